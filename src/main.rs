@@ -1,0 +1,2 @@
+//! labhouse.
+fn main() {}
