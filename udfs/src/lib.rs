@@ -1,1 +1,68 @@
-//! stub
+//! Training, prediction and recommendation on Arrow.
+//!
+//! # The model
+//!
+//! A [`Model`] answers one question: which value of the target goes with these features? It is made by [`train`] from the batches of a
+//! query and then never changes. It carries everything it needs: the features with their known categories, the fitted learners, the
+//! leaderboard of what was tried, the importances, the held-out residuals its intervals come from, and a card for people. Its bytes are JSON
+//! with a format version, the same for the same input, so their digest names the model.
+//!
+//! # The road
+//!
+//! ```text
+//! batches -> table    features, target, groups; what was left out and why        table, feature
+//!         -> frame    numbers with NaN for NULL, categories as codes             frame
+//!         -> folds    five, seeded, groups kept whole                            sample, trial
+//!         -> trials   mean, linear family (linfa), boosted trees (forust)        candidate, linear, boost
+//!         -> choice   the best on held-out rows, or a weighted mean of few       ensemble
+//!         -> model    fitted again on all rows, with its reports                 model, report
+//! ```
+//!
+//! Prediction goes frame → members → weighted sum, and has two doors: [`predict_udf`], a SQL function of the features, and [`Recommender`],
+//! which keeps the best k of a stream of candidates and says what pulls each one up or down ([`Model::explain`]).
+//!
+//! Every score is of rows that the scored model did not see, over the folds together. A column is encoded within the fold, so the
+//! target of a held-out row never reaches a training row through a category's mean. With `group_by` whole groups are held out: the
+//! honest number for a new plate or scaffold. [`Model::residual_quantile`] is the conformal quantile of the same held-out
+//! residuals.
+//!
+//! NULL in a number is its own fact: the linear family gets the mean and an indicator column, the trees learn a side for it. NULL in a
+//! category is a level of its own. A category that training did not see is answered as the average one.
+//!
+//! # What is deliberately absent
+//!
+//! * **I/O.** Nothing is read or written at call time or at training time: bytes and batches come in, bytes and batches go out.
+//! * **The clock in a prediction.** Training looks at the time to keep its budget, and at nothing else; a model holds no date. Which
+//!   candidates finish may depend on the machine, what they say does not.
+//! * **Users, SQL text, stores.** Who may train on what, and who may call what, is decided before anything arrives here.
+//! * **Threads.** All work is on the caller's thread, so that the server decides what training may take from queries.
+//! * **Panics.** Learners are called behind `catch_unwind`, stored models are checked before their first use.
+
+mod boost;
+mod candidate;
+mod design;
+mod ensemble;
+mod error;
+mod explain;
+mod feature;
+mod frame;
+mod linear;
+mod mean_code;
+mod model;
+mod options;
+mod recommend;
+mod report;
+mod sample;
+mod table;
+mod train;
+mod trial;
+mod udf;
+
+pub use error::{PredictError, TrainError};
+pub use explain::Effect;
+pub use feature::{Feature, FeatureKind};
+pub use model::Model;
+pub use options::{Cancel, Kind, TrainOptions};
+pub use recommend::{COVERAGE, RECOMMENDATIONS_MAX, Recommender, recommend_schema};
+pub use train::train;
+pub use udf::predict_udf;

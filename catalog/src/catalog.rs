@@ -1,0 +1,211 @@
+//! The catalog: which tables the lake has, at which version, as one immutable snapshot swapped atomically.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use futures::{StreamExt, stream};
+
+use crate::error::LakeError;
+use crate::lake::{Lake, TABLES};
+use crate::name::{TableName, is_clean};
+use crate::table::LakeTable;
+
+/// Tables opened at the same time: enough to hide an object store's latency, few enough to keep its request rate polite.
+const OPEN_AT_ONCE: usize = 8;
+
+/// The holder of the current [`CatalogSnapshot`].
+pub struct Catalog {
+    lake: Arc<Lake>,
+    current: ArcSwap<CatalogSnapshot>,
+    /// One refresh at a time: two would race to publish.
+    refreshing: tokio::sync::Mutex<()>,
+}
+
+impl Catalog {
+    /// Opens every table of the lake.
+    ///
+    /// # Errors
+    /// The lake cannot be listed. A table that cannot be opened is no error: see [`CatalogSnapshot::broken`].
+    pub async fn load(lake: Arc<Lake>) -> Result<Arc<Self>, LakeError> {
+        let catalog = Arc::new(Self {
+            lake,
+            current: ArcSwap::from_pointee(CatalogSnapshot::default()),
+            refreshing: tokio::sync::Mutex::new(()),
+        });
+        catalog.refresh().await?;
+        Ok(catalog)
+    }
+
+    pub fn lake(&self) -> &Arc<Lake> {
+        &self.lake
+    }
+
+    /// The newest snapshot. Take it once per statement.
+    pub fn snapshot(&self) -> Arc<CatalogSnapshot> {
+        self.current.load_full()
+    }
+
+    /// Looks for new tables, new versions and vanished tables, and publishes a new snapshot when anything changed.
+    ///
+    /// # Errors
+    /// The lake cannot be listed; the old snapshot stays.
+    pub async fn refresh(&self) -> Result<bool, LakeError> {
+        let _one = self.refreshing.lock().await;
+        let old = self.snapshot();
+        let found = self.find().await?;
+        let opened: Vec<Opened> = stream::iter(found)
+            .map(|name| {
+                let known = old.table(&name.schema, &name.table).cloned();
+                async move { self.look(name, known).await }
+            })
+            .buffer_unordered(OPEN_AT_ONCE)
+            .collect()
+            .await;
+        let mut next = CatalogSnapshot { generation: old.generation + 1, ..CatalogSnapshot::default() };
+        let mut changed = false;
+        for one in opened {
+            match one {
+                Opened::Same(table) => next.insert(table),
+                Opened::New(table) => {
+                    changed = true;
+                    next.insert(table);
+                }
+                Opened::Broken(name, reason) => {
+                    tracing::warn!(table = %name, reason, "a table cannot be opened");
+                    next.broken.push((name, reason));
+                }
+                Opened::Absent => {}
+            }
+        }
+        next.broken.sort();
+        changed |= next.len() != old.len() || next.broken != old.broken;
+        if changed || old.generation == 0 {
+            self.current.store(Arc::new(next));
+        }
+        Ok(changed)
+    }
+
+    /// The newest version of one table, published; `None` when there is no such table.
+    pub(crate) async fn latest(&self, name: &TableName) -> Result<Option<Arc<LakeTable>>, LakeError> {
+        let known = self.snapshot().table(&name.schema, &name.table).cloned();
+        match self.look(name.clone(), known).await {
+            Opened::Same(table) => Ok(Some(table)),
+            Opened::New(table) => {
+                self.publish(Arc::clone(&table)).await;
+                Ok(Some(table))
+            }
+            Opened::Absent => Ok(None),
+            Opened::Broken(table, reason) => Err(LakeError::Refused { table, reason }),
+        }
+    }
+
+    pub(crate) async fn publish(&self, table: Arc<LakeTable>) {
+        let _one = self.refreshing.lock().await;
+        let old = self.snapshot();
+        let known = old.table(&table.name().schema, &table.name().table);
+        if known.is_some_and(|k| Arc::ptr_eq(k, &table)) {
+            return;
+        }
+        let mut next = CatalogSnapshot::clone(&old);
+        next.generation += 1;
+        next.insert(table);
+        self.current.store(Arc::new(next));
+    }
+
+    async fn look(&self, name: TableName, known: Option<Arc<LakeTable>>) -> Opened {
+        let seen = match &known {
+            Some(table) => table.newer(&self.lake).await,
+            None => match self.has_log(&name).await {
+                Ok(true) => LakeTable::open(&self.lake, &name).await.map(Some),
+                Ok(false) => return Opened::Absent,
+                Err(error) => Err(error),
+            },
+        };
+        match (seen, known) {
+            (Ok(Some(table)), _) => Opened::New(Arc::new(table)),
+            (Ok(None), Some(table)) => Opened::Same(table),
+            (Ok(None), None) => Opened::Absent,
+            (Err(error), _) => match self.has_log(&name).await {
+                Ok(false) => Opened::Absent,
+                Ok(true) | Err(_) => Opened::Broken(name, error.to_string()),
+            },
+        }
+    }
+
+    async fn has_log(&self, name: &TableName) -> Result<bool, LakeError> {
+        let log = format!("{}/_delta_log", name.location());
+        let listed = self.lake.store().list_with_delimiter(Some(&crate::lake::object_path(&log)?)).await;
+        listed.map(|l| !l.objects.is_empty()).map_err(LakeError::store("listing", log))
+    }
+
+    async fn find(&self) -> Result<Vec<TableName>, LakeError> {
+        let mut found = Vec::new();
+        for schema in self.lake.folders(TABLES).await? {
+            for table in self.lake.folders(&format!("{TABLES}/{schema}")).await? {
+                if is_clean(&schema) && is_clean(&table) {
+                    found.push(TableName { schema: schema.clone(), table });
+                } else {
+                    tracing::warn!(schema, table, "not a table name of labhouse ([a-z0-9_]): rename the folder");
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+impl std::fmt::Debug for Catalog {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Catalog({}, {:?})", self.lake.url(), self.snapshot())
+    }
+}
+
+enum Opened {
+    Same(Arc<LakeTable>),
+    New(Arc<LakeTable>),
+    Broken(TableName, String),
+    Absent,
+}
+
+/// Every table at one moment. Immutable.
+#[derive(Clone, Default)]
+pub struct CatalogSnapshot {
+    /// Grows with every change; a ticket names it.
+    pub generation: u64,
+    /// Tables that are there and cannot be opened, with the reason.
+    pub broken: Vec<(TableName, String)>,
+    tables: BTreeMap<String, BTreeMap<String, Arc<LakeTable>>>,
+}
+
+impl CatalogSnapshot {
+    pub fn schemas(&self) -> impl Iterator<Item = &str> {
+        self.tables.keys().map(String::as_str)
+    }
+
+    pub fn tables(&self, schema: &str) -> impl Iterator<Item = &Arc<LakeTable>> {
+        self.tables.get(schema).into_iter().flat_map(BTreeMap::values)
+    }
+
+    pub fn table(&self, schema: &str, table: &str) -> Option<&Arc<LakeTable>> {
+        self.tables.get(schema)?.get(table)
+    }
+
+    pub fn all(&self) -> impl Iterator<Item = &Arc<LakeTable>> {
+        self.tables.values().flat_map(BTreeMap::values)
+    }
+
+    fn len(&self) -> usize {
+        self.tables.values().map(BTreeMap::len).sum()
+    }
+
+    fn insert(&mut self, table: Arc<LakeTable>) {
+        let name = table.name().clone();
+        self.tables.entry(name.schema).or_default().insert(name.table, table);
+    }
+}
+
+impl std::fmt::Debug for CatalogSnapshot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "generation {}, {} tables, {} broken", self.generation, self.len(), self.broken.len())
+    }
+}

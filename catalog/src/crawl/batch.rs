@@ -1,0 +1,273 @@
+//! One batch of files into one table: data, ledger and schema in one commit, or nothing at all.
+//!
+//! Every attempt starts from the newest snapshot, reads the ledger that belongs to exactly that snapshot, leaves out what is
+//! done already, and commits as exactly the next version. When another writer takes that version, nothing of ours is in the
+//! table, and the attempt starts over. So a batch that was committed by another server, or by us just before a crash, is seen
+//! in the ledger and not repeated.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use chrono::Utc;
+
+use crate::catalog::Catalog;
+use crate::delta::{Change, commit};
+use crate::error::LakeError;
+use crate::name::TableName;
+use crate::parquet_file;
+use crate::table::LakeTable;
+
+use super::columns::Prepared;
+use super::ledger::{self, Did, Entry, Ledger, Ledgers, Manifest};
+use super::rows::{has_source, unwritable, with_source, without};
+use super::shape::{Existing, Shape, fold};
+
+/// How often a batch is planned anew when other writers win. Each round one writer wins, so this outlasts a dozen servers.
+const ATTEMPTS_MAX: usize = 30;
+
+/// What a file has for one table.
+#[derive(Clone)]
+pub(crate) enum Work {
+    /// These rows, in place of any the table has of this file.
+    Rows(Arc<Prepared>),
+    /// Its content no longer has rows for this table.
+    Nothing,
+    /// It left the landing folder; its rows go too if asked.
+    Gone { delete: bool },
+}
+
+/// One file's part in a batch.
+#[derive(Clone)]
+pub(crate) struct Piece {
+    pub(crate) path: String,
+    pub(crate) bytes: u64,
+    pub(crate) stamp: String,
+    pub(crate) sha256: String,
+    pub(crate) tables: Vec<TableName>,
+    pub(crate) taken_for: String,
+    /// The batch of the file's ledger entry when the work was planned; `None` when it had none.
+    pub(crate) expected: Option<i64>,
+    pub(crate) work: Work,
+}
+
+/// What became of a piece.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Became {
+    Loaded { rows: u64, version: u64 },
+    Replaced { rows: u64, version: u64 },
+    /// The ledger had it already.
+    Known { rows: u64, version: u64 },
+    Gone { version: u64 },
+    Misfit(String),
+    /// Another server changed the file's entry since this work was planned.
+    Raced,
+}
+
+/// Commits the pieces to one table. The answers are in the order of the pieces.
+pub(crate) async fn run(
+    catalog: &Catalog,
+    ledgers: &Ledgers,
+    name: &TableName,
+    pieces: &[Piece],
+) -> Result<Vec<Became>, LakeError> {
+    let lake = catalog.lake();
+    let mut became: HashMap<usize, Became> = HashMap::new();
+    for _ in 0..ATTEMPTS_MAX {
+        let base = catalog.latest(name).await?;
+        let ledger = ledgers.of(lake, base.as_deref()).await?;
+        let todo = left(pieces, &ledger, &mut became);
+        let (todo, shape) = fitting(base.as_deref(), name, pieces, todo, &mut became)?;
+        let Some(shape) = shape else { break };
+
+        let built = build(catalog, base.as_deref(), name, pieces, &todo, &ledger, &shape).await?;
+        let (change, manifest) = built;
+        let written = change.adds.clone();
+        match commit(lake, name, base.as_deref(), change).await? {
+            Some(table) => {
+                catalog.publish(Arc::new(table)).await;
+                if let Err(error) = ledger::write(lake, name, &manifest).await {
+                    tracing::warn!(%error, table = %name, "the ledger's copy could not be written; the log has it");
+                }
+                for (place, entry) in todo.iter().zip(&manifest.files) {
+                    became.insert(*place, outcome(entry, manifest.version));
+                }
+                break;
+            }
+            None => parquet_file::discard(lake, name, &written).await,
+        }
+    }
+    (0..pieces.len())
+        .map(|place| became.remove(&place).ok_or(LakeError::Busy { table: name.clone(), attempts: ATTEMPTS_MAX }))
+        .collect()
+}
+
+/// Which of these pieces could not be taken by the table as it is now, without writing anything.
+pub(crate) async fn misfits(
+    catalog: &Catalog,
+    name: &TableName,
+    pieces: &[Piece],
+) -> Result<Vec<(usize, String)>, LakeError> {
+    let base = catalog.latest(name).await?;
+    let mut became = HashMap::new();
+    fitting(base.as_deref(), name, pieces, (0..pieces.len()).collect(), &mut became)?;
+    Ok(became
+        .into_iter()
+        .filter_map(|(place, b)| match b {
+            Became::Misfit(reason) => Some((place, reason)),
+            Became::Loaded { .. } | Became::Replaced { .. } | Became::Known { .. } | Became::Gone { .. } | Became::Raced => None,
+        })
+        .collect())
+}
+
+/// The places of pieces that the ledger does not have yet.
+fn left(pieces: &[Piece], ledger: &Ledger, became: &mut HashMap<usize, Became>) -> Vec<usize> {
+    let mut todo = Vec::new();
+    for (place, piece) in pieces.iter().enumerate() {
+        if became.contains_key(&place) {
+            continue;
+        }
+        let known = ledger.files.get(&piece.path);
+        let done = known.filter(|k| match &piece.work {
+            Work::Rows(_) => k.entry.held && k.entry.status != Did::Gone && k.entry.sha256 == piece.sha256,
+            Work::Nothing => !k.entry.held,
+            Work::Gone { delete } => k.entry.status == Did::Gone && (!delete || !k.entry.held),
+        });
+        if let Some(known) = done {
+            became.insert(place, Became::Known { rows: known.entry.rows, version: known.version });
+        } else if known.map(|k| k.batch) != piece.expected {
+            became.insert(place, Became::Raced);
+        } else {
+            todo.push(place);
+        }
+    }
+    todo
+}
+
+/// The pieces the table can take, and the shape it has then; no shape when nothing is left to do.
+fn fitting(
+    base: Option<&LakeTable>,
+    name: &TableName,
+    pieces: &[Piece],
+    mut todo: Vec<usize>,
+    became: &mut HashMap<usize, Became>,
+) -> Result<(Vec<usize>, Option<Shape>), LakeError> {
+    let existing = match base {
+        None => None,
+        Some(table) => {
+            let schema = table.state()?.snapshot().arrow_schema();
+            if let Some(reason) = unwritable(table)?.or_else(|| has_source(name, &schema)) {
+                for place in todo {
+                    became.insert(place, Became::Misfit(reason.clone()));
+                }
+                return Ok((Vec::new(), None));
+            }
+            Some(Existing { schema, statistics: table.provider().statistics() })
+        }
+    };
+    let with_rows: Vec<(usize, &Prepared)> = todo
+        .iter()
+        .filter_map(|place| match pieces.get(*place).map(|p| &p.work) {
+            Some(Work::Rows(rows)) => Some((*place, rows.as_ref())),
+            Some(Work::Nothing | Work::Gone { .. }) | None => None,
+        })
+        .collect();
+    let files: Vec<&Prepared> = with_rows.iter().map(|(_, rows)| *rows).collect();
+    let shape = fold(existing.as_ref(), &files)
+        .map_err(|reason| LakeError::Refused { table: name.clone(), reason })?;
+    for (index, reason) in &shape.misfits {
+        if let Some((place, _)) = with_rows.get(*index) {
+            became.insert(*place, Became::Misfit(reason.clone()));
+        }
+    }
+    todo.retain(|place| !became.contains_key(place));
+    // A table that is not there and gets no rows is not made.
+    let idle = todo.is_empty() || (base.is_none() && files.len() == shape.misfits.len());
+    if idle {
+        for place in todo.drain(..) {
+            became.insert(place, Became::Gone { version: 0 });
+        }
+        return Ok((todo, None));
+    }
+    Ok((todo, Some(shape)))
+}
+
+/// Writes the data files and puts the commit together.
+async fn build(
+    catalog: &Catalog,
+    base: Option<&LakeTable>,
+    name: &TableName,
+    pieces: &[Piece],
+    todo: &[usize],
+    ledger: &Ledger,
+    shape: &Shape,
+) -> Result<(Change, Manifest), LakeError> {
+    let lake = catalog.lake();
+    let at = Utc::now();
+    let mut entries = Vec::with_capacity(todo.len());
+    let mut gone = BTreeSet::new();
+    let mut batches = Vec::new();
+    for piece in todo.iter().filter_map(|place| pieces.get(*place)) {
+        let known = ledger.files.get(&piece.path).map(|k| &k.entry);
+        let held = known.is_some_and(|k| k.held);
+        let old_rows = known.map_or(0, |k| k.rows);
+        // The same content came back: its rows are still there.
+        let back = held && known.is_some_and(|k| k.sha256 == piece.sha256);
+        let (rows, status, holds) = match &piece.work {
+            Work::Rows(_) if back => (old_rows, Did::Loaded, true),
+            Work::Rows(rows) => {
+                let own = with_source(rows, &piece.path, at, &shape.schema)
+                    .map_err(|reason| LakeError::Refused { table: name.clone(), reason })?;
+                batches.extend(own);
+                (rows.rows(), if held { Did::Replaced } else { Did::Loaded }, true)
+            }
+            Work::Nothing | Work::Gone { delete: true } => (0, Did::Gone, false),
+            Work::Gone { delete: false } => (old_rows, Did::Gone, held),
+        };
+        let stays = matches!(piece.work, Work::Gone { delete: false }) || back;
+        if held && !stays {
+            gone.insert(piece.path.clone());
+        }
+        entries.push(Entry {
+            path: piece.path.clone(),
+            bytes: piece.bytes,
+            stamp: piece.stamp.clone(),
+            sha256: piece.sha256.clone(),
+            rows,
+            status,
+            held: holds,
+            tables: piece.tables.clone(),
+            taken_for: piece.taken_for.clone(),
+        });
+    }
+    let mut adds = parquet_file::write(lake, name, &shape.schema, batches).await?;
+    let mut removes = Vec::new();
+    if let Some(table) = base {
+        let rewritten = without(lake, table, &gone, &shape.schema, shape.rewrite).await?;
+        adds.extend(rewritten.adds);
+        removes = rewritten.removes;
+    }
+    let (schema, table_id) = match base {
+        Some(table) => (shape.changed.then(|| Arc::clone(&shape.schema)), table.state()?.metadata().id().to_owned()),
+        None => (Some(Arc::clone(&shape.schema)), uuid::Uuid::new_v4().to_string()),
+    };
+    let manifest = Manifest {
+        table_id: table_id.clone(),
+        batch: ledger.batch + 1,
+        version: base.map_or(0, |t| t.version() + 1),
+        at,
+        files: entries,
+    };
+    let json = serde_json::to_string(&manifest)
+        .map_err(|e| LakeError::Record { path: format!("the manifest of {name}"), reason: e.to_string() })?;
+    let change =
+        Change { adds, removes, schema, table_id: Some(table_id), batch: Some((manifest.batch, json)), ..Change::default() };
+    Ok((change, manifest))
+}
+
+fn outcome(entry: &Entry, version: u64) -> Became {
+    match entry.status {
+        Did::Loaded => Became::Loaded { rows: entry.rows, version },
+        Did::Replaced => Became::Replaced { rows: entry.rows, version },
+        Did::Gone => Became::Gone { version },
+    }
+}

@@ -1,0 +1,174 @@
+//! The landing folder: what lies there, and its bytes, read so that a file written meanwhile is noticed.
+//!
+//! A local folder is walked by its own file system calls: an object store hides names like `run#1`, fails as a whole on a name
+//! that is not UTF-8, and tells no link from a folder.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use object_store::ObjectStoreExt;
+
+use crate::error::LakeError;
+use crate::lake::{LANDING, Lake, object_path};
+use crate::parquet_file::blocking;
+
+/// Folders below `landing/` are followed this deep: a guard against links that lead in circles.
+const DEPTH_MAX: usize = 32;
+
+/// A file as the listing showed it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Landed {
+    /// Relative to `landing/`.
+    pub(crate) path: String,
+    pub(crate) bytes: u64,
+    pub(crate) modified: DateTime<Utc>,
+    /// Changes whenever the content may have: the store's etag, or size, time and inode.
+    pub(crate) stamp: String,
+}
+
+/// All that lies in the landing folder.
+#[derive(Debug, Default)]
+pub(crate) struct Listing {
+    pub(crate) files: Vec<Landed>,
+    /// Entries that can never be read, with the reason.
+    pub(crate) odd: Vec<(String, String)>,
+}
+
+/// What reading a file gave.
+pub(crate) enum Content {
+    Stable(Bytes),
+    /// It changed or vanished while it was read.
+    Moving,
+}
+
+pub(crate) async fn list(lake: &Lake) -> Result<Listing, LakeError> {
+    let mut listing = match lake.local_root() {
+        Some(root) => {
+            let root = root.join(LANDING);
+            blocking(move || walk(&root)).await?
+        }
+        None => list_store(lake).await?,
+    };
+    listing.files.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(listing)
+}
+
+pub(crate) async fn read(lake: &Lake, file: &Landed) -> Result<Content, LakeError> {
+    match lake.local_root() {
+        Some(root) => {
+            let place = root.join(LANDING).join(&file.path);
+            let stamp = file.stamp.clone();
+            blocking(move || read_local(&place, &stamp)).await
+        }
+        None => read_store(lake, file).await,
+    }
+}
+
+async fn list_store(lake: &Lake) -> Result<Listing, LakeError> {
+    let root = object_path(LANDING)?;
+    let mut listing = Listing::default();
+    for meta in lake.list(LANDING).await? {
+        let Some(parts) = meta.location.prefix_match(&root) else { continue };
+        let path = parts.map(|p| p.as_ref().to_owned()).collect::<Vec<_>>().join("/");
+        let stamp = meta.e_tag.clone().unwrap_or_else(|| format!("{}-{}", meta.size, meta.last_modified.to_rfc3339()));
+        listing.files.push(Landed { path, bytes: meta.size, modified: meta.last_modified, stamp });
+    }
+    Ok(listing)
+}
+
+async fn read_store(lake: &Lake, file: &Landed) -> Result<Content, LakeError> {
+    let path = format!("{LANDING}/{}", file.path);
+    let found = match lake.store().get(&object_path(&path)?).await {
+        Ok(found) => found,
+        Err(object_store::Error::NotFound { .. }) => return Ok(Content::Moving),
+        Err(source) => return Err(LakeError::Store { action: "reading", path, source }),
+    };
+    let stamp = found.meta.e_tag.clone();
+    let bytes = found.bytes().await.map_err(LakeError::store("reading", path))?;
+    let same = stamp.is_none_or(|s| s == file.stamp) && bytes.len() as u64 == file.bytes;
+    Ok(if same { Content::Stable(bytes) } else { Content::Moving })
+}
+
+fn walk(root: &Path) -> Result<Listing, LakeError> {
+    let mut listing = Listing::default();
+    // The landing folder itself must be there: if it is not mounted, no file is gone.
+    std::fs::read_dir(root).map_err(LakeError::io("listing", root.display().to_string()))?;
+    let mut open: Vec<(PathBuf, String, usize)> = vec![(root.to_owned(), String::new(), 0)];
+    while let Some((folder, prefix, depth)) = open.pop() {
+        let entries = match std::fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) => {
+                // A sweep that skipped a folder would call its files gone.
+                return Err(LakeError::Io { action: "listing", path: folder.display().to_string(), source: error });
+            }
+        };
+        for entry in entries {
+            let entry = entry.map_err(LakeError::io("listing", folder.display().to_string()))?;
+            let name = entry.file_name();
+            let Some(name) = name.to_str() else {
+                let shown = format!("{prefix}{}", name.to_string_lossy());
+                listing.odd.push((shown, "its name is not UTF-8: rename it".to_owned()));
+                continue;
+            };
+            let path = format!("{prefix}{name}");
+            match std::fs::metadata(entry.path()) {
+                Ok(meta) if meta.is_dir() && depth < DEPTH_MAX => open.push((entry.path(), format!("{path}/"), depth + 1)),
+                Ok(meta) if meta.is_dir() => {
+                    listing.odd.push((path, format!("its folder lies deeper than {DEPTH_MAX}: move it up")));
+                }
+                Ok(meta) if meta.is_file() => listing.files.push(Landed {
+                    path,
+                    bytes: meta.len(),
+                    modified: meta.modified().map(DateTime::<Utc>::from).unwrap_or_default(),
+                    stamp: stamp(&meta),
+                }),
+                Ok(_) => listing.odd.push((path, "it is no regular file (a socket, pipe or device)".to_owned())),
+                // It went away between the listing and now.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => listing.odd.push((path, format!("it cannot be looked at: {error}"))),
+            }
+        }
+    }
+    Ok(listing)
+}
+
+fn read_local(place: &Path, expected: &str) -> Result<Content, LakeError> {
+    let shown = || place.display().to_string();
+    let look = || std::fs::metadata(place);
+    let before = match look() {
+        Ok(meta) => meta,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Content::Moving),
+        Err(error) => return Err(LakeError::io("reading", shown())(error)),
+    };
+    if stamp(&before) != expected {
+        return Ok(Content::Moving);
+    }
+    let bytes = match std::fs::read(place) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Content::Moving),
+        Err(error) => return Err(LakeError::io("reading", shown())(error)),
+    };
+    match look() {
+        Ok(after) if stamp(&after) == expected && after.len() == bytes.len() as u64 => Ok(Content::Stable(bytes.into())),
+        Ok(_) | Err(_) => Ok(Content::Moving),
+    }
+}
+
+#[cfg(unix)]
+fn stamp(meta: &std::fs::Metadata) -> String {
+    use std::os::unix::fs::MetadataExt;
+    format!("{}-{}.{:09}-{}", meta.size(), meta.mtime(), meta.mtime_nsec(), meta.ino())
+}
+
+#[cfg(not(unix))]
+fn stamp(meta: &std::fs::Metadata) -> String {
+    let at = meta.modified().map(DateTime::<Utc>::from).unwrap_or_default();
+    format!("{}-{}", meta.len(), at.to_rfc3339())
+}
+
+/// The file's own name, for the reader.
+pub(crate) fn file_name(path: &str) -> Arc<str> {
+    path.rsplit('/').next().unwrap_or(path).into()
+}

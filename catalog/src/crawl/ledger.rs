@@ -1,0 +1,202 @@
+//! The ledger of a table: which landed file gave which rows. It is the fold of the manifests in the table's own commits.
+//!
+//! The truth is the Delta log: batch `n` is committed exactly when the table's transaction version for [`CRAWL_APP`] reaches
+//! `n`, and its manifest is in that commit. The objects under `_labhouse/ledger/` are copies for reading quickly; a missing one
+//! is made again from the log.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use futures::{StreamExt, TryStreamExt, stream};
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+
+use crate::delta::{BATCH_KEY, CRAWL_APP};
+use crate::error::LakeError;
+use crate::lake::{Lake, Put, STATE};
+use crate::name::TableName;
+use crate::table::LakeTable;
+
+/// Manifests read at the same time when a ledger is opened.
+const READ_AT_ONCE: usize = 16;
+
+/// What one batch did for one file in one table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Did {
+    Loaded,
+    Replaced,
+    Gone,
+}
+
+/// One file in one batch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Entry {
+    pub(crate) path: String,
+    pub(crate) bytes: u64,
+    pub(crate) stamp: String,
+    pub(crate) sha256: String,
+    /// Rows of this file in this table after the batch.
+    pub(crate) rows: u64,
+    pub(crate) status: Did,
+    /// The table holds what the file with this digest has to give it: false once its rows were deleted.
+    pub(crate) held: bool,
+    /// All tables the file feeds.
+    pub(crate) tables: Vec<TableName>,
+    pub(crate) taken_for: String,
+}
+
+/// One batch: what is in the commit, and in `_labhouse/ledger/<schema>/<table>/<n>.json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Manifest {
+    pub(crate) table_id: String,
+    pub(crate) batch: i64,
+    /// The Delta version of the commit.
+    pub(crate) version: u64,
+    pub(crate) at: DateTime<Utc>,
+    pub(crate) files: Vec<Entry>,
+}
+
+/// The newest entry of a file, and the batch it is from.
+#[derive(Clone, Debug)]
+pub(crate) struct Known {
+    pub(crate) entry: Entry,
+    pub(crate) batch: i64,
+    pub(crate) version: u64,
+    pub(crate) at: DateTime<Utc>,
+}
+
+/// All files of one table up to one batch.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ledger {
+    pub(crate) table_id: String,
+    pub(crate) batch: i64,
+    /// The table's version this was read at.
+    version: u64,
+    pub(crate) files: BTreeMap<String, Known>,
+}
+
+impl Ledger {
+    pub(crate) fn apply(&mut self, manifest: &Manifest) {
+        self.batch = manifest.batch;
+        for entry in &manifest.files {
+            let known =
+                Known { entry: entry.clone(), batch: manifest.batch, version: manifest.version, at: manifest.at };
+            self.files.insert(entry.path.clone(), known);
+        }
+    }
+}
+
+/// The ledgers read so far.
+#[derive(Default)]
+pub(crate) struct Ledgers {
+    read: Mutex<BTreeMap<TableName, Arc<Ledger>>>,
+}
+
+impl Ledgers {
+    /// The ledger as of exactly this version of the table. An absent table has an empty one.
+    pub(crate) async fn of(&self, lake: &Lake, table: Option<&LakeTable>) -> Result<Arc<Ledger>, LakeError> {
+        let Some(table) = table else { return Ok(Arc::default()) };
+        let state = table.state()?;
+        let table_id = state.metadata().id().to_owned();
+        let known = self.read.lock().get(table.name()).cloned().filter(|l| l.table_id == table_id);
+        if let Some(known) = &known
+            && known.version == table.version()
+        {
+            return Ok(Arc::clone(known));
+        }
+        let log = table.delta().log_store();
+        let committed = state
+            .transaction_version(log.as_ref(), CRAWL_APP)
+            .await
+            .map_err(LakeError::delta("reading the batch number of", table.name()))?
+            .unwrap_or(0);
+        let mut ledger = match known {
+            Some(known) if known.batch <= committed => Ledger::clone(&known),
+            Some(_) | None => Ledger { table_id: table_id.clone(), ..Ledger::default() },
+        };
+        for manifest in read_manifests(lake, table, &table_id, ledger.batch + 1, committed).await? {
+            ledger.apply(&manifest);
+        }
+        ledger.version = table.version();
+        let ledger = Arc::new(ledger);
+        self.read.lock().insert(table.name().clone(), Arc::clone(&ledger));
+        Ok(ledger)
+    }
+}
+
+/// Writes a batch's copy. Every server writes the same bytes, so who comes last does not matter.
+pub(crate) async fn write(lake: &Lake, name: &TableName, manifest: &Manifest) -> Result<(), LakeError> {
+    let path = object(name, manifest.batch);
+    let json = serde_json::to_vec(manifest).map_err(|e| LakeError::Record { path: path.clone(), reason: e.to_string() })?;
+    lake.put(&path, json.into(), Put::Overwrite).await
+}
+
+fn object(name: &TableName, batch: i64) -> String {
+    format!("{STATE}/ledger/{}/{}/{batch:020}.json", name.schema, name.table)
+}
+
+/// Batches `first..=last` in order, from their objects, and from the log where an object is missing or of another table.
+async fn read_manifests(
+    lake: &Lake,
+    table: &LakeTable,
+    table_id: &str,
+    first: i64,
+    last: i64,
+) -> Result<Vec<Manifest>, LakeError> {
+    let name = table.name();
+    let found: Vec<(i64, Option<Manifest>)> = stream::iter(first..=last)
+        .map(|batch| async move {
+            let bytes = lake.get(&object(name, batch)).await?;
+            let manifest = bytes.and_then(|b| serde_json::from_slice::<Manifest>(&b).ok());
+            Ok::<_, LakeError>((batch, manifest.filter(|m| m.table_id == table_id && m.batch == batch)))
+        })
+        .buffered(READ_AT_ONCE)
+        .try_collect()
+        .await?;
+    let missing: BTreeSet<i64> = found.iter().filter(|(_, m)| m.is_none()).map(|(batch, _)| *batch).collect();
+    let mut healed = heal(lake, table, missing).await?;
+    let mut manifests = Vec::with_capacity(found.len());
+    for (batch, manifest) in found {
+        let manifest = manifest
+            .or_else(|| healed.remove(&batch))
+            .ok_or_else(|| LakeError::LedgerGap { table: name.clone(), batch })?;
+        manifests.push(manifest);
+    }
+    Ok(manifests)
+}
+
+/// Reads manifests out of the commits, newest first, and writes their copies.
+async fn heal(
+    lake: &Lake,
+    table: &LakeTable,
+    mut missing: BTreeSet<i64>,
+) -> Result<BTreeMap<i64, Manifest>, LakeError> {
+    let mut healed = BTreeMap::new();
+    let mut version = Some(table.version());
+    while let (Some(at), false) = (version, missing.is_empty()) {
+        let path = format!("{}/_delta_log/{at:020}.json", table.name().location());
+        // Older commits were cleaned away together.
+        let Some(bytes) = lake.get(&path).await? else { break };
+        if let Some(manifest) = manifest_in(&bytes)
+            && missing.remove(&manifest.batch)
+        {
+            tracing::info!(table = %table.name(), batch = manifest.batch, "a ledger record is made again from the log");
+            if let Err(error) = write(lake, table.name(), &manifest).await {
+                tracing::warn!(%error, "the ledger's copy could not be written; the log still has it");
+            }
+            healed.insert(manifest.batch, manifest);
+        }
+        version = at.checked_sub(1);
+    }
+    Ok(healed)
+}
+
+fn manifest_in(commit: &[u8]) -> Option<Manifest> {
+    let lines = std::str::from_utf8(commit).ok()?.lines();
+    lines.filter(|line| line.contains(BATCH_KEY)).find_map(|line| {
+        let action: serde_json::Value = serde_json::from_str(line).ok()?;
+        serde_json::from_str(action.get("commitInfo")?.get(BATCH_KEY)?.as_str()?).ok()
+    })
+}

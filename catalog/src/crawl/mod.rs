@@ -1,0 +1,131 @@
+//! The crawler: landed files into Delta tables, each exactly once.
+//!
+//! A sweep lists the landing folder, compares it with the ledgers, reads what is new or changed, and commits batch by batch
+//! ([`batch`] is the heart). It may be killed anywhere and run by several servers at once: all that counts is in the Delta log.
+
+mod batch;
+mod columns;
+mod landing;
+mod layout;
+mod ledger;
+mod options;
+mod plan;
+mod quarantine;
+mod reader;
+mod report;
+mod rows;
+mod shape;
+mod sweep;
+mod types;
+mod watch;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chrono::Utc;
+use parking_lot::Mutex;
+
+use crate::catalog::Catalog;
+use crate::error::LakeError;
+
+pub use options::{CrawlOptions, Gone};
+pub use report::{FileOutcome, FileRecord, FileStatus, SweepReport};
+pub use watch::Watch;
+
+use plan::{History, Verified};
+
+/// Loads landed files into the tables of one catalog.
+pub struct Crawler {
+    catalog: Arc<Catalog>,
+    options: CrawlOptions,
+    ledgers: ledger::Ledgers,
+    verified: Mutex<Verified>,
+    /// Of the last sweep: the files neither ledger nor quarantine knows.
+    unrecorded: Mutex<Vec<FileOutcome>>,
+    /// One sweep at a time; others wait for it.
+    sweeping: tokio::sync::Mutex<()>,
+}
+
+impl Crawler {
+    pub fn new(catalog: Arc<Catalog>, options: CrawlOptions) -> Self {
+        Self {
+            catalog,
+            options,
+            ledgers: ledger::Ledgers::default(),
+            verified: Mutex::default(),
+            unrecorded: Mutex::default(),
+            sweeping: tokio::sync::Mutex::new(()),
+        }
+    }
+
+    /// One pass over the landing folder. The catalog's snapshot holds the new rows when this returns.
+    ///
+    /// # Errors
+    /// The lake cannot be listed or written. What was committed before stays; the next sweep goes on from there.
+    pub async fn sweep(&self) -> Result<SweepReport, LakeError> {
+        let _one = self.sweeping.lock().await;
+        let lake = self.catalog.lake();
+        let listing = landing::list(lake).await?;
+        self.catalog.refresh().await?;
+        let history = self.history().await?;
+        let quarantine = quarantine::read(lake).await?;
+        // An object appears whole; only a local file can be seen half written.
+        let settle_before = lake.local_root().map(|_| Utc::now() - self.options.settle);
+        let verified = self.verified.lock().clone();
+        let plan = plan::plan(listing, &history, &quarantine, &verified, &self.options, settle_before);
+        let files = self.act(plan, &history, &quarantine).await?;
+        let unrecorded = files.iter().filter(|f| matches!(f.status, FileStatus::Waiting | FileStatus::Ignored));
+        *self.unrecorded.lock() = unrecorded.cloned().collect();
+        Ok(SweepReport { files })
+    }
+
+    /// Word of changes below `landing/`; `None` on an object store, where only the timed sweep finds them.
+    ///
+    /// # Errors
+    /// [`LakeError::Watch`] when the system has no watches left.
+    pub fn watch(&self) -> Result<Option<Watch>, LakeError> {
+        Watch::new(self.catalog.lake(), self.options.settle)
+    }
+
+    /// Every file the lake has a record of, and those the last sweep left alone, in the order of their paths.
+    ///
+    /// # Errors
+    /// Ledger or quarantine cannot be read.
+    pub async fn files(&self) -> Result<Vec<FileRecord>, LakeError> {
+        let mut files: BTreeMap<String, FileRecord> = BTreeMap::new();
+        for one in self.unrecorded.lock().iter() {
+            files.insert(one.path.clone(), one.clone());
+        }
+        for (path, known) in self.history().await? {
+            let status = match known.newest().map(|k| k.entry.status) {
+                Some(ledger::Did::Gone) => FileStatus::Gone,
+                Some(ledger::Did::Replaced) => FileStatus::Replaced,
+                Some(ledger::Did::Loaded) | None => FileStatus::Loaded,
+            };
+            files.insert(path.clone(), known.outcome(&path, status));
+        }
+        for (path, record) in quarantine::read(self.catalog.lake()).await? {
+            files.insert(path, record.outcome());
+        }
+        Ok(files.into_values().collect())
+    }
+
+    /// What all ledgers together say, by file.
+    async fn history(&self) -> Result<BTreeMap<String, History>, LakeError> {
+        let snapshot = self.catalog.snapshot();
+        let mut history: BTreeMap<String, History> = BTreeMap::new();
+        for table in snapshot.all() {
+            let ledger = self.ledgers.of(self.catalog.lake(), Some(table)).await?;
+            for (path, known) in &ledger.files {
+                history.entry(path.clone()).or_default().0.insert(table.name().clone(), known.clone());
+            }
+        }
+        Ok(history)
+    }
+}
+
+impl std::fmt::Debug for Crawler {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Crawler({:?})", self.catalog)
+    }
+}

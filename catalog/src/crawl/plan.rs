@@ -1,0 +1,151 @@
+//! What a sweep has to do, decided purely from listing, ledger and quarantine.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+
+use crate::name::TableName;
+
+use super::landing::{Landed, Listing};
+use super::layout::{Target, target};
+use super::ledger::{Did, Known};
+use super::options::CrawlOptions;
+use super::quarantine::Record;
+use super::report::{FileOutcome, FileStatus};
+
+/// What the ledgers of all tables say of one file.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct History(pub(crate) BTreeMap<TableName, Known>);
+
+impl History {
+    /// The newest entry: it names the content and all tables the file feeds.
+    pub(crate) fn newest(&self) -> Option<&Known> {
+        self.0.values().max_by_key(|k| (k.at, k.entry.status != Did::Gone))
+    }
+
+    /// The digest whose rows are in all the right tables and in no other; `None` while anything is missing.
+    pub(crate) fn complete(&self) -> Option<&str> {
+        let newest = &self.newest()?.entry;
+        let all_there = newest.tables.iter().all(|table| {
+            self.0.get(table).is_some_and(|k| {
+                k.entry.held && k.entry.status != Did::Gone && k.entry.sha256 == newest.sha256
+            })
+        });
+        let none_left = self.0.iter().all(|(table, k)| newest.tables.contains(table) || !k.entry.held);
+        (all_there && none_left && !newest.tables.is_empty()).then_some(newest.sha256.as_str())
+    }
+
+    fn is_gone(&self) -> bool {
+        self.0.values().all(|k| k.entry.status == Did::Gone)
+    }
+
+    /// The report on a file that is as the ledger has it.
+    pub(crate) fn outcome(&self, path: &str, status: FileStatus) -> FileOutcome {
+        let mut outcome = FileOutcome::new(path, status, 0);
+        let Some(newest) = self.newest() else { return outcome };
+        outcome.bytes = newest.entry.bytes;
+        outcome.taken_for.clone_from(&newest.entry.taken_for);
+        outcome.at = Some(newest.at);
+        let mut first = true;
+        for table in &newest.entry.tables {
+            let Some(known) = self.0.get(table) else { continue };
+            outcome.tables.push(table.to_string());
+            outcome.rows += known.entry.rows;
+            if first {
+                outcome.version = Some(known.version);
+                first = false;
+            }
+        }
+        outcome
+    }
+}
+
+/// A file that must be read.
+#[derive(Clone, Debug)]
+pub(crate) struct Due {
+    pub(crate) file: Landed,
+    pub(crate) main: TableName,
+}
+
+/// The sweep's work.
+#[derive(Debug, Default)]
+pub(crate) struct Plan {
+    /// Files that need nothing done.
+    pub(crate) settled: Vec<FileOutcome>,
+    pub(crate) due: Vec<Due>,
+    /// Files in the ledger that are no longer in the landing folder.
+    pub(crate) gone: Vec<String>,
+    /// Files to be put into quarantine unread.
+    pub(crate) refused: Vec<(Landed, String)>,
+    /// Quarantine records whose file is gone.
+    pub(crate) stale: Vec<String>,
+}
+
+/// What the crawler remembers between sweeps: the stamp under which a file's digest was last checked.
+pub(crate) type Verified = BTreeMap<String, (String, String)>;
+
+pub(crate) fn plan(
+    listing: Listing,
+    history: &BTreeMap<String, History>,
+    quarantine: &BTreeMap<String, Record>,
+    verified: &Verified,
+    options: &CrawlOptions,
+    settle_before: Option<DateTime<Utc>>,
+) -> Plan {
+    let mut plan = Plan::default();
+    let mut present: BTreeSet<String> = listing.odd.iter().map(|(path, _)| path.clone()).collect();
+    for (path, reason) in listing.odd {
+        plan.settled.push(FileOutcome::new(&path, FileStatus::Ignored, 0).because(reason));
+    }
+    for file in listing.files {
+        present.insert(file.path.clone());
+        let main = match target(&file.path) {
+            Target::Table(table) => table,
+            Target::Ignored(reason) => {
+                plan.settled.push(FileOutcome::new(&file.path, FileStatus::Ignored, file.bytes).because(reason));
+                continue;
+            }
+            Target::Misplaced(reason) => {
+                plan.refused.push((file, reason.to_owned()));
+                continue;
+            }
+        };
+        let known = history.get(&file.path);
+        if let (Some(known), Some(sha256)) = (known, known.and_then(History::complete)) {
+            let same_stamp = known.newest().is_some_and(|k| k.entry.stamp == file.stamp);
+            let checked = verified.get(&file.path).is_some_and(|(stamp, digest)| *stamp == file.stamp && digest == sha256);
+            if same_stamp || checked {
+                plan.settled.push(known.outcome(&file.path, FileStatus::Unchanged));
+                continue;
+            }
+        }
+        if let Some(record) = quarantine.get(&file.path).filter(|r| r.stamp == file.stamp) {
+            plan.settled.push(record.outcome());
+        } else if settle_before.is_some_and(|t| file.modified > t && file.modified < t + options.settle * 2) {
+            // A time far ahead is a wrong clock, not a fresh file.
+            let reason = "it was written to a moment ago; it is read once it rests";
+            plan.settled.push(FileOutcome::new(&file.path, FileStatus::Waiting, file.bytes).because(reason));
+        } else if file.bytes > options.file_bytes_max {
+            let reason = format!(
+                "it has {} bytes, more than the {} allowed: split it, or raise file_bytes_max",
+                file.bytes, options.file_bytes_max
+            );
+            plan.refused.push((file, reason));
+        } else {
+            plan.due.push(Due { file, main });
+        }
+    }
+    for (path, known) in history {
+        if present.contains(path) {
+            continue;
+        }
+        let rows_left = known.0.values().any(|k| k.entry.held);
+        if known.is_gone() && !(rows_left && options.gone == super::options::Gone::DeleteRows) {
+            plan.settled.push(known.outcome(path, FileStatus::Gone));
+        } else {
+            plan.gone.push(path.clone());
+        }
+    }
+    plan.stale = quarantine.keys().filter(|path| !present.contains(*path)).cloned().collect();
+    plan
+}

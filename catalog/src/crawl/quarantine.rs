@@ -1,0 +1,87 @@
+//! Files that could not be loaded, each with its reason, as one small object per file.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use futures::{StreamExt, TryStreamExt, stream};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::error::LakeError;
+use crate::lake::{Lake, Put, STATE};
+
+use super::landing::Landed;
+use super::report::{FileOutcome, FileStatus};
+
+/// Records read at the same time.
+const READ_AT_ONCE: usize = 16;
+/// First bytes of the file kept for the one who looks into it.
+const SAMPLE_BYTES_MAX: usize = 200;
+
+/// Why a file was not loaded, and which content of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Record {
+    pub(crate) path: String,
+    pub(crate) bytes: u64,
+    pub(crate) stamp: String,
+    pub(crate) reason: String,
+    pub(crate) sample: String,
+    pub(crate) at: DateTime<Utc>,
+}
+
+impl Record {
+    pub(crate) fn new(file: &Landed, reason: String, content: &[u8]) -> Self {
+        let sample = content.get(..content.len().min(SAMPLE_BYTES_MAX)).unwrap_or_default();
+        Self {
+            path: file.path.clone(),
+            bytes: file.bytes,
+            stamp: file.stamp.clone(),
+            reason,
+            sample: String::from_utf8_lossy(sample).into_owned(),
+            at: Utc::now(),
+        }
+    }
+
+    pub(crate) fn outcome(&self) -> FileOutcome {
+        let mut outcome = FileOutcome::new(&self.path, FileStatus::Quarantined, self.bytes).because(&self.reason);
+        outcome.at = Some(self.at);
+        outcome
+    }
+}
+
+/// All records by path. One that cannot be read is dropped: its file is then simply tried again.
+pub(crate) async fn read(lake: &Lake) -> Result<BTreeMap<String, Record>, LakeError> {
+    let listed = lake.list(&format!("{STATE}/quarantine")).await?;
+    let records: Vec<Option<Record>> = stream::iter(listed)
+        .map(|meta| async move {
+            let bytes = lake.get(meta.location.as_ref()).await?;
+            Ok::<_, LakeError>(bytes.and_then(|b| serde_json::from_slice(&b).ok()))
+        })
+        .buffered(READ_AT_ONCE)
+        .try_collect()
+        .await?;
+    Ok(records.into_iter().flatten().map(|r| (r.path.clone(), r)).collect())
+}
+
+pub(crate) async fn write(lake: &Lake, record: &Record) -> Result<(), LakeError> {
+    let path = object(&record.path);
+    let json = serde_json::to_vec(record).map_err(|e| LakeError::Record { path: path.clone(), reason: e.to_string() })?;
+    lake.put(&path, json.into(), Put::Overwrite).await
+}
+
+pub(crate) async fn remove(lake: &Lake, path: &str) -> Result<(), LakeError> {
+    lake.delete(&object(path)).await
+}
+
+fn object(path: &str) -> String {
+    format!("{STATE}/quarantine/{}.json", hex(&Sha256::digest(path.as_bytes())))
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

@@ -1,0 +1,88 @@
+//! One landed file, read and taken apart: its digest, and its blocks ready for their tables.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+
+use crate::error::LakeError;
+use crate::formats;
+use crate::lake::Lake;
+use crate::name::TableName;
+use crate::parquet_file::blocking;
+
+use super::columns::Prepared;
+use super::landing::{self, Content, Landed};
+use super::layout::block_table;
+use super::options::CrawlOptions;
+use super::quarantine::hex;
+
+/// A file's content as far as it went.
+pub(crate) enum Read {
+    /// It is the content with the digest that was asked about; it was not parsed again.
+    Same { sha256: String },
+    Parsed { sha256: String, taken_for: String, tables: Vec<(TableName, Arc<Prepared>)> },
+    /// It cannot be loaded.
+    Bad { reason: String, content: Bytes },
+    /// Look again at the next sweep.
+    Later { reason: String },
+}
+
+/// Reads `file` for the table `main` unless its digest is `known`.
+pub(crate) async fn read(
+    lake: &Lake,
+    file: &Landed,
+    main: &TableName,
+    known: Option<String>,
+    options: &CrawlOptions,
+) -> Result<Read, LakeError> {
+    let content = match landing::read(lake, file).await {
+        Ok(Content::Stable(content)) => content,
+        Ok(Content::Moving) => return Ok(Read::Later { reason: "it changed while it was read".to_owned() }),
+        Err(error) => return Ok(Read::Later { reason: error.to_string() }),
+    };
+    let limits = formats::Limits { decompressed_bytes_max: options.decompressed_bytes_max, ..formats::Limits::default() };
+    let (path, main) = (file.path.clone(), main.clone());
+    blocking(move || {
+        let sha256 = hex(&Sha256::digest(&content));
+        if known.as_ref() == Some(&sha256) {
+            return Ok(Read::Same { sha256 });
+        }
+        let name = landing::file_name(&path);
+        // A reader's defect on one file must not end the crawl of all the others.
+        let parsed = catch_unwind(AssertUnwindSafe(|| parse(&name, content.clone(), &main, &limits)));
+        Ok(match parsed {
+            Ok(Ok((taken_for, tables))) => Read::Parsed { sha256, taken_for, tables },
+            Ok(Err(reason)) => Read::Bad { reason, content },
+            Err(_) => {
+                let reason = "the reader failed on it: this is a defect of labhouse; please report the file".to_owned();
+                Read::Bad { reason, content }
+            }
+        })
+    })
+    .await
+}
+
+type Tables = Vec<(TableName, Arc<Prepared>)>;
+
+fn parse(name: &str, content: Bytes, main: &TableName, limits: &formats::Limits) -> Result<(String, Tables), String> {
+    let parsed = formats::read(name, content, limits).map_err(|e| e.to_string())?;
+    let mut tables: Tables = Vec::with_capacity(parsed.blocks.len());
+    for block in &parsed.blocks {
+        let mut table = block_table(main, block.name.as_deref());
+        let mut count = 1;
+        // Two blocks of one name are two tables all the same.
+        while tables.iter().any(|(taken, _)| *taken == table) {
+            count += 1;
+            let again = format!("{} {count}", block.name.as_deref().unwrap_or("block"));
+            table = block_table(main, Some(&again));
+        }
+        let prepared = Prepared::new(block).map_err(|reason| match &block.name {
+            Some(block) => format!("block '{block}': {reason}"),
+            None => reason,
+        })?;
+        tables.push((table, Arc::new(prepared)));
+    }
+    Ok((parsed.taken_for, tables))
+}

@@ -1,0 +1,87 @@
+//! What a sweep says about every landed file.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+/// What became of a landed file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FileStatus {
+    /// Its rows are in its tables for the first time.
+    Loaded,
+    /// It changed: its new rows took the place of the old ones in one commit.
+    Replaced,
+    /// It is as it was when it was loaded.
+    Unchanged,
+    /// It left the landing folder. Its rows stay unless [`crate::Gone::DeleteRows`] says otherwise.
+    Gone,
+    /// It cannot be loaded; the reason says why. Rows of an earlier content stay.
+    Quarantined,
+    /// It was written to a moment ago, or another server has it in hand: the next sweep looks again.
+    Waiting,
+    /// It is not meant for a table: hidden, temporary, or a system's own file.
+    Ignored,
+}
+
+/// One landed file after a sweep.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileOutcome {
+    /// Relative to `landing/`.
+    pub path: String,
+    /// The tables that hold its rows, as `schema.table`.
+    pub tables: Vec<String>,
+    pub status: FileStatus,
+    /// Why it is quarantined, waiting or ignored.
+    pub reason: Option<String>,
+    /// Rows over all of its tables.
+    pub rows: u64,
+    pub bytes: u64,
+    /// What the reader took it for, e.g. "CSV, ';' delimited, UTF-16LE".
+    pub taken_for: String,
+    /// The Delta version of its first table at which its rows came in.
+    pub version: Option<u64>,
+    /// When its state was recorded.
+    pub at: Option<DateTime<Utc>>,
+}
+
+/// The same words for a file outside a sweep: see [`crate::Crawler::files`].
+pub type FileRecord = FileOutcome;
+
+impl FileOutcome {
+    pub(crate) fn new(path: &str, status: FileStatus, bytes: u64) -> Self {
+        Self {
+            path: path.to_owned(),
+            tables: Vec::new(),
+            status,
+            reason: None,
+            rows: 0,
+            bytes,
+            taken_for: String::new(),
+            version: None,
+            at: None,
+        }
+    }
+
+    pub(crate) fn because(mut self, reason: impl Into<String>) -> Self {
+        self.reason = Some(reason.into());
+        self
+    }
+}
+
+/// One pass over the landing folder: every landed file, the unchanged ones too, in the order of their paths.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SweepReport {
+    pub files: Vec<FileOutcome>,
+}
+
+impl SweepReport {
+    /// Did this sweep commit anything?
+    pub fn changed(&self) -> bool {
+        self.files.iter().any(|f| matches!(f.status, FileStatus::Loaded | FileStatus::Replaced))
+    }
+
+    /// How many files have this status.
+    pub fn count(&self, status: FileStatus) -> usize {
+        self.files.iter().filter(|f| f.status == status).count()
+    }
+}

@@ -1,0 +1,144 @@
+//! Rows on their way into a table, and out of it: both as data files of a commit that is not made yet.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::array::{AsArray, new_null_array};
+use arrow::compute::{cast, filter_record_batch};
+use arrow::datatypes::{DataType, SchemaRef};
+use chrono::{DateTime, Utc};
+use deltalake_core::kernel::{Add, LogicalFileView, Remove};
+
+use crate::error::LakeError;
+use crate::lake::Lake;
+use crate::name::TableName;
+use crate::parquet_file;
+use crate::table::LakeTable;
+
+use super::columns::Prepared;
+use super::shape::{INGESTED_AT, SOURCE_FILE, SOURCE_ROW};
+use super::types::cast_exact;
+
+/// A file's rows as rows of its table: cast to `schema`, with the columns that say where they are from.
+pub(crate) fn with_source(
+    rows: &Prepared,
+    path: &str,
+    at: DateTime<Utc>,
+    schema: &SchemaRef,
+) -> Result<Vec<RecordBatch>, String> {
+    let mut out = Vec::with_capacity(rows.batches.len());
+    let mut before = 0i64;
+    for (arrays, count) in rows.batches.iter().zip(&rows.batch_rows) {
+        let until = before.saturating_add(i64::try_from(*count).unwrap_or(i64::MAX));
+        let mut columns: Vec<ArrayRef> = Vec::with_capacity(schema.fields().len());
+        for field in schema.fields() {
+            let own = rows.fields.iter().position(|f| f.name() == field.name()).and_then(|i| arrays.get(i));
+            columns.push(match (field.name().as_str(), own) {
+                (SOURCE_FILE, _) => Arc::new(StringArray::from_iter_values(std::iter::repeat_n(path, *count))),
+                (SOURCE_ROW, _) => Arc::new(Int64Array::from_iter_values(before + 1..=until)),
+                (INGESTED_AT, _) => {
+                    let times = std::iter::repeat_n(at.timestamp_micros(), *count);
+                    Arc::new(TimestampMicrosecondArray::from_iter_values(times).with_timezone("UTC"))
+                }
+                (_, Some(array)) => cast_exact(array, field.data_type())?,
+                (_, None) => new_null_array(field.data_type(), *count),
+            });
+        }
+        before = until;
+        out.push(RecordBatch::try_new(Arc::clone(schema), columns).map_err(|e| e.to_string())?);
+    }
+    Ok(out)
+}
+
+/// The part of a commit that takes rows away or gives them another type.
+#[derive(Default)]
+pub(crate) struct Rewritten {
+    pub(crate) adds: Vec<Add>,
+    pub(crate) removes: Vec<Remove>,
+}
+
+/// Takes out the rows of the landed files `gone`. With `rewrite` every data file is written anew in `schema`; without, only
+/// those with such rows, and a data file that holds nothing else is just dropped.
+pub(crate) async fn without(
+    lake: &Lake,
+    table: &LakeTable,
+    gone: &BTreeSet<String>,
+    schema: &SchemaRef,
+    rewrite: bool,
+) -> Result<Rewritten, LakeError> {
+    let mut done = Rewritten::default();
+    if gone.is_empty() && !rewrite {
+        return Ok(done);
+    }
+    let name = table.name();
+    let files: Vec<LogicalFileView> = table.state()?.log_data().iter().collect();
+    for file in files.iter().filter(|f| rewrite || may_hold(f, gone)) {
+        let batches = parquet_file::read(lake, name, file, None).await?;
+        let before: usize = batches.iter().map(RecordBatch::num_rows).sum();
+        let mut kept = Vec::with_capacity(batches.len());
+        for batch in &batches {
+            kept.push(keep(batch, gone).map_err(LakeError::arrow("filtering", name))?);
+        }
+        let after: usize = kept.iter().map(RecordBatch::num_rows).sum();
+        if after == before && !rewrite {
+            continue;
+        }
+        done.removes.push(file.remove_action(true));
+        let fitted = kept
+            .iter()
+            .map(|b| fitted(b, schema).map_err(|reason| LakeError::Refused { table: name.clone(), reason }))
+            .collect::<Result<Vec<_>, _>>()?;
+        done.adds.extend(parquet_file::write(lake, name, schema, fitted).await?);
+    }
+    Ok(done)
+}
+
+/// Why the crawler must not write into this table; `None` when it may.
+pub(crate) fn unwritable(table: &LakeTable) -> Result<Option<String>, LakeError> {
+    let state = table.state()?;
+    if let Some(why) = crate::scan::needs_delta_reader(state) {
+        return Ok(Some(format!("the table {} was made by another tool and uses {why}", table.name())));
+    }
+    if !state.metadata().partition_columns().is_empty() {
+        return Ok(Some(format!("the table {} was made by another tool and is partitioned", table.name())));
+    }
+    Ok(None)
+}
+
+/// By its statistics: could the data file hold rows of one of these landed files?
+fn may_hold(file: &LogicalFileView, gone: &BTreeSet<String>) -> bool {
+    let Some(stats) = file.stats().and_then(|s| serde_json::from_str::<serde_json::Value>(&s).ok()) else { return true };
+    let bound = |kind: &str| stats.get(kind)?.get(SOURCE_FILE)?.as_str().map(str::to_owned);
+    let (low, high) = (bound("minValues"), bound("maxValues"));
+    gone.iter().any(|path| low.as_ref().is_none_or(|l| l <= path) && high.as_ref().is_none_or(|h| path <= h))
+}
+
+fn keep(batch: &RecordBatch, gone: &BTreeSet<String>) -> Result<RecordBatch, arrow::error::ArrowError> {
+    let Some(source) = batch.column_by_name(SOURCE_FILE) else { return Ok(batch.clone()) };
+    let source = cast(source, &DataType::Utf8)?;
+    let mask: BooleanArray =
+        source.as_string::<i32>().iter().map(|path| Some(path.is_none_or(|p| !gone.contains(p)))).collect();
+    filter_record_batch(batch, &mask)
+}
+
+fn fitted(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, String> {
+    let mut columns: Vec<ArrayRef> = Vec::with_capacity(schema.fields().len());
+    for field in schema.fields() {
+        columns.push(match batch.column_by_name(field.name()) {
+            Some(array) => cast_exact(array, field.data_type()).map_err(|e| format!("column '{}': {e}", field.name()))?,
+            None => new_null_array(field.data_type(), batch.num_rows()),
+        });
+    }
+    RecordBatch::try_new(Arc::clone(schema), columns).map_err(|e| e.to_string())
+}
+
+/// Is it the crawler's own? Only such a table has the column that says where rows are from.
+pub(crate) fn has_source(name: &TableName, schema: &SchemaRef) -> Option<String> {
+    schema.column_with_name(SOURCE_FILE).is_none().then(|| {
+        format!(
+            "the table {name} was made by a statement or another tool, not from landed files; land the file in a folder with \
+             another name"
+        )
+    })
+}

@@ -1,0 +1,190 @@
+//! The schema a table must have to hold its rows and those of new files: decided purely, file by file, in the order given.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use datafusion::common::stats::Precision;
+use datafusion::common::{ScalarValue, Statistics};
+
+use crate::delta::settled;
+
+use super::columns::Prepared;
+use super::types::{EXACT_FLOAT_MAX, always_fits, cast_exact, samples, spoken, unify};
+
+pub(crate) const SOURCE_FILE: &str = "_source_file";
+pub(crate) const SOURCE_ROW: &str = "_source_row";
+pub(crate) const INGESTED_AT: &str = "_ingested_at";
+
+/// The table as it is: its schema as Delta keeps it, and what its statistics prove of each column.
+pub(crate) struct Existing {
+    pub(crate) schema: SchemaRef,
+    pub(crate) statistics: Option<Statistics>,
+}
+
+/// The schema to be, and the files that do not fit it.
+pub(crate) struct Shape {
+    pub(crate) schema: SchemaRef,
+    /// The schema differs from the table's.
+    pub(crate) changed: bool,
+    /// A column of the table changes its type, so its files must be written anew.
+    pub(crate) rewrite: bool,
+    /// Places in `files` that cannot be taken, with the reason.
+    pub(crate) misfits: Vec<(usize, String)>,
+}
+
+struct Column {
+    field: Field,
+    /// Its type in the table today; `None` for a new column.
+    stored: Option<DataType>,
+    /// A file of this batch has given it values.
+    valued: bool,
+}
+
+/// # Errors
+/// The schema has no place in Delta, in words: no file of the batch can be taken.
+pub(crate) fn fold(existing: Option<&Existing>, files: &[&Prepared]) -> Result<Shape, String> {
+    let mut columns: Vec<Column> = Vec::new();
+    if let Some(existing) = existing {
+        for field in existing.schema.fields().iter().filter(|f| !is_source(f.name())) {
+            let stored = Some(field.data_type().clone());
+            columns.push(Column { field: field.as_ref().clone(), stored, valued: false });
+        }
+    }
+    let mut taken: Vec<&Prepared> = Vec::new();
+    let mut misfits = Vec::new();
+    for (place, file) in files.iter().enumerate() {
+        match fit(&columns, existing, &taken, file) {
+            Ok(types) => {
+                for (field, data_type) in file.fields.iter().zip(types) {
+                    let valued = !field.data_type().is_null();
+                    match columns.iter_mut().find(|c| c.field.name() == field.name()) {
+                        Some(column) => {
+                            column.field.set_data_type(data_type);
+                            column.valued |= valued;
+                        }
+                        None => columns.push(Column {
+                            field: field.clone().with_data_type(data_type),
+                            stored: None,
+                            valued,
+                        }),
+                    }
+                }
+                taken.push(file);
+            }
+            Err(reason) => misfits.push((place, reason)),
+        }
+    }
+    let rewrite = columns.iter().any(|c| c.stored.as_ref().is_some_and(|t| t != c.field.data_type()));
+    let mut fields: Vec<Field> = columns.into_iter().map(|c| text_if_empty(c.field)).collect();
+    fields.extend(source_fields());
+    let schema = settled(&Schema::new(fields))?;
+    let changed = existing.is_none_or(|e| !same(&e.schema, &schema));
+    Ok(Shape { schema, changed, rewrite, misfits })
+}
+
+/// The types the file's columns lead to, in their order; or the reason why the file cannot be taken.
+fn fit(
+    columns: &[Column],
+    existing: Option<&Existing>,
+    taken: &[&Prepared],
+    file: &Prepared,
+) -> Result<Vec<DataType>, String> {
+    let by_name: HashMap<&str, &Column> = columns.iter().map(|c| (c.field.name().as_str(), c)).collect();
+    let mut types = Vec::with_capacity(file.fields.len());
+    for field in &file.fields {
+        let name = field.name();
+        let Some(column) = by_name.get(name.as_str()) else {
+            types.push(field.data_type().clone());
+            continue;
+        };
+        let now = column.field.data_type();
+        let arrays = file.column(name);
+        let clash = |why: &str| {
+            let in_table = known_range(existing, name);
+            format!(
+                "column '{name}' holds {} in the table{in_table} and {} in this file (for example {}){why}. Correct the file, \
+                 or land it in a folder of its own",
+                spoken(now),
+                spoken(field.data_type()),
+                samples(&arrays),
+            )
+        };
+        let to = match unify(now, field.data_type()) {
+            Some(to) => to,
+            // Whatever type a column without values has was only a guess.
+            None if !column.valued && column.stored.as_ref() == Some(now) && all_null(existing, name) => {
+                field.data_type().clone()
+            }
+            None => return Err(clash("")),
+        };
+        for array in &arrays {
+            cast_exact(array, &to).map_err(|lost| clash(&format!(": {lost}")))?;
+        }
+        if to != *now {
+            for array in taken.iter().flat_map(|t| t.column(name)) {
+                cast_exact(array, &to).map_err(|lost| clash(&format!(": of the rows beside it {lost}")))?;
+            }
+            if let Some(stored) = &column.stored
+                && !stored_fits(existing, name, stored, &to)
+            {
+                return Err(clash(": the table's values would lose digits"));
+            }
+        }
+        types.push(to);
+    }
+    Ok(types)
+}
+
+/// Do the values in the table go into `to` without loss? Decided by types and statistics.
+fn stored_fits(existing: Option<&Existing>, name: &str, from: &DataType, to: &DataType) -> bool {
+    if always_fits(from, to) || all_null(existing, name) {
+        return true;
+    }
+    let Some(column) = statistics(existing, name) else { return false };
+    let small = |bound: &Precision<ScalarValue>| match bound {
+        Precision::Exact(ScalarValue::Int64(Some(v))) => v.unsigned_abs() <= EXACT_FLOAT_MAX.unsigned_abs(),
+        _ => false,
+    };
+    *from == DataType::Int64 && *to == DataType::Float64 && small(&column.min_value) && small(&column.max_value)
+}
+
+fn all_null(existing: Option<&Existing>, name: &str) -> bool {
+    let rows = existing.and_then(|e| e.statistics.as_ref()).map(|s| s.num_rows);
+    let nulls = statistics(existing, name).map(|c| c.null_count);
+    matches!((rows, nulls), (Some(Precision::Exact(rows)), Some(Precision::Exact(nulls))) if rows == nulls)
+}
+
+fn statistics<'a>(existing: Option<&'a Existing>, name: &str) -> Option<&'a datafusion::common::ColumnStatistics> {
+    let existing = existing?;
+    existing.statistics.as_ref()?.column_statistics.get(existing.schema.index_of(name).ok()?)
+}
+
+fn known_range(existing: Option<&Existing>, name: &str) -> String {
+    let bound = |b: &Precision<ScalarValue>| b.get_value().filter(|v| !v.is_null()).map(ToString::to_string);
+    match statistics(existing, name).map(|c| (bound(&c.min_value), bound(&c.max_value))) {
+        Some((Some(low), Some(high))) => format!(" (from '{low}' to '{high}')"),
+        _ => String::new(),
+    }
+}
+
+fn text_if_empty(field: Field) -> Field {
+    if field.data_type().is_null() { field.with_data_type(DataType::Utf8) } else { field }
+}
+
+fn is_source(name: &str) -> bool {
+    [SOURCE_FILE, SOURCE_ROW, INGESTED_AT].contains(&name)
+}
+
+fn source_fields() -> [Field; 3] {
+    [
+        Field::new(SOURCE_FILE, DataType::Utf8, true),
+        Field::new(SOURCE_ROW, DataType::Int64, true),
+        Field::new(INGESTED_AT, DataType::Timestamp(TimeUnit::Microsecond, Some(Arc::from("UTC"))), true),
+    ]
+}
+
+fn same(a: &Schema, b: &Schema) -> bool {
+    a.fields().len() == b.fields().len()
+        && a.fields().iter().zip(b.fields()).all(|(x, y)| x.name() == y.name() && x.data_type() == y.data_type())
+}

@@ -1,0 +1,306 @@
+//! Acting on a plan: chunk by chunk, read, check that every table can take its part, commit table by table.
+
+use std::collections::BTreeMap;
+
+use futures::{StreamExt, TryStreamExt, stream};
+
+use crate::error::LakeError;
+use crate::name::TableName;
+
+use super::batch::{self, Became, Piece, Work};
+use super::landing::Landed;
+use super::plan::{Due, History, Plan};
+use super::quarantine::{self, Record};
+use super::reader::{self, Read};
+use super::report::{FileOutcome, FileStatus};
+use super::{Crawler, Gone};
+
+/// Files read and parsed at the same time.
+const READ_AT_ONCE: usize = 4;
+
+type Histories = BTreeMap<String, History>;
+type Records = BTreeMap<String, Record>;
+
+/// A file that was read, and its part for each table.
+struct Taken {
+    file: Landed,
+    pieces: Vec<(TableName, Piece)>,
+    taken_for: String,
+    sha256: String,
+}
+
+impl Crawler {
+    pub(super) async fn act(
+        &self,
+        plan: Plan,
+        history: &Histories,
+        quarantined: &Records,
+    ) -> Result<Vec<FileOutcome>, LakeError> {
+        let lake = self.catalog.lake();
+        let mut done: BTreeMap<String, FileOutcome> =
+            plan.settled.into_iter().map(|outcome| (outcome.path.clone(), outcome)).collect();
+        for path in &plan.stale {
+            quarantine::remove(lake, path).await?;
+        }
+        for (file, reason) in plan.refused {
+            let outcome = match quarantined.get(&file.path).filter(|r| r.stamp == file.stamp && r.reason == reason) {
+                Some(record) => record.outcome(),
+                None => self.put_away(&file, reason, &[]).await?,
+            };
+            done.insert(file.path.clone(), outcome);
+        }
+        let nothing_landed = done.is_empty() && plan.due.is_empty();
+        for chunk in chunks(plan.due, self.options.batch_files_max, self.options.batch_bytes_max) {
+            for outcome in self.load(chunk, history, quarantined).await? {
+                done.insert(outcome.path.clone(), outcome);
+            }
+        }
+        for outcome in self.record_gone(&plan.gone, history, nothing_landed).await? {
+            done.insert(outcome.path.clone(), outcome);
+        }
+        Ok(done.into_values().collect())
+    }
+
+    async fn load(
+        &self,
+        chunk: Vec<Due>,
+        history: &Histories,
+        quarantined: &Records,
+    ) -> Result<Vec<FileOutcome>, LakeError> {
+        let mut outcomes = Vec::new();
+        let mut taken: Vec<Taken> = Vec::new();
+        let read: Vec<(Due, Read)> = stream::iter(chunk)
+            .map(|due| async move {
+                let known = history.get(&due.file.path).and_then(History::complete).map(str::to_owned);
+                let read = reader::read(self.catalog.lake(), &due.file, &due.main, known, &self.options).await?;
+                Ok::<_, LakeError>((due, read))
+            })
+            .buffered(READ_AT_ONCE)
+            .try_collect()
+            .await?;
+        for (Due { file, .. }, read) in read {
+            match read {
+                Read::Later { reason } => {
+                    outcomes.push(FileOutcome::new(&file.path, FileStatus::Waiting, file.bytes).because(reason));
+                }
+                Read::Bad { reason, content } => outcomes.push(self.put_away(&file, reason, &content).await?),
+                Read::Same { sha256 } => {
+                    self.settle(&file, sha256, quarantined).await?;
+                    let known = history.get(&file.path).cloned().unwrap_or_default();
+                    outcomes.push(known.outcome(&file.path, FileStatus::Unchanged));
+                }
+                Read::Parsed { sha256, taken_for, tables } => {
+                    let pieces = pieces(&file, &sha256, &taken_for, tables, history.get(&file.path));
+                    taken.push(Taken { file, pieces, taken_for, sha256 });
+                }
+            }
+        }
+        for (path, reason) in self.misfits(&taken).await? {
+            if let Some(place) = taken.iter().position(|t| t.file.path == path) {
+                let misfit = taken.swap_remove(place);
+                outcomes.push(self.put_away(&misfit.file, reason, &[]).await?);
+            }
+        }
+        taken.sort_by(|a, b| a.file.path.cmp(&b.file.path));
+        let became = self.commit(taken.iter().flat_map(|t| t.pieces.iter())).await?;
+        for one in taken {
+            let parts = became.get(&one.file.path).map(Vec::as_slice).unwrap_or_default();
+            outcomes.push(self.conclude(one, parts, quarantined).await?);
+        }
+        Ok(outcomes)
+    }
+
+    /// Files that some table cannot take, before any table took its part: a file is loaded whole or not at all.
+    async fn misfits(&self, taken: &[Taken]) -> Result<BTreeMap<String, String>, LakeError> {
+        let mut reasons = BTreeMap::new();
+        for (table, pieces) in by_table(taken.iter().flat_map(|t| t.pieces.iter())) {
+            for (place, reason) in batch::misfits(&self.catalog, &table, &pieces).await? {
+                if let Some(piece) = pieces.get(place) {
+                    reasons.entry(piece.path.clone()).or_insert(reason);
+                }
+            }
+        }
+        Ok(reasons)
+    }
+
+    async fn commit<'a>(
+        &self,
+        pieces: impl Iterator<Item = &'a (TableName, Piece)>,
+    ) -> Result<BTreeMap<String, Vec<(TableName, Became)>>, LakeError> {
+        let mut all: BTreeMap<String, Vec<(TableName, Became)>> = BTreeMap::new();
+        for (table, pieces) in by_table(pieces) {
+            let became = batch::run(&self.catalog, &self.ledgers, &table, &pieces).await?;
+            for (piece, became) in pieces.iter().zip(became) {
+                all.entry(piece.path.clone()).or_default().push((table.clone(), became));
+            }
+        }
+        Ok(all)
+    }
+
+    /// One word for a file out of what became of its parts.
+    async fn conclude(
+        &self,
+        taken: Taken,
+        parts: &[(TableName, Became)],
+        quarantined: &Records,
+    ) -> Result<FileOutcome, LakeError> {
+        let file = &taken.file;
+        for (_, part) in parts {
+            if let Became::Misfit(reason) = part {
+                return self.put_away(file, reason.clone(), &[]).await;
+            }
+        }
+        if parts.iter().any(|(_, part)| *part == Became::Raced) {
+            let reason = "another server has it in hand; the next sweep looks again";
+            return Ok(FileOutcome::new(&file.path, FileStatus::Waiting, file.bytes).because(reason));
+        }
+        let mut outcome = FileOutcome::new(&file.path, FileStatus::Unchanged, file.bytes);
+        outcome.taken_for = taken.taken_for;
+        outcome.at = Some(chrono::Utc::now());
+        for (table, part) in parts {
+            let (rows, version) = match part {
+                Became::Loaded { rows, version } => {
+                    if outcome.status == FileStatus::Unchanged {
+                        outcome.status = FileStatus::Loaded;
+                    }
+                    (*rows, *version)
+                }
+                Became::Replaced { rows, version } => {
+                    outcome.status = FileStatus::Replaced;
+                    (*rows, *version)
+                }
+                Became::Known { rows, version } => (*rows, *version),
+                // A table this content no longer feeds.
+                Became::Gone { .. } => {
+                    outcome.status = FileStatus::Replaced;
+                    continue;
+                }
+                Became::Misfit(_) | Became::Raced => continue,
+            };
+            outcome.tables.push(table.to_string());
+            outcome.rows += rows;
+            outcome.version = outcome.version.or(Some(version));
+        }
+        self.settle(file, taken.sha256, quarantined).await?;
+        Ok(outcome)
+    }
+
+    async fn record_gone(
+        &self,
+        gone: &[String],
+        history: &Histories,
+        nothing_landed: bool,
+    ) -> Result<Vec<FileOutcome>, LakeError> {
+        let delete = self.options.gone == Gone::DeleteRows;
+        let mut outcomes = Vec::new();
+        if delete && nothing_landed && gone.len() > 1 {
+            tracing::warn!(files = gone.len(), "the whole landing folder is empty: no rows are deleted; is it mounted?");
+            let reason = "the whole landing folder is empty, which looks like a missing mount: its rows are kept for now";
+            for path in gone {
+                outcomes.push(FileOutcome::new(path, FileStatus::Waiting, 0).because(reason));
+            }
+            return Ok(outcomes);
+        }
+        let mut pieces = Vec::new();
+        for path in gone {
+            for (table, known) in history.get(path).into_iter().flat_map(|h| &h.0) {
+                let entry = &known.entry;
+                let piece = Piece {
+                    path: path.clone(),
+                    bytes: entry.bytes,
+                    stamp: entry.stamp.clone(),
+                    sha256: entry.sha256.clone(),
+                    tables: entry.tables.clone(),
+                    taken_for: entry.taken_for.clone(),
+                    expected: Some(known.batch),
+                    work: Work::Gone { delete },
+                };
+                pieces.push((table.clone(), piece));
+            }
+        }
+        for part in pieces.chunks(self.options.batch_files_max.max(1)) {
+            self.commit(part.iter()).await?;
+        }
+        for path in gone {
+            let mut outcome = history.get(path).cloned().unwrap_or_default().outcome(path, FileStatus::Gone);
+            if delete {
+                outcome.rows = 0;
+            }
+            outcomes.push(outcome);
+        }
+        Ok(outcomes)
+    }
+
+    async fn put_away(&self, file: &Landed, reason: String, content: &[u8]) -> Result<FileOutcome, LakeError> {
+        tracing::info!(file = file.path, reason, "quarantined");
+        let record = Record::new(file, reason, content);
+        quarantine::write(self.catalog.lake(), &record).await?;
+        Ok(record.outcome())
+    }
+
+    /// The file is in its tables: remember its digest, and let it out of quarantine.
+    async fn settle(&self, file: &Landed, sha256: String, quarantined: &Records) -> Result<(), LakeError> {
+        self.verified.lock().insert(file.path.clone(), (file.stamp.clone(), sha256));
+        if quarantined.contains_key(&file.path) {
+            quarantine::remove(self.catalog.lake(), &file.path).await?;
+        }
+        Ok(())
+    }
+}
+
+/// A read file's part for each table, those it no longer feeds included.
+fn pieces(
+    file: &Landed,
+    sha256: &str,
+    taken_for: &str,
+    tables: Vec<(TableName, std::sync::Arc<super::columns::Prepared>)>,
+    history: Option<&History>,
+) -> Vec<(TableName, Piece)> {
+    let names: Vec<TableName> = tables.iter().map(|(name, _)| name.clone()).collect();
+    let expected = |table: &TableName| history.and_then(|h| h.0.get(table)).map(|k| k.batch);
+    let piece = |table: &TableName, work: Work| Piece {
+        path: file.path.clone(),
+        bytes: file.bytes,
+        stamp: file.stamp.clone(),
+        sha256: sha256.to_owned(),
+        tables: names.clone(),
+        taken_for: taken_for.to_owned(),
+        expected: expected(table),
+        work,
+    };
+    let mut all: Vec<(TableName, Piece)> =
+        tables.iter().map(|(name, rows)| (name.clone(), piece(name, Work::Rows(rows.clone())))).collect();
+    for (table, known) in history.into_iter().flat_map(|h| &h.0) {
+        if known.entry.held && !names.contains(table) {
+            all.push((table.clone(), piece(table, Work::Nothing)));
+        }
+    }
+    all
+}
+
+fn by_table<'a>(pieces: impl Iterator<Item = &'a (TableName, Piece)>) -> BTreeMap<TableName, Vec<Piece>> {
+    let mut tables: BTreeMap<TableName, Vec<Piece>> = BTreeMap::new();
+    for (table, piece) in pieces {
+        tables.entry(table.clone()).or_default().push(piece.clone());
+    }
+    tables
+}
+
+/// Due files in chunks, table by table, so that a chunk touches few tables. Each chunk is one commit per table.
+fn chunks(mut due: Vec<Due>, files_max: usize, bytes_max: u64) -> Vec<Vec<Due>> {
+    due.sort_by(|a, b| (&a.main, &a.file.path).cmp(&(&b.main, &b.file.path)));
+    let mut chunks: Vec<Vec<Due>> = Vec::new();
+    let mut bytes = 0u64;
+    for one in due {
+        let full = chunks.last().is_none_or(|c| c.len() >= files_max.max(1) || bytes + one.file.bytes > bytes_max);
+        if full {
+            chunks.push(Vec::new());
+            bytes = 0;
+        }
+        bytes = bytes.saturating_add(one.file.bytes);
+        if let Some(chunk) = chunks.last_mut() {
+            chunk.push(one);
+        }
+    }
+    chunks
+}

@@ -1,0 +1,132 @@
+//! Text cells to typed Arrow arrays.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, BooleanBuilder, Date32Builder, Float64Builder, Int64Builder, NullArray, StringBuilder,
+    TimestampMicrosecondBuilder,
+};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::record_batch::RecordBatch;
+
+use crate::formats::ReadError;
+use crate::formats::infer::{self, ColumnType, Commas, Evidence};
+use crate::formats::{moment, number};
+
+/// Rows of one batch: large enough for columnar work, small enough to stream.
+const BATCH_ROWS: usize = 65_536;
+
+/// Cells by row and column, whatever holds them.
+pub(super) trait Cells {
+    fn height(&self) -> usize;
+    fn cell(&self, row: usize, column: usize) -> &str;
+}
+
+/// Types every column over all rows and builds the batches. `comma_cells`: whether a comma may be a decimal one here
+/// (it may not where it parts cells).
+///
+/// # Errors
+/// `NotATable` if Arrow refuses the arrays, which would be a defect here.
+pub(super) fn table(names: &[String], cells: &dyn Cells, comma_cells: bool) -> Result<Vec<RecordBatch>, ReadError> {
+    let evidence: Vec<Evidence> = (0..names.len())
+        .map(|column| {
+            let mut evidence = Evidence::default();
+            for row in 0..cells.height() {
+                evidence.see(cells.cell(row, column));
+            }
+            evidence
+        })
+        .collect();
+    let commas = if comma_cells && evidence.iter().any(Evidence::has_sure_comma) { Commas::Decimal } else { Commas::None };
+    let types: Vec<ColumnType> = evidence.iter().map(|evidence| evidence.decide(commas)).collect();
+    batches(names, &types, cells)
+}
+
+/// Builds batches of given types; a cell that does not fit its type is null, so types come from [`Evidence`].
+///
+/// # Errors
+/// As [`table`].
+pub(super) fn batches(
+    names: &[String],
+    types: &[ColumnType],
+    cells: &dyn Cells,
+) -> Result<Vec<RecordBatch>, ReadError> {
+    let fields: Vec<Field> =
+        names.iter().zip(types).map(|(name, kind)| Field::new(name, data_type(*kind), true)).collect();
+    let schema: SchemaRef = Arc::new(Schema::new(fields));
+    let mut batches = Vec::new();
+    let mut start = 0;
+    while start < cells.height() {
+        let end = start.saturating_add(BATCH_ROWS).min(cells.height());
+        let arrays = types
+            .iter()
+            .enumerate()
+            .map(|(column, kind)| array(*kind, end - start, (start..end).map(|row| cells.cell(row, column))))
+            .collect();
+        let batch = RecordBatch::try_new(Arc::clone(&schema), arrays).map_err(|error| ReadError::NotATable {
+            seen: format!("columns that do not fit together ({error})"),
+        })?;
+        batches.push(batch);
+        start = end;
+    }
+    Ok(batches)
+}
+
+/// The Arrow type of a column type.
+pub(super) fn data_type(kind: ColumnType) -> DataType {
+    match kind {
+        ColumnType::Null => DataType::Null,
+        ColumnType::Boolean => DataType::Boolean,
+        ColumnType::Int64 => DataType::Int64,
+        ColumnType::Float64 { .. } => DataType::Float64,
+        ColumnType::Date(_) => DataType::Date32,
+        ColumnType::Timestamp { zoned, .. } => {
+            DataType::Timestamp(TimeUnit::Microsecond, if zoned { Some("UTC".into()) } else { None })
+        }
+        ColumnType::Text => DataType::Utf8,
+    }
+}
+
+fn array<'a>(kind: ColumnType, rows: usize, cells: impl Iterator<Item = &'a str>) -> ArrayRef {
+    let trimmed = |cell: &'a str| cell.trim();
+    match kind {
+        ColumnType::Null => Arc::new(NullArray::new(rows)),
+        ColumnType::Boolean => {
+            let mut builder = BooleanBuilder::with_capacity(rows);
+            cells.map(trimmed).for_each(|cell| builder.append_option(infer::boolean(cell)));
+            Arc::new(builder.finish())
+        }
+        ColumnType::Int64 => {
+            let mut builder = Int64Builder::with_capacity(rows);
+            cells.map(trimmed).for_each(|cell| builder.append_option(cell.parse().ok()));
+            Arc::new(builder.finish())
+        }
+        ColumnType::Float64 { comma } => {
+            let parse = if comma { number::parse_comma } else { number::parse };
+            let mut builder = Float64Builder::with_capacity(rows);
+            cells.map(trimmed).for_each(|cell| builder.append_option(parse(cell).map(number::Number::as_f64)));
+            Arc::new(builder.finish())
+        }
+        ColumnType::Date(order) => {
+            let mut builder = Date32Builder::with_capacity(rows);
+            cells
+                .map(trimmed)
+                .for_each(|cell| builder.append_option(moment::parse(cell, order).map(moment::Moment::days)));
+            Arc::new(builder.finish())
+        }
+        ColumnType::Timestamp { order, .. } => {
+            let mut builder =
+                TimestampMicrosecondBuilder::with_capacity(rows).with_data_type(data_type(kind));
+            cells
+                .map(trimmed)
+                .for_each(|cell| builder.append_option(moment::parse(cell, order).map(moment::Moment::micros)));
+            Arc::new(builder.finish())
+        }
+        ColumnType::Text => {
+            // Text stays as written; only a cell of nothing but spaces is no value.
+            let mut builder = StringBuilder::new();
+            cells.for_each(|cell| builder.append_option((!infer::is_empty(cell)).then_some(cell)));
+            Arc::new(builder.finish())
+        }
+    }
+}

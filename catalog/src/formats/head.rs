@@ -1,0 +1,88 @@
+//! Lines before and after a table: `Plate ID: P0001`, `Run at:<tab>2026-03-04`, `* Block Type = 384`, or a plain note.
+
+use std::collections::BTreeMap;
+
+/// A key longer than this is a sentence with a colon.
+const KEY_CHARS_MAX: usize = 60;
+
+/// What a line outside the table says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum HeadLine {
+    /// Keys and values, both trimmed; a value may be empty.
+    Pairs(Vec<(String, String)>),
+    /// One cell of text without a key.
+    Note(String),
+    /// Several cells that are no pairs: part of some table.
+    Row,
+}
+
+/// Reads the filled, trimmed cells of a line.
+pub(super) fn classify(filled: &[&str]) -> HeadLine {
+    let stripped: Vec<&str> = match filled.split_first() {
+        Some((first, rest)) => {
+            let first = first.trim_start_matches(['#', '*']).trim();
+            std::iter::once(first).chain(rest.iter().copied()).filter(|cell| !cell.is_empty()).collect()
+        }
+        None => Vec::new(),
+    };
+    let Some((first, rest)) = stripped.split_first() else {
+        return HeadLine::Note(String::new());
+    };
+    let pairs: Vec<_> = stripped.iter().filter_map(|cell| pair(cell)).collect();
+    if pairs.len() == stripped.len() {
+        return HeadLine::Pairs(pairs);
+    }
+    if rest.is_empty() {
+        return match first.strip_suffix(':').map(str::trim).filter(|key| is_key(key)) {
+            Some(key) => HeadLine::Pairs(vec![(key.to_owned(), String::new())]),
+            None => HeadLine::Note((*first).to_owned()),
+        };
+    }
+    if let Some(key) = first.strip_suffix([':', '=']).map(str::trim)
+        && is_key(key)
+    {
+        return HeadLine::Pairs(vec![(key.to_owned(), rest.join(" "))]);
+    }
+    if let Some((key, value)) = pair(first) {
+        // The value held the delimiter: `Comment: washed, dried`.
+        return HeadLine::Pairs(vec![(key, format!("{value}, {}", rest.join(", ")))]);
+    }
+    match rest {
+        [value] if is_key(first) => HeadLine::Pairs(vec![((*first).to_owned(), (*value).to_owned())]),
+        _ => HeadLine::Row,
+    }
+}
+
+/// Whether the pairs are marked as such (by a colon or an equals sign), not just two cells.
+pub(super) fn is_marked(filled: &[&str]) -> bool {
+    let Some((first, rest)) = filled.split_first() else {
+        return false;
+    };
+    let marked = pair(first).is_some() || (first.ends_with([':', '=']) && first.len() > 1);
+    marked && (rest.len() <= 1 || matches!(classify(filled), HeadLine::Pairs(_)))
+}
+
+/// Puts pairs into the properties; a repeated key gets a number, so that nothing is lost.
+pub(super) fn record(properties: &mut BTreeMap<String, String>, key: &str, value: &str) {
+    let mut name = key.to_owned();
+    let mut number = 2;
+    while properties.get(&name).is_some_and(|before| before != value) {
+        name = format!("{key}_{number}");
+        number += 1;
+    }
+    properties.insert(name, value.to_owned());
+}
+
+/// `key: value` or `key = value` in one cell. A colon without a space after it is a time, a path or an address.
+fn pair(cell: &str) -> Option<(String, String)> {
+    let (key, value) = cell.split_once(": ").or_else(|| cell.split_once(" = "))?;
+    let key = key.trim().trim_end_matches(':');
+    (is_key(key) && !value.trim().is_empty()).then(|| (key.to_owned(), value.trim().to_owned()))
+}
+
+fn is_key(text: &str) -> bool {
+    !text.is_empty()
+        && text.chars().count() <= KEY_CHARS_MAX
+        && text.contains(char::is_alphabetic)
+        && !text.starts_with('[')
+}

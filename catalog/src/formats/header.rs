@@ -1,0 +1,131 @@
+//! Is the first row of a table its header, and what are the columns called?
+
+use std::collections::HashSet;
+
+use crate::formats::column::Cells;
+use crate::formats::infer::{self, ColumnType, Commas, Evidence};
+use crate::formats::{moment, number};
+
+/// Names longer than this are data.
+const NAME_CHARS_MAX: usize = 200;
+/// Rows compared with the first: a contrast that does not show in so many is none.
+const CONTRAST_ROWS: usize = 1000;
+/// Numeric names in a row that make an axis (wavelengths, cycles, columns of a plate).
+const AXIS_NAMES_MIN: usize = 3;
+
+/// Whether `first` names the columns of `body`: its cells differ in kind from what stands below them.
+pub(super) fn is_header(first: &[&str], body: &dyn Cells) -> bool {
+    let axis = axis(first);
+    let mut contrast = 0i64;
+    let mut repeats = false;
+    let mut typed = false;
+    for (column, name) in first.iter().enumerate() {
+        let name = name.trim();
+        if axis.contains(&column) {
+            continue;
+        }
+        let mut evidence = Evidence::default();
+        for row in 0..body.height().min(CONTRAST_ROWS) {
+            let cell = body.cell(row, column);
+            evidence.see(cell);
+            repeats |= !name.is_empty() && cell.trim() == name;
+        }
+        let below = evidence.decide(Commas::Decimal);
+        let named = is_label(name);
+        typed |= !name.is_empty() && !named;
+        contrast += match below {
+            ColumnType::Null | ColumnType::Text => 0,
+            // An unnamed column of numbers beside named ones is an index; it says little either way.
+            _ if name.is_empty() => 0,
+            _ if named => 1,
+            _ => -1,
+        };
+        if name.chars().count() > NAME_CHARS_MAX {
+            return false;
+        }
+    }
+    if body.height() == 0 {
+        return !typed;
+    }
+    if contrast != 0 {
+        return contrast > 0;
+    }
+    // All text: a header names each column once and does not come again as a value.
+    let mut seen = HashSet::new();
+    let unique = first.iter().map(|name| name.trim()).filter(|name| !name.is_empty()).all(|name| seen.insert(name));
+    unique && !repeats && !typed && !seen.is_empty()
+}
+
+/// Whether every filled cell could be a column's name, and there are at least two.
+pub(super) fn is_all_labels(filled: &[&str]) -> bool {
+    filled.len() >= 2 && filled.iter().all(|cell| is_label(cell))
+}
+
+/// Unique names (without regard to case): an empty one becomes `column_<n>`, a repeated one gets `_2`, `_3`, …
+pub(super) fn names<'a>(cells: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let given: Vec<String> = cells
+        .enumerate()
+        .map(|(at, cell)| match one_line(cell) {
+            name if name.is_empty() => format!("column_{}", at + 1),
+            name => name,
+        })
+        .collect();
+    let mut taken: HashSet<String> = HashSet::new();
+    let reserved: HashSet<String> = given.iter().map(|name| name.to_lowercase()).collect();
+    given
+        .into_iter()
+        .map(|name| {
+            if taken.insert(name.to_lowercase()) {
+                return name;
+            }
+            let mut number = 2usize;
+            loop {
+                let candidate = format!("{name}_{number}");
+                let key = candidate.to_lowercase();
+                if !reserved.contains(&key) && taken.insert(key) {
+                    return candidate;
+                }
+                number += 1;
+            }
+        })
+        .collect()
+}
+
+/// Trimmed, with line breaks and runs of spaces made one space.
+fn one_line(cell: &str) -> String {
+    if cell.contains(['\n', '\r']) {
+        cell.split_whitespace().collect::<Vec<_>>().join(" ")
+    } else {
+        cell.trim().to_owned()
+    }
+}
+
+fn is_label(cell: &str) -> bool {
+    number::parse(cell).is_none()
+        && number::parse_comma(cell).is_none()
+        && !moment::is_moment(cell)
+        && infer::boolean(cell).is_none()
+        && !infer::is_null_word(cell)
+        && !cell.is_empty()
+}
+
+/// Columns whose names are numbers that rise or fall all along: an axis, not data, if something else names the rest.
+fn axis(first: &[&str]) -> HashSet<usize> {
+    let numbers: Vec<(usize, f64)> = first
+        .iter()
+        .enumerate()
+        .filter_map(|(column, cell)| {
+            let cell = cell.trim();
+            let number = number::parse(cell).or_else(|| number::parse_comma(cell))?;
+            Some((column, number.as_f64()))
+        })
+        .collect();
+    let pairs = || numbers.iter().zip(numbers.iter().skip(1));
+    let monotone = pairs().all(|((_, a), (_, b))| a < b) || pairs().all(|((_, a), (_, b))| a > b);
+    let has_label = first.iter().any(|cell| is_label(cell.trim()));
+    if numbers.len() >= AXIS_NAMES_MIN && monotone && has_label {
+        numbers.into_iter().map(|(column, _)| column).collect()
+    } else {
+        HashSet::new()
+    }
+}

@@ -1,0 +1,213 @@
+//! The type of a column from all of its cells, never from a sample: the one odd cell in row 90,000 decides.
+
+use crate::formats::moment::{self, Order};
+use crate::formats::number;
+
+/// Words that mean "no value" in a column whose other cells are numbers, dates or booleans. In a text column they stay.
+const NULL_WORDS: [&str; 12] = ["na", "n/a", "#n/a", "nan", "null", "none", "-", "--", "n.d.", "n.d", "nd", "."];
+
+/// What a column of text cells is read as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ColumnType {
+    /// No cell has a value.
+    Null,
+    Boolean,
+    Int64,
+    Float64 {
+        comma: bool,
+    },
+    Date(Order),
+    Timestamp {
+        order: Order,
+        /// Every cell names its offset, so the column is in UTC.
+        zoned: bool,
+    },
+    Text,
+}
+
+/// What the rest of the file says about decimal commas.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Commas {
+    /// The comma parts cells, or nothing in the file is surely a decimal comma.
+    None,
+    /// Some cell of the file is surely one, and a comma never parts cells.
+    Decimal,
+}
+
+/// Whether a cell holds nothing.
+pub(super) fn is_empty(cell: &str) -> bool {
+    cell.trim().is_empty()
+}
+
+/// Whether a trimmed cell is one of the words for "no value".
+pub(super) fn is_null_word(cell: &str) -> bool {
+    cell.len() <= 4 && NULL_WORDS.iter().any(|word| cell.eq_ignore_ascii_case(word))
+}
+
+/// `true`/`false`, `yes`/`no`; not 0 and 1, which are numbers.
+pub(super) fn boolean(cell: &str) -> Option<bool> {
+    if cell.eq_ignore_ascii_case("true") || cell.eq_ignore_ascii_case("yes") {
+        Some(true)
+    } else if cell.eq_ignore_ascii_case("false") || cell.eq_ignore_ascii_case("no") {
+        Some(false)
+    } else {
+        None
+    }
+}
+
+/// Counts over the cells of one column.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Evidence {
+    values: usize,
+    /// A cell that fits no type was seen: the column is text and nothing more need be counted.
+    is_text: bool,
+    true_false: usize,
+    yes_no: usize,
+    ints: usize,
+    floats: usize,
+    inexact: usize,
+    maybe_thousands: usize,
+    comma_numbers: usize,
+    sure_commas: usize,
+    orders: [usize; 4],
+    dotted: usize,
+    ambiguous: usize,
+    timed: usize,
+    zoned: usize,
+}
+
+const ORDERS: [Order; 4] = [Order::YearFirst, Order::DayFirst, Order::MonthFirst, Order::MonthName];
+
+impl Evidence {
+    /// Takes one cell into account.
+    pub(super) fn see(&mut self, cell: &str) {
+        let cell = cell.trim();
+        if cell.is_empty() || is_null_word(cell) {
+            return;
+        }
+        self.values += 1;
+        if self.is_text {
+            return;
+        }
+        let known = self.see_boolean(cell) | self.see_number(cell) | self.see_moment(cell);
+        self.is_text = !known;
+    }
+
+    /// Whether some cell can only be a decimal comma.
+    pub(super) fn has_sure_comma(&self) -> bool {
+        self.sure_commas > 0 && !self.is_text && self.comma_numbers == self.values
+    }
+
+    /// The narrowest type that loses nothing of any cell seen.
+    pub(super) fn decide(&self, commas: Commas) -> ColumnType {
+        let all = |count: usize| count == self.values;
+        if self.values == 0 {
+            return ColumnType::Null;
+        }
+        if self.is_text {
+            return ColumnType::Text;
+        }
+        if all(self.true_false) || all(self.yes_no) {
+            return ColumnType::Boolean;
+        }
+        if all(self.ints) {
+            return ColumnType::Int64;
+        }
+        if all(self.ints + self.floats) {
+            // `1.234` in a file of decimal commas may be a thousand: no guess.
+            let thousands = commas == Commas::Decimal && self.maybe_thousands == self.floats;
+            return if self.inexact > 0 || thousands { ColumnType::Text } else { ColumnType::Float64 { comma: false } };
+        }
+        if commas == Commas::Decimal && all(self.comma_numbers) && self.inexact == 0 {
+            return ColumnType::Float64 { comma: true };
+        }
+        match self.order() {
+            Some(_) if self.zoned > 0 && !all(self.zoned) => ColumnType::Text,
+            Some(order) if self.timed == 0 => ColumnType::Date(order),
+            Some(order) => ColumnType::Timestamp {
+                order,
+                zoned: self.zoned > 0,
+            },
+            None => ColumnType::Text,
+        }
+    }
+
+    fn order(&self) -> Option<Order> {
+        let [year, day, month, name] = self.orders.map(|count| count == self.values);
+        if year {
+            Some(Order::YearFirst)
+        } else if name {
+            Some(Order::MonthName)
+        } else if day && (!month || self.ambiguous == 0 || self.dotted == self.values) {
+            // Dots are written between day and month, never between month and day.
+            Some(Order::DayFirst)
+        } else if month && !day && self.dotted == 0 {
+            Some(Order::MonthFirst)
+        } else {
+            None
+        }
+    }
+
+    fn see_boolean(&mut self, cell: &str) -> bool {
+        if cell.len() > 5 || boolean(cell).is_none() {
+            return false;
+        }
+        let counter = if cell.len() >= 4 { &mut self.true_false } else { &mut self.yes_no };
+        *counter += 1;
+        true
+    }
+
+    fn see_number(&mut self, cell: &str) -> bool {
+        let number = number::parse(cell);
+        match number {
+            Some(number::Number::Int(_)) => self.ints += 1,
+            Some(number::Number::Float(_)) => {
+                self.floats += 1;
+                self.maybe_thousands += usize::from(is_maybe_thousand(cell));
+            }
+            None => {}
+        }
+        self.inexact += usize::from(number.is_some_and(|number| !number.is_exact_f64()));
+        let comma = match number {
+            Some(number::Number::Int(_)) => true,
+            _ => number::parse_comma(cell).is_some(),
+        };
+        self.comma_numbers += usize::from(comma);
+        self.sure_commas += usize::from(comma && number::is_surely_decimal_comma(cell));
+        number.is_some() || comma
+    }
+
+    fn see_moment(&mut self, cell: &str) -> bool {
+        if !cell.starts_with(|first: char| first.is_ascii_digit()) {
+            return false;
+        }
+        let parsed = ORDERS.map(|order| moment::parse(cell, order));
+        for (count, moment) in self.orders.iter_mut().zip(&parsed) {
+            *count += usize::from(moment.is_some());
+        }
+        let [_, day, month, _] = &parsed;
+        if let (Some(day), Some(month)) = (day, month) {
+            self.ambiguous += usize::from(day != month);
+        }
+        let Some(first) = parsed.iter().flatten().next() else {
+            return false;
+        };
+        self.timed += usize::from(first.has_time);
+        self.zoned += usize::from(first.offset_s.is_some());
+        let date_length = cell.find([' ', 'T']).unwrap_or(cell.len());
+        let dots = cell.bytes().take(date_length).filter(|byte| *byte == b'.').count();
+        self.dotted += usize::from(dots == 2);
+        true
+    }
+}
+
+/// `1.234` and `12.345`, but not `0.125`: what a German or Swiss thousand looks like.
+fn is_maybe_thousand(cell: &str) -> bool {
+    let cell = cell.trim_start_matches('-');
+    cell.split_once('.').is_some_and(|(whole, fraction)| {
+        (1..=3).contains(&whole.len())
+            && whole != "0"
+            && fraction.len() == 3
+            && fraction.bytes().all(|byte| byte.is_ascii_digit())
+    })
+}

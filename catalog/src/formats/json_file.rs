@@ -1,0 +1,169 @@
+//! JSON and NDJSON files: which values are the records.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use arrow::datatypes::Schema;
+use arrow::record_batch::RecordBatch;
+
+use crate::formats::json::{self, Json};
+use crate::formats::json_array;
+use crate::formats::json_shape::Fields;
+use crate::formats::text::Decoded;
+use crate::formats::{Block, Limits, Parsed, ReadError};
+
+/// Member names that hold the records of a wrapper. Any other array of objects is a nested list of one record: an
+/// experiment with its `reagents` is one row.
+const WRAPPERS: [&str; 16] = [
+    "records", "data", "rows", "items", "results", "values", "entries", "documents", "hits", "objects", "experiments",
+    "reactions", "protocols", "samples", "measurements", "runs",
+];
+/// Cells of one batch; bounds the memory of building one.
+const BATCH_CELLS: usize = 4 << 20;
+/// Rows of one batch.
+const BATCH_ROWS: usize = 65_536;
+
+/// Reads JSON; `None` when the text is not JSON and does not look as if it were meant to be.
+///
+/// # Errors
+/// `Json` for broken JSON, `NotATable` when the values are no records.
+pub(super) fn read(file_name: &str, decoded: &Decoded, limits: &Limits) -> Result<Option<Parsed>, ReadError> {
+    if !decoded.text.trim_start().starts_with(['{', '[']) {
+        return if is_named_json(file_name) { Err(refuse_other(&decoded.text)) } else { Ok(None) };
+    }
+    let values = match json::parse(&decoded.text, limits) {
+        Ok(values) => values,
+        Err(_) if !is_named_json(file_name) && !looks_like_json(&decoded.text) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let (what, records) = records(values)?;
+    let count = records.len();
+    let batches = batches(&records, limits)?;
+    Ok(Some(Parsed {
+        taken_for: format!("{what}, {}, {count} record{}", decoded.encoding, if count == 1 { "" } else { "s" }),
+        blocks: vec![Block {
+            name: None,
+            batches,
+            first_row: 1,
+        }],
+        properties: BTreeMap::new(),
+    }))
+}
+
+fn records(mut values: Vec<Json>) -> Result<(String, Vec<Json>), ReadError> {
+    if values.len() > 1 {
+        return match values.iter().position(|value| !value.is_object()) {
+            None => Ok(("NDJSON".to_owned(), values)),
+            Some(at) => Err(not_records(&format!("value {} of {} is no object", at + 1, values.len()))),
+        };
+    }
+    match values.pop() {
+        Some(Json::List(items)) if items.is_empty() => Err(ReadError::NoDataRows {
+            seen: "an empty JSON array".to_owned(),
+        }),
+        Some(Json::List(items)) => match items.iter().position(|item| !item.is_object()) {
+            None => Ok(("JSON array".to_owned(), items)),
+            Some(at) => Err(not_records(&format!("element {} of the array is no object", at + 1))),
+        },
+        Some(Json::Object(members)) if members.is_empty() => Err(ReadError::NoDataRows {
+            seen: "an empty JSON object".to_owned(),
+        }),
+        Some(Json::Object(members)) => Ok(unwrap_wrapper(members)),
+        _ => Err(not_records("a single value")),
+    }
+}
+
+/// `{"exported": "…", "records": [{…}, …]}` is many records, each with the constants beside the list.
+fn unwrap_wrapper(members: Vec<(String, Json)>) -> (String, Vec<Json>) {
+    let is_records = |value: &Json| matches!(value, Json::List(items) if !items.is_empty() && items.iter().all(Json::is_object));
+    let lists = members.iter().filter(|(_, value)| is_records(value)).count();
+    let alone = members.len() == 1;
+    let named = |name: &str| alone || WRAPPERS.contains(&name.to_lowercase().as_str());
+    let is_wrapper = lists == 1 && members.iter().all(|(name, value)| value.is_scalar() || (is_records(value) && named(name)));
+    if !is_wrapper {
+        return ("JSON, one object".to_owned(), vec![Json::Object(members)]);
+    }
+    let mut constants = Vec::new();
+    let mut found = (String::new(), Vec::new());
+    for (name, value) in members {
+        match value {
+            Json::List(items) => found = (name, items),
+            scalar => constants.push((name, scalar)),
+        }
+    }
+    let (name, mut items) = found;
+    let taken: HashSet<String> = items
+        .iter()
+        .filter_map(|item| if let Json::Object(members) = item { Some(members) } else { None })
+        .flatten()
+        .map(|(key, _)| key.clone())
+        .collect();
+    for (key, _) in &mut constants {
+        // The record's own field keeps the name.
+        while taken.contains(key) {
+            key.push_str("_of_file");
+        }
+    }
+    for item in &mut items {
+        if let Json::Object(members) = item {
+            members.splice(0..0, constants.iter().cloned());
+        }
+    }
+    (format!("JSON object with the records in {name:?}"), items)
+}
+
+fn batches(records: &[Json], limits: &Limits) -> Result<Vec<RecordBatch>, ReadError> {
+    let mut fields = Fields::default();
+    for record in records {
+        if let Json::Object(members) = record {
+            fields.see(members, limits)?;
+        }
+    }
+    if fields.len() == 0 {
+        return Err(ReadError::NoDataRows {
+            seen: "records without any key".to_owned(),
+        });
+    }
+    let fields = fields.pruned();
+    let schema = Arc::new(Schema::new(json_array::arrow_fields(&fields)));
+    let rows: Vec<Option<&Json>> = records.iter().map(Some).collect();
+    let batch_rows = (BATCH_CELLS / fields.len()).clamp(1, BATCH_ROWS);
+    rows.chunks(batch_rows)
+        .map(|rows| {
+            json_array::columns(&fields, rows)
+                .and_then(|columns| RecordBatch::try_new(Arc::clone(&schema), columns))
+                .map_err(|error| not_records(&error.to_string()))
+        })
+        .collect()
+}
+
+fn not_records(why: &str) -> ReadError {
+    ReadError::NotATable {
+        seen: format!("JSON, but not records: {why} (wanted: an object, an array of objects, or one object a line)"),
+    }
+}
+
+fn is_named_json(file_name: &str) -> bool {
+    let name = file_name.to_ascii_lowercase();
+    [".json", ".ndjson", ".jsonl"].iter().any(|ending| name.ends_with(ending) || name.contains(&format!("{ending}.")))
+}
+
+fn refuse_other(text: &str) -> ReadError {
+    let start: String = text.trim_start().chars().take(20).collect();
+    ReadError::Json {
+        line: 1,
+        column: 1,
+        why: format!("the file is named JSON but starts with {start:?}, not with {{ or ["),
+    }
+}
+
+/// What follows the first bracket tells JSON from a section title such as `[Header]`.
+fn looks_like_json(text: &str) -> bool {
+    let text = text.trim_start();
+    let rest = text.get(1..).unwrap_or_default().trim_start();
+    match text.chars().next() {
+        Some('{') => rest.is_empty() || rest.starts_with(['"', '}']),
+        Some('[') => rest.is_empty() || rest.starts_with(['{', '[', '"', ']']),
+        _ => false,
+    }
+}

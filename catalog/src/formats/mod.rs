@@ -1,0 +1,127 @@
+//! Reading what labs write: from the bytes of one file to typed tables.
+//!
+//! The road, each step a pure function over memory: **detect** what the bytes are ([`sniff`]; content first, the name
+//! only breaks ties), **unpack** gzip or zstd ([`unpack`]), **decode** text ([`text`]), **parse** it into a grid of cells
+//! ([`dialect`], [`split`], [`workbook`]), find the table in the grid ([`layout`], [`plate`]), **type** each column over
+//! the whole file ([`infer`], [`column`]). JSON ([`json`], [`json_shape`], [`json_array`]) and Parquet
+//! ([`parquet_file`]) carry their own structure and skip the grid.
+//!
+//! The rule that decides every doubt: a file that is not clearly one table is an error that says what was seen. A file
+//! in quarantine costs a minute; a wrong table costs an experiment. Nothing is dropped or repaired without a word in
+//! [`Parsed::taken_for`].
+
+mod column;
+mod dialect;
+mod error;
+mod grid;
+mod head;
+mod header;
+mod infer;
+mod json;
+mod json_array;
+mod json_file;
+mod json_shape;
+mod layout;
+mod moment;
+mod normalise;
+mod number;
+mod parquet_file;
+mod plate;
+mod shapes;
+mod sniff;
+mod split;
+mod text;
+mod text_file;
+mod unpack;
+mod workbook;
+mod zip_directory;
+
+use std::collections::BTreeMap;
+
+use arrow::record_batch::RecordBatch;
+use bytes::Bytes;
+
+pub use error::ReadError;
+
+/// How much one file may cost. Every limit is checked before or while the thing it bounds grows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes after decompression or decoding. Peak memory is about four times this.
+    pub decompressed_bytes_max: u64,
+    /// Columns of one table, or fields of all nested levels together.
+    pub columns_max: usize,
+    /// Rows of one table.
+    pub rows_max: usize,
+    /// Levels of nesting in JSON and Parquet.
+    pub nesting_max: usize,
+    /// Bytes of one cell or one JSON string.
+    pub cell_bytes_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            // The largest honest instrument exports seen are some 300 MB; four times this still fits a small server.
+            decompressed_bytes_max: 1 << 30,
+            // Full spectra have 4,000 columns; ten thousand is a transposed or broken file.
+            columns_max: 10_000,
+            // Ten years of a plate reader; a larger file belongs in several.
+            rows_max: 50_000_000,
+            // Hand-made formats stay under ten levels; the stack is safe far beyond this.
+            nesting_max: 64,
+            // A cell of a megabyte is a document or an unclosed quote.
+            cell_bytes_max: 1 << 20,
+        }
+    }
+}
+
+/// What a file turned out to be.
+#[derive(Debug, Clone)]
+pub struct Parsed {
+    /// For people: format, dialect, encoding, where the header is, whatever was skipped or assumed.
+    pub taken_for: String,
+    /// At least one, each with at least one row. The main table first.
+    pub blocks: Vec<Block>,
+    /// The file's own key–value head (and foot), in original words.
+    pub properties: BTreeMap<String, String>,
+}
+
+/// One table of a file.
+#[derive(Debug, Clone)]
+pub struct Block {
+    /// `None`: the main table. `Some`: the original words for the suffix of `<table>__<block>`.
+    pub name: Option<String>,
+    /// All of one schema, in file order. Names are the file's own, unique without regard to case; an unnamed column is
+    /// `column_<n>`. A column without any value has `DataType::Null`.
+    pub batches: Vec<RecordBatch>,
+    /// The number of the first row; later rows count up by one. For delimited text and sheets it is the line or sheet
+    /// row the table's data starts in (from 1), else 1.
+    pub first_row: u64,
+}
+
+/// Reads one file. `file_name` is used only where the content leaves a doubt.
+///
+/// # Errors
+/// [`ReadError`] for whatever cannot be read as tables in full; there is no partial result.
+pub fn read(file_name: &str, bytes: Bytes, limits: &Limits) -> Result<Parsed, ReadError> {
+    if bytes.is_empty() {
+        return Err(ReadError::Empty { bytes: 0 });
+    }
+    let (bytes, packed) = unpack::unpack(bytes, limits)?;
+    let mut parsed = match sniff::sniff(&bytes)? {
+        sniff::Kind::Parquet => parquet_file::read(bytes, limits)?,
+        sniff::Kind::Zip | sniff::Kind::Ole => workbook::read(bytes, limits)?,
+        sniff::Kind::Text => {
+            let decoded = text::decode(&bytes)?;
+            drop(bytes);
+            match json_file::read(file_name, &decoded, limits)? {
+                Some(parsed) => parsed,
+                None => text_file::read(file_name, &decoded, limits)?,
+            }
+        }
+    };
+    if let Some(codec) = packed {
+        parsed.taken_for = format!("{codec} of {}", parsed.taken_for);
+    }
+    Ok(parsed)
+}

@@ -1,0 +1,109 @@
+//! Numbers as text: what is one, and what must stay text because a number would lose something.
+
+/// Digits that every i64 holds, whatever they are.
+const INT_DIGITS_MAX: usize = 18;
+/// Integers beyond this are not exact as f64.
+const EXACT_F64_MAX: i64 = 1 << 53;
+
+/// A number a cell holds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Number {
+    Int(i64),
+    Float(f64),
+}
+
+impl Number {
+    pub(super) fn as_f64(self) -> f64 {
+        match self {
+            Self::Int(int) => int as f64,
+            Self::Float(float) => float,
+        }
+    }
+
+    /// Whether it may join a column of floats without loss.
+    pub(super) fn is_exact_f64(self) -> bool {
+        match self {
+            Self::Int(int) => int.checked_abs().is_some_and(|size| size <= EXACT_F64_MAX),
+            Self::Float(_) => true,
+        }
+    }
+}
+
+/// Parses a trimmed cell written with a decimal point. `None` for leading zeros (`007`), a leading `+`, hexadecimal,
+/// integers of more than 18 digits, and what overflows: those stay text.
+pub(super) fn parse(cell: &str) -> Option<Number> {
+    let shape = Shape::of(cell, b'.')?;
+    if shape.is_int {
+        return if shape.digits <= INT_DIGITS_MAX { cell.parse().ok().map(Number::Int) } else { None };
+    }
+    cell.parse::<f64>().ok().filter(|float| float.is_finite()).map(Number::Float)
+}
+
+/// The same with a decimal comma: `0,5`, `-1,25E-3`. Integers count as well.
+pub(super) fn parse_comma(cell: &str) -> Option<Number> {
+    let shape = Shape::of(cell, b',')?;
+    if shape.is_int {
+        return parse(cell);
+    }
+    let float = cell.replacen(',', ".", 1).parse::<f64>().ok()?;
+    float.is_finite().then_some(Number::Float(float))
+}
+
+/// Whether a comma in this number can only be a decimal one: `0,125` and `1,5` are, `1,234` may be a thousand.
+pub(super) fn is_surely_decimal_comma(cell: &str) -> bool {
+    let Some((whole, fraction)) = cell.split_once(',') else {
+        return false;
+    };
+    let digits = fraction.bytes().take_while(u8::is_ascii_digit).count();
+    parse_comma(cell).is_some() && (digits != 3 || matches!(whole, "0" | "-0") || whole.trim_start_matches('-').len() > 3)
+}
+
+struct Shape {
+    digits: usize,
+    is_int: bool,
+}
+
+impl Shape {
+    /// The shape of `-?digits(point digits?)?([eE][+-]?digits)?` or `-?point digits…`; `None` for anything else.
+    fn of(cell: &str, point: u8) -> Option<Self> {
+        let bytes = cell.as_bytes();
+        let bytes = bytes.strip_prefix(b"-").unwrap_or(bytes);
+        let (whole, rest) = take_digits(bytes);
+        if whole.len() > 1 && whole.first() == Some(&b'0') {
+            return None;
+        }
+        if rest.is_empty() {
+            return (!whole.is_empty()).then_some(Self {
+                digits: whole.len(),
+                is_int: true,
+            });
+        }
+        let (fraction, rest) = match rest.strip_prefix(&[point]) {
+            Some(rest) => take_digits(rest),
+            None => (&[][..], rest),
+        };
+        if whole.is_empty() && fraction.is_empty() {
+            return None;
+        }
+        if !rest.is_empty() {
+            let exponent = rest.strip_prefix(b"e").or_else(|| rest.strip_prefix(b"E"))?;
+            let exponent = exponent.strip_prefix(b"+").or_else(|| exponent.strip_prefix(b"-")).unwrap_or(exponent);
+            let (digits, rest) = take_digits(exponent);
+            if digits.is_empty() || !rest.is_empty() {
+                return None;
+            }
+        } else if point == b',' && fraction.is_empty() {
+            // `5,` is a list that lost its end, not a number.
+            return None;
+        }
+        Some(Self {
+            digits: whole.len() + fraction.len(),
+            is_int: false,
+        })
+    }
+}
+
+fn take_digits(bytes: &[u8]) -> (&[u8], &[u8]) {
+    let length = bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    bytes.split_at_checked(length).unwrap_or((bytes, &[]))
+}

@@ -1,0 +1,254 @@
+//! Delimited text into a grid. Written here and not with the `csv` crate because blank lines, the line of each row and
+//! stray quotes in a preamble carry meaning for the layout, and that crate drops or hides them.
+
+use crate::formats::grid::Grid;
+use crate::formats::{Limits, ReadError};
+
+/// How a file separates its cells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Delimiter {
+    Char(char),
+    /// Runs of at least this many spaces or tabs; leading and trailing ones do not count.
+    Spaces(usize),
+    /// One cell a line.
+    None,
+}
+
+impl Delimiter {
+    /// For messages: `','`, `tab`, `spaces`.
+    pub(super) fn name(self) -> String {
+        match self {
+            Self::Char('\t') => "tab".to_owned(),
+            Self::Char(character) => format!("'{character}'"),
+            Self::Spaces(_) => "spaces".to_owned(),
+            Self::None => "none".to_owned(),
+        }
+    }
+}
+
+/// Delimiter and quoting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Dialect {
+    pub(super) delimiter: Delimiter,
+    /// `\"` stands for a quote inside a quoted cell (beside the usual `""`).
+    pub(super) backslash: bool,
+}
+
+/// What splitting noticed beside the cells.
+#[derive(Debug, Default)]
+pub(super) struct Split {
+    pub(super) grid: Grid,
+    /// Cells that start with a quote but are not quoted, kept as written.
+    pub(super) literal_quotes: usize,
+}
+
+/// Splits `text` whole. A blank line is a row without content.
+///
+/// # Errors
+/// `UnclosedQuote`, `StrayQuote`, `TooLarge`.
+pub(super) fn split(text: &str, dialect: Dialect, limits: &Limits) -> Result<Split, ReadError> {
+    match dialect.delimiter {
+        Delimiter::Char(delimiter) => Splitter::new(text, delimiter, dialect.backslash).run(limits),
+        Delimiter::Spaces(run) => {
+            let mut split = Split::default();
+            for (line, row) in lines(text) {
+                for cell in by_spaces(row, run) {
+                    split.grid.push_cell(cell, line, limits)?;
+                }
+                split.grid.end_row(line, limits)?;
+            }
+            Ok(split)
+        }
+        Delimiter::None => {
+            let mut split = Split::default();
+            for (line, row) in lines(text) {
+                split.grid.push_cell(row, line, limits)?;
+                split.grid.end_row(line, limits)?;
+            }
+            Ok(split)
+        }
+    }
+}
+
+/// Lines ended by CRLF, LF or CR, numbered from 1, without their ends.
+pub(super) fn lines(text: &str) -> impl Iterator<Item = (u64, &str)> {
+    let mut rest = (!text.is_empty()).then_some(text);
+    let mut number = 0;
+    std::iter::from_fn(move || {
+        let text = rest?;
+        number += 1;
+        let (line, after) = match text.find(['\n', '\r']) {
+            None => (text, None),
+            Some(at) => {
+                let (line, end) = text.split_at(at);
+                let after = end.strip_prefix("\r\n").or_else(|| end.get(1..)).unwrap_or_default();
+                (line, Some(after))
+            }
+        };
+        rest = after.filter(|after| !after.is_empty());
+        Some((number, line))
+    })
+}
+
+/// The cells of a line separated by runs of at least `run` white-space characters (a tab counts as a run).
+pub(super) fn by_spaces(line: &str, run: usize) -> Vec<&str> {
+    let line = line.trim();
+    let mut cells = Vec::new();
+    let mut start = 0;
+    let mut gap: Option<(usize, usize, bool)> = None;
+    for (at, character) in line.char_indices() {
+        if character == ' ' || character == '\t' {
+            let (from, length, tab) = gap.unwrap_or((at, 0, false));
+            gap = Some((from, length + 1, tab || character == '\t'));
+        } else if let Some((from, length, tab)) = gap.take()
+            && (length >= run || tab)
+        {
+            cells.push(line.get(start..from).unwrap_or_default());
+            start = at;
+        }
+    }
+    if !line.is_empty() {
+        cells.push(line.get(start..).unwrap_or_default());
+    }
+    cells
+}
+
+struct Splitter<'a> {
+    text: &'a str,
+    delimiter: char,
+    backslash: bool,
+    at: usize,
+    line: u64,
+}
+
+/// What ended a cell.
+enum Ended {
+    Delimiter,
+    Line,
+    File,
+}
+
+impl<'a> Splitter<'a> {
+    fn new(text: &'a str, delimiter: char, backslash: bool) -> Self {
+        Self {
+            text,
+            delimiter,
+            backslash,
+            at: 0,
+            line: 1,
+        }
+    }
+
+    fn run(mut self, limits: &Limits) -> Result<Split, ReadError> {
+        let mut split = Split::default();
+        let mut buffer = String::new();
+        while self.at < self.text.len() {
+            let row_line = self.line;
+            loop {
+                let opened = self.line;
+                let start = self.at;
+                let ended = if self.rest().starts_with('"') {
+                    buffer.clear();
+                    match self.quoted(&mut buffer, opened)? {
+                        Some(ended) => {
+                            split.grid.push_cell(&buffer, opened, limits)?;
+                            ended
+                        }
+                        None => {
+                            // Text after the closing quote: the quotes are part of the cell, such as `"5" plate`.
+                            if self.line != opened {
+                                return Err(ReadError::StrayQuote { line: opened });
+                            }
+                            split.literal_quotes += 1;
+                            self.at = start;
+                            let (cell, ended) = self.plain();
+                            split.grid.push_cell(cell, opened, limits)?;
+                            ended
+                        }
+                    }
+                } else {
+                    let (cell, ended) = self.plain();
+                    split.grid.push_cell(cell, opened, limits)?;
+                    ended
+                };
+                match ended {
+                    Ended::Delimiter => {}
+                    Ended::Line | Ended::File => break,
+                }
+            }
+            split.grid.end_row(row_line, limits)?;
+        }
+        Ok(split)
+    }
+
+    fn rest(&self) -> &'a str {
+        self.text.get(self.at..).unwrap_or_default()
+    }
+
+    fn plain(&mut self) -> (&'a str, Ended) {
+        let rest = self.rest();
+        let delimiter = self.delimiter;
+        let length = rest
+            .find(|character: char| character == delimiter || character == '\n' || character == '\r')
+            .unwrap_or(rest.len());
+        self.at += length;
+        (rest.get(..length).unwrap_or_default(), self.end())
+    }
+
+    /// Steps over the delimiter or line end that stands at the cursor.
+    fn end(&mut self) -> Ended {
+        let rest = self.rest();
+        if rest.starts_with("\r\n") {
+            self.at += 2;
+            self.line += 1;
+            Ended::Line
+        } else if rest.starts_with(['\n', '\r']) {
+            self.at += 1;
+            self.line += 1;
+            Ended::Line
+        } else if rest.starts_with(self.delimiter) {
+            self.at += self.delimiter.len_utf8();
+            Ended::Delimiter
+        } else {
+            Ended::File
+        }
+    }
+
+    /// Reads a quoted cell into `cell`. `None` when text follows the closing quote, with the cursor anywhere.
+    fn quoted(&mut self, cell: &mut String, opened: u64) -> Result<Option<Ended>, ReadError> {
+        self.at += 1;
+        loop {
+            let rest = self.rest();
+            let Some(length) = rest.find(['"', '\\', '\n', '\r']) else {
+                return Err(ReadError::UnclosedQuote { line: opened });
+            };
+            cell.push_str(rest.get(..length).unwrap_or_default());
+            self.at += length;
+            let rest = self.rest();
+            if rest.starts_with("\"\"") {
+                cell.push('"');
+                self.at += 2;
+            } else if rest.starts_with('"') {
+                self.at += 1;
+                let after = self.rest();
+                let spaces = after.len() - after.trim_start_matches(' ').len();
+                let next = after.get(spaces..).unwrap_or_default();
+                let closes = next.is_empty() || next.starts_with(['\n', '\r']) || next.starts_with(self.delimiter);
+                if !closes {
+                    return Ok(None);
+                }
+                self.at += spaces;
+                return Ok(Some(self.end()));
+            } else if rest.starts_with('\\') {
+                let escaped = if self.backslash { rest.get(1..2).filter(|next| matches!(*next, "\"" | "\\")) } else { None };
+                cell.push_str(escaped.unwrap_or("\\"));
+                self.at += 1 + escaped.map_or(0, str::len);
+            } else {
+                let end = if rest.starts_with("\r\n") { "\r\n" } else { rest.get(..1).unwrap_or_default() };
+                cell.push_str(end);
+                self.at += end.len();
+                self.line += 1;
+            }
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Data files: batches to Parquet with Delta statistics, and back.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use bytes::Bytes;
+use deltalake_core::kernel::{Add, LogicalFileView};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::errors::ParquetError;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+
+use crate::error::LakeError;
+use crate::file_stats;
+use crate::lake::{Lake, Put};
+use crate::name::TableName;
+
+/// Rows of a row group: about a quarter million keeps pruning fine and the footer small.
+const ROW_GROUP_ROWS: usize = 256 * 1024;
+/// A data file is closed when it holds this many bytes of Arrow data: some 30 to 100 MB of Parquet.
+const FILE_MEMORY_BYTES: usize = 256 * 1024 * 1024;
+/// Rows of a batch read back.
+const READ_BATCH_ROWS: usize = 64 * 1024;
+
+/// Writes `batches` (all of `schema`) below the table's folder and gives the actions that add them. Nothing is visible
+/// before those are committed; files of a commit that fails are litter for VACUUM (see [`discard`]).
+pub(crate) async fn write(
+    lake: &Lake,
+    name: &TableName,
+    schema: &SchemaRef,
+    batches: Vec<RecordBatch>,
+) -> Result<Vec<Add>, LakeError> {
+    let mut adds = Vec::new();
+    for group in by_bytes(batches) {
+        let schema = Arc::clone(schema);
+        let table = name.clone();
+        let (bytes, stats) = blocking(move || {
+            let bytes = encode(&schema, &group).map_err(LakeError::parquet("encoding", &table))?;
+            Ok((bytes, file_stats::of(&schema, &group)))
+        })
+        .await?;
+        let path = format!("part-{}.zstd.parquet", uuid::Uuid::new_v4());
+        let size = i64::try_from(bytes.len()).unwrap_or(i64::MAX);
+        lake.put(&format!("{}/{path}", name.location()), bytes.into(), Put::Overwrite).await?;
+        adds.push(Add {
+            path,
+            partition_values: HashMap::new(),
+            size,
+            modification_time: chrono::Utc::now().timestamp_millis(),
+            data_change: true,
+            stats: Some(stats),
+            ..Add::default()
+        });
+    }
+    Ok(adds)
+}
+
+/// All rows of a data file, or those of some columns only.
+pub(crate) async fn read(
+    lake: &Lake,
+    name: &TableName,
+    file: &LogicalFileView,
+    columns: Option<Vec<String>>,
+) -> Result<Vec<RecordBatch>, LakeError> {
+    let path = format!("{}/{}", name.location(), file.object_store_path());
+    let bytes = lake.get(&path).await?.ok_or_else(|| LakeError::Refused {
+        table: name.clone(),
+        reason: format!("its data file {path} is gone; restore it, or run VACUUM REPAIR with a Delta tool"),
+    })?;
+    let table = name.clone();
+    blocking(move || decode(bytes, columns.as_deref()).map_err(LakeError::parquet("reading", &table))).await
+}
+
+/// Removes data files of a commit that did not happen. Best effort: what stays is never read.
+pub(crate) async fn discard(lake: &Lake, name: &TableName, adds: &[Add]) {
+    for add in adds {
+        if let Err(error) = lake.delete(&format!("{}/{}", name.location(), add.path)).await {
+            tracing::debug!(%error, table = %name, "an unused data file stays behind");
+        }
+    }
+}
+
+/// Runs work that computes for long on a thread where it stops nobody.
+pub(crate) async fn blocking<T, F>(work: F) -> Result<T, LakeError>
+where
+    T: Send + 'static,
+    F: FnOnce() -> Result<T, LakeError> + Send + 'static,
+{
+    tokio::task::spawn_blocking(work).await.map_err(|e| LakeError::Task { reason: e.to_string() })?
+}
+
+fn by_bytes(batches: Vec<RecordBatch>) -> Vec<Vec<RecordBatch>> {
+    let mut groups: Vec<Vec<RecordBatch>> = Vec::new();
+    let mut bytes = FILE_MEMORY_BYTES;
+    for batch in batches.into_iter().filter(|b| b.num_rows() > 0) {
+        if bytes >= FILE_MEMORY_BYTES {
+            groups.push(Vec::new());
+            bytes = 0;
+        }
+        bytes = bytes.saturating_add(batch.get_array_memory_size());
+        if let Some(group) = groups.last_mut() {
+            group.push(batch);
+        }
+    }
+    groups
+}
+
+fn encode(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Vec<u8>, ParquetError> {
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
+        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .set_statistics_enabled(EnabledStatistics::Page)
+        .build();
+    let mut writer = ArrowWriter::try_new(Vec::new(), Arc::clone(schema), Some(properties))?;
+    for batch in batches {
+        writer.write(batch)?;
+    }
+    writer.into_inner()
+}
+
+fn decode(bytes: Bytes, columns: Option<&[String]>) -> Result<Vec<RecordBatch>, ParquetError> {
+    let mut builder = ParquetRecordBatchReaderBuilder::try_new(bytes)?.with_batch_size(READ_BATCH_ROWS);
+    if let Some(columns) = columns {
+        let mask = parquet::arrow::ProjectionMask::columns(builder.parquet_schema(), columns.iter().map(String::as_str));
+        builder = builder.with_projection(mask);
+    }
+    builder.build()?.collect::<Result<Vec<_>, _>>().map_err(ParquetError::from)
+}

@@ -1,0 +1,193 @@
+//! A Delta snapshot as a plain Parquet scan.
+
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::stats::Precision;
+use datafusion::common::{DFSchema, Result, Statistics, project_schema};
+use datafusion::config::TableParquetOptions;
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::object_store::ObjectStoreUrl;
+use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
+use datafusion::datasource::physical_plan::{FileGroup, FileGroupPartitioner, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::datasource::table_schema::TableSchema;
+use datafusion::logical_expr::utils::conjunction;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_optimizer::pruning::PruningPredicate;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::empty::EmptyExec;
+use deltalake_core::table::state::DeltaTableState;
+
+use super::files::{Columns, FileList, list, native_schema, total};
+use super::stats::Prunable;
+
+/// Bytes from a Parquet file's end to fetch at once: footer and page index of a table of some hundred columns in one request.
+const FOOTER_BYTES_HINT: usize = 512 * 1024;
+/// Files smaller than this are not split between partitions: opening costs more than reading.
+const SPLIT_FILE_BYTES_MIN: usize = 4 * 1024 * 1024;
+
+pub(crate) struct ParquetScan {
+    store: ObjectStoreUrl,
+    /// In the table's own order.
+    schema: SchemaRef,
+    columns: Columns,
+    /// For each column of `schema` its place in the scan's.
+    order: Vec<usize>,
+    list: FileList,
+    statistics: Statistics,
+}
+
+impl ParquetScan {
+    /// Reads the file list out of the snapshot; nothing is read from the store.
+    ///
+    /// # Errors
+    /// Statistics or partition values that do not fit the table's schema.
+    pub(crate) fn new(state: &DeltaTableState, store: ObjectStoreUrl, location: &str) -> Result<Self> {
+        let partition_columns = state.metadata().partition_columns().to_vec();
+        let arrow = state.snapshot().arrow_schema();
+        let schema = native_schema(&arrow, &partition_columns);
+        let columns = Columns::of(&schema, &partition_columns);
+        let order =
+            schema.fields().iter().map(|f| columns.scan_schema.index_of(f.name())).collect::<Result<Vec<_>, _>>()?;
+        let list = list(state, location, &columns)?;
+        let statistics = total(&list.files, &columns.scan_schema);
+        Ok(Self { store, schema, columns, order, list, statistics })
+    }
+
+    /// The files that may hold a row for which all filters are true.
+    fn candidates(&self, state: &dyn Session, filters: &[Expr]) -> Result<Vec<PartitionedFile>> {
+        let all = &self.list.files;
+        let Some(filter) = conjunction(filters.iter().cloned()) else { return Ok(all.clone()) };
+        let df_schema = DFSchema::try_from(Arc::clone(&self.columns.scan_schema))?;
+        let predicate = state
+            .create_physical_expr(filter, &df_schema)
+            .and_then(|e| PruningPredicate::try_new(e, Arc::clone(&self.columns.scan_schema)));
+        // A predicate that cannot prune is no error: the filter above the scan still decides.
+        let kept = match predicate.and_then(|p| p.prune(&Prunable(&self.list.bounds))) {
+            Ok(kept) => kept,
+            Err(error) => {
+                tracing::debug!(%error, "no file pruning for this predicate");
+                return Ok(all.clone());
+            }
+        };
+        Ok(all.iter().zip(kept).filter_map(|(file, keep)| keep.then(|| file.clone())).collect())
+    }
+}
+
+impl std::fmt::Debug for ParquetScan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ParquetScan({} files)", self.list.files.len())
+    }
+}
+
+#[async_trait]
+impl TableProvider for ParquetScan {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    /// Always inexact, for partition columns too: `f = 0.0` must still meet the rows of a −0.0 partition.
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    }
+
+    fn statistics(&self) -> Option<Statistics> {
+        let mut own = self.statistics.clone();
+        own.column_statistics =
+            self.order.iter().filter_map(|i| self.statistics.column_statistics.get(*i).cloned()).collect();
+        (own.column_statistics.len() == self.order.len()).then_some(own)
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let mut files = self.candidates(state, filters)?;
+        if let (Some(limit), true) = (limit, filters.is_empty()) {
+            files = enough_for(files, limit);
+        }
+        if files.is_empty() {
+            return Ok(Arc::new(EmptyExec::new(project_schema(&self.schema, projection)?)));
+        }
+        let statistics = if files.len() == self.list.files.len() {
+            self.statistics.clone()
+        } else {
+            total(&files, &self.columns.scan_schema)
+        };
+        let wanted: Vec<usize> = match projection {
+            Some(chosen) => chosen.iter().filter_map(|i| self.order.get(*i).copied()).collect(),
+            None => self.order.clone(),
+        };
+        let groups = group(files, state.config().target_partitions());
+        let mut options =
+            TableParquetOptions { global: state.config_options().execution.parquet.clone(), ..Default::default() };
+        // Spark's old INT96 times reach beyond what nanoseconds can count.
+        options.global.coerce_int96 = Some("us".to_owned());
+        let runtime = state.runtime_env();
+        let reader = CachedParquetFileReaderFactory::new(
+            runtime.object_store(&self.store)?,
+            runtime.cache_manager.get_file_metadata_cache(),
+        );
+        let table_schema =
+            TableSchema::new(Arc::clone(&self.columns.file_schema), self.columns.partition_fields.iter().cloned().collect());
+        let source = ParquetSource::new(table_schema)
+            .with_table_parquet_options(options)
+            .with_metadata_size_hint(FOOTER_BYTES_HINT)
+            .with_parquet_file_reader_factory(Arc::new(reader));
+        let config = FileScanConfigBuilder::new(self.store.clone(), Arc::new(source))
+            .with_file_groups(groups)
+            .with_statistics(statistics)
+            .with_projection_indices(Some(wanted))?
+            .with_limit(limit)
+            .build();
+        Ok(DataSourceExec::from_data_source(config))
+    }
+}
+
+/// The first files that together surely hold `limit` rows.
+fn enough_for(files: Vec<PartitionedFile>, limit: usize) -> Vec<PartitionedFile> {
+    let mut rows = 0usize;
+    let mut taken = Vec::new();
+    for file in files {
+        if rows >= limit && !taken.is_empty() {
+            break;
+        }
+        if let Some(Precision::Exact(n)) = file.statistics.as_ref().map(|s| s.num_rows) {
+            rows = rows.saturating_add(n);
+        }
+        taken.push(file);
+    }
+    taken
+}
+
+/// Files shared out over `partitions` groups of about the same bytes; large files are split by byte ranges.
+fn group(mut files: Vec<PartitionedFile>, partitions: usize) -> Vec<FileGroup> {
+    let partitions = partitions.max(1);
+    let one = vec![FileGroup::new(files.clone())];
+    let split = FileGroupPartitioner::new()
+        .with_target_partitions(partitions)
+        .with_repartition_file_min_size(SPLIT_FILE_BYTES_MIN)
+        .repartition_file_groups(&one);
+    if let Some(groups) = split {
+        return groups;
+    }
+    files.sort_by_key(|f| std::cmp::Reverse(f.object_meta.size));
+    let mut groups: Vec<(u64, Vec<PartitionedFile>)> = vec![(0, Vec::new()); partitions.min(files.len())];
+    for file in files {
+        if let Some(lightest) = groups.iter_mut().min_by_key(|(bytes, _)| *bytes) {
+            lightest.0 += file.object_meta.size.max(1);
+            lightest.1.push(file);
+        }
+    }
+    groups.into_iter().map(|(_, files)| FileGroup::new(files)).collect()
+}

@@ -1,0 +1,168 @@
+//! One immutable version of one Delta table.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use datafusion::catalog::TableProvider;
+use deltalake_core::DeltaTable;
+use deltalake_core::logstore::commit_uri_from_version;
+use deltalake_core::table::state::DeltaTableState;
+use object_store::ObjectStoreExt;
+
+use crate::error::LakeError;
+use crate::lake::{Lake, object_store_url};
+use crate::name::TableName;
+use crate::scan::{Inexact, ParquetScan, needs_delta_reader};
+
+/// A table as it was at one version. Nothing about it changes; a newer version is another `LakeTable`.
+pub struct LakeTable {
+    name: TableName,
+    delta: DeltaTable,
+    version: u64,
+    provider: Arc<dyn TableProvider>,
+    properties: BTreeMap<String, String>,
+    description: Option<String>,
+    rows: Option<usize>,
+    bytes: u64,
+    files: usize,
+    /// Of the commit that made this version: it tells a table apart from one made anew in its place.
+    commit_tag: Option<String>,
+}
+
+impl LakeTable {
+    pub fn name(&self) -> &TableName {
+        &self.name
+    }
+
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The columns in the table's order. Text is `Utf8View` where a plain Parquet scan reads it.
+    pub fn schema(&self) -> SchemaRef {
+        self.provider.schema()
+    }
+
+    /// The table for DataFusion. Sessions need the lake's store: see [`Lake::register`].
+    pub fn provider(&self) -> Arc<dyn TableProvider> {
+        Arc::clone(&self.provider)
+    }
+
+    /// Rows, when every file says how many it has.
+    pub fn rows(&self) -> Option<usize> {
+        self.rows
+    }
+
+    /// Bytes of the live Parquet files.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Number of live Parquet files.
+    pub fn files(&self) -> usize {
+        self.files
+    }
+
+    /// The Delta configuration. Tags are `labhouse.tag.<key>`, the owner is `labhouse.department`; a column's tags are in
+    /// its field's metadata under the same key.
+    pub fn properties(&self) -> &BTreeMap<String, String> {
+        &self.properties
+    }
+
+    pub fn description(&self) -> Option<&str> {
+        self.description.as_deref()
+    }
+
+    /// The table for delta-rs's own operations (update, delete, merge, optimize), at this version. A commit made with it
+    /// is seen after [`crate::Catalog::refresh`].
+    pub fn delta(&self) -> DeltaTable {
+        self.delta.clone()
+    }
+
+    pub(crate) fn state(&self) -> Result<&DeltaTableState, LakeError> {
+        self.delta.snapshot().map_err(LakeError::delta("reading the snapshot of", &self.name))
+    }
+
+    /// The newest version of the table at the name's place, read from its log.
+    pub(crate) async fn open(lake: &Lake, name: &TableName) -> Result<Self, LakeError> {
+        let mut delta = DeltaTable::new(lake.log_store(&name.location())?);
+        delta.load().await.map_err(LakeError::delta("opening", name))?;
+        Self::of(lake, name, delta).await
+    }
+
+    /// The newest version, read from this one onwards; `None` when this is it.
+    pub(crate) async fn newer(&self, lake: &Lake) -> Result<Option<Self>, LakeError> {
+        let mut delta = self.delta.clone();
+        if delta.update_state().await.is_err() {
+            // The log no longer continues ours: someone made the table anew.
+            return Self::open(lake, &self.name).await.map(Some);
+        }
+        if delta.version() != Some(self.version) {
+            return Self::of(lake, &self.name, delta).await.map(Some);
+        }
+        if commit_tag(&delta, self.version).await? == self.commit_tag {
+            return Ok(None);
+        }
+        Self::open(lake, &self.name).await.map(Some)
+    }
+
+    /// A loaded Delta table with everything a reader asks for worked out once.
+    pub(crate) async fn of(lake: &Lake, name: &TableName, delta: DeltaTable) -> Result<Self, LakeError> {
+        let state = delta.snapshot().map_err(LakeError::delta("reading the snapshot of", name))?;
+        let metadata = state.metadata();
+        let properties = metadata.configuration().iter().map(|(k, v)| (k.clone(), v.clone())).collect();
+        let description = metadata.description().map(str::to_owned);
+        let (mut rows, mut bytes, mut files) = (Some(0usize), 0u64, 0usize);
+        for file in state.log_data().iter() {
+            files += 1;
+            bytes = bytes.saturating_add(u64::try_from(file.size()).unwrap_or_default());
+            let deleted = file.deletion_vector_descriptor().map_or(0, |dv| usize::try_from(dv.cardinality).unwrap_or(0));
+            rows = rows.zip(file.num_records()).map(|(sum, n)| sum.saturating_add(n.saturating_sub(deleted)));
+        }
+        let provider: Arc<dyn TableProvider> = match plain_scan(lake, name, state) {
+            Some(scan) => Arc::new(scan),
+            None => {
+                let own = delta.table_provider().await.map_err(|source| LakeError::Delta {
+                    action: "planning a scan of",
+                    table: name.clone(),
+                    source: source.into(),
+                })?;
+                Arc::new(Inexact(own))
+            }
+        };
+        let version = state.version();
+        let commit_tag = commit_tag(&delta, version).await?;
+        Ok(Self { name: name.clone(), version, provider, properties, description, rows, bytes, files, commit_tag, delta })
+    }
+}
+
+impl std::fmt::Debug for LakeTable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "LakeTable({} version {}, {} files)", self.name, self.version, self.files)
+    }
+}
+
+fn plain_scan(lake: &Lake, name: &TableName, state: &DeltaTableState) -> Option<ParquetScan> {
+    if let Some(why) = needs_delta_reader(state) {
+        tracing::debug!(table = %name, why, "read through delta-rs");
+        return None;
+    }
+    match ParquetScan::new(state, object_store_url(lake), &name.location()) {
+        Ok(scan) => Some(scan),
+        Err(error) => {
+            tracing::warn!(table = %name, %error, "its file list is not plain: read through delta-rs");
+            None
+        }
+    }
+}
+
+/// What the store says of the commit that made `version`; `None` when log cleaning took it.
+async fn commit_tag(delta: &DeltaTable, version: u64) -> Result<Option<String>, LakeError> {
+    let path = commit_uri_from_version(Some(version));
+    match delta.object_store().head(&path).await {
+        Ok(meta) => Ok(Some(meta.e_tag.unwrap_or_else(|| meta.last_modified.to_rfc3339()))),
+        Err(object_store::Error::NotFound { .. }) => Ok(None),
+        Err(source) => Err(LakeError::Store { action: "reading", path: path.to_string(), source }),
+    }
+}

@@ -1,0 +1,20 @@
+//! The catalog through its public doors, on a local folder and on a real S3 server.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    reason = "a test that meets the unexpected should stop loudly; sessions here are the tests' own"
+)]
+
+mod cases;
+mod golden;
+mod kill;
+mod local;
+mod readers;
+mod s3;
+mod scan;
+mod support;
+mod venv;

@@ -1,0 +1,204 @@
+//! The leaf that hides a plan.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use arrow::array::RecordBatch;
+use arrow::compute::BatchCoalescer;
+use arrow::datatypes::SchemaRef;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{internal_err, not_impl_err};
+use datafusion::error::Result;
+use datafusion::execution::session_state::SessionState;
+use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, SchedulingType, reset_plan_states};
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, EmptyRecordBatchStream, ExecutionPlan, ExecutionPlanProperties, Partitioning, PlanProperties,
+};
+use futures::{Stream, StreamExt};
+
+use super::redact::redact;
+use super::sanitise::{Residue, sanitise};
+
+/// What a barrier hides and how it lets it out.
+#[derive(Clone)]
+pub(crate) struct Below {
+    pub plan: Arc<dyn ExecutionPlan>,
+    pub system: Arc<SessionState>,
+    pub table: String,
+    /// The public schema of what comes out.
+    pub schema: SchemaRef,
+    pub residue: Residue,
+    /// Whether batches are cut anew, because their sizes tell how many hidden rows lay between.
+    pub rechunk: bool,
+    /// Partitions shown above, whatever `plan` has; it has no more.
+    pub partitions: usize,
+}
+
+/// A scan of a governed table: a leaf without children, metrics, orderings or statistics.
+pub(crate) struct BarrierExec {
+    below: Below,
+    properties: Arc<PlanProperties>,
+}
+
+impl BarrierExec {
+    pub(crate) fn new(below: Below) -> Self {
+        let properties = PlanProperties::new(
+            EquivalenceProperties::new(Arc::clone(&below.schema)),
+            Partitioning::UnknownPartitioning(below.partitions),
+            EmissionType::Incremental,
+            Boundedness::Bounded,
+        )
+        .with_scheduling_type(SchedulingType::Cooperative);
+        Self { below, properties: Arc::new(properties) }
+    }
+}
+
+impl fmt::Debug for BarrierExec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BarrierExec").field("table", &self.below.table).finish_non_exhaustive()
+    }
+}
+
+impl DisplayAs for BarrierExec {
+    fn fmt_as(&self, kind: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let columns: Vec<&str> = self.below.schema.fields().iter().map(|field| field.name().as_str()).collect();
+        let columns = columns.join(", ");
+        match kind {
+            DisplayFormatType::Default | DisplayFormatType::Verbose => {
+                write!(f, "GovernedScan: table={}, columns=[{columns}]", self.below.table)
+            }
+            DisplayFormatType::TreeRender => writeln!(f, "table={}\ncolumns={columns}", self.below.table),
+        }
+    }
+}
+
+impl ExecutionPlan for BarrierExec {
+    fn name(&self) -> &str {
+        "GovernedScan"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        Vec::new()
+    }
+
+    fn apply_expressions(&self, _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        match children.is_empty() {
+            true => Ok(self),
+            false => internal_err!("a governed scan has no children"),
+        }
+    }
+
+    /// State below (a limit reached, a repartitioning in progress) is renewed too.
+    fn reset_state(self: Arc<Self>) -> Result<Arc<dyn ExecutionPlan>> {
+        let plan = reset_plan_states(Arc::clone(&self.below.plan))?;
+        Ok(Arc::new(BarrierExec::new(Below { plan, ..self.below.clone() })))
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let schema = Arc::clone(&self.below.schema);
+        if partition >= self.below.partitions {
+            return not_impl_err!("a governed scan has {} partitions, not {partition}", self.below.partitions);
+        }
+        if partition >= self.below.plan.output_partitioning().partition_count() {
+            return Ok(Box::pin(EmptyRecordBatchStream::new(schema)));
+        }
+        // The settings and functions of the server, the memory and stores of the query.
+        let own = self.below.system.task_ctx();
+        let own = own.as_ref().clone_with(context.as_ref());
+        let size = own.session_config().batch_size();
+        let inner = self.below.plan.execute(partition, Arc::new(own)).map_err(|e| redact(&e, &self.below.table))?;
+        let rows = self.below.rechunk.then(|| BatchCoalescer::new(inner.schema(), size));
+        Ok(Box::pin(Outlet { inner, schema, table: self.below.table.clone(), residue: self.below.residue, rows, size, ended: false }))
+    }
+}
+
+/// Task contexts cannot be cloned; this makes the one that runs below from the server's and the query's.
+trait CloneWith {
+    fn clone_with(&self, query: &TaskContext) -> TaskContext;
+}
+
+impl CloneWith for TaskContext {
+    fn clone_with(&self, query: &TaskContext) -> TaskContext {
+        TaskContext::new(
+            query.task_id(),
+            query.session_id(),
+            self.session_config().clone(),
+            self.scalar_functions().clone(),
+            self.higher_order_functions().clone(),
+            self.aggregate_functions().clone(),
+            self.window_functions().clone(),
+            query.runtime_env(),
+        )
+    }
+}
+
+/// The stream that leaves: batches of even size, without residue, with the public schema. Dropping it drops what is below.
+struct Outlet {
+    inner: SendableRecordBatchStream,
+    schema: SchemaRef,
+    table: String,
+    residue: Residue,
+    rows: Option<BatchCoalescer>,
+    size: usize,
+    ended: bool,
+}
+
+impl Outlet {
+    fn clean(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+        sanitise(batch, &self.schema, self.residue).map_err(|e| redact(&e, &self.table))
+    }
+}
+
+impl Stream for Outlet {
+    type Item = Result<RecordBatch>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            if let Some(done) = self.rows.as_mut().and_then(BatchCoalescer::next_completed_batch) {
+                return Poll::Ready(Some(self.clean(&done)));
+            }
+            if self.ended {
+                return Poll::Ready(None);
+            }
+            let next = ready!(self.inner.poll_next_unpin(cx));
+            let size = self.size;
+            let failed = match (next, self.rows.as_mut()) {
+                (Some(Err(e)), _) => Some(e),
+                (Some(Ok(batch)), _) if batch.num_rows() == 0 => None,
+                (Some(Ok(batch)), Some(rows)) if batch.num_columns() == 0 || (rows.is_empty() && batch.num_rows() == size) => {
+                    return Poll::Ready(Some(self.clean(&batch)));
+                }
+                (Some(Ok(batch)), Some(rows)) => rows.push_batch(batch).err().map(Into::into),
+                (Some(Ok(batch)), None) => return Poll::Ready(Some(self.clean(&batch))),
+                (None, rows) => {
+                    let last = rows.and_then(|rows| rows.finish_buffered_batch().err());
+                    self.ended = true;
+                    last.map(Into::into)
+                }
+            };
+            if let Some(error) = failed {
+                self.ended = true;
+                self.rows = None;
+                return Poll::Ready(Some(Err(redact(&error, &self.table))));
+            }
+        }
+    }
+}
+
+impl RecordBatchStream for Outlet {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+}

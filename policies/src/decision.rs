@@ -1,0 +1,169 @@
+//! Grants and denials, compiled. Deny wins; nothing matched is a no.
+//!
+//! Casbin scans every rule for every question (2.6 ms at a thousand rules), so rules are found here by subject and the
+//! roles of a person are looked up once. What is decided is the same: see [`crate::oracle`].
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::action::Action;
+use crate::object::Tags;
+use crate::roles::Roles;
+use crate::rules::{self, Attachment, Effect, Grant, Rules};
+
+/// Role sets remembered per policy set: about as many people × departments as a large institute has.
+const ROLE_SETS_MAX: usize = 4_096;
+
+/// A line of a policy file that decided something.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RuleRef {
+    /// File name inside the policy directory.
+    pub file: &'static str,
+    /// Line, from 1.
+    pub line: usize,
+    /// The rule as written.
+    pub text: String,
+}
+
+/// Why a [`Decision`] is what it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reason {
+    /// A rule allows it and none denies it.
+    Allowed,
+    /// A rule denies it; see `determined_by`.
+    Denied,
+    /// No rule is about it, and what is not allowed is refused.
+    NothingMatched,
+    /// The table is open, but none of its columns is.
+    NoColumn,
+    /// A row filter or mask that must apply cannot be used on this table, so the table is closed. The text is for the
+    /// administrator: it names the entry, the fault and the remedy.
+    Broken(String),
+}
+
+/// A yes or no with the rules that made it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// The answer.
+    pub allowed: bool,
+    /// The rules that decided: the denials if there are any, else the grants. Empty when nothing matched.
+    pub determined_by: Vec<RuleRef>,
+    /// Why.
+    pub reason: Reason,
+}
+
+impl Decision {
+    pub(crate) fn no(reason: Reason, determined_by: Vec<RuleRef>) -> Self {
+        Decision { allowed: false, determined_by, reason }
+    }
+}
+
+/// The grants and denials that match one question.
+#[derive(Debug, Default)]
+pub(crate) struct Weighed<'a> {
+    pub allows: Vec<&'a Grant>,
+    pub denies: Vec<&'a Grant>,
+}
+
+impl Weighed<'_> {
+    pub(crate) fn allowed(&self) -> bool {
+        self.denies.is_empty() && !self.allows.is_empty()
+    }
+
+    pub(crate) fn decision(&self) -> Decision {
+        let (allowed, rules, reason) = match (self.denies.as_slice(), self.allows.as_slice()) {
+            ([], []) => (false, &self.allows, Reason::NothingMatched),
+            ([], _) => (true, &self.allows, Reason::Allowed),
+            _ => (false, &self.denies, Reason::Denied),
+        };
+        Decision { allowed, determined_by: rules.iter().map(|g| g.reference()).collect(), reason }
+    }
+}
+
+impl Grant {
+    pub(crate) fn reference(&self) -> RuleRef {
+        RuleRef { file: rules::FILE, line: self.line, text: format!("p, {}", self.fields.join(", ")) }
+    }
+}
+
+impl Attachment {
+    pub(crate) fn reference(&self) -> RuleRef {
+        RuleRef { file: rules::FILE, line: self.line, text: self.text.clone() }
+    }
+}
+
+/// Rules by subject, and who holds what.
+pub(crate) struct Engine {
+    pub rules: Rules,
+    pub roles: Roles,
+    by_subject: HashMap<String, Vec<usize>>,
+    held: Mutex<HashMap<(String, String), Arc<Vec<String>>>>,
+}
+
+impl Engine {
+    pub(crate) fn new(rules: Rules, roles: Roles) -> Self {
+        let mut by_subject: HashMap<String, Vec<usize>> = HashMap::new();
+        for (at, grant) in rules.grants.iter().enumerate() {
+            by_subject.entry(grant.subject.clone()).or_default().push(at);
+        }
+        Engine { rules, roles, by_subject, held: Mutex::new(HashMap::new()) }
+    }
+
+    /// `subject` and every role it holds in `domain`.
+    pub(crate) fn held(&self, subject: &str, domain: &str) -> Arc<Vec<String>> {
+        let key = (subject.to_owned(), domain.to_owned());
+        if let Some(held) = self.held.lock().get(&key) {
+            return Arc::clone(held);
+        }
+        let held = Arc::new(self.roles.held(subject, domain));
+        let mut known = self.held.lock();
+        if known.len() >= ROLE_SETS_MAX {
+            known.clear();
+        }
+        known.insert(key, Arc::clone(&held));
+        held
+    }
+
+    /// Whether any grant but an administrator's on everything opens an object of a department to somebody.
+    pub(crate) fn opens(&self, domain: &str, object: &[&str], tags: &Tags) -> bool {
+        self.rules.grants.iter().any(|grant| {
+            grant.effect == Effect::Allow
+                && !grant.object.is_everything()
+                && grant.actions.contains(Action::Select)
+                && in_domain(&grant.domain, domain)
+                && grant.object.surely_matches(object, tags)
+        })
+    }
+
+    /// The grants that could apply to a person in a department for an action, whatever the object; in file order.
+    pub(crate) fn candidates(&self, subject: &str, domain: &str, action: Action) -> Vec<&Grant> {
+        let held = self.held(subject, domain);
+        let mut at: Vec<usize> = held.iter().filter_map(|role| self.by_subject.get(role)).flatten().copied().collect();
+        at.sort_unstable();
+        let grants = at.into_iter().filter_map(|i| self.rules.grants.get(i));
+        grants.filter(|g| g.actions.contains(action) && in_domain(&g.domain, domain)).collect()
+    }
+}
+
+/// Weighs candidates on one object. An object without a name, or with an empty part of one, matches nothing.
+pub(crate) fn weigh<'a>(candidates: &[&'a Grant], object: &[&str], tags: &Tags) -> Weighed<'a> {
+    let mut weighed = Weighed::default();
+    if object.is_empty() || object.iter().any(|part| part.is_empty()) {
+        return weighed;
+    }
+    for grant in candidates {
+        match grant.effect {
+            Effect::Allow if grant.object.surely_matches(object, tags) => weighed.allows.push(grant),
+            Effect::Deny if grant.object.matches(object, tags) => weighed.denies.push(grant),
+            Effect::Allow | Effect::Deny => {}
+        }
+    }
+    weighed
+}
+
+/// Whether a rule's domain covers a department.
+pub(crate) fn in_domain(rule: &str, department: &str) -> bool {
+    rule == "*" || rule == department
+}

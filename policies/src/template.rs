@@ -1,0 +1,124 @@
+//! The SQL text of a row filter or mask, read once at load.
+//!
+//! `$user.NAME` and `$secret.salt` are joined to one placeholder each while the text is still tokens, so a value never
+//! becomes text that is read again: it enters later as a literal of its own type.
+
+use datafusion::sql::parser::{DFParserBuilder, ParserInput};
+use datafusion::sql::sqlparser::ast::ExprWithAlias;
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, Word};
+
+/// Bytes of SQL in one entry at most. A filter is a condition, not a program, and the parser is recursive.
+pub(crate) const SQL_BYTES_MAX: usize = 8 << 10;
+/// Tokens in one entry at most. Long flat chains of OR overflow the planner's stack from about 20,000 on.
+pub(crate) const TOKENS_MAX: usize = 1_000;
+
+/// Placeholder of the secret.
+pub(crate) const SECRET_SALT: &str = "$secret.salt";
+/// What placeholders of attributes start with.
+pub(crate) const USER_PREFIX: &str = "$user.";
+
+/// Parsed SQL with its placeholders.
+#[derive(Debug, Clone)]
+pub(crate) struct Template {
+    pub expr: ExprWithAlias,
+    pub uses_secret: bool,
+}
+
+impl Template {
+    /// Parses one expression. The error says what is wrong with the text.
+    pub(crate) fn parse(sql: &str) -> Result<Self, String> {
+        if sql.len() > SQL_BYTES_MAX {
+            return Err(format!("the text has {} bytes, more than {SQL_BYTES_MAX}", sql.len()));
+        }
+        let tokens = Tokenizer::new(&GenericDialect {}, sql).tokenize_with_location().map_err(|e| e.to_string())?;
+        let tokens: Vec<TokenWithSpan> = tokens.into_iter().filter(|t| !matches!(t.token, Token::Whitespace(_))).collect();
+        if tokens.len() > TOKENS_MAX {
+            return Err(format!("the text has {} words, more than {TOKENS_MAX}", tokens.len()));
+        }
+        let tokens = any_to_in(join_placeholders(tokens)?);
+        let uses_secret = tokens.iter().any(|t| matches!(&t.token, Token::Placeholder(id) if id == SECRET_SALT));
+        let expr = DFParserBuilder::new(ParserInput::Tokens(tokens))
+            .build()
+            .and_then(|mut parser| parser.parse_into_expr())
+            .map_err(|e| e.strip_backtrace())?;
+        if expr.alias.is_some() {
+            return Err("the expression has an alias".to_owned());
+        }
+        Ok(Template { expr, uses_secret })
+    }
+}
+
+/// `$user` `.` `projects` becomes `$user.projects`; every other placeholder is refused.
+fn join_placeholders(tokens: Vec<TokenWithSpan>) -> Result<Vec<TokenWithSpan>, String> {
+    let mut joined = Vec::with_capacity(tokens.len());
+    let mut tokens = tokens.into_iter().peekable();
+    while let Some(mut token) = tokens.next() {
+        if let Token::Placeholder(scope) = &token.token {
+            let name = match tokens.peek().map(|t| &t.token) {
+                Some(Token::Period) => {
+                    tokens.next();
+                    match tokens.next().map(|t| t.token) {
+                        Some(Token::Word(Word { value, quote_style: None, .. })) => value,
+                        _ => String::new(),
+                    }
+                }
+                _ => String::new(),
+            };
+            let id = format!("{scope}.{name}");
+            let known = id == SECRET_SALT || (scope == "$user" && !name.is_empty());
+            if !known {
+                return Err(format!("`{id}` is not known; there are {USER_PREFIX}NAME and {SECRET_SALT}"));
+            }
+            token.token = Token::Placeholder(id);
+        }
+        joined.push(token);
+    }
+    Ok(joined)
+}
+
+/// `= ANY ( $user.x )` means the same as `IN ( $user.x )`, and the planner knows lists only in the latter.
+fn any_to_in(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let is_any = |t: &Token| matches!(t, Token::Word(w) if w.value.eq_ignore_ascii_case("any") || w.value.eq_ignore_ascii_case("some"));
+    let is_list = |t: &Token| matches!(t, Token::Placeholder(id) if id.starts_with(USER_PREFIX));
+    let mut out = Vec::with_capacity(tokens.len());
+    let mut rest = tokens.as_slice();
+    while let [first, tail @ ..] = rest {
+        match tail {
+            [any, paren, list, ..]
+                if first.token == Token::Eq && is_any(&any.token) && paren.token == Token::LParen && is_list(&list.token) =>
+            {
+                out.push(TokenWithSpan { token: Token::make_word("IN", None), span: first.span });
+                rest = tail.get(1..).unwrap_or_default();
+            }
+            _ => {
+                out.push(first.clone());
+                rest = tail;
+            }
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn placeholders_are_joined_and_unknown_ones_refused() {
+        let shown = |sql: &str| Template::parse(sql).map(|t| t.expr.to_string());
+        assert_eq!(shown("project_id = ANY($user.projects)").unwrap(), "project_id IN ($user.projects)");
+        assert_eq!(shown("a = $user.name OR b = $secret.salt").unwrap(), "a = $user.name OR b = $secret.salt");
+        assert!(Template::parse("a = $secret.salt").unwrap().uses_secret);
+        for bad in ["a = $1", "a = $user", "a = $user.", "a = $secret.key", "a = ?", "a = 1; DROP TABLE t", "a = 1 AS b", "", "a =", "$user.\"x\" = 1"] {
+            assert!(Template::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn long_texts_are_refused_before_they_are_parsed() {
+        let long = vec!["a = 1"; 400].join(" OR ");
+        assert!(Template::parse(&long).unwrap_err().contains("words"));
+        assert!(Template::parse(&"a".repeat(9000)).unwrap_err().contains("bytes"));
+    }
+}

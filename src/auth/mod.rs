@@ -1,0 +1,210 @@
+//! Authentication: from what a caller shows to a `Principal`, and nothing else.
+//!
+//! A password or a personal token is checked against the users file; a session token was sealed by this server.
+//! Every refusal has one text: whether a login exists, is disabled or is locked is nobody's business. A login that
+//! fails often is locked for a while, also for the right password.
+
+mod users;
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use labhouse_policies::Principal;
+use parking_lot::Mutex;
+use sha2::{Digest, Sha256};
+
+use crate::ticket::Sealer;
+
+pub(crate) use users::{UserError, add, issue_token, list, remove};
+use users::{Users, UsersFile};
+
+/// Failed logins in a row that lock a login.
+const FAILURES_MAX: u32 = 5;
+/// How long a locked login stays locked: long enough to make guessing hopeless, short enough to wait for.
+const LOCK: Duration = Duration::from_secs(60);
+/// How long a checked password need not be hashed again: Basic on every call would cost an Argon2 each.
+const CHECKED_FOR: Duration = Duration::from_secs(300);
+/// Logins remembered as checked or failing; past it the memory is emptied, which only costs time.
+const REMEMBERED_MAX: usize = 10_000;
+/// Argon2 runs at the same time: each takes 19 MiB and a core for some 20 ms.
+const HASHING_MAX: usize = 4;
+
+const SESSION: &str = "session";
+
+/// Checks who calls.
+pub(crate) struct Authenticator {
+    users: UsersFile,
+    sealer: Arc<Sealer>,
+    session: Duration,
+    checked: Mutex<HashMap<[u8; 32], Instant>>,
+    failing: Mutex<HashMap<String, Failures>>,
+    hashing: tokio::sync::Semaphore,
+    /// Keys the memory of checked passwords, so that it holds nothing a reader of memory dumps could try words on.
+    pepper: [u8; 32],
+}
+
+/// A refused login.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AuthError {
+    #[error("login refused: unknown user, wrong password or token, or too many failures in the last minute")]
+    Refused,
+    #[error("login refused: send `authorization: Basic …` or `authorization: Bearer …` with the call")]
+    Missing,
+}
+
+#[derive(Clone, Copy)]
+struct Failures {
+    count: u32,
+    last: Instant,
+}
+
+impl Authenticator {
+    pub(crate) fn open(users: &Path, session: Duration, sealer: Arc<Sealer>) -> Result<Self, UserError> {
+        Ok(Self {
+            users: UsersFile::open(users)?,
+            sealer,
+            session,
+            checked: Mutex::default(),
+            failing: Mutex::default(),
+            hashing: tokio::sync::Semaphore::new(HASHING_MAX),
+            pepper: rand::random(),
+        })
+    }
+
+    /// Checks a login and its password, or a personal token given as the password.
+    pub(crate) async fn basic(&self, user: &str, password: &str) -> Result<Principal, AuthError> {
+        if self.locked(user) {
+            return Err(AuthError::Refused);
+        }
+        let users = self.users.current();
+        if password.starts_with(users::TOKEN_PREFIX) {
+            return self.settle(user, users.token(password).filter(|who| who.name == user));
+        }
+        let memory = self.memory_key(&users, user, password);
+        if self.checked.lock().get(&memory).is_some_and(|at| at.elapsed() < CHECKED_FOR) {
+            return users.principal(user).ok_or(AuthError::Refused);
+        }
+        let _permit = self.hashing.acquire().await.map_err(|_| AuthError::Refused)?;
+        let (name, word) = (user.to_owned(), password.to_owned());
+        let found = tokio::task::spawn_blocking(move || users.password(&name, &word)).await.unwrap_or(None);
+        if found.is_some() {
+            let mut checked = self.checked.lock();
+            if checked.len() >= REMEMBERED_MAX {
+                checked.clear();
+            }
+            checked.insert(memory, Instant::now());
+        }
+        self.settle(user, found)
+    }
+
+    /// Checks a session token or a personal token.
+    pub(crate) fn bearer(&self, token: &str) -> Result<Principal, AuthError> {
+        let users = self.users.current();
+        if token.starts_with(users::TOKEN_PREFIX) {
+            return users.token(token).ok_or(AuthError::Refused);
+        }
+        let sealed = URL_SAFE_NO_PAD.decode(token).map_err(|_| AuthError::Refused)?;
+        let name: String = self.sealer.open_for(SESSION, "", &sealed).map_err(|_| AuthError::Refused)?;
+        // The file is asked again: a removed user's session ends with the user.
+        users.principal(&name).ok_or(AuthError::Refused)
+    }
+
+    /// A session token for a principal that has just logged in.
+    pub(crate) fn issue(&self, who: &Principal) -> String {
+        URL_SAFE_NO_PAD.encode(self.sealer.seal_for(SESSION, "", self.session, &who.name))
+    }
+
+    /// The principal of that name, as the file has it now: for work the server does on a person's behalf.
+    pub(crate) fn named(&self, name: &str) -> Option<Principal> {
+        self.users.current().principal(name)
+    }
+
+    fn locked(&self, user: &str) -> bool {
+        let failing = self.failing.lock();
+        failing.get(user).is_some_and(|failures| failures.count >= FAILURES_MAX && failures.last.elapsed() < LOCK)
+    }
+
+    fn settle(&self, user: &str, found: Option<Principal>) -> Result<Principal, AuthError> {
+        let mut failing = self.failing.lock();
+        match found {
+            Some(who) => {
+                failing.remove(user);
+                Ok(who)
+            }
+            None => {
+                if failing.len() >= REMEMBERED_MAX {
+                    failing.retain(|_, failures| failures.last.elapsed() < LOCK);
+                }
+                let failures = failing.entry(user.to_owned()).or_insert(Failures { count: 0, last: Instant::now() });
+                if failures.last.elapsed() >= LOCK {
+                    failures.count = 0;
+                }
+                failures.count += 1;
+                failures.last = Instant::now();
+                tracing::warn!(user, failures = failures.count, "login refused");
+                Err(AuthError::Refused)
+            }
+        }
+    }
+
+    /// Binds the memory to the stored hash: a changed password forgets the old one at once.
+    fn memory_key(&self, users: &Users, user: &str, password: &str) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        for part in [self.pepper.as_slice(), users.stored(user).as_bytes(), user.as_bytes(), password.as_bytes()] {
+            hash.update((part.len() as u64).to_le_bytes());
+            hash.update(part);
+        }
+        hash.finalize().into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn authenticator() -> (tempfile::TempDir, Authenticator, String) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("users.toml");
+        users::add(&path, "ana", "right", Default::default()).unwrap();
+        let token = users::issue_token(&path, "ana", "notebook", None).unwrap();
+        let auth = Authenticator::open(&path, Duration::from_secs(60), Arc::new(Sealer::new())).unwrap();
+        (dir, auth, token)
+    }
+
+    #[tokio::test]
+    async fn the_right_password_and_tokens_open_and_wrong_ones_do_not() {
+        let (_dir, auth, token) = authenticator();
+        let who = auth.basic("ana", "right").await.unwrap();
+        assert_eq!(auth.bearer(&auth.issue(&who)).unwrap().name, "ana");
+        assert_eq!(auth.bearer(&token).unwrap().name, "ana");
+        assert_eq!(auth.basic("ana", &token).await.unwrap().name, "ana");
+        assert!(auth.basic("ana", "wrong").await.is_err());
+        assert!(auth.basic("sam", "right").await.is_err());
+        assert!(auth.basic("sam", &token).await.is_err());
+        assert!(auth.bearer("").is_err() && auth.bearer("nonsense").is_err());
+        assert!(auth.bearer(&format!("{token}x")).is_err());
+    }
+
+    #[tokio::test]
+    async fn many_failures_lock_even_the_right_password() {
+        let (_dir, auth, _) = authenticator();
+        for _ in 0..FAILURES_MAX {
+            assert!(auth.basic("ana", "wrong").await.is_err());
+        }
+        assert!(auth.basic("ana", "right").await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_removed_user_is_out_at_once() {
+        let (dir, auth, _) = authenticator();
+        let who = auth.basic("ana", "right").await.unwrap();
+        let session = auth.issue(&who);
+        users::remove(&dir.path().join("users.toml"), "ana").unwrap();
+        assert!(auth.bearer(&session).is_err());
+        assert!(auth.basic("ana", "right").await.is_err());
+    }
+}

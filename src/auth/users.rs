@@ -1,0 +1,279 @@
+//! The users file: logins, Argon2id hashes, attributes and personal tokens.
+//!
+//! `labhouse user` writes it whole, by a temporary file and a rename; a running server notices by length and time
+//! of change and reads it again. A file that does not parse leaves the last good one in force.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use argon2::password_hash::rand_core::OsRng;
+use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
+use argon2::Argon2;
+use chrono::{DateTime, Utc};
+use labhouse_policies::{Attribute, Principal};
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// Marks a personal token, so that a leaked one can be found by scanners.
+pub(super) const TOKEN_PREFIX: &str = "labhouse_";
+/// Longer passwords are refused: hashing cost must not be the caller's choice.
+const PASSWORD_BYTES_MAX: usize = 1024;
+const NAME_BYTES_MAX: usize = 64;
+
+/// The users file, read again when it changes.
+pub(crate) struct UsersFile {
+    path: PathBuf,
+    state: Mutex<(Stamp, Arc<Users>)>,
+}
+
+type Stamp = Option<(u64, SystemTime)>;
+
+/// One content of the users file.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Users {
+    #[serde(default)]
+    users: BTreeMap<String, User>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct User {
+    /// Argon2id in PHC form; the plain password is nowhere.
+    password: String,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    attributes: BTreeMap<String, Attribute>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    tokens: BTreeMap<String, Token>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Token {
+    sha256: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    valid_until: Option<DateTime<Utc>>,
+}
+
+/// What can be wrong with a users file or a change to it.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum UserError {
+    #[error("the users file {path} cannot be read: {source}; create it with `labhouse user add NAME --config …`")]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("the users file {path} cannot be written: {source}")]
+    Write { path: PathBuf, source: std::io::Error },
+    #[error("the users file {path} is not valid: {message}")]
+    Parse { path: PathBuf, message: String },
+    #[error(
+        "`{0}` cannot be a login: use 1 to {NAME_BYTES_MAX} of a-z, 0-9, `.`, `_`, `-`, `@`, starting with a letter"
+    )]
+    Name(String),
+    #[error("the password must have 5 to {PASSWORD_BYTES_MAX} bytes")]
+    Password,
+    #[error("`{0}` is not in the users file; `labhouse user list` shows who is")]
+    Unknown(String),
+    #[error("the password could not be hashed: {0}")]
+    Hash(String),
+}
+
+impl UsersFile {
+    pub(super) fn open(path: &Path) -> Result<Self, UserError> {
+        let stamp = stamp(path);
+        let users = Users::read(path)?;
+        Ok(Self { path: path.to_owned(), state: Mutex::new((stamp, Arc::new(users))) })
+    }
+
+    /// The users as the file has them now.
+    pub(super) fn current(&self) -> Arc<Users> {
+        let now = stamp(&self.path);
+        let mut state = self.state.lock();
+        if state.0 != now {
+            state.0 = now;
+            match Users::read(&self.path) {
+                Ok(users) => state.1 = Arc::new(users),
+                Err(error) => tracing::error!(%error, "the users file is not taken over; the last good one stays"),
+            }
+        }
+        Arc::clone(&state.1)
+    }
+}
+
+impl Users {
+    fn read(path: &Path) -> Result<Self, UserError> {
+        let text =
+            std::fs::read_to_string(path).map_err(|source| UserError::Read { path: path.to_owned(), source })?;
+        let users: Self = toml::from_str(&text)
+            .map_err(|error| UserError::Parse { path: path.to_owned(), message: error.to_string() })?;
+        match users.users.keys().find(|name| check_name(name).is_err()) {
+            Some(name) => Err(UserError::Name(name.clone())),
+            None => Ok(users),
+        }
+    }
+
+    pub(super) fn principal(&self, name: &str) -> Option<Principal> {
+        let user = self.users.get(name)?;
+        Some(Principal { name: name.to_owned(), attributes: user.attributes.clone() })
+    }
+
+    pub(super) fn stored(&self, name: &str) -> &str {
+        self.users.get(name).map_or("", |user| &user.password)
+    }
+
+    /// Checks a password. An unknown login costs as much time as a known one.
+    pub(super) fn password(&self, name: &str, password: &str) -> Option<Principal> {
+        if password.len() > PASSWORD_BYTES_MAX {
+            return None;
+        }
+        let Some(user) = self.users.get(name) else {
+            // Hashed and thrown away: an unknown login must not answer faster than a known one.
+            drop(hash(password));
+            return None;
+        };
+        let parsed = PasswordHash::new(&user.password).ok()?;
+        Argon2::default().verify_password(password.as_bytes(), &parsed).ok()?;
+        self.principal(name)
+    }
+
+    pub(super) fn token(&self, token: &str) -> Option<Principal> {
+        let digest = hex_digest(token);
+        let now = Utc::now();
+        let valid = |known: &Token| known.sha256 == digest && known.valid_until.is_none_or(|until| now < until);
+        let (name, _) = self.users.iter().find(|(_, user)| user.tokens.values().any(valid))?;
+        self.principal(name)
+    }
+
+    fn write(&self, path: &Path) -> Result<(), UserError> {
+        let wrong = |source| UserError::Write { path: path.to_owned(), source };
+        let text = toml::to_string_pretty(self)
+            .map_err(|error| UserError::Parse { path: path.to_owned(), message: error.to_string() })?;
+        let new = path.with_extension("toml.new");
+        let mut options = std::fs::OpenOptions::new();
+        options.write(true).create(true).truncate(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.open(&new).map_err(wrong)?;
+        file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(wrong)?;
+        std::fs::rename(&new, path).map_err(wrong)
+    }
+}
+
+/// Adds a login or gives an existing one a new password; attributes are replaced when any are given.
+pub(crate) fn add(
+    path: &Path,
+    name: &str,
+    password: &str,
+    attributes: BTreeMap<String, Attribute>,
+) -> Result<(), UserError> {
+    check_name(name)?;
+    let mut users = read_or_new(path)?;
+    let password = hash(password)?;
+    let user = users.users.entry(name.to_owned()).or_insert_with(|| User {
+        password: String::new(),
+        attributes: BTreeMap::new(),
+        tokens: BTreeMap::new(),
+    });
+    user.password = password;
+    if !attributes.is_empty() {
+        user.attributes = attributes;
+    }
+    users.write(path)
+}
+
+/// Removes a login with its tokens.
+pub(crate) fn remove(path: &Path, name: &str) -> Result<(), UserError> {
+    let mut users = Users::read(path)?;
+    users.users.remove(name).ok_or_else(|| UserError::Unknown(name.to_owned()))?;
+    users.write(path)
+}
+
+/// The logins, each with the names of its tokens.
+pub(crate) fn list(path: &Path) -> Result<Vec<(String, Vec<String>)>, UserError> {
+    let users = Users::read(path)?;
+    Ok(users.users.into_iter().map(|(name, user)| (name, user.tokens.into_keys().collect())).collect())
+}
+
+/// Makes a personal token, valid for `days` or until it is replaced. The token is shown this once.
+pub(crate) fn issue_token(path: &Path, name: &str, label: &str, days: Option<u32>) -> Result<String, UserError> {
+    let mut users = Users::read(path)?;
+    let user = users.users.get_mut(name).ok_or_else(|| UserError::Unknown(name.to_owned()))?;
+    let secret: [u8; 32] = rand::random();
+    let token = format!("{TOKEN_PREFIX}{}", hex(&secret));
+    let valid_until = days.map(|days| Utc::now() + chrono::Duration::days(i64::from(days)));
+    user.tokens.insert(label.to_owned(), Token { sha256: hex_digest(&token), valid_until });
+    users.write(path)?;
+    Ok(token)
+}
+
+fn read_or_new(path: &Path) -> Result<Users, UserError> {
+    match Users::read(path) {
+        Err(UserError::Read { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(Users::default()),
+        other => other,
+    }
+}
+
+fn check_name(name: &str) -> Result<(), UserError> {
+    let starts = name.starts_with(|c: char| c.is_ascii_lowercase());
+    let holds = name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-@".contains(c));
+    if starts && holds && name.len() <= NAME_BYTES_MAX { Ok(()) } else { Err(UserError::Name(name.to_owned())) }
+}
+
+fn hash(password: &str) -> Result<String, UserError> {
+    if !(5..=PASSWORD_BYTES_MAX).contains(&password.len()) {
+        return Err(UserError::Password);
+    }
+    Argon2::default()
+        .hash_password(password.as_bytes(), &SaltString::generate(&mut OsRng))
+        .map(|hash| hash.to_string())
+        .map_err(|error| UserError::Hash(error.to_string()))
+}
+
+fn stamp(path: &Path) -> Stamp {
+    let metadata = std::fs::metadata(path).ok()?;
+    Some((metadata.len(), metadata.modified().ok()?))
+}
+
+fn hex_digest(text: &str) -> String {
+    hex(&Sha256::digest(text.as_bytes()))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_could_pass_for_roles_or_paths_are_refused() {
+        for name in ["", "role:lake_admin", "Ana", "9lives", "a/b", "ä", &"a".repeat(65)] {
+            assert!(check_name(name).is_err(), "{name}");
+        }
+        assert!(check_name("ana.b-2@lab").is_ok());
+    }
+
+    #[test]
+    fn a_broken_file_keeps_the_last_good_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("users.toml");
+        add(&path, "ana", "long enough", BTreeMap::new()).unwrap();
+        let file = UsersFile::open(&path).unwrap();
+        std::fs::write(&path, "users = 7").unwrap();
+        assert!(file.current().principal("ana").is_some());
+    }
+
+    #[test]
+    fn an_expired_token_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("users.toml");
+        add(&path, "ana", "long enough", BTreeMap::new()).unwrap();
+        let token = issue_token(&path, "ana", "old", Some(0)).unwrap();
+        assert!(Users::read(&path).unwrap().token(&token).is_none());
+        let token = issue_token(&path, "ana", "new", Some(1)).unwrap();
+        assert!(Users::read(&path).unwrap().token(&token).is_some());
+    }
+}

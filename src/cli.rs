@@ -1,0 +1,285 @@
+//! The command line: one subcommand a task, errors as sentences on standard error, results on standard output.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use labhouse_catalog::{Catalog, Crawler, FileStatus, Lake};
+use labhouse_policies::{Attribute, PolicyStore};
+
+use crate::client::{self, SqlOptions};
+use crate::config::Config;
+use crate::engine::{Engine, crawl_options};
+use crate::server::Server;
+use crate::session::{Sessions, table_object};
+use crate::{auth, demo_lab};
+
+/// Planning recurses over expressions; admission bounds their depth, this bounds what a bounded depth may take.
+const STACK_BYTES: usize = 16 << 20;
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// A governed lakehouse for laboratories in one binary.
+#[derive(Debug, Parser)]
+#[command(name = "labhouse", version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Build a small real lab in a folder (once), then serve it
+    Demo(demo_lab::DemoOptions),
+    /// Serve a lake
+    Serve(ConfigFile),
+    /// Look for landed files once; a line per file says what became of it and why
+    Crawl {
+        #[command(flatten)]
+        config: ConfigFile,
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// The administrator's tools for policy files
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+    /// Local users
+    #[command(subcommand)]
+    User(UserCommand),
+    /// Run a statement on a server and print the result
+    Sql(SqlOptions),
+    /// Upload new files of a folder to a lake (not there yet)
+    Sync {
+        dir: PathBuf,
+        #[arg(long)]
+        to: String,
+    },
+    /// A node of the distributed engine (not there yet)
+    Worker(ConfigFile),
+}
+
+#[derive(Debug, clap::Args)]
+struct ConfigFile {
+    /// The config file
+    #[arg(long, default_value = "labhouse.toml")]
+    config: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+enum PolicyCommand {
+    /// Check the policy files against the lake's tables
+    Check(ConfigFile),
+    /// What a user sees and why (not there yet)
+    Explain(ConfigFile),
+    /// Run the assertions of a file (not there yet)
+    Test(ConfigFile),
+    /// What a change of the files would change (not there yet)
+    Diff(ConfigFile),
+}
+
+#[derive(Debug, Subcommand)]
+enum UserCommand {
+    /// Add a user or change a password; the password comes from LABHOUSE_PASSWORD or standard input
+    Add {
+        name: String,
+        #[command(flatten)]
+        config: ConfigFile,
+        /// An attribute for policies, NAME=VALUE; several values: NAME=A,B
+        #[arg(long = "attribute", value_name = "NAME=VALUE")]
+        attributes: Vec<String>,
+    },
+    /// List users and the names of their tokens
+    List(ConfigFile),
+    /// Remove a user
+    Remove {
+        name: String,
+        #[command(flatten)]
+        config: ConfigFile,
+    },
+    /// Make a personal token; it is printed this once
+    Token {
+        name: String,
+        /// What the token is for; a new one of the same label replaces the old
+        #[arg(long, default_value = "default")]
+        label: String,
+        /// Days until it expires; without it the token lives until it is replaced or the user removed
+        #[arg(long)]
+        days: Option<u32>,
+        #[command(flatten)]
+        config: ConfigFile,
+    },
+}
+
+/// Runs the command line.
+pub(crate) fn main() -> ExitCode {
+    let cli = Cli::parse();
+    log(&cli.command);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(STACK_BYTES).build();
+    let outcome = match runtime {
+        Ok(runtime) => {
+            let outcome = runtime.block_on(run(cli.command));
+            // Whatever still runs was cut off by a second signal or has no listener any more.
+            runtime.shutdown_background();
+            outcome
+        }
+        Err(error) => Err(error.into()),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            // Standard error is the place for it; when even that is gone there is nobody left to tell.
+            let _ = writeln!(std::io::stderr(), "labhouse: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command: Command) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Demo(options) => demo_lab::run(options).await?,
+        Command::Serve(file) => serve(Config::read(&file.config)?).await?,
+        Command::Crawl { config, json } => return crawl(&Config::read(&config.config)?, json).await,
+        Command::Policy(PolicyCommand::Check(file)) => check(&Config::read(&file.config)?).await?,
+        Command::Policy(PolicyCommand::Explain(_) | PolicyCommand::Test(_) | PolicyCommand::Diff(_)) => {
+            return Err("this policy tool is not there yet; `labhouse policy check` is".into());
+        }
+        Command::User(command) => user(command)?,
+        Command::Sql(options) => client::run(options).await?,
+        Command::Sync { dir, to } => {
+            let (dir, to) = (dir.display(), to);
+            return Err(format!("`labhouse sync` is not there yet; copy {dir} to {to}landing/<schema>/<table>/ instead").into());
+        }
+        Command::Worker(_) => return Err("`labhouse worker` is not there yet; `labhouse serve` runs on one node".into()),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Opens a lake and serves it until a signal.
+pub(crate) async fn serve(config: Config) -> Result<(), Failure> {
+    let server = Server::bind(Engine::open(config).await?).await?;
+    server.announce()?;
+    Ok(server.serve().await?)
+}
+
+async fn crawl(config: &Config, json: bool) -> Result<ExitCode, Failure> {
+    let lake = Lake::open(&config.lake.url, &config.lake.options).await?;
+    lake.probe().await?;
+    let catalog = Catalog::load(lake).await?;
+    let report = Crawler::new(catalog, crawl_options(config)).sweep().await?;
+    let mut out = std::io::stdout().lock();
+    let mut failed = false;
+    for file in &report.files {
+        let status = crate::system::status(file.status);
+        failed |= file.status == FileStatus::Quarantined;
+        if json {
+            writeln!(out, "{}", serde_json::to_string(file)?)?;
+        } else {
+            let reason = file.reason.as_deref().unwrap_or(&file.taken_for);
+            writeln!(out, "{status:<12} {:>9} rows  {} -> {}  {reason}", file.rows, file.path, file.tables.join(", "))?;
+        }
+    }
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+async fn check(config: &Config) -> Result<(), Failure> {
+    let set = PolicyStore::open(&config.policies.dir)?.current();
+    let lake = Lake::open(&config.lake.url, &config.lake.options).await?;
+    let catalog = Catalog::load(std::sync::Arc::clone(&lake)).await?.snapshot();
+    let sessions = Sessions::new(&config.limits, &lake)?;
+    let objects: Vec<_> = catalog.all().map(|table| table_object(table)).collect();
+    let problems = set.verify(sessions.system(), &objects);
+    if problems.is_fatal() {
+        return Err(problems.into());
+    }
+    let mut out = std::io::stdout().lock();
+    for warning in set.warnings().iter().chain(problems.iter()) {
+        writeln!(out, "{warning}")?;
+    }
+    writeln!(out, "ok: {} checked against {} tables", config.policies.dir.display(), objects.len())?;
+    Ok(())
+}
+
+fn user(command: UserCommand) -> Result<(), Failure> {
+    let users = |file: &ConfigFile| Ok::<_, Failure>(Config::read(&file.config)?.auth.users);
+    let mut out = std::io::stdout().lock();
+    match command {
+        UserCommand::Add { name, config, attributes } => {
+            auth::add(&users(&config)?, &name, &password()?, parse_attributes(&attributes)?)?;
+            writeln!(out, "{name} may log in; what {name} sees is decided by the policy files")?;
+        }
+        UserCommand::List(config) => {
+            for (name, tokens) in auth::list(&users(&config)?)? {
+                writeln!(out, "{name}\t{}", tokens.join(", "))?;
+            }
+        }
+        UserCommand::Remove { name, config } => {
+            auth::remove(&users(&config)?, &name)?;
+            writeln!(out, "{name} is removed; running servers refuse the login from now on")?;
+        }
+        UserCommand::Token { name, label, days, config } => {
+            writeln!(out, "{}", auth::issue_token(&users(&config)?, &name, &label, days)?)?;
+        }
+    }
+    Ok(())
+}
+
+/// From the environment or one line of standard input: never from the command line, where every process sees it.
+fn password() -> Result<String, Failure> {
+    if let Ok(password) = std::env::var("LABHOUSE_PASSWORD") {
+        return Ok(password);
+    }
+    let stdin = std::io::stdin();
+    if stdin.is_terminal() {
+        write!(std::io::stderr(), "Password (it will be shown; LABHOUSE_PASSWORD avoids that): ")?;
+    }
+    let mut line = String::new();
+    stdin.lock().read_line(&mut line)?;
+    let password = line.trim_end_matches(['\r', '\n']);
+    if password.is_empty() {
+        return Err("no password: set LABHOUSE_PASSWORD or give one line on standard input".into());
+    }
+    Ok(password.to_owned())
+}
+
+fn parse_attributes(given: &[String]) -> Result<BTreeMap<String, Attribute>, Failure> {
+    given
+        .iter()
+        .map(|pair| {
+            let (name, value) = pair.split_once('=').ok_or_else(|| format!("--attribute {pair}: write NAME=VALUE"))?;
+            let attribute = if value.contains(',') {
+                Attribute::List(value.split(',').map(|part| part.trim().to_owned()).collect())
+            } else if let Ok(number) = value.parse() {
+                Attribute::Integer(number)
+            } else if let Ok(truth) = value.parse() {
+                Attribute::Boolean(truth)
+            } else {
+                Attribute::Text(value.to_owned())
+            };
+            Ok((name.to_owned(), attribute))
+        })
+        .collect()
+}
+
+/// Logs go to standard error; LABHOUSE_LOG sets what, for example `debug` or `labhouse_catalog=debug`.
+fn log(command: &Command) {
+    let default = match command {
+        Command::Serve(_) | Command::Worker(_) => "info,datafusion=warn,deltalake_core=warn,delta_kernel=warn,buoyant_kernel=warn",
+        Command::Demo(_) | Command::Crawl { .. } => "warn",
+        Command::Policy(_) | Command::User(_) | Command::Sql(_) | Command::Sync { .. } => "error",
+    };
+    let filter = tracing_subscriber::EnvFilter::try_from_env("LABHOUSE_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+}
+
+/// An absolute form of a path for messages and files.
+pub(crate) fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}

@@ -1,0 +1,334 @@
+//! `labhouse.toml`: read once, checked whole, unknown keys refused.
+//!
+//! Every key has a default except `lake.url`; `examples/labhouse.toml` lists each with its unit.
+//! Relative paths are relative to the config file, so that a lab can be moved as one folder.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+/// A config that was read and checked.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    pub(crate) lake: LakeSection,
+    #[serde(default)]
+    pub(crate) listen: Listen,
+    #[serde(default)]
+    pub(crate) policies: Policies,
+    #[serde(default)]
+    pub(crate) auth: Auth,
+    #[serde(default)]
+    pub(crate) tls: Tls,
+    #[serde(default)]
+    pub(crate) crawl: Crawl,
+    #[serde(default)]
+    pub(crate) limits: Limits,
+}
+
+/// Where the lake is.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LakeSection {
+    /// `file:///path` or `s3://bucket/prefix`; a plain path means `file://`.
+    pub(crate) url: String,
+    /// Options of the object store (`endpoint`, `region`, `allow_http`, …). Secrets belong into the environment (`AWS_*`).
+    #[serde(default)]
+    pub(crate) options: BTreeMap<String, String>,
+}
+
+/// Addresses; an empty string switches a door off.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Listen {
+    pub(crate) flight: String,
+    pub(crate) http: String,
+    pub(crate) postgres: String,
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        Self { flight: "127.0.0.1:50051".into(), http: "127.0.0.1:8080".into(), postgres: String::new() }
+    }
+}
+
+/// Where the policy files are.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Policies {
+    pub(crate) dir: PathBuf,
+}
+
+impl Default for Policies {
+    fn default() -> Self {
+        Self { dir: "policies".into() }
+    }
+}
+
+/// Who may log in.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Auth {
+    /// File of local users, written by `labhouse user`.
+    pub(crate) users: PathBuf,
+    /// Life of a session token that a login gives, in seconds.
+    pub(crate) session_s: u64,
+}
+
+impl Default for Auth {
+    fn default() -> Self {
+        Self { users: "users.toml".into(), session_s: 8 * 3600 }
+    }
+}
+
+/// Encryption on the wire.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Tls {
+    /// PEM file of the certificate chain; empty = plain text, allowed on loopback only.
+    pub(crate) cert: String,
+    /// PEM file of its private key.
+    pub(crate) key: String,
+    /// PEM file of the authority that client certificates must come from; empty = none asked for.
+    pub(crate) client_ca: String,
+    /// Allows plain text on other addresses than loopback: passwords then travel readable.
+    pub(crate) allow_plaintext: bool,
+}
+
+/// How landed files are watched.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Crawl {
+    /// Time between two sweeps, in seconds; events on a local disk wake earlier.
+    pub(crate) sweep_interval_s: u64,
+    /// A file younger than this is taken to be still growing, in milliseconds.
+    pub(crate) settle_ms: u64,
+    /// What becomes of the rows of a file that was removed: `keep` or `delete`.
+    pub(crate) removed_files: RemovedFiles,
+    /// Larger files are quarantined, in bytes.
+    pub(crate) file_bytes_max: u64,
+    /// Files that decompress to more are quarantined, in bytes.
+    pub(crate) decompressed_bytes_max: u64,
+}
+
+/// What becomes of the rows of a file that was removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum RemovedFiles {
+    Keep,
+    Delete,
+}
+
+impl Default for Crawl {
+    fn default() -> Self {
+        Self {
+            sweep_interval_s: 30,
+            settle_ms: 500,
+            removed_files: RemovedFiles::Keep,
+            file_bytes_max: 2 << 30,
+            decompressed_bytes_max: 4 << 30,
+        }
+    }
+}
+
+/// A number on everything that grows.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Limits {
+    /// Memory of all running statements together, in MiB; beyond it they spill to disk.
+    pub(crate) memory_mib: usize,
+    /// Disk that spilling statements may take together, in MiB.
+    pub(crate) spill_mib: u64,
+    /// Statements that run at the same time.
+    pub(crate) concurrent_statements: usize,
+    /// Time a statement waits for its turn, in seconds.
+    pub(crate) queue_s: u64,
+    /// Time to plan a statement, in seconds.
+    pub(crate) planning_s: u64,
+    /// Time to run a statement, reading included, in seconds.
+    pub(crate) statement_s: u64,
+    /// Length of a statement, in bytes.
+    pub(crate) statement_bytes: usize,
+    /// Operators (`OR`, `+`, `UNION`, …) in a statement: long chains of them cost planning time and stack.
+    pub(crate) statement_operators: usize,
+    /// Rows that `CREATE TABLE AS`, `INSERT` and `CREATE MODEL` may read into memory.
+    pub(crate) write_rows: usize,
+    /// Threads that one statement uses; 0 = as many as there are cores.
+    pub(crate) partitions: usize,
+    /// Models trained at the same time.
+    pub(crate) concurrent_trainings: usize,
+    /// Time that a shutdown waits for running statements, in seconds.
+    pub(crate) drain_s: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            memory_mib: 4096,
+            spill_mib: 32 * 1024,
+            concurrent_statements: 64,
+            queue_s: 30,
+            planning_s: 20,
+            statement_s: 3600,
+            statement_bytes: 1 << 20,
+            statement_operators: 2_000,
+            write_rows: 20_000_000,
+            partitions: 0,
+            concurrent_trainings: 1,
+            drain_s: 30,
+        }
+    }
+}
+
+/// What is wrong with a config file.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    #[error("cannot read the config file {path}: {source}; name an existing file with --config")]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("{path}: {message}")]
+    Parse { path: PathBuf, message: String },
+    #[error("{path}: {key} = \"{value}\" {problem}")]
+    Value { path: PathBuf, key: &'static str, value: String, problem: &'static str },
+}
+
+impl Config {
+    /// Reads and checks a config file; relative paths in it become absolute.
+    pub(crate) fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text =
+            std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        Self::parse(&text, path)
+    }
+
+    /// Checks a config text as if it had been read from `path`.
+    pub(crate) fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        let mut config: Self = toml::from_str(text)
+            .map_err(|error| ConfigError::Parse { path: path.to_owned(), message: error.to_string() })?;
+        let base = std::path::absolute(path)
+            .ok()
+            .and_then(|path| path.parent().map(Path::to_owned))
+            .unwrap_or_else(|| PathBuf::from("."));
+        config.policies.dir = base.join(&config.policies.dir);
+        config.auth.users = base.join(&config.auth.users);
+        for file in [&mut config.tls.cert, &mut config.tls.key, &mut config.tls.client_ca] {
+            if !file.is_empty() {
+                *file = base.join(&*file).to_string_lossy().into_owned();
+            }
+        }
+        if !config.lake.url.contains("://") {
+            config.lake.url = format!("file://{}", base.join(&config.lake.url).display());
+        }
+        config.check(path)?;
+        Ok(config)
+    }
+
+    /// The address of the Flight door.
+    pub(crate) fn flight_address(&self) -> Option<SocketAddr> {
+        self.listen.flight.parse().ok()
+    }
+
+    /// The address of the HTTP door; none when it is off.
+    pub(crate) fn http_address(&self) -> Option<SocketAddr> {
+        self.listen.http.parse().ok()
+    }
+
+    /// Time between sweeps.
+    pub(crate) fn sweep_interval(&self) -> Duration {
+        Duration::from_secs(self.crawl.sweep_interval_s.max(1))
+    }
+
+    fn check(&self, path: &Path) -> Result<(), ConfigError> {
+        let wrong = |key, value: &str, problem| {
+            Err(ConfigError::Value { path: path.to_owned(), key, value: value.to_owned(), problem })
+        };
+        for (key, value) in [("listen.flight", &self.listen.flight), ("listen.http", &self.listen.http)] {
+            if value.is_empty() {
+                continue;
+            }
+            let Ok(address) = value.parse::<SocketAddr>() else {
+                return wrong(key, value, "is not ADDRESS:PORT, for example 127.0.0.1:50051 (port 0 = any free one)");
+            };
+            let plain = self.tls.cert.is_empty() || key == "listen.http";
+            if plain && !address.ip().is_loopback() && !self.tls.allow_plaintext {
+                return wrong(
+                    key,
+                    value,
+                    "would send passwords in plain text over a network; set tls.cert and tls.key, or tls.allow_plaintext = true behind a proxy that encrypts",
+                );
+            }
+        }
+        if self.listen.flight.is_empty() {
+            return wrong("listen.flight", "", "cannot be off: it is the main door");
+        }
+        if !self.listen.postgres.is_empty() {
+            return wrong("listen.postgres", &self.listen.postgres, "cannot be served yet; set it to \"\"");
+        }
+        if self.tls.cert.is_empty() != self.tls.key.is_empty() {
+            return wrong("tls.cert", &self.tls.cert, "and tls.key must be set together");
+        }
+        if !self.tls.client_ca.is_empty() {
+            return wrong("tls.client_ca", &self.tls.client_ca, "cannot be used yet; set it to \"\"");
+        }
+        let numbers = [
+            ("limits.memory_mib", self.limits.memory_mib),
+            ("limits.concurrent_statements", self.limits.concurrent_statements),
+            ("limits.statement_bytes", self.limits.statement_bytes),
+            ("limits.statement_operators", self.limits.statement_operators),
+            ("limits.concurrent_trainings", self.limits.concurrent_trainings),
+        ];
+        match numbers.into_iter().find(|(_, number)| *number == 0) {
+            Some((key, _)) => wrong(key, "0", "must be at least 1"),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Config, ConfigError> {
+        Config::parse(text, Path::new("/lab/labhouse.toml"))
+    }
+
+    #[test]
+    fn a_short_config_gets_defaults_and_absolute_paths() {
+        let config = parse("[lake]\nurl = \"lake\"\n").unwrap();
+        assert_eq!(config.lake.url, "file:///lab/lake");
+        assert_eq!(config.policies.dir, Path::new("/lab/policies"));
+        assert_eq!(config.flight_address().unwrap().port(), 50051);
+    }
+
+    #[test]
+    fn unknown_keys_and_wrong_values_are_refused_by_name() {
+        for (text, says) in [
+            ("[lake]\nurl = \"x\"\nspeed = 9", "speed"),
+            ("[lake]\nurl = \"x\"\n[listen]\nflight = \"nonsense\"", "listen.flight"),
+            ("[lake]\nurl = \"x\"\n[listen]\nflight = \"0.0.0.0:1\"", "plain text"),
+            ("[lake]\nurl = \"x\"\n[listen]\npostgres = \"127.0.0.1:5432\"", "listen.postgres"),
+            ("[lake]\nurl = \"x\"\n[tls]\ncert = \"c.pem\"", "tls.key"),
+            ("[lake]\nurl = \"x\"\n[limits]\nmemory_mib = 0", "limits.memory_mib"),
+            ("[listen]\n", "lake"),
+        ] {
+            let error = parse(text).unwrap_err().to_string();
+            assert!(error.contains(says), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_commented_example_states_the_defaults() {
+        let text = include_str!("../examples/labhouse.toml");
+        let (stated, default) = (parse(text).unwrap(), parse("[lake]\nurl = \"file:///var/lib/labhouse\"").unwrap());
+        assert_eq!(format!("{stated:?}"), format!("{default:?}"));
+        let keys = text.lines().filter(|line| line.contains(" = ") && !line.starts_with('#')).count();
+        assert_eq!(keys, 29, "a new key needs a line in the example");
+    }
+
+    #[test]
+    fn plain_text_beyond_loopback_needs_a_word() {
+        let text = "[lake]\nurl = \"x\"\n[listen]\nflight = \"0.0.0.0:1\"\nhttp = \"\"\n[tls]\nallow_plaintext = true";
+        assert!(parse(text).is_ok());
+    }
+}

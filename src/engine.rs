@@ -1,0 +1,104 @@
+//! What a running server holds: one of each, shared by all doors.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use labhouse_catalog::{Catalog, CrawlOptions, Crawler, Gone, Lake, LakeError};
+use labhouse_policies::{PolicyErrors, PolicyStore, Principal};
+use tokio::sync::Semaphore;
+
+use crate::auth::{Authenticator, UserError};
+use crate::config::{Config, RemovedFiles};
+use crate::models::ModelStore;
+use crate::query::{Admission, QueryLog};
+use crate::session::{Governed, Sessions, World, table_object};
+use crate::system::SystemTables;
+use crate::ticket::Sealer;
+
+/// The server without its doors.
+pub(crate) struct Engine {
+    pub(crate) config: Config,
+    pub(crate) auth: Authenticator,
+    pub(crate) tickets: Arc<Sealer>,
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) crawler: Crawler,
+    pub(crate) policies: PolicyStore,
+    pub(crate) models: ModelStore,
+    pub(crate) sessions: Sessions,
+    pub(crate) admission: Admission,
+    pub(crate) training: Semaphore,
+    pub(crate) log: QueryLog,
+    this: Weak<Engine>,
+}
+
+/// Why a server does not start.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    #[error(transparent)]
+    Lake(#[from] LakeError),
+    #[error(transparent)]
+    Users(#[from] UserError),
+    #[error("the policy files are not valid, and without them nobody may see anything:\n{0}")]
+    Policies(#[from] PolicyErrors),
+    #[error("the query engine does not start: {0}")]
+    Session(#[from] datafusion::error::DataFusionError),
+}
+
+impl Engine {
+    /// Opens the lake, checks that it can be written to safely, and loads catalog, policies, users and models.
+    pub(crate) async fn open(config: Config) -> Result<Arc<Self>, StartError> {
+        let lake = Lake::open(&config.lake.url, &config.lake.options).await?;
+        lake.probe().await?;
+        let catalog = Catalog::load(Arc::clone(&lake)).await?;
+        let models = ModelStore::open(Arc::clone(&lake)).await?;
+        let sessions = Sessions::new(&config.limits, &lake)?;
+        let policies = PolicyStore::open(&config.policies.dir)?;
+        let tickets = Arc::new(Sealer::new());
+        let session = Duration::from_secs(config.auth.session_s);
+        let auth = Authenticator::open(&config.auth.users, session, Arc::clone(&tickets))?;
+        let crawler = Crawler::new(Arc::clone(&catalog), crawl_options(&config));
+        let engine = Arc::new_cyclic(|this| Self {
+            auth,
+            tickets,
+            crawler,
+            policies,
+            models,
+            sessions,
+            admission: Admission::new(&config.limits),
+            training: Semaphore::new(config.limits.concurrent_trainings),
+            log: QueryLog::default(),
+            catalog,
+            config,
+            this: Weak::clone(this),
+        });
+        engine.check_policies(&engine.policies.current())?;
+        Ok(engine)
+    }
+
+    /// Type-checks a policy set against the tables that are there now.
+    pub(crate) fn check_policies(&self, set: &labhouse_policies::PolicySet) -> Result<(), PolicyErrors> {
+        let catalog = self.catalog.snapshot();
+        let objects: Vec<_> = catalog.all().map(|table| table_object(table)).collect();
+        let problems = set.verify(self.sessions.system(), &objects);
+        if problems.is_fatal() { Err(problems) } else { Ok(()) }
+    }
+
+    /// The world as one principal sees it.
+    pub(crate) fn govern(&self, who: &Principal, world: World) -> Arc<Governed> {
+        self.sessions.govern(who, world, SystemTables(Weak::clone(&self.this)))
+    }
+}
+
+/// The crawler's options as the config gives them.
+pub(crate) fn crawl_options(config: &Config) -> CrawlOptions {
+    CrawlOptions {
+        settle: Duration::from_millis(config.crawl.settle_ms),
+        gone: match config.crawl.removed_files {
+            RemovedFiles::Keep => Gone::KeepRows,
+            RemovedFiles::Delete => Gone::DeleteRows,
+        },
+        file_bytes_max: config.crawl.file_bytes_max,
+        decompressed_bytes_max: config.crawl.decompressed_bytes_max,
+        ..CrawlOptions::default()
+    }
+}

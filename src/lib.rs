@@ -1,0 +1,53 @@
+//! labhouse: a governed lakehouse for laboratories in one binary.
+//!
+//! # The model
+//! A *lake* is a folder or a bucket. Raw files land in it, a crawler understands them and commits them to Delta tables
+//! exactly once. *Principals* log in; *policies*, plain files that an administrator writes, decide which tables,
+//! columns and rows each of them sees. *Models* are trained in SQL on what their author may see and answer as
+//! functions. Everything is asked over Arrow Flight SQL.
+//!
+//! # The road
+//! There is one road to data, and each of its stations is a module:
+//!
+//! ```text
+//! flight, http ── auth ── query ── session ──┬─ labhouse-policies   decisions, row filters, masks, the barrier
+//!   doors         who     admit,   one per   ├─ labhouse-catalog    lake, Delta snapshots, crawler, commits
+//!                 calls   plan,    statement └─ labhouse-udfs       training, prediction, recommendation
+//!                         narrow
+//! ```
+//!
+//! A statement is admitted (size, place), meets immutable snapshots of policies, catalog and models, is parsed,
+//! planned over governed tables, run, narrowed to wire types and logged. `describe` walks the same road and stops
+//! before running, so what is announced is what comes.
+//!
+//! A file lands; an event or the timed sweep finds it; it is read by content, and one Delta commit carries its rows
+//! and the ledger's word that it was loaded.
+//!
+//! # What is deliberately absent
+//! * A second way to data: no door plans for itself, no session is built outside `session`, no table enters a session
+//!   ungoverned. `clippy.toml` makes this a lint.
+//! * State outside the lake: no database. A second server on the same lake works.
+//! * Server-side cursors: tickets and handles are sealed and carry what they need.
+//! * `COPY`, external tables, `SET`: nothing a user sends names a file, an address or a setting.
+//! * Anonymous calls: even metadata is asked by somebody.
+
+mod auth;
+mod cli;
+mod client;
+mod config;
+mod demo;
+mod demo_lab;
+mod engine;
+mod flight;
+mod http;
+mod models;
+mod query;
+mod server;
+mod session;
+mod system;
+mod ticket;
+
+/// Runs the command line; the exit code is 0 when what was asked is done.
+pub fn main() -> std::process::ExitCode {
+    cli::main()
+}

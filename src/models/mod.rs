@@ -1,0 +1,231 @@
+//! Models in the lake: stored under `_labhouse/models/`, loaded at start, looked up per statement.
+//!
+//! A model is one object: a line of JSON that says who made it of what, then the model's own bytes. A version is
+//! written once and never changed; dropping a model writes a version that says so. Which model answers to a function
+//! follows from these objects alone, so a second server on the same lake answers the same.
+
+pub(crate) mod functions;
+mod statement;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use datafusion::logical_expr::ScalarUDF;
+use labhouse_catalog::{Lake, LakeError, Put, TableName};
+use labhouse_policies::Tags;
+use labhouse_udfs::Model;
+use serde::{Deserialize, Serialize};
+
+const ROOT: &str = "_labhouse/models";
+
+/// What is known of a model besides its numbers.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct ModelRecord {
+    pub(crate) schema: String,
+    pub(crate) name: String,
+    pub(crate) version: u64,
+    pub(crate) dropped: bool,
+    pub(crate) function: Option<String>,
+    pub(crate) candidates: Option<String>,
+    pub(crate) department: String,
+    pub(crate) author: String,
+    pub(crate) created_at: DateTime<Utc>,
+    pub(crate) sql: String,
+    pub(crate) rows: usize,
+    /// Versions of the tables it was trained on.
+    pub(crate) data: BTreeMap<String, u64>,
+    pub(crate) tags: Tags,
+    pub(crate) policy_generation: u64,
+}
+
+/// A model ready to answer.
+pub(crate) struct LoadedModel {
+    record: ModelRecord,
+    name: TableName,
+    model: Arc<Model>,
+    udf: Arc<ScalarUDF>,
+}
+
+/// All models of one moment.
+#[derive(Default)]
+pub(crate) struct ModelSnapshot {
+    models: BTreeMap<(String, String), Arc<LoadedModel>>,
+    functions: BTreeMap<String, Arc<LoadedModel>>,
+    /// Latest stored version of each name, dropped ones included.
+    versions: BTreeMap<(String, String), u64>,
+}
+
+/// Keeps the models in step with the lake.
+pub(crate) struct ModelStore {
+    lake: Arc<Lake>,
+    snapshot: ArcSwap<ModelSnapshot>,
+    refreshing: tokio::sync::Mutex<()>,
+}
+
+impl LoadedModel {
+    pub(crate) fn name(&self) -> &TableName {
+        &self.name
+    }
+    pub(crate) fn record(&self) -> &ModelRecord {
+        &self.record
+    }
+    pub(crate) fn model(&self) -> &Arc<Model> {
+        &self.model
+    }
+    pub(crate) fn udf(&self) -> Arc<ScalarUDF> {
+        Arc::clone(&self.udf)
+    }
+    pub(crate) fn function(&self) -> Option<&str> {
+        self.record.function.as_deref()
+    }
+    pub(crate) fn department(&self) -> &str {
+        &self.record.department
+    }
+    pub(crate) fn tags(&self) -> &Tags {
+        &self.record.tags
+    }
+}
+
+impl ModelSnapshot {
+    pub(crate) fn get(&self, name: &TableName) -> Option<Arc<LoadedModel>> {
+        self.models.get(&(name.schema.clone(), name.table.clone())).cloned()
+    }
+
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<LoadedModel>> {
+        self.models.values()
+    }
+
+    /// Function names and the models that answer to them.
+    pub(crate) fn functions(&self) -> impl Iterator<Item = (&str, &Arc<LoadedModel>)> {
+        self.functions.iter().map(|(name, model)| (name.as_str(), model))
+    }
+
+    pub(crate) fn by_function(&self, function: &str) -> Option<&Arc<LoadedModel>> {
+        self.functions.get(function)
+    }
+
+    fn next_version(&self, name: &TableName) -> u64 {
+        self.versions.get(&(name.schema.clone(), name.table.clone())).map_or(1, |version| version + 1)
+    }
+}
+
+impl ModelStore {
+    /// Loads all models of a lake.
+    pub(crate) async fn open(lake: Arc<Lake>) -> Result<Self, LakeError> {
+        let store = Self { lake, snapshot: ArcSwap::default(), refreshing: tokio::sync::Mutex::default() };
+        store.refresh().await?;
+        Ok(store)
+    }
+
+    pub(crate) fn snapshot(&self) -> Arc<ModelSnapshot> {
+        self.snapshot.load_full()
+    }
+
+    /// Takes over what this or another server stored meanwhile.
+    pub(crate) async fn refresh(&self) -> Result<(), LakeError> {
+        let _one = self.refreshing.lock().await;
+        let known = self.snapshot();
+        let mut latest: BTreeMap<(String, String), (u64, String)> = BTreeMap::new();
+        for object in self.lake.list(ROOT).await? {
+            let path = object.location.to_string();
+            let Some((name, version)) = parse_path(&path) else { continue };
+            let newest = latest.entry(name).or_insert_with(|| (0, String::new()));
+            if version > newest.0 {
+                *newest = (version, path);
+            }
+        }
+        let versions = latest.iter().map(|(name, (version, _))| (name.clone(), *version)).collect();
+        if versions == known.versions {
+            return Ok(());
+        }
+        let mut models = BTreeMap::new();
+        for (name, (version, path)) in latest {
+            let kept = known.models.get(&name).filter(|model| model.record.version == version);
+            let model = match kept {
+                Some(model) => Some(Arc::clone(model)),
+                None => self.load(&path).await?,
+            };
+            if let Some(model) = model {
+                models.insert(name, model);
+            }
+        }
+        self.snapshot.store(Arc::new(ModelSnapshot { functions: bind(&models), models, versions }));
+        Ok(())
+    }
+
+    /// Stores a model as the next version of its name and makes it answer.
+    pub(crate) async fn store(&self, mut record: ModelRecord, bytes: &[u8]) -> Result<u64, LakeError> {
+        let name = TableName { schema: record.schema.clone(), table: record.name.clone() };
+        self.refresh().await?;
+        record.version = self.snapshot().next_version(&name);
+        let mut object = serde_json::to_vec(&record).unwrap_or_default();
+        object.push(b'\n');
+        object.extend_from_slice(bytes);
+        let path = format!("{ROOT}/{}/{}/{:020}.json", record.schema, record.name, record.version);
+        // Create, not overwrite: of two servers storing the same version one is told so.
+        self.lake.put(&path, Bytes::from(object), Put::Create).await?;
+        self.refresh().await?;
+        Ok(record.version)
+    }
+
+    /// A model that cannot be read is left out and logged: one bad object must not silence the others.
+    async fn load(&self, path: &str) -> Result<Option<Arc<LoadedModel>>, LakeError> {
+        let Some(object) = self.lake.get(path).await? else { return Ok(None) };
+        let Some((head, bytes)) = split_line(&object) else {
+            tracing::error!(path, "not a model: it has no first line; remove it");
+            return Ok(None);
+        };
+        let record: ModelRecord = match serde_json::from_slice(head) {
+            Ok(record) => record,
+            Err(error) => {
+                tracing::error!(path, %error, "not a model's record; remove it");
+                return Ok(None);
+            }
+        };
+        if record.dropped {
+            return Ok(None);
+        }
+        match Model::from_bytes(bytes) {
+            Ok(model) => {
+                let model = Arc::new(model);
+                let name = TableName { schema: record.schema.clone(), table: record.name.clone() };
+                let function = record.function.clone().unwrap_or_else(|| format!("predict_{}", record.name));
+                let udf = Arc::new(labhouse_udfs::predict_udf(&function, Arc::clone(&model)));
+                Ok(Some(Arc::new(LoadedModel { record, name, model, udf })))
+            }
+            Err(error) => {
+                tracing::error!(path, %error, "the model cannot be read; train it again");
+                Ok(None)
+            }
+        }
+    }
+}
+
+/// Who answers to which function: where two models claim one, the older keeps it.
+fn bind(models: &BTreeMap<(String, String), Arc<LoadedModel>>) -> BTreeMap<String, Arc<LoadedModel>> {
+    let mut by_age: Vec<&Arc<LoadedModel>> = models.values().collect();
+    by_age.sort_by_key(|model| (model.record.created_at, model.record.schema.clone(), model.record.name.clone()));
+    let mut functions = BTreeMap::new();
+    for model in by_age {
+        if let Some(function) = model.function() {
+            functions.entry(function.to_owned()).or_insert_with(|| Arc::clone(model));
+        }
+    }
+    functions
+}
+
+/// `_labhouse/models/<schema>/<name>/<version>.json`
+fn parse_path(path: &str) -> Option<((String, String), u64)> {
+    let mut parts = path.strip_prefix(ROOT)?.strip_prefix('/')?.split('/');
+    let (schema, name, file) = (parts.next()?, parts.next()?, parts.next()?);
+    let version = file.strip_suffix(".json")?.parse().ok()?;
+    parts.next().is_none().then(|| ((schema.to_owned(), name.to_owned()), version))
+}
+
+fn split_line(object: &[u8]) -> Option<(&[u8], &[u8])> {
+    let at = object.iter().position(|byte| *byte == b'\n')?;
+    Some((object.get(..at)?, object.get(at + 1..)?))
+}

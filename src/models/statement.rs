@@ -1,0 +1,200 @@
+//! `CREATE MODEL` and `DROP MODEL`.
+//!
+//! Training reads what its author may see, through the same governed session as any query, then runs on a thread of
+//! its own outside the engine's pool, so that queries keep their cores but one. A client that goes away cancels it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::Utc;
+use datafusion::execution::SessionState;
+use datafusion::scalar::ScalarValue;
+use labhouse_catalog::TableName;
+use labhouse_policies::{Action, Tags};
+use labhouse_udfs::{Cancel, Kind, TrainOptions};
+
+use super::ModelRecord;
+use crate::engine::Engine;
+use crate::query::QueryError;
+use crate::query::statement::{CreateModel, lake_name_from_text};
+use crate::query::write::{lake_error, require};
+use crate::session::{Governed, model_object};
+
+/// The options of `CREATE MODEL`; anything else is refused by name.
+const OPTIONS: [&str; 7] = ["target", "kind", "time_budget_s", "function", "candidates", "seed", "group_by"];
+const TIME_BUDGET_S: u64 = 60;
+const TIME_BUDGET_S_MAX: u64 = 3_600;
+const FUNCTION_BYTES_MAX: usize = 64;
+
+/// What the options say, checked.
+struct Options {
+    train: TrainOptions,
+    function: Option<String>,
+    candidates: Option<String>,
+}
+
+impl Engine {
+    pub(crate) async fn create_model(
+        self: &Arc<Self>,
+        governed: &Arc<Governed>,
+        state: Arc<SessionState>,
+        statement: CreateModel,
+        parameters: Vec<ScalarValue>,
+        sql: &str,
+    ) -> Result<i64, QueryError> {
+        let name = statement.name.clone();
+        let existing = governed.world().models.get(&name);
+        let department = name.schema.clone();
+        let tags = existing.as_ref().map(|model| model.tags().clone()).unwrap_or_default();
+        require(governed, &department, &model_object(&name), &tags, Action::Train)?;
+        if existing.is_some() && !statement.or_replace {
+            return Err(QueryError::Conflict(format!(
+                "the model {name} is there already; write CREATE OR REPLACE MODEL"
+            )));
+        }
+        let options = self.options(governed, &name, statement.options)?;
+        let source = self.source(governed, state, statement.query, parameters).await?;
+
+        let _place = self.training.acquire().await.map_err(|_| {
+            QueryError::Unavailable("the server is shutting down; train the model again later".into())
+        })?;
+        let cancel = Cancel::default();
+        let _stop = CancelOnDrop(cancel.clone());
+        let (batches, train) = (source.batches, options.train);
+        let model = tokio::task::spawn_blocking(move || {
+            labhouse_udfs::train(&batches, &train, &cancel, &|step| tracing::info!(step, "training"))
+        })
+        .await
+        .map_err(QueryError::internal)?
+        .map_err(|error| QueryError::Invalid(error.to_string()))?;
+
+        let record = ModelRecord {
+            schema: name.schema.clone(),
+            name: name.table.clone(),
+            version: 0,
+            dropped: false,
+            function: options.function,
+            candidates: options.candidates,
+            department,
+            author: governed.who().name.clone(),
+            created_at: Utc::now(),
+            sql: sql.to_owned(),
+            rows: model.rows(),
+            data: source.versions,
+            tags: crate::query::tags::all(&source.schema, &source.tags),
+            policy_generation: governed.world().policies.generation(),
+        };
+        let rows = i64::try_from(record.rows).map_err(QueryError::internal)?;
+        let version = self.models.store(record, &model.to_bytes()).await.map_err(lake_error)?;
+        tracing::info!(model = %name, version, author = governed.who().name, rows, "model stored");
+        Ok(rows)
+    }
+
+    pub(crate) async fn drop_model(
+        &self,
+        governed: &Governed,
+        name: &TableName,
+        if_exists: bool,
+    ) -> Result<i64, QueryError> {
+        let missing = || QueryError::NotFound(format!("model 'lab.{name}' not found"));
+        let Some(model) = governed.world().models.get(name) else {
+            return if if_exists { Ok(0) } else { Err(missing()) };
+        };
+        if !governed.decide(model.department(), &model_object(name), model.tags(), Action::Drop).allowed {
+            // Whoever may not even ask the model is told what a stranger is told.
+            let asks = governed.model(name, "model_card").is_some();
+            return match (asks, if_exists) {
+                (true, _) => require(governed, model.department(), &model_object(name), model.tags(), Action::Drop)
+                    .map(|()| 0),
+                (false, true) => Ok(0),
+                (false, false) => Err(missing()),
+            };
+        }
+        let record =
+            ModelRecord { dropped: true, author: governed.who().name.clone(), created_at: Utc::now(), ..model.record().clone() };
+        self.models.store(record, &[]).await.map_err(lake_error)?;
+        Ok(0)
+    }
+
+    fn options(
+        &self,
+        governed: &Governed,
+        name: &TableName,
+        mut given: std::collections::BTreeMap<String, String>,
+    ) -> Result<Options, QueryError> {
+        if let Some(unknown) = given.keys().find(|key| !OPTIONS.contains(&key.as_str())) {
+            return Err(QueryError::Invalid(format!(
+                "CREATE MODEL has no option {unknown}; its options are {}",
+                OPTIONS.join(", ")
+            )));
+        }
+        let Some(target) = given.remove("target") else {
+            return Err(QueryError::Invalid("CREATE MODEL needs OPTIONS (target = '<column to predict>', …)".into()));
+        };
+        let kind: Kind = match given.remove("kind") {
+            Some(kind) => kind.parse().map_err(|error: labhouse_udfs::TrainError| QueryError::Invalid(error.to_string()))?,
+            None => Kind::Auto,
+        };
+        let budget = number(&mut given, "time_budget_s")?.unwrap_or(TIME_BUDGET_S);
+        if !(1..=TIME_BUDGET_S_MAX).contains(&budget) {
+            return Err(QueryError::Invalid(format!("time_budget_s must be 1 to {TIME_BUDGET_S_MAX}")));
+        }
+        let seed = number(&mut given, "seed")?.unwrap_or(0);
+        let function = given.remove("function");
+        if let Some(function) = &function {
+            self.check_function(governed, name, function)?;
+        }
+        let candidates = given.remove("candidates");
+        if let Some(candidates) = &candidates {
+            let table = lake_name_from_text(candidates)?;
+            let visible = governed.access(&table.schema, &table.table).map_err(crate::query::errors::from_datafusion)?;
+            if visible.is_none() {
+                return Err(QueryError::NotFound(format!("candidates: table 'lab.{table}' not found")));
+            }
+        }
+        let train = TrainOptions {
+            target: target.to_lowercase(),
+            kind,
+            time_budget: Duration::from_secs(budget),
+            seed,
+            group_by: given.remove("group_by"),
+        };
+        Ok(Options { train, function, candidates })
+    }
+
+    fn check_function(&self, governed: &Governed, name: &TableName, function: &str) -> Result<(), QueryError> {
+        let letters = function.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+        let starts = function.starts_with(|c: char| c.is_ascii_lowercase());
+        if !letters || !starts || function.len() > FUNCTION_BYTES_MAX {
+            return Err(QueryError::Invalid(format!(
+                "function = '{function}': use 1 to {FUNCTION_BYTES_MAX} of a-z, 0-9 and _, starting with a letter"
+            )));
+        }
+        if self.sessions.has_function(function) || super::functions::NAMES.contains(&function) {
+            return Err(QueryError::Invalid(format!("{function} is a function of the server; choose another name")));
+        }
+        let taken = governed.world().models.by_function(function).filter(|model| model.name() != name);
+        match taken {
+            Some(_) => Err(QueryError::Conflict(format!(
+                "the function {function} answers for another model; drop that one first or choose another name"
+            ))),
+            None => require(governed, &name.schema, &format!("fn/{function}"), &Tags::default(), Action::Train),
+        }
+    }
+}
+
+fn number(given: &mut std::collections::BTreeMap<String, String>, key: &str) -> Result<Option<u64>, QueryError> {
+    given
+        .remove(key)
+        .map(|text| text.parse().map_err(|_| QueryError::Invalid(format!("{key} = {text}: give a whole number"))))
+        .transpose()
+}
+
+/// Stops a training whose statement went away.
+struct CancelOnDrop(Cancel);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}

@@ -1,0 +1,174 @@
+//! Admission: what a statement must pass before anything of it is planned.
+//!
+//! The size of a text and the number of its operators are checked on tokens, because long flat chains (20,000 `OR`s)
+//! overflow the planner's stack and no recursion limit sees them. Then the statement waits, for a bounded time, for
+//! one of a bounded number of places.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::QueryError;
+use crate::config::Limits;
+
+/// Brackets open at once in a statement; the planner needs stack for each.
+const DEPTH_MAX: usize = 128;
+
+/// The gate in front of the planner.
+pub(crate) struct Admission {
+    places: Arc<Semaphore>,
+    queue: Duration,
+    bytes_max: usize,
+    operators_max: usize,
+}
+
+impl Admission {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        Self {
+            places: Arc::new(Semaphore::new(limits.concurrent_statements)),
+            queue: Duration::from_secs(limits.queue_s),
+            bytes_max: limits.statement_bytes,
+            operators_max: limits.statement_operators,
+        }
+    }
+
+    /// Checks the size of a statement and waits for a place, which is kept until the permit is dropped.
+    pub(crate) async fn enter(&self, sql: &str) -> Result<OwnedSemaphorePermit, QueryError> {
+        self.check(sql)?;
+        match tokio::time::timeout(self.queue, Arc::clone(&self.places).acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_closed)) => Err(QueryError::Unavailable("the server is shutting down; try again later".into())),
+            Err(_elapsed) => Err(QueryError::Exhausted(format!(
+                "too many statements are running: none ended within {} s (limits.queue_s); try again later",
+                self.queue.as_secs()
+            ))),
+        }
+    }
+
+    /// Waits until no statement runs any more, or for `patience`; refuses new ones from now on.
+    pub(crate) async fn drain(&self, places: usize, patience: Duration) -> bool {
+        let all = u32::try_from(places).unwrap_or(u32::MAX);
+        let drained = tokio::time::timeout(patience, self.places.acquire_many(all)).await.is_ok();
+        self.places.close();
+        drained
+    }
+
+    /// Whether statements are still taken.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.places.is_closed()
+    }
+
+    fn check(&self, sql: &str) -> Result<(), QueryError> {
+        if sql.len() > self.bytes_max {
+            return Err(QueryError::Invalid(format!(
+                "the statement has {} bytes, at most {} are taken (limits.statement_bytes); put long lists into a table and join it",
+                sql.len(),
+                self.bytes_max
+            )));
+        }
+        let tokens = Tokenizer::new(&GenericDialect {}, sql)
+            .tokenize()
+            .map_err(|error| QueryError::Syntax(format!("the statement cannot be read: {error}")))?;
+        let operators = tokens.iter().filter(|token| is_operator(token)).count();
+        if operators > self.operators_max {
+            return Err(QueryError::Invalid(format!(
+                "the statement has {operators} operators such as OR, AND, + or UNION, at most {} are taken (limits.statement_operators); use IN (…) or join a table of values",
+                self.operators_max
+            )));
+        }
+        let deepest = tokens
+            .iter()
+            .scan(0_usize, |depth, token| {
+                match token {
+                    Token::LParen | Token::LBracket => *depth += 1,
+                    Token::RParen | Token::RBracket => *depth = depth.saturating_sub(1),
+                    _ => {}
+                }
+                Some(*depth)
+            })
+            .max()
+            .unwrap_or(0);
+        if deepest > DEPTH_MAX {
+            return Err(QueryError::Invalid(format!(
+                "the statement has {deepest} brackets inside each other, at most {DEPTH_MAX} are taken"
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// Tokens that make an expression or a set operation one level deeper.
+fn is_operator(token: &Token) -> bool {
+    match token {
+        Token::Plus
+        | Token::Minus
+        | Token::Mul
+        | Token::Div
+        | Token::Mod
+        | Token::StringConcat
+        | Token::Eq
+        | Token::Neq
+        | Token::Lt
+        | Token::Gt
+        | Token::LtEq
+        | Token::GtEq
+        | Token::Pipe
+        | Token::Ampersand
+        | Token::Caret
+        | Token::DoubleColon => true,
+        Token::Word(word) => matches!(
+            word.keyword,
+            Keyword::OR
+                | Keyword::AND
+                | Keyword::NOT
+                | Keyword::UNION
+                | Keyword::EXCEPT
+                | Keyword::INTERSECT
+                | Keyword::JOIN
+                | Keyword::CASE
+                | Keyword::WHEN
+                | Keyword::LIKE
+        ),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn admission() -> Admission {
+        Admission::new(&Limits { concurrent_statements: 1, queue_s: 0, ..Limits::default() })
+    }
+
+    #[test]
+    fn long_chains_and_texts_are_refused_and_ordinary_ones_pass() {
+        let admission = admission();
+        assert!(admission.check("SELECT a FROM t WHERE b = 1 OR c = 2").is_ok());
+        let values = (0..10_000).map(|n| n.to_string()).collect::<Vec<_>>().join(",");
+        assert!(admission.check(&format!("SELECT a FROM t WHERE b IN ({values})")).is_ok());
+        for (sql, says) in [
+            (format!("SELECT {}", vec!["1"; 20_000].join("+")), "limits.statement_operators"),
+            (format!("SELECT 1 WHERE {}", vec!["true"; 20_000].join(" OR ")), "limits.statement_operators"),
+            (format!("SELECT '{}'", "x".repeat(2 << 20)), "limits.statement_bytes"),
+            (format!("SELECT {}1{}", "(".repeat(500), ")".repeat(500)), "brackets"),
+            ("SELECT 'open".to_owned(), "cannot be read"),
+        ] {
+            let error = admission.check(&sql).unwrap_err().to_string();
+            assert!(error.contains(says), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_full_house_answers_instead_of_waiting_forever() {
+        let admission = admission();
+        let place = admission.enter("SELECT 1").await.unwrap();
+        assert!(matches!(admission.enter("SELECT 1").await, Err(QueryError::Exhausted(_))));
+        drop(place);
+        assert!(admission.enter("SELECT 1").await.is_ok());
+    }
+}

@@ -1,0 +1,172 @@
+//! What a statement may answer when it cannot be run.
+//!
+//! Each variant is one thing a client can act on; the Flight door maps them to gRPC codes one to one. The map from
+//! the engine's errors has no catch-all arm: a new kind of error in a new DataFusion does not compile until somebody
+//! has decided what a user may hear of it.
+
+use arrow::error::ArrowError;
+use datafusion::common::SchemaError;
+use datafusion::error::DataFusionError;
+use uuid::Uuid;
+
+/// A statement's refusal or failure; the text is for the person who sent it.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum QueryError {
+    #[error("{0}")]
+    Syntax(String),
+    #[error("{0}")]
+    Invalid(String),
+    #[error("{0}")]
+    NotFound(String),
+    #[error("{0}")]
+    Denied(String),
+    #[error("{0}")]
+    Unauthenticated(String),
+    #[error("{0}")]
+    Exhausted(String),
+    #[error("{0}")]
+    Deadline(String),
+    #[error("the statement was cancelled")]
+    Cancelled,
+    #[error("{0}")]
+    Unsupported(String),
+    #[error("{0}")]
+    Conflict(String),
+    #[error("{0}")]
+    Unavailable(String),
+    #[error("the server could not finish this statement; its log has the cause under {id}")]
+    Internal { id: Uuid },
+}
+
+impl QueryError {
+    /// Logs a cause that is nobody's business and gives the number to find it by.
+    pub(crate) fn internal(cause: impl std::fmt::Display) -> Self {
+        let id = Uuid::new_v4();
+        tracing::error!(%id, %cause, "internal error");
+        Self::Internal { id }
+    }
+
+    /// Carries this error through an engine stream; `from_datafusion` takes it out again.
+    pub(crate) fn into_datafusion(self) -> DataFusionError {
+        DataFusionError::External(Box::new(self))
+    }
+}
+
+/// What a user hears of an engine's error.
+pub(crate) fn from_datafusion(error: DataFusionError) -> QueryError {
+    translate(&error)
+}
+
+fn translate(error: &DataFusionError) -> QueryError {
+    match error {
+        DataFusionError::SQL(parser, _) => QueryError::Syntax(format!("the statement cannot be read: {parser}")),
+        DataFusionError::Plan(text) => plan(text),
+        DataFusionError::SchemaError(error, _) => schema(error),
+        DataFusionError::NotImplemented(text) => QueryError::Unsupported(text.clone()),
+        DataFusionError::Configuration(text) | DataFusionError::Substrait(text) => QueryError::Invalid(text.clone()),
+        DataFusionError::Execution(text) => QueryError::Invalid(text.clone()),
+        DataFusionError::ArrowError(error, _) => arrow(error),
+        DataFusionError::ResourcesExhausted(text) => QueryError::Exhausted(format!(
+            "the statement needs more memory than limits.memory_mib leaves it: select fewer columns or rows, or aggregate earlier ({})",
+            text.lines().next().unwrap_or_default()
+        )),
+        DataFusionError::ObjectStore(cause) => {
+            tracing::error!(%cause, "object store");
+            QueryError::Unavailable("the lake's storage did not answer; try again, and tell the administrator".into())
+        }
+        DataFusionError::ParquetError(cause) => QueryError::internal(cause),
+        DataFusionError::IoError(cause) => QueryError::internal(cause),
+        DataFusionError::Internal(cause) | DataFusionError::Ffi(cause) => QueryError::internal(cause),
+        DataFusionError::ExecutionJoin(cause) => QueryError::internal(cause),
+        DataFusionError::External(cause) => external(cause.as_ref()),
+        DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => translate(inner),
+        DataFusionError::Shared(inner) => translate(inner),
+        DataFusionError::Collection(all) => {
+            all.first().map_or_else(|| QueryError::internal("an empty collection of errors"), translate)
+        }
+    }
+}
+
+/// Names that do not resolve are "not found", whatever else the planner complains of is the statement's fault.
+fn plan(text: &str) -> QueryError {
+    let first = text.lines().next().unwrap_or_default().to_owned();
+    if first.starts_with("table '") && first.ends_with("not found") {
+        return QueryError::NotFound(format!("{first}; SHOW TABLES lists what you may read"));
+    }
+    QueryError::Invalid(text.to_owned())
+}
+
+fn schema(error: &SchemaError) -> QueryError {
+    match error {
+        SchemaError::FieldNotFound { .. } => QueryError::NotFound(error.to_string()),
+        SchemaError::AmbiguousReference { .. }
+        | SchemaError::DuplicateQualifiedField { .. }
+        | SchemaError::DuplicateUnqualifiedField { .. } => QueryError::Invalid(error.to_string()),
+    }
+}
+
+fn arrow(error: &ArrowError) -> QueryError {
+    match error {
+        ArrowError::NotYetImplemented(text) => QueryError::Unsupported(text.clone()),
+        ArrowError::ExternalError(cause) => external(cause.as_ref()),
+        ArrowError::CastError(text)
+        | ArrowError::ParseError(text)
+        | ArrowError::ComputeError(text)
+        | ArrowError::InvalidArgumentError(text)
+        | ArrowError::ArithmeticOverflow(text) => QueryError::Invalid(text.clone()),
+        ArrowError::DivideByZero => QueryError::Invalid("division by zero".into()),
+        ArrowError::OffsetOverflowError(_)
+        | ArrowError::DictionaryKeyOverflowError
+        | ArrowError::RunEndIndexOverflowError
+        | ArrowError::MemoryError(_) => {
+            QueryError::Exhausted(format!("a value or a batch of values grew too large: {error}"))
+        }
+        ArrowError::SchemaError(_)
+        | ArrowError::CsvError(_)
+        | ArrowError::JsonError(_)
+        | ArrowError::AvroError(_)
+        | ArrowError::IoError(_, _)
+        | ArrowError::IpcError(_)
+        | ArrowError::ParquetError(_)
+        | ArrowError::CDataInterface(_) => QueryError::internal(error),
+    }
+}
+
+/// Our own errors travel through the engine as external ones.
+fn external(cause: &(dyn std::error::Error + Send + Sync + 'static)) -> QueryError {
+    if let Some(own) = cause.downcast_ref::<QueryError>() {
+        return own.clone();
+    }
+    if let Some(inner) = cause.downcast_ref::<DataFusionError>() {
+        return translate(inner);
+    }
+    if let Some(inner) = cause.downcast_ref::<ArrowError>() {
+        return arrow(inner);
+    }
+    if let Some(refused) = cause.downcast_ref::<labhouse_udfs::PredictError>() {
+        return QueryError::Invalid(refused.to_string());
+    }
+    QueryError::internal(cause)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_errors_survive_the_engine_and_wrappers() {
+        let inner = QueryError::Deadline("late".into()).into_datafusion();
+        let wrapped = DataFusionError::Shared(std::sync::Arc::new(inner.context("somewhere")));
+        assert!(matches!(from_datafusion(wrapped), QueryError::Deadline(_)));
+    }
+
+    #[test]
+    fn storage_and_internal_causes_are_not_told() {
+        for error in [
+            DataFusionError::Internal("s3://secret/key".into()),
+            DataFusionError::IoError(std::io::Error::other("/etc/secret")),
+        ] {
+            assert!(!from_datafusion(error).to_string().contains("secret"));
+        }
+    }
+}

@@ -1,0 +1,336 @@
+//! What a statement is: a closed list of what labhouse runs, read once at the door.
+//!
+//! Statements that the engine's parser knows go through it; the few of our own (`CREATE MODEL`, `SET TAGS`, …) are
+//! read here on the same tokens. Whatever is in neither list is refused by name, never handed on.
+
+use std::collections::BTreeMap;
+
+use datafusion::execution::SessionState;
+use datafusion::sql::parser::Statement as EngineStatement;
+use datafusion::sql::sqlparser::ast::{
+    CreateTable, Ident, Insert, ObjectName, Query, Statement as Ast, TableObject, UnaryOperator, Value,
+};
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::parser::Parser;
+use datafusion::sql::sqlparser::tokenizer::Token;
+use labhouse_catalog::TableName;
+
+use super::QueryError;
+
+/// The catalog that holds everything.
+pub(crate) const CATALOG: &str = "lab";
+
+/// A statement labhouse runs.
+#[derive(Debug)]
+pub(crate) enum Statement {
+    /// Gives rows: SELECT, EXPLAIN, SHOW, DESCRIBE.
+    Read(Box<EngineStatement>),
+    CreateModel(CreateModel),
+    DropModel { name: TableName, if_exists: bool },
+    CreateTableAs { name: TableName, query: Box<Query>, or_replace: bool, if_not_exists: bool },
+    Insert { name: TableName, columns: Vec<String>, query: Box<Query> },
+    SetTags { table: TableName, column: Option<String>, tags: BTreeMap<String, String> },
+}
+
+/// `CREATE [OR REPLACE] MODEL name OPTIONS (key = value, …) AS query`
+#[derive(Debug)]
+pub(crate) struct CreateModel {
+    pub(crate) name: TableName,
+    pub(crate) or_replace: bool,
+    pub(crate) options: BTreeMap<String, String>,
+    pub(crate) query: Box<Query>,
+}
+
+impl Statement {
+    /// Reads exactly one statement.
+    pub(crate) fn parse(sql: &str, state: &SessionState) -> Result<Self, QueryError> {
+        if let Some(own) = parse_own(sql)? {
+            return Ok(own);
+        }
+        let dialect = state.config().options().sql_parser.dialect;
+        let parsed = state.sql_to_statement(sql, &dialect).map_err(super::errors::from_datafusion)?;
+        classify(parsed)
+    }
+
+    /// Whether it changes something.
+    pub(crate) fn writes(&self) -> bool {
+        match self {
+            Self::Read(_) => false,
+            Self::CreateModel(_)
+            | Self::DropModel { .. }
+            | Self::CreateTableAs { .. }
+            | Self::Insert { .. }
+            | Self::SetTags { .. } => true,
+        }
+    }
+}
+
+/// A query as the engine's planner takes it.
+pub(crate) fn as_engine_statement(query: Box<Query>) -> EngineStatement {
+    EngineStatement::Statement(Box::new(Ast::Query(query)))
+}
+
+/// `schema.name` or `lab.schema.name`, in lower case unless quoted.
+pub(crate) fn lake_name(name: &ObjectName) -> Result<TableName, QueryError> {
+    let parts: Vec<String> = name.0.iter().filter_map(|part| part.as_ident()).map(plain).collect();
+    parse_name(&parts.iter().map(String::as_str).collect::<Vec<_>>(), &name.to_string())
+}
+
+/// The same for a name given as text, as table functions take it.
+pub(crate) fn lake_name_from_text(text: &str) -> Result<TableName, QueryError> {
+    parse_name(&text.split('.').collect::<Vec<_>>(), text)
+}
+
+fn parse_name(parts: &[&str], shown: &str) -> Result<TableName, QueryError> {
+    let (schema, table) = match parts {
+        [schema, table] => (schema, table),
+        [catalog, schema, table] if *catalog == CATALOG => (schema, table),
+        _ => {
+            return Err(QueryError::Invalid(format!(
+                "`{shown}` is not a full name: write {CATALOG}.<schema>.<name> or <schema>.<name>"
+            )));
+        }
+    };
+    for part in [schema, table] {
+        if TableName::clean(part) != **part {
+            return Err(QueryError::Invalid(format!(
+                "`{part}` cannot be a name here: use a-z, 0-9 and _, starting with a letter, for example `{}`",
+                TableName::clean(part)
+            )));
+        }
+    }
+    Ok(TableName { schema: (*schema).to_owned(), table: (*table).to_owned() })
+}
+
+fn classify(parsed: EngineStatement) -> Result<Statement, QueryError> {
+    match parsed {
+        EngineStatement::Explain(explain) => match explain.statement.as_ref() {
+            EngineStatement::Statement(inner) if matches!(inner.as_ref(), Ast::Query(_)) => {
+                Ok(Statement::Read(Box::new(EngineStatement::Explain(explain))))
+            }
+            _ => Err(QueryError::Unsupported("EXPLAIN takes a query: EXPLAIN SELECT …".into())),
+        },
+        EngineStatement::Statement(ast) => classify_ast(*ast),
+        EngineStatement::CreateExternalTable(_) => Err(QueryError::Denied(
+            "CREATE EXTERNAL TABLE is not allowed: drop files into landing/<schema>/<table>/ and they become a table"
+                .into(),
+        )),
+        EngineStatement::CopyTo(_) => Err(QueryError::Denied(
+            "COPY TO is not allowed: it would write outside the lake; fetch the result with your client".into(),
+        )),
+        EngineStatement::Reset(_) => Err(settings_refused()),
+    }
+}
+
+fn classify_ast(ast: Ast) -> Result<Statement, QueryError> {
+    match ast {
+        Ast::Query(_)
+        | Ast::ShowTables { .. }
+        | Ast::ShowColumns { .. }
+        | Ast::ShowVariable { .. }
+        | Ast::ShowFunctions { .. }
+        | Ast::ShowSchemas { .. }
+        | Ast::ShowDatabases { .. }
+        | Ast::ExplainTable { .. } => {
+            Ok(Statement::Read(Box::new(EngineStatement::Statement(Box::new(ast)))))
+        }
+        Ast::Explain { ref statement, .. } if matches!(statement.as_ref(), Ast::Query(_)) => {
+            Ok(Statement::Read(Box::new(EngineStatement::Statement(Box::new(ast)))))
+        }
+        Ast::CreateTable(table) => create_table(table),
+        Ast::Insert(insert) => self::insert(insert),
+        Ast::Set(_) => Err(settings_refused()),
+        other => Err(QueryError::Unsupported(format!(
+            "labhouse does not run this statement ({}); it runs SELECT, EXPLAIN SELECT, SHOW, DESCRIBE, CREATE TABLE … AS, INSERT INTO, CREATE MODEL, DROP MODEL and ALTER TABLE … SET TAGS",
+            other.to_string().split_whitespace().take(2).collect::<Vec<_>>().join(" ")
+        ))),
+    }
+}
+
+fn create_table(table: CreateTable) -> Result<Statement, QueryError> {
+    if table.external || table.temporary || table.location.is_some() {
+        return Err(QueryError::Unsupported(
+            "only plain tables of the lake can be created: CREATE TABLE lab.<schema>.<table> AS SELECT …".into(),
+        ));
+    }
+    let name = lake_name(&table.name)?;
+    match table.query {
+        Some(query) => Ok(Statement::CreateTableAs {
+            name,
+            query,
+            or_replace: table.or_replace,
+            if_not_exists: table.if_not_exists,
+        }),
+        None => Err(QueryError::Unsupported(
+            "CREATE TABLE needs AS SELECT …: a table's columns come from a query or from landed files".into(),
+        )),
+    }
+}
+
+fn insert(insert: Insert) -> Result<Statement, QueryError> {
+    let TableObject::TableName(table) = &insert.table else {
+        return Err(QueryError::Unsupported("INSERT INTO takes the name of a table".into()));
+    };
+    if insert.overwrite || insert.replace_into || insert.on.is_some() || insert.returning.is_some() {
+        return Err(QueryError::Unsupported(
+            "INSERT only appends here: OVERWRITE, REPLACE, ON CONFLICT and RETURNING are not run".into(),
+        ));
+    }
+    let Some(query) = insert.source else {
+        return Err(QueryError::Invalid("INSERT INTO needs VALUES (…) or SELECT …".into()));
+    };
+    let columns =
+        insert.columns.iter().filter_map(|column| column.0.last()?.as_ident()).map(plain).collect::<Vec<_>>();
+    Ok(Statement::Insert { name: lake_name(table)?, columns, query })
+}
+
+fn settings_refused() -> QueryError {
+    QueryError::Denied("settings are the administrator's: SET and RESET are not run here".into())
+}
+
+/// Our own statements; none when the text starts like one of the engine's.
+fn parse_own(sql: &str) -> Result<Option<Statement>, QueryError> {
+    let dialect = GenericDialect {};
+    let mut parser = Parser::new(&dialect).try_with_sql(sql).map_err(syntax)?;
+    let statement = if parser.parse_keyword(Keyword::CREATE) {
+        let or_replace = parser.parse_keywords(&[Keyword::OR, Keyword::REPLACE]);
+        if word(&mut parser, "model") {
+            create_model(&mut parser, or_replace)?
+        } else if word(&mut parser, "materialized") || word(&mut parser, "alert") {
+            return Err(QueryError::Unsupported(
+                "materialized views and alerts are not there yet; CREATE TABLE … AS SELECT … makes a table once".into(),
+            ));
+        } else {
+            return Ok(None);
+        }
+    } else if parser.parse_keyword(Keyword::DROP) {
+        if !word(&mut parser, "model") {
+            return Ok(None);
+        }
+        let if_exists = parser.parse_keywords(&[Keyword::IF, Keyword::EXISTS]);
+        let name = lake_name(&parser.parse_object_name(false).map_err(syntax)?)?;
+        Statement::DropModel { name, if_exists }
+    } else if parser.parse_keywords(&[Keyword::ALTER, Keyword::TABLE]) {
+        match set_tags(&mut parser)? {
+            Some(statement) => statement,
+            None => return Ok(None),
+        }
+    } else {
+        return Ok(None);
+    };
+    end(&mut parser)?;
+    Ok(Some(statement))
+}
+
+fn create_model(parser: &mut Parser<'_>, or_replace: bool) -> Result<Statement, QueryError> {
+    let name = lake_name(&parser.parse_object_name(false).map_err(syntax)?)?;
+    let options = if word(parser, "options") { key_values(parser)? } else { BTreeMap::new() };
+    parser.expect_keyword(Keyword::AS).map_err(syntax)?;
+    let query = parser.parse_query().map_err(syntax)?;
+    Ok(Statement::CreateModel(CreateModel { name, or_replace, options, query }))
+}
+
+/// `ALTER TABLE t [ALTER COLUMN c] SET TAGS (key = 'value', …)`
+fn set_tags(parser: &mut Parser<'_>) -> Result<Option<Statement>, QueryError> {
+    let table = parser.parse_object_name(false).map_err(syntax)?;
+    let column = match parser.parse_keywords(&[Keyword::ALTER, Keyword::COLUMN]) {
+        true => Some(plain(&parser.parse_identifier().map_err(syntax)?)),
+        false => None,
+    };
+    if !(parser.parse_keyword(Keyword::SET) && word(parser, "tags")) {
+        return Ok(None);
+    }
+    Ok(Some(Statement::SetTags { table: lake_name(&table)?, column, tags: key_values(parser)? }))
+}
+
+/// `(key = 'text', key = 60, …)`
+fn key_values(parser: &mut Parser<'_>) -> Result<BTreeMap<String, String>, QueryError> {
+    parser.expect_token(&Token::LParen).map_err(syntax)?;
+    let mut pairs = BTreeMap::new();
+    while !parser.consume_token(&Token::RParen) {
+        let key = plain(&parser.parse_identifier().map_err(syntax)?).to_lowercase();
+        parser.expect_token(&Token::Eq).map_err(syntax)?;
+        let negative = parser.consume_token(&Token::Minus);
+        let value = match parser.parse_value().map_err(syntax)?.value {
+            Value::SingleQuotedString(text) | Value::DoubleQuotedString(text) => text,
+            Value::Number(number, _) if negative => format!("{}{number}", UnaryOperator::Minus),
+            Value::Number(number, _) => number.to_string(),
+            Value::Boolean(truth) => truth.to_string(),
+            other => {
+                return Err(QueryError::Syntax(format!("{key} = {other}: give a text, a number, true or false")));
+            }
+        };
+        if pairs.insert(key.clone(), value).is_some() {
+            return Err(QueryError::Syntax(format!("{key} is given twice")));
+        }
+        if !parser.consume_token(&Token::Comma) && parser.peek_token().token != Token::RParen {
+            return Err(QueryError::Syntax(format!("after {key} a comma or a closing bracket is missing")));
+        }
+    }
+    Ok(pairs)
+}
+
+fn end(parser: &mut Parser<'_>) -> Result<(), QueryError> {
+    while parser.consume_token(&Token::SemiColon) {}
+    match parser.peek_token().token {
+        Token::EOF => Ok(()),
+        other => Err(QueryError::Syntax(format!("one statement at a time: `{other}` comes after its end"))),
+    }
+}
+
+fn word(parser: &mut Parser<'_>, expected: &str) -> bool {
+    let found = matches!(&parser.peek_token().token, Token::Word(word) if word.value.eq_ignore_ascii_case(expected));
+    if found {
+        parser.next_token();
+    }
+    found
+}
+
+fn plain(ident: &Ident) -> String {
+    if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
+}
+
+fn syntax(error: impl std::fmt::Display) -> QueryError {
+    QueryError::Syntax(format!("the statement cannot be read: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_model_statement_is_read_whole() {
+        let own = parse_own(
+            "CREATE OR REPLACE MODEL lab.chemistry.yield_model OPTIONS (target = 'yield_pct', time_budget_s = 60) AS SELECT 1;",
+        );
+        let Statement::CreateModel(model) = own.unwrap().unwrap() else { panic!("not a model") };
+        assert_eq!(model.name.to_string(), "chemistry.yield_model");
+        assert!(model.or_replace);
+        assert_eq!(model.options["time_budget_s"], "60");
+    }
+
+    #[test]
+    fn tags_are_read_for_tables_and_columns() {
+        let own = parse_own("ALTER TABLE chemistry.t ALTER COLUMN Operator SET TAGS (pii = true)").unwrap().unwrap();
+        let Statement::SetTags { column, tags, .. } = own else { panic!("not tags") };
+        assert_eq!(column.as_deref(), Some("operator"));
+        assert_eq!(tags["pii"], "true");
+    }
+
+    #[test]
+    fn half_statements_and_second_ones_are_refused() {
+        for sql in [
+            "CREATE MODEL chemistry.m OPTIONS (target 'x') AS SELECT 1",
+            "CREATE MODEL chemistry.m OPTIONS (target = 'x' kind = 'y') AS SELECT 1",
+            "CREATE MODEL chemistry.m",
+            "CREATE MODEL m AS SELECT 1",
+            "DROP MODEL chemistry.m; DROP MODEL chemistry.n",
+            "CREATE MODEL other.chemistry.m AS SELECT 1",
+            "CREATE MODEL chemistry.\"../m\" AS SELECT 1",
+        ] {
+            assert!(parse_own(sql).is_err(), "{sql}");
+        }
+        assert!(parse_own("SELECT 1").unwrap().is_none());
+    }
+}

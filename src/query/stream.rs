@@ -1,0 +1,85 @@
+//! The end of the road: batches in wire types, counted, bounded in time, logged when they end.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use datafusion::error::DataFusionError;
+use datafusion::physical_plan::{RecordBatchStream, SendableRecordBatchStream};
+use futures::{Stream, StreamExt};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Sleep;
+
+use super::errors::from_datafusion;
+use super::{QueryError, log, narrow};
+
+/// A statement's stream with all that must end when it ends.
+pub(super) struct Guard {
+    inner: Option<SendableRecordBatchStream>,
+    schema: SchemaRef,
+    entry: log::Running,
+    deadline: Pin<Box<Sleep>>,
+    limit: Duration,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Guard {
+    pub(super) fn new(
+        inner: SendableRecordBatchStream,
+        schema: SchemaRef,
+        entry: log::Running,
+        permit: OwnedSemaphorePermit,
+        limit: Duration,
+    ) -> Self {
+        tracing::debug!(id = %entry.id(), "streaming");
+        Self { inner: Some(inner), schema, entry, deadline: Box::pin(tokio::time::sleep(limit)), limit, _permit: permit }
+    }
+
+    /// Stops the work below and remembers how it ended.
+    fn end(&mut self, error: QueryError) -> Poll<Option<Result<RecordBatch, DataFusionError>>> {
+        self.inner = None;
+        self.entry.finish(Some(&error));
+        Poll::Ready(Some(Err(error.into_datafusion())))
+    }
+}
+
+impl Stream for Guard {
+    type Item = Result<RecordBatch, DataFusionError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let Some(inner) = self.inner.as_mut() else { return Poll::Ready(None) };
+        match inner.poll_next_unpin(context) {
+            Poll::Ready(Some(Ok(batch))) => match narrow::narrow_batch(&batch, &self.schema) {
+                Ok(batch) => {
+                    self.entry.count(batch.num_rows());
+                    Poll::Ready(Some(Ok(batch)))
+                }
+                Err(error) => self.end(from_datafusion(error.into())),
+            },
+            Poll::Ready(Some(Err(error))) => self.end(from_datafusion(error)),
+            Poll::Ready(None) => {
+                self.inner = None;
+                self.entry.finish(None);
+                Poll::Ready(None)
+            }
+            Poll::Pending => match self.deadline.as_mut().poll(context) {
+                Poll::Ready(()) => {
+                    let seconds = self.limit.as_secs();
+                    self.end(QueryError::Deadline(format!(
+                        "the statement ran longer than {seconds} s (limits.statement_s)"
+                    )))
+                }
+                Poll::Pending => Poll::Pending,
+            },
+        }
+    }
+}
+
+impl RecordBatchStream for Guard {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+}

@@ -1,0 +1,106 @@
+//! What a table or a model inherits from the tables it was made of.
+//!
+//! A tag's value may hold alternatives joined by `|`; an empty one stands for a source without that tag. Policies
+//! read them strictly: a grant by tag needs every alternative to match, a deny needs one. So neither joining a tagged
+//! table with an untagged one nor with a differently tagged one opens anything, and no deny is lost.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use labhouse_policies::{TableObject, Tags};
+
+/// The metadata key of a tag on a column or a table.
+pub(crate) const TAG: &str = "labhouse.tag.";
+
+/// The outcome's schema, with its columns' tags as metadata, and its own tags.
+///
+/// A tagged source column passes its tags to the outcome's column of the same name; where there is none it may have
+/// been renamed or computed with, so the whole outcome takes them.
+pub(crate) fn inherit(schema: &Schema, sources: &[TableObject]) -> (SchemaRef, Tags) {
+    let mut whole = merge(sources.iter().map(|source| &source.tags));
+    let mut columns: BTreeMap<&str, Vec<&Tags>> = BTreeMap::new();
+    for (column, tags) in sources.iter().flat_map(|source| &source.column_tags) {
+        if schema.column_with_name(column).is_some() {
+            columns.entry(column).or_default().push(tags);
+        } else {
+            whole = merge([&whole, tags].into_iter());
+        }
+    }
+    let fields = schema.fields().iter().map(|field| {
+        let tags = columns.get(field.name().as_str()).map(|tags| merge(tags.iter().copied())).unwrap_or_default();
+        let own: HashMap<String, String> = tags.into_iter().map(|(key, value)| (format!("{TAG}{key}"), value)).collect();
+        Field::clone(field).with_metadata(field.metadata().clone().into_iter().chain(own).collect())
+    });
+    (Arc::new(Schema::new(fields.collect::<Vec<_>>())), whole)
+}
+
+/// All tags of the sources, of tables and columns alike: for what mixes columns, such as a model.
+pub(crate) fn all(schema: &Schema, own: &Tags) -> Tags {
+    let columns: Vec<Tags> = schema
+        .fields()
+        .iter()
+        .map(|field| {
+            let metadata = field.metadata().iter();
+            metadata.filter_map(|(key, value)| Some((key.strip_prefix(TAG)?.to_owned(), value.clone()))).collect()
+        })
+        .filter(|tags: &Tags| !tags.is_empty())
+        .collect();
+    merge(std::iter::once(own).chain(&columns))
+}
+
+/// One set of tags for several sources: each key with every value it has, and the empty one where a source lacks it.
+fn merge<'a>(sources: impl Iterator<Item = &'a Tags>) -> Tags {
+    let sources: Vec<&Tags> = sources.collect();
+    let keys: BTreeSet<&String> = sources.iter().flat_map(|tags| tags.keys()).collect();
+    let value = |key: &String| {
+        let values = sources.iter().map(|tags| tags.get(key).map_or("", String::as_str));
+        let alternatives: BTreeSet<&str> = values.flat_map(|value| value.split('|')).collect();
+        alternatives.into_iter().collect::<Vec<_>>().join("|")
+    };
+    keys.into_iter().map(|key| (key.clone(), value(key))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::datatypes::DataType;
+    use datafusion::common::ResolvedTableReference;
+
+    use super::*;
+
+    fn tags(pairs: &[(&str, &str)]) -> Tags {
+        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    }
+
+    fn source(own: Tags, columns: &[(&str, Tags)]) -> TableObject {
+        TableObject {
+            reference: ResolvedTableReference { catalog: "lab".into(), schema: "s".into(), table: "t".into() },
+            department: "s".into(),
+            tags: own,
+            column_tags: columns.iter().map(|(name, tags)| ((*name).to_owned(), tags.clone())).collect(),
+            schema: Arc::new(Schema::empty()),
+        }
+    }
+
+    #[test]
+    fn a_tag_that_one_source_lacks_keeps_an_empty_alternative() {
+        let schema = Schema::new(vec![Field::new("a", DataType::Int64, true)]);
+        let public = source(tags(&[("sensitivity", "public")]), &[]);
+        let (_, both) = inherit(&schema, &[public.clone(), public.clone()]);
+        assert_eq!(both["sensitivity"], "public");
+        let (_, mixed) = inherit(&schema, &[public, source(Tags::new(), &[])]);
+        assert_eq!(mixed["sensitivity"], "|public");
+    }
+
+    #[test]
+    fn a_column_keeps_its_tags_and_a_vanished_one_leaves_them_to_the_whole() {
+        let schema = Schema::new(vec![Field::new("operator", DataType::Utf8, true)]);
+        let pii = tags(&[("pii", "true")]);
+        let (kept, whole) = inherit(&schema, &[source(Tags::new(), &[("operator", pii.clone())])]);
+        assert_eq!(kept.field(0).metadata()["labhouse.tag.pii"], "true");
+        assert!(whole.is_empty());
+        assert_eq!(all(&kept, &whole)["pii"], "|true");
+        let (_, whole) = inherit(&schema, &[source(Tags::new(), &[("email", pii)])]);
+        assert!(whole["pii"].split('|').any(|value| value == "true"));
+    }
+}

@@ -1,0 +1,340 @@
+//! Statements that change something: each only with its grant, each one commit or none.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, new_null_array};
+use arrow::compute::{CastOptions, cast_with_options};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::common::TableReference;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::memory::MemoryStream;
+use datafusion::physical_plan::execute_stream;
+use datafusion::scalar::ScalarValue;
+use datafusion::sql::sqlparser::ast::Query;
+use futures::StreamExt;
+use labhouse_catalog::{LakeError, LakeTable, TableName};
+use labhouse_policies::{Action, TableObject, Tags};
+
+use super::statement::{Statement, as_engine_statement};
+use super::{QueryError, Running, bind, errors, logical, narrow, tags};
+use crate::engine::Engine;
+use crate::session::{Governed, table_object, table_path};
+
+const COUNT: &str = "count";
+
+/// The rows of a query read for a write, and what they came from.
+pub(crate) struct Source {
+    pub(crate) schema: SchemaRef,
+    pub(crate) batches: Vec<RecordBatch>,
+    /// Versions of the tables read, by `schema.table`.
+    pub(crate) versions: BTreeMap<String, u64>,
+    /// Tags that what is made of the rows inherits, see `tags`.
+    pub(crate) tags: Tags,
+}
+
+impl Engine {
+    pub(super) async fn write(
+        self: &Arc<Self>,
+        governed: &Arc<Governed>,
+        state: Arc<SessionState>,
+        statement: Statement,
+        parameters: Vec<ScalarValue>,
+        sql: &str,
+    ) -> Result<i64, QueryError> {
+        match statement {
+            Statement::Read(_) => Err(QueryError::internal("a read came to the writing side")),
+            Statement::CreateModel(model) => self.create_model(governed, state, model, parameters, sql).await,
+            Statement::DropModel { name, if_exists } => self.drop_model(governed, &name, if_exists).await,
+            Statement::CreateTableAs { name, query, or_replace, if_not_exists } => {
+                self.create_table(governed, state, name, query, parameters, or_replace, if_not_exists).await
+            }
+            Statement::Insert { name, columns, query } => {
+                self.insert(governed, state, name, columns, query, parameters).await
+            }
+            Statement::SetTags { table, column, tags } => self.set_tags(governed, &table, column, &tags).await,
+        }
+    }
+
+    /// Runs a query as its author and keeps the rows, at most `limits.write_rows`.
+    pub(crate) async fn source(
+        &self,
+        governed: &Arc<Governed>,
+        state: Arc<SessionState>,
+        query: Box<Query>,
+        parameters: Vec<ScalarValue>,
+    ) -> Result<Source, QueryError> {
+        let statement = as_engine_statement(query);
+        let (physical, state, plan) = self
+            .planning(move || async move {
+                let plan = bind(logical(&state, statement).await?, parameters)?;
+                let physical = state.create_physical_plan(&plan).await.map_err(errors::from_datafusion)?;
+                Ok((physical, state, plan))
+            })
+            .await?;
+        let schema = narrow::narrow_schema(&physical.schema());
+        let mut stream = execute_stream(physical, state.task_ctx()).map_err(errors::from_datafusion)?;
+        let (mut batches, mut rows) = (Vec::new(), 0_usize);
+        while let Some(batch) = stream.next().await {
+            let batch = batch.map_err(errors::from_datafusion)?;
+            rows += batch.num_rows();
+            if rows > self.config.limits.write_rows {
+                return Err(QueryError::Exhausted(format!(
+                    "the query gives more than {} rows (limits.write_rows); filter or aggregate it",
+                    self.config.limits.write_rows
+                )));
+            }
+            batches.push(
+                narrow::narrow_batch(&batch, &schema).map_err(|error| errors::from_datafusion(error.into()))?,
+            );
+        }
+        let read = tables_read(governed, &plan)?;
+        let versions = read.iter().map(|table| (table.name().to_string(), table.version())).collect();
+        let objects: Vec<TableObject> = read.iter().map(|table| table_object(table)).collect();
+        let (schema, tags) = tags::inherit(&schema, &objects);
+        Ok(Source { schema, batches, versions, tags })
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of one statement")]
+    async fn create_table(
+        &self,
+        governed: &Arc<Governed>,
+        state: Arc<SessionState>,
+        name: TableName,
+        query: Box<Query>,
+        parameters: Vec<ScalarValue>,
+        or_replace: bool,
+        if_not_exists: bool,
+    ) -> Result<i64, QueryError> {
+        reserved(&name)?;
+        let existing = governed.world().catalog.table(&name.schema, &name.table).cloned();
+        let (department, tags) = match &existing {
+            Some(table) => {
+                let object = table_object(table);
+                (object.department, object.tags)
+            }
+            None => (name.schema.clone(), Tags::default()),
+        };
+        let action = if existing.is_some() { Action::Drop } else { Action::Create };
+        for action in [Action::Create, action] {
+            require(governed, &department, &table_path(&name), &tags, action)?;
+        }
+        if existing.is_some() && !or_replace {
+            return if if_not_exists {
+                Ok(0)
+            } else {
+                Err(QueryError::Conflict(format!("{name} is there already; write CREATE OR REPLACE TABLE")))
+            };
+        }
+        let source = self.source(governed, state, query, parameters).await?;
+        refuse_unnamed(&source.schema)?;
+        let rows: usize = source.batches.iter().map(RecordBatch::num_rows).sum();
+        let properties = source.tags.iter().map(|(key, value)| (format!("labhouse.tag.{key}"), value.clone())).collect();
+        labhouse_catalog::replace(&self.catalog, &name, source.schema, source.batches, properties)
+            .await
+            .map_err(lake_error)?;
+        self.catalog.refresh().await.map_err(lake_error)?;
+        count(rows)
+    }
+
+    async fn insert(
+        &self,
+        governed: &Arc<Governed>,
+        state: Arc<SessionState>,
+        name: TableName,
+        columns: Vec<String>,
+        query: Box<Query>,
+        parameters: Vec<ScalarValue>,
+    ) -> Result<i64, QueryError> {
+        reserved(&name)?;
+        let visible = governed.access(&name.schema, &name.table).map_err(errors::from_datafusion)?;
+        let (Some(access), Some(table)) = (visible, governed.world().catalog.table(&name.schema, &name.table)) else {
+            return Err(QueryError::NotFound(format!("table 'lab.{name}' not found; SHOW TABLES lists what you may read")));
+        };
+        let object = table_object(table);
+        require(governed, &object.department, &table_path(&name), &object.tags, Action::Insert)?;
+        if !access.is_unrestricted() {
+            return Err(QueryError::Denied(format!(
+                "a policy hides rows or columns of {name} from you, so you cannot add rows to it: ask an administrator for a grant without a filter or mask"
+            )));
+        }
+        let target = table.schema();
+        let source = self.source(governed, state, query, parameters).await?;
+        let batches = source
+            .batches
+            .iter()
+            .map(|batch| fit(batch, &columns, &target))
+            .collect::<Result<Vec<_>, _>>()?;
+        let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
+        if rows > 0 {
+            labhouse_catalog::append(&self.catalog, &name, batches).await.map_err(lake_error)?;
+            self.catalog.refresh().await.map_err(lake_error)?;
+        }
+        count(rows)
+    }
+
+    async fn set_tags(
+        &self,
+        governed: &Governed,
+        name: &TableName,
+        column: Option<String>,
+        tags: &BTreeMap<String, String>,
+    ) -> Result<i64, QueryError> {
+        let missing = || QueryError::NotFound(format!("table 'lab.{name}' not found; SHOW TABLES lists what you may read"));
+        let table = governed.world().catalog.table(&name.schema, &name.table).ok_or_else(missing)?;
+        if governed.access(&name.schema, &name.table).map_err(errors::from_datafusion)?.is_none() {
+            return Err(missing());
+        }
+        let object = table_object(table);
+        require(governed, &object.department, &table_path(name), &object.tags, Action::Admin)?;
+        if let Some(column) = &column
+            && table.schema().column_with_name(column).is_none()
+        {
+            return Err(QueryError::NotFound(format!("{name} has no column {column}")));
+        }
+        let properties = tags.iter().map(|(key, value)| (format!("labhouse.tag.{key}"), value.clone())).collect();
+        labhouse_catalog::set_properties(&self.catalog, name, column.as_deref(), &properties)
+            .await
+            .map_err(lake_error)?;
+        self.catalog.refresh().await.map_err(lake_error)?;
+        Ok(0)
+    }
+}
+
+/// What a client hears when the lake refuses a write.
+pub(crate) fn lake_error(error: LakeError) -> QueryError {
+    match error {
+        LakeError::Refused { .. } => QueryError::Invalid(error.to_string()),
+        LakeError::Busy { .. } => QueryError::Conflict(error.to_string()),
+        other => {
+            tracing::error!(error = %other, "the lake");
+            QueryError::Unavailable("the lake's storage did not take the change; try again, and tell the administrator".into())
+        }
+    }
+}
+
+/// An error unless `governed`'s principal holds the grant.
+pub(crate) fn require(
+    governed: &Governed,
+    department: &str,
+    object: &str,
+    tags: &Tags,
+    action: Action,
+) -> Result<(), QueryError> {
+    if governed.decide(department, object, tags, action).allowed {
+        return Ok(());
+    }
+    Err(QueryError::Denied(format!(
+        "{} may not {} {object}; a grant in policy.csv for department {department} would allow it",
+        governed.who().name,
+        action.as_str()
+    )))
+}
+
+pub(super) fn count_schema() -> Schema {
+    Schema::new(vec![Field::new(COUNT, DataType::Int64, true)])
+}
+
+pub(super) fn count_stream(count: i64) -> Running {
+    let schema = Arc::new(count_schema());
+    let column: ArrayRef = Arc::new(Int64Array::from(vec![count]));
+    let batches = RecordBatch::try_new(Arc::clone(&schema), vec![column]).into_iter().collect();
+    match MemoryStream::try_new(batches, Arc::clone(&schema), None) {
+        Ok(stream) => Running { schema, stream: Box::pin(stream) },
+        Err(error) => {
+            let failed = futures::stream::once(async move { Err(error) });
+            let stream = datafusion::physical_plan::stream::RecordBatchStreamAdapter::new(Arc::clone(&schema), failed);
+            Running { schema, stream: Box::pin(stream) }
+        }
+    }
+}
+
+/// The count of a finished write; for a read, run to its end, the rows it gave.
+pub(super) async fn read_count(mut running: Running) -> Result<i64, QueryError> {
+    let counts = running.schema.fields().len() == 1 && running.schema.field(0).name() == COUNT;
+    let (mut count, mut rows) = (None, 0_i64);
+    while let Some(batch) = running.stream.next().await {
+        let batch = batch.map_err(errors::from_datafusion)?;
+        rows += i64::try_from(batch.num_rows()).unwrap_or(i64::MAX);
+        let column = batch.columns().first().and_then(|column| column.as_any().downcast_ref::<Int64Array>());
+        count = count.or_else(|| column.filter(|_| counts).and_then(|column| column.iter().next().flatten()));
+    }
+    Ok(count.unwrap_or(rows))
+}
+
+/// Rows of a query as rows of the target: by position, or by the names given.
+fn fit(batch: &RecordBatch, names: &[String], target: &SchemaRef) -> Result<RecordBatch, QueryError> {
+    let own: Vec<String> = match names {
+        [] => target.fields().iter().map(|field| field.name()).filter(|name| !name.starts_with('_')).cloned().collect(),
+        names => names.to_vec(),
+    };
+    if own.len() != batch.num_columns() {
+        return Err(QueryError::Invalid(format!(
+            "{} columns are to be filled ({}) and the query gives {}",
+            own.len(),
+            own.join(", "),
+            batch.num_columns()
+        )));
+    }
+    if let Some(unknown) = own.iter().find(|name| target.column_with_name(name).is_none()) {
+        return Err(QueryError::NotFound(format!("the table has no column {unknown}")));
+    }
+    let columns = target.fields().iter().map(|field| {
+        match own.iter().position(|name| name == field.name()).and_then(|at| batch.columns().get(at)) {
+            Some(column) => {
+                cast_with_options(column, field.data_type(), &CastOptions { safe: false, ..CastOptions::default() })
+                    .map_err(|error| QueryError::Invalid(format!("column {}: {error}", field.name())))
+            }
+            None => Ok(new_null_array(field.data_type(), batch.num_rows())),
+        }
+    });
+    RecordBatch::try_new(Arc::clone(target), columns.collect::<Result<Vec<_>, _>>()?)
+        .map_err(|error| QueryError::Invalid(error.to_string()))
+}
+
+/// The tables a plan reads.
+fn tables_read(governed: &Governed, plan: &LogicalPlan) -> Result<Vec<Arc<LakeTable>>, QueryError> {
+    let mut read: Vec<TableReference> = Vec::new();
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node {
+            read.push(scan.table_name.clone());
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })
+    .map_err(errors::from_datafusion)?;
+    let catalog = &governed.world().catalog;
+    let found = read.iter().filter_map(|reference| catalog.table(reference.schema()?, reference.table()).cloned());
+    Ok(found.collect())
+}
+
+fn reserved(name: &TableName) -> Result<(), QueryError> {
+    if [crate::system::SYSTEM, "information_schema"].contains(&name.schema.as_str()) {
+        return Err(QueryError::Denied(format!("the schema {} is the server's own", name.schema)));
+    }
+    Ok(())
+}
+
+fn refuse_unnamed(schema: &Schema) -> Result<(), QueryError> {
+    let mut seen = std::collections::BTreeSet::new();
+    for field in schema.fields() {
+        let name = field.name();
+        if TableName::clean(name) != *name {
+            return Err(QueryError::Invalid(format!(
+                "`{name}` cannot be a column's name: give it one with AS, of a-z, 0-9 and _"
+            )));
+        }
+        if !seen.insert(name) {
+            return Err(QueryError::Invalid(format!("two columns are named {name}: rename one with AS")));
+        }
+        if field.data_type() == &DataType::Null {
+            return Err(QueryError::Invalid(format!("column {name} has no type: CAST(NULL AS …) gives it one")));
+        }
+    }
+    Ok(())
+}
+
+fn count(rows: usize) -> Result<i64, QueryError> {
+    i64::try_from(rows).map_err(QueryError::internal)
+}

@@ -1,0 +1,216 @@
+//! From an engine to a served lab and back: doors, background work, signals.
+//!
+//! Background work is three loops, each with its own end: the crawler (woken by events, made true by the timed
+//! sweep), the policy files (looked at twice a second), and what other servers commit to the lake. The first SIGTERM
+//! closes the doors and waits for running statements, the second ends the wait.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use labhouse_catalog::FileStatus;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tonic::transport::{Identity, ServerTlsConfig};
+
+use crate::config::Config;
+use crate::engine::{Engine, StartError};
+
+/// A change of the policy files acts within a second: two looks a second leave time to read them.
+const POLICY_LOOK: Duration = Duration::from_millis(500);
+
+/// Why serving ended badly.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ServeError {
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error("cannot listen on {address} ({door}): {source}; another program may use it, choose another address or port 0")]
+    Listen { door: &'static str, address: SocketAddr, source: std::io::Error },
+    #[error("cannot read {path} for TLS: {source}")]
+    Tls { path: String, source: std::io::Error },
+    #[error("signals cannot be handled: {0}")]
+    Signals(std::io::Error),
+    #[error("the Flight door failed: {0}")]
+    Flight(#[from] tonic::transport::Error),
+    #[error("the ready line cannot be written: {0}")]
+    Ready(std::io::Error),
+}
+
+/// Listening doors of an engine that is not serving yet.
+pub(crate) struct Server {
+    engine: Arc<Engine>,
+    flight: TcpListener,
+    http: Option<TcpListener>,
+    tls: Option<ServerTlsConfig>,
+    pub(crate) flight_url: String,
+    pub(crate) http_url: Option<String>,
+}
+
+impl Server {
+    /// Takes the addresses of the config.
+    pub(crate) async fn bind(engine: Arc<Engine>) -> Result<Self, ServeError> {
+        let config = &engine.config;
+        let flight = listen("flight", config.flight_address()).await?.ok_or_else(|| {
+            ServeError::Ready(std::io::Error::other("listen.flight is off"))
+        })?;
+        let http = listen("http", config.http_address()).await?;
+        let tls = tls(config)?;
+        let scheme = if tls.is_some() { "grpc+tls" } else { "grpc" };
+        let flight_url = format!("{scheme}://{}", flight.local_addr().map_err(ServeError::Ready)?);
+        let http_url = match &http {
+            Some(listener) => Some(format!("http://{}", listener.local_addr().map_err(ServeError::Ready)?)),
+            None => None,
+        };
+        Ok(Self { engine, flight, http, tls, flight_url, http_url })
+    }
+
+    /// The line that scripts wait for, on standard output.
+    pub(crate) fn announce(&self) -> Result<(), ServeError> {
+        let ready = serde_json::json!({
+            "flight": self.flight_url, "http": self.http_url, "postgres": null, "pid": std::process::id(),
+        });
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "ready {ready}").and_then(|()| out.flush()).map_err(ServeError::Ready)
+    }
+
+    /// Serves until a signal, then drains.
+    pub(crate) async fn serve(self) -> Result<(), ServeError> {
+        let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Signals)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Signals)?;
+        let (stop, stopped) = watch::channel(false);
+        let mut background = JoinSet::new();
+        background.spawn(crawl(Arc::clone(&self.engine), stopped.clone()));
+        background.spawn(follow_policies(Arc::clone(&self.engine), stopped.clone()));
+
+        let mut doors = JoinSet::new();
+        doors.spawn(crate::flight::serve(Arc::clone(&self.engine), self.flight, self.tls, ended(stopped.clone())));
+        if let Some(http) = self.http {
+            let served = crate::http::serve(Arc::clone(&self.engine), http, ended(stopped.clone()));
+            background.spawn(async move {
+                if let Err(error) = served.await {
+                    tracing::error!(%error, "the HTTP door failed");
+                }
+            });
+        }
+
+        let early = tokio::select! {
+            _ = terminate.recv() => None,
+            _ = interrupt.recv() => None,
+            door = doors.join_next() => door,
+        };
+        if let Some(Ok(Err(error))) = early {
+            return Err(error.into());
+        }
+        tracing::info!("draining: running statements may finish, new ones are refused; a second signal ends at once");
+        stop.send_replace(true);
+        let limits = &self.engine.config.limits;
+        let drained = async {
+            self.engine.admission.drain(limits.concurrent_statements, Duration::from_secs(limits.drain_s)).await;
+            // Connections that idle clients keep open need not be waited for: nothing runs on them.
+            let _ = tokio::time::timeout(Duration::from_secs(1), doors.join_next()).await;
+            let _ = tokio::time::timeout(Duration::from_secs(limits.drain_s), background.join_all()).await;
+        };
+        tokio::select! {
+            () = drained => tracing::info!("drained"),
+            _ = terminate.recv() => tracing::warn!("second signal: running statements are cut off"),
+            _ = interrupt.recv() => tracing::warn!("second signal: running statements are cut off"),
+        }
+        Ok(())
+    }
+}
+
+async fn listen(door: &'static str, address: Option<SocketAddr>) -> Result<Option<TcpListener>, ServeError> {
+    let Some(address) = address else { return Ok(None) };
+    let listener = TcpListener::bind(address).await;
+    listener.map(Some).map_err(|source| ServeError::Listen { door, address, source })
+}
+
+fn tls(config: &Config) -> Result<Option<ServerTlsConfig>, ServeError> {
+    if config.tls.cert.is_empty() {
+        return Ok(None);
+    }
+    let read = |path: &String| std::fs::read(path).map_err(|source| ServeError::Tls { path: path.clone(), source });
+    let identity = Identity::from_pem(read(&config.tls.cert)?, read(&config.tls.key)?);
+    Ok(Some(ServerTlsConfig::new().identity(identity)))
+}
+
+/// Sweeps when an event or the clock says so, and takes over what other servers did.
+async fn crawl(engine: Arc<Engine>, mut stopped: watch::Receiver<bool>) {
+    let mut watch = engine.crawler.watch().unwrap_or_else(|error| {
+        tracing::warn!(%error, "no events for landed files; the timed sweep finds them");
+        None
+    });
+    while !*stopped.borrow() {
+        let waiting = sweep(&engine).await;
+        // A file that was still settling is looked at again as soon as it can have settled.
+        let settle = Duration::from_millis(engine.config.crawl.settle_ms.max(50));
+        let pause = if waiting { settle } else { engine.config.sweep_interval() };
+        tokio::select! {
+            _ = stopped.changed() => break,
+            () = tokio::time::sleep(pause) => {}
+            () = changed(watch.as_mut()) => {}
+        }
+    }
+}
+
+/// One sweep; true when files wait for it to come again.
+async fn sweep(engine: &Engine) -> bool {
+    let waiting = match engine.crawler.sweep().await {
+        Ok(report) => report.files.iter().any(|file| file.status == FileStatus::Waiting),
+        Err(error) => {
+            tracing::error!(%error, "the sweep failed; it is tried again");
+            false
+        }
+    };
+    if let Err(error) = engine.catalog.refresh().await {
+        tracing::error!(%error, "the catalog was not refreshed");
+    }
+    if let Err(error) = engine.models.refresh().await {
+        tracing::error!(%error, "the models were not refreshed");
+    }
+    waiting
+}
+
+async fn changed(watch: Option<&mut labhouse_catalog::Watch>) {
+    match watch {
+        Some(watch) => watch.changed().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Takes over edited policy files; a set with an error never acts.
+async fn follow_policies(engine: Arc<Engine>, mut stopped: watch::Receiver<bool>) {
+    let mut told = None;
+    while !*stopped.borrow() {
+        tokio::select! {
+            _ = stopped.changed() => break,
+            () = tokio::time::sleep(POLICY_LOOK) => {}
+        }
+        let looking = Arc::clone(&engine);
+        let outcome = tokio::task::spawn_blocking(move || {
+            looking.policies.reload(|set| looking.check_policies(set)).map_err(|problem| problem.to_string())
+        })
+        .await;
+        match outcome {
+            Ok(Ok(true)) => {
+                told = None;
+                tracing::info!(generation = engine.policies.current().generation(), "new policies are in force");
+            }
+            Ok(Ok(false)) => told = None,
+            Ok(Err(problem)) if told.as_ref() != Some(&problem) => {
+                tracing::error!("the edited policies are refused, the old ones stay in force:\n{problem}");
+                told = Some(problem);
+            }
+            Ok(Err(_)) => {}
+            Err(error) => tracing::error!(%error, "the policy files were not looked at"),
+        }
+    }
+}
+
+async fn ended(mut stopped: watch::Receiver<bool>) {
+    // An error means that the sender is gone, which is an end as well.
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+}

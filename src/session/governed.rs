@@ -1,0 +1,225 @@
+//! The catalog as one principal sees it.
+//!
+//! A name resolves to a governed table or to nothing; hidden and absent are the same nothing. Decisions are made
+//! when a name is asked for and remembered for the statement.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::catalog::{CatalogProvider, SchemaProvider, TableProvider};
+use datafusion::common::ResolvedTableReference;
+use datafusion::error::DataFusionError;
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::ScalarUDF;
+use labhouse_catalog::{LakeTable, TableName};
+use labhouse_policies::{Access, Action, Decision, Principal, TableAccess, TableObject, Tags, govern};
+use parking_lot::Mutex;
+
+use super::World;
+use crate::models::LoadedModel;
+use crate::query::statement::CATALOG;
+use crate::query::tags::TAG;
+use crate::system::{SYSTEM, SystemTables};
+
+const DEPARTMENT: &str = "labhouse.department";
+
+/// One principal's view of the world, for one statement.
+pub(crate) struct Governed {
+    who: Principal,
+    world: World,
+    system: Arc<SessionState>,
+    system_tables: SystemTables,
+    resolved: Mutex<BTreeMap<(String, String), Resolved>>,
+}
+
+type Resolved = Option<(Access, Arc<dyn TableProvider>)>;
+
+impl Governed {
+    pub(super) fn new(who: Principal, world: World, system: Arc<SessionState>, system_tables: SystemTables) -> Self {
+        Self { who, world, system, system_tables, resolved: Mutex::default() }
+    }
+
+    pub(crate) fn who(&self) -> &Principal {
+        &self.who
+    }
+
+    pub(crate) fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// The session that plans below the barrier.
+    pub(crate) fn system(&self) -> &Arc<SessionState> {
+        &self.system
+    }
+
+    /// The governed table of that name; none when it is hidden or absent.
+    pub(crate) fn table(&self, schema: &str, table: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
+        Ok(self.resolve(schema, table)?.map(|(_, provider)| provider))
+    }
+
+    /// What the principal may see of a table; none when it is hidden or absent.
+    pub(crate) fn access(&self, schema: &str, table: &str) -> Result<Option<Access>, DataFusionError> {
+        Ok(self.resolve(schema, table)?.map(|(access, _)| access))
+    }
+
+    /// Names of the tables that the principal may see, sorted, system tables included.
+    pub(crate) fn visible(&self) -> Vec<(String, String)> {
+        let lake = self.world.catalog.all().map(|table| (table.name().schema.clone(), table.name().table.clone()));
+        let system = SystemTables::NAMES.iter().map(|name| (SYSTEM.to_owned(), (*name).to_owned()));
+        lake.chain(system)
+            .filter(|(schema, table)| matches!(self.resolve(schema, table), Ok(Some(_))))
+            .collect()
+    }
+
+    /// Whether the principal may do something to an object of a department.
+    pub(crate) fn decide(&self, department: &str, object: &str, tags: &Tags, action: Action) -> Decision {
+        self.world.policies.decide(&self.who, department, object, tags, action)
+    }
+
+    /// The functions of models that the principal may call.
+    pub(crate) fn functions(&self) -> Vec<Arc<ScalarUDF>> {
+        self.world
+            .models
+            .functions()
+            .filter(|(name, model)| self.may_call(name, model))
+            .map(|(_, model)| model.udf())
+            .collect()
+    }
+
+    /// The model of that name, when the principal may ask it through `function`.
+    pub(crate) fn model(&self, name: &TableName, function: &str) -> Option<Arc<LoadedModel>> {
+        let model = self.world.models.get(name)?;
+        let called = self.may_call(function, &model);
+        let owned = model.function().is_some_and(|own| self.may_call(own, &model)) || self.may_ask(&model);
+        (called && owned).then_some(model)
+    }
+
+    fn may_call(&self, function: &str, model: &LoadedModel) -> bool {
+        let object = format!("fn/{function}");
+        self.decide(model.department(), &object, model.tags(), Action::Execute).allowed
+    }
+
+    fn may_ask(&self, model: &LoadedModel) -> bool {
+        self.decide(model.department(), &model_object(model.name()), model.tags(), Action::Execute).allowed
+    }
+
+    fn resolve(&self, schema: &str, table: &str) -> Result<Resolved, DataFusionError> {
+        let key = (schema.to_owned(), table.to_owned());
+        if let Some(known) = self.resolved.lock().get(&key) {
+            return Ok(known.clone());
+        }
+        let resolved = self.resolve_new(schema, table)?;
+        self.resolved.lock().insert(key, resolved.clone());
+        Ok(resolved)
+    }
+
+    fn resolve_new(&self, schema: &str, table: &str) -> Result<Resolved, DataFusionError> {
+        let (object, inner) = if schema == SYSTEM {
+            let Some(inner) = self.system_tables.table(table, &self.who) else { return Ok(None) };
+            (system_object(table, &inner), inner)
+        } else {
+            let Some(found) = self.world.catalog.table(schema, table) else { return Ok(None) };
+            (table_object(found), found.provider())
+        };
+        match self.world.policies.table(&self.who, &object, &self.system, Action::Select) {
+            TableAccess::Hidden(_) => Ok(None),
+            TableAccess::Open(access) => {
+                let governed = govern(inner, &access, Arc::clone(&self.system))?;
+                Ok(Some((access, governed)))
+            }
+        }
+    }
+}
+
+/// What policies need to know of a table.
+pub(crate) fn table_object(table: &LakeTable) -> TableObject {
+    let name = table.name();
+    let schema = table.schema();
+    let column_tags = schema
+        .fields()
+        .iter()
+        .map(|field| (field.name().clone(), tags(field.metadata().iter())))
+        .filter(|(_, tags)| !tags.is_empty())
+        .collect();
+    TableObject {
+        reference: reference(&name.schema, &name.table),
+        department: table.properties().get(DEPARTMENT).unwrap_or(&name.schema).clone(),
+        tags: tags(table.properties().iter()),
+        column_tags,
+        schema,
+    }
+}
+
+/// The object path of a table.
+pub(crate) fn table_path(name: &TableName) -> String {
+    format!("{CATALOG}/{}/{}", name.schema, name.table)
+}
+
+/// The object path of a model.
+pub(crate) fn model_object(name: &TableName) -> String {
+    format!("model/{CATALOG}/{}/{}", name.schema, name.table)
+}
+
+fn system_object(table: &str, inner: &Arc<dyn TableProvider>) -> TableObject {
+    TableObject {
+        reference: reference(SYSTEM, table),
+        department: SYSTEM.to_owned(),
+        tags: Tags::default(),
+        column_tags: BTreeMap::default(),
+        schema: inner.schema(),
+    }
+}
+
+fn reference(schema: &str, table: &str) -> ResolvedTableReference {
+    ResolvedTableReference { catalog: CATALOG.into(), schema: schema.into(), table: table.into() }
+}
+
+fn tags<'a>(properties: impl Iterator<Item = (&'a String, &'a String)>) -> Tags {
+    properties.filter_map(|(key, value)| Some((key.strip_prefix(TAG)?.to_owned(), value.clone()))).collect()
+}
+
+impl fmt::Debug for Governed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Governed").field("who", &self.who.name).finish_non_exhaustive()
+    }
+}
+
+/// The catalog `lab`. Schemas with nothing to see are not there.
+#[derive(Debug)]
+pub(crate) struct GovernedCatalog(pub(crate) Arc<Governed>);
+
+impl CatalogProvider for GovernedCatalog {
+    fn schema_names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.0.visible().into_iter().map(|(schema, _)| schema).collect();
+        names.dedup();
+        names
+    }
+
+    fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
+        Some(Arc::new(GovernedSchema { governed: Arc::clone(&self.0), name: name.to_owned() }))
+    }
+}
+
+#[derive(Debug)]
+struct GovernedSchema {
+    governed: Arc<Governed>,
+    name: String,
+}
+
+#[async_trait]
+impl SchemaProvider for GovernedSchema {
+    fn table_names(&self) -> Vec<String> {
+        let visible = self.governed.visible().into_iter();
+        visible.filter(|(schema, _)| *schema == self.name).map(|(_, table)| table).collect()
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
+        self.governed.table(&self.name, name)
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        matches!(self.governed.table(&self.name, name), Ok(Some(_)))
+    }
+}

@@ -1,0 +1,131 @@
+//! The only place where a session is built.
+//!
+//! Each statement gets its own: the engine's functions, the functions and models its principal may call, and one
+//! catalog, `lab`, that holds just what that principal may see, every table governed. A second kind, the system
+//! session, plans what lies below the barrier; it has fixed settings, no catalog and no user functions, and never
+//! meets a user's expression.
+
+mod governed;
+
+use std::sync::Arc;
+
+use datafusion::catalog::{CatalogProviderList, MemoryCatalogProviderList};
+use datafusion::error::DataFusionError;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::{FunctionRegistry, SessionState, SessionStateBuilder};
+use datafusion::prelude::SessionConfig;
+use labhouse_catalog::{CatalogSnapshot, Lake};
+use labhouse_policies::{PolicySet, Principal};
+
+pub(crate) use governed::{Governed, model_object, table_object, table_path};
+
+use crate::config::Limits;
+use crate::models::ModelSnapshot;
+use crate::query::statement::CATALOG;
+
+/// Functions that would name files behind a table.
+const SIDE_DOORS: [&str; 2] = ["input_file_name", "file_row_index"];
+/// Consumers of memory that an out-of-memory error names.
+const CONSUMERS_NAMED: std::num::NonZeroUsize = std::num::NonZeroUsize::MIN;
+
+/// Builds sessions.
+pub(crate) struct Sessions {
+    user: SessionState,
+    system: Arc<SessionState>,
+}
+
+/// What is true while one statement runs: immutable snapshots, taken once.
+#[derive(Clone)]
+pub(crate) struct World {
+    pub(crate) policies: Arc<PolicySet>,
+    pub(crate) catalog: Arc<CatalogSnapshot>,
+    pub(crate) models: Arc<ModelSnapshot>,
+}
+
+impl Sessions {
+    pub(crate) fn new(limits: &Limits, lake: &Lake) -> Result<Self, DataFusionError> {
+        let runtime = runtime(limits, lake)?;
+        let partitions = match limits.partitions {
+            0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            some => some,
+        };
+        let user = state(config(partitions).with_information_schema(true), Arc::clone(&runtime))?;
+        let system = Arc::new(state(config(partitions), runtime)?);
+        Ok(Self { user, system })
+    }
+
+    /// The session that plans below the barrier.
+    pub(crate) fn system(&self) -> &Arc<SessionState> {
+        &self.system
+    }
+
+    /// Whether the engine itself has a function of that name.
+    pub(crate) fn has_function(&self, name: &str) -> bool {
+        self.user.scalar_functions().contains_key(name)
+            || self.user.aggregate_functions().contains_key(name)
+            || self.user.window_functions().contains_key(name)
+            || self.user.table_functions().contains_key(name)
+    }
+
+    /// A session for one statement of one principal.
+    pub(crate) fn open(&self, governed: &Arc<Governed>) -> Result<SessionState, DataFusionError> {
+        let mut state = self.user.clone();
+        let catalogs = MemoryCatalogProviderList::new();
+        catalogs.register_catalog(CATALOG.to_owned(), Arc::new(governed::GovernedCatalog(Arc::clone(governed))));
+        state.register_catalog_list(Arc::new(catalogs));
+        for function in governed.functions() {
+            state.register_udf(function)?;
+        }
+        for (name, function) in crate::models::functions::table_functions(governed) {
+            state.register_udtf(name, function);
+        }
+        Ok(state)
+    }
+
+    /// The governed view that `who` has of the world.
+    pub(crate) fn govern(
+        &self,
+        who: &Principal,
+        world: World,
+        system_tables: crate::system::SystemTables,
+    ) -> Arc<Governed> {
+        Arc::new(Governed::new(who.clone(), world, Arc::clone(&self.system), system_tables))
+    }
+}
+
+fn config(partitions: usize) -> SessionConfig {
+    let mut config = SessionConfig::new()
+        .with_create_default_catalog_and_schema(false)
+        .with_default_catalog_and_schema(CATALOG, "public")
+        .with_target_partitions(partitions);
+    let options = config.options_mut();
+    options.execution.parquet.pushdown_filters = false;
+    options.sql_parser.collect_spans = false;
+    config
+}
+
+fn runtime(limits: &Limits, lake: &Lake) -> Result<Arc<RuntimeEnv>, DataFusionError> {
+    let pool = FairSpillPool::new(limits.memory_mib.saturating_mul(1 << 20));
+    let disk = DiskManagerBuilder::default()
+        .with_mode(DiskManagerMode::OsTmpDirectory)
+        .with_max_temp_directory_size(limits.spill_mib.saturating_mul(1 << 20));
+    let runtime = RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::new(TrackConsumersPool::new(pool, CONSUMERS_NAMED)))
+        .with_disk_manager_builder(disk)
+        .build_arc()?;
+    lake.register(&runtime);
+    Ok(runtime)
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the one place where sessions are built")]
+fn state(config: SessionConfig, runtime: Arc<RuntimeEnv>) -> Result<SessionState, DataFusionError> {
+    let mut state =
+        SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features().build();
+    state.table_factories_mut().clear();
+    for name in SIDE_DOORS {
+        state.deregister_udf(name)?;
+    }
+    Ok(state)
+}

@@ -1,0 +1,197 @@
+//! The columns and rows of each system table.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use chrono::{DateTime, Utc};
+use labhouse_catalog::FileStatus;
+use labhouse_policies::Principal;
+
+use crate::engine::Engine;
+use crate::query::QueryError;
+use crate::query::errors::from_datafusion;
+use crate::query::write::lake_error;
+use crate::session::table_object;
+
+const TEXT: DataType = DataType::Utf8;
+const NUMBER: DataType = DataType::Int64;
+
+/// The columns of a system table.
+pub(super) fn schema(name: &str) -> Option<SchemaRef> {
+    let time = || DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+    let columns: Vec<(&str, DataType)> = match name {
+        "commits" => vec![
+            ("table_schema", TEXT),
+            ("table_name", TEXT),
+            ("version", NUMBER),
+            ("rows", NUMBER),
+            ("files", NUMBER),
+            ("bytes", NUMBER),
+        ],
+        "files" => vec![
+            ("path", TEXT),
+            ("tables", TEXT),
+            ("status", TEXT),
+            ("reason", TEXT),
+            ("taken_for", TEXT),
+            ("rows", NUMBER),
+            ("bytes", NUMBER),
+        ],
+        "quarantine" => vec![("path", TEXT), ("reason", TEXT), ("bytes", NUMBER)],
+        "models" => vec![
+            ("model_schema", TEXT),
+            ("model_name", TEXT),
+            ("version", NUMBER),
+            ("function", TEXT),
+            ("author", TEXT),
+            ("created_at", time()),
+            ("rows", NUMBER),
+            ("training_data", TEXT),
+        ],
+        "policies" => vec![
+            ("generation", NUMBER),
+            ("fingerprint", TEXT),
+            ("in_force", DataType::Boolean),
+            ("problem", TEXT),
+        ],
+        "queries" => vec![
+            ("id", TEXT),
+            ("principal", TEXT),
+            ("state", TEXT),
+            ("started_at", time()),
+            ("duration_ms", NUMBER),
+            ("rows", NUMBER),
+            ("policy_generation", NUMBER),
+            ("catalog_generation", NUMBER),
+            ("sql", TEXT),
+            ("error", TEXT),
+        ],
+        "ungoverned" => vec![("table_schema", TEXT), ("table_name", TEXT), ("department", TEXT)],
+        _ => return None,
+    };
+    let fields = columns.into_iter().map(|(name, data_type)| Field::new(name, data_type, true));
+    Some(Arc::new(Schema::new(fields.collect::<Vec<_>>())))
+}
+
+/// The rows of a system table for one person.
+pub(super) async fn rows(engine: &Engine, name: &str, who: &Principal) -> Result<RecordBatch, QueryError> {
+    let columns: Vec<ArrayRef> = match name {
+        "commits" => commits(engine),
+        "files" | "quarantine" => files(engine, name == "quarantine").await?,
+        "models" => models(engine),
+        "policies" => policies(engine),
+        "queries" => queries(engine, who),
+        "ungoverned" => ungoverned(engine),
+        other => return Err(QueryError::internal(format!("no system table {other}"))),
+    };
+    let schema = schema(name).ok_or_else(|| QueryError::internal(format!("no system table {name}")))?;
+    RecordBatch::try_new(schema, columns).map_err(|error| from_datafusion(error.into()))
+}
+
+fn commits(engine: &Engine) -> Vec<ArrayRef> {
+    let catalog = engine.catalog.snapshot();
+    let tables: Vec<_> = catalog.all().collect();
+    vec![
+        text(tables.iter().map(|table| Some(table.name().schema.clone()))),
+        text(tables.iter().map(|table| Some(table.name().table.clone()))),
+        number(tables.iter().map(|table| Some(table.version()))),
+        number(tables.iter().map(|table| table.rows().map(|rows| rows as u64))),
+        number(tables.iter().map(|table| Some(table.files() as u64))),
+        number(tables.iter().map(|table| Some(table.bytes()))),
+    ]
+}
+
+async fn files(engine: &Engine, quarantined_only: bool) -> Result<Vec<ArrayRef>, QueryError> {
+    let files = engine.crawler.files().await.map_err(lake_error)?;
+    if quarantined_only {
+        let files: Vec<_> = files.iter().filter(|file| file.status == FileStatus::Quarantined).collect();
+        return Ok(vec![
+            text(files.iter().map(|file| Some(file.path.clone()))),
+            text(files.iter().map(|file| file.reason.clone())),
+            number(files.iter().map(|file| Some(file.bytes))),
+        ]);
+    }
+    Ok(vec![
+        text(files.iter().map(|file| Some(file.path.clone()))),
+        text(files.iter().map(|file| Some(file.tables.join(", ")))),
+        text(files.iter().map(|file| Some(super::status(file.status).to_owned()))),
+        text(files.iter().map(|file| file.reason.clone())),
+        text(files.iter().map(|file| Some(file.taken_for.clone()))),
+        number(files.iter().map(|file| Some(file.rows))),
+        number(files.iter().map(|file| Some(file.bytes))),
+    ])
+}
+
+fn models(engine: &Engine) -> Vec<ArrayRef> {
+    let snapshot = engine.models.snapshot();
+    let records: Vec<_> = snapshot.all().map(|model| model.record()).collect();
+    let data = |record: &crate::models::ModelRecord| {
+        record.data.iter().map(|(table, version)| format!("{table}@{version}")).collect::<Vec<_>>().join(", ")
+    };
+    vec![
+        text(records.iter().map(|record| Some(record.schema.clone()))),
+        text(records.iter().map(|record| Some(record.name.clone()))),
+        number(records.iter().map(|record| Some(record.version))),
+        text(records.iter().map(|record| record.function.clone())),
+        text(records.iter().map(|record| Some(record.author.clone()))),
+        time(records.iter().map(|record| record.created_at)),
+        number(records.iter().map(|record| Some(record.rows as u64))),
+        text(records.iter().map(|record| Some(data(record)))),
+    ]
+}
+
+fn policies(engine: &Engine) -> Vec<ArrayRef> {
+    let current = engine.policies.current();
+    let problem = engine.policies.problem().map(|problem| problem.to_string());
+    vec![
+        number([Some(current.generation())].into_iter()),
+        text([Some(current.fingerprint().to_owned())].into_iter()),
+        Arc::new(BooleanArray::from(vec![true])),
+        text([problem].into_iter()),
+    ]
+}
+
+fn queries(engine: &Engine, who: &Principal) -> Vec<ArrayRef> {
+    let all = engine.policies.current().is_admin(who);
+    let entries: Vec<_> =
+        engine.log.entries().into_iter().filter(|entry| all || entry.principal == who.name).collect();
+    vec![
+        text(entries.iter().map(|entry| Some(entry.id.to_string()))),
+        text(entries.iter().map(|entry| Some(entry.principal.clone()))),
+        text(entries.iter().map(|entry| Some(entry.state.to_owned()))),
+        time(entries.iter().map(|entry| entry.started_at)),
+        number(entries.iter().map(|entry| Some(entry.duration_ms))),
+        number(entries.iter().map(|entry| Some(entry.rows))),
+        number(entries.iter().map(|entry| Some(entry.policy_generation))),
+        number(entries.iter().map(|entry| Some(entry.catalog_generation))),
+        text(entries.iter().map(|entry| Some(entry.sql.clone()))),
+        text(entries.iter().map(|entry| entry.error.clone())),
+    ]
+}
+
+/// Tables that nobody but an administrator can see: landed, and waiting for a grant or a tag.
+fn ungoverned(engine: &Engine) -> Vec<ArrayRef> {
+    let (catalog, policies) = (engine.catalog.snapshot(), engine.policies.current());
+    let objects: Vec<_> =
+        catalog.all().map(|table| table_object(table)).filter(|object| !policies.is_granted(object)).collect();
+    vec![
+        text(objects.iter().map(|object| Some(object.reference.schema.to_string()))),
+        text(objects.iter().map(|object| Some(object.reference.table.to_string()))),
+        text(objects.iter().map(|object| Some(object.department.clone()))),
+    ]
+}
+
+fn text(values: impl Iterator<Item = Option<String>>) -> ArrayRef {
+    Arc::new(values.collect::<StringArray>())
+}
+
+fn number(values: impl Iterator<Item = Option<u64>>) -> ArrayRef {
+    let fitting = values.map(|value| value.map(|value| i64::try_from(value).unwrap_or(i64::MAX)));
+    Arc::new(fitting.collect::<Int64Array>())
+}
+
+fn time(values: impl Iterator<Item = DateTime<Utc>>) -> ArrayRef {
+    let micros: TimestampMicrosecondArray = values.map(|value| Some(value.timestamp_micros())).collect();
+    Arc::new(micros.with_timezone("UTC"))
+}

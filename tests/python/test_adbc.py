@@ -1,0 +1,345 @@
+"""The ADBC driver, as analysts use it from Python, R and Go."""
+
+import contextlib
+import datetime
+import decimal
+import threading
+import time
+
+import adbc_driver_flightsql.dbapi as flightsql
+import pyarrow as pa
+import pytest
+
+from conftest import password
+
+READINGS = "lab.chemistry.plate_readings"
+ROWS = 96 * 384
+
+
+# ---- logging in
+
+
+def test_right_password_is_let_in(value):
+    assert value("ada", "SELECT 1") == 1
+
+
+@pytest.mark.parametrize("user, secret", [("ada", "ada-dem"), ("ada", ""), ("nobody", "nobody-demo"), ("", "")])
+def test_wrong_login_is_refused_the_same_way(uri, user, secret):
+    def refusal(user, secret):
+        with pytest.raises(flightsql.Error) as caught:
+            with flightsql.connect(uri, db_kwargs={"username": user, "password": secret}, autocommit=True) as connection:
+                with connection.cursor() as cursor:
+                    cursor.execute("SELECT 1")
+                    cursor.fetchall()
+        return str(caught.value)
+
+    text = refusal(user, secret)
+    assert "nauthenticated" in text or "nauthorized" in text, text
+    assert "demo" not in text, "a refusal repeats no secret"
+    if user and secret:
+        # A wrong password and an unknown user cannot be told apart.
+        assert refusal("nobody", "x") == refusal("ada", "x")
+
+
+def test_no_login_at_all_is_refused(uri):
+    with pytest.raises(flightsql.Error):
+        with flightsql.connect(uri, autocommit=True) as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+            cursor.fetchall()
+
+
+# ---- types and values
+
+
+def test_plain_types_arrive_as_every_client_can_read_them(query):
+    table = query(
+        "ada",
+        """SELECT CAST(1 AS SMALLINT) AS small, CAST(2 AS INT) AS plain, CAST(3 AS BIGINT) AS big,
+                  CAST(1.5 AS REAL) AS real, CAST(2.5 AS DOUBLE) AS double, true AS yes, 'Zürich µl 𝛼' AS words,
+                  CAST('12345678901234567.89' AS DECIMAL(19, 2)) AS price, DATE '1969-07-20' AS day,
+                  TIMESTAMP '2026-03-02T09:30:00.123456' AS moment, CAST(NULL AS INT) AS nothing""",
+    )
+    (row,) = table.to_pylist()
+    assert row == {
+        "small": 1,
+        "plain": 2,
+        "big": 3,
+        "real": 1.5,
+        "double": 2.5,
+        "yes": True,
+        "words": "Zürich µl 𝛼",
+        "price": decimal.Decimal("12345678901234567.89"),
+        "day": datetime.date(1969, 7, 20),
+        "moment": datetime.datetime(2026, 3, 2, 9, 30, 0, 123456),
+        "nothing": None,
+    }
+    assert table.schema.field("words").type == pa.string(), "no views on the wire"
+    assert table.schema.field("price").type == pa.decimal128(19, 2)
+    assert pa.types.is_timestamp(table.schema.field("moment").type)
+
+
+def test_lists_and_structs_arrive(query):
+    table = query("ada", "SELECT make_array(1, 2, NULL) AS l, named_struct('a', 'x', 'b', make_array('y', 'z')) AS s")
+    assert table.to_pylist() == [{"l": [1, 2, None], "s": {"a": "x", "b": ["y", "z"]}}]
+    assert table.schema.field("s").type.field("a").type == pa.string()
+    assert table.schema.field("s").type.field("b").type.value_type == pa.string()
+
+
+def test_nested_columns_of_landed_json_arrive(query):
+    table = query("ada", "SELECT instrument, reagents FROM lab.chemistry.protocols ORDER BY plate_id LIMIT 1")
+    (row,) = table.to_pylist()
+    assert set(row["instrument"]) == {"name", "serial"}
+    assert {reagent["role"] for reagent in row["reagents"]} == {"catalyst", "base", "solvent"}
+
+
+def test_columns_of_landed_files_have_the_types_of_their_contents(query):
+    schema = query("ada", f"SELECT * FROM {READINGS} LIMIT 0").schema
+    types = {name: str(schema.field(name).type) for name in ["plate_id", "well", "row", "column", "run_at", "yield_pct"]}
+    assert types == {
+        "plate_id": "string",
+        "well": "string",
+        "row": "string",
+        "column": "int64",
+        "run_at": "timestamp[us]",
+        "yield_pct": "double",
+    }
+
+
+def test_a_result_without_rows_has_its_schema(query):
+    full = query("ada", f"SELECT * FROM {READINGS} LIMIT 1")
+    empty = query("ada", f"SELECT * FROM {READINGS} WHERE plate_id = 'no such plate'")
+    assert empty.num_rows == 0
+    assert empty.schema.equals(full.schema)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT upper(plate_id) AS u, concat(well, '-') AS c FROM lab.chemistry.plate_readings LIMIT 3",
+        "SELECT plate_id AS x FROM lab.chemistry.plate_readings UNION ALL SELECT CAST(1 AS VARCHAR) LIMIT 3",
+        "SELECT 1 AS n UNION ALL SELECT 2.5 UNION ALL SELECT NULL",
+        "SELECT count(*), sum(yield_pct), max(run_at) FROM lab.chemistry.plate_readings",
+        "SELECT CASE WHEN row = 'A' THEN 'rim' END AS place FROM lab.chemistry.plate_readings LIMIT 3",
+        "SELECT arrow_cast('x', 'Dictionary(Int32, Utf8)') AS coded",
+        "SELECT * FROM lab.chemistry.protocols LIMIT 1",
+        "EXPLAIN SELECT 1",
+        "SHOW TABLES",
+    ],
+)
+def test_the_announced_schema_is_the_one_that_comes(connect, sql):
+    with connect("ada").cursor() as cursor:
+        announced = cursor.adbc_execute_schema(sql)
+    with connect("ada").cursor() as cursor:
+        cursor.execute(sql)
+        came = cursor.fetch_arrow_table().schema
+    with connect("ada").cursor() as cursor:
+        prepared = cursor.adbc_prepare(sql)
+        cursor.execute(sql)
+        assert cursor.fetch_arrow_table().schema.equals(came), "prepared and plain agree"
+    assert announced.equals(came), f"{announced}\n---\n{came}"
+    assert prepared is None or len(prepared) == 0, "no parameters"
+
+
+def test_a_large_result_arrives_whole(query, value):
+    table = query("ada", f"SELECT plate_id, well, yield_pct FROM {READINGS}")
+    assert table.num_rows == ROWS
+    assert len(set(zip(table["plate_id"].to_pylist(), table["well"].to_pylist()))) == ROWS
+    total = sum(cell for cell in table["yield_pct"].to_pylist() if cell is not None)
+    assert total == pytest.approx(value("ada", f"SELECT sum(yield_pct) FROM {READINGS}"))
+
+
+def test_a_million_rows_arrive_in_a_stream(connect):
+    sql = f"SELECT a.plate_id, a.well, b.well AS other FROM {READINGS} a JOIN {READINGS} b ON a.plate_id = b.plate_id"
+    rows = 0
+    with connect("ada").cursor() as cursor:
+        cursor.execute(f"{sql} WHERE a.row < 'D'")
+        for batch in cursor.fetch_record_batch():
+            rows += batch.num_rows
+    assert rows == 96 * (3 * 24) * 384
+
+
+# ---- parameters
+
+
+@pytest.mark.parametrize("mark", ["?", "$1"])
+def test_a_parameter_of_each_kind(query, mark):
+    sql = f"SELECT count(*) AS n FROM {READINGS} WHERE plate_id = {mark}"
+    assert query("ada", sql, ("P0007",)).to_pylist() == [{"n": 384}]
+    assert query("ada", sql, ("P' OR '1'='1",)).to_pylist() == [{"n": 0}], "a value is never read as SQL"
+
+
+def test_two_parameters_keep_their_places(value):
+    sql = f"SELECT count(*) FROM {READINGS} WHERE plate_id = ? AND row = ?"
+    assert value("ada", sql, ("P0007", "C")) == 24
+    assert value("ada", sql, ("C", "P0007")) == 0
+    sql = f"SELECT count(*) FROM {READINGS} WHERE row = $2 AND plate_id = $1"
+    assert value("ada", sql, ("P0007", "C")) == 24
+
+
+def test_numbers_dates_and_nulls_as_parameters(value):
+    assert value("ada", f"SELECT count(*) FROM {READINGS} WHERE \"column\" <= ?", (2,)) == 96 * 16 * 2
+    start = datetime.datetime(2026, 6, 30)
+    assert value("ada", f"SELECT count(DISTINCT plate_id) FROM {READINGS} WHERE run_at >= ?", (start,)) >= 1
+    assert value("ada", f"SELECT count(*) FROM {READINGS} WHERE plate_id = ?", (None,)) == 0
+
+
+def test_a_prepared_statement_is_bound_again_and_again(connect):
+    with connect("ada").cursor() as cursor:
+        counts = []
+        sql = f"SELECT count(*) FROM {READINGS} WHERE plate_id = ? AND \"column\" = ?"
+        cursor.adbc_prepare(sql)
+        for column in (1, 24, 25):
+            cursor.execute(sql, ("P0001", column))
+            counts.append(cursor.fetchone()[0])
+    assert counts == [16, 16, 0]
+
+
+def test_a_missing_parameter_is_an_error_that_says_so(error_of):
+    text = error_of("ada", f"SELECT count(*) FROM {READINGS} WHERE plate_id = ?")
+    assert "arameter" in text or "laceholder" in text, text
+
+
+# ---- metadata
+
+
+def test_get_objects_at_every_depth(connect):
+    connection = connect("ada")
+    for depth in ["catalogs", "db_schemas", "tables", "columns", "all"]:
+        catalogs = connection.adbc_get_objects(depth=depth).read_all().to_pylist()
+        lab = next(catalog for catalog in catalogs if catalog["catalog_name"] == "lab")
+        if depth == "catalogs":
+            continue
+        schemas = {schema["db_schema_name"]: schema for schema in lab["catalog_db_schemas"]}
+        assert {"chemistry", "chembl", "preclinical", "adme", "assay"} <= set(schemas)
+        if depth == "db_schemas":
+            continue
+        tables = {table["table_name"]: table for table in schemas["chemistry"]["db_schema_tables"]}
+        assert {"plate_readings", "protocols", "reactions", "virtual_library"} <= set(tables)
+        if depth == "tables":
+            continue
+        columns = [column["column_name"] for column in tables["plate_readings"]["table_columns"]]
+        assert {"plate_id", "well", "yield_pct"} <= set(columns)
+
+
+def test_get_objects_takes_its_filters(connect):
+    connection = connect("ada")
+    catalogs = connection.adbc_get_objects(
+        catalog_filter="lab", db_schema_filter="chem%", table_name_filter="plate%", column_name_filter="yield%"
+    )
+    (lab,) = catalogs.read_all().to_pylist()
+    found = {
+        (schema["db_schema_name"], table["table_name"])
+        for schema in lab["catalog_db_schemas"]
+        for table in schema["db_schema_tables"] or []
+    }
+    assert ("chemistry", "plate_readings") in found
+    assert all(schema.startswith("chem") and table.startswith("plate") for schema, table in found), found
+    assert connection.adbc_get_objects(catalog_filter="nowhere").read_all().num_rows == 0
+
+
+def test_table_types_table_schema_and_info(connect, query):
+    connection = connect("ada")
+    assert {"BASE TABLE", "TABLE", "VIEW"} & set(connection.adbc_get_table_types())
+    schema = connection.adbc_get_table_schema("plate_readings", catalog_filter="lab", db_schema_filter="chemistry")
+    assert schema.equals(query("ada", f"SELECT * FROM {READINGS} LIMIT 0").schema)
+    with pytest.raises(flightsql.Error):
+        connection.adbc_get_table_schema("no_such_table", catalog_filter="lab", db_schema_filter="chemistry")
+    info = connection.adbc_get_info()
+    assert info["vendor_name"] and info["vendor_version"], info
+
+
+# ---- errors, and going on after them
+
+
+@pytest.mark.parametrize(
+    "sql, word",
+    [
+        ("SELEC 1", "SELEC"),
+        ("SELECT * FROM lab.chemistry.no_such_table", "no_such_table"),
+        ("SELECT no_such_column FROM lab.chemistry.plate_readings", "no_such_column"),
+        ("SELECT no_such_function(1)", "no_such_function"),
+        ("SELECT 1; SELECT 2", ""),
+        ("SELECT CAST('x' AS INT)", "x"),
+        ("COPY (SELECT 1) TO '/tmp/stolen.csv'", "COPY"),
+        ("CREATE EXTERNAL TABLE t STORED AS CSV LOCATION '/etc/passwd'", "EXTERNAL"),
+        ("SET datafusion.execution.batch_size = 1", "SET"),
+    ],
+)
+def test_a_statement_that_cannot_run_says_why_and_the_connection_goes_on(error_of, value, sql, word):
+    text = error_of("ada", sql)
+    assert word in text, text
+    assert "panicked" not in text and "/src/" not in text, text
+    assert value("ada", "SELECT 1") == 1
+
+
+def test_cancelling_ends_a_running_statement(uri):
+    # Its own connection: cancelling must not disturb the shared one. 36,864³ rows would run for days.
+    endless = f"SELECT sum(a.yield_pct * b.yield_pct * c.yield_pct) FROM {READINGS} a, {READINGS} b, {READINGS} c"
+    credentials = {"username": "ada", "password": password("ada")}
+    with flightsql.connect(uri, db_kwargs=credentials, autocommit=True) as connection:
+        cursor = connection.cursor()
+        ended = threading.Event()
+        outcome = []
+
+        def run():
+            try:
+                cursor.execute(endless)
+                outcome.append(cursor.fetch_arrow_table())
+            except Exception as error:
+                outcome.append(error)
+            ended.set()
+
+        runner = threading.Thread(target=run, daemon=True)
+        runner.start()
+        deadline = time.monotonic() + 60
+        while not ended.is_set() and time.monotonic() < deadline:
+            with contextlib.suppress(flightsql.Error):
+                cursor.adbc_cancel()  # again and again: the first may come before the statement has begun
+            ended.wait(0.2)
+        assert ended.is_set(), "the statement did not end"
+        assert isinstance(outcome[0], Exception), outcome
+        with connection.cursor() as after:
+            after.execute("SELECT 1")
+            assert after.fetchall() == [(1,)]
+
+
+# ---- writing
+
+
+def test_a_table_is_made_filled_and_read_back(connect, value):
+    with connect("ada").cursor() as cursor:
+        cursor.execute("CREATE OR REPLACE TABLE lab.scratch.adbc_made AS SELECT 1 AS n, 'one' AS word")
+        cursor.fetchall()
+        cursor.execute("INSERT INTO lab.scratch.adbc_made VALUES (2, 'two')")
+        cursor.fetchall()
+    assert value("ada", "SELECT count(*) FROM lab.scratch.adbc_made") == 2
+    assert value("ada", "SELECT word FROM lab.scratch.adbc_made WHERE n = 2") == "two"
+
+
+@pytest.mark.parametrize("user", ["guest", "ana"])
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "CREATE TABLE lab.scratch.stolen AS SELECT 1 AS n",
+        "INSERT INTO lab.chemistry.plate_readings SELECT * FROM lab.chemistry.plate_readings",
+    ],
+)
+def test_who_may_not_write_is_refused(error_of, value, user, sql):
+    before = value("ada", f"SELECT count(*) FROM {READINGS}")
+    assert error_of(user, sql)
+    assert value("ada", f"SELECT count(*) FROM {READINGS}") == before
+
+
+def test_ingest_is_allowed_or_refused_as_the_policy_says(connect, value):
+    data = pa.table({"n": [1, 2, 3], "word": ["a", None, "c"]})
+    for user in ["guest", "ana"]:
+        with connect(user).cursor() as cursor, pytest.raises(flightsql.Error):
+            cursor.adbc_ingest("ingested", data, mode="create", catalog_name="lab", db_schema_name="scratch")
+    try:
+        with connect("ada").cursor() as cursor:
+            cursor.adbc_ingest("ingested", data, mode="create", catalog_name="lab", db_schema_name="scratch")
+    except flightsql.NotSupportedError as error:
+        assert str(error)
+        pytest.skip(f"the server does not take ingests yet and says so: {error}")
+    assert value("ada", "SELECT count(*) FROM lab.scratch.ingested") == 3
+    assert value("ada", "SELECT count(*) FROM lab.scratch.ingested WHERE word IS NULL") == 1

@@ -1,0 +1,225 @@
+//! Servers for tests: start the real binary, wait for its ready line, ask it over Flight SQL.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use arrow::array::RecordBatch;
+use arrow_flight::sql::client::FlightSqlServiceClient;
+use futures::TryStreamExt;
+use tempfile::TempDir;
+use tonic::transport::{Channel, Endpoint};
+
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_labhouse");
+/// How long anything may take that is awaited by event; only a hang reaches it.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(240);
+
+/// A running server; killed when dropped.
+pub(crate) struct Server {
+    pub(crate) child: Child,
+    pub(crate) flight: String,
+    pub(crate) http: Option<String>,
+    pub(crate) dir: PathBuf,
+    log: Arc<Mutex<String>>,
+    _own: Option<TempDir>,
+}
+
+/// The demo lab that all reading tests share, served by a process of this test's own.
+pub(crate) fn shared() -> Server {
+    let dir = built();
+    start(Command::new(BINARY).args(["demo", "--dir"]).arg(&dir), &dir, None)
+}
+
+/// A copy of the demo lab that this test may change.
+pub(crate) fn own() -> Server {
+    let own = tempfile::tempdir().unwrap();
+    let dir = own.path().join("lab");
+    copy(&built(), &dir);
+    start(Command::new(BINARY).args(["demo", "--dir"]).arg(&dir), &dir, Some(own))
+}
+
+/// An empty lab with the demo's users and policies, and a config that `edit` may change.
+pub(crate) fn empty(edit: impl FnOnce(String) -> String) -> Server {
+    let own = tempfile::tempdir().unwrap();
+    let dir = own.path().join("lab");
+    lay_out_empty(&dir);
+    let config = dir.join("labhouse.toml");
+    let text = edit(std::fs::read_to_string(&config).unwrap());
+    std::fs::write(&config, text).unwrap();
+    start(Command::new(BINARY).args(["serve", "--config"]).arg(&config), &dir, Some(own))
+}
+
+/// Config, users and policies of the demo without its data; ports are free ones.
+pub(crate) fn lay_out_empty(dir: &Path) {
+    let from = built();
+    std::fs::create_dir_all(dir.join("landing")).unwrap();
+    copy(&from.join("policies"), &dir.join("policies"));
+    std::fs::copy(from.join("users.toml"), dir.join("users.toml")).unwrap();
+    let text = "[lake]\nurl = \".\"\n[listen]\nflight = \"127.0.0.1:0\"\nhttp = \"127.0.0.1:0\"\n[crawl]\nsettle_ms = 50\n";
+    std::fs::write(dir.join("labhouse.toml"), text).unwrap();
+}
+
+/// Builds the demo lab once for this build of the binary, however many test processes ask.
+fn built() -> PathBuf {
+    let modified = std::fs::metadata(BINARY).unwrap().modified().unwrap();
+    let stamp = modified.duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos();
+    let root = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    let dir = root.join(format!("demo-{stamp}"));
+    std::fs::create_dir_all(&root).unwrap();
+    let lock = File::create(root.join("demo.lock")).unwrap();
+    lock.lock().unwrap();
+    if !dir.join("_labhouse/demo.json").exists() {
+        for old in std::fs::read_dir(&root).unwrap().flatten() {
+            if old.file_name().to_string_lossy().starts_with("demo-") {
+                let _ = std::fs::remove_dir_all(old.path());
+            }
+        }
+        let server = start(Command::new(BINARY).args(["demo", "--dir"]).arg(&dir), &dir, None);
+        drop(server);
+    }
+    dir
+}
+
+/// Starts a server command on free ports and waits for its ready line.
+pub(crate) fn start(command: &mut Command, dir: &Path, own: Option<TempDir>) -> Server {
+    if command.get_args().any(|argument| argument == "demo") {
+        command.args(["--flight", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
+    }
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let log = Arc::new(Mutex::new(String::new()));
+    let mut errors = child.stderr.take().unwrap();
+    let kept = Arc::clone(&log);
+    std::thread::spawn(move || {
+        let mut chunk = [0_u8; 4096];
+        while let Ok(read @ 1..) = errors.read(&mut chunk) {
+            kept.lock().unwrap().push_str(&String::from_utf8_lossy(&chunk[..read]));
+        }
+    });
+    let mut first = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
+    let Some(ready) = first.strip_prefix("ready ") else {
+        let status = child.wait().unwrap();
+        panic!("not ready ({status}): {first}\n{}", log.lock().unwrap());
+    };
+    let ready: serde_json::Value = serde_json::from_str(ready).unwrap();
+    assert_eq!(ready["pid"], child.id());
+    Server {
+        child,
+        flight: ready["flight"].as_str().unwrap().to_owned(),
+        http: ready["http"].as_str().map(str::to_owned),
+        dir: dir.to_owned(),
+        log,
+        _own: own,
+    }
+}
+
+impl Server {
+    /// What the server wrote to standard error until now.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// A client logged in as a demo user.
+    pub(crate) async fn client(&self, user: &str) -> FlightSqlServiceClient<Channel> {
+        self.login(user, &format!("{user}-demo")).await.unwrap()
+    }
+
+    pub(crate) async fn login(
+        &self,
+        user: &str,
+        password: &str,
+    ) -> Result<FlightSqlServiceClient<Channel>, arrow::error::ArrowError> {
+        let address = self.flight.replace("grpc://", "http://");
+        let channel = Endpoint::from_shared(address).unwrap().connect().await.unwrap();
+        let mut client = FlightSqlServiceClient::new(channel);
+        client.handshake(user, password).await?;
+        Ok(client)
+    }
+
+    /// Rows of a query, or the error's text.
+    pub(crate) async fn query(&self, user: &str, sql: &str) -> Result<Vec<RecordBatch>, String> {
+        rows(&mut self.client(user).await, sql).await
+    }
+
+    /// The one number a query gives.
+    pub(crate) async fn number(&self, user: &str, sql: &str) -> i64 {
+        let batches = self.query(user, sql).await.unwrap_or_else(|error| panic!("{user}: {sql}: {error}"));
+        let column = arrow::compute::cast(batches[0].column(0), &arrow::datatypes::DataType::Int64).unwrap();
+        column.as_any().downcast_ref::<arrow::array::Int64Array>().unwrap().value(0)
+    }
+
+    /// Rows as text, one string a row, for small answers.
+    pub(crate) async fn text(&self, user: &str, sql: &str) -> String {
+        let batches = self.query(user, sql).await.unwrap_or_else(|error| panic!("{user}: {sql}: {error}"));
+        arrow::util::pretty::pretty_format_batches(&batches).unwrap().to_string()
+    }
+
+    pub(crate) async fn update(&self, user: &str, sql: &str) -> Result<i64, String> {
+        let mut client = self.client(user).await;
+        client.execute_update(sql.to_owned(), None).await.map_err(|error| error.to_string())
+    }
+
+    /// Asks until the answer is as wanted; panics with the last answer when it never is.
+    pub(crate) async fn until(&self, user: &str, sql: &str, wanted: impl Fn(&Result<String, String>) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let answer = self
+                .query(user, sql)
+                .await
+                .map(|batches| arrow::util::pretty::pretty_format_batches(&batches).unwrap().to_string());
+            if wanted(&answer) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{sql} stays {answer:?}\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Sends SIGTERM.
+    pub(crate) fn terminate(&self) {
+        let status = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Runs a pytest file against this server.
+    pub(crate) fn pytest(&self, file: &str, extra: &HashMap<&str, String>) {
+        crate::python::run(file, &self.flight, &self.dir, extra);
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Rows of a query on a client, or the error's text.
+pub(crate) async fn rows(
+    client: &mut FlightSqlServiceClient<Channel>,
+    sql: &str,
+) -> Result<Vec<RecordBatch>, String> {
+    let info = client.execute(sql.to_owned(), None).await.map_err(|error| error.to_string())?;
+    let ticket = info.endpoint[0].ticket.clone().unwrap();
+    let stream = client.do_get(ticket).await.map_err(|error| error.to_string())?;
+    stream.try_collect().await.map_err(|error| error.to_string())
+}
+
+pub(crate) fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            let modified = entry.metadata().unwrap().modified().unwrap();
+            std::fs::copy(entry.path(), &target).unwrap();
+            File::options().write(true).open(&target).unwrap().set_modified(modified).unwrap();
+        }
+    }
+}

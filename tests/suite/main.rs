@@ -1,0 +1,25 @@
+//! The whole binary, through its public doors: one process per server, real clients, real stores.
+//!
+//! The demo lab is built once per build of the binary and shared by the tests that only read it; a test that changes
+//! something gets a copy of its own. Python clients live in `tests/python` and run in a venv that the fixture makes.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "a test that cannot go on should say so at once"
+)]
+
+mod command_line;
+mod crawling;
+mod demo;
+mod flight;
+mod lab;
+mod lifecycle;
+mod models;
+mod policies;
+mod python;
+mod s3;
+mod writes;

@@ -1,0 +1,244 @@
+//! Gradient-boosted regression trees. forust grows them; here they are encoded, flattened and walked.
+//!
+//! A category enters as its mean code and, when it has few levels, as one column a level. The grown trees are kept in one flat table of
+//! nodes: smaller to store, faster to walk, and no file of ours depends on forust's own format.
+#![expect(clippy::indexing_slicing, reason = "node and column numbers are checked once, by is_sound, and walked a thousand times a row")]
+
+use forust_ml::objective::ObjectiveType;
+use forust_ml::sampler::SampleMethod;
+use forust_ml::{GradientBooster, Matrix};
+use serde::{Deserialize, Serialize};
+
+use crate::feature::{Feature, UNSEEN_LEVEL};
+use crate::frame::{Col, Frame};
+use crate::mean_code::MeanCode;
+
+/// Levels of one category that get a column each for the trees.
+const ONE_HOT_LEVELS_MAX: usize = 32;
+/// A level needs this many rows for a column of its own.
+const ONE_HOT_ROWS_MIN: usize = 3;
+
+/// How the trees grow.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Growth {
+    pub(crate) trees: usize,
+    pub(crate) depth: usize,
+    pub(crate) learning_rate: f32,
+    pub(crate) row_share: f32,
+    pub(crate) column_share: f64,
+    pub(crate) leaf_rows_min: f32,
+    pub(crate) one_hot: bool,
+}
+
+/// Fitted trees with their encoding.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct BoostModel {
+    inputs: Vec<Input>,
+    base: f64,
+    /// Where each tree's root is.
+    roots: Vec<u32>,
+    nodes: Vec<Node>,
+}
+
+/// A column of the trees.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+enum Input {
+    /// NULL passes as NaN if training saw NULL, else as the median.
+    Number { feature: usize, null: Option<f64> },
+    Mean { feature: usize, code: MeanCode },
+    Level { feature: usize, code: u32 },
+}
+
+/// An inner node or (with `left == 0`, which no child can be) a leaf whose answer is `value`.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+struct Node(u32, f64, u32, u32, u32);
+
+impl Node {
+    const fn input(self) -> usize {
+        self.0 as usize
+    }
+    const fn value(self) -> f64 {
+        self.1
+    }
+    const fn left(self) -> u32 {
+        self.2
+    }
+    const fn right(self) -> u32 {
+        self.3
+    }
+    const fn null(self) -> u32 {
+        self.4
+    }
+}
+
+impl BoostModel {
+    pub(crate) fn fit(features: &[Feature], frame: &Frame, target: &[f64], growth: Growth, seed: u64) -> Result<Self, String> {
+        let (inputs, columns) = encode(features, frame, target, growth, seed);
+        let base = target.iter().sum::<f64>() / target.len().max(1) as f64;
+        let mut model = Self { inputs, base, roots: Vec::new(), nodes: Vec::new() };
+        if columns.is_empty() {
+            return Ok(model);
+        }
+        let cells = columns.concat();
+        let matrix = Matrix::new(&cells, frame.rows, columns.len());
+        let sampled = growth.row_share < 1.0;
+        let mut booster = GradientBooster::default()
+            .set_objective_type(ObjectiveType::SquaredLoss)
+            .set_base_score(base)
+            .set_initialize_base_score(false)
+            .set_iterations(growth.trees)
+            .set_max_depth(growth.depth)
+            .set_learning_rate(growth.learning_rate)
+            .set_subsample(growth.row_share)
+            .set_sample_method(if sampled { SampleMethod::Random } else { SampleMethod::None })
+            .set_colsample_bytree(if columns.len() >= 8 { growth.column_share } else { 1.0 })
+            .set_min_leaf_weight(growth.leaf_rows_min)
+            .set_l2(1.0)
+            .set_missing(f64::NAN)
+            .set_seed(seed)
+            .set_parallel(false);
+        booster.fit_unweighted(&matrix, target, None).map_err(|e| e.to_string())?;
+        for tree in &booster.trees {
+            model.add_tree(tree)?;
+        }
+        Ok(model)
+    }
+
+    pub(crate) fn predict(&self, frame: &Frame) -> Vec<f64> {
+        let mut values = vec![0.0; self.inputs.len()];
+        let mut answers = Vec::with_capacity(frame.rows);
+        for row in 0..frame.rows {
+            for (value, input) in values.iter_mut().zip(&self.inputs) {
+                *value = input.value(&frame.cols, row);
+            }
+            answers.push(self.roots.iter().fold(self.base, |sum, root| sum + self.walk(*root, &values)));
+        }
+        answers
+    }
+
+    pub(crate) fn is_sound(&self, features: usize) -> bool {
+        let count = self.nodes.len() as u32;
+        let below = |node: u32, at: u32| node > at && node < count;
+        self.base.is_finite()
+            && self.roots.iter().all(|root| *root < count)
+            && self.inputs.iter().all(|input| input.is_sound(features))
+            && self.nodes.iter().zip(0..).all(|(node, at)| {
+                let leaf = node.left() == 0;
+                let children = [node.left(), node.right(), node.null()];
+                node.value().is_finite() && (leaf || (node.input() < self.inputs.len() && children.iter().all(|c| below(*c, at))))
+            })
+    }
+
+    /// Copies a tree so that children follow their parents, which is also what makes every walk end.
+    fn add_tree(&mut self, tree: &forust_ml::tree::Tree) -> Result<(), String> {
+        let broken = || "the tree learner returned a broken tree".to_owned();
+        let first = self.nodes.len();
+        let mut order = vec![0_usize];
+        let mut at = 0;
+        self.roots.push(first as u32);
+        while let Some(number) = order.get(at).copied() {
+            let node = tree.nodes.get(number).ok_or_else(broken)?;
+            at += 1;
+            if node.is_leaf {
+                self.nodes.push(Node(0, f64::from(node.weight_value), 0, 0, 0));
+                continue;
+            }
+            if order.len() > 2 * tree.nodes.len() {
+                return Err(broken());
+            }
+            let left = (first + order.len()) as u32;
+            order.extend([node.left_child, node.right_child]);
+            let null = if node.missing_node == node.left_child { left } else { left + 1 };
+            self.nodes.push(Node(node.split_feature as u32, node.split_value, left, left + 1, null));
+        }
+        Ok(())
+    }
+
+    fn walk(&self, root: u32, values: &[f64]) -> f64 {
+        let mut node = self.nodes[root as usize];
+        while node.left() != 0 {
+            let value = values[node.input()];
+            let next = if value < node.value() {
+                node.left()
+            } else if value.is_nan() {
+                node.null()
+            } else {
+                node.right()
+            };
+            node = self.nodes[next as usize];
+        }
+        node.value()
+    }
+}
+
+impl Input {
+    fn value(&self, cols: &[Col], row: usize) -> f64 {
+        match self {
+            Self::Number { feature, null } => {
+                let value = cols[*feature].number(row);
+                if value.is_nan() { null.unwrap_or(f64::NAN) } else { value }
+            }
+            Self::Mean { feature, code } => code.value(cols[*feature].code(row)),
+            Self::Level { feature, code } => f64::from(u8::from(cols[*feature].code(row) == *code)),
+        }
+    }
+
+    fn is_sound(&self, features: usize) -> bool {
+        match self {
+            Self::Number { feature, null } => *feature < features && null.is_none_or(f64::is_finite),
+            Self::Mean { feature, code } => *feature < features && code.is_sound(),
+            Self::Level { feature, .. } => *feature < features,
+        }
+    }
+}
+
+/// How many columns the trees would get.
+pub(crate) fn width(features: &[Feature], one_hot: bool) -> usize {
+    let of = |feature: &Feature| if one_hot && feature.levels.len() <= ONE_HOT_LEVELS_MAX { 1 + feature.levels.len() } else { 1 };
+    features.iter().map(of).sum()
+}
+
+/// Inputs and their training values, constant ones left out (forust refuses them).
+fn encode(features: &[Feature], frame: &Frame, target: &[f64], growth: Growth, seed: u64) -> (Vec<Input>, Vec<Vec<f64>>) {
+    let (mut inputs, mut columns) = (Vec::new(), Vec::new());
+    let mut add = |input: Input, values: Vec<f64>| {
+        if varies(&values) {
+            inputs.push(input);
+            columns.push(values);
+        }
+    };
+    for (index, (feature, col)) in features.iter().zip(&frame.cols).enumerate() {
+        match col {
+            Col::Number(values) => {
+                let null = if values.iter().any(|v| v.is_nan()) { None } else { Some(median(values)) };
+                add(Input::Number { feature: index, null }, values.clone());
+            }
+            Col::Level(codes) => {
+                let (code, values) = MeanCode::fit(codes, feature.codes(), target, seed ^ index as u64);
+                add(Input::Mean { feature: index, code }, values);
+                if !growth.one_hot || feature.levels.len() > ONE_HOT_LEVELS_MAX {
+                    continue;
+                }
+                for code in (0..feature.codes() as u32).filter(|code| *code != UNSEEN_LEVEL) {
+                    let values: Vec<f64> = codes.iter().map(|c| f64::from(u8::from(*c == code))).collect();
+                    if values.iter().sum::<f64>() as usize >= ONE_HOT_ROWS_MIN {
+                        add(Input::Level { feature: index, code }, values);
+                    }
+                }
+            }
+        }
+    }
+    (inputs, columns)
+}
+
+/// At least two different known values.
+fn varies(values: &[f64]) -> bool {
+    let mut known = values.iter().filter(|v| !v.is_nan());
+    known.next().is_some_and(|first| known.any(|v| v != first))
+}
+
+fn median(values: &[f64]) -> f64 {
+    let mut sorted: Vec<f64> = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied().unwrap_or(0.0)
+}

@@ -1,0 +1,78 @@
+//! What can go wrong in training and in prediction. Each text says what, where and what to do.
+
+use arrow::datatypes::DataType;
+use arrow::error::ArrowError;
+
+/// Why no model came out.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    #[error("kind '{0}' is not known: use 'auto' or 'regression'")]
+    UnknownKind(String),
+    #[error(
+        "classification models are not available yet: train on a number (kind = 'regression'), for example 0.0 and 1.0 for no and yes"
+    )]
+    Classification,
+    #[error("target column '{target}' is not in the training query; its columns are: {columns}")]
+    NoTarget { target: String, columns: String },
+    #[error("target column '{target}' is of type {found}, which is not a number: cast it, for example CAST({target} AS DOUBLE) AS {target}")]
+    TargetNotNumber { target: String, found: DataType },
+    #[error("group_by column '{group_by}' is not in the training query; its columns are: {columns}")]
+    NoGroupColumn { group_by: String, columns: String },
+    #[error("group_by column '{0}' is the target itself: group by another column")]
+    GroupIsTarget(String),
+    #[error("group_by column '{0}' has one value only, so no group can be held out: leave group_by away or choose another column")]
+    OneGroup(String),
+    #[error("column '{0}' occurs twice in the training query: give each column its own name with AS")]
+    DuplicateColumn(String),
+    #[error("the batches of the training query do not have one schema: '{first}' and then '{other}'")]
+    MixedSchemas { first: String, other: String },
+    #[error(
+        "the training query gave {have} rows with a value in '{target}' ({dropped} rows had none); at least {need} are needed"
+    )]
+    TooFewRows { target: String, have: usize, dropped: usize, need: usize },
+    #[error("all {rows} rows have {target} = {value}: there is nothing to learn")]
+    ConstantTarget { target: String, value: f64, rows: usize },
+    #[error("the values of '{target}' reach {largest:e}, too large to square: scale the target")]
+    TargetTooLarge { target: String, largest: f64 },
+    #[error("no column can serve as a feature: {reasons}")]
+    NoFeatures { reasons: String },
+    #[error("the training query has {have} usable columns; at most {most} can be features: select fewer")]
+    TooManyFeatures { have: usize, most: usize },
+    #[error("time_budget_s must be above zero")]
+    NoTime,
+    #[error("training was cancelled")]
+    Cancelled,
+    #[error("candidate '{candidate}' could not be fitted on all rows: {reason}")]
+    Fit { candidate: String, reason: String },
+    #[error("column '{column}' could not be read for training")]
+    Column {
+        column: String,
+        #[source]
+        source: ArrowError,
+    },
+    #[error("the trained model could not be written")]
+    Write(#[source] serde_json::Error),
+}
+
+/// Why there is no prediction.
+#[derive(Debug, thiserror::Error)]
+pub enum PredictError {
+    #[error("the model's {expected} features are ({features}), but {got} values were given: {problem}")]
+    WrongCount { expected: usize, got: usize, features: String, problem: String },
+    #[error("feature '{feature}' is of type {found}, which a model cannot read: pass a number, text, boolean, date or timestamp")]
+    Unreadable { feature: String, found: DataType },
+    #[error("feature '{feature}' has {got} rows where {expected} were expected")]
+    Length { feature: String, expected: usize, got: usize },
+    #[error("the candidates have no column for the model's features: {missing}. Their columns are: {columns}")]
+    MissingFeatures { missing: String, columns: String },
+    #[error("the batch of candidates has the schema ({found}), expected ({expected})")]
+    CandidateSchema { expected: String, found: String },
+    #[error("{asked} recommendations were asked for: between 1 and {most} can be given")]
+    BadCount { asked: usize, most: usize },
+    #[error("this model file has format {found}; this program reads format {supported}: train the model again")]
+    Format { found: u32, supported: u32 },
+    #[error("the model file is damaged: {0}; train the model again")]
+    Damaged(String),
+    #[error("a column of the model's input could not be converted")]
+    Arrow(#[from] ArrowError),
+}

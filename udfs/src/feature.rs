@@ -1,0 +1,101 @@
+//! A feature: one column as the model remembers it.
+
+use std::collections::HashMap;
+
+use arrow::datatypes::{DataType, TimeUnit};
+use serde::{Deserialize, Serialize};
+
+/// How the model reads a column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FeatureKind {
+    /// Any number; text that reads as a number is accepted, other text counts as NULL.
+    Number,
+    /// Text: each value is a level of its own.
+    Category,
+    /// 0 or 1.
+    Boolean,
+    /// Dates and timestamps, as days since 1970-01-01 (UTC).
+    Time,
+}
+
+/// One input of a model.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Feature {
+    /// The column's name in the training query.
+    pub name: String,
+    pub kind: FeatureKind,
+    /// The Arrow type a caller would naturally pass: Int64, Float64, Boolean, Utf8, Date32 or Timestamp(µs). Any other readable
+    /// type is accepted too.
+    #[serde(with = "input_type")]
+    pub input_type: DataType,
+    /// Categories only: the levels known from training, in sorted order; level `i` has code `FIRST_LEVEL + i`.
+    pub(crate) levels: Vec<String>,
+    /// What the training rows held, in few weighted values: the yardstick of explanations.
+    pub(crate) baseline: Vec<Baseline>,
+}
+
+/// A value and the share of training rows it stands for.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) enum Baseline {
+    Number { value: f64, weight: f64 },
+    Level { code: u32, weight: f64 },
+}
+
+/// The code of a NULL category.
+pub(crate) const NULL_LEVEL: u32 = 0;
+/// The code of a category that training did not see, or did not keep.
+pub(crate) const UNSEEN_LEVEL: u32 = 1;
+/// The code of the first known level.
+pub(crate) const FIRST_LEVEL: u32 = 2;
+
+impl Feature {
+    /// How many codes a category has, the two special ones included.
+    pub(crate) fn codes(&self) -> usize {
+        self.levels.len() + FIRST_LEVEL as usize
+    }
+
+    /// From a level's text to its code, for about `times` questions: a table is only built when it pays.
+    pub(crate) fn lookup(&self, times: usize) -> impl Fn(&str) -> u32 {
+        let table: Option<HashMap<&str, u32>> = (times * 4 >= self.levels.len())
+            .then(|| self.levels.iter().zip(FIRST_LEVEL..).map(|(level, code)| (level.as_str(), code)).collect());
+        move |text| match &table {
+            Some(table) => table.get(text).copied().unwrap_or(UNSEEN_LEVEL),
+            None => match self.levels.binary_search_by(|level| level.as_str().cmp(text)) {
+                Ok(level) => FIRST_LEVEL + level as u32,
+                Err(_) => UNSEEN_LEVEL,
+            },
+        }
+    }
+}
+
+/// Arrow types have no stable text; these six names are ours.
+mod input_type {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
+
+    use super::{DataType, TimeUnit};
+
+    pub(super) fn serialize<S: Serializer>(data_type: &DataType, out: S) -> Result<S::Ok, S::Error> {
+        out.serialize_str(match data_type {
+            DataType::Int64 => "int",
+            DataType::Float64 => "float",
+            DataType::Boolean => "boolean",
+            DataType::Date32 => "date",
+            DataType::Timestamp(_, _) => "timestamp",
+            _ => "text",
+        })
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(input: D) -> Result<DataType, D::Error> {
+        let name = String::deserialize(input)?;
+        Ok(match name.as_str() {
+            "int" => DataType::Int64,
+            "float" => DataType::Float64,
+            "boolean" => DataType::Boolean,
+            "date" => DataType::Date32,
+            "timestamp" => DataType::Timestamp(TimeUnit::Microsecond, None),
+            "text" => DataType::Utf8,
+            other => return Err(D::Error::custom(format!("input type '{other}' is not known"))),
+        })
+    }
+}

@@ -1,0 +1,181 @@
+//! Columns as models read them: numbers with NaN for NULL, categories as codes. Here Arrow ends.
+
+use arrow::array::{Array, ArrayRef, AsArray, Float64Array};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Int32Type, TimeUnit};
+use arrow::error::ArrowError;
+
+use crate::error::PredictError;
+use crate::feature::{Feature, FeatureKind, NULL_LEVEL, UNSEEN_LEVEL};
+
+/// One column: as long as its frame, or of length one and then the same for every row.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Col {
+    /// NaN is NULL; never infinite.
+    Number(Vec<f64>),
+    /// Codes of a feature's levels.
+    Level(Vec<u32>),
+}
+
+impl Col {
+    /// The number in `row`; NaN when there is none.
+    pub(crate) fn number(&self, row: usize) -> f64 {
+        match self {
+            Self::Number(values) => values.get(row).or(values.first()).copied().unwrap_or(f64::NAN),
+            Self::Level(_) => f64::NAN,
+        }
+    }
+
+    /// The level's code in `row`.
+    pub(crate) fn code(&self, row: usize) -> u32 {
+        match self {
+            Self::Level(codes) => codes.get(row).or(codes.first()).copied().unwrap_or(UNSEEN_LEVEL),
+            Self::Number(_) => UNSEEN_LEVEL,
+        }
+    }
+
+    pub(crate) fn take(&self, rows: &[usize]) -> Self {
+        match self {
+            Self::Number(_) => Self::Number(rows.iter().map(|row| self.number(*row)).collect()),
+            Self::Level(_) => Self::Level(rows.iter().map(|row| self.code(*row)).collect()),
+        }
+    }
+}
+
+/// Some rows of all features, in the model's order.
+#[derive(Debug, Clone)]
+pub(crate) struct Frame {
+    pub(crate) rows: usize,
+    pub(crate) cols: Vec<Col>,
+}
+
+impl Frame {
+    /// Reads `columns`, one per feature and each `rows` long or one long.
+    pub(crate) fn read(features: &[Feature], columns: &[ArrayRef], rows: usize) -> Result<Self, PredictError> {
+        check_count(features, columns.len())?;
+        let mut cols = Vec::with_capacity(features.len());
+        for (feature, column) in features.iter().zip(columns) {
+            if column.len() != rows && column.len() != 1 {
+                return Err(PredictError::Length { feature: feature.name.clone(), expected: rows, got: column.len() });
+            }
+            cols.push(read_column(feature, column)?);
+        }
+        Ok(Self { rows, cols })
+    }
+
+    pub(crate) fn take(&self, rows: &[usize]) -> Self {
+        Self { rows: rows.len(), cols: self.cols.iter().map(|col| col.take(rows)).collect() }
+    }
+}
+
+/// Says which features are missing when the count is wrong.
+pub(crate) fn check_count(features: &[Feature], got: usize) -> Result<(), PredictError> {
+    if features.len() == got {
+        return Ok(());
+    }
+    let names = |features: &[Feature]| features.iter().map(|f| f.name.as_str()).collect::<Vec<_>>().join(", ");
+    let problem = match features.get(got..) {
+        Some(missing) => format!("missing: {}", names(missing)),
+        None => format!("{} too many", got - features.len()),
+    };
+    Err(PredictError::WrongCount { expected: features.len(), got, features: names(features), problem })
+}
+
+/// True if a model can read the type: nested and binary types are out.
+pub(crate) fn is_readable(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Dictionary(_, value) => is_readable(value),
+        DataType::Null | DataType::Boolean | DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => true,
+        DataType::Date32 | DataType::Date64 | DataType::Timestamp(_, _) => true,
+        DataType::Time32(_) | DataType::Time64(_) | DataType::Duration(_) => true,
+        other => other.is_numeric(),
+    }
+}
+
+fn read_column(feature: &Feature, column: &ArrayRef) -> Result<Col, PredictError> {
+    if !is_readable(column.data_type()) {
+        return Err(PredictError::Unreadable { feature: feature.name.clone(), found: column.data_type().clone() });
+    }
+    Ok(match feature.kind {
+        FeatureKind::Category => Col::Level(codes(column, &feature.lookup(column.len()))?),
+        FeatureKind::Number | FeatureKind::Time => Col::Number(numbers(column, feature.kind)?),
+        FeatureKind::Boolean => Col::Number(booleans(column)?),
+    })
+}
+
+/// Numbers of any readable column; what cannot be read as one is NaN.
+pub(crate) fn numbers(column: &ArrayRef, kind: FeatureKind) -> Result<Vec<f64>, ArrowError> {
+    let column = unpacked(column)?;
+    let days_of_text = kind == FeatureKind::Time && is_text(column.data_type());
+    let column = if days_of_text { cast(&column, &DataType::Timestamp(TimeUnit::Millisecond, None))? } else { column };
+    let (column, per_day) = match column.data_type() {
+        DataType::Date32 => (cast(&column, &DataType::Int32)?, 1.0),
+        DataType::Date64 => (cast(&column, &DataType::Int64)?, 86_400_000.0),
+        DataType::Timestamp(unit, _) => (cast(&column, &DataType::Int64)?, 86_400.0 * per_second(unit)),
+        DataType::Time32(unit) => (cast(&column, &DataType::Int32)?, 86_400.0 * per_second(unit)),
+        DataType::Time64(unit) | DataType::Duration(unit) => (cast(&column, &DataType::Int64)?, 86_400.0 * per_second(unit)),
+        _ => (column, 1.0),
+    };
+    let column = cast(&column, &DataType::Float64)?;
+    Ok(values(column.as_primitive::<arrow::datatypes::Float64Type>(), per_day))
+}
+
+fn booleans(column: &ArrayRef) -> Result<Vec<f64>, ArrowError> {
+    let column = unpacked(column)?;
+    let column = if is_text(column.data_type()) { cast(&column, &DataType::Boolean)? } else { column };
+    numbers(&column, FeatureKind::Number)
+}
+
+fn values(array: &Float64Array, per_unit: f64) -> Vec<f64> {
+    array.iter().map(|value| value.filter(|v| v.is_finite()).map_or(f64::NAN, |v| v / per_unit)).collect()
+}
+
+fn per_second(unit: &TimeUnit) -> f64 {
+    match unit {
+        TimeUnit::Second => 1.0,
+        TimeUnit::Millisecond => 1e3,
+        TimeUnit::Microsecond => 1e6,
+        TimeUnit::Nanosecond => 1e9,
+    }
+}
+
+fn is_text(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
+}
+
+/// The column without its dictionary.
+fn unpacked(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+    match column.data_type() {
+        DataType::Dictionary(_, value) => cast(column, value),
+        _ => Ok(column.clone()),
+    }
+}
+
+/// Level codes. A dictionary's values are looked up once each, not once a row.
+fn codes(column: &ArrayRef, lookup: &dyn Fn(&str) -> u32) -> Result<Vec<u32>, ArrowError> {
+    if let DataType::Dictionary(_, value) = column.data_type() {
+        let narrow = cast(column, &DataType::Dictionary(Box::new(DataType::Int32), value.clone()))?;
+        let dictionary = narrow.as_dictionary::<Int32Type>();
+        let known = codes(dictionary.values(), lookup)?;
+        let key = |key: Option<i32>| key.and_then(|k| known.get(usize::try_from(k).ok()?)).copied().unwrap_or(NULL_LEVEL);
+        return Ok(dictionary.keys().iter().map(key).collect());
+    }
+    let mut result = Vec::with_capacity(column.len());
+    each_text(column, |text| {
+        result.push(text.map_or(NULL_LEVEL, lookup));
+    })?;
+    Ok(result)
+}
+
+/// Calls `each` with the text of every row; NULL and the empty text are both `None`, since files seldom tell them apart.
+pub(crate) fn each_text(column: &ArrayRef, mut each: impl FnMut(Option<&str>)) -> Result<(), ArrowError> {
+    let column = unpacked(column)?;
+    let column = if is_text(column.data_type()) { column } else { cast(&column, &DataType::Utf8)? };
+    let mut visit = |text: Option<&str>| each(text.filter(|t| !t.is_empty()));
+    match column.data_type() {
+        DataType::LargeUtf8 => column.as_string::<i64>().iter().for_each(&mut visit),
+        DataType::Utf8View => column.as_string_view().iter().for_each(&mut visit),
+        _ => column.as_string::<i32>().iter().for_each(&mut visit),
+    }
+    Ok(())
+}

@@ -1,0 +1,180 @@
+//! The linear family. linfa solves all of it:
+//! * least squares: `LinearRegression` on the rows themselves, with a whisper of ridge rows beneath them so that aliased columns
+//!   (the same plate layout told twice) have one answer;
+//! * ridge: `LinearRegression` on the normal equations (XᵀX + λI) w = Xᵀy, which is how a wide sparse design stays cheap;
+//! * elastic net: `ElasticNet`.
+#![expect(clippy::indexing_slicing, reason = "column numbers come from one design and are below its width")]
+
+use linfa::DatasetBase;
+use linfa::traits::Fit;
+use linfa_elasticnet::ElasticNet;
+use linfa_linear::LinearRegression;
+use ndarray::{Array1, Array2, ShapeBuilder};
+use serde::{Deserialize, Serialize};
+
+use crate::design::{Design, SparseRow};
+use crate::feature::Feature;
+use crate::frame::Frame;
+
+/// How the weights are found.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Solver {
+    LeastSquares,
+    /// λ in units of rows.
+    Ridge(f64),
+    /// The penalty as a share of the smallest one that leaves no column in.
+    ElasticNet(f64),
+}
+
+/// Ridge rows under the least squares: far below any data, far above rounding.
+const WHISPER: f64 = 1e-5;
+/// linfa's elastic net also inverts a matrix as wide as the design (for standard errors), slowly: so narrow ones only.
+pub(crate) const ELASTIC_WIDTH_MAX: usize = 128;
+/// Least squares on the rows themselves costs rows × width²: above this many multiplications the ridge stands for it.
+pub(crate) const LEAST_SQUARES_WORK_MAX: f64 = 2e9;
+
+/// A fitted linear model.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct LinearModel {
+    design: Design,
+    intercept: f64,
+    /// By column; the stand-ins last.
+    weights: Vec<f64>,
+}
+
+impl LinearModel {
+    pub(crate) fn fit(
+        features: &[Feature],
+        frame: &Frame,
+        target: &[f64],
+        rich: bool,
+        solver: Solver,
+        seed: u64,
+    ) -> Result<Self, String> {
+        let (design, rows) = Design::fit(features, frame, target, rich, seed);
+        let centre = target.iter().sum::<f64>() / target.len().max(1) as f64;
+        if design.width == 0 {
+            let weights = vec![0.0; design.stand_ins.len()];
+            return Ok(Self { design, intercept: centre, weights });
+        }
+        let means = column_means(&rows, design.width);
+        let centred: Vec<f64> = target.iter().map(|y| y - centre).collect();
+        let mut weights = match solver {
+            Solver::Ridge(lambda) => normal_equations(&rows, &means, &centred, lambda)?,
+            Solver::LeastSquares => least_squares(&rows, &means, &centred)?,
+            Solver::ElasticNet(share) => elastic_net(&rows, &means, &centred, share)?,
+        };
+        if weights.iter().any(|w| !w.is_finite()) {
+            return Err("the solution is not finite".to_owned());
+        }
+        let moved: f64 = weights.iter().zip(&means).map(|(w, m)| w * m).sum();
+        for (from, to) in &design.stand_ins {
+            let block = *from as usize..*to as usize;
+            let weight = weights[block.clone()].iter().zip(&means[block]).map(|(w, m)| w * m).sum();
+            weights.push(weight);
+        }
+        Ok(Self { design, intercept: centre - moved, weights })
+    }
+
+    pub(crate) fn predict(&self, frame: &Frame) -> Vec<f64> {
+        let value = |row| self.design.row(frame, row).iter().map(|(col, value)| self.weights[*col as usize] * value).sum::<f64>();
+        (0..frame.rows).map(|row| self.intercept + value(row)).collect()
+    }
+
+    pub(crate) fn is_sound(&self, features: usize) -> bool {
+        self.design.is_sound(features)
+            && self.weights.len() == self.design.width + self.design.stand_ins.len()
+            && self.intercept.is_finite()
+            && self.weights.iter().all(|w| w.is_finite())
+    }
+}
+
+/// The width a design would have, and the products of two columns that its rows hold: the cost of the normal equations.
+pub(crate) fn measure(features: &[Feature], frame: &Frame, target: &[f64], rich: bool) -> (usize, f64) {
+    let (design, rows) = Design::fit(features, frame, target, rich, 0);
+    (design.width, rows.iter().map(|row| (row.len() * row.len()) as f64).sum())
+}
+
+fn column_means(rows: &[SparseRow], width: usize) -> Vec<f64> {
+    let mut means = vec![0.0; width];
+    for (col, value) in rows.iter().flatten().filter(|(col, _)| (*col as usize) < width) {
+        means[*col as usize] += value;
+    }
+    means.iter_mut().for_each(|mean| *mean /= rows.len().max(1) as f64);
+    means
+}
+
+fn normal_equations(rows: &[SparseRow], means: &[f64], target: &[f64], lambda: f64) -> Result<Vec<f64>, String> {
+    let width = means.len();
+    let mut gram = vec![0.0_f64; width * width];
+    let mut right = vec![0.0_f64; width];
+    for (row, y) in rows.iter().zip(target) {
+        for (a, x) in row.iter().filter(|(col, _)| (*col as usize) < width) {
+            right[*a as usize] += x * y;
+            let line = &mut gram[*a as usize * width..(*a as usize + 1) * width];
+            for (b, z) in row.iter().filter(|(col, _)| (*col as usize) < width) {
+                line[*b as usize] += x * z;
+            }
+        }
+    }
+    // The target is centred, so centring the columns changes the matrix only.
+    let count = rows.len() as f64;
+    for (a, mean_a) in means.iter().enumerate() {
+        for (b, mean_b) in means.iter().enumerate() {
+            gram[a * width + b] -= count * mean_a * mean_b;
+        }
+        gram[a * width + a] += lambda;
+    }
+    let gram = Array2::from_shape_vec((width, width).f(), gram).map_err(|e| e.to_string())?;
+    solve(gram, Array1::from_vec(right))
+}
+
+fn least_squares(rows: &[SparseRow], means: &[f64], target: &[f64]) -> Result<Vec<f64>, String> {
+    let width = means.len();
+    let mut matrix = dense(rows, means, width);
+    for col in 0..width {
+        matrix[[rows.len() + col, col]] = (WHISPER * rows.len() as f64).sqrt();
+    }
+    let right = target.iter().copied().chain(std::iter::repeat_n(0.0, width)).collect();
+    solve(matrix, right)
+}
+
+/// The ordinary least squares of linfa. The intercept is outside: all columns are centred.
+fn solve(matrix: Array2<f64>, right: Array1<f64>) -> Result<Vec<f64>, String> {
+    let fitted = LinearRegression::new().with_intercept(false).fit(&DatasetBase::new(matrix, right)).map_err(|e| e.to_string())?;
+    Ok(fitted.params().to_vec())
+}
+
+fn elastic_net(rows: &[SparseRow], means: &[f64], target: &[f64], share: f64) -> Result<Vec<f64>, String> {
+    /// Half lasso, half ridge: groups of alike columns stay together.
+    const L1_RATIO: f64 = 0.5;
+    let matrix = dense(rows, means, 0);
+    let right: Array1<f64> = target.iter().copied().collect();
+    let most = matrix.t().dot(&right).iter().fold(0.0_f64, |most, v| most.max(v.abs())) / (rows.len() as f64 * L1_RATIO);
+    if most <= 0.0 {
+        return Ok(vec![0.0; means.len()]);
+    }
+    let fitted = ElasticNet::params()
+        .penalty(share * most)
+        .l1_ratio(L1_RATIO)
+        .with_intercept(false)
+        .tolerance(1e-3)
+        .max_iterations(500)
+        .fit(&DatasetBase::new(matrix, right))
+        .map_err(|e| e.to_string())?;
+    Ok(fitted.hyperplane().to_vec())
+}
+
+/// The centred rows as a matrix with contiguous columns, the order linfa's solvers walk in; `more` rows of zeros below.
+fn dense(rows: &[SparseRow], means: &[f64], more: usize) -> Array2<f64> {
+    let mut matrix = Array2::zeros((rows.len() + more, means.len()).f());
+    for (col, mean) in means.iter().enumerate() {
+        matrix.slice_mut(ndarray::s![..rows.len(), col]).fill(-mean);
+    }
+    for (number, row) in rows.iter().enumerate() {
+        for (col, value) in row.iter().filter(|(col, _)| (*col as usize) < means.len()) {
+            matrix[[number, *col as usize]] += value;
+        }
+    }
+    matrix
+}

@@ -1,0 +1,68 @@
+//! What the caller says about a training: the target, the kind, the time, and the hand that can stop it.
+
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::error::TrainError;
+
+/// The kind of answer a model gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Kind {
+    /// Decided by the target's type. Today: a number means regression, all else is refused.
+    #[default]
+    Auto,
+    /// A number is predicted.
+    Regression,
+}
+
+impl FromStr for Kind {
+    type Err = TrainError;
+
+    fn from_str(text: &str) -> Result<Self, TrainError> {
+        match text.trim().to_ascii_lowercase().as_str() {
+            "auto" => Ok(Self::Auto),
+            "regression" => Ok(Self::Regression),
+            "classification" => Err(TrainError::Classification),
+            _ => Err(TrainError::UnknownKind(text.to_owned())),
+        }
+    }
+}
+
+/// What to train and how long it may take.
+#[derive(Debug, Clone)]
+pub struct TrainOptions {
+    /// The column to predict; rows where it is NULL, NaN or infinite are dropped and counted.
+    pub target: String,
+    pub kind: Kind,
+    /// No candidate is begun that is not expected to finish within it. The mean and one small model are always tried, so a tiny
+    /// budget can be overrun by the time those take.
+    pub time_budget: Duration,
+    /// The same seed, rows and finished candidates give the same model, byte for byte.
+    pub seed: u64,
+    /// Rows of one value of this column (a plate, a day, a scaffold) are never split between a fold's two sides. The column itself
+    /// is no feature.
+    pub group_by: Option<String>,
+}
+
+impl TrainOptions {
+    /// Automatic kind, 60 seconds, seed 0, no groups.
+    pub fn new(target: impl Into<String>) -> Self {
+        Self { target: target.into(), kind: Kind::Auto, time_budget: Duration::from_secs(60), seed: 0, group_by: None }
+    }
+}
+
+/// A training's stop button: clones share it. Training looks at it between fits, each of which the time budget bounds.
+#[derive(Debug, Clone, Default)]
+pub struct Cancel(Arc<AtomicBool>);
+
+impl Cancel {
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,96 @@
+//! A model as a SQL function.
+
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use arrow::array::ArrayRef;
+use arrow::datatypes::DataType;
+use datafusion::common::{DataFusionError, Result, ScalarValue, plan_err};
+use datafusion::logical_expr::{
+    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
+};
+
+use crate::frame::{check_count, is_readable};
+use crate::model::Model;
+
+/// The function `name(feature1, …)`: its arguments are the model's features, by position in the model's order or by name in any order
+/// (`name(catalyst => x, temperature => t)`). It takes any number, text, boolean or time for any feature, NULL and unknown categories
+/// included, and returns a Float64 that is never NULL.
+pub fn predict_udf(name: &str, model: Arc<Model>) -> ScalarUDF {
+    let names: Vec<String> = model.features().iter().map(|f| f.name.clone()).collect();
+    let signature = Signature::new(TypeSignature::UserDefined, Volatility::Immutable);
+    // Names are refused only when two are the same, which training refuses first; without names positions still work.
+    let signature = signature.clone().with_parameter_names(names).unwrap_or(signature);
+    ScalarUDF::new_from_impl(PredictUdf { name: name.to_owned(), model, signature })
+}
+
+#[derive(Debug)]
+struct PredictUdf {
+    name: String,
+    model: Arc<Model>,
+    signature: Signature,
+}
+
+/// Two functions are one if they have one name and one model, by content.
+impl PartialEq for PredictUdf {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name && self.model.digest() == other.model.digest()
+    }
+}
+
+impl Eq for PredictUdf {}
+
+impl Hash for PredictUdf {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
+        self.model.digest().hash(state);
+    }
+}
+
+impl ScalarUDFImpl for PredictUdf {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _arguments: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Float64)
+    }
+
+    /// Leaves every type as it is: the model reads them all, and a cast here would lose dictionaries and text.
+    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+        if let Err(error) = check_count(self.model.features(), types.len()) {
+            return plan_err!("{}: {error}", self.name);
+        }
+        for (feature, found) in self.model.features().iter().zip(types) {
+            if !is_readable(found) {
+                return plan_err!("{}: feature '{}' cannot be of type {found}", self.name, feature.name);
+            }
+        }
+        Ok(types.to_vec())
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let constant = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
+        let rows = if constant { 1 } else { args.number_rows };
+        let columns = args.args.iter().map(column).collect::<Result<Vec<ArrayRef>>>()?;
+        let predicted =
+            self.model.predict_rows(&columns, rows).map_err(|error| DataFusionError::External(Box::new(error)))?;
+        if constant && !predicted.is_empty() {
+            return Ok(ColumnarValue::Scalar(ScalarValue::Float64(Some(predicted.value(0)))));
+        }
+        Ok(ColumnarValue::Array(Arc::new(predicted)))
+    }
+}
+
+/// A constant stays one row long: the model reads it once.
+fn column(argument: &ColumnarValue) -> Result<ArrayRef> {
+    match argument {
+        ColumnarValue::Array(array) => Ok(Arc::clone(array)),
+        ColumnarValue::Scalar(scalar) => scalar.to_array(),
+    }
+}
+

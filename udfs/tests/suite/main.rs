@@ -1,0 +1,17 @@
+//! What training, prediction and recommendation promise, through the crate's public doors.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "a test may fail loudly, and builds its own session to ask the function by SQL"
+)]
+
+mod asking;
+mod data;
+mod recommending;
+mod training;
+mod yields;
