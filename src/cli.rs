@@ -117,7 +117,10 @@ enum UserCommand {
 pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
     log(&cli.command);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(STACK_BYTES).build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_stack_size(STACK_BYTES)
+        .build();
     let outcome = match runtime {
         Ok(runtime) => {
             let outcome = runtime.block_on(run(cli.command));
@@ -150,9 +153,14 @@ async fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Sql(options) => client::run(options).await?,
         Command::Sync { dir, to } => {
             let (dir, to) = (dir.display(), to);
-            return Err(format!("`labhouse sync` is not there yet; copy {dir} to {to}landing/<schema>/<table>/ instead").into());
+            return Err(format!(
+                "`labhouse sync` is not there yet; copy {dir} to {to}landing/<schema>/<table>/ instead"
+            )
+            .into());
         }
-        Command::Worker(_) => return Err("`labhouse worker` is not there yet; `labhouse serve` runs on one node".into()),
+        Command::Worker(_) => {
+            return Err("`labhouse worker` is not there yet; `labhouse serve` runs on one node".into());
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -178,7 +186,13 @@ async fn crawl(config: &Config, json: bool) -> Result<ExitCode, Failure> {
             writeln!(out, "{}", serde_json::to_string(file)?)?;
         } else {
             let reason = file.reason.as_deref().unwrap_or(&file.taken_for);
-            writeln!(out, "{status:<12} {:>9} rows  {} -> {}  {reason}", file.rows, file.path, file.tables.join(", "))?;
+            writeln!(
+                out,
+                "{status:<12} {:>9} rows  {} -> {}  {reason}",
+                file.rows,
+                file.path,
+                file.tables.join(", ")
+            )?;
         }
     }
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
@@ -198,7 +212,12 @@ async fn check(config: &Config) -> Result<(), Failure> {
     for warning in set.warnings().iter().chain(problems.iter()) {
         writeln!(out, "{warning}")?;
     }
-    writeln!(out, "ok: {} checked against {} tables", config.policies.dir.display(), objects.len())?;
+    writeln!(
+        out,
+        "ok: {} checked against {} tables",
+        config.policies.dir.display(),
+        objects.len()
+    )?;
     Ok(())
 }
 
@@ -206,9 +225,16 @@ fn user(command: UserCommand) -> Result<(), Failure> {
     let users = |file: &ConfigFile| Ok::<_, Failure>(Config::read(&file.config)?.auth.users);
     let mut out = std::io::stdout().lock();
     match command {
-        UserCommand::Add { name, config, attributes } => {
+        UserCommand::Add {
+            name,
+            config,
+            attributes,
+        } => {
             auth::add(&users(&config)?, &name, &password()?, parse_attributes(&attributes)?)?;
-            writeln!(out, "{name} may log in; what {name} sees is decided by the policy files")?;
+            writeln!(
+                out,
+                "{name} may log in; what {name} sees is decided by the policy files"
+            )?;
         }
         UserCommand::List(config) => {
             for (name, tokens) in auth::list(&users(&config)?)? {
@@ -219,7 +245,12 @@ fn user(command: UserCommand) -> Result<(), Failure> {
             auth::remove(&users(&config)?, &name)?;
             writeln!(out, "{name} is removed; running servers refuse the login from now on")?;
         }
-        UserCommand::Token { name, label, days, config } => {
+        UserCommand::Token {
+            name,
+            label,
+            days,
+            config,
+        } => {
             writeln!(out, "{}", auth::issue_token(&users(&config)?, &name, &label, days)?)?;
         }
     }
@@ -233,7 +264,10 @@ fn password() -> Result<String, Failure> {
     }
     let stdin = std::io::stdin();
     if stdin.is_terminal() {
-        write!(std::io::stderr(), "Password (it will be shown; LABHOUSE_PASSWORD avoids that): ")?;
+        write!(
+            std::io::stderr(),
+            "Password (it will be shown; LABHOUSE_PASSWORD avoids that): "
+        )?;
     }
     let mut line = String::new();
     stdin.lock().read_line(&mut line)?;
@@ -248,7 +282,9 @@ fn parse_attributes(given: &[String]) -> Result<BTreeMap<String, Attribute>, Fai
     given
         .iter()
         .map(|pair| {
-            let (name, value) = pair.split_once('=').ok_or_else(|| format!("--attribute {pair}: write NAME=VALUE"))?;
+            let (name, value) = pair
+                .split_once('=')
+                .ok_or_else(|| format!("--attribute {pair}: write NAME=VALUE"))?;
             let attribute = if value.contains(',') {
                 Attribute::List(value.split(',').map(|part| part.trim().to_owned()).collect())
             } else if let Ok(number) = value.parse() {
@@ -266,7 +302,9 @@ fn parse_attributes(given: &[String]) -> Result<BTreeMap<String, Attribute>, Fai
 /// Logs go to standard error; LABHOUSE_LOG sets what, for example `debug` or `labhouse_catalog=debug`.
 fn log(command: &Command) {
     let default = match command {
-        Command::Serve(_) | Command::Worker(_) => "info,datafusion=warn,deltalake_core=warn,delta_kernel=warn,buoyant_kernel=warn",
+        Command::Serve(_) | Command::Worker(_) => {
+            "info,datafusion=warn,deltalake_core=warn,delta_kernel=warn,buoyant_kernel=warn"
+        }
         Command::Demo(_) | Command::Crawl { .. } => "warn",
         Command::Policy(_) | Command::User(_) | Command::Sql(_) | Command::Sync { .. } => "error",
     };

@@ -51,7 +51,11 @@ pub(crate) struct Listen {
 
 impl Default for Listen {
     fn default() -> Self {
-        Self { flight: "127.0.0.1:50051".into(), http: "127.0.0.1:8080".into(), postgres: String::new() }
+        Self {
+            flight: "127.0.0.1:50051".into(),
+            http: "127.0.0.1:8080".into(),
+            postgres: String::new(),
+        }
     }
 }
 
@@ -80,7 +84,10 @@ pub(crate) struct Auth {
 
 impl Default for Auth {
     fn default() -> Self {
-        Self { users: "users.toml".into(), session_s: 8 * 3600 }
+        Self {
+            users: "users.toml".into(),
+            session_s: 8 * 3600,
+        }
     }
 }
 
@@ -191,21 +198,30 @@ pub(crate) enum ConfigError {
     #[error("{path}: {message}")]
     Parse { path: PathBuf, message: String },
     #[error("{path}: {key} = \"{value}\" {problem}")]
-    Value { path: PathBuf, key: &'static str, value: String, problem: &'static str },
+    Value {
+        path: PathBuf,
+        key: &'static str,
+        value: String,
+        problem: &'static str,
+    },
 }
 
 impl Config {
     /// Reads and checks a config file; relative paths in it become absolute.
     pub(crate) fn read(path: &Path) -> Result<Self, ConfigError> {
-        let text =
-            std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
         Self::parse(&text, path)
     }
 
     /// Checks a config text as if it had been read from `path`.
     pub(crate) fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        let mut config: Self = toml::from_str(text)
-            .map_err(|error| ConfigError::Parse { path: path.to_owned(), message: error.to_string() })?;
+        let mut config: Self = toml::from_str(text).map_err(|error| ConfigError::Parse {
+            path: path.to_owned(),
+            message: error.to_string(),
+        })?;
         let base = std::path::absolute(path)
             .ok()
             .and_then(|path| path.parent().map(Path::to_owned))
@@ -241,14 +257,26 @@ impl Config {
 
     fn check(&self, path: &Path) -> Result<(), ConfigError> {
         let wrong = |key, value: &str, problem| {
-            Err(ConfigError::Value { path: path.to_owned(), key, value: value.to_owned(), problem })
+            Err(ConfigError::Value {
+                path: path.to_owned(),
+                key,
+                value: value.to_owned(),
+                problem,
+            })
         };
-        for (key, value) in [("listen.flight", &self.listen.flight), ("listen.http", &self.listen.http)] {
+        for (key, value) in [
+            ("listen.flight", &self.listen.flight),
+            ("listen.http", &self.listen.http),
+        ] {
             if value.is_empty() {
                 continue;
             }
             let Ok(address) = value.parse::<SocketAddr>() else {
-                return wrong(key, value, "is not ADDRESS:PORT, for example 127.0.0.1:50051 (port 0 = any free one)");
+                return wrong(
+                    key,
+                    value,
+                    "is not ADDRESS:PORT, for example 127.0.0.1:50051 (port 0 = any free one)",
+                );
             };
             let plain = self.tls.cert.is_empty() || key == "listen.http";
             if plain && !address.ip().is_loopback() && !self.tls.allow_plaintext {
@@ -263,13 +291,21 @@ impl Config {
             return wrong("listen.flight", "", "cannot be off: it is the main door");
         }
         if !self.listen.postgres.is_empty() {
-            return wrong("listen.postgres", &self.listen.postgres, "cannot be served yet; set it to \"\"");
+            return wrong(
+                "listen.postgres",
+                &self.listen.postgres,
+                "cannot be served yet; set it to \"\"",
+            );
         }
         if self.tls.cert.is_empty() != self.tls.key.is_empty() {
             return wrong("tls.cert", &self.tls.cert, "and tls.key must be set together");
         }
         if !self.tls.client_ca.is_empty() {
-            return wrong("tls.client_ca", &self.tls.client_ca, "cannot be used yet; set it to \"\"");
+            return wrong(
+                "tls.client_ca",
+                &self.tls.client_ca,
+                "cannot be used yet; set it to \"\"",
+            );
         }
         let numbers = [
             ("limits.memory_mib", self.limits.memory_mib),
@@ -307,7 +343,10 @@ mod tests {
             ("[lake]\nurl = \"x\"\nspeed = 9", "speed"),
             ("[lake]\nurl = \"x\"\n[listen]\nflight = \"nonsense\"", "listen.flight"),
             ("[lake]\nurl = \"x\"\n[listen]\nflight = \"0.0.0.0:1\"", "plain text"),
-            ("[lake]\nurl = \"x\"\n[listen]\npostgres = \"127.0.0.1:5432\"", "listen.postgres"),
+            (
+                "[lake]\nurl = \"x\"\n[listen]\npostgres = \"127.0.0.1:5432\"",
+                "listen.postgres",
+            ),
             ("[lake]\nurl = \"x\"\n[tls]\ncert = \"c.pem\"", "tls.key"),
             ("[lake]\nurl = \"x\"\n[limits]\nmemory_mib = 0", "limits.memory_mib"),
             ("[listen]\n", "lake"),
@@ -320,9 +359,15 @@ mod tests {
     #[test]
     fn the_commented_example_states_the_defaults() {
         let text = include_str!("../examples/labhouse.toml");
-        let (stated, default) = (parse(text).unwrap(), parse("[lake]\nurl = \"file:///var/lib/labhouse\"").unwrap());
+        let (stated, default) = (
+            parse(text).unwrap(),
+            parse("[lake]\nurl = \"file:///var/lib/labhouse\"").unwrap(),
+        );
         assert_eq!(format!("{stated:?}"), format!("{default:?}"));
-        let keys = text.lines().filter(|line| line.contains(" = ") && !line.starts_with('#')).count();
+        let keys = text
+            .lines()
+            .filter(|line| line.contains(" = ") && !line.starts_with('#'))
+            .count();
         assert_eq!(keys, 29, "a new key needs a line in the example");
     }
 

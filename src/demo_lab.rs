@@ -64,7 +64,9 @@ pub(crate) async fn run(options: DemoOptions) -> Result<(), Failure> {
     config.listen.flight = options.flight.unwrap_or(config.listen.flight);
     config.listen.http = options.http.unwrap_or(config.listen.http);
     // What the command line gave is checked like what the file gives.
-    if config.flight_address().is_none_or(|address| !address.ip().is_loopback())
+    if config
+        .flight_address()
+        .is_none_or(|address| !address.ip().is_loopback())
         || (!config.listen.http.is_empty() && config.http_address().is_none_or(|address| !address.ip().is_loopback()))
     {
         return Err("the demo's passwords are public, so it listens on loopback only: use 127.0.0.1:PORT".into());
@@ -86,7 +88,10 @@ fn lay_out(dir: &Path) -> Result<(), Failure> {
     for (name, text) in labhouse_policies::default_files() {
         write_new(&dir.join("policies").join(name), text)?;
     }
-    let secret: String = rand::random::<[u8; 32]>().iter().map(|byte| format!("{byte:02x}")).collect();
+    let secret: String = rand::random::<[u8; 32]>()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     write_new(&dir.join("policies").join("secret"), &secret)?;
     let users = dir.join("users.toml");
     if !users.exists() {
@@ -121,28 +126,48 @@ async fn build(engine: &Arc<Engine>, dir: &Path) -> Result<(), Failure> {
             let reason = file.reason.as_deref().unwrap_or("no reason given");
             return Err(format!("{} was not understood: {reason}", file.path).into());
         }
-        let waiting = report.files.iter().filter(|file| file.status == FileStatus::Waiting).count();
+        let waiting = report
+            .files
+            .iter()
+            .filter(|file| file.status == FileStatus::Waiting)
+            .count();
         if waiting == 0 {
             let rows: u64 = report.files.iter().map(|file| file.rows).sum();
             say(&format!("  {} files, {rows} rows", report.files.len()));
             break;
         }
         if attempt == SWEEPS_MAX {
-            return Err(format!("{waiting} files still change; stop whatever writes to {}", dir.display()).into());
+            return Err(format!(
+                "{waiting} files still change; stop whatever writes to {}",
+                dir.display()
+            )
+            .into());
         }
         tokio::time::sleep(settle).await;
     }
     engine.catalog.refresh().await?;
 
-    let ada = engine.auth.named("ada").ok_or("the users file has no ada; remove the folder and build it anew")?;
+    let ada = engine
+        .auth
+        .named("ada")
+        .ok_or("the users file has no ada; remove the folder and build it anew")?;
     tag(engine, &ada, |table| table != REACTIONS).await?;
     say("readings, layouts and protocols are joined to lab.chemistry.reactions");
-    update(engine, &ada, &format!("CREATE OR REPLACE TABLE {REACTIONS} AS {}", demo::REACTIONS_SQL)).await?;
+    update(
+        engine,
+        &ada,
+        &format!("CREATE OR REPLACE TABLE {REACTIONS} AS {}", demo::REACTIONS_SQL),
+    )
+    .await?;
     tag(engine, &ada, |table| table == REACTIONS).await?;
     say("a model learns what drives the yield (20 s at most)");
     let rows = update(engine, &ada, demo::MODEL_SQL).await?;
     say(&format!("  trained on {rows} reactions"));
-    engine.catalog.lake().put(MARK, Bytes::from_static(b"{\"built\":true}\n"), Put::Overwrite).await?;
+    engine
+        .catalog
+        .lake()
+        .put(MARK, Bytes::from_static(b"{\"built\":true}\n"), Put::Overwrite)
+        .await?;
     Ok(())
 }
 
@@ -153,7 +178,12 @@ async fn tag(engine: &Arc<Engine>, who: &Principal, which: impl Fn(&str) -> bool
         tags.entry(table).or_default().push(format!("{key} = '{value}'"));
     }
     for (table, pairs) in tags {
-        update(engine, who, &format!("ALTER TABLE {table} SET TAGS ({})", pairs.join(", "))).await?;
+        update(
+            engine,
+            who,
+            &format!("ALTER TABLE {table} SET TAGS ({})", pairs.join(", ")),
+        )
+        .await?;
     }
     Ok(())
 }
@@ -166,8 +196,14 @@ fn welcome(server: &Server, dir: &Path) {
     let uri = &server.flight_url;
     say("");
     say(&format!("  Flight SQL  {uri}"));
-    say(&format!("  HTTP        {}", server.http_url.as_deref().unwrap_or("off")));
-    say(&format!("  the lab     {}  (drop files into landing/<schema>/<table>/)", dir.display()));
+    say(&format!(
+        "  HTTP        {}",
+        server.http_url.as_deref().unwrap_or("off")
+    ));
+    say(&format!(
+        "  the lab     {}  (drop files into landing/<schema>/<table>/)",
+        dir.display()
+    ));
     say("");
     say("  logins, password <name>-demo:");
     for (name, sees) in LOGINS {
@@ -176,7 +212,9 @@ fn welcome(server: &Server, dir: &Path) {
     say("");
     say("  try:");
     for query in demo::queries() {
-        say(&format!("    LABHOUSE_PASSWORD=sam-demo labhouse sql --uri {uri} --user sam \"{query}\""));
+        say(&format!(
+            "    LABHOUSE_PASSWORD=sam-demo labhouse sql --uri {uri} --user sam \"{query}\""
+        ));
     }
 }
 

@@ -40,9 +40,16 @@ async fn ready(State(engine): State<Arc<Engine>>) -> Response {
 /// Strict headers from the first page on: no script, no frame, no guessing of types.
 fn page() -> Response {
     let headers = [
-        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; style-src 'self'; frame-ancestors 'none'"),
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; style-src 'self'; frame-ancestors 'none'",
+        ),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (HeaderName::from_static("referrer-policy"), "no-referrer"),
     ];
-    (headers.map(|(name, value)| (name, HeaderValue::from_static(value))), Html(PAGE)).into_response()
+    (
+        headers.map(|(name, value)| (name, HeaderValue::from_static(value))),
+        Html(PAGE),
+    )
+        .into_response()
 }

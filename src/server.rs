@@ -27,8 +27,14 @@ const POLICY_LOOK: Duration = Duration::from_millis(500);
 pub(crate) enum ServeError {
     #[error(transparent)]
     Start(#[from] StartError),
-    #[error("cannot listen on {address} ({door}): {source}; another program may use it, choose another address or port 0")]
-    Listen { door: &'static str, address: SocketAddr, source: std::io::Error },
+    #[error(
+        "cannot listen on {address} ({door}): {source}; another program may use it, choose another address or port 0"
+    )]
+    Listen {
+        door: &'static str,
+        address: SocketAddr,
+        source: std::io::Error,
+    },
     #[error("cannot read {path} for TLS: {source}")]
     Tls { path: String, source: std::io::Error },
     #[error("signals cannot be handled: {0}")]
@@ -53,9 +59,9 @@ impl Server {
     /// Takes the addresses of the config.
     pub(crate) async fn bind(engine: Arc<Engine>) -> Result<Self, ServeError> {
         let config = &engine.config;
-        let flight = listen("flight", config.flight_address()).await?.ok_or_else(|| {
-            ServeError::Ready(std::io::Error::other("listen.flight is off"))
-        })?;
+        let flight = listen("flight", config.flight_address())
+            .await?
+            .ok_or_else(|| ServeError::Ready(std::io::Error::other("listen.flight is off")))?;
         let http = listen("http", config.http_address()).await?;
         let tls = tls(config)?;
         let scheme = if tls.is_some() { "grpc+tls" } else { "grpc" };
@@ -64,7 +70,14 @@ impl Server {
             Some(listener) => Some(format!("http://{}", listener.local_addr().map_err(ServeError::Ready)?)),
             None => None,
         };
-        Ok(Self { engine, flight, http, tls, flight_url, http_url })
+        Ok(Self {
+            engine,
+            flight,
+            http,
+            tls,
+            flight_url,
+            http_url,
+        })
     }
 
     /// The line that scripts wait for, on standard output.
@@ -73,7 +86,9 @@ impl Server {
             "flight": self.flight_url, "http": self.http_url, "postgres": null, "pid": std::process::id(),
         });
         let mut out = std::io::stdout().lock();
-        writeln!(out, "ready {ready}").and_then(|()| out.flush()).map_err(ServeError::Ready)
+        writeln!(out, "ready {ready}")
+            .and_then(|()| out.flush())
+            .map_err(ServeError::Ready)
     }
 
     /// Serves until a signal, then drains.
@@ -86,7 +101,12 @@ impl Server {
         background.spawn(follow_policies(Arc::clone(&self.engine), stopped.clone()));
 
         let mut doors = JoinSet::new();
-        doors.spawn(crate::flight::serve(Arc::clone(&self.engine), self.flight, self.tls, ended(stopped.clone())));
+        doors.spawn(crate::flight::serve(
+            Arc::clone(&self.engine),
+            self.flight,
+            self.tls,
+            ended(stopped.clone()),
+        ));
         if let Some(http) = self.http {
             let served = crate::http::serve(Arc::clone(&self.engine), http, ended(stopped.clone()));
             background.spawn(async move {
@@ -108,7 +128,10 @@ impl Server {
         stop.send_replace(true);
         let limits = &self.engine.config.limits;
         let drained = async {
-            self.engine.admission.drain(limits.concurrent_statements, Duration::from_secs(limits.drain_s)).await;
+            self.engine
+                .admission
+                .drain(limits.concurrent_statements, Duration::from_secs(limits.drain_s))
+                .await;
             // Connections that idle clients keep open need not be waited for: nothing runs on them.
             let _ = tokio::time::timeout(Duration::from_secs(1), doors.join_next()).await;
             let _ = tokio::time::timeout(Duration::from_secs(limits.drain_s), background.join_all()).await;
@@ -125,14 +148,21 @@ impl Server {
 async fn listen(door: &'static str, address: Option<SocketAddr>) -> Result<Option<TcpListener>, ServeError> {
     let Some(address) = address else { return Ok(None) };
     let listener = TcpListener::bind(address).await;
-    listener.map(Some).map_err(|source| ServeError::Listen { door, address, source })
+    listener
+        .map(Some)
+        .map_err(|source| ServeError::Listen { door, address, source })
 }
 
 fn tls(config: &Config) -> Result<Option<ServerTlsConfig>, ServeError> {
     if config.tls.cert.is_empty() {
         return Ok(None);
     }
-    let read = |path: &String| std::fs::read(path).map_err(|source| ServeError::Tls { path: path.clone(), source });
+    let read = |path: &String| {
+        std::fs::read(path).map_err(|source| ServeError::Tls {
+            path: path.clone(),
+            source,
+        })
+    };
     let identity = Identity::from_pem(read(&config.tls.cert)?, read(&config.tls.key)?);
     Ok(Some(ServerTlsConfig::new().identity(identity)))
 }
@@ -147,7 +177,11 @@ async fn crawl(engine: Arc<Engine>, mut stopped: watch::Receiver<bool>) {
         let waiting = sweep(&engine).await;
         // A file that was still settling is looked at again as soon as it can have settled.
         let settle = Duration::from_millis(engine.config.crawl.settle_ms.max(50));
-        let pause = if waiting { settle } else { engine.config.sweep_interval() };
+        let pause = if waiting {
+            settle
+        } else {
+            engine.config.sweep_interval()
+        };
         tokio::select! {
             _ = stopped.changed() => break,
             () = tokio::time::sleep(pause) => {}
@@ -191,13 +225,19 @@ async fn follow_policies(engine: Arc<Engine>, mut stopped: watch::Receiver<bool>
         }
         let looking = Arc::clone(&engine);
         let outcome = tokio::task::spawn_blocking(move || {
-            looking.policies.reload(|set| looking.check_policies(set)).map_err(|problem| problem.to_string())
+            looking
+                .policies
+                .reload(|set| looking.check_policies(set))
+                .map_err(|problem| problem.to_string())
         })
         .await;
         match outcome {
             Ok(Ok(true)) => {
                 told = None;
-                tracing::info!(generation = engine.policies.current().generation(), "new policies are in force");
+                tracing::info!(
+                    generation = engine.policies.current().generation(),
+                    "new policies are in force"
+                );
             }
             Ok(Ok(false)) => told = None,
             Ok(Err(problem)) if told.as_ref() != Some(&problem) => {

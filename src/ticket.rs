@@ -22,7 +22,9 @@ pub(crate) struct Sealer {
 /// Why a sealed word was not accepted. The text tells a stranger nothing.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TicketError {
-    #[error("this ticket, handle or token is not valid here: it was altered, is another person's, or is from before a restart; ask for a new one")]
+    #[error(
+        "this ticket, handle or token is not valid here: it was altered, is another person's, or is from before a restart; ask for a new one"
+    )]
     Foreign,
     #[error("this ticket, handle or token has expired; ask for a new one")]
     Expired,
@@ -36,7 +38,9 @@ struct Sealed<T> {
 
 impl Sealer {
     pub(crate) fn new() -> Self {
-        Self { cipher: Aes256Gcm::new(&Aes256Gcm::generate_key(OsRng)) }
+        Self {
+            cipher: Aes256Gcm::new(&Aes256Gcm::generate_key(OsRng)),
+        }
     }
 
     /// Seals a value for one purpose and one principal.
@@ -73,7 +77,13 @@ impl Sealer {
         let plain = serde_json::to_vec(&Sealed { expires_unix_s, value }).unwrap_or_default();
         let nonce = Aes256Gcm::generate_nonce(&mut OsRng);
         let bound = authenticated(purpose, name);
-        let Ok(cipher_text) = self.cipher.encrypt(&nonce, Payload { msg: &plain, aad: &bound }) else {
+        let Ok(cipher_text) = self.cipher.encrypt(
+            &nonce,
+            Payload {
+                msg: &plain,
+                aad: &bound,
+            },
+        ) else {
             return Vec::new();
         };
         let mut sealed = nonce.to_vec();
@@ -92,7 +102,13 @@ impl Sealer {
         let bound = authenticated(purpose, name);
         let plain = self
             .cipher
-            .decrypt(Nonce::from_slice(nonce), Payload { msg: cipher_text, aad: &bound })
+            .decrypt(
+                Nonce::from_slice(nonce),
+                Payload {
+                    msg: cipher_text,
+                    aad: &bound,
+                },
+            )
             .map_err(|_| TicketError::Foreign)?;
         let sealed: Sealed<T> = serde_json::from_slice(&plain).map_err(|_| TicketError::Foreign)?;
         if sealed.expires_unix_s < unix_seconds() {
@@ -108,7 +124,9 @@ fn authenticated(purpose: &str, name: &str) -> Vec<u8> {
 }
 
 fn unix_seconds() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
 }
 
 #[cfg(test)]
@@ -118,14 +136,20 @@ mod tests {
     const MINUTE: Duration = Duration::from_secs(60);
 
     fn who(name: &str) -> Principal {
-        Principal { name: name.to_owned(), attributes: Default::default() }
+        Principal {
+            name: name.to_owned(),
+            attributes: Default::default(),
+        }
     }
 
     #[test]
     fn opens_for_its_owner_and_purpose_only() {
         let sealer = Sealer::new();
         let sealed = sealer.seal("ticket", &who("ana"), MINUTE, &"SELECT 1");
-        assert_eq!(sealer.open::<String>("ticket", &who("ana"), &sealed).unwrap(), "SELECT 1");
+        assert_eq!(
+            sealer.open::<String>("ticket", &who("ana"), &sealed).unwrap(),
+            "SELECT 1"
+        );
         assert!(sealer.open::<String>("ticket", &who("sam"), &sealed).is_err());
         assert!(sealer.open::<String>("handle", &who("ana"), &sealed).is_err());
         assert!(Sealer::new().open::<String>("ticket", &who("ana"), &sealed).is_err());
@@ -138,8 +162,14 @@ mod tests {
         for at in 0..sealed.len() {
             let mut forged = sealed.clone();
             forged[at] ^= 1;
-            assert!(sealer.open::<String>("ticket", &who("ana"), &forged).is_err(), "bit at {at}");
-            assert!(sealer.open::<String>("ticket", &who("ana"), &sealed[..at]).is_err(), "cut at {at}");
+            assert!(
+                sealer.open::<String>("ticket", &who("ana"), &forged).is_err(),
+                "bit at {at}"
+            );
+            assert!(
+                sealer.open::<String>("ticket", &who("ana"), &sealed[..at]).is_err(),
+                "cut at {at}"
+            );
         }
     }
 }

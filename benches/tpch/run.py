@@ -10,6 +10,7 @@ row has arrived as Arrow. The results of all three are compared value by value. 
 `--parquet` holds a folder for each table: either Delta tables (their live files are read, so that both sides read the
 very same bytes) or plain folders of Parquet. Passwords come from LABHOUSE_PASSWORD_<USER>, else the demo's `<user>-demo`.
 The principal to compare against is the one of `--filtered`; leave it empty to measure the administrator alone.
+`bench.py` beside this file does the rest: data, lake, server.
 """
 
 import argparse
@@ -39,8 +40,8 @@ ABSOLUTE = 0.01
 RELATIVE = 1e-6
 
 
-def main():
-    arguments = parse()
+def main(argv=None):
+    arguments = parse(argv)
     files = {table: parquet_files(arguments.parquet / table) for table in TABLES}
     duck = open_duckdb(files, arguments.threads)
     sides = {"duckdb": lambda sql: duck.execute(sql).to_arrow_table()}
@@ -54,7 +55,8 @@ def main():
         if arguments.queries and path.stem not in arguments.queries:
             continue
         report["queries"][path.stem] = run_query(path.stem, path.read_text(), sides, arguments.best_of, report["wrong"])
-    means = {side: geometric_mean(times[side] for times in report["queries"].values()) for side in sides}
+    complete = [times for times in report["queries"].values() if not any(map(math.isnan, times.values()))]
+    means = {side: geometric_mean([times[side] for times in complete]) for side in sides}
     report["geometric_mean"] = means
     print_line("geomean", means)
 
@@ -71,7 +73,7 @@ def main():
     return 1 if report["wrong"] else 0
 
 
-def parse():
+def parse(argv):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--flight", required=True, help="grpc://host:port of a running labhouse")
     parser.add_argument("--parquet", required=True, type=pathlib.Path, help="folder with one folder for each table")
@@ -81,7 +83,7 @@ def parse():
     parser.add_argument("--best-of", type=int, default=3)
     parser.add_argument("--queries", nargs="*", help="only these, for example q01 q18")
     parser.add_argument("--json", help="also write the numbers to this file")
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
 def parquet_files(folder):
@@ -190,9 +192,8 @@ def ping(run):
 
 
 def geometric_mean(times):
-    """Of the queries that ran; a failed one is listed as wrong, not counted as fast."""
-    known = [value for value in times if not math.isnan(value)]
-    return math.exp(statistics.fmean(map(math.log, known))) if known else math.nan
+    """Of the queries that every side ran: a failed one is listed as wrong and counts for nobody."""
+    return math.exp(statistics.fmean(map(math.log, times))) if times else math.nan
 
 
 def print_header(sides):

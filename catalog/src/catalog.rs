@@ -126,9 +126,11 @@ impl Catalog {
             (Ok(Some(table)), _) => Opened::New(Arc::new(table)),
             (Ok(None), Some(table)) => Opened::Same(table),
             (Ok(None), None) => Opened::Absent,
-            (Err(error), _) => match self.has_log(&name).await {
-                Ok(false) => Opened::Absent,
-                Ok(true) | Err(_) => Opened::Broken(name, error.to_string()),
+            (Err(error), known) => match (self.has_log(&name).await, known) {
+                (Ok(false), _) => Opened::Absent,
+                (Ok(true), _) | (Err(_), None) => Opened::Broken(name, error.to_string()),
+                // The store does not answer: that says nothing about the table.
+                (Err(_), Some(table)) => Opened::Same(table),
             },
         }
     }

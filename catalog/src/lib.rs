@@ -1,4 +1,25 @@
-//! The lake of labhouse.
+//! The lake of labhouse: landed files, Delta tables, and the road between them.
+//!
+//! # The model
+//! A [`Lake`] is one folder or one bucket prefix. Raw files lie in `landing/`, Delta tables in `tables/<schema>/<table>/`, the
+//! server's own records in `_labhouse/`. A [`Catalog`] holds a [`CatalogSnapshot`]: every [`LakeTable`] at one version, immutable,
+//! swapped atomically. A statement takes one snapshot and never looks again, so it sees one state of the lab. Snapshots are kept
+//! and moved forward by the commits that are new; no query replays a log.
+//!
+//! # The road of a file
+//! [`Crawler::sweep`] lists `landing/`, compares it with the ledgers, and reads what is new or changed. A file's path names its
+//! table, its content says how to read it. Its rows, the removal of its old rows, the table's new columns and the ledger's entry
+//! are *one* Delta commit, made as exactly the version after the snapshot it was planned on. So a crash, a replay or a second
+//! server can only find the work done or not done. What cannot be loaded goes to quarantine with a reason, and the rest goes on.
+//!
+//! # The road of a scan
+//! A table that is a plain list of Parquet files is scanned as one, straight from the snapshot's file list and statistics; deletion
+//! vectors and column mapping are left to delta-rs. Filters are always applied once more above the scan.
+//!
+//! # Deliberately absent
+//! Users, policies and sessions: this crate cannot name a principal, and never decides who sees what. An external catalog or
+//! database: any server on the same lake works. The AWS SDK and lock tables: a commit is a conditional PUT, and [`Lake::probe`]
+//! refuses a store that does not honour it. Retries inside a commit: whoever loses a race plans anew from what won.
 #![forbid(unsafe_code)]
 
 mod alter;

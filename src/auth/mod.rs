@@ -22,9 +22,10 @@ use crate::ticket::Sealer;
 pub(crate) use users::{UserError, add, issue_token, list, remove};
 use users::{Users, UsersFile};
 
-/// Failed logins in a row that lock a login.
-const FAILURES_MAX: u32 = 5;
-/// How long a locked login stays locked: long enough to make guessing hopeless, short enough to wait for.
+/// Failed logins in a row that lock a login: guessing stays hopeless, and a tool with an old password in it does not
+/// lock its owner out at once.
+const FAILURES_MAX: u32 = 20;
+/// How long a locked login stays locked: short enough to wait for.
 const LOCK: Duration = Duration::from_secs(60);
 /// How long a checked password need not be hashed again: Basic on every call would cost an Argon2 each.
 const CHECKED_FOR: Duration = Duration::from_secs(300);
@@ -85,12 +86,19 @@ impl Authenticator {
             return self.settle(user, users.token(password).filter(|who| who.name == user));
         }
         let memory = self.memory_key(&users, user, password);
-        if self.checked.lock().get(&memory).is_some_and(|at| at.elapsed() < CHECKED_FOR) {
+        if self
+            .checked
+            .lock()
+            .get(&memory)
+            .is_some_and(|at| at.elapsed() < CHECKED_FOR)
+        {
             return users.principal(user).ok_or(AuthError::Refused);
         }
         let _permit = self.hashing.acquire().await.map_err(|_| AuthError::Refused)?;
         let (name, word) = (user.to_owned(), password.to_owned());
-        let found = tokio::task::spawn_blocking(move || users.password(&name, &word)).await.unwrap_or(None);
+        let found = tokio::task::spawn_blocking(move || users.password(&name, &word))
+            .await
+            .unwrap_or(None);
         if found.is_some() {
             let mut checked = self.checked.lock();
             if checked.len() >= REMEMBERED_MAX {
@@ -108,7 +116,10 @@ impl Authenticator {
             return users.token(token).ok_or(AuthError::Refused);
         }
         let sealed = URL_SAFE_NO_PAD.decode(token).map_err(|_| AuthError::Refused)?;
-        let name: String = self.sealer.open_for(SESSION, "", &sealed).map_err(|_| AuthError::Refused)?;
+        let name: String = self
+            .sealer
+            .open_for(SESSION, "", &sealed)
+            .map_err(|_| AuthError::Refused)?;
         // The file is asked again: a removed user's session ends with the user.
         users.principal(&name).ok_or(AuthError::Refused)
     }
@@ -125,7 +136,9 @@ impl Authenticator {
 
     fn locked(&self, user: &str) -> bool {
         let failing = self.failing.lock();
-        failing.get(user).is_some_and(|failures| failures.count >= FAILURES_MAX && failures.last.elapsed() < LOCK)
+        failing
+            .get(user)
+            .is_some_and(|failures| failures.count >= FAILURES_MAX && failures.last.elapsed() < LOCK)
     }
 
     fn settle(&self, user: &str, found: Option<Principal>) -> Result<Principal, AuthError> {
@@ -139,7 +152,10 @@ impl Authenticator {
                 if failing.len() >= REMEMBERED_MAX {
                     failing.retain(|_, failures| failures.last.elapsed() < LOCK);
                 }
-                let failures = failing.entry(user.to_owned()).or_insert(Failures { count: 0, last: Instant::now() });
+                let failures = failing.entry(user.to_owned()).or_insert(Failures {
+                    count: 0,
+                    last: Instant::now(),
+                });
                 if failures.last.elapsed() >= LOCK {
                     failures.count = 0;
                 }
@@ -154,7 +170,12 @@ impl Authenticator {
     /// Binds the memory to the stored hash: a changed password forgets the old one at once.
     fn memory_key(&self, users: &Users, user: &str, password: &str) -> [u8; 32] {
         let mut hash = Sha256::new();
-        for part in [self.pepper.as_slice(), users.stored(user).as_bytes(), user.as_bytes(), password.as_bytes()] {
+        for part in [
+            self.pepper.as_slice(),
+            users.stored(user).as_bytes(),
+            user.as_bytes(),
+            password.as_bytes(),
+        ] {
             hash.update((part.len() as u64).to_le_bytes());
             hash.update(part);
         }

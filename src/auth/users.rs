@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use argon2::Argon2;
 use argon2::password_hash::rand_core::OsRng;
 use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
-use argon2::Argon2;
 use chrono::{DateTime, Utc};
 use labhouse_policies::{Attribute, Principal};
 use parking_lot::Mutex;
@@ -84,7 +84,10 @@ impl UsersFile {
     pub(super) fn open(path: &Path) -> Result<Self, UserError> {
         let stamp = stamp(path);
         let users = Users::read(path)?;
-        Ok(Self { path: path.to_owned(), state: Mutex::new((stamp, Arc::new(users))) })
+        Ok(Self {
+            path: path.to_owned(),
+            state: Mutex::new((stamp, Arc::new(users))),
+        })
     }
 
     /// The users as the file has them now.
@@ -104,10 +107,14 @@ impl UsersFile {
 
 impl Users {
     fn read(path: &Path) -> Result<Self, UserError> {
-        let text =
-            std::fs::read_to_string(path).map_err(|source| UserError::Read { path: path.to_owned(), source })?;
-        let users: Self = toml::from_str(&text)
-            .map_err(|error| UserError::Parse { path: path.to_owned(), message: error.to_string() })?;
+        let text = std::fs::read_to_string(path).map_err(|source| UserError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        let users: Self = toml::from_str(&text).map_err(|error| UserError::Parse {
+            path: path.to_owned(),
+            message: error.to_string(),
+        })?;
         match users.users.keys().find(|name| check_name(name).is_err()) {
             Some(name) => Err(UserError::Name(name.clone())),
             None => Ok(users),
@@ -116,7 +123,10 @@ impl Users {
 
     pub(super) fn principal(&self, name: &str) -> Option<Principal> {
         let user = self.users.get(name)?;
-        Some(Principal { name: name.to_owned(), attributes: user.attributes.clone() })
+        Some(Principal {
+            name: name.to_owned(),
+            attributes: user.attributes.clone(),
+        })
     }
 
     pub(super) fn stored(&self, name: &str) -> &str {
@@ -147,16 +157,23 @@ impl Users {
     }
 
     fn write(&self, path: &Path) -> Result<(), UserError> {
-        let wrong = |source| UserError::Write { path: path.to_owned(), source };
-        let text = toml::to_string_pretty(self)
-            .map_err(|error| UserError::Parse { path: path.to_owned(), message: error.to_string() })?;
+        let wrong = |source| UserError::Write {
+            path: path.to_owned(),
+            source,
+        };
+        let text = toml::to_string_pretty(self).map_err(|error| UserError::Parse {
+            path: path.to_owned(),
+            message: error.to_string(),
+        })?;
         let new = path.with_extension("toml.new");
         let mut options = std::fs::OpenOptions::new();
         options.write(true).create(true).truncate(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let mut file = options.open(&new).map_err(wrong)?;
-        file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(wrong)?;
+        file.write_all(text.as_bytes())
+            .and_then(|()| file.sync_all())
+            .map_err(wrong)?;
         std::fs::rename(&new, path).map_err(wrong)
     }
 }
@@ -186,24 +203,40 @@ pub(crate) fn add(
 /// Removes a login with its tokens.
 pub(crate) fn remove(path: &Path, name: &str) -> Result<(), UserError> {
     let mut users = Users::read(path)?;
-    users.users.remove(name).ok_or_else(|| UserError::Unknown(name.to_owned()))?;
+    users
+        .users
+        .remove(name)
+        .ok_or_else(|| UserError::Unknown(name.to_owned()))?;
     users.write(path)
 }
 
 /// The logins, each with the names of its tokens.
 pub(crate) fn list(path: &Path) -> Result<Vec<(String, Vec<String>)>, UserError> {
     let users = Users::read(path)?;
-    Ok(users.users.into_iter().map(|(name, user)| (name, user.tokens.into_keys().collect())).collect())
+    Ok(users
+        .users
+        .into_iter()
+        .map(|(name, user)| (name, user.tokens.into_keys().collect()))
+        .collect())
 }
 
 /// Makes a personal token, valid for `days` or until it is replaced. The token is shown this once.
 pub(crate) fn issue_token(path: &Path, name: &str, label: &str, days: Option<u32>) -> Result<String, UserError> {
     let mut users = Users::read(path)?;
-    let user = users.users.get_mut(name).ok_or_else(|| UserError::Unknown(name.to_owned()))?;
+    let user = users
+        .users
+        .get_mut(name)
+        .ok_or_else(|| UserError::Unknown(name.to_owned()))?;
     let secret: [u8; 32] = rand::random();
     let token = format!("{TOKEN_PREFIX}{}", hex(&secret));
     let valid_until = days.map(|days| Utc::now() + chrono::Duration::days(i64::from(days)));
-    user.tokens.insert(label.to_owned(), Token { sha256: hex_digest(&token), valid_until });
+    user.tokens.insert(
+        label.to_owned(),
+        Token {
+            sha256: hex_digest(&token),
+            valid_until,
+        },
+    );
     users.write(path)?;
     Ok(token)
 }
@@ -217,8 +250,14 @@ fn read_or_new(path: &Path) -> Result<Users, UserError> {
 
 fn check_name(name: &str) -> Result<(), UserError> {
     let starts = name.starts_with(|c: char| c.is_ascii_lowercase());
-    let holds = name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-@".contains(c));
-    if starts && holds && name.len() <= NAME_BYTES_MAX { Ok(()) } else { Err(UserError::Name(name.to_owned())) }
+    let holds = name
+        .chars()
+        .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-@".contains(c));
+    if starts && holds && name.len() <= NAME_BYTES_MAX {
+        Ok(())
+    } else {
+        Err(UserError::Name(name.to_owned()))
+    }
 }
 
 fn hash(password: &str) -> Result<String, UserError> {

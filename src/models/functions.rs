@@ -27,15 +27,25 @@ use crate::query::statement::lake_name_from_text;
 use crate::session::Governed;
 
 /// The table functions, in the order of `Kind`.
-pub(crate) const NAMES: [&str; 5] =
-    ["top_recommendations", "warning_list", "model_leaderboard", "feature_importance", "model_card"];
+pub(crate) const NAMES: [&str; 5] = [
+    "top_recommendations",
+    "warning_list",
+    "model_leaderboard",
+    "feature_importance",
+    "model_card",
+];
 const TOP_DEFAULT: usize = 20;
 /// Rows kept while scoring; more is a query over `predict_…` with ORDER BY.
 const TOP_MAX: usize = 100_000;
 
 /// The table functions of one statement.
 pub(crate) fn table_functions(governed: &Arc<Governed>) -> Vec<(&'static str, Arc<dyn TableFunctionImpl>)> {
-    let function = |name| Arc::new(ModelFunction { name, governed: Arc::clone(governed) }) as Arc<dyn TableFunctionImpl>;
+    let function = |name| {
+        Arc::new(ModelFunction {
+            name,
+            governed: Arc::clone(governed),
+        }) as Arc<dyn TableFunctionImpl>
+    };
     NAMES.into_iter().map(|name| (name, function(name))).collect()
 }
 
@@ -59,20 +69,30 @@ impl ModelFunction {
             ("model_leaderboard", []) => table(model.model().leaderboard()),
             ("feature_importance", []) => table(model.model().importance()),
             ("model_card", []) => table(card(&model)?),
-            (name, _) => Err(QueryError::Invalid(format!("{name} takes one argument, the model's name"))),
+            (name, _) => Err(QueryError::Invalid(format!(
+                "{name} takes one argument, the model's name"
+            ))),
         }
     }
 
     fn model<'a>(&self, arguments: &'a [Expr]) -> Result<(Arc<LoadedModel>, &'a [Expr]), QueryError> {
         let Some((first, rest)) = arguments.split_first() else {
-            return Err(QueryError::Invalid(format!("{}('lab.<schema>.<model>') needs the model's name", self.name)));
+            return Err(QueryError::Invalid(format!(
+                "{}('lab.<schema>.<model>') needs the model's name",
+                self.name
+            )));
         };
         let Some(text) = text(first) else {
-            return Err(QueryError::Invalid(format!("{}: the model's name must be a text literal", self.name)));
+            return Err(QueryError::Invalid(format!(
+                "{}: the model's name must be a text literal",
+                self.name
+            )));
         };
         let name = lake_name_from_text(text)?;
         let model = self.governed.model(&name, self.name);
-        model.map(|model| (model, rest)).ok_or_else(|| QueryError::NotFound(format!("model 'lab.{name}' not found")))
+        model
+            .map(|model| (model, rest))
+            .ok_or_else(|| QueryError::NotFound(format!("model 'lab.{name}' not found")))
     }
 
     fn recommend(&self, model: &Arc<LoadedModel>, rest: &[Expr]) -> Result<Arc<dyn TableProvider>, QueryError> {
@@ -95,13 +115,23 @@ impl ModelFunction {
             )));
         };
         let name = lake_name_from_text(candidates)?;
-        let found = self.governed.table(&name.schema, &name.table).map_err(crate::query::errors::from_datafusion)?;
+        let found = self
+            .governed
+            .table(&name.schema, &name.table)
+            .map_err(crate::query::errors::from_datafusion)?;
         let Some(candidates) = found else {
-            return Err(QueryError::NotFound(format!("the model's candidates: table 'lab.{name}' not found")));
+            return Err(QueryError::NotFound(format!(
+                "the model's candidates: table 'lab.{name}' not found"
+            )));
         };
         let recommender = || {
-            Recommender::new(Arc::clone(model.model()), candidates.schema(), k, self.name == "warning_list")
-                .map_err(|error| QueryError::Invalid(error.to_string()))
+            Recommender::new(
+                Arc::clone(model.model()),
+                candidates.schema(),
+                k,
+                self.name == "warning_list",
+            )
+            .map_err(|error| QueryError::Invalid(error.to_string()))
         };
         recommender()?;
         let partition = Recommend {
@@ -161,7 +191,11 @@ impl fmt::Debug for Recommend {
 /// What is known of a model, as (property, value).
 fn card(model: &LoadedModel) -> Result<RecordBatch, QueryError> {
     let record = model.record();
-    let data: Vec<String> = record.data.iter().map(|(table, version)| format!("lab.{table} version {version}")).collect();
+    let data: Vec<String> = record
+        .data
+        .iter()
+        .map(|(table, version)| format!("lab.{table} version {version}"))
+        .collect();
     let mut card: Vec<(String, String)> = vec![
         ("model".into(), format!("lab.{}", model.name())),
         ("version".into(), record.version.to_string()),
@@ -173,8 +207,10 @@ fn card(model: &LoadedModel) -> Result<RecordBatch, QueryError> {
     ];
     card.extend(model.model().card());
     let (names, values): (Vec<String>, Vec<String>) = card.into_iter().unzip();
-    let columns: [(&str, ArrayRef); 2] =
-        [("property", Arc::new(StringArray::from(names))), ("value", Arc::new(StringArray::from(values)))];
+    let columns: [(&str, ArrayRef); 2] = [
+        ("property", Arc::new(StringArray::from(names))),
+        ("value", Arc::new(StringArray::from(values))),
+    ];
     RecordBatch::try_from_iter(columns).map_err(QueryError::internal)
 }
 

@@ -108,14 +108,20 @@ impl ModelSnapshot {
     }
 
     fn next_version(&self, name: &TableName) -> u64 {
-        self.versions.get(&(name.schema.clone(), name.table.clone())).map_or(1, |version| version + 1)
+        self.versions
+            .get(&(name.schema.clone(), name.table.clone()))
+            .map_or(1, |version| version + 1)
     }
 }
 
 impl ModelStore {
     /// Loads all models of a lake.
     pub(crate) async fn open(lake: Arc<Lake>) -> Result<Self, LakeError> {
-        let store = Self { lake, snapshot: ArcSwap::default(), refreshing: tokio::sync::Mutex::default() };
+        let store = Self {
+            lake,
+            snapshot: ArcSwap::default(),
+            refreshing: tokio::sync::Mutex::default(),
+        };
         store.refresh().await?;
         Ok(store)
     }
@@ -131,13 +137,18 @@ impl ModelStore {
         let mut latest: BTreeMap<(String, String), (u64, String)> = BTreeMap::new();
         for object in self.lake.list(ROOT).await? {
             let path = object.location.to_string();
-            let Some((name, version)) = parse_path(&path) else { continue };
+            let Some((name, version)) = parse_path(&path) else {
+                continue;
+            };
             let newest = latest.entry(name).or_insert_with(|| (0, String::new()));
             if version > newest.0 {
                 *newest = (version, path);
             }
         }
-        let versions = latest.iter().map(|(name, (version, _))| (name.clone(), *version)).collect();
+        let versions = latest
+            .iter()
+            .map(|(name, (version, _))| (name.clone(), *version))
+            .collect();
         if versions == known.versions {
             return Ok(());
         }
@@ -152,13 +163,20 @@ impl ModelStore {
                 models.insert(name, model);
             }
         }
-        self.snapshot.store(Arc::new(ModelSnapshot { functions: bind(&models), models, versions }));
+        self.snapshot.store(Arc::new(ModelSnapshot {
+            functions: bind(&models),
+            models,
+            versions,
+        }));
         Ok(())
     }
 
     /// Stores a model as the next version of its name and makes it answer.
     pub(crate) async fn store(&self, mut record: ModelRecord, bytes: &[u8]) -> Result<u64, LakeError> {
-        let name = TableName { schema: record.schema.clone(), table: record.name.clone() };
+        let name = TableName {
+            schema: record.schema.clone(),
+            table: record.name.clone(),
+        };
         self.refresh().await?;
         record.version = self.snapshot().next_version(&name);
         let mut object = serde_json::to_vec(&record).unwrap_or_default();
@@ -173,7 +191,9 @@ impl ModelStore {
 
     /// A model that cannot be read is left out and logged: one bad object must not silence the others.
     async fn load(&self, path: &str) -> Result<Option<Arc<LoadedModel>>, LakeError> {
-        let Some(object) = self.lake.get(path).await? else { return Ok(None) };
+        let Some(object) = self.lake.get(path).await? else {
+            return Ok(None);
+        };
         let Some((head, bytes)) = split_line(&object) else {
             tracing::error!(path, "not a model: it has no first line; remove it");
             return Ok(None);
@@ -191,10 +211,21 @@ impl ModelStore {
         match Model::from_bytes(bytes) {
             Ok(model) => {
                 let model = Arc::new(model);
-                let name = TableName { schema: record.schema.clone(), table: record.name.clone() };
-                let function = record.function.clone().unwrap_or_else(|| format!("predict_{}", record.name));
+                let name = TableName {
+                    schema: record.schema.clone(),
+                    table: record.name.clone(),
+                };
+                let function = record
+                    .function
+                    .clone()
+                    .unwrap_or_else(|| format!("predict_{}", record.name));
                 let udf = Arc::new(labhouse_udfs::predict_udf(&function, Arc::clone(&model)));
-                Ok(Some(Arc::new(LoadedModel { record, name, model, udf })))
+                Ok(Some(Arc::new(LoadedModel {
+                    record,
+                    name,
+                    model,
+                    udf,
+                })))
             }
             Err(error) => {
                 tracing::error!(path, %error, "the model cannot be read; train it again");
@@ -207,11 +238,19 @@ impl ModelStore {
 /// Who answers to which function: where two models claim one, the older keeps it.
 fn bind(models: &BTreeMap<(String, String), Arc<LoadedModel>>) -> BTreeMap<String, Arc<LoadedModel>> {
     let mut by_age: Vec<&Arc<LoadedModel>> = models.values().collect();
-    by_age.sort_by_key(|model| (model.record.created_at, model.record.schema.clone(), model.record.name.clone()));
+    by_age.sort_by_key(|model| {
+        (
+            model.record.created_at,
+            model.record.schema.clone(),
+            model.record.name.clone(),
+        )
+    });
     let mut functions = BTreeMap::new();
     for model in by_age {
         if let Some(function) = model.function() {
-            functions.entry(function.to_owned()).or_insert_with(|| Arc::clone(model));
+            functions
+                .entry(function.to_owned())
+                .or_insert_with(|| Arc::clone(model));
         }
     }
     functions
@@ -222,7 +261,10 @@ fn parse_path(path: &str) -> Option<((String, String), u64)> {
     let mut parts = path.strip_prefix(ROOT)?.strip_prefix('/')?.split('/');
     let (schema, name, file) = (parts.next()?, parts.next()?, parts.next()?);
     let version = file.strip_suffix(".json")?.parse().ok()?;
-    parts.next().is_none().then(|| ((schema.to_owned(), name.to_owned()), version))
+    parts
+        .next()
+        .is_none()
+        .then(|| ((schema.to_owned(), name.to_owned()), version))
 }
 
 fn split_line(object: &[u8]) -> Option<(&[u8], &[u8])> {

@@ -21,7 +21,15 @@ use crate::query::write::{lake_error, require};
 use crate::session::{Governed, model_object};
 
 /// The options of `CREATE MODEL`; anything else is refused by name.
-const OPTIONS: [&str; 7] = ["target", "kind", "time_budget_s", "function", "candidates", "seed", "group_by"];
+const OPTIONS: [&str; 7] = [
+    "target",
+    "kind",
+    "time_budget_s",
+    "function",
+    "candidates",
+    "seed",
+    "group_by",
+];
 const TIME_BUDGET_S: u64 = 60;
 const TIME_BUDGET_S_MAX: u64 = 3_600;
 const FUNCTION_BYTES_MAX: usize = 64;
@@ -55,9 +63,10 @@ impl Engine {
         let options = self.options(governed, &name, statement.options)?;
         let source = self.source(governed, state, statement.query, parameters).await?;
 
-        let _place = self.training.acquire().await.map_err(|_| {
-            QueryError::Unavailable("the server is shutting down; train the model again later".into())
-        })?;
+        let _place =
+            self.training.acquire().await.map_err(|_| {
+                QueryError::Unavailable("the server is shutting down; train the model again later".into())
+            })?;
         let cancel = Cancel::default();
         let _stop = CancelOnDrop(cancel.clone());
         let (batches, train) = (source.batches, options.train);
@@ -100,18 +109,31 @@ impl Engine {
         let Some(model) = governed.world().models.get(name) else {
             return if if_exists { Ok(0) } else { Err(missing()) };
         };
-        if !governed.decide(model.department(), &model_object(name), model.tags(), Action::Drop).allowed {
+        if !governed
+            .decide(model.department(), &model_object(name), model.tags(), Action::Drop)
+            .allowed
+        {
             // Whoever may not even ask the model is told what a stranger is told.
             let asks = governed.model(name, "model_card").is_some();
             return match (asks, if_exists) {
-                (true, _) => require(governed, model.department(), &model_object(name), model.tags(), Action::Drop)
-                    .map(|()| 0),
+                (true, _) => require(
+                    governed,
+                    model.department(),
+                    &model_object(name),
+                    model.tags(),
+                    Action::Drop,
+                )
+                .map(|()| 0),
                 (false, true) => Ok(0),
                 (false, false) => Err(missing()),
             };
         }
-        let record =
-            ModelRecord { dropped: true, author: governed.who().name.clone(), created_at: Utc::now(), ..model.record().clone() };
+        let record = ModelRecord {
+            dropped: true,
+            author: governed.who().name.clone(),
+            created_at: Utc::now(),
+            ..model.record().clone()
+        };
         self.models.store(record, &[]).await.map_err(lake_error)?;
         Ok(0)
     }
@@ -129,15 +151,21 @@ impl Engine {
             )));
         }
         let Some(target) = given.remove("target") else {
-            return Err(QueryError::Invalid("CREATE MODEL needs OPTIONS (target = '<column to predict>', …)".into()));
+            return Err(QueryError::Invalid(
+                "CREATE MODEL needs OPTIONS (target = '<column to predict>', …)".into(),
+            ));
         };
         let kind: Kind = match given.remove("kind") {
-            Some(kind) => kind.parse().map_err(|error: labhouse_udfs::TrainError| QueryError::Invalid(error.to_string()))?,
+            Some(kind) => kind
+                .parse()
+                .map_err(|error: labhouse_udfs::TrainError| QueryError::Invalid(error.to_string()))?,
             None => Kind::Auto,
         };
         let budget = number(&mut given, "time_budget_s")?.unwrap_or(TIME_BUDGET_S);
         if !(1..=TIME_BUDGET_S_MAX).contains(&budget) {
-            return Err(QueryError::Invalid(format!("time_budget_s must be 1 to {TIME_BUDGET_S_MAX}")));
+            return Err(QueryError::Invalid(format!(
+                "time_budget_s must be 1 to {TIME_BUDGET_S_MAX}"
+            )));
         }
         let seed = number(&mut given, "seed")?.unwrap_or(0);
         let function = given.remove("function");
@@ -147,9 +175,13 @@ impl Engine {
         let candidates = given.remove("candidates");
         if let Some(candidates) = &candidates {
             let table = lake_name_from_text(candidates)?;
-            let visible = governed.access(&table.schema, &table.table).map_err(crate::query::errors::from_datafusion)?;
+            let visible = governed
+                .access(&table.schema, &table.table)
+                .map_err(crate::query::errors::from_datafusion)?;
             if visible.is_none() {
-                return Err(QueryError::NotFound(format!("candidates: table 'lab.{table}' not found")));
+                return Err(QueryError::NotFound(format!(
+                    "candidates: table 'lab.{table}' not found"
+                )));
             }
         }
         let train = TrainOptions {
@@ -159,11 +191,17 @@ impl Engine {
             seed,
             group_by: given.remove("group_by"),
         };
-        Ok(Options { train, function, candidates })
+        Ok(Options {
+            train,
+            function,
+            candidates,
+        })
     }
 
     fn check_function(&self, governed: &Governed, name: &TableName, function: &str) -> Result<(), QueryError> {
-        let letters = function.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+        let letters = function
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
         let starts = function.starts_with(|c: char| c.is_ascii_lowercase());
         if !letters || !starts || function.len() > FUNCTION_BYTES_MAX {
             return Err(QueryError::Invalid(format!(
@@ -171,14 +209,26 @@ impl Engine {
             )));
         }
         if self.sessions.has_function(function) || super::functions::NAMES.contains(&function) {
-            return Err(QueryError::Invalid(format!("{function} is a function of the server; choose another name")));
+            return Err(QueryError::Invalid(format!(
+                "{function} is a function of the server; choose another name"
+            )));
         }
-        let taken = governed.world().models.by_function(function).filter(|model| model.name() != name);
+        let taken = governed
+            .world()
+            .models
+            .by_function(function)
+            .filter(|model| model.name() != name);
         match taken {
             Some(_) => Err(QueryError::Conflict(format!(
                 "the function {function} answers for another model; drop that one first or choose another name"
             ))),
-            None => require(governed, &name.schema, &format!("fn/{function}"), &Tags::default(), Action::Train),
+            None => require(
+                governed,
+                &name.schema,
+                &format!("fn/{function}"),
+                &Tags::default(),
+                Action::Train,
+            ),
         }
     }
 }
@@ -186,7 +236,10 @@ impl Engine {
 fn number(given: &mut std::collections::BTreeMap<String, String>, key: &str) -> Result<Option<u64>, QueryError> {
     given
         .remove(key)
-        .map(|text| text.parse().map_err(|_| QueryError::Invalid(format!("{key} = {text}: give a whole number"))))
+        .map(|text| {
+            text.parse()
+                .map_err(|_| QueryError::Invalid(format!("{key} = {text}: give a whole number")))
+        })
         .transpose()
 }
 

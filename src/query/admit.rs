@@ -41,7 +41,9 @@ impl Admission {
         self.check(sql)?;
         match tokio::time::timeout(self.queue, Arc::clone(&self.places).acquire_owned()).await {
             Ok(Ok(permit)) => Ok(permit),
-            Ok(Err(_closed)) => Err(QueryError::Unavailable("the server is shutting down; try again later".into())),
+            Ok(Err(_closed)) => Err(QueryError::Unavailable(
+                "the server is shutting down; try again later".into(),
+            )),
             Err(_elapsed) => Err(QueryError::Exhausted(format!(
                 "too many statements are running: none ended within {} s (limits.queue_s); try again later",
                 self.queue.as_secs()
@@ -52,7 +54,9 @@ impl Admission {
     /// Waits until no statement runs any more, or for `patience`; refuses new ones from now on.
     pub(crate) async fn drain(&self, places: usize, patience: Duration) -> bool {
         let all = u32::try_from(places).unwrap_or(u32::MAX);
-        let drained = tokio::time::timeout(patience, self.places.acquire_many(all)).await.is_ok();
+        let drained = tokio::time::timeout(patience, self.places.acquire_many(all))
+            .await
+            .is_ok();
         self.places.close();
         drained
     }
@@ -142,7 +146,11 @@ mod tests {
     use super::*;
 
     fn admission() -> Admission {
-        Admission::new(&Limits { concurrent_statements: 1, queue_s: 0, ..Limits::default() })
+        Admission::new(&Limits {
+            concurrent_statements: 1,
+            queue_s: 0,
+            ..Limits::default()
+        })
     }
 
     #[test]
@@ -150,10 +158,20 @@ mod tests {
         let admission = admission();
         assert!(admission.check("SELECT a FROM t WHERE b = 1 OR c = 2").is_ok());
         let values = (0..10_000).map(|n| n.to_string()).collect::<Vec<_>>().join(",");
-        assert!(admission.check(&format!("SELECT a FROM t WHERE b IN ({values})")).is_ok());
+        assert!(
+            admission
+                .check(&format!("SELECT a FROM t WHERE b IN ({values})"))
+                .is_ok()
+        );
         for (sql, says) in [
-            (format!("SELECT {}", vec!["1"; 20_000].join("+")), "limits.statement_operators"),
-            (format!("SELECT 1 WHERE {}", vec!["true"; 20_000].join(" OR ")), "limits.statement_operators"),
+            (
+                format!("SELECT {}", vec!["1"; 20_000].join("+")),
+                "limits.statement_operators",
+            ),
+            (
+                format!("SELECT 1 WHERE {}", vec!["true"; 20_000].join(" OR ")),
+                "limits.statement_operators",
+            ),
             (format!("SELECT '{}'", "x".repeat(2 << 20)), "limits.statement_bytes"),
             (format!("SELECT {}1{}", "(".repeat(500), ")".repeat(500)), "brackets"),
             ("SELECT 'open".to_owned(), "cannot be read"),
@@ -167,7 +185,10 @@ mod tests {
     async fn a_full_house_answers_instead_of_waiting_forever() {
         let admission = admission();
         let place = admission.enter("SELECT 1").await.unwrap();
-        assert!(matches!(admission.enter("SELECT 1").await, Err(QueryError::Exhausted(_))));
+        assert!(matches!(
+            admission.enter("SELECT 1").await,
+            Err(QueryError::Exhausted(_))
+        ));
         drop(place);
         assert!(admission.enter("SELECT 1").await.is_ok());
     }

@@ -81,9 +81,9 @@ fn translate(error: &DataFusionError) -> QueryError {
         DataFusionError::External(cause) => external(cause.as_ref()),
         DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => translate(inner),
         DataFusionError::Shared(inner) => translate(inner),
-        DataFusionError::Collection(all) => {
-            all.first().map_or_else(|| QueryError::internal("an empty collection of errors"), translate)
-        }
+        DataFusionError::Collection(all) => all
+            .first()
+            .map_or_else(|| QueryError::internal("an empty collection of errors"), translate),
     }
 }
 

@@ -63,12 +63,20 @@ impl QueryLog {
             entries.pop_front();
         }
         entries.push_back(Arc::clone(&entry));
-        Running { entry, started: Instant::now() }
+        Running {
+            entry,
+            started: Instant::now(),
+        }
     }
 
     /// The remembered statements, newest first.
     pub(crate) fn entries(&self) -> Vec<Entry> {
-        self.entries.lock().iter().rev().map(|entry| entry.lock().clone()).collect()
+        self.entries
+            .lock()
+            .iter()
+            .rev()
+            .map(|entry| entry.lock().clone())
+            .collect()
     }
 }
 
@@ -83,7 +91,10 @@ impl Running {
 
     /// Closes the entry with its outcome; only the first call counts.
     pub(crate) fn finish(&self, error: Option<&dyn std::fmt::Display>) {
-        self.close(if error.is_some() { "failed" } else { "finished" }, error.map(|error| shorten(&error.to_string())));
+        self.close(
+            if error.is_some() { "failed" } else { "finished" },
+            error.map(|error| shorten(&error.to_string())),
+        );
     }
 
     fn close(&self, state: &'static str, error: Option<String>) {

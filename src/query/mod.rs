@@ -102,8 +102,15 @@ impl Engine {
             return Err(QueryError::internal("a statement that neither reads nor writes"));
         };
         let values = parameters.to_vec();
-        let (schema, parameters) = self.planning(move || async move { describe_read(&state, *statement, values).await }).await?;
-        Ok(Description { schema, parameters, writes: false, generations })
+        let (schema, parameters) = self
+            .planning(move || async move { describe_read(&state, *statement, values).await })
+            .await?;
+        Ok(Description {
+            schema,
+            parameters,
+            writes: false,
+            generations,
+        })
     }
 
     /// Runs a statement for `who`; one that writes gives its count as one row.
@@ -121,14 +128,19 @@ impl Engine {
                 "the policies changed since this statement was planned; run it again".into(),
             ));
         }
-        let entry = self.log.start(&who.name, sql, world.policies.generation(), world.catalog.generation);
+        let entry = self
+            .log
+            .start(&who.name, sql, world.policies.generation(), world.catalog.generation);
         let governed = self.govern(who, world);
         let outcome = self.start(&governed, sql, parameters).await;
         match outcome {
             Ok(Running { schema, stream }) => {
                 let limit = Duration::from_secs(self.config.limits.statement_s);
                 let stream = Guard::new(stream, Arc::clone(&schema), entry, permit, limit);
-                Ok(Running { schema, stream: Box::pin(stream) })
+                Ok(Running {
+                    schema,
+                    stream: Box::pin(stream),
+                })
             }
             Err(error) => {
                 entry.finish(Some(&error));
@@ -153,7 +165,9 @@ impl Engine {
         let governed = self.govern(who, self.world());
         let mut tables = Vec::new();
         for (schema, table) in governed.visible() {
-            let Some(provider) = governed.table(&schema, &table).map_err(errors::from_datafusion)? else { continue };
+            let Some(provider) = governed.table(&schema, &table).map_err(errors::from_datafusion)? else {
+                continue;
+            };
             let comment = governed
                 .world()
                 .catalog
@@ -161,7 +175,11 @@ impl Engine {
                 .and_then(|table| table.description().map(str::to_owned));
             tables.push(VisibleTable {
                 catalog: statement::CATALOG.to_owned(),
-                kind: if schema == crate::system::SYSTEM { "VIEW" } else { "BASE TABLE" },
+                kind: if schema == crate::system::SYSTEM {
+                    "VIEW"
+                } else {
+                    "BASE TABLE"
+                },
                 schema,
                 table,
                 columns: narrow::narrow_schema(&provider.schema()),
@@ -209,7 +227,10 @@ impl Engine {
     ) -> Result<Planned, QueryError> {
         self.planning(move || async move {
             let logical = bind(logical(&state, statement).await?, parameters)?;
-            let physical = state.create_physical_plan(&logical).await.map_err(errors::from_datafusion)?;
+            let physical = state
+                .create_physical_plan(&logical)
+                .await
+                .map_err(errors::from_datafusion)?;
             Ok(Planned { physical, state })
         })
         .await
@@ -236,12 +257,19 @@ impl Engine {
 
     /// The snapshots of this moment.
     pub(crate) fn world(&self) -> World {
-        World { policies: self.policies.current(), catalog: self.catalog.snapshot(), models: self.models.snapshot() }
+        World {
+            policies: self.policies.current(),
+            catalog: self.catalog.snapshot(),
+            models: self.models.snapshot(),
+        }
     }
 }
 
 fn generations(world: &World) -> Generations {
-    Generations { policy: world.policies.generation(), catalog: world.catalog.generation }
+    Generations {
+        policy: world.policies.generation(),
+        catalog: world.catalog.generation,
+    }
 }
 
 /// The wire schema and the parameters of a read.
@@ -257,13 +285,22 @@ async fn describe_read(
         return Ok((narrow::narrow_schema(logical.schema().as_arrow()), parameters));
     }
     let bound = bind(logical, values)?;
-    let physical = state.create_physical_plan(&bound).await.map_err(errors::from_datafusion)?;
+    let physical = state
+        .create_physical_plan(&bound)
+        .await
+        .map_err(errors::from_datafusion)?;
     Ok((narrow::narrow_schema(&physical.schema()), parameters))
 }
 
 async fn logical(state: &SessionState, statement: EngineStatement) -> Result<LogicalPlan, QueryError> {
-    let plan = state.statement_to_plan(statement).await.map_err(errors::from_datafusion)?;
-    let reads_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+    let plan = state
+        .statement_to_plan(statement)
+        .await
+        .map_err(errors::from_datafusion)?;
+    let reads_only = SQLOptions::new()
+        .with_allow_ddl(false)
+        .with_allow_dml(false)
+        .with_allow_statements(false);
     reads_only.verify_plan(&plan).map_err(errors::from_datafusion)?;
     Ok(plan)
 }
@@ -280,13 +317,17 @@ fn bind(plan: LogicalPlan, values: Vec<ScalarValue>) -> Result<LogicalPlan, Quer
     if values.is_empty() {
         return Ok(plan);
     }
-    plan.with_param_values(ParamValues::from(values)).map_err(errors::from_datafusion)
+    plan.with_param_values(ParamValues::from(values))
+        .map_err(errors::from_datafusion)
 }
 
 /// Fields `$1` … `$n` without gaps: a client binds by position.
 fn parameter_schema(plan: &LogicalPlan) -> Result<SchemaRef, QueryError> {
     let types = plan.get_parameter_types().map_err(errors::from_datafusion)?;
-    let numbers: BTreeSet<usize> = types.keys().filter_map(|name| name.strip_prefix('$')?.parse().ok()).collect();
+    let numbers: BTreeSet<usize> = types
+        .keys()
+        .filter_map(|name| name.strip_prefix('$')?.parse().ok())
+        .collect();
     if numbers.len() < types.len() {
         return Err(QueryError::Invalid("parameters are written ? or $1, $2, …".into()));
     }

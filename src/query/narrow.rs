@@ -18,7 +18,9 @@ const TOLD: [&str; 3] = ["comment", "unit", "labhouse.original"];
 
 /// The wire form of a schema.
 pub(crate) fn narrow_schema(schema: &Schema) -> SchemaRef {
-    Arc::new(Schema::new(schema.fields().iter().map(narrow_field).collect::<Vec<_>>()))
+    Arc::new(Schema::new(
+        schema.fields().iter().map(narrow_field).collect::<Vec<_>>(),
+    ))
 }
 
 /// A batch in the wire form of its own schema or of an announced one, which decides.
@@ -45,7 +47,14 @@ fn narrow_array(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError>
         return Ok(Arc::clone(array));
     }
     // A value that does not fit the announced type is an error, never a silent null.
-    cast_with_options(array, to, &CastOptions { safe: false, ..CastOptions::default() })
+    cast_with_options(
+        array,
+        to,
+        &CastOptions {
+            safe: false,
+            ..CastOptions::default()
+        },
+    )
 }
 
 fn narrow_field(field: &FieldRef) -> FieldRef {
@@ -64,10 +73,9 @@ fn narrow_type(data_type: &DataType) -> DataType {
         DataType::BinaryView | DataType::LargeBinary => DataType::Binary,
         DataType::Dictionary(_, values) => narrow_type(values),
         DataType::RunEndEncoded(_, values) => narrow_type(values.data_type()),
-        DataType::List(item)
-        | DataType::LargeList(item)
-        | DataType::ListView(item)
-        | DataType::LargeListView(item) => DataType::List(narrow_field(item)),
+        DataType::List(item) | DataType::LargeList(item) | DataType::ListView(item) | DataType::LargeListView(item) => {
+            DataType::List(narrow_field(item))
+        }
         DataType::FixedSizeList(item, size) => DataType::FixedSizeList(narrow_field(item), *size),
         DataType::Struct(fields) => DataType::Struct(fields.iter().map(narrow_field).collect()),
         DataType::Map(entries, sorted) => DataType::Map(narrow_entries(entries), *sorted),
@@ -82,7 +90,11 @@ fn narrow_entries(entries: &FieldRef) -> FieldRef {
             fields
                 .iter()
                 .map(|field| {
-                    Arc::new(Field::new(field.name(), narrow_type(field.data_type()), field.is_nullable())) as FieldRef
+                    Arc::new(Field::new(
+                        field.name(),
+                        narrow_type(field.data_type()),
+                        field.is_nullable(),
+                    )) as FieldRef
                 })
                 .collect(),
         ),
@@ -110,8 +122,17 @@ mod tests {
         let narrowed = narrow_batch(&batch, &announced).unwrap();
 
         assert_eq!(narrowed.schema(), announced);
-        let types: Vec<_> = announced.fields().iter().map(|field| field.data_type().to_string()).collect();
-        assert!(types.iter().all(|text| !text.contains("View") && !text.contains("Dictionary")), "{types:?}");
+        let types: Vec<_> = announced
+            .fields()
+            .iter()
+            .map(|field| field.data_type().to_string())
+            .collect();
+        assert!(
+            types
+                .iter()
+                .all(|text| !text.contains("View") && !text.contains("Dictionary")),
+            "{types:?}"
+        );
         assert!(narrowed.column(0).is_null(1));
     }
 

@@ -27,10 +27,26 @@ pub(crate) enum Statement {
     /// Gives rows: SELECT, EXPLAIN, SHOW, DESCRIBE.
     Read(Box<EngineStatement>),
     CreateModel(CreateModel),
-    DropModel { name: TableName, if_exists: bool },
-    CreateTableAs { name: TableName, query: Box<Query>, or_replace: bool, if_not_exists: bool },
-    Insert { name: TableName, columns: Vec<String>, query: Box<Query> },
-    SetTags { table: TableName, column: Option<String>, tags: BTreeMap<String, String> },
+    DropModel {
+        name: TableName,
+        if_exists: bool,
+    },
+    CreateTableAs {
+        name: TableName,
+        query: Box<Query>,
+        or_replace: bool,
+        if_not_exists: bool,
+    },
+    Insert {
+        name: TableName,
+        columns: Vec<String>,
+        query: Box<Query>,
+    },
+    SetTags {
+        table: TableName,
+        column: Option<String>,
+        tags: BTreeMap<String, String>,
+    },
 }
 
 /// `CREATE [OR REPLACE] MODEL name OPTIONS (key = value, …) AS query`
@@ -49,7 +65,9 @@ impl Statement {
             return Ok(own);
         }
         let dialect = state.config().options().sql_parser.dialect;
-        let parsed = state.sql_to_statement(sql, &dialect).map_err(super::errors::from_datafusion)?;
+        let parsed = state
+            .sql_to_statement(sql, &dialect)
+            .map_err(super::errors::from_datafusion)?;
         classify(parsed)
     }
 
@@ -100,7 +118,10 @@ fn parse_name(parts: &[&str], shown: &str) -> Result<TableName, QueryError> {
             )));
         }
     }
-    Ok(TableName { schema: (*schema).to_owned(), table: (*table).to_owned() })
+    Ok(TableName {
+        schema: (*schema).to_owned(),
+        table: (*table).to_owned(),
+    })
 }
 
 fn classify(parsed: EngineStatement) -> Result<Statement, QueryError> {
@@ -109,7 +130,9 @@ fn classify(parsed: EngineStatement) -> Result<Statement, QueryError> {
             EngineStatement::Statement(inner) if matches!(inner.as_ref(), Ast::Query(_)) => {
                 Ok(Statement::Read(Box::new(EngineStatement::Explain(explain))))
             }
-            _ => Err(QueryError::Unsupported("EXPLAIN takes a query: EXPLAIN SELECT …".into())),
+            _ => Err(QueryError::Unsupported(
+                "EXPLAIN takes a query: EXPLAIN SELECT …".into(),
+            )),
         },
         EngineStatement::Statement(ast) => classify_ast(*ast),
         EngineStatement::CreateExternalTable(_) => Err(QueryError::Denied(
@@ -132,9 +155,7 @@ fn classify_ast(ast: Ast) -> Result<Statement, QueryError> {
         | Ast::ShowFunctions { .. }
         | Ast::ShowSchemas { .. }
         | Ast::ShowDatabases { .. }
-        | Ast::ExplainTable { .. } => {
-            Ok(Statement::Read(Box::new(EngineStatement::Statement(Box::new(ast)))))
-        }
+        | Ast::ExplainTable { .. } => Ok(Statement::Read(Box::new(EngineStatement::Statement(Box::new(ast))))),
         Ast::Explain { ref statement, .. } if matches!(statement.as_ref(), Ast::Query(_)) => {
             Ok(Statement::Read(Box::new(EngineStatement::Statement(Box::new(ast)))))
         }
@@ -143,7 +164,12 @@ fn classify_ast(ast: Ast) -> Result<Statement, QueryError> {
         Ast::Set(_) => Err(settings_refused()),
         other => Err(QueryError::Unsupported(format!(
             "labhouse does not run this statement ({}); it runs SELECT, EXPLAIN SELECT, SHOW, DESCRIBE, CREATE TABLE … AS, INSERT INTO, CREATE MODEL, DROP MODEL and ALTER TABLE … SET TAGS",
-            other.to_string().split_whitespace().take(2).collect::<Vec<_>>().join(" ")
+            other
+                .to_string()
+                .split_whitespace()
+                .take(2)
+                .collect::<Vec<_>>()
+                .join(" ")
         ))),
     }
 }
@@ -180,9 +206,17 @@ fn insert(insert: Insert) -> Result<Statement, QueryError> {
     let Some(query) = insert.source else {
         return Err(QueryError::Invalid("INSERT INTO needs VALUES (…) or SELECT …".into()));
     };
-    let columns =
-        insert.columns.iter().filter_map(|column| column.0.last()?.as_ident()).map(plain).collect::<Vec<_>>();
-    Ok(Statement::Insert { name: lake_name(table)?, columns, query })
+    let columns = insert
+        .columns
+        .iter()
+        .filter_map(|column| column.0.last()?.as_ident())
+        .map(plain)
+        .collect::<Vec<_>>();
+    Ok(Statement::Insert {
+        name: lake_name(table)?,
+        columns,
+        query,
+    })
 }
 
 fn settings_refused() -> QueryError {
@@ -225,10 +259,19 @@ fn parse_own(sql: &str) -> Result<Option<Statement>, QueryError> {
 
 fn create_model(parser: &mut Parser<'_>, or_replace: bool) -> Result<Statement, QueryError> {
     let name = lake_name(&parser.parse_object_name(false).map_err(syntax)?)?;
-    let options = if word(parser, "options") { key_values(parser)? } else { BTreeMap::new() };
+    let options = if word(parser, "options") {
+        key_values(parser)?
+    } else {
+        BTreeMap::new()
+    };
     parser.expect_keyword(Keyword::AS).map_err(syntax)?;
     let query = parser.parse_query().map_err(syntax)?;
-    Ok(Statement::CreateModel(CreateModel { name, or_replace, options, query }))
+    Ok(Statement::CreateModel(CreateModel {
+        name,
+        or_replace,
+        options,
+        query,
+    }))
 }
 
 /// `ALTER TABLE t [ALTER COLUMN c] SET TAGS (key = 'value', …)`
@@ -241,7 +284,11 @@ fn set_tags(parser: &mut Parser<'_>) -> Result<Option<Statement>, QueryError> {
     if !(parser.parse_keyword(Keyword::SET) && word(parser, "tags")) {
         return Ok(None);
     }
-    Ok(Some(Statement::SetTags { table: lake_name(&table)?, column, tags: key_values(parser)? }))
+    Ok(Some(Statement::SetTags {
+        table: lake_name(&table)?,
+        column,
+        tags: key_values(parser)?,
+    }))
 }
 
 /// `(key = 'text', key = 60, …)`
@@ -258,14 +305,18 @@ fn key_values(parser: &mut Parser<'_>) -> Result<BTreeMap<String, String>, Query
             Value::Number(number, _) => number.to_string(),
             Value::Boolean(truth) => truth.to_string(),
             other => {
-                return Err(QueryError::Syntax(format!("{key} = {other}: give a text, a number, true or false")));
+                return Err(QueryError::Syntax(format!(
+                    "{key} = {other}: give a text, a number, true or false"
+                )));
             }
         };
         if pairs.insert(key.clone(), value).is_some() {
             return Err(QueryError::Syntax(format!("{key} is given twice")));
         }
         if !parser.consume_token(&Token::Comma) && parser.peek_token().token != Token::RParen {
-            return Err(QueryError::Syntax(format!("after {key} a comma or a closing bracket is missing")));
+            return Err(QueryError::Syntax(format!(
+                "after {key} a comma or a closing bracket is missing"
+            )));
         }
     }
     Ok(pairs)
@@ -275,7 +326,9 @@ fn end(parser: &mut Parser<'_>) -> Result<(), QueryError> {
     while parser.consume_token(&Token::SemiColon) {}
     match parser.peek_token().token {
         Token::EOF => Ok(()),
-        other => Err(QueryError::Syntax(format!("one statement at a time: `{other}` comes after its end"))),
+        other => Err(QueryError::Syntax(format!(
+            "one statement at a time: `{other}` comes after its end"
+        ))),
     }
 }
 
@@ -288,7 +341,11 @@ fn word(parser: &mut Parser<'_>, expected: &str) -> bool {
 }
 
 fn plain(ident: &Ident) -> String {
-    if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
+    if ident.quote_style.is_some() {
+        ident.value.clone()
+    } else {
+        ident.value.to_lowercase()
+    }
 }
 
 fn syntax(error: impl std::fmt::Display) -> QueryError {
@@ -304,7 +361,9 @@ mod tests {
         let own = parse_own(
             "CREATE OR REPLACE MODEL lab.chemistry.yield_model OPTIONS (target = 'yield_pct', time_budget_s = 60) AS SELECT 1;",
         );
-        let Statement::CreateModel(model) = own.unwrap().unwrap() else { panic!("not a model") };
+        let Statement::CreateModel(model) = own.unwrap().unwrap() else {
+            panic!("not a model")
+        };
         assert_eq!(model.name.to_string(), "chemistry.yield_model");
         assert!(model.or_replace);
         assert_eq!(model.options["time_budget_s"], "60");
@@ -312,8 +371,12 @@ mod tests {
 
     #[test]
     fn tags_are_read_for_tables_and_columns() {
-        let own = parse_own("ALTER TABLE chemistry.t ALTER COLUMN Operator SET TAGS (pii = true)").unwrap().unwrap();
-        let Statement::SetTags { column, tags, .. } = own else { panic!("not tags") };
+        let own = parse_own("ALTER TABLE chemistry.t ALTER COLUMN Operator SET TAGS (pii = true)")
+            .unwrap()
+            .unwrap();
+        let Statement::SetTags { column, tags, .. } = own else {
+            panic!("not tags")
+        };
         assert_eq!(column.as_deref(), Some("operator"));
         assert_eq!(tags["pii"], "true");
     }

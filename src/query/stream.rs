@@ -35,7 +35,14 @@ impl Guard {
         limit: Duration,
     ) -> Self {
         tracing::debug!(id = %entry.id(), "streaming");
-        Self { inner: Some(inner), schema, entry, deadline: Box::pin(tokio::time::sleep(limit)), limit, _permit: permit }
+        Self {
+            inner: Some(inner),
+            schema,
+            entry,
+            deadline: Box::pin(tokio::time::sleep(limit)),
+            limit,
+            _permit: permit,
+        }
     }
 
     /// Stops the work below and remembers how it ended.
@@ -50,7 +57,9 @@ impl Stream for Guard {
     type Item = Result<RecordBatch, DataFusionError>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let Some(inner) = self.inner.as_mut() else { return Poll::Ready(None) };
+        let Some(inner) = self.inner.as_mut() else {
+            return Poll::Ready(None);
+        };
         match inner.poll_next_unpin(context) {
             Poll::Ready(Some(Ok(batch))) => match narrow::narrow_batch(&batch, &self.schema) {
                 Ok(batch) => {

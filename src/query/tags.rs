@@ -28,8 +28,14 @@ pub(crate) fn inherit(schema: &Schema, sources: &[TableObject]) -> (SchemaRef, T
         }
     }
     let fields = schema.fields().iter().map(|field| {
-        let tags = columns.get(field.name().as_str()).map(|tags| merge(tags.iter().copied())).unwrap_or_default();
-        let own: HashMap<String, String> = tags.into_iter().map(|(key, value)| (format!("{TAG}{key}"), value)).collect();
+        let tags = columns
+            .get(field.name().as_str())
+            .map(|tags| merge(tags.iter().copied()))
+            .unwrap_or_default();
+        let own: HashMap<String, String> = tags
+            .into_iter()
+            .map(|(key, value)| (format!("{TAG}{key}"), value))
+            .collect();
         Field::clone(field).with_metadata(field.metadata().clone().into_iter().chain(own).collect())
     });
     (Arc::new(Schema::new(fields.collect::<Vec<_>>())), whole)
@@ -42,7 +48,9 @@ pub(crate) fn all(schema: &Schema, own: &Tags) -> Tags {
         .iter()
         .map(|field| {
             let metadata = field.metadata().iter();
-            metadata.filter_map(|(key, value)| Some((key.strip_prefix(TAG)?.to_owned(), value.clone()))).collect()
+            metadata
+                .filter_map(|(key, value)| Some((key.strip_prefix(TAG)?.to_owned(), value.clone())))
+                .collect()
         })
         .filter(|tags: &Tags| !tags.is_empty())
         .collect();
@@ -69,15 +77,25 @@ mod tests {
     use super::*;
 
     fn tags(pairs: &[(&str, &str)]) -> Tags {
-        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+        pairs
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect()
     }
 
     fn source(own: Tags, columns: &[(&str, Tags)]) -> TableObject {
         TableObject {
-            reference: ResolvedTableReference { catalog: "lab".into(), schema: "s".into(), table: "t".into() },
+            reference: ResolvedTableReference {
+                catalog: "lab".into(),
+                schema: "s".into(),
+                table: "t".into(),
+            },
             department: "s".into(),
             tags: own,
-            column_tags: columns.iter().map(|(name, tags)| ((*name).to_owned(), tags.clone())).collect(),
+            column_tags: columns
+                .iter()
+                .map(|(name, tags)| ((*name).to_owned(), tags.clone()))
+                .collect(),
             schema: Arc::new(Schema::empty()),
         }
     }

@@ -7,11 +7,11 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch, new_null_array};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::TableReference;
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::physical_plan::memory::MemoryStream;
 use datafusion::physical_plan::execute_stream;
+use datafusion::physical_plan::memory::MemoryStream;
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::sqlparser::ast::Query;
 use futures::StreamExt;
@@ -48,8 +48,14 @@ impl Engine {
             Statement::Read(_) => Err(QueryError::internal("a read came to the writing side")),
             Statement::CreateModel(model) => self.create_model(governed, state, model, parameters, sql).await,
             Statement::DropModel { name, if_exists } => self.drop_model(governed, &name, if_exists).await,
-            Statement::CreateTableAs { name, query, or_replace, if_not_exists } => {
-                self.create_table(governed, state, name, query, parameters, or_replace, if_not_exists).await
+            Statement::CreateTableAs {
+                name,
+                query,
+                or_replace,
+                if_not_exists,
+            } => {
+                self.create_table(governed, state, name, query, parameters, or_replace, if_not_exists)
+                    .await
             }
             Statement::Insert { name, columns, query } => {
                 self.insert(governed, state, name, columns, query, parameters).await
@@ -70,7 +76,10 @@ impl Engine {
         let (physical, state, plan) = self
             .planning(move || async move {
                 let plan = bind(logical(&state, statement).await?, parameters)?;
-                let physical = state.create_physical_plan(&plan).await.map_err(errors::from_datafusion)?;
+                let physical = state
+                    .create_physical_plan(&plan)
+                    .await
+                    .map_err(errors::from_datafusion)?;
                 Ok((physical, state, plan))
             })
             .await?;
@@ -86,15 +95,21 @@ impl Engine {
                     self.config.limits.write_rows
                 )));
             }
-            batches.push(
-                narrow::narrow_batch(&batch, &schema).map_err(|error| errors::from_datafusion(error.into()))?,
-            );
+            batches.push(narrow::narrow_batch(&batch, &schema).map_err(|error| errors::from_datafusion(error.into()))?);
         }
         let read = tables_read(governed, &plan)?;
-        let versions = read.iter().map(|table| (table.name().to_string(), table.version())).collect();
+        let versions = read
+            .iter()
+            .map(|table| (table.name().to_string(), table.version()))
+            .collect();
         let objects: Vec<TableObject> = read.iter().map(|table| table_object(table)).collect();
         let (schema, tags) = tags::inherit(&schema, &objects);
-        Ok(Source { schema, batches, versions, tags })
+        Ok(Source {
+            schema,
+            batches,
+            versions,
+            tags,
+        })
     }
 
     #[expect(clippy::too_many_arguments, reason = "the parts of one statement")]
@@ -117,7 +132,11 @@ impl Engine {
             }
             None => (name.schema.clone(), Tags::default()),
         };
-        let action = if existing.is_some() { Action::Drop } else { Action::Create };
+        let action = if existing.is_some() {
+            Action::Drop
+        } else {
+            Action::Create
+        };
         for action in [Action::Create, action] {
             require(governed, &department, &table_path(&name), &tags, action)?;
         }
@@ -125,13 +144,19 @@ impl Engine {
             return if if_not_exists {
                 Ok(0)
             } else {
-                Err(QueryError::Conflict(format!("{name} is there already; write CREATE OR REPLACE TABLE")))
+                Err(QueryError::Conflict(format!(
+                    "{name} is there already; write CREATE OR REPLACE TABLE"
+                )))
             };
         }
         let source = self.source(governed, state, query, parameters).await?;
         refuse_unnamed(&source.schema)?;
         let rows: usize = source.batches.iter().map(RecordBatch::num_rows).sum();
-        let properties = source.tags.iter().map(|(key, value)| (format!("labhouse.tag.{key}"), value.clone())).collect();
+        let properties = source
+            .tags
+            .iter()
+            .map(|(key, value)| (format!("labhouse.tag.{key}"), value.clone()))
+            .collect();
         labhouse_catalog::replace(&self.catalog, &name, source.schema, source.batches, properties)
             .await
             .map_err(lake_error)?;
@@ -149,12 +174,22 @@ impl Engine {
         parameters: Vec<ScalarValue>,
     ) -> Result<i64, QueryError> {
         reserved(&name)?;
-        let visible = governed.access(&name.schema, &name.table).map_err(errors::from_datafusion)?;
+        let visible = governed
+            .access(&name.schema, &name.table)
+            .map_err(errors::from_datafusion)?;
         let (Some(access), Some(table)) = (visible, governed.world().catalog.table(&name.schema, &name.table)) else {
-            return Err(QueryError::NotFound(format!("table 'lab.{name}' not found; SHOW TABLES lists what you may read")));
+            return Err(QueryError::NotFound(format!(
+                "table 'lab.{name}' not found; SHOW TABLES lists what you may read"
+            )));
         };
         let object = table_object(table);
-        require(governed, &object.department, &table_path(&name), &object.tags, Action::Insert)?;
+        require(
+            governed,
+            &object.department,
+            &table_path(&name),
+            &object.tags,
+            Action::Insert,
+        )?;
         if !access.is_unrestricted() {
             return Err(QueryError::Denied(format!(
                 "a policy hides rows or columns of {name} from you, so you cannot add rows to it: ask an administrator for a grant without a filter or mask"
@@ -169,7 +204,9 @@ impl Engine {
             .collect::<Result<Vec<_>, _>>()?;
         let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
         if rows > 0 {
-            labhouse_catalog::append(&self.catalog, &name, batches).await.map_err(lake_error)?;
+            labhouse_catalog::append(&self.catalog, &name, batches)
+                .await
+                .map_err(lake_error)?;
             self.catalog.refresh().await.map_err(lake_error)?;
         }
         count(rows)
@@ -182,19 +219,40 @@ impl Engine {
         column: Option<String>,
         tags: &BTreeMap<String, String>,
     ) -> Result<i64, QueryError> {
-        let missing = || QueryError::NotFound(format!("table 'lab.{name}' not found; SHOW TABLES lists what you may read"));
-        let table = governed.world().catalog.table(&name.schema, &name.table).ok_or_else(missing)?;
-        if governed.access(&name.schema, &name.table).map_err(errors::from_datafusion)?.is_none() {
+        let missing = || {
+            QueryError::NotFound(format!(
+                "table 'lab.{name}' not found; SHOW TABLES lists what you may read"
+            ))
+        };
+        let table = governed
+            .world()
+            .catalog
+            .table(&name.schema, &name.table)
+            .ok_or_else(missing)?;
+        if governed
+            .access(&name.schema, &name.table)
+            .map_err(errors::from_datafusion)?
+            .is_none()
+        {
             return Err(missing());
         }
         let object = table_object(table);
-        require(governed, &object.department, &table_path(name), &object.tags, Action::Admin)?;
+        require(
+            governed,
+            &object.department,
+            &table_path(name),
+            &object.tags,
+            Action::Admin,
+        )?;
         if let Some(column) = &column
             && table.schema().column_with_name(column).is_none()
         {
             return Err(QueryError::NotFound(format!("{name} has no column {column}")));
         }
-        let properties = tags.iter().map(|(key, value)| (format!("labhouse.tag.{key}"), value.clone())).collect();
+        let properties = tags
+            .iter()
+            .map(|(key, value)| (format!("labhouse.tag.{key}"), value.clone()))
+            .collect();
         labhouse_catalog::set_properties(&self.catalog, name, column.as_deref(), &properties)
             .await
             .map_err(lake_error)?;
@@ -210,7 +268,9 @@ pub(crate) fn lake_error(error: LakeError) -> QueryError {
         LakeError::Busy { .. } => QueryError::Conflict(error.to_string()),
         other => {
             tracing::error!(error = %other, "the lake");
-            QueryError::Unavailable("the lake's storage did not take the change; try again, and tell the administrator".into())
+            QueryError::Unavailable(
+                "the lake's storage did not take the change; try again, and tell the administrator".into(),
+            )
         }
     }
 }
@@ -240,13 +300,21 @@ pub(super) fn count_schema() -> Schema {
 pub(super) fn count_stream(count: i64) -> Running {
     let schema = Arc::new(count_schema());
     let column: ArrayRef = Arc::new(Int64Array::from(vec![count]));
-    let batches = RecordBatch::try_new(Arc::clone(&schema), vec![column]).into_iter().collect();
+    let batches = RecordBatch::try_new(Arc::clone(&schema), vec![column])
+        .into_iter()
+        .collect();
     match MemoryStream::try_new(batches, Arc::clone(&schema), None) {
-        Ok(stream) => Running { schema, stream: Box::pin(stream) },
+        Ok(stream) => Running {
+            schema,
+            stream: Box::pin(stream),
+        },
         Err(error) => {
             let failed = futures::stream::once(async move { Err(error) });
             let stream = datafusion::physical_plan::stream::RecordBatchStreamAdapter::new(Arc::clone(&schema), failed);
-            Running { schema, stream: Box::pin(stream) }
+            Running {
+                schema,
+                stream: Box::pin(stream),
+            }
         }
     }
 }
@@ -258,8 +326,15 @@ pub(super) async fn read_count(mut running: Running) -> Result<i64, QueryError> 
     while let Some(batch) = running.stream.next().await {
         let batch = batch.map_err(errors::from_datafusion)?;
         rows += i64::try_from(batch.num_rows()).unwrap_or(i64::MAX);
-        let column = batch.columns().first().and_then(|column| column.as_any().downcast_ref::<Int64Array>());
-        count = count.or_else(|| column.filter(|_| counts).and_then(|column| column.iter().next().flatten()));
+        let column = batch
+            .columns()
+            .first()
+            .and_then(|column| column.as_any().downcast_ref::<Int64Array>());
+        count = count.or_else(|| {
+            column
+                .filter(|_| counts)
+                .and_then(|column| column.iter().next().flatten())
+        });
     }
     Ok(count.unwrap_or(rows))
 }
@@ -267,7 +342,13 @@ pub(super) async fn read_count(mut running: Running) -> Result<i64, QueryError> 
 /// Rows of a query as rows of the target: by position, or by the names given.
 fn fit(batch: &RecordBatch, names: &[String], target: &SchemaRef) -> Result<RecordBatch, QueryError> {
     let own: Vec<String> = match names {
-        [] => target.fields().iter().map(|field| field.name()).filter(|name| !name.starts_with('_')).cloned().collect(),
+        [] => target
+            .fields()
+            .iter()
+            .map(|field| field.name())
+            .filter(|name| !name.starts_with('_'))
+            .cloned()
+            .collect(),
         names => names.to_vec(),
     };
     if own.len() != batch.num_columns() {
@@ -282,11 +363,20 @@ fn fit(batch: &RecordBatch, names: &[String], target: &SchemaRef) -> Result<Reco
         return Err(QueryError::NotFound(format!("the table has no column {unknown}")));
     }
     let columns = target.fields().iter().map(|field| {
-        match own.iter().position(|name| name == field.name()).and_then(|at| batch.columns().get(at)) {
-            Some(column) => {
-                cast_with_options(column, field.data_type(), &CastOptions { safe: false, ..CastOptions::default() })
-                    .map_err(|error| QueryError::Invalid(format!("column {}: {error}", field.name())))
-            }
+        match own
+            .iter()
+            .position(|name| name == field.name())
+            .and_then(|at| batch.columns().get(at))
+        {
+            Some(column) => cast_with_options(
+                column,
+                field.data_type(),
+                &CastOptions {
+                    safe: false,
+                    ..CastOptions::default()
+                },
+            )
+            .map_err(|error| QueryError::Invalid(format!("column {}: {error}", field.name()))),
             None => Ok(new_null_array(field.data_type(), batch.num_rows())),
         }
     });
@@ -305,13 +395,18 @@ fn tables_read(governed: &Governed, plan: &LogicalPlan) -> Result<Vec<Arc<LakeTa
     })
     .map_err(errors::from_datafusion)?;
     let catalog = &governed.world().catalog;
-    let found = read.iter().filter_map(|reference| catalog.table(reference.schema()?, reference.table()).cloned());
+    let found = read
+        .iter()
+        .filter_map(|reference| catalog.table(reference.schema()?, reference.table()).cloned());
     Ok(found.collect())
 }
 
 fn reserved(name: &TableName) -> Result<(), QueryError> {
     if [crate::system::SYSTEM, "information_schema"].contains(&name.schema.as_str()) {
-        return Err(QueryError::Denied(format!("the schema {} is the server's own", name.schema)));
+        return Err(QueryError::Denied(format!(
+            "the schema {} is the server's own",
+            name.schema
+        )));
     }
     Ok(())
 }
@@ -326,10 +421,14 @@ fn refuse_unnamed(schema: &Schema) -> Result<(), QueryError> {
             )));
         }
         if !seen.insert(name) {
-            return Err(QueryError::Invalid(format!("two columns are named {name}: rename one with AS")));
+            return Err(QueryError::Invalid(format!(
+                "two columns are named {name}: rename one with AS"
+            )));
         }
         if field.data_type() == &DataType::Null {
-            return Err(QueryError::Invalid(format!("column {name} has no type: CAST(NULL AS …) gives it one")));
+            return Err(QueryError::Invalid(format!(
+                "column {name} has no type: CAST(NULL AS …) gives it one"
+            )));
         }
     }
     Ok(())

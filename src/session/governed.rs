@@ -38,7 +38,13 @@ type Resolved = Option<(Access, Arc<dyn TableProvider>)>;
 
 impl Governed {
     pub(super) fn new(who: Principal, world: World, system: Arc<SessionState>, system_tables: SystemTables) -> Self {
-        Self { who, world, system, system_tables, resolved: Mutex::default() }
+        Self {
+            who,
+            world,
+            system,
+            system_tables,
+            resolved: Mutex::default(),
+        }
     }
 
     pub(crate) fn who(&self) -> &Principal {
@@ -66,8 +72,14 @@ impl Governed {
 
     /// Names of the tables that the principal may see, sorted, system tables included.
     pub(crate) fn visible(&self) -> Vec<(String, String)> {
-        let lake = self.world.catalog.all().map(|table| (table.name().schema.clone(), table.name().table.clone()));
-        let system = SystemTables::NAMES.iter().map(|name| (SYSTEM.to_owned(), (*name).to_owned()));
+        let lake = self
+            .world
+            .catalog
+            .all()
+            .map(|table| (table.name().schema.clone(), table.name().table.clone()));
+        let system = SystemTables::NAMES
+            .iter()
+            .map(|name| (SYSTEM.to_owned(), (*name).to_owned()));
         lake.chain(system)
             .filter(|(schema, table)| matches!(self.resolve(schema, table), Ok(Some(_))))
             .collect()
@@ -98,11 +110,18 @@ impl Governed {
 
     fn may_call(&self, function: &str, model: &LoadedModel) -> bool {
         let object = format!("fn/{function}");
-        self.decide(model.department(), &object, model.tags(), Action::Execute).allowed
+        self.decide(model.department(), &object, model.tags(), Action::Execute)
+            .allowed
     }
 
     fn may_ask(&self, model: &LoadedModel) -> bool {
-        self.decide(model.department(), &model_object(model.name()), model.tags(), Action::Execute).allowed
+        self.decide(
+            model.department(),
+            &model_object(model.name()),
+            model.tags(),
+            Action::Execute,
+        )
+        .allowed
     }
 
     fn resolve(&self, schema: &str, table: &str) -> Result<Resolved, DataFusionError> {
@@ -117,13 +136,21 @@ impl Governed {
 
     fn resolve_new(&self, schema: &str, table: &str) -> Result<Resolved, DataFusionError> {
         let (object, inner) = if schema == SYSTEM {
-            let Some(inner) = self.system_tables.table(table, &self.who) else { return Ok(None) };
+            let Some(inner) = self.system_tables.table(table, &self.who) else {
+                return Ok(None);
+            };
             (system_object(table, &inner), inner)
         } else {
-            let Some(found) = self.world.catalog.table(schema, table) else { return Ok(None) };
+            let Some(found) = self.world.catalog.table(schema, table) else {
+                return Ok(None);
+            };
             (table_object(found), found.provider())
         };
-        match self.world.policies.table(&self.who, &object, &self.system, Action::Select) {
+        match self
+            .world
+            .policies
+            .table(&self.who, &object, &self.system, Action::Select)
+        {
             TableAccess::Hidden(_) => Ok(None),
             TableAccess::Open(access) => {
                 let governed = govern(inner, &access, Arc::clone(&self.system))?;
@@ -173,16 +200,24 @@ fn system_object(table: &str, inner: &Arc<dyn TableProvider>) -> TableObject {
 }
 
 fn reference(schema: &str, table: &str) -> ResolvedTableReference {
-    ResolvedTableReference { catalog: CATALOG.into(), schema: schema.into(), table: table.into() }
+    ResolvedTableReference {
+        catalog: CATALOG.into(),
+        schema: schema.into(),
+        table: table.into(),
+    }
 }
 
 fn tags<'a>(properties: impl Iterator<Item = (&'a String, &'a String)>) -> Tags {
-    properties.filter_map(|(key, value)| Some((key.strip_prefix(TAG)?.to_owned(), value.clone()))).collect()
+    properties
+        .filter_map(|(key, value)| Some((key.strip_prefix(TAG)?.to_owned(), value.clone())))
+        .collect()
 }
 
 impl fmt::Debug for Governed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Governed").field("who", &self.who.name).finish_non_exhaustive()
+        f.debug_struct("Governed")
+            .field("who", &self.who.name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -198,7 +233,10 @@ impl CatalogProvider for GovernedCatalog {
     }
 
     fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
-        Some(Arc::new(GovernedSchema { governed: Arc::clone(&self.0), name: name.to_owned() }))
+        Some(Arc::new(GovernedSchema {
+            governed: Arc::clone(&self.0),
+            name: name.to_owned(),
+        }))
     }
 }
 
@@ -212,7 +250,10 @@ struct GovernedSchema {
 impl SchemaProvider for GovernedSchema {
     fn table_names(&self) -> Vec<String> {
         let visible = self.governed.visible().into_iter();
-        visible.filter(|(schema, _)| *schema == self.name).map(|(_, table)| table).collect()
+        visible
+            .filter(|(schema, _)| *schema == self.name)
+            .map(|(_, table)| table)
+            .collect()
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {

@@ -73,7 +73,10 @@ impl Sessions {
     pub(crate) fn open(&self, governed: &Arc<Governed>) -> Result<SessionState, DataFusionError> {
         let mut state = self.user.clone();
         let catalogs = MemoryCatalogProviderList::new();
-        catalogs.register_catalog(CATALOG.to_owned(), Arc::new(governed::GovernedCatalog(Arc::clone(governed))));
+        catalogs.register_catalog(
+            CATALOG.to_owned(),
+            Arc::new(governed::GovernedCatalog(Arc::clone(governed))),
+        );
         state.register_catalog_list(Arc::new(catalogs));
         for function in governed.functions() {
             state.register_udf(function)?;
@@ -91,7 +94,12 @@ impl Sessions {
         world: World,
         system_tables: crate::system::SystemTables,
     ) -> Arc<Governed> {
-        Arc::new(Governed::new(who.clone(), world, Arc::clone(&self.system), system_tables))
+        Arc::new(Governed::new(
+            who.clone(),
+            world,
+            Arc::clone(&self.system),
+            system_tables,
+        ))
     }
 }
 
@@ -119,10 +127,16 @@ fn runtime(limits: &Limits, lake: &Lake) -> Result<Arc<RuntimeEnv>, DataFusionEr
     Ok(runtime)
 }
 
-#[expect(clippy::disallowed_methods, reason = "this is the one place where sessions are built")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one place where sessions are built"
+)]
 fn state(config: SessionConfig, runtime: Arc<RuntimeEnv>) -> Result<SessionState, DataFusionError> {
-    let mut state =
-        SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features().build();
+    let mut state = SessionStateBuilder::new()
+        .with_config(config)
+        .with_runtime_env(runtime)
+        .with_default_features()
+        .build();
     state.table_factories_mut().clear();
     for name in SIDE_DOORS {
         state.deregister_udf(name)?;

@@ -30,15 +30,29 @@ pub(crate) struct SystemTables(pub(crate) Weak<Engine>);
 
 impl SystemTables {
     /// All of them, sorted.
-    pub(crate) const NAMES: [&'static str; 7] =
-        ["commits", "files", "models", "policies", "quarantine", "queries", "ungoverned"];
+    pub(crate) const NAMES: [&'static str; 7] = [
+        "commits",
+        "files",
+        "models",
+        "policies",
+        "quarantine",
+        "queries",
+        "ungoverned",
+    ];
 
     /// The table of that name as `who` may read it before policies; none when there is none.
     pub(crate) fn table(&self, name: &str, who: &Principal) -> Option<Arc<dyn TableProvider>> {
         let name = Self::NAMES.into_iter().find(|known| *known == name)?;
         let schema = rows::schema(name)?;
-        let partition = SystemRows { name, schema: Arc::clone(&schema), engine: self.0.clone(), who: who.clone() };
-        Some(Arc::new(StreamingTable::try_new(schema, vec![Arc::new(partition)]).ok()?))
+        let partition = SystemRows {
+            name,
+            schema: Arc::clone(&schema),
+            engine: self.0.clone(),
+            who: who.clone(),
+        };
+        Some(Arc::new(
+            StreamingTable::try_new(schema, vec![Arc::new(partition)]).ok()?,
+        ))
     }
 }
 
@@ -60,9 +74,14 @@ impl PartitionStream for SystemRows {
             let engine = engine
                 .upgrade()
                 .ok_or_else(|| QueryError::Unavailable("the server is shutting down".into()).into_datafusion())?;
-            rows::rows(&engine, name, &who).await.map_err(QueryError::into_datafusion)
+            rows::rows(&engine, name, &who)
+                .await
+                .map_err(QueryError::into_datafusion)
         };
-        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), futures::stream::once(made)))
+        Box::pin(RecordBatchStreamAdapter::new(
+            Arc::clone(&self.schema),
+            futures::stream::once(made),
+        ))
     }
 }
 

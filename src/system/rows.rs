@@ -70,7 +70,9 @@ pub(super) fn schema(name: &str) -> Option<SchemaRef> {
         "ungoverned" => vec![("table_schema", TEXT), ("table_name", TEXT), ("department", TEXT)],
         _ => return None,
     };
-    let fields = columns.into_iter().map(|(name, data_type)| Field::new(name, data_type, true));
+    let fields = columns
+        .into_iter()
+        .map(|(name, data_type)| Field::new(name, data_type, true));
     Some(Arc::new(Schema::new(fields.collect::<Vec<_>>())))
 }
 
@@ -105,7 +107,10 @@ fn commits(engine: &Engine) -> Vec<ArrayRef> {
 async fn files(engine: &Engine, quarantined_only: bool) -> Result<Vec<ArrayRef>, QueryError> {
     let files = engine.crawler.files().await.map_err(lake_error)?;
     if quarantined_only {
-        let files: Vec<_> = files.iter().filter(|file| file.status == FileStatus::Quarantined).collect();
+        let files: Vec<_> = files
+            .iter()
+            .filter(|file| file.status == FileStatus::Quarantined)
+            .collect();
         return Ok(vec![
             text(files.iter().map(|file| Some(file.path.clone()))),
             text(files.iter().map(|file| file.reason.clone())),
@@ -127,7 +132,12 @@ fn models(engine: &Engine) -> Vec<ArrayRef> {
     let snapshot = engine.models.snapshot();
     let records: Vec<_> = snapshot.all().map(|model| model.record()).collect();
     let data = |record: &crate::models::ModelRecord| {
-        record.data.iter().map(|(table, version)| format!("{table}@{version}")).collect::<Vec<_>>().join(", ")
+        record
+            .data
+            .iter()
+            .map(|(table, version)| format!("{table}@{version}"))
+            .collect::<Vec<_>>()
+            .join(", ")
     };
     vec![
         text(records.iter().map(|record| Some(record.schema.clone()))),
@@ -154,8 +164,12 @@ fn policies(engine: &Engine) -> Vec<ArrayRef> {
 
 fn queries(engine: &Engine, who: &Principal) -> Vec<ArrayRef> {
     let all = engine.policies.current().is_admin(who);
-    let entries: Vec<_> =
-        engine.log.entries().into_iter().filter(|entry| all || entry.principal == who.name).collect();
+    let entries: Vec<_> = engine
+        .log
+        .entries()
+        .into_iter()
+        .filter(|entry| all || entry.principal == who.name)
+        .collect();
     vec![
         text(entries.iter().map(|entry| Some(entry.id.to_string()))),
         text(entries.iter().map(|entry| Some(entry.principal.clone()))),
@@ -173,8 +187,11 @@ fn queries(engine: &Engine, who: &Principal) -> Vec<ArrayRef> {
 /// Tables that nobody but an administrator can see: landed, and waiting for a grant or a tag.
 fn ungoverned(engine: &Engine) -> Vec<ArrayRef> {
     let (catalog, policies) = (engine.catalog.snapshot(), engine.policies.current());
-    let objects: Vec<_> =
-        catalog.all().map(|table| table_object(table)).filter(|object| !policies.is_granted(object)).collect();
+    let objects: Vec<_> = catalog
+        .all()
+        .map(|table| table_object(table))
+        .filter(|object| !policies.is_granted(object))
+        .collect();
     vec![
         text(objects.iter().map(|object| Some(object.reference.schema.to_string()))),
         text(objects.iter().map(|object| Some(object.reference.table.to_string()))),

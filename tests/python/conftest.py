@@ -12,11 +12,21 @@ import base64
 import os
 import pathlib
 
+import adbc_driver_flightsql
 import adbc_driver_flightsql.dbapi as flightsql
 import pyarrow.flight as flight
 import pytest
 
-USERS = ["ada", "sam", "ana", "dee", "guest"]
+# No call of a test waits longer than this: a server that hangs is a failure, not a pause. Training may take its 30 s.
+PATIENCE_S = 300
+DEADLINES = {
+    option.value: str(PATIENCE_S)
+    for option in (
+        adbc_driver_flightsql.ConnectionOptions.TIMEOUT_QUERY,
+        adbc_driver_flightsql.ConnectionOptions.TIMEOUT_FETCH,
+        adbc_driver_flightsql.ConnectionOptions.TIMEOUT_UPDATE,
+    )
+}
 
 
 def pytest_configure(config):
@@ -49,7 +59,7 @@ def connect(uri):
     def connect(user):
         if user not in opened:
             credentials = {"username": user, "password": password(user)}
-            opened[user] = flightsql.connect(uri, db_kwargs=credentials, autocommit=True)
+            opened[user] = flightsql.connect(uri, db_kwargs=credentials, conn_kwargs=DEADLINES, autocommit=True)
         return opened[user]
 
     yield connect

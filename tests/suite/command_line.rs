@@ -26,7 +26,10 @@ fn sql_prints_tables_csv_and_json() {
     let lab = lab::shared();
     let query = "SELECT 1 AS a, 'x,y' AS b";
     assert!(out(&sql(&lab, "sam", "sam-demo", &[query])).contains("x,y"));
-    assert_eq!(out(&sql(&lab, "sam", "sam-demo", &[query, "--format", "csv"])), "a,b\n1,\"x,y\"\n");
+    assert_eq!(
+        out(&sql(&lab, "sam", "sam-demo", &[query, "--format", "csv"])),
+        "a,b\n1,\"x,y\"\n"
+    );
     let json = out(&sql(&lab, "sam", "sam-demo", &[query, "--format", "json"]));
     let first: serde_json::Value = serde_json::from_str(json.lines().next().unwrap()).unwrap();
     assert_eq!((first["a"].as_i64(), first["b"].as_str()), (Some(1), Some("x,y")));
@@ -36,15 +39,27 @@ fn sql_prints_tables_csv_and_json() {
 fn sql_says_what_is_wrong_and_fails() {
     let lab = lab::shared();
     let wrong = sql(&lab, "sam", "wrong", &["SELECT 1"]);
-    assert!(!wrong.status.success() && err(&wrong).contains("login refused"), "{}", err(&wrong));
+    assert!(
+        !wrong.status.success() && err(&wrong).contains("login refused"),
+        "{}",
+        err(&wrong)
+    );
     let bad = sql(&lab, "sam", "sam-demo", &["SELECT nothing FROM nowhere"]);
-    assert!(!bad.status.success() && err(&bad).contains("not found"), "{}", err(&bad));
+    assert!(
+        !bad.status.success() && err(&bad).contains("not found"),
+        "{}",
+        err(&bad)
+    );
     let gone = Command::new(BINARY)
         .args(["sql", "SELECT 1", "--user", "sam", "--uri", "grpc://127.0.0.1:1"])
         .env("LABHOUSE_PASSWORD", "x")
         .output()
         .unwrap();
-    assert!(!gone.status.success() && err(&gone).contains("127.0.0.1:1"), "{}", err(&gone));
+    assert!(
+        !gone.status.success() && err(&gone).contains("127.0.0.1:1"),
+        "{}",
+        err(&gone)
+    );
 }
 
 #[test]
@@ -53,7 +68,12 @@ fn users_are_added_listed_given_tokens_and_removed_while_the_server_runs() {
     let config = lab.dir.join("labhouse.toml");
     let user = |arguments: &[&str]| {
         let mut command = Command::new(BINARY);
-        command.arg("user").args(arguments).arg("--config").arg(&config).env("LABHOUSE_PASSWORD", "a-new-secret");
+        command
+            .arg("user")
+            .args(arguments)
+            .arg("--config")
+            .arg(&config)
+            .env("LABHOUSE_PASSWORD", "a-new-secret");
         command.stdin(Stdio::null()).output().unwrap()
     };
     assert!(user(&["add", "zoe", "--attribute", "projects=a,b"]).status.success());
@@ -61,10 +81,19 @@ fn users_are_added_listed_given_tokens_and_removed_while_the_server_runs() {
     let token = out(&user(&["token", "zoe", "--label", "notebook", "--days", "1"]));
     assert!(sql(&lab, "zoe", token.trim(), &["SELECT 1"]).status.success());
     assert!(out(&user(&["list"])).contains("zoe\tnotebook"));
-    assert!(!std::fs::read_to_string(lab.dir.join("users.toml")).unwrap().contains("a-new-secret"));
+    assert!(
+        !std::fs::read_to_string(lab.dir.join("users.toml"))
+            .unwrap()
+            .contains("a-new-secret")
+    );
     assert!(user(&["remove", "zoe"]).status.success());
     assert!(!sql(&lab, "zoe", "a-new-secret", &["SELECT 1"]).status.success());
-    for bad in [&["add", "role:lake_admin"][..], &["remove", "nobody"], &["token", "nobody"], &["add", "Zoe"]] {
+    for bad in [
+        &["add", "role:lake_admin"][..],
+        &["remove", "nobody"],
+        &["token", "nobody"],
+        &["add", "Zoe"],
+    ] {
         let refused = user(bad);
         assert!(!refused.status.success() && !err(&refused).is_empty(), "{bad:?}");
     }
@@ -73,13 +102,23 @@ fn users_are_added_listed_given_tokens_and_removed_while_the_server_runs() {
 #[test]
 fn policy_check_accepts_the_shipped_files_and_names_file_and_line_of_an_error() {
     let lab = lab::own();
-    let check = || Command::new(BINARY).args(["policy", "check", "--config"]).arg(lab.dir.join("labhouse.toml")).output().unwrap();
+    let check = || {
+        Command::new(BINARY)
+            .args(["policy", "check", "--config"])
+            .arg(lab.dir.join("labhouse.toml"))
+            .output()
+            .unwrap()
+    };
     let good = check();
     assert!(good.status.success(), "{}", err(&good));
     let path = lab.dir.join("policies/policy.csv");
     let text = std::fs::read_to_string(&path).unwrap();
     let line = text.lines().count() + 1;
-    std::fs::write(&path, format!("{text}\np, role:x, chemistry, lab/**, select, DENY\n").replace("\n\np, role:x", "\np, role:x")).unwrap();
+    std::fs::write(
+        &path,
+        format!("{text}\np, role:x, chemistry, lab/**, select, DENY\n").replace("\n\np, role:x", "\np, role:x"),
+    )
+    .unwrap();
     let bad = check();
     assert!(!bad.status.success());
     assert!(err(&bad).contains(&format!("policy.csv:{line}")), "{}", err(&bad));
@@ -87,8 +126,15 @@ fn policy_check_accepts_the_shipped_files_and_names_file_and_line_of_an_error() 
 
 #[test]
 fn what_is_not_there_yet_says_so() {
-    for arguments in [&["worker"][..], &["sync", ".", "--to", "file:///x/"], &["policy", "diff"]] {
+    for arguments in [
+        &["worker"][..],
+        &["sync", ".", "--to", "file:///x/"],
+        &["policy", "diff"],
+    ] {
         let output = Command::new(BINARY).args(arguments).output().unwrap();
-        assert!(!output.status.success() && err(&output).contains("not there yet"), "{arguments:?}");
+        assert!(
+            !output.status.success() && err(&output).contains("not there yet"),
+            "{arguments:?}"
+        );
     }
 }

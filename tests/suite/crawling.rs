@@ -37,15 +37,34 @@ async fn a_changed_file_replaces_its_own_rows_and_a_removed_ones_stay() {
     land(&lab, "chemistry/runs/a.csv", "run,yield\n1,10\n2,20\n");
     land(&lab, "chemistry/runs/b.csv", "run,yield\n3,30\n");
     let sum = "SELECT count(*), sum(yield) FROM lab.chemistry.runs";
-    lab.until("ada", sum, |answer| answer.as_ref().is_ok_and(|text| text.contains("| 3 ") && text.contains("| 60 "))).await;
-    land(&lab, "chemistry/runs/a.csv", "run,yield\n1,100\n2,200\n4,400\n");
-    lab.until("ada", sum, |answer| answer.as_ref().is_ok_and(|text| text.contains("| 4 ") && text.contains("| 730 "))).await;
-    std::fs::remove_file(lab.dir.join("landing/chemistry/runs/b.csv")).unwrap();
-    lab.until("ada", "SELECT status FROM system.files WHERE path LIKE '%b.csv'", |answer| {
-        answer.as_ref().is_ok_and(|text| text.contains("gone"))
+    lab.until("ada", sum, |answer| {
+        answer
+            .as_ref()
+            .is_ok_and(|text| text.contains("| 3 ") && text.contains("| 60 "))
     })
     .await;
-    assert_eq!(lab.number("ada", "SELECT count(*) FROM lab.chemistry.runs WHERE _source_file LIKE '%b.csv'").await, 1);
+    land(&lab, "chemistry/runs/a.csv", "run,yield\n1,100\n2,200\n4,400\n");
+    lab.until("ada", sum, |answer| {
+        answer
+            .as_ref()
+            .is_ok_and(|text| text.contains("| 4 ") && text.contains("| 730 "))
+    })
+    .await;
+    std::fs::remove_file(lab.dir.join("landing/chemistry/runs/b.csv")).unwrap();
+    lab.until(
+        "ada",
+        "SELECT status FROM system.files WHERE path LIKE '%b.csv'",
+        |answer| answer.as_ref().is_ok_and(|text| text.contains("gone")),
+    )
+    .await;
+    assert_eq!(
+        lab.number(
+            "ada",
+            "SELECT count(*) FROM lab.chemistry.runs WHERE _source_file LIKE '%b.csv'"
+        )
+        .await,
+        1
+    );
 }
 
 #[tokio::test]
@@ -62,16 +81,21 @@ async fn what_is_not_understood_waits_in_quarantine_and_the_server_serves() {
     ] {
         land(&lab, &format!("chemistry/bad_{}/{name}", name.replace('.', "_")), bytes);
     }
-    lab.until("ada", "SELECT count(*) FROM system.quarantine WHERE reason IS NOT NULL", |answer| {
-        answer.as_ref().is_ok_and(|text| text.contains("| 6 "))
-    })
+    lab.until(
+        "ada",
+        "SELECT count(*) FROM system.quarantine WHERE reason IS NOT NULL",
+        |answer| answer.as_ref().is_ok_and(|text| text.contains("| 6 ")),
+    )
     .await;
     assert_eq!(lab.number("ada", "SELECT count(*) FROM lab.chemistry.good").await, 1);
-    let reasons = lab.text("ada", "SELECT path, reason FROM system.quarantine ORDER BY path").await;
+    let reasons = lab
+        .text("ada", "SELECT path, reason FROM system.quarantine ORDER BY path")
+        .await;
     println!("{reasons}");
     // Mended, it leaves quarantine and loads.
     land(&lab, "chemistry/bad_cut_json/cut.json", "[{\"a\": 1}]");
-    lab.until("ada", "SELECT count(*) FROM lab.chemistry.bad_cut_json", Result::is_ok).await;
+    lab.until("ada", "SELECT count(*) FROM lab.chemistry.bad_cut_json", Result::is_ok)
+        .await;
     assert_eq!(lab.number("ada", "SELECT count(*) FROM system.quarantine").await, 5);
 }
 
@@ -81,9 +105,16 @@ async fn every_kind_of_file_becomes_rows() {
     land(&lab, "k/csv/a.csv", "# made by X\nname;value\nα;1,5\nβ;2,25\n");
     land(&lab, "k/latin/a.csv", b"name,unit\nconc,\xb5M\nother,mM\n");
     land(&lab, "k/tsv/a.tsv", "name\tvalue\nx\t1\n");
-    land(&lab, "k/json/a.json", r#"[{"a": 1, "b": {"c": "x", "d": [1, 2]}}, {"a": 2, "b": null}]"#);
+    land(
+        &lab,
+        "k/json/a.json",
+        r#"[{"a": 1, "b": {"c": "x", "d": [1, 2]}}, {"a": 2, "b": null}]"#,
+    );
     land(&lab, "k/ndjson/a.ndjson", "{\"a\": 1}\n{\"a\": 2.5}\n");
-    let utf16: Vec<u8> = [0xff, 0xfe].into_iter().chain("a\tb\n1\t2\n".encode_utf16().flat_map(u16::to_le_bytes)).collect();
+    let utf16: Vec<u8> = [0xff, 0xfe]
+        .into_iter()
+        .chain("a\tb\n1\t2\n".encode_utf16().flat_map(u16::to_le_bytes))
+        .collect();
     land(&lab, "k/wide/a.txt", utf16);
     let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     packed.write_all(b"a,b\n1,2\n3,4\n").unwrap();
@@ -92,12 +123,18 @@ async fn every_kind_of_file_becomes_rows() {
         ("SELECT sum(value) FROM lab.k.csv", "3.75"),
         ("SELECT unit FROM lab.k.latin ORDER BY 1 DESC LIMIT 1", "µM"),
         ("SELECT value + 1 FROM lab.k.tsv", "| 2 "),
-        ("SELECT b['c'] || array_to_string(b['d'], '-') FROM lab.k.json WHERE a = 1", "x1-2"),
+        (
+            "SELECT b['c'] || array_to_string(b['d'], '-') FROM lab.k.json WHERE a = 1",
+            "x1-2",
+        ),
         ("SELECT sum(a) FROM lab.k.ndjson", "3.5"),
         ("SELECT a + b FROM lab.k.wide", "| 3 "),
         ("SELECT sum(a * b) FROM lab.k.packed", "| 14 "),
     ] {
-        lab.until("ada", sql, |answer| answer.as_ref().is_ok_and(|text| text.contains(wants))).await;
+        lab.until("ada", sql, |answer| {
+            answer.as_ref().is_ok_and(|text| text.contains(wants))
+        })
+        .await;
     }
 }
 
@@ -109,12 +146,19 @@ fn crawl_says_what_became_of_every_file() {
     std::fs::create_dir_all(landing.join("runs")).unwrap();
     write_old(&landing.join("runs/a.csv"), "a,b\n1,2\n");
     let crawl = || {
-        Command::new(BINARY).args(["crawl", "--json", "--config"]).arg(own.path().join("labhouse.toml")).output().unwrap()
+        Command::new(BINARY)
+            .args(["crawl", "--json", "--config"])
+            .arg(own.path().join("labhouse.toml"))
+            .output()
+            .unwrap()
     };
     let first = crawl();
     let line: serde_json::Value = serde_json::from_slice(&first.stdout).unwrap();
     assert!(first.status.success());
-    assert_eq!((line["status"].as_str(), line["rows"].as_u64()), (Some("loaded"), Some(1)));
+    assert_eq!(
+        (line["status"].as_str(), line["rows"].as_u64()),
+        (Some("loaded"), Some(1))
+    );
     let second: serde_json::Value = serde_json::from_slice(&crawl().stdout).unwrap();
     assert_eq!(second["status"], "unchanged");
 
@@ -128,5 +172,10 @@ fn crawl_says_what_became_of_every_file() {
 fn write_old(path: &Path, text: &str) {
     std::fs::write(path, text).unwrap();
     let old = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
-    std::fs::File::options().write(true).open(path).unwrap().set_modified(old).unwrap();
+    std::fs::File::options()
+        .write(true)
+        .open(path)
+        .unwrap()
+        .set_modified(old)
+        .unwrap();
 }

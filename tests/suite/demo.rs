@@ -17,20 +17,35 @@ async fn everything_the_contract_names_is_there() {
         "chemistry.reactions",
         "chembl.compound_properties",
     ] {
-        assert!(lab.number("ada", &format!("SELECT count(*) FROM lab.{table}")).await > 0, "{table}");
+        assert!(
+            lab.number("ada", &format!("SELECT count(*) FROM lab.{table}")).await > 0,
+            "{table}"
+        );
     }
     for schema in ["preclinical", "adme", "assay"] {
         let sql = format!("SELECT count(*) FROM information_schema.tables WHERE table_schema = '{schema}'");
         assert!(lab.number("ada", &sql).await > 0, "{schema}");
     }
-    let files = lab.number("ada", "SELECT count(*) FROM system.files WHERE status = 'quarantined'").await;
-    assert_eq!(files, 0, "{}", lab.text("ada", "SELECT path, reason FROM system.quarantine").await);
+    let files = lab
+        .number("ada", "SELECT count(*) FROM system.files WHERE status = 'quarantined'")
+        .await;
+    assert_eq!(
+        files,
+        0,
+        "{}",
+        lab.text("ada", "SELECT path, reason FROM system.quarantine").await
+    );
 }
 
 #[tokio::test]
 async fn three_vendors_layouts_become_one_table_without_losing_a_well() {
     let lab = lab::shared();
-    let plates = lab.number("ada", "SELECT count(DISTINCT plate_id) FROM lab.chemistry.plate_readings").await;
+    let plates = lab
+        .number(
+            "ada",
+            "SELECT count(DISTINCT plate_id) FROM lab.chemistry.plate_readings",
+        )
+        .await;
     assert_eq!(plates, 96);
     let odd = "SELECT count(*) FROM (SELECT plate_id, count(*) n, count(DISTINCT well) w FROM lab.chemistry.plate_readings GROUP BY 1) WHERE n <> 384 OR w <> 384";
     assert_eq!(lab.number("ada", odd).await, 0);
@@ -52,10 +67,26 @@ async fn the_model_answers_after_a_restart_and_from_any_session() {
     let lab = lab::shared();
     let named = "SELECT count(*) FROM (SELECT predict_yield(scaffold, reactant, catalyst, base, solvent, temperature_c, alogp, full_mwt, rtb, psa, hba, hbd) p FROM lab.chemistry.virtual_library LIMIT 100) WHERE p BETWEEN -20 AND 120";
     assert_eq!(lab.number("sam", named).await, 100);
-    let top = lab.query("sam", "SELECT * FROM top_recommendations('lab.chemistry.yield_model', 20)").await.unwrap();
+    let top = lab
+        .query(
+            "sam",
+            "SELECT * FROM top_recommendations('lab.chemistry.yield_model', 20)",
+        )
+        .await
+        .unwrap();
     assert_eq!(top.iter().map(|batch| batch.num_rows()).sum::<usize>(), 20);
-    let refused = lab.query("ana", "SELECT * FROM top_recommendations('lab.chemistry.yield_model', 20)").await;
-    let absent = lab.query("ana", "SELECT * FROM top_recommendations('lab.chemistry.other_model', 20)").await;
+    let refused = lab
+        .query(
+            "ana",
+            "SELECT * FROM top_recommendations('lab.chemistry.yield_model', 20)",
+        )
+        .await;
+    let absent = lab
+        .query(
+            "ana",
+            "SELECT * FROM top_recommendations('lab.chemistry.other_model', 20)",
+        )
+        .await;
     assert_eq!(
         refused.unwrap_err().replace("yield_model", "X"),
         absent.unwrap_err().replace("other_model", "X"),

@@ -11,7 +11,12 @@ use crate::lab;
 async fn logins_open_and_wrong_ones_do_not() {
     let lab = lab::shared();
     assert!(lab.login("sam", "sam-demo").await.is_ok());
-    for (user, password) in [("sam", "wrong"), ("nobody", "x"), ("", ""), ("role:lake_admin", "ada-demo")] {
+    for (user, password) in [
+        ("sam", "wrong"),
+        ("nobody", "x"),
+        ("", ""),
+        ("role:lake_admin", "ada-demo"),
+    ] {
         let error = lab.login(user, password).await.err().unwrap().to_string();
         assert!(error.contains("login refused"), "{user}: {error}");
     }
@@ -36,10 +41,16 @@ async fn what_is_announced_is_what_comes() {
         "SELECT * FROM system.queries",
         "SELECT predict_yield(scaffold, reactant, catalyst, base, solvent, temperature_c, alogp, full_mwt, rtb, psa, hba, hbd) p FROM lab.chemistry.virtual_library LIMIT 2",
     ] {
-        let info = client.execute(sql.to_owned(), None).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+        let info = client
+            .execute(sql.to_owned(), None)
+            .await
+            .unwrap_or_else(|error| panic!("{sql}: {error}"));
         let announced = info.clone().try_decode_schema().unwrap();
         let mut stream = client.do_get(info.endpoint[0].ticket.clone().unwrap()).await.unwrap();
-        let batches: Vec<RecordBatch> = (&mut stream).try_collect().await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+        let batches: Vec<RecordBatch> = (&mut stream)
+            .try_collect()
+            .await
+            .unwrap_or_else(|error| panic!("{sql}: {error}"));
         let came = stream.schema().expect("a schema comes even with no rows");
         assert_eq!(&announced, came.as_ref(), "{sql}");
         for batch in batches {
@@ -59,17 +70,40 @@ async fn parameters_are_bound_typed_and_rebound() {
     let mut client = lab.client("sam").await;
     let sql = "SELECT count(*) AS n FROM lab.chemistry.plate_readings WHERE plate_id = $1 AND \"column\" <= $2";
     let mut prepared = client.prepare(sql.to_owned(), None).await.unwrap();
-    let types: Vec<DataType> = prepared.parameter_schema().unwrap().fields().iter().map(|field| field.data_type().clone()).collect();
+    let types: Vec<DataType> = prepared
+        .parameter_schema()
+        .unwrap()
+        .fields()
+        .iter()
+        .map(|field| field.data_type().clone())
+        .collect();
     assert_eq!(types, [DataType::Utf8, DataType::Int64]);
-    let first = lab.text("sam", "SELECT min(plate_id) FROM lab.chemistry.plate_readings").await;
+    let first = lab
+        .text("sam", "SELECT min(plate_id) FROM lab.chemistry.plate_readings")
+        .await;
     let plate = first.lines().nth(3).unwrap().trim_matches(['|', ' ']).to_owned();
     for (column, wells) in [(1_i64, 16), (24, 384)] {
-        let values: [(&str, ArrayRef); 2] =
-            [("$1", std::sync::Arc::new(StringArray::from(vec![plate.as_str()]))), ("$2", std::sync::Arc::new(Int64Array::from(vec![column])))];
-        prepared.set_parameters(RecordBatch::try_from_iter(values).unwrap()).unwrap();
+        let values: [(&str, ArrayRef); 2] = [
+            ("$1", std::sync::Arc::new(StringArray::from(vec![plate.as_str()]))),
+            ("$2", std::sync::Arc::new(Int64Array::from(vec![column]))),
+        ];
+        prepared
+            .set_parameters(RecordBatch::try_from_iter(values).unwrap())
+            .unwrap();
         let info = prepared.execute().await.unwrap();
-        let rows: Vec<RecordBatch> = client.do_get(info.endpoint[0].ticket.clone().unwrap()).await.unwrap().try_collect().await.unwrap();
-        let count = rows[0].column(0).as_any().downcast_ref::<Int64Array>().unwrap().value(0);
+        let rows: Vec<RecordBatch> = client
+            .do_get(info.endpoint[0].ticket.clone().unwrap())
+            .await
+            .unwrap()
+            .try_collect()
+            .await
+            .unwrap();
+        let count = rows[0]
+            .column(0)
+            .as_any()
+            .downcast_ref::<Int64Array>()
+            .unwrap()
+            .value(0);
         assert_eq!(count, wells);
     }
     prepared.close().await.unwrap();
@@ -90,16 +124,45 @@ async fn metadata_shows_what_each_may_see() {
             include_schema: true,
         };
         let info = client.get_tables(command).await.unwrap();
-        let rows: Vec<RecordBatch> = client.do_get(info.endpoint[0].ticket.clone().unwrap()).await.unwrap().try_collect().await.unwrap();
-        assert_eq!(rows.iter().map(RecordBatch::num_rows).sum::<usize>(), usize::from(sees), "{who}");
-        let command = CommandGetDbSchemas { catalog: Some("lab".into()), db_schema_filter_pattern: None };
+        let rows: Vec<RecordBatch> = client
+            .do_get(info.endpoint[0].ticket.clone().unwrap())
+            .await
+            .unwrap()
+            .try_collect()
+            .await
+            .unwrap();
+        assert_eq!(
+            rows.iter().map(RecordBatch::num_rows).sum::<usize>(),
+            usize::from(sees),
+            "{who}"
+        );
+        let command = CommandGetDbSchemas {
+            catalog: Some("lab".into()),
+            db_schema_filter_pattern: None,
+        };
         let info = client.get_db_schemas(command).await.unwrap();
-        let rows: Vec<RecordBatch> = client.do_get(info.endpoint[0].ticket.clone().unwrap()).await.unwrap().try_collect().await.unwrap();
+        let rows: Vec<RecordBatch> = client
+            .do_get(info.endpoint[0].ticket.clone().unwrap())
+            .await
+            .unwrap()
+            .try_collect()
+            .await
+            .unwrap();
         assert_eq!(rows.iter().map(RecordBatch::num_rows).sum::<usize>() > 0, sees, "{who}");
     }
     let mut client = lab.client("sam").await;
-    for info in [client.get_catalogs().await.unwrap(), client.get_table_types().await.unwrap(), client.get_sql_info(vec![SqlInfo::FlightSqlServerName]).await.unwrap()] {
-        let rows: Vec<RecordBatch> = client.do_get(info.endpoint[0].ticket.clone().unwrap()).await.unwrap().try_collect().await.unwrap();
+    for info in [
+        client.get_catalogs().await.unwrap(),
+        client.get_table_types().await.unwrap(),
+        client.get_sql_info(vec![SqlInfo::FlightSqlServerName]).await.unwrap(),
+    ] {
+        let rows: Vec<RecordBatch> = client
+            .do_get(info.endpoint[0].ticket.clone().unwrap())
+            .await
+            .unwrap()
+            .try_collect()
+            .await
+            .unwrap();
         assert!(rows.iter().map(RecordBatch::num_rows).sum::<usize>() > 0);
     }
 }
@@ -133,7 +196,11 @@ async fn no_statement_kills_the_server_or_hides_its_fault() {
         "CREATE TABLE x AS SELECT 1 AS a",
         "SELECT * FROM lab.chemistry.reactions WHERE yield_pct = ANY(1)",
     ] {
-        let error = lab.query("ada", sql).await.err().unwrap_or_else(|| panic!("{:.60} was accepted", sql));
+        let error = lab
+            .query("ada", sql)
+            .await
+            .err()
+            .unwrap_or_else(|| panic!("{:.60} was accepted", sql));
         assert!(!error.contains("could not finish"), "{sql:.80}: {error}\n{}", lab.log());
         assert!(!error.contains("Internal"), "{sql:.80}: {error}");
     }

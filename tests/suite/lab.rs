@@ -50,7 +50,11 @@ pub(crate) fn empty(edit: impl FnOnce(String) -> String) -> Server {
     let config = dir.join("labhouse.toml");
     let text = edit(std::fs::read_to_string(&config).unwrap());
     std::fs::write(&config, text).unwrap();
-    start(Command::new(BINARY).args(["serve", "--config"]).arg(&config), &dir, Some(own))
+    start(
+        Command::new(BINARY).args(["serve", "--config"]).arg(&config),
+        &dir,
+        Some(own),
+    )
 }
 
 /// Config, users and policies of the demo without its data; ports are free ones.
@@ -59,7 +63,8 @@ pub(crate) fn lay_out_empty(dir: &Path) {
     std::fs::create_dir_all(dir.join("landing")).unwrap();
     copy(&from.join("policies"), &dir.join("policies"));
     std::fs::copy(from.join("users.toml"), dir.join("users.toml")).unwrap();
-    let text = "[lake]\nurl = \".\"\n[listen]\nflight = \"127.0.0.1:0\"\nhttp = \"127.0.0.1:0\"\n[crawl]\nsettle_ms = 50\n";
+    let text =
+        "[lake]\nurl = \".\"\n[listen]\nflight = \"127.0.0.1:0\"\nhttp = \"127.0.0.1:0\"\n[crawl]\nsettle_ms = 50\n";
     std::fs::write(dir.join("labhouse.toml"), text).unwrap();
 }
 
@@ -100,7 +105,9 @@ pub(crate) fn start(command: &mut Command, dir: &Path, own: Option<TempDir>) -> 
         }
     });
     let mut first = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
+    BufReader::new(child.stdout.take().unwrap())
+        .read_line(&mut first)
+        .unwrap();
     let Some(ready) = first.strip_prefix("ready ") else {
         let status = child.wait().unwrap();
         panic!("not ready ({status}): {first}\n{}", log.lock().unwrap());
@@ -147,30 +154,46 @@ impl Server {
 
     /// The one number a query gives.
     pub(crate) async fn number(&self, user: &str, sql: &str) -> i64 {
-        let batches = self.query(user, sql).await.unwrap_or_else(|error| panic!("{user}: {sql}: {error}"));
+        let batches = self
+            .query(user, sql)
+            .await
+            .unwrap_or_else(|error| panic!("{user}: {sql}: {error}"));
         let column = arrow::compute::cast(batches[0].column(0), &arrow::datatypes::DataType::Int64).unwrap();
-        column.as_any().downcast_ref::<arrow::array::Int64Array>().unwrap().value(0)
+        column
+            .as_any()
+            .downcast_ref::<arrow::array::Int64Array>()
+            .unwrap()
+            .value(0)
     }
 
     /// Rows as text, one string a row, for small answers.
     pub(crate) async fn text(&self, user: &str, sql: &str) -> String {
-        let batches = self.query(user, sql).await.unwrap_or_else(|error| panic!("{user}: {sql}: {error}"));
-        arrow::util::pretty::pretty_format_batches(&batches).unwrap().to_string()
+        let batches = self
+            .query(user, sql)
+            .await
+            .unwrap_or_else(|error| panic!("{user}: {sql}: {error}"));
+        arrow::util::pretty::pretty_format_batches(&batches)
+            .unwrap()
+            .to_string()
     }
 
     pub(crate) async fn update(&self, user: &str, sql: &str) -> Result<i64, String> {
         let mut client = self.client(user).await;
-        client.execute_update(sql.to_owned(), None).await.map_err(|error| error.to_string())
+        client
+            .execute_update(sql.to_owned(), None)
+            .await
+            .map_err(|error| error.to_string())
     }
 
     /// Asks until the answer is as wanted; panics with the last answer when it never is.
     pub(crate) async fn until(&self, user: &str, sql: &str, wanted: impl Fn(&Result<String, String>) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let answer = self
-                .query(user, sql)
-                .await
-                .map(|batches| arrow::util::pretty::pretty_format_batches(&batches).unwrap().to_string());
+            let answer = self.query(user, sql).await.map(|batches| {
+                arrow::util::pretty::pretty_format_batches(&batches)
+                    .unwrap()
+                    .to_string()
+            });
             if wanted(&answer) {
                 return;
             }
@@ -181,7 +204,10 @@ impl Server {
 
     /// Sends SIGTERM.
     pub(crate) fn terminate(&self) {
-        let status = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
+        let status = Command::new("kill")
+            .args(["-TERM", &self.child.id().to_string()])
+            .status()
+            .unwrap();
         assert!(status.success());
     }
 
@@ -199,11 +225,11 @@ impl Drop for Server {
 }
 
 /// Rows of a query on a client, or the error's text.
-pub(crate) async fn rows(
-    client: &mut FlightSqlServiceClient<Channel>,
-    sql: &str,
-) -> Result<Vec<RecordBatch>, String> {
-    let info = client.execute(sql.to_owned(), None).await.map_err(|error| error.to_string())?;
+pub(crate) async fn rows(client: &mut FlightSqlServiceClient<Channel>, sql: &str) -> Result<Vec<RecordBatch>, String> {
+    let info = client
+        .execute(sql.to_owned(), None)
+        .await
+        .map_err(|error| error.to_string())?;
     let ticket = info.endpoint[0].ticket.clone().unwrap();
     let stream = client.do_get(ticket).await.map_err(|error| error.to_string())?;
     stream.try_collect().await.map_err(|error| error.to_string())
@@ -219,7 +245,12 @@ pub(crate) fn copy(from: &Path, to: &Path) {
         } else {
             let modified = entry.metadata().unwrap().modified().unwrap();
             std::fs::copy(entry.path(), &target).unwrap();
-            File::options().write(true).open(&target).unwrap().set_modified(modified).unwrap();
+            File::options()
+                .write(true)
+                .open(&target)
+                .unwrap()
+                .set_modified(modified)
+                .unwrap();
         }
     }
 }

@@ -22,9 +22,15 @@ async fn sigterm_lets_a_running_statement_finish() {
     let sql = "SELECT count(*) FROM generate_series(1, 30000000) WHERE value % 3 = 0".to_owned();
     let info = client.execute(sql, None).await.unwrap();
     let mut stream = client.do_get(info.endpoint[0].ticket.clone().unwrap()).await.unwrap();
-    lab.until("ada", "SELECT count(*) FROM system.queries WHERE state = 'running' AND sql LIKE '%30000000%'", |answer| {
-        answer.as_ref().is_ok_and(|text| text.contains("| 1 ") || text.contains("| 2 "))
-    })
+    lab.until(
+        "ada",
+        "SELECT count(*) FROM system.queries WHERE state = 'running' AND sql LIKE '%30000000%'",
+        |answer| {
+            answer
+                .as_ref()
+                .is_ok_and(|text| text.contains("| 1 ") || text.contains("| 2 "))
+        },
+    )
     .await;
     lab.terminate();
     let batch = futures::TryStreamExt::try_next(&mut stream).await.unwrap().unwrap();
@@ -41,17 +47,28 @@ async fn a_second_signal_does_not_wait() {
     let ticket = info.endpoint[0].ticket.clone().unwrap();
     let running = tokio::spawn(async move {
         let stream = client.do_get(ticket).await?;
-        futures::TryStreamExt::try_collect::<Vec<_>>(stream).await.map_err(Into::<arrow::error::ArrowError>::into)
+        futures::TryStreamExt::try_collect::<Vec<_>>(stream)
+            .await
+            .map_err(Into::<arrow::error::ArrowError>::into)
     });
-    lab.until("ada", "SELECT count(*) FROM system.queries WHERE state = 'running' AND sql LIKE '%4000000%'", |answer| {
-        answer.as_ref().is_ok_and(|text| text.contains("| 1 ") || text.contains("| 2 "))
-    })
+    lab.until(
+        "ada",
+        "SELECT count(*) FROM system.queries WHERE state = 'running' AND sql LIKE '%4000000%'",
+        |answer| {
+            answer
+                .as_ref()
+                .is_ok_and(|text| text.contains("| 1 ") || text.contains("| 2 "))
+        },
+    )
     .await;
     lab.terminate();
     tokio::time::sleep(Duration::from_millis(200)).await;
     lab.terminate();
     let ended = tokio::task::spawn_blocking(move || lab.child.wait().unwrap());
-    tokio::time::timeout(PATIENCE, ended).await.expect("the second signal was not obeyed").unwrap();
+    tokio::time::timeout(PATIENCE, ended)
+        .await
+        .expect("the second signal was not obeyed")
+        .unwrap();
     assert!(running.await.unwrap().is_err(), "the statement cannot have finished");
 }
 
@@ -63,12 +80,20 @@ async fn a_reader_who_leaves_ends_his_statement() {
     let ticket = info.endpoint[0].ticket.clone().unwrap();
     let reading = tokio::spawn(async move {
         let stream = client.do_get(ticket).await?;
-        futures::TryStreamExt::try_collect::<Vec<_>>(stream).await.map_err(Into::<arrow::error::ArrowError>::into)
+        futures::TryStreamExt::try_collect::<Vec<_>>(stream)
+            .await
+            .map_err(Into::<arrow::error::ArrowError>::into)
     });
     let state = "SELECT state FROM system.queries WHERE sql LIKE '%4000000%' AND sql NOT LIKE '%system.queries%'";
-    lab.until("ada", state, |answer| answer.as_ref().is_ok_and(|text| text.contains("running"))).await;
+    lab.until("ada", state, |answer| {
+        answer.as_ref().is_ok_and(|text| text.contains("running"))
+    })
+    .await;
     reading.abort();
-    lab.until("ada", state, |answer| answer.as_ref().is_ok_and(|text| text.contains("cancelled"))).await;
+    lab.until("ada", state, |answer| {
+        answer.as_ref().is_ok_and(|text| text.contains("cancelled"))
+    })
+    .await;
 }
 
 #[test]
@@ -80,7 +105,10 @@ fn a_taken_port_and_wrong_files_are_told_in_words() {
     let config = own.path().join("labhouse.toml");
     let good = std::fs::read_to_string(&config).unwrap();
     let attempts = [
-        (good.replace("flight = \"127.0.0.1:0\"", &format!("flight = \"{taken}\"")), "port"),
+        (
+            good.replace("flight = \"127.0.0.1:0\"", &format!("flight = \"{taken}\"")),
+            "port",
+        ),
         (good.replace("[crawl]", "[crawl]\nspeed = 9"), "speed"),
         (format!("{good}[policies]\ndir = \"nowhere\"\n"), "nowhere"),
         (format!("{good}[auth]\nusers = \"nobody.toml\"\n"), "labhouse user add"),
@@ -88,7 +116,11 @@ fn a_taken_port_and_wrong_files_are_told_in_words() {
     ];
     for (text, says) in attempts {
         std::fs::write(&config, text).unwrap();
-        let output = Command::new(BINARY).args(["serve", "--config"]).arg(&config).output().unwrap();
+        let output = Command::new(BINARY)
+            .args(["serve", "--config"])
+            .arg(&config)
+            .output()
+            .unwrap();
         let error = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(!output.status.success() && output.stdout.is_empty(), "{error}");
         assert!(error.contains(says), "wanted {says}: {error}");
@@ -102,7 +134,10 @@ fn health_is_told_over_http() {
     let url = lab.http.clone().unwrap();
     for (path, wants) in [("/healthz", "ok"), ("/readyz", "ready"), ("/", "labhouse")] {
         let body = get(&url, path);
-        assert!(body.starts_with("HTTP/1.1 200") && body.contains(wants), "{path}: {body}");
+        assert!(
+            body.starts_with("HTTP/1.1 200") && body.contains(wants),
+            "{path}: {body}"
+        );
     }
     assert!(get(&url, "/").contains("content-security-policy: default-src 'none'"));
     assert!(get(&url, "/nothing").starts_with("HTTP/1.1 404"));

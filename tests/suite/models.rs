@@ -14,12 +14,26 @@ async fn a_model_is_made_asked_replaced_and_dropped() {
     let named = "SELECT count(*) FROM lab.chemistry.virtual_library WHERE abs(predict_small(alogp => alogp, catalyst => catalyst, rtb => rtb) - predict_small(catalyst, rtb, alogp)) > 1e-9";
     assert_eq!(lab.number("sam", named).await, 0);
     for table in ["model_leaderboard", "feature_importance", "model_card"] {
-        assert!(!lab.query("sam", &format!("SELECT * FROM {table}('lab.chemistry.small')")).await.unwrap().is_empty());
+        assert!(
+            !lab.query("sam", &format!("SELECT * FROM {table}('lab.chemistry.small')"))
+                .await
+                .unwrap()
+                .is_empty()
+        );
     }
     let card = lab.text("sam", "SELECT * FROM model_card('lab.chemistry.small')").await;
-    assert!(card.contains("sam") && card.contains("lab.chemistry.reactions version"), "{card}");
-    lab.update("sam", &TRAIN.replace("CREATE MODEL", "CREATE OR REPLACE MODEL")).await.unwrap();
-    assert_eq!(lab.number("ada", "SELECT version FROM system.models WHERE model_name = 'small'").await, 2);
+    assert!(
+        card.contains("sam") && card.contains("lab.chemistry.reactions version"),
+        "{card}"
+    );
+    lab.update("sam", &TRAIN.replace("CREATE MODEL", "CREATE OR REPLACE MODEL"))
+        .await
+        .unwrap();
+    assert_eq!(
+        lab.number("ada", "SELECT version FROM system.models WHERE model_name = 'small'")
+            .await,
+        2
+    );
     lab.update("ada", "DROP MODEL lab.chemistry.small").await.unwrap();
     assert!(lab.query("sam", ask).await.is_err());
 }
@@ -34,9 +48,19 @@ async fn training_sees_what_its_author_sees_and_needs_a_grant() {
     assert!(lab.update("ana", &operators).await.is_err());
     // A function that answers for one model cannot be taken over by another.
     let stolen = TRAIN.replace("predict_small", "predict_yield");
-    assert!(lab.update("sam", &stolen).await.unwrap_err().contains("answers for another model"));
+    assert!(
+        lab.update("sam", &stolen)
+            .await
+            .unwrap_err()
+            .contains("answers for another model")
+    );
     let shadow = TRAIN.replace("predict_small", "abs");
-    assert!(lab.update("sam", &shadow).await.unwrap_err().contains("function of the server"));
+    assert!(
+        lab.update("sam", &shadow)
+            .await
+            .unwrap_err()
+            .contains("function of the server")
+    );
 }
 
 #[tokio::test]
@@ -44,15 +68,33 @@ async fn wrong_statements_say_what_is_wrong() {
     let lab = lab::shared();
     for (sql, says) in [
         ("CREATE MODEL lab.chemistry.m AS SELECT 1 AS a", "target"),
-        ("CREATE MODEL lab.chemistry.m OPTIONS (target = 'nope') AS SELECT rtb, yield_pct FROM lab.chemistry.reactions LIMIT 50", "nope"),
-        ("CREATE MODEL lab.chemistry.m OPTIONS (target = 'a', speed = 9) AS SELECT 1 AS a", "speed"),
-        ("CREATE MODEL lab.chemistry.m OPTIONS (target = 'a', time_budget_s = 0) AS SELECT 1 AS a", "time_budget_s"),
-        ("CREATE MODEL lab.chemistry.m OPTIONS (target = 'a', candidates = 'lab.chemistry.nothing') AS SELECT 1 AS a", "candidates"),
-        ("CREATE MODEL lab.chemistry.m OPTIONS (target = 'yield_pct') AS SELECT rtb, yield_pct FROM lab.chemistry.reactions WHERE false", "rows"),
+        (
+            "CREATE MODEL lab.chemistry.m OPTIONS (target = 'nope') AS SELECT rtb, yield_pct FROM lab.chemistry.reactions LIMIT 50",
+            "nope",
+        ),
+        (
+            "CREATE MODEL lab.chemistry.m OPTIONS (target = 'a', speed = 9) AS SELECT 1 AS a",
+            "speed",
+        ),
+        (
+            "CREATE MODEL lab.chemistry.m OPTIONS (target = 'a', time_budget_s = 0) AS SELECT 1 AS a",
+            "time_budget_s",
+        ),
+        (
+            "CREATE MODEL lab.chemistry.m OPTIONS (target = 'a', candidates = 'lab.chemistry.nothing') AS SELECT 1 AS a",
+            "candidates",
+        ),
+        (
+            "CREATE MODEL lab.chemistry.m OPTIONS (target = 'yield_pct') AS SELECT rtb, yield_pct FROM lab.chemistry.reactions WHERE false",
+            "rows",
+        ),
     ] {
         let error = lab.update("ada", sql).await.unwrap_err();
         assert!(error.to_lowercase().contains(says), "{sql}: {error}");
     }
     let few = lab.query("sam", "SELECT predict_yield('x')").await.unwrap_err();
-    assert!(few.contains("scaffold") || few.contains("rtb"), "the missing features are named: {few}");
+    assert!(
+        few.contains("scaffold") || few.contains("rtb"),
+        "the missing features are named: {few}"
+    );
 }

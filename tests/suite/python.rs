@@ -9,8 +9,10 @@ use crate::lab;
 
 /// The interpreter of the venv, made on first use by whichever test process comes first.
 pub(crate) fn interpreter() -> PathBuf {
-    let venv = std::env::var_os("LABHOUSE_TEST_VENV")
-        .map_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("venv"), PathBuf::from);
+    let venv = std::env::var_os("LABHOUSE_TEST_VENV").map_or_else(
+        || PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("venv"),
+        PathBuf::from,
+    );
     let python = venv.join("bin/python");
     let requirements = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python/requirements.txt");
     std::fs::create_dir_all(venv.parent().unwrap()).unwrap();
@@ -20,7 +22,11 @@ pub(crate) fn interpreter() -> PathBuf {
     let wanted = std::fs::read_to_string(&requirements).unwrap();
     if std::fs::read_to_string(&installed).ok().as_ref() != Some(&wanted) {
         run_or_panic(Command::new("python3").args(["-m", "venv"]).arg(&venv));
-        run_or_panic(Command::new(&python).args(["-m", "pip", "install", "--quiet", "-r"]).arg(&requirements));
+        run_or_panic(
+            Command::new(&python)
+                .args(["-m", "pip", "install", "--quiet", "-r"])
+                .arg(&requirements),
+        );
         std::fs::write(&installed, &wanted).unwrap();
     }
     python
@@ -48,7 +54,11 @@ pub(crate) fn run(file: &str, flight: &str, dir: &Path, extra: &HashMap<&str, St
 
 fn run_or_panic(command: &mut Command) {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let said = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
     println!("{said}");
     assert!(output.status.success(), "{command:?}: {}\n{said}", output.status);
 }

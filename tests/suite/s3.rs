@@ -29,7 +29,14 @@ fn seaweed() -> Store {
     let weed = python::interpreter().with_file_name("weed");
     let ports: Vec<u16> = (0..4).map(|_| free_port()).collect();
     let child = Command::new(weed)
-        .args(["server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3", "-volume.max=20", "-master.volumeSizeLimitMB=64"])
+        .args([
+            "server",
+            "-ip=127.0.0.1",
+            "-ip.bind=127.0.0.1",
+            "-s3",
+            "-volume.max=20",
+            "-master.volumeSizeLimitMB=64",
+        ])
         .arg(format!("-dir={}", dir.path().display()))
         .arg(format!("-master.port={}", ports[0]))
         .arg(format!("-volume.port={}", ports[1]))
@@ -41,7 +48,11 @@ fn seaweed() -> Store {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let store = Store { child, endpoint: format!("http://127.0.0.1:{}", ports[3]), _dir: dir };
+    let store = Store {
+        child,
+        endpoint: format!("http://127.0.0.1:{}", ports[3]),
+        _dir: dir,
+    };
     listening(&store);
     store
 }
@@ -54,19 +65,37 @@ fn careless() -> Store {
     let lock = std::fs::File::create(lock_path).unwrap();
     lock.lock().unwrap();
     if !modules.join("node_modules/.bin/s3rver").exists() {
-        let npm = Command::new("npm").args(["install", "--silent", "--prefix"]).arg(&modules).arg("s3rver@3.7.1").status().unwrap();
+        let npm = Command::new("npm")
+            .args(["install", "--silent", "--prefix"])
+            .arg(&modules)
+            .arg("s3rver@3.7.1")
+            .status()
+            .unwrap();
         assert!(npm.success());
     }
     let dir = tempfile::tempdir().unwrap();
     let port = free_port();
     let child = Command::new(modules.join("node_modules/.bin/s3rver"))
-        .args(["--silent", "--address", "127.0.0.1", "--configure-bucket", "lake", "--port", &port.to_string(), "--directory"])
+        .args([
+            "--silent",
+            "--address",
+            "127.0.0.1",
+            "--configure-bucket",
+            "lake",
+            "--port",
+            &port.to_string(),
+            "--directory",
+        ])
         .arg(dir.path())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let store = Store { child, endpoint: format!("http://127.0.0.1:{port}"), _dir: dir };
+    let store = Store {
+        child,
+        endpoint: format!("http://127.0.0.1:{port}"),
+        _dir: dir,
+    };
     listening(&store);
     store
 }
@@ -89,13 +118,19 @@ fn lay_out(dir: &Path, endpoint: &str) {
     lab::lay_out_empty(dir);
     let config = dir.join("labhouse.toml");
     let text = std::fs::read_to_string(&config).unwrap();
-    let lake = format!("url = \"s3://lake/lab\"\noptions = {{ endpoint = \"{endpoint}\", allow_http = \"true\", region = \"us-east-1\" }}");
-    let text = text.replace("url = \".\"", &lake).replace("settle_ms = 50", "settle_ms = 50\nsweep_interval_s = 1");
+    let lake = format!(
+        "url = \"s3://lake/lab\"\noptions = {{ endpoint = \"{endpoint}\", allow_http = \"true\", region = \"us-east-1\" }}"
+    );
+    let text = text
+        .replace("url = \".\"", &lake)
+        .replace("settle_ms = 50", "settle_ms = 50\nsweep_interval_s = 1");
     std::fs::write(config, text).unwrap();
 }
 
 fn with_keys(command: &mut Command) -> &mut Command {
-    command.env("AWS_ACCESS_KEY_ID", "lab").env("AWS_SECRET_ACCESS_KEY", "lab-secret")
+    command
+        .env("AWS_ACCESS_KEY_ID", "lab")
+        .env("AWS_SECRET_ACCESS_KEY", "lab-secret")
 }
 
 #[tokio::test]
@@ -104,20 +139,51 @@ async fn a_bucket_is_crawled_queried_written_and_learned_from() {
     let own = tempfile::tempdir().unwrap();
     lay_out(own.path(), &store.endpoint);
     object(&store, "PUT", "", "");
-    object(&store, "PUT", "/lab/landing/chemistry/runs/a.csv", "run,yield_pct\n1,10\n2,20\n3,30\n");
+    object(
+        &store,
+        "PUT",
+        "/lab/landing/chemistry/runs/a.csv",
+        "run,yield_pct\n1,10\n2,20\n3,30\n",
+    );
     let config = own.path().join("labhouse.toml");
-    let lab = lab::start(with_keys(Command::new(BINARY).args(["serve", "--config"]).arg(&config)), own.path(), None);
-    lab.until("ada", "SELECT sum(yield_pct) FROM lab.chemistry.runs", |answer| answer.as_ref().is_ok_and(|text| text.contains("| 60 "))).await;
-    object(&store, "PUT", "/lab/landing/chemistry/runs/a.csv", "run,yield_pct\n1,11\n2,20\n3,30\n4,40\n");
-    lab.until("ada", "SELECT sum(yield_pct) FROM lab.chemistry.runs", |answer| answer.as_ref().is_ok_and(|text| text.contains("| 101 "))).await;
+    let lab = lab::start(
+        with_keys(Command::new(BINARY).args(["serve", "--config"]).arg(&config)),
+        own.path(),
+        None,
+    );
+    lab.until("ada", "SELECT sum(yield_pct) FROM lab.chemistry.runs", |answer| {
+        answer.as_ref().is_ok_and(|text| text.contains("| 60 "))
+    })
+    .await;
+    object(
+        &store,
+        "PUT",
+        "/lab/landing/chemistry/runs/a.csv",
+        "run,yield_pct\n1,11\n2,20\n3,30\n4,40\n",
+    );
+    lab.until("ada", "SELECT sum(yield_pct) FROM lab.chemistry.runs", |answer| {
+        answer.as_ref().is_ok_and(|text| text.contains("| 101 "))
+    })
+    .await;
     assert_eq!(lab.update("ada", "CREATE TABLE lab.chemistry.many AS SELECT value AS rtb, CAST(value * 2 AS DOUBLE) AS yield_pct FROM generate_series(1, 200)").await.unwrap(), 200);
     lab.update("ada", "CREATE MODEL lab.chemistry.line OPTIONS (target = 'yield_pct', time_budget_s = 1, function = 'predict_line') AS SELECT rtb, yield_pct FROM lab.chemistry.many").await.unwrap();
     drop(lab);
 
     // A second server on the same bucket knows everything and loads nothing twice.
-    let lab = lab::start(with_keys(Command::new(BINARY).args(["serve", "--config"]).arg(&config)), own.path(), None);
-    assert_eq!(lab.number("ada", "SELECT sum(yield_pct) FROM lab.chemistry.runs").await, 101);
-    assert_eq!(lab.number("ada", "SELECT CAST(round(predict_line(50)) AS BIGINT)").await, 100);
+    let lab = lab::start(
+        with_keys(Command::new(BINARY).args(["serve", "--config"]).arg(&config)),
+        own.path(),
+        None,
+    );
+    assert_eq!(
+        lab.number("ada", "SELECT sum(yield_pct) FROM lab.chemistry.runs").await,
+        101
+    );
+    assert_eq!(
+        lab.number("ada", "SELECT CAST(round(predict_line(50)) AS BIGINT)")
+            .await,
+        100
+    );
     let sql = "SELECT count(*) FROM lab.chemistry.runs";
     assert_eq!(lab.number("ada", sql).await, 4);
     assert!(lab.query("guest", sql).await.is_err());
@@ -137,7 +203,10 @@ fn a_store_that_ignores_conditional_writes_is_refused() {
             .output()
             .unwrap();
         let error = String::from_utf8_lossy(&output.stderr);
-        assert!(!output.status.success() && error.contains("refuses to write"), "{command}: {error}");
+        assert!(
+            !output.status.success() && error.contains("refuses to write"),
+            "{command}: {error}"
+        );
     }
 }
 
@@ -170,6 +239,9 @@ for attempt in range(200):
 else:
     raise SystemExit(f'the store never took it: {last}')
 ";
-    let output = Command::new(python::interpreter()).args(["-c", script, &store.endpoint, method, path, body]).output().unwrap();
+    let output = Command::new(python::interpreter())
+        .args(["-c", script, &store.endpoint, method, path, body])
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }

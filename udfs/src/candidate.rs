@@ -34,7 +34,10 @@ pub(crate) enum Fitted {
 
 /// All candidates, the cheap and telling ones first, since the time budget cuts from the end.
 pub(crate) const CANDIDATES: &[Candidate] = &[
-    Candidate { name: "mean", learner: Learner::Mean },
+    Candidate {
+        name: "mean",
+        learner: Learner::Mean,
+    },
     linear("ridge", false, Solver::Ridge(1.0)),
     boost("boosted trees, quick", 80, 4, 0.15, 1.0, 1.0, 2.0),
     linear("least squares", false, Solver::LeastSquares),
@@ -49,7 +52,10 @@ pub(crate) const CANDIDATES: &[Candidate] = &[
 ];
 
 const fn linear(name: &'static str, rich: bool, solver: Solver) -> Candidate {
-    Candidate { name, learner: Learner::Linear { rich, solver } }
+    Candidate {
+        name,
+        learner: Learner::Linear { rich, solver },
+    }
 }
 
 const fn boost(
@@ -61,8 +67,19 @@ const fn boost(
     column_share: f64,
     leaf_rows_min: f32,
 ) -> Candidate {
-    let growth = Growth { trees, depth, learning_rate, row_share, column_share, leaf_rows_min, one_hot: true };
-    Candidate { name, learner: Learner::Boost(growth) }
+    let growth = Growth {
+        trees,
+        depth,
+        learning_rate,
+        row_share,
+        column_share,
+        leaf_rows_min,
+        one_hot: true,
+    };
+    Candidate {
+        name,
+        learner: Learner::Boost(growth),
+    }
 }
 
 impl Candidate {
@@ -97,7 +114,11 @@ impl Candidate {
                     Solver::Ridge(_) => Ok(pairs + 2.0 * cube),
                     Solver::LeastSquares => {
                         let work = (rows + width as f64) * (width as f64).powi(2);
-                        if work <= LEAST_SQUARES_WORK_MAX { Ok(2.0 * work) } else { Err(format!("{width} columns are too many")) }
+                        if work <= LEAST_SQUARES_WORK_MAX {
+                            Ok(2.0 * work)
+                        } else {
+                            Err(format!("{width} columns are too many"))
+                        }
                     }
                     Solver::ElasticNet(_) if width > ELASTIC_WIDTH_MAX => Err(format!("{width} columns are too many")),
                     Solver::ElasticNet(_) => Ok(200.0 * rows * width as f64 + 6.0 * cube),
@@ -136,7 +157,10 @@ pub(crate) struct Pace {
 impl Pace {
     /// Optimised code on a machine of 2025; the first fits correct it.
     pub(crate) const fn new() -> Self {
-        Self { linear: 1e-9, boost: 2e-9 }
+        Self {
+            linear: 1e-9,
+            boost: 2e-9,
+        }
     }
 
     pub(crate) fn expect(&self, learner: Learner, work: f64) -> Duration {

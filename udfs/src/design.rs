@@ -3,12 +3,16 @@
 //! Numbers are centred and scaled, with a column that says "was NULL"; categories are one column a level; rich designs add products.
 //! What training did not see falls on a block's *stand-in*: a column that no training row uses and whose weight is set after the fit
 //! to the block's average effect, so an unseen level is predicted like the average of the seen ones.
-#![expect(clippy::indexing_slicing, reason = "column numbers are made here and checked by is_sound when a model is read")]
+#![expect(
+    clippy::indexing_slicing,
+    reason = "column numbers are made here and checked by is_sound when a model is read"
+)]
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::block::{Block, NONE, Scale, SparseRow};
 use crate::feature::{Feature, UNSEEN_LEVEL};
 use crate::frame::{Col, Frame};
 use crate::mean_code::MeanCode;
@@ -19,10 +23,6 @@ const LEVELS_OWN_MAX: usize = 64;
 const LEVEL_ROWS_MIN: usize = 2;
 /// Columns of a rich design. The solver's work grows with the cube: 700 take about a second.
 const RICH_WIDTH_MAX: usize = 700;
-/// Values this far out (in standard deviations) are pulled in, so that a typing error cannot throw a prediction to the moon.
-const SCALED_MAX: f64 = 8.0;
-/// "No column": the stand-in is used.
-const NONE: u32 = u32::MAX;
 
 /// A fitted design.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -34,29 +34,20 @@ pub(crate) struct Design {
     pub(crate) stand_ins: Vec<(u32, u32)>,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
-enum Block {
-    Number { feature: usize, scale: Scale, col: u32, null_col: Option<u32> },
-    Levels { feature: usize, cols: Vec<u32>, stand_in: u32 },
-    Means { feature: usize, code: MeanCode, scale: Scale, col: u32 },
-    LevelPairs { a: usize, b: usize, b_codes: usize, cols: Vec<u32>, stand_in: u32 },
-    NumberPair { a: usize, a_scale: Scale, b: usize, b_scale: Scale, col: u32 },
-    NumberLevels { number: usize, scale: Scale, level: usize, cols: Vec<u32> },
-}
-
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-struct Scale {
-    mean: f64,
-    deviation: f64,
-}
-
-/// A row: column numbers and values, zeros left out.
-pub(crate) type SparseRow = Vec<(u32, f64)>;
-
 impl Design {
     /// Fits on all rows of `frame` and returns the design with the training rows.
-    pub(crate) fn fit(features: &[Feature], frame: &Frame, target: &[f64], rich: bool, seed: u64) -> (Self, Vec<SparseRow>) {
-        let mut design = Self { blocks: Vec::new(), width: 0, stand_ins: Vec::new() };
+    pub(crate) fn fit(
+        features: &[Feature],
+        frame: &Frame,
+        target: &[f64],
+        rich: bool,
+        seed: u64,
+    ) -> (Self, Vec<SparseRow>) {
+        let mut design = Self {
+            blocks: Vec::new(),
+            width: 0,
+            stand_ins: Vec::new(),
+        };
         let mut overrides: Vec<(u32, Vec<f64>)> = Vec::new();
         for (index, (feature, col)) in features.iter().zip(&frame.cols).enumerate() {
             match col {
@@ -68,7 +59,12 @@ impl Design {
                         if let Some(scale) = Scale::fit(&values) {
                             let col = design.column();
                             overrides.push((col, values.iter().map(|v| scale.apply(*v)).collect()));
-                            design.blocks.push(Block::Means { feature: index, code, scale, col });
+                            design.blocks.push(Block::Means {
+                                feature: index,
+                                code,
+                                scale,
+                                col,
+                            });
                         }
                     }
                 }
@@ -101,7 +97,9 @@ impl Design {
     /// False if a model file names columns that do not exist.
     pub(crate) fn is_sound(&self, features: usize) -> bool {
         let columns = (self.width + self.stand_ins.len()) as u32;
-        self.stand_ins.iter().all(|(from, to)| from <= to && *to as usize <= self.width)
+        self.stand_ins
+            .iter()
+            .all(|(from, to)| from <= to && *to as usize <= self.width)
             && self.blocks.iter().all(|block| block.is_sound(features, columns))
     }
 
@@ -121,10 +119,18 @@ impl Design {
         if scale.is_none() && !nulls {
             return;
         }
-        let scale = scale.unwrap_or(Scale { mean: 0.0, deviation: 1.0 });
+        let scale = scale.unwrap_or(Scale {
+            mean: 0.0,
+            deviation: 1.0,
+        });
         let col = self.column();
         let null_col = nulls.then(|| self.column());
-        self.blocks.push(Block::Number { feature, scale, col, null_col });
+        self.blocks.push(Block::Number {
+            feature,
+            scale,
+            col,
+            null_col,
+        });
     }
 
     /// Gives the frequent levels their columns and says how many those are. NULL is a level as any other.
@@ -133,7 +139,9 @@ impl Design {
         for code in codes {
             counts[*code as usize] += 1;
         }
-        let mut order: Vec<usize> = (0..code_count).filter(|c| *c != UNSEEN_LEVEL as usize && counts[*c] >= LEVEL_ROWS_MIN).collect();
+        let mut order: Vec<usize> = (0..code_count)
+            .filter(|c| *c != UNSEEN_LEVEL as usize && counts[*c] >= LEVEL_ROWS_MIN)
+            .collect();
         order.sort_by_key(|code| (usize::MAX - counts[*code], *code));
         order.truncate(LEVELS_OWN_MAX);
         let mut cols = vec![NONE; code_count];
@@ -142,7 +150,11 @@ impl Design {
             cols[*code] = col;
         }
         let stand_in = self.stand_in(first, first + order.len() as u32);
-        self.blocks.push(Block::Levels { feature, cols, stand_in });
+        self.blocks.push(Block::Levels {
+            feature,
+            cols,
+            stand_in,
+        });
         order.len()
     }
 
@@ -169,18 +181,36 @@ impl Design {
             for (b, b_scale) in numbers.get(position..).unwrap_or_default() {
                 if self.width < RICH_WIDTH_MAX {
                     let col = self.column();
-                    self.blocks.push(Block::NumberPair { a: *a, a_scale: *a_scale, b: *b, b_scale: *b_scale, col });
+                    self.blocks.push(Block::NumberPair {
+                        a: *a,
+                        a_scale: *a_scale,
+                        b: *b,
+                        b_scale: *b_scale,
+                        col,
+                    });
                 }
             }
         }
         for (number, scale) in &numbers {
             for level in &levels {
-                let cols = self.blocks.iter().find_map(|block| block.level_cols(*level)).unwrap_or_default();
+                let cols = self
+                    .blocks
+                    .iter()
+                    .find_map(|block| block.level_cols(*level))
+                    .unwrap_or_default();
                 let used = cols.iter().filter(|col| **col != NONE).count();
                 if used > 1 && self.width + used <= RICH_WIDTH_MAX {
                     let mut next = self.columns(used);
-                    let cols = cols.iter().map(|col| if *col == NONE { NONE } else { (next, next += 1).0 }).collect();
-                    self.blocks.push(Block::NumberLevels { number: *number, scale: *scale, level: *level, cols });
+                    let cols = cols
+                        .iter()
+                        .map(|col| if *col == NONE { NONE } else { (next, next += 1).0 })
+                        .collect();
+                    self.blocks.push(Block::NumberLevels {
+                        number: *number,
+                        scale: *scale,
+                        level: *level,
+                        cols,
+                    });
                 }
             }
         }
@@ -199,17 +229,31 @@ impl Design {
                 }
                 let mut counts: BTreeMap<(u32, u32), usize> = BTreeMap::new();
                 for row in 0..frame.rows {
-                    *counts.entry((frame.cols[*a].code(row), frame.cols[*b].code(row))).or_default() += 1;
+                    *counts
+                        .entry((frame.cols[*a].code(row), frame.cols[*b].code(row)))
+                        .or_default() += 1;
                 }
                 counted.push((*a, *b, counts));
             }
         }
-        let frequent = |least: usize| counted.iter().map(|(_, _, c)| c.values().filter(|n| **n >= least).count()).sum::<usize>();
-        let Some(least) = (LEVEL_ROWS_MIN..=frame.rows).find(|least| self.width + frequent(*least) <= RICH_WIDTH_MAX) else { return };
+        let frequent = |least: usize| {
+            counted
+                .iter()
+                .map(|(_, _, c)| c.values().filter(|n| **n >= least).count())
+                .sum::<usize>()
+        };
+        let Some(least) = (LEVEL_ROWS_MIN..=frame.rows).find(|least| self.width + frequent(*least) <= RICH_WIDTH_MAX)
+        else {
+            return;
+        };
         for (a, b, counts) in counted {
             let b_codes = features[b].codes();
             let mut cols = vec![NONE; features[a].codes() * b_codes];
-            let kept: Vec<&(u32, u32)> = counts.iter().filter(|(_, n)| **n >= least).map(|(pair, _)| pair).collect();
+            let kept: Vec<&(u32, u32)> = counts
+                .iter()
+                .filter(|(_, n)| **n >= least)
+                .map(|(pair, _)| pair)
+                .collect();
             if kept.len() < 2 {
                 continue;
             }
@@ -218,96 +262,13 @@ impl Design {
                 cols[*x as usize * b_codes + *y as usize] = col;
             }
             let stand_in = self.stand_in(first, first + kept.len() as u32);
-            self.blocks.push(Block::LevelPairs { a, b, b_codes, cols, stand_in });
+            self.blocks.push(Block::LevelPairs {
+                a,
+                b,
+                b_codes,
+                cols,
+                stand_in,
+            });
         }
     }
 }
-
-impl Block {
-    fn entries(&self, frame: &[Col], row: usize, out: &mut SparseRow) {
-        match self {
-            Self::Number { feature, scale, col, null_col } => {
-                let value = frame[*feature].number(row);
-                if value.is_nan() {
-                    out.extend(null_col.map(|col| (col, 1.0)));
-                } else {
-                    out.push((*col, scale.apply(value)));
-                }
-            }
-            Self::Levels { feature, cols, stand_in } => {
-                let col = cols.get(frame[*feature].code(row) as usize).copied().unwrap_or(NONE);
-                out.push((if col == NONE { *stand_in } else { col }, 1.0));
-            }
-            Self::Means { feature, code, scale, col } => out.push((*col, scale.apply(code.value(frame[*feature].code(row))))),
-            Self::LevelPairs { a, b, b_codes, cols, stand_in } => {
-                let cell = frame[*a].code(row) as usize * b_codes + frame[*b].code(row) as usize;
-                let col = cols.get(cell).copied().unwrap_or(NONE);
-                out.push((if col == NONE { *stand_in } else { col }, 1.0));
-            }
-            Self::NumberPair { a, a_scale, b, b_scale, col } => {
-                let product = a_scale.apply(frame[*a].number(row)) * b_scale.apply(frame[*b].number(row));
-                out.push((*col, product.clamp(-SCALED_MAX, SCALED_MAX)));
-            }
-            Self::NumberLevels { number, scale, level, cols } => {
-                let col = cols.get(frame[*level].code(row) as usize).copied().unwrap_or(NONE);
-                if col != NONE {
-                    out.push((col, scale.apply(frame[*number].number(row))));
-                }
-            }
-        }
-    }
-
-    fn as_number(&self) -> Option<(usize, Scale)> {
-        if let Self::Number { feature, scale, .. } = self { Some((*feature, *scale)) } else { None }
-    }
-
-    fn as_levels(&self) -> Option<usize> {
-        if let Self::Levels { feature, .. } = self { Some(*feature) } else { None }
-    }
-
-    fn level_cols(&self, of: usize) -> Option<Vec<u32>> {
-        match self {
-            Self::Levels { feature, cols, .. } if *feature == of => Some(cols.clone()),
-            _ => None,
-        }
-    }
-
-    fn is_sound(&self, features: usize, columns: u32) -> bool {
-        let all = |cols: &[u32]| cols.iter().all(|col| *col == NONE || *col < columns);
-        match self {
-            Self::Number { feature, scale, col, null_col } => {
-                *feature < features && scale.is_sound() && *col < columns && null_col.is_none_or(|col| col < columns)
-            }
-            Self::Levels { feature, cols, stand_in } => *feature < features && all(cols) && *stand_in < columns,
-            Self::Means { feature, code, scale, col } => {
-                *feature < features && code.is_sound() && scale.is_sound() && *col < columns
-            }
-            Self::LevelPairs { a, b, cols, stand_in, .. } => *a.max(b) < features && all(cols) && *stand_in < columns,
-            Self::NumberPair { a, a_scale, b, b_scale, col } => {
-                *a.max(b) < features && a_scale.is_sound() && b_scale.is_sound() && *col < columns
-            }
-            Self::NumberLevels { number, scale, level, cols } => *number.max(level) < features && scale.is_sound() && all(cols),
-        }
-    }
-}
-
-impl Scale {
-    /// Mean and standard deviation of the known values; `None` if they do not vary.
-    fn fit(values: &[f64]) -> Option<Self> {
-        let known = || values.iter().copied().filter(|v| !v.is_nan());
-        let count = known().count() as f64;
-        let mean = known().map(|v| v / count).sum::<f64>();
-        let deviation = known().map(|v| (v - mean) * ((v - mean) / count)).sum::<f64>().sqrt();
-        (deviation.is_finite() && deviation > 1e-12 * mean.abs().max(f64::MIN_POSITIVE)).then_some(Self { mean, deviation })
-    }
-
-    /// NULL becomes the mean, zero.
-    fn apply(self, value: f64) -> f64 {
-        if value.is_nan() { 0.0 } else { ((value - self.mean) / self.deviation).clamp(-SCALED_MAX, SCALED_MAX) }
-    }
-
-    fn is_sound(self) -> bool {
-        self.mean.is_finite() && self.deviation.is_finite() && self.deviation != 0.0
-    }
-}
-

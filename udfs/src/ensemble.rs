@@ -16,8 +16,15 @@ pub(crate) struct Choice {
 
 /// The best trial, then greedily whoever helps most, each at the weight that is best in least squares.
 pub(crate) fn choose(trials: &[Trial], target: &[f64]) -> Option<Choice> {
-    let (best, trial) = trials.iter().enumerate().min_by(|a, b| a.1.score.rmse.total_cmp(&b.1.score.rmse))?;
-    let mut choice = Choice { members: vec![(best, 1.0)], score: trial.score, held_out: trial.held_out.clone() };
+    let (best, trial) = trials
+        .iter()
+        .enumerate()
+        .min_by(|a, b| a.1.score.rmse.total_cmp(&b.1.score.rmse))?;
+    let mut choice = Choice {
+        members: vec![(best, 1.0)],
+        score: trial.score,
+        held_out: trial.held_out.clone(),
+    };
     while choice.members.len() < MEMBERS_MAX {
         let better = trials
             .iter()
@@ -46,9 +53,22 @@ impl Choice {
         if !(weight > 0.0 && weight < 1.0) {
             return None;
         }
-        let mut members: Vec<(usize, f64)> = self.members.iter().map(|(member, w)| (*member, w * (1.0 - weight))).collect();
+        let mut members: Vec<(usize, f64)> = self
+            .members
+            .iter()
+            .map(|(member, w)| (*member, w * (1.0 - weight)))
+            .collect();
         members.push((index, weight));
-        let held_out: Vec<f64> = self.held_out.iter().zip(&trial.held_out).map(|(old, new)| old + weight * (new - old)).collect();
-        Some(Self { members, score: Score::of(&held_out, target), held_out })
+        let held_out: Vec<f64> = self
+            .held_out
+            .iter()
+            .zip(&trial.held_out)
+            .map(|(old, new)| old + weight * (new - old))
+            .collect();
+        Some(Self {
+            members,
+            score: Score::of(&held_out, target),
+            held_out,
+        })
     }
 }

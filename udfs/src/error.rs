@@ -14,13 +14,17 @@ pub enum TrainError {
     Classification,
     #[error("target column '{target}' is not in the training query; its columns are: {columns}")]
     NoTarget { target: String, columns: String },
-    #[error("target column '{target}' is of type {found}, which is not a number: cast it, for example CAST({target} AS DOUBLE) AS {target}")]
+    #[error(
+        "target column '{target}' is of type {found}, which is not a number: cast it, for example CAST({target} AS DOUBLE) AS {target}"
+    )]
     TargetNotNumber { target: String, found: DataType },
     #[error("group_by column '{group_by}' is not in the training query; its columns are: {columns}")]
     NoGroupColumn { group_by: String, columns: String },
     #[error("group_by column '{0}' is the target itself: group by another column")]
     GroupIsTarget(String),
-    #[error("group_by column '{0}' has one value only, so no group can be held out: leave group_by away or choose another column")]
+    #[error(
+        "group_by column '{0}' has one value only, so no group can be held out: leave group_by away or choose another column"
+    )]
     OneGroup(String),
     #[error("column '{0}' occurs twice in the training query: give each column its own name with AS")]
     DuplicateColumn(String),
@@ -29,7 +33,12 @@ pub enum TrainError {
     #[error(
         "the training query gave {have} rows with a value in '{target}' ({dropped} rows had none); at least {need} are needed"
     )]
-    TooFewRows { target: String, have: usize, dropped: usize, need: usize },
+    TooFewRows {
+        target: String,
+        have: usize,
+        dropped: usize,
+        need: usize,
+    },
     #[error("all {rows} rows have {target} = {value}: there is nothing to learn")]
     ConstantTarget { target: String, value: f64, rows: usize },
     #[error("the values of '{target}' reach {largest:e}, too large to square: scale the target")]
@@ -58,11 +67,22 @@ pub enum TrainError {
 #[derive(Debug, thiserror::Error)]
 pub enum PredictError {
     #[error("the model's {expected} features are ({features}), but {got} values were given: {problem}")]
-    WrongCount { expected: usize, got: usize, features: String, problem: String },
-    #[error("feature '{feature}' is of type {found}, which a model cannot read: pass a number, text, boolean, date or timestamp")]
+    WrongCount {
+        expected: usize,
+        got: usize,
+        features: String,
+        problem: String,
+    },
+    #[error(
+        "feature '{feature}' is of type {found}, which a model cannot read: pass a number, text, boolean, date or timestamp"
+    )]
     Unreadable { feature: String, found: DataType },
     #[error("feature '{feature}' has {got} rows where {expected} were expected")]
-    Length { feature: String, expected: usize, got: usize },
+    Length {
+        feature: String,
+        expected: usize,
+        got: usize,
+    },
     #[error("the candidates have no column for the model's features: {missing}. Their columns are: {columns}")]
     MissingFeatures { missing: String, columns: String },
     #[error("the batch of candidates has the schema ({found}), expected ({expected})")]

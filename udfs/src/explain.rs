@@ -39,11 +39,19 @@ impl Model {
         for (number, feature) in self.features().iter().enumerate() {
             let average = self.average_over(frame, number, feature);
             for ((row, value), average) in effects.iter_mut().zip(&whole).zip(&average) {
-                row.push(Effect { feature: number, effect: value - average });
+                row.push(Effect {
+                    feature: number,
+                    effect: value - average,
+                });
             }
         }
         for row in &mut effects {
-            row.sort_by(|a, b| b.effect.abs().total_cmp(&a.effect.abs()).then(a.feature.cmp(&b.feature)));
+            row.sort_by(|a, b| {
+                b.effect
+                    .abs()
+                    .total_cmp(&a.effect.abs())
+                    .then(a.feature.cmp(&b.feature))
+            });
         }
         effects
     }
@@ -77,21 +85,36 @@ impl Model {
 pub(crate) fn reason(features: &[Feature], frame: &Frame, row: usize, effects: &[Effect]) -> String {
     let strongest = effects.first().map_or(0.0, |effect| effect.effect.abs());
     // What pulls less than a twentieth of the strongest says nothing to a person.
-    let told = effects.iter().take(REASONS_MAX).filter(|e| e.effect != 0.0 && e.effect.abs() * 20.0 >= strongest);
+    let told = effects
+        .iter()
+        .take(REASONS_MAX)
+        .filter(|e| e.effect != 0.0 && e.effect.abs() * 20.0 >= strongest);
     let words: Vec<String> = told
         .filter_map(|effect| {
             let (feature, col) = (features.get(effect.feature)?, frame.cols.get(effect.feature)?);
-            Some(format!("{} = {} {}", feature.name, value(feature, col, row), signed(effect.effect)))
+            Some(format!(
+                "{} = {} {}",
+                feature.name,
+                value(feature, col, row),
+                signed(effect.effect)
+            ))
         })
         .collect();
-    if words.is_empty() { "no feature sets it apart".to_owned() } else { words.join(", ") }
+    if words.is_empty() {
+        "no feature sets it apart".to_owned()
+    } else {
+        words.join(", ")
+    }
 }
 
 fn value(feature: &Feature, col: &Col, row: usize) -> String {
     if feature.kind == FeatureKind::Category {
         return match col.code(row) {
             NULL_LEVEL => "NULL".to_owned(),
-            code => match code.checked_sub(FIRST_LEVEL).and_then(|level| feature.levels.get(level as usize)) {
+            code => match code
+                .checked_sub(FIRST_LEVEL)
+                .and_then(|level| feature.levels.get(level as usize))
+            {
                 Some(level) if level.chars().count() > VALUE_CHARS_MAX => {
                     level.chars().take(VALUE_CHARS_MAX - 1).chain(['…']).collect()
                 }
@@ -113,7 +136,11 @@ fn value(feature: &Feature, col: &Col, row: usize) -> String {
 fn short(number: f64) -> String {
     let digits = (3 - number.abs().max(1e-9).log10().floor() as i32).clamp(0, 9) as usize;
     let text = format!("{number:.digits$}");
-    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+    if text.contains('.') {
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    } else {
+        text
+    }
 }
 
 fn signed(effect: f64) -> String {

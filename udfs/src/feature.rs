@@ -57,8 +57,13 @@ impl Feature {
 
     /// From a level's text to its code, for about `times` questions: a table is only built when it pays.
     pub(crate) fn lookup(&self, times: usize) -> impl Fn(&str) -> u32 {
-        let table: Option<HashMap<&str, u32>> = (times * 4 >= self.levels.len())
-            .then(|| self.levels.iter().zip(FIRST_LEVEL..).map(|(level, code)| (level.as_str(), code)).collect());
+        let table: Option<HashMap<&str, u32>> = (times * 4 >= self.levels.len()).then(|| {
+            self.levels
+                .iter()
+                .zip(FIRST_LEVEL..)
+                .map(|(level, code)| (level.as_str(), code))
+                .collect()
+        });
         move |text| match &table {
             Some(table) => table.get(text).copied().unwrap_or(UNSEEN_LEVEL),
             None => match self.levels.binary_search_by(|level| level.as_str().cmp(text)) {

@@ -56,7 +56,11 @@ impl Frame {
         let mut cols = Vec::with_capacity(features.len());
         for (feature, column) in features.iter().zip(columns) {
             if column.len() != rows && column.len() != 1 {
-                return Err(PredictError::Length { feature: feature.name.clone(), expected: rows, got: column.len() });
+                return Err(PredictError::Length {
+                    feature: feature.name.clone(),
+                    expected: rows,
+                    got: column.len(),
+                });
             }
             cols.push(read_column(feature, column)?);
         }
@@ -64,7 +68,10 @@ impl Frame {
     }
 
     pub(crate) fn take(&self, rows: &[usize]) -> Self {
-        Self { rows: rows.len(), cols: self.cols.iter().map(|col| col.take(rows)).collect() }
+        Self {
+            rows: rows.len(),
+            cols: self.cols.iter().map(|col| col.take(rows)).collect(),
+        }
     }
 }
 
@@ -78,7 +85,12 @@ pub(crate) fn check_count(features: &[Feature], got: usize) -> Result<(), Predic
         Some(missing) => format!("missing: {}", names(missing)),
         None => format!("{} too many", got - features.len()),
     };
-    Err(PredictError::WrongCount { expected: features.len(), got, features: names(features), problem })
+    Err(PredictError::WrongCount {
+        expected: features.len(),
+        got,
+        features: names(features),
+        problem,
+    })
 }
 
 /// True if a model can read the type: nested and binary types are out.
@@ -94,7 +106,10 @@ pub(crate) fn is_readable(data_type: &DataType) -> bool {
 
 fn read_column(feature: &Feature, column: &ArrayRef) -> Result<Col, PredictError> {
     if !is_readable(column.data_type()) {
-        return Err(PredictError::Unreadable { feature: feature.name.clone(), found: column.data_type().clone() });
+        return Err(PredictError::Unreadable {
+            feature: feature.name.clone(),
+            found: column.data_type().clone(),
+        });
     }
     Ok(match feature.kind {
         FeatureKind::Category => Col::Level(codes(column, &feature.lookup(column.len()))?),
@@ -107,13 +122,19 @@ fn read_column(feature: &Feature, column: &ArrayRef) -> Result<Col, PredictError
 pub(crate) fn numbers(column: &ArrayRef, kind: FeatureKind) -> Result<Vec<f64>, ArrowError> {
     let column = unpacked(column)?;
     let days_of_text = kind == FeatureKind::Time && is_text(column.data_type());
-    let column = if days_of_text { cast(&column, &DataType::Timestamp(TimeUnit::Millisecond, None))? } else { column };
+    let column = if days_of_text {
+        cast(&column, &DataType::Timestamp(TimeUnit::Millisecond, None))?
+    } else {
+        column
+    };
     let (column, per_day) = match column.data_type() {
         DataType::Date32 => (cast(&column, &DataType::Int32)?, 1.0),
         DataType::Date64 => (cast(&column, &DataType::Int64)?, 86_400_000.0),
         DataType::Timestamp(unit, _) => (cast(&column, &DataType::Int64)?, 86_400.0 * per_second(unit)),
         DataType::Time32(unit) => (cast(&column, &DataType::Int32)?, 86_400.0 * per_second(unit)),
-        DataType::Time64(unit) | DataType::Duration(unit) => (cast(&column, &DataType::Int64)?, 86_400.0 * per_second(unit)),
+        DataType::Time64(unit) | DataType::Duration(unit) => {
+            (cast(&column, &DataType::Int64)?, 86_400.0 * per_second(unit))
+        }
         _ => (column, 1.0),
     };
     let column = cast(&column, &DataType::Float64)?;
@@ -122,12 +143,19 @@ pub(crate) fn numbers(column: &ArrayRef, kind: FeatureKind) -> Result<Vec<f64>, 
 
 fn booleans(column: &ArrayRef) -> Result<Vec<f64>, ArrowError> {
     let column = unpacked(column)?;
-    let column = if is_text(column.data_type()) { cast(&column, &DataType::Boolean)? } else { column };
+    let column = if is_text(column.data_type()) {
+        cast(&column, &DataType::Boolean)?
+    } else {
+        column
+    };
     numbers(&column, FeatureKind::Number)
 }
 
 fn values(array: &Float64Array, per_unit: f64) -> Vec<f64> {
-    array.iter().map(|value| value.filter(|v| v.is_finite()).map_or(f64::NAN, |v| v / per_unit)).collect()
+    array
+        .iter()
+        .map(|value| value.filter(|v| v.is_finite()).map_or(f64::NAN, |v| v / per_unit))
+        .collect()
 }
 
 fn per_second(unit: &TimeUnit) -> f64 {
@@ -157,7 +185,11 @@ fn codes(column: &ArrayRef, lookup: &dyn Fn(&str) -> u32) -> Result<Vec<u32>, Ar
         let narrow = cast(column, &DataType::Dictionary(Box::new(DataType::Int32), value.clone()))?;
         let dictionary = narrow.as_dictionary::<Int32Type>();
         let known = codes(dictionary.values(), lookup)?;
-        let key = |key: Option<i32>| key.and_then(|k| known.get(usize::try_from(k).ok()?)).copied().unwrap_or(NULL_LEVEL);
+        let key = |key: Option<i32>| {
+            key.and_then(|k| known.get(usize::try_from(k).ok()?))
+                .copied()
+                .unwrap_or(NULL_LEVEL)
+        };
         return Ok(dictionary.keys().iter().map(key).collect());
     }
     let mut result = Vec::with_capacity(column.len());
@@ -170,7 +202,11 @@ fn codes(column: &ArrayRef, lookup: &dyn Fn(&str) -> u32) -> Result<Vec<u32>, Ar
 /// Calls `each` with the text of every row; NULL and the empty text are both `None`, since files seldom tell them apart.
 pub(crate) fn each_text(column: &ArrayRef, mut each: impl FnMut(Option<&str>)) -> Result<(), ArrowError> {
     let column = unpacked(column)?;
-    let column = if is_text(column.data_type()) { column } else { cast(&column, &DataType::Utf8)? };
+    let column = if is_text(column.data_type()) {
+        column
+    } else {
+        cast(&column, &DataType::Utf8)?
+    };
     let mut visit = |text: Option<&str>| each(text.filter(|t| !t.is_empty()));
     match column.data_type() {
         DataType::LargeUtf8 => column.as_string::<i64>().iter().for_each(&mut visit),

@@ -10,10 +10,10 @@
 //! # The road
 //!
 //! ```text
-//! batches -> table    features, target, groups; what was left out and why        table, feature
+//! batches -> table    features, target, groups; what was left out and why        table, column
 //!         -> frame    numbers with NaN for NULL, categories as codes             frame
 //!         -> folds    five, seeded, groups kept whole                            sample, trial
-//!         -> trials   mean, linear family (linfa), boosted trees (forust)        candidate, linear, boost
+//!         -> trials   mean, linear family (linfa), boosted trees (forust)        candidate, design, boost
 //!         -> choice   the best on held-out rows, or a weighted mean of few       ensemble
 //!         -> model    fitted again on all rows, with its reports                 model, report
 //! ```
@@ -38,8 +38,10 @@
 //! * **Threads.** All work is on the caller's thread, so that the server decides what training may take from queries.
 //! * **Panics.** Learners are called behind `catch_unwind`, stored models are checked before their first use.
 
+mod block;
 mod boost;
 mod candidate;
+mod column;
 mod design;
 mod ensemble;
 mod error;

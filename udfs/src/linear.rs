@@ -3,7 +3,10 @@
 //!   (the same plate layout told twice) have one answer;
 //! * ridge: `LinearRegression` on the normal equations (XᵀX + λI) w = Xᵀy, which is how a wide sparse design stays cheap;
 //! * elastic net: `ElasticNet`.
-#![expect(clippy::indexing_slicing, reason = "column numbers come from one design and are below its width")]
+#![expect(
+    clippy::indexing_slicing,
+    reason = "column numbers come from one design and are below its width"
+)]
 
 use linfa::DatasetBase;
 use linfa::traits::Fit;
@@ -12,7 +15,8 @@ use linfa_linear::LinearRegression;
 use ndarray::{Array1, Array2, ShapeBuilder};
 use serde::{Deserialize, Serialize};
 
-use crate::design::{Design, SparseRow};
+use crate::block::SparseRow;
+use crate::design::Design;
 use crate::feature::Feature;
 use crate::frame::Frame;
 
@@ -55,7 +59,11 @@ impl LinearModel {
         let centre = target.iter().sum::<f64>() / target.len().max(1) as f64;
         if design.width == 0 {
             let weights = vec![0.0; design.stand_ins.len()];
-            return Ok(Self { design, intercept: centre, weights });
+            return Ok(Self {
+                design,
+                intercept: centre,
+                weights,
+            });
         }
         let means = column_means(&rows, design.width);
         let centred: Vec<f64> = target.iter().map(|y| y - centre).collect();
@@ -70,14 +78,28 @@ impl LinearModel {
         let moved: f64 = weights.iter().zip(&means).map(|(w, m)| w * m).sum();
         for (from, to) in &design.stand_ins {
             let block = *from as usize..*to as usize;
-            let weight = weights[block.clone()].iter().zip(&means[block]).map(|(w, m)| w * m).sum();
+            let weight = weights[block.clone()]
+                .iter()
+                .zip(&means[block])
+                .map(|(w, m)| w * m)
+                .sum();
             weights.push(weight);
         }
-        Ok(Self { design, intercept: centre - moved, weights })
+        Ok(Self {
+            design,
+            intercept: centre - moved,
+            weights,
+        })
     }
 
     pub(crate) fn predict(&self, frame: &Frame) -> Vec<f64> {
-        let value = |row| self.design.row(frame, row).iter().map(|(col, value)| self.weights[*col as usize] * value).sum::<f64>();
+        let value = |row| {
+            self.design
+                .row(frame, row)
+                .iter()
+                .map(|(col, value)| self.weights[*col as usize] * value)
+                .sum::<f64>()
+        };
         (0..frame.rows).map(|row| self.intercept + value(row)).collect()
     }
 
@@ -92,7 +114,10 @@ impl LinearModel {
 /// The width a design would have, and the products of two columns that its rows hold: the cost of the normal equations.
 pub(crate) fn measure(features: &[Feature], frame: &Frame, target: &[f64], rich: bool) -> (usize, f64) {
     let (design, rows) = Design::fit(features, frame, target, rich, 0);
-    (design.width, rows.iter().map(|row| (row.len() * row.len()) as f64).sum())
+    (
+        design.width,
+        rows.iter().map(|row| (row.len() * row.len()) as f64).sum(),
+    )
 }
 
 fn column_means(rows: &[SparseRow], width: usize) -> Vec<f64> {
@@ -141,7 +166,10 @@ fn least_squares(rows: &[SparseRow], means: &[f64], target: &[f64]) -> Result<Ve
 
 /// The ordinary least squares of linfa. The intercept is outside: all columns are centred.
 fn solve(matrix: Array2<f64>, right: Array1<f64>) -> Result<Vec<f64>, String> {
-    let fitted = LinearRegression::new().with_intercept(false).fit(&DatasetBase::new(matrix, right)).map_err(|e| e.to_string())?;
+    let fitted = LinearRegression::new()
+        .with_intercept(false)
+        .fit(&DatasetBase::new(matrix, right))
+        .map_err(|e| e.to_string())?;
     Ok(fitted.params().to_vec())
 }
 
@@ -150,7 +178,8 @@ fn elastic_net(rows: &[SparseRow], means: &[f64], target: &[f64], share: f64) ->
     const L1_RATIO: f64 = 0.5;
     let matrix = dense(rows, means, 0);
     let right: Array1<f64> = target.iter().copied().collect();
-    let most = matrix.t().dot(&right).iter().fold(0.0_f64, |most, v| most.max(v.abs())) / (rows.len() as f64 * L1_RATIO);
+    let most =
+        matrix.t().dot(&right).iter().fold(0.0_f64, |most, v| most.max(v.abs())) / (rows.len() as f64 * L1_RATIO);
     if most <= 0.0 {
         return Ok(vec![0.0; means.len()]);
     }

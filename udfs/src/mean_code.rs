@@ -1,6 +1,9 @@
 //! Target encoding: a category's level becomes the mean of the target over its rows, drawn to the overall mean when the rows are few.
 //! Micci-Barreca, "A preprocessing scheme for high-cardinality categorical attributes", SIGKDD Explorations 2001.
-#![expect(clippy::indexing_slicing, reason = "rates and sums have one entry per code of the feature, and codes are read with that bound")]
+#![expect(
+    clippy::indexing_slicing,
+    reason = "rates and sums have one entry per code of the feature, and codes are read with that bound"
+)]
 
 use serde::{Deserialize, Serialize};
 
@@ -43,7 +46,11 @@ impl MeanCode {
 
     /// The mean of a level; the overall mean for one that training did not see.
     pub(crate) fn value(&self, code: u32) -> f64 {
-        self.rates.get(code as usize).or_else(|| self.rates.get(UNSEEN_LEVEL as usize)).copied().unwrap_or(0.0)
+        self.rates
+            .get(code as usize)
+            .or_else(|| self.rates.get(UNSEEN_LEVEL as usize))
+            .copied()
+            .unwrap_or(0.0)
     }
 
     pub(crate) fn is_sound(&self) -> bool {
@@ -58,7 +65,10 @@ struct Sums {
 
 impl Sums {
     fn over(codes: &[u32], code_count: usize, target: &[f64], include: impl Fn(usize) -> bool) -> Self {
-        let mut all = Self { sums: vec![0.0; code_count], counts: vec![0.0; code_count] };
+        let mut all = Self {
+            sums: vec![0.0; code_count],
+            counts: vec![0.0; code_count],
+        };
         for (row, (code, value)) in codes.iter().zip(target).enumerate() {
             if include(row) {
                 all.sums[*code as usize] += value;
@@ -70,6 +80,10 @@ impl Sums {
 
     fn rates(&self) -> Vec<f64> {
         let mean = self.sums.iter().sum::<f64>() / self.counts.iter().sum::<f64>().max(1.0);
-        self.sums.iter().zip(&self.counts).map(|(sum, count)| (sum + SMOOTHING * mean) / (count + SMOOTHING)).collect()
+        self.sums
+            .iter()
+            .zip(&self.counts)
+            .map(|(sum, count)| (sum + SMOOTHING * mean) / (count + SMOOTHING))
+            .collect()
     }
 }

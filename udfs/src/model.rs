@@ -55,7 +55,10 @@ impl Model {
     }
 
     fn with_bytes(stored: Stored, bytes: Vec<u8>) -> Self {
-        let digest = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = Sha256::digest(&bytes)
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
         Self { stored, bytes, digest }
     }
 
@@ -74,7 +77,10 @@ impl Model {
         let damaged = |error: serde_json::Error| PredictError::Damaged(error.to_string());
         let head: Head = serde_json::from_slice(bytes).map_err(damaged)?;
         if head.format != FORMAT {
-            return Err(PredictError::Format { found: head.format, supported: FORMAT });
+            return Err(PredictError::Format {
+                found: head.format,
+                supported: FORMAT,
+            });
         }
         let stored: Stored = serde_json::from_slice(bytes).map_err(damaged)?;
         stored.check()?;
@@ -189,14 +195,25 @@ impl Residuals {
         if all.len() <= RESIDUALS_KEPT {
             return Self(all);
         }
-        let kept = (1..=RESIDUALS_KEPT).filter_map(|step| all.get(step * all.len() / RESIDUALS_KEPT - 1)).copied().collect();
+        let kept = (1..=RESIDUALS_KEPT)
+            .filter_map(|step| all.get(step * all.len() / RESIDUALS_KEPT - 1))
+            .copied()
+            .collect();
         Self(kept)
     }
 
     /// The ⌈(n + 1) · coverage⌉-th smallest, as split conformal prediction has it; the largest when there are too few.
     pub(crate) fn quantile(&self, coverage: f64) -> f64 {
-        let coverage = if coverage.is_nan() { 1.0 } else { coverage.clamp(0.0, 1.0) };
+        let coverage = if coverage.is_nan() {
+            1.0
+        } else {
+            coverage.clamp(0.0, 1.0)
+        };
         let position = ((self.0.len() + 1) as f64 * coverage).ceil() as usize;
-        self.0.get(position.saturating_sub(1)).or(self.0.last()).copied().unwrap_or(0.0)
+        self.0
+            .get(position.saturating_sub(1))
+            .or(self.0.last())
+            .copied()
+            .unwrap_or(0.0)
     }
 }

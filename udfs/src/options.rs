@@ -49,7 +49,13 @@ pub struct TrainOptions {
 impl TrainOptions {
     /// Automatic kind, 60 seconds, seed 0, no groups.
     pub fn new(target: impl Into<String>) -> Self {
-        Self { target: target.into(), kind: Kind::Auto, time_budget: Duration::from_secs(60), seed: 0, group_by: None }
+        Self {
+            target: target.into(),
+            kind: Kind::Auto,
+            time_budget: Duration::from_secs(60),
+            seed: 0,
+            group_by: None,
+        }
     }
 }
 

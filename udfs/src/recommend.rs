@@ -11,8 +11,8 @@ use crate::explain::reason;
 use crate::frame::{Frame, is_readable};
 use crate::model::Model;
 
-/// Most rows one list can have: it is for people and robots to work through, and is kept in memory.
-pub const RECOMMENDATIONS_MAX: usize = 10_000;
+/// Most rows one list can have: more than a plate of 1,536 wells takes. Each costs some hundred predictions for its reason.
+pub const RECOMMENDATIONS_MAX: usize = 2_000;
 /// The share of true values that `lower` and `upper` are made to enclose.
 pub const COVERAGE: f64 = 0.9;
 /// The columns put before the candidate's own.
@@ -61,7 +61,10 @@ impl Recommender {
     /// 1..=[`RECOMMENDATIONS_MAX`] are refused.
     pub fn new(model: Arc<Model>, candidates: SchemaRef, k: usize, lowest: bool) -> Result<Self, PredictError> {
         if k == 0 || k > RECOMMENDATIONS_MAX {
-            return Err(PredictError::BadCount { asked: k, most: RECOMMENDATIONS_MAX });
+            return Err(PredictError::BadCount {
+                asked: k,
+                most: RECOMMENDATIONS_MAX,
+            });
         }
         let (mut columns, mut missing) = (Vec::new(), Vec::new());
         for feature in model.features() {
@@ -69,17 +72,36 @@ impl Recommender {
                 Ok(index) if is_readable(candidates.field(index).data_type()) => columns.push(index),
                 Ok(index) => {
                     let found = candidates.field(index).data_type().clone();
-                    return Err(PredictError::Unreadable { feature: feature.name.clone(), found });
+                    return Err(PredictError::Unreadable {
+                        feature: feature.name.clone(),
+                        found,
+                    });
                 }
                 Err(_) => missing.push(feature.name.as_str()),
             }
         }
         if !missing.is_empty() {
-            let columns = candidates.fields().iter().map(|f| f.name().as_str()).collect::<Vec<_>>().join(", ");
-            return Err(PredictError::MissingFeatures { missing: missing.join(", "), columns });
+            let columns = candidates
+                .fields()
+                .iter()
+                .map(|f| f.name().as_str())
+                .collect::<Vec<_>>()
+                .join(", ");
+            return Err(PredictError::MissingFeatures {
+                missing: missing.join(", "),
+                columns,
+            });
         }
         let kept = RecordBatch::new_empty(Arc::clone(&candidates));
-        Ok(Self { model, candidates, columns, k, lowest, kept, predictions: Vec::new() })
+        Ok(Self {
+            model,
+            candidates,
+            columns,
+            k,
+            lowest,
+            kept,
+            predictions: Vec::new(),
+        })
     }
 
     /// Takes a batch of candidates in and forgets what is not among the best k.
@@ -87,7 +109,13 @@ impl Recommender {
     /// # Errors
     /// [`PredictError::CandidateSchema`] if the batch is not of the schema given at the start.
     pub fn push(&mut self, batch: &RecordBatch) -> Result<(), PredictError> {
-        let types = |schema: &Schema| schema.fields().iter().map(|f| f.data_type().clone()).collect::<Vec<_>>();
+        let types = |schema: &Schema| {
+            schema
+                .fields()
+                .iter()
+                .map(|f| f.data_type().clone())
+                .collect::<Vec<_>>()
+        };
         if types(&batch.schema()) != types(&self.candidates) {
             let (expected, found) = (self.candidates.to_string(), batch.schema().to_string());
             return Err(PredictError::CandidateSchema { expected, found });
@@ -96,7 +124,11 @@ impl Recommender {
         let fresh = self.model.predict_frame(&self.frame(&batch)?);
 
         // Of the new rows, only those that could enter: the best k, and none that the last kept row beats.
-        let bar = if self.predictions.len() < self.k { None } else { self.predictions.last().copied() };
+        let bar = if self.predictions.len() < self.k {
+            None
+        } else {
+            self.predictions.last().copied()
+        };
         let mut entering: Vec<usize> = (0..fresh.len())
             .filter(|row| bar.is_none_or(|bar| fresh.get(*row).is_some_and(|value| self.better(*value, bar).is_lt())))
             .collect();
@@ -108,7 +140,12 @@ impl Recommender {
         }
         let rows: UInt32Array = entering.iter().map(|row| *row as u32).collect();
         let pool = concat_batches(&self.candidates, [&self.kept, &take_record_batch(&batch, &rows)?])?;
-        let values: Vec<f64> = self.predictions.iter().copied().chain(entering.iter().map(value)).collect();
+        let values: Vec<f64> = self
+            .predictions
+            .iter()
+            .copied()
+            .chain(entering.iter().map(value))
+            .collect();
         let mut order: Vec<(usize, f64)> = values.into_iter().enumerate().collect();
         order.sort_by(|a, b| self.better(a.1, b.1));
         order.truncate(self.k);
@@ -122,9 +159,13 @@ impl Recommender {
     pub fn finish(self) -> Result<RecordBatch, PredictError> {
         let frame = self.frame(&self.kept)?;
         let effects = self.model.explain_frame(&frame);
-        let reasons = effects.iter().enumerate().map(|(row, e)| Some(reason(self.model.features(), &frame, row, e)));
+        let reasons = effects
+            .iter()
+            .enumerate()
+            .map(|(row, e)| Some(reason(self.model.features(), &frame, row, e)));
         let margin = self.model.residual_quantile(COVERAGE);
-        let shifted = |by: f64| -> ArrayRef { Arc::new(self.predictions.iter().map(|p| Some(p + by)).collect::<Float64Array>()) };
+        let shifted =
+            |by: f64| -> ArrayRef { Arc::new(self.predictions.iter().map(|p| Some(p + by)).collect::<Float64Array>()) };
         let mut columns: Vec<ArrayRef> = vec![
             Arc::new((1..=self.predictions.len() as i64).map(Some).collect::<Int64Array>()),
             shifted(0.0),
@@ -142,7 +183,12 @@ impl Recommender {
     }
 
     fn frame(&self, batch: &RecordBatch) -> Result<Frame, PredictError> {
-        let columns: Vec<ArrayRef> = self.columns.iter().filter_map(|index| batch.columns().get(*index)).cloned().collect();
+        let columns: Vec<ArrayRef> = self
+            .columns
+            .iter()
+            .filter_map(|index| batch.columns().get(*index))
+            .cloned()
+            .collect();
         Frame::read(self.model.features(), &columns, batch.num_rows())
     }
 }

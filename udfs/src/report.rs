@@ -45,7 +45,15 @@ impl LeaderboardRow {
 
     pub(crate) fn left(name: &str, reason: &str) -> Self {
         let note = Some(reason.to_owned());
-        Self { candidate: name.to_owned(), r2: None, rmse: None, mae: None, folds: None, chosen: false, note }
+        Self {
+            candidate: name.to_owned(),
+            r2: None,
+            rmse: None,
+            mae: None,
+            folds: None,
+            chosen: false,
+            note,
+        }
     }
 
     /// Best first, those without a score last.
@@ -92,8 +100,18 @@ pub(crate) fn importance_table(importance: &[(String, f64)]) -> RecordBatch {
     let batch = RecordBatch::try_new(
         Arc::clone(&schema),
         vec![
-            Arc::new(importance.iter().map(|(name, _)| Some(name.as_str())).collect::<StringArray>()),
-            Arc::new(importance.iter().map(|(_, value)| Some(*value)).collect::<Float64Array>()),
+            Arc::new(
+                importance
+                    .iter()
+                    .map(|(name, _)| Some(name.as_str()))
+                    .collect::<StringArray>(),
+            ),
+            Arc::new(
+                importance
+                    .iter()
+                    .map(|(_, value)| Some(*value))
+                    .collect::<Float64Array>(),
+            ),
         ],
     );
     batch.unwrap_or_else(|_| RecordBatch::new_empty(schema))
@@ -101,7 +119,13 @@ pub(crate) fn importance_table(importance: &[(String, f64)]) -> RecordBatch {
 
 /// Permutation importance on held-out rows: how much the root mean square error grows (in the target's unit) when one original column is
 /// shuffled among them. Breiman, "Random Forests", Machine Learning 2001.
-pub(crate) fn importance(table: &Table, folds: &Folds, trials: &[Trial], choice: &Choice, seed: u64) -> Vec<(String, f64)> {
+pub(crate) fn importance(
+    table: &Table,
+    folds: &Folds,
+    trials: &[Trial],
+    choice: &Choice,
+    seed: u64,
+) -> Vec<(String, f64)> {
     let mut intact = 0.0;
     let mut shuffled = vec![0.0; table.features.len()];
     let mut count = 0_usize;
@@ -112,7 +136,9 @@ pub(crate) fn importance(table: &Table, folds: &Folds, trials: &[Trial], choice:
         let squares = |frame: &Frame| -> f64 {
             let mut sum = vec![0.0; frame.rows];
             for (index, weight) in &choice.members {
-                let Some(model) = trials.get(*index).and_then(|trial| trial.models.get(number)) else { continue };
+                let Some(model) = trials.get(*index).and_then(|trial| trial.models.get(number)) else {
+                    continue;
+                };
                 for (total, value) in sum.iter_mut().zip(model.predict(frame)) {
                     *total += weight * value;
                 }
@@ -145,10 +171,18 @@ pub(crate) fn importance(table: &Table, folds: &Folds, trials: &[Trial], choice:
 pub(crate) fn chosen_name(trials: &[Trial], choice: &Choice) -> String {
     let member = |(index, weight): &(usize, f64)| {
         let name = trials.get(*index).map_or("", |trial| trial.candidate.name);
-        if choice.members.len() == 1 { name.to_owned() } else { format!("{:.0} % {name}", weight * 100.0) }
+        if choice.members.len() == 1 {
+            name.to_owned()
+        } else {
+            format!("{:.0} % {name}", weight * 100.0)
+        }
     };
     let names: Vec<String> = choice.members.iter().map(member).collect();
-    if names.len() == 1 { names.concat() } else { format!("ensemble: {}", names.join(" + ")) }
+    if names.len() == 1 {
+        names.concat()
+    } else {
+        format!("ensemble: {}", names.join(" + "))
+    }
 }
 
 /// Facts for a person: what the model is, what it was made from, and how far to trust it.
@@ -160,9 +194,15 @@ pub(crate) fn card(
     residuals: &Residuals,
     folds: usize,
 ) -> Vec<(String, String)> {
-    let chosen = leaderboard.iter().find(|row| row.chosen).map_or_else(String::new, |row| row.candidate.clone());
+    let chosen = leaderboard
+        .iter()
+        .find(|row| row.chosen)
+        .map_or_else(String::new, |row| row.candidate.clone());
     let names: Vec<&str> = table.features.iter().map(|f| f.name.as_str()).collect();
-    let (low, high) = table.target.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), y| (l.min(*y), h.max(*y)));
+    let (low, high) = table
+        .target
+        .iter()
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), y| (l.min(*y), h.max(*y)));
     let mut card = vec![
         ("target".to_owned(), options.target.clone()),
         ("kind".to_owned(), "regression".to_owned()),
@@ -176,13 +216,22 @@ pub(crate) fn card(
         ("target_range".to_owned(), format!("{low} to {high}")),
         ("features".to_owned(), names.join(", ")),
         ("folds".to_owned(), folds.to_string()),
-        ("group_by".to_owned(), options.group_by.clone().unwrap_or_else(|| "none".to_owned())),
+        (
+            "group_by".to_owned(),
+            options.group_by.clone().unwrap_or_else(|| "none".to_owned()),
+        ),
         ("seed".to_owned(), options.seed.to_string()),
-        ("time_budget_s".to_owned(), options.time_budget.as_secs_f64().to_string()),
+        (
+            "time_budget_s".to_owned(),
+            options.time_budget.as_secs_f64().to_string(),
+        ),
     ];
     let usable = table.rows_seen - table.rows_without_target;
     if usable > table.frame.rows {
-        card.push(("rows_sampled".to_owned(), format!("{} of {usable} rows were drawn with the seed", table.frame.rows)));
+        card.push((
+            "rows_sampled".to_owned(),
+            format!("{} of {usable} rows were drawn with the seed", table.frame.rows),
+        ));
     }
     for (name, reason) in &table.left_out {
         card.push((format!("left_out: {name}"), reason.clone()));

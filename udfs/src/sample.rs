@@ -44,18 +44,32 @@ pub(crate) fn folds(rows: usize, groups: Option<&[usize]>, seed: u64) -> (Vec<us
     }
     // Largest group first into the emptiest fold; equal groups in random order.
     let mut rng = StdRng::seed_from_u64(seed);
-    let mut order: Vec<(usize, u64, usize)> =
-        sizes.iter().enumerate().filter(|(_, size)| **size > 0).map(|(group, size)| (*size, rng.random(), group)).collect();
+    let mut order: Vec<(usize, u64, usize)> = sizes
+        .iter()
+        .enumerate()
+        .filter(|(_, size)| **size > 0)
+        .map(|(group, size)| (*size, rng.random(), group))
+        .collect();
     order.sort_by(|a, b| b.cmp(a));
     let k = FOLDS.min(order.len());
     let mut filled = vec![0_usize; k];
     let mut fold_of_group = vec![0_usize; count];
     for (size, _, group) in order {
-        let emptiest = filled.iter().enumerate().min_by_key(|(_, rows)| **rows).map_or(0, |(fold, _)| fold);
+        let emptiest = filled
+            .iter()
+            .enumerate()
+            .min_by_key(|(_, rows)| **rows)
+            .map_or(0, |(fold, _)| fold);
         if let (Some(rows), Some(fold)) = (filled.get_mut(emptiest), fold_of_group.get_mut(group)) {
             *rows += size;
             *fold = emptiest;
         }
     }
-    (groups.iter().map(|group| fold_of_group.get(*group).copied().unwrap_or(0)).collect(), k)
+    (
+        groups
+            .iter()
+            .map(|group| fold_of_group.get(*group).copied().unwrap_or(0))
+            .collect(),
+        k,
+    )
 }

@@ -1,13 +1,14 @@
 //! From the training query's batches to features, target and groups; and what was left out, with the reason.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::compute::concat;
-use arrow::datatypes::{DataType, Schema, TimeUnit};
+use arrow::datatypes::{DataType, Schema};
 
+use crate::column::read_feature;
 use crate::error::TrainError;
-use crate::feature::{Baseline, FIRST_LEVEL, Feature, FeatureKind, NULL_LEVEL};
+use crate::feature::{Feature, FeatureKind};
 use crate::frame::{Frame, each_text, is_readable, numbers};
 use crate::options::TrainOptions;
 use crate::sample;
@@ -18,16 +19,6 @@ const ROWS_MIN: usize = 5;
 const ROWS_MAX: usize = 200_000;
 /// Features of one model; SQL functions with more arguments than this are unusable anyway.
 const FEATURES_MAX: usize = 500;
-/// Levels kept of one category; the rarer ones count as unseen.
-const LEVELS_MAX: usize = 10_000;
-/// Longer texts are prose, not levels; they count as unseen.
-const LEVEL_BYTES_MAX: usize = 4_096;
-/// A text column where more than this share of values is unique names rows and teaches nothing…
-const UNIQUE_SHARE_MAX: f64 = 0.9;
-/// …provided there are enough values to say so.
-const UNIQUE_VALUES_MIN: usize = 20;
-/// Values per feature kept as the yardstick of explanations.
-const BASELINE_VALUES: usize = 12;
 
 /// What training works on.
 #[derive(Debug)]
@@ -52,11 +43,18 @@ impl Table {
         let group_index = find_group(&schema, options, target_index)?;
 
         let all = read_target(batches, target_index, options)?;
-        let mut rows: Vec<usize> = (0..all.len()).filter(|row| all.get(*row).is_some_and(|v| v.is_finite())).collect();
+        let mut rows: Vec<usize> = (0..all.len())
+            .filter(|row| all.get(*row).is_some_and(|v| v.is_finite()))
+            .collect();
         let (rows_seen, rows_without_target) = (all.len(), all.len() - rows.len());
         if rows.len() < ROWS_MIN {
             let target = options.target.clone();
-            return Err(TrainError::TooFewRows { target, have: rows.len(), dropped: rows_without_target, need: ROWS_MIN });
+            return Err(TrainError::TooFewRows {
+                target,
+                have: rows.len(),
+                dropped: rows_without_target,
+                need: ROWS_MIN,
+            });
         }
         if rows.len() > ROWS_MAX {
             rows = sample::some(&rows, ROWS_MAX, options.seed);
@@ -69,18 +67,40 @@ impl Table {
             _ => None,
         };
         let (features, frame, left_out) = read_features(batches, &schema, &[Some(target_index), group_index], &rows)?;
-        Ok(Self { features, frame, target, groups, rows_seen, rows_without_target, left_out })
+        Ok(Self {
+            features,
+            frame,
+            target,
+            groups,
+            rows_seen,
+            rows_without_target,
+            left_out,
+        })
     }
 }
 
 fn one_schema(batches: &[RecordBatch]) -> Result<Schema, TrainError> {
-    let Some(first) = batches.first() else { return Ok(Schema::empty()) };
+    let Some(first) = batches.first() else {
+        return Ok(Schema::empty());
+    };
     let shape = |schema: &Schema| {
-        schema.fields().iter().map(|f| format!("{}: {}", f.name(), f.data_type())).collect::<Vec<_>>().join(", ")
+        schema
+            .fields()
+            .iter()
+            .map(|f| format!("{}: {}", f.name(), f.data_type()))
+            .collect::<Vec<_>>()
+            .join(", ")
     };
     let schema = first.schema();
-    if let Some(other) = batches.iter().map(RecordBatch::schema).find(|s| shape(s) != shape(&schema)) {
-        return Err(TrainError::MixedSchemas { first: shape(&schema), other: shape(&other) });
+    if let Some(other) = batches
+        .iter()
+        .map(RecordBatch::schema)
+        .find(|s| shape(s) != shape(&schema))
+    {
+        return Err(TrainError::MixedSchemas {
+            first: shape(&schema),
+            other: shape(&other),
+        });
     }
     let mut seen = HashSet::new();
     match schema.fields().iter().find(|field| !seen.insert(field.name())) {
@@ -93,16 +113,31 @@ fn find_target(schema: &Schema, options: &TrainOptions) -> Result<usize, TrainEr
     let Ok(index) = schema.index_of(&options.target) else {
         if schema.fields().is_empty() {
             let target = options.target.clone();
-            return Err(TrainError::TooFewRows { target, have: 0, dropped: 0, need: ROWS_MIN });
+            return Err(TrainError::TooFewRows {
+                target,
+                have: 0,
+                dropped: 0,
+                need: ROWS_MIN,
+            });
         }
-        return Err(TrainError::NoTarget { target: options.target.clone(), columns: names(schema) });
+        return Err(TrainError::NoTarget {
+            target: options.target.clone(),
+            columns: names(schema),
+        });
     };
     let found = schema.field(index).data_type().clone();
-    let value_type = if let DataType::Dictionary(_, value) = &found { value.as_ref() } else { &found };
+    let value_type = if let DataType::Dictionary(_, value) = &found {
+        value.as_ref()
+    } else {
+        &found
+    };
     if value_type.is_numeric() {
         Ok(index)
     } else {
-        Err(TrainError::TargetNotNumber { target: options.target.clone(), found })
+        Err(TrainError::TargetNotNumber {
+            target: options.target.clone(),
+            found,
+        })
     }
 }
 
@@ -111,17 +146,28 @@ fn find_group(schema: &Schema, options: &TrainOptions, target: usize) -> Result<
     match schema.index_of(name) {
         Ok(index) if index == target => Err(TrainError::GroupIsTarget(name.clone())),
         Ok(index) if is_readable(schema.field(index).data_type()) => Ok(Some(index)),
-        _ => Err(TrainError::NoGroupColumn { group_by: name.clone(), columns: names(schema) }),
+        _ => Err(TrainError::NoGroupColumn {
+            group_by: name.clone(),
+            columns: names(schema),
+        }),
     }
 }
 
 fn names(schema: &Schema) -> String {
-    schema.fields().iter().map(|f| f.name().as_str()).collect::<Vec<_>>().join(", ")
+    schema
+        .fields()
+        .iter()
+        .map(|f| f.name().as_str())
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn read_target(batches: &[RecordBatch], index: usize, options: &TrainOptions) -> Result<Vec<f64>, TrainError> {
     let column = whole_column(batches, index, &options.target)?;
-    numbers(&column, FeatureKind::Number).map_err(|source| TrainError::Column { column: options.target.clone(), source })
+    numbers(&column, FeatureKind::Number).map_err(|source| TrainError::Column {
+        column: options.target.clone(),
+        source,
+    })
 }
 
 fn check_target(target: &[f64], options: &TrainOptions) -> Result<(), TrainError> {
@@ -129,11 +175,18 @@ fn check_target(target: &[f64], options: &TrainOptions) -> Result<(), TrainError
     const LARGEST: f64 = 1e140;
     let largest = target.iter().fold(0.0_f64, |most, value| most.max(value.abs()));
     if largest > LARGEST {
-        return Err(TrainError::TargetTooLarge { target: options.target.clone(), largest });
+        return Err(TrainError::TargetTooLarge {
+            target: options.target.clone(),
+            largest,
+        });
     }
     let first = target.first().copied().unwrap_or(0.0);
     if target.iter().all(|value| *value == first) {
-        return Err(TrainError::ConstantTarget { target: options.target.clone(), value: first, rows: target.len() });
+        return Err(TrainError::ConstantTarget {
+            target: options.target.clone(),
+            value: first,
+            rows: target.len(),
+        });
     }
     Ok(())
 }
@@ -146,7 +199,10 @@ fn read_groups(batches: &[RecordBatch], index: usize, name: &str, rows: &[usize]
         let next = numbers.len();
         of_row.push(*numbers.entry(text.map(str::to_owned)).or_insert(next));
     })
-    .map_err(|source| TrainError::Column { column: name.to_owned(), source })?;
+    .map_err(|source| TrainError::Column {
+        column: name.to_owned(),
+        source,
+    })?;
     let groups: Vec<usize> = rows.iter().filter_map(|row| of_row.get(*row)).copied().collect();
     if groups.iter().collect::<HashSet<_>>().len() < 2 {
         return Err(TrainError::OneGroup(name.to_owned()));
@@ -176,152 +232,35 @@ fn read_features(
         }
     }
     if features.is_empty() {
-        let told: Vec<String> = left_out.iter().map(|(name, reason)| format!("{name} ({reason})")).collect();
-        let reasons = if told.is_empty() { "the query has no column beside the target".to_owned() } else { told.join(", ") };
+        let told: Vec<String> = left_out
+            .iter()
+            .map(|(name, reason)| format!("{name} ({reason})"))
+            .collect();
+        let reasons = if told.is_empty() {
+            "the query has no column beside the target".to_owned()
+        } else {
+            told.join(", ")
+        };
         return Err(TrainError::NoFeatures { reasons });
     }
     if features.len() > FEATURES_MAX {
-        return Err(TrainError::TooManyFeatures { have: features.len(), most: FEATURES_MAX });
+        return Err(TrainError::TooManyFeatures {
+            have: features.len(),
+            most: FEATURES_MAX,
+        });
     }
     Ok((features, Frame { rows: rows.len(), cols }, left_out))
 }
 
-/// A feature with its column, or why the column is none.
-fn read_feature(
-    batches: &[RecordBatch],
-    index: usize,
-    name: &str,
-    data_type: &DataType,
-    rows: &[usize],
-) -> Result<Result<(Feature, crate::frame::Col), String>, TrainError> {
-    let wrap = |source| TrainError::Column { column: name.to_owned(), source };
-    if name.starts_with('_') {
-        return Ok(Err("its name starts with an underscore: bookkeeping".to_owned()));
-    }
-    let Some((kind, input_type)) = kind_of(data_type) else {
-        return Ok(Err(format!("type {data_type} is not a number, text, boolean or time")));
-    };
-    let column = whole_column(batches, index, name)?;
-    let mut levels = Vec::new();
-    if kind == FeatureKind::Category {
-        levels = match read_levels(&column, rows).map_err(wrap)? {
-            Ok(levels) => levels,
-            Err(reason) => return Ok(Err(reason)),
-        };
-    }
-    let mut feature = Feature { name: name.to_owned(), kind, input_type, levels, baseline: Vec::new() };
-    let read = Frame::read(std::slice::from_ref(&feature), &[column.clone()], column.len());
-    let frame = match read {
-        Ok(frame) => frame.take(rows),
-        Err(error) => return Ok(Err(error.to_string())),
-    };
-    let Some(col) = frame.cols.into_iter().next() else { return Ok(Err("it could not be read".to_owned())) };
-    feature.baseline = match &col {
-        crate::frame::Col::Number(values) => number_baseline(values),
-        crate::frame::Col::Level(codes) => level_baseline(codes),
-    };
-    let varies = match &col {
-        crate::frame::Col::Number(values) => values.windows(2).any(|pair| !same(pair)),
-        crate::frame::Col::Level(codes) => codes.windows(2).any(|pair| pair.first() != pair.get(1)),
-    };
-    if !varies {
-        return Ok(Err("it holds one value only".to_owned()));
-    }
-    Ok(Ok((feature, col)))
-}
-
-fn same(pair: &[f64]) -> bool {
-    match pair {
-        [a, b] => a == b || (a.is_nan() && b.is_nan()),
-        _ => true,
-    }
-}
-
-fn kind_of(data_type: &DataType) -> Option<(FeatureKind, DataType)> {
-    let text = || Some((FeatureKind::Category, DataType::Utf8));
-    match data_type {
-        DataType::Dictionary(_, value) => kind_of(value),
-        DataType::Null => None,
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => text(),
-        DataType::Boolean => Some((FeatureKind::Boolean, DataType::Boolean)),
-        DataType::Date32 | DataType::Date64 => Some((FeatureKind::Time, DataType::Date32)),
-        DataType::Timestamp(_, _) => Some((FeatureKind::Time, DataType::Timestamp(TimeUnit::Microsecond, None))),
-        whole if whole.is_integer() => Some((FeatureKind::Number, DataType::Int64)),
-        other if is_readable(other) => Some((FeatureKind::Number, DataType::Float64)),
-        _ => None,
-    }
-}
-
-/// The levels to keep, sorted; or why this text is no category.
-fn read_levels(column: &ArrayRef, rows: &[usize]) -> Result<Result<Vec<String>, String>, arrow::error::ArrowError> {
-    let mut wanted = vec![false; column.len()];
-    for row in rows {
-        if let Some(flag) = wanted.get_mut(*row) {
-            *flag = true;
-        }
-    }
-    let (mut counts, mut row, mut values, mut prose): (BTreeMap<String, usize>, usize, usize, usize) = Default::default();
-    each_text(column, |text| {
-        let (Some(text), Some(true)) = (text, wanted.get(row)) else {
-            row += 1;
-            return;
-        };
-        row += 1;
-        values += 1;
-        if text.len() > LEVEL_BYTES_MAX {
-            prose += 1;
-        } else if let Some(count) = counts.get_mut(text) {
-            *count += 1;
-        } else {
-            counts.insert(text.to_owned(), 1);
-        }
-    })?;
-    let distinct = counts.len() + prose;
-    if values > UNIQUE_VALUES_MIN && distinct as f64 > UNIQUE_SHARE_MAX * values as f64 {
-        return Ok(Err(format!("{distinct} of {values} texts are unique: a name, not a category")));
-    }
-    let mut levels: Vec<(String, usize)> = counts.into_iter().collect();
-    if levels.len() > LEVELS_MAX {
-        levels.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-        levels.truncate(LEVELS_MAX);
-        levels.sort();
-    }
-    Ok(Ok(levels.into_iter().map(|(level, _)| level).collect()))
-}
-
-/// Evenly spaced quantiles of the known values.
-fn number_baseline(values: &[f64]) -> Vec<Baseline> {
-    let mut known: Vec<f64> = values.iter().copied().filter(|v| !v.is_nan()).collect();
-    known.sort_by(f64::total_cmp);
-    let steps = BASELINE_VALUES.min(known.len());
-    let mut baseline: Vec<Baseline> = (0..steps)
-        .filter_map(|step| known.get((2 * step + 1) * known.len() / (2 * steps)))
-        .map(|value| Baseline::Number { value: *value, weight: 1.0 / steps as f64 })
+/// A column of the query in one array.
+pub(crate) fn whole_column(batches: &[RecordBatch], index: usize, name: &str) -> Result<ArrayRef, TrainError> {
+    let parts: Vec<&dyn Array> = batches
+        .iter()
+        .filter_map(|b| b.columns().get(index))
+        .map(AsRef::as_ref)
         .collect();
-    baseline.dedup_by(|later, earlier| match (later, earlier) {
-        (Baseline::Number { value: a, weight }, Baseline::Number { value: b, weight: sum }) if a == b => {
-            *sum += *weight;
-            true
-        }
-        _ => false,
-    });
-    baseline
-}
-
-/// The most frequent levels.
-fn level_baseline(codes: &[u32]) -> Vec<Baseline> {
-    let mut counts: BTreeMap<u32, usize> = BTreeMap::new();
-    for code in codes.iter().filter(|code| **code >= FIRST_LEVEL || **code == NULL_LEVEL) {
-        *counts.entry(*code).or_default() += 1;
-    }
-    let mut counts: Vec<(u32, usize)> = counts.into_iter().collect();
-    counts.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
-    counts.truncate(2 * BASELINE_VALUES);
-    let total: usize = counts.iter().map(|(_, count)| count).sum();
-    counts.iter().map(|(code, count)| Baseline::Level { code: *code, weight: *count as f64 / total.max(1) as f64 }).collect()
-}
-
-fn whole_column(batches: &[RecordBatch], index: usize, name: &str) -> Result<ArrayRef, TrainError> {
-    let parts: Vec<&dyn Array> = batches.iter().filter_map(|b| b.columns().get(index)).map(AsRef::as_ref).collect();
-    concat(&parts).map_err(|source| TrainError::Column { column: name.to_owned(), source })
+    concat(&parts).map_err(|source| TrainError::Column {
+        column: name.to_owned(),
+        source,
+    })
 }

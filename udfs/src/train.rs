@@ -46,7 +46,12 @@ pub fn train(
     let members = refit(&table, &trials, &choice, options, cancel)?;
     let residuals = Residuals::new(&choice.held_out, &table.target);
     let card = report::card(&table, options, &leaderboard, &choice, &residuals, folds.parts.len());
-    progress(&format!("chosen: {}, R² {:.3}, RMSE {:.4}", report::chosen_name(&trials, &choice), choice.score.r2, choice.score.rmse));
+    progress(&format!(
+        "chosen: {}, R² {:.3}, RMSE {:.4}",
+        report::chosen_name(&trials, &choice),
+        choice.score.r2,
+        choice.score.rmse
+    ));
     Model::new(Stored {
         target: options.target.clone(),
         rows: table.frame.rows,
@@ -78,7 +83,12 @@ fn try_all(
         let begun = Instant::now();
         match folds.try_out(*candidate, table, options.seed, time, &mut pace, cancel)? {
             Outcome::Tried(trial) => {
-                progress(&format!("{}: R² {:.3} ({:.1} s)", candidate.name, trial.score.r2, begun.elapsed().as_secs_f64()));
+                progress(&format!(
+                    "{}: R² {:.3} ({:.1} s)",
+                    candidate.name,
+                    trial.score.r2,
+                    begun.elapsed().as_secs_f64()
+                ));
                 leaderboard.push(LeaderboardRow::tried(candidate.name, trial.score, folds.parts.len()));
                 trials.push(*trial);
             }
@@ -92,7 +102,9 @@ fn try_all(
 }
 
 fn no_candidate(leaderboard: &[LeaderboardRow]) -> TrainError {
-    let candidate = leaderboard.first().map_or_else(String::new, |row| row.candidate.clone());
+    let candidate = leaderboard
+        .first()
+        .map_or_else(String::new, |row| row.candidate.clone());
     let reason = leaderboard.first().and_then(|row| row.note.clone()).unwrap_or_default();
     TrainError::Fit { candidate, reason }
 }
@@ -102,7 +114,10 @@ fn mark_chosen(leaderboard: &mut Vec<LeaderboardRow>, trials: &[Trial], choice: 
     let name = report::chosen_name(trials, choice);
     match leaderboard.iter_mut().find(|row| row.candidate == name) {
         Some(row) => row.chosen = true,
-        None => leaderboard.push(LeaderboardRow { chosen: true, ..LeaderboardRow::tried(&name, choice.score, folds) }),
+        None => leaderboard.push(LeaderboardRow {
+            chosen: true,
+            ..LeaderboardRow::tried(&name, choice.score, folds)
+        }),
     }
     leaderboard.sort_by(|a, b| a.rank().total_cmp(&b.rank()));
 }
@@ -120,10 +135,19 @@ fn refit(
         if cancel.is_cancelled() {
             return Err(TrainError::Cancelled);
         }
-        let failed = |reason| TrainError::Fit { candidate: trial.candidate.name.to_owned(), reason };
-        let fitted: Fitted =
-            trial.candidate.fit(&table.features, &table.frame, &table.target, options.seed).map_err(failed)?;
-        members.push(Member { name: trial.candidate.name.to_owned(), weight: *weight, fitted });
+        let failed = |reason| TrainError::Fit {
+            candidate: trial.candidate.name.to_owned(),
+            reason,
+        };
+        let fitted: Fitted = trial
+            .candidate
+            .fit(&table.features, &table.frame, &table.target, options.seed)
+            .map_err(failed)?;
+        members.push(Member {
+            name: trial.candidate.name.to_owned(),
+            weight: *weight,
+            fitted,
+        });
     }
     Ok(members)
 }

@@ -53,7 +53,12 @@ impl Folds {
         let parts = (0..k)
             .map(|fold| {
                 let rows = |held: bool| -> Vec<usize> {
-                    fold_of.iter().enumerate().filter(|(_, f)| (**f == fold) == held).map(|(row, _)| row).collect()
+                    fold_of
+                        .iter()
+                        .enumerate()
+                        .filter(|(_, f)| (**f == fold) == held)
+                        .map(|(row, _)| row)
+                        .collect()
                 };
                 let target = |rows: &[usize]| rows.iter().filter_map(|row| table.target.get(*row)).copied().collect();
                 let (train_rows, held_rows) = (rows(false), rows(true));
@@ -66,7 +71,10 @@ impl Folds {
                 }
             })
             .collect();
-        Self { parts, target: table.target.clone() }
+        Self {
+            parts,
+            target: table.target.clone(),
+        }
     }
 
     /// Tries `candidate`, unless it is expected to need more than `left` for the folds and one fit on all rows.
@@ -79,7 +87,9 @@ impl Folds {
         pace: &mut Pace,
         cancel: &Cancel,
     ) -> Result<Outcome, TrainError> {
-        let Some(first) = self.parts.first() else { return Ok(Outcome::Left("there are no folds".to_owned())) };
+        let Some(first) = self.parts.first() else {
+            return Ok(Outcome::Left("there are no folds".to_owned()));
+        };
         let work = match candidate.work(&table.features, &first.train, &first.train_target) {
             Ok(work) => work,
             Err(reason) => return Ok(Outcome::Left(reason)),
@@ -90,9 +100,14 @@ impl Folds {
             if cancel.is_cancelled() {
                 return Err(TrainError::Cancelled);
             }
-            let expected = pace.expect(candidate.learner, work).saturating_mul((self.parts.len() - done + 1) as u32);
+            let expected = pace
+                .expect(candidate.learner, work)
+                .saturating_mul((self.parts.len() - done + 1) as u32);
             if expected > left() {
-                return Ok(Outcome::Left(format!("it would need {:.1} s more than the time budget leaves", expected.as_secs_f64())));
+                return Ok(Outcome::Left(format!(
+                    "it would need {:.1} s more than the time budget leaves",
+                    expected.as_secs_f64()
+                )));
             }
             let begun = Instant::now();
             let model = match candidate.fit(&table.features, &fold.train, &fold.train_target, seed) {
@@ -111,7 +126,12 @@ impl Folds {
         if !score.rmse.is_finite() {
             return Ok(Outcome::Left("its predictions are not finite".to_owned()));
         }
-        Ok(Outcome::Tried(Box::new(Trial { candidate, score, held_out, models })))
+        Ok(Outcome::Tried(Box::new(Trial {
+            candidate,
+            score,
+            held_out,
+            models,
+        })))
     }
 }
 
@@ -123,6 +143,10 @@ impl Score {
         let spread: f64 = target.iter().map(|y| (y - mean).powi(2)).sum();
         let squares: f64 = predicted.iter().zip(target).map(|(p, y)| (p - y).powi(2)).sum();
         let absolute: f64 = predicted.iter().zip(target).map(|(p, y)| (p - y).abs()).sum();
-        Self { r2: 1.0 - squares / spread, rmse: (squares / count).sqrt(), mae: absolute / count }
+        Self {
+            r2: 1.0 - squares / spread,
+            rmse: (squares / count).sqrt(),
+            mae: absolute / count,
+        }
     }
 }

@@ -21,7 +21,11 @@ pub fn predict_udf(name: &str, model: Arc<Model>) -> ScalarUDF {
     let signature = Signature::new(TypeSignature::UserDefined, Volatility::Immutable);
     // Names are refused only when two are the same, which training refuses first; without names positions still work.
     let signature = signature.clone().with_parameter_names(names).unwrap_or(signature);
-    ScalarUDF::new_from_impl(PredictUdf { name: name.to_owned(), model, signature })
+    ScalarUDF::new_from_impl(PredictUdf {
+        name: name.to_owned(),
+        model,
+        signature,
+    })
 }
 
 #[derive(Debug)]
@@ -77,8 +81,10 @@ impl ScalarUDFImpl for PredictUdf {
         let constant = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
         let rows = if constant { 1 } else { args.number_rows };
         let columns = args.args.iter().map(column).collect::<Result<Vec<ArrayRef>>>()?;
-        let predicted =
-            self.model.predict_rows(&columns, rows).map_err(|error| DataFusionError::External(Box::new(error)))?;
+        let predicted = self
+            .model
+            .predict_rows(&columns, rows)
+            .map_err(|error| DataFusionError::External(Box::new(error)))?;
         if constant && !predicted.is_empty() {
             return Ok(ColumnarValue::Scalar(ScalarValue::Float64(Some(predicted.value(0)))));
         }
@@ -93,4 +99,3 @@ fn column(argument: &ColumnarValue) -> Result<ArrayRef> {
         ColumnarValue::Scalar(scalar) => scalar.to_array(),
     }
 }
-

@@ -55,12 +55,14 @@ pub(crate) struct Piece {
 pub(crate) enum Became {
     Loaded { rows: u64, version: u64 },
     Replaced { rows: u64, version: u64 },
-    /// The ledger had it already.
+    /// The ledger has it already.
     Known { rows: u64, version: u64 },
     Gone { version: u64 },
     Misfit(String),
     /// Another server changed the file's entry since this work was planned.
     Raced,
+    /// The table could not be read or written; nothing of the batch is in it.
+    Failed(String),
 }
 
 /// Commits the pieces to one table. The answers are in the order of the pieces.
@@ -112,10 +114,7 @@ pub(crate) async fn misfits(
     fitting(base.as_deref(), name, pieces, (0..pieces.len()).collect(), &mut became)?;
     Ok(became
         .into_iter()
-        .filter_map(|(place, b)| match b {
-            Became::Misfit(reason) => Some((place, reason)),
-            Became::Loaded { .. } | Became::Replaced { .. } | Became::Known { .. } | Became::Gone { .. } | Became::Raced => None,
-        })
+        .filter_map(|(place, became)| if let Became::Misfit(reason) = became { Some((place, reason)) } else { None })
         .collect())
 }
 

@@ -3,6 +3,7 @@
 //! A local folder is walked by its own file system calls: an object store hides names like `run#1`, fails as a whole on a name
 //! that is not UTF-8, and tells no link from a folder.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -69,9 +70,18 @@ pub(crate) async fn read(lake: &Lake, file: &Landed) -> Result<Content, LakeErro
 async fn list_store(lake: &Lake) -> Result<Listing, LakeError> {
     let root = object_path(LANDING)?;
     let mut listing = Listing::default();
-    for meta in lake.list(LANDING).await? {
+    let found = lake.list(LANDING).await?;
+    let folders: BTreeSet<&str> =
+        found.iter().filter_map(|m| m.location.as_ref().rsplit_once('/')).map(|(folder, _)| folder).collect();
+    for meta in &found {
         let Some(parts) = meta.location.prefix_match(&root) else { continue };
         let path = parts.map(|p| p.as_ref().to_owned()).collect::<Vec<_>>().join("/");
+        // Consoles mark an empty folder by an empty object of its name.
+        let named = meta.location.filename().is_some_and(|name| name.contains('.'));
+        if meta.size == 0 && (!named || folders.contains(meta.location.as_ref())) {
+            listing.odd.push((path, "an empty object that marks a folder".to_owned()));
+            continue;
+        }
         let stamp = meta.e_tag.clone().unwrap_or_else(|| format!("{}-{}", meta.size, meta.last_modified.to_rfc3339()));
         listing.files.push(Landed { path, bytes: meta.size, modified: meta.last_modified, stamp });
     }

@@ -32,7 +32,7 @@ pub use options::{CrawlOptions, Gone};
 pub use report::{FileOutcome, FileRecord, FileStatus, SweepReport};
 pub use watch::Watch;
 
-use plan::{History, Verified};
+use plan::{Blocked, History, Verified};
 
 /// Loads landed files into the tables of one catalog.
 pub struct Crawler {
@@ -67,12 +67,12 @@ impl Crawler {
         let lake = self.catalog.lake();
         let listing = landing::list(lake).await?;
         self.catalog.refresh().await?;
-        let history = self.history().await?;
+        let (history, blocked) = self.history().await;
         let quarantine = quarantine::read(lake).await?;
         // An object appears whole; only a local file can be seen half written.
         let settle_before = lake.local_root().map(|_| Utc::now() - self.options.settle);
         let verified = self.verified.lock().clone();
-        let plan = plan::plan(listing, &history, &quarantine, &verified, &self.options, settle_before);
+        let plan = plan::plan(listing, &history, &blocked, &quarantine, &verified, &self.options, settle_before);
         let files = self.act(plan, &history, &quarantine).await?;
         let unrecorded = files.iter().filter(|f| matches!(f.status, FileStatus::Waiting | FileStatus::Ignored));
         *self.unrecorded.lock() = unrecorded.cloned().collect();
@@ -96,7 +96,7 @@ impl Crawler {
         for one in self.unrecorded.lock().iter() {
             files.insert(one.path.clone(), one.clone());
         }
-        for (path, known) in self.history().await? {
+        for (path, known) in self.history().await.0 {
             let status = match known.newest().map(|k| k.entry.status) {
                 Some(ledger::Did::Gone) => FileStatus::Gone,
                 Some(ledger::Did::Replaced) => FileStatus::Replaced,
@@ -110,17 +110,25 @@ impl Crawler {
         Ok(files.into_values().collect())
     }
 
-    /// What all ledgers together say, by file.
-    async fn history(&self) -> Result<BTreeMap<String, History>, LakeError> {
+    /// What all ledgers together say, by file; and the tables that cannot be crawled into, with the reason.
+    async fn history(&self) -> (BTreeMap<String, History>, Blocked) {
         let snapshot = self.catalog.snapshot();
         let mut history: BTreeMap<String, History> = BTreeMap::new();
+        let mut blocked: Blocked = snapshot.broken.iter().cloned().collect();
         for table in snapshot.all() {
-            let ledger = self.ledgers.of(self.catalog.lake(), Some(table)).await?;
-            for (path, known) in &ledger.files {
-                history.entry(path.clone()).or_default().0.insert(table.name().clone(), known.clone());
+            match self.ledgers.of(self.catalog.lake(), Some(table)).await {
+                Ok(ledger) => {
+                    for (path, known) in &ledger.files {
+                        history.entry(path.clone()).or_default().0.insert(table.name().clone(), known.clone());
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(table = %table.name(), %error, "its ledger cannot be read: its files wait");
+                    blocked.insert(table.name().clone(), error.to_string());
+                }
             }
         }
-        Ok(history)
+        (history, blocked)
     }
 }
 

@@ -84,9 +84,13 @@ pub(crate) struct Plan {
 /// What the crawler remembers between sweeps: the stamp under which a file's digest was last checked.
 pub(crate) type Verified = BTreeMap<String, (String, String)>;
 
+/// Tables that cannot be opened or have no readable ledger, with the reason. Their files wait; all others go on.
+pub(crate) type Blocked = BTreeMap<TableName, String>;
+
 pub(crate) fn plan(
     listing: Listing,
     history: &BTreeMap<String, History>,
+    blocked: &Blocked,
     quarantine: &BTreeMap<String, Record>,
     verified: &Verified,
     options: &CrawlOptions,
@@ -110,6 +114,10 @@ pub(crate) fn plan(
                 continue;
             }
         };
+        if let Some(reason) = why_blocked(&main, blocked) {
+            plan.settled.push(FileOutcome::new(&file.path, FileStatus::Waiting, file.bytes).because(reason));
+            continue;
+        }
         let known = history.get(&file.path);
         if let (Some(known), Some(sha256)) = (known, known.and_then(History::complete)) {
             let same_stamp = known.newest().is_some_and(|k| k.entry.stamp == file.stamp);
@@ -139,6 +147,9 @@ pub(crate) fn plan(
         if present.contains(path) {
             continue;
         }
+        if known.0.keys().any(|table| why_blocked(table, blocked).is_some()) {
+            continue;
+        }
         let rows_left = known.0.values().any(|k| k.entry.held);
         if known.is_gone() && !(rows_left && options.gone == super::options::Gone::DeleteRows) {
             plan.settled.push(known.outcome(path, FileStatus::Gone));
@@ -148,4 +159,13 @@ pub(crate) fn plan(
     }
     plan.stale = quarantine.keys().filter(|path| !present.contains(*path)).cloned().collect();
     plan
+}
+
+/// A file may feed its main table and all blocks of it: one that is blocked stops it.
+fn why_blocked(main: &TableName, blocked: &Blocked) -> Option<String> {
+    let block = format!("{}__", main.table);
+    let (table, reason) = blocked
+        .iter()
+        .find(|(name, _)| name.schema == main.schema && (name.table == main.table || name.table.starts_with(&block)))?;
+    Some(format!("its table {table} cannot be used now: {reason}"))
 }

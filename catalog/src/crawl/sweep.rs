@@ -49,13 +49,13 @@ impl Crawler {
             };
             done.insert(file.path.clone(), outcome);
         }
-        let nothing_landed = done.is_empty() && plan.due.is_empty();
+        let nothing_landed = plan.due.is_empty() && done.values().all(|f| f.status == FileStatus::Gone);
         for chunk in chunks(plan.due, self.options.batch_files_max, self.options.batch_bytes_max) {
             for outcome in self.load(chunk, history, quarantined).await? {
                 done.insert(outcome.path.clone(), outcome);
             }
         }
-        for outcome in self.record_gone(&plan.gone, history, nothing_landed).await? {
+        for outcome in self.record_gone(&plan.gone, history, nothing_landed).await {
             done.insert(outcome.path.clone(), outcome);
         }
         Ok(done.into_values().collect())
@@ -95,14 +95,14 @@ impl Crawler {
                 }
             }
         }
-        for (path, reason) in self.misfits(&taken).await? {
+        for (path, reason) in self.misfits(&taken).await {
             if let Some(place) = taken.iter().position(|t| t.file.path == path) {
                 let misfit = taken.swap_remove(place);
                 outcomes.push(self.put_away(&misfit.file, reason, &[]).await?);
             }
         }
         taken.sort_by(|a, b| a.file.path.cmp(&b.file.path));
-        let became = self.commit(taken.iter().flat_map(|t| t.pieces.iter())).await?;
+        let became = self.commit(taken.iter().flat_map(|t| t.pieces.iter())).await;
         for one in taken {
             let parts = became.get(&one.file.path).map(Vec::as_slice).unwrap_or_default();
             outcomes.push(self.conclude(one, parts, quarantined).await?);
@@ -111,30 +111,39 @@ impl Crawler {
     }
 
     /// Files that some table cannot take, before any table took its part: a file is loaded whole or not at all.
-    async fn misfits(&self, taken: &[Taken]) -> Result<BTreeMap<String, String>, LakeError> {
+    async fn misfits(&self, taken: &[Taken]) -> BTreeMap<String, String> {
         let mut reasons = BTreeMap::new();
         for (table, pieces) in by_table(taken.iter().flat_map(|t| t.pieces.iter())) {
-            for (place, reason) in batch::misfits(&self.catalog, &table, &pieces).await? {
+            // A table that fails now fails again at its commit, and is reported there.
+            let misfits = batch::misfits(&self.catalog, &table, &pieces).await.unwrap_or_default();
+            for (place, reason) in misfits {
                 if let Some(piece) = pieces.get(place) {
                     reasons.entry(piece.path.clone()).or_insert(reason);
                 }
             }
         }
-        Ok(reasons)
+        reasons
     }
 
     async fn commit<'a>(
         &self,
         pieces: impl Iterator<Item = &'a (TableName, Piece)>,
-    ) -> Result<BTreeMap<String, Vec<(TableName, Became)>>, LakeError> {
+    ) -> BTreeMap<String, Vec<(TableName, Became)>> {
         let mut all: BTreeMap<String, Vec<(TableName, Became)>> = BTreeMap::new();
         for (table, pieces) in by_table(pieces) {
-            let became = batch::run(&self.catalog, &self.ledgers, &table, &pieces).await?;
+            let became = match batch::run(&self.catalog, &self.ledgers, &table, &pieces).await {
+                Ok(became) => became,
+                // One table that cannot be written stops its own files, not those of all others.
+                Err(error) => {
+                    tracing::warn!(%table, %error, "a batch could not be committed");
+                    vec![Became::Failed(error.to_string()); pieces.len()]
+                }
+            };
             for (piece, became) in pieces.iter().zip(became) {
                 all.entry(piece.path.clone()).or_default().push((table.clone(), became));
             }
         }
-        Ok(all)
+        all
     }
 
     /// One word for a file out of what became of its parts.
@@ -148,6 +157,9 @@ impl Crawler {
         for (_, part) in parts {
             if let Became::Misfit(reason) = part {
                 return self.put_away(file, reason.clone(), &[]).await;
+            }
+            if let Became::Failed(reason) = part {
+                return Ok(FileOutcome::new(&file.path, FileStatus::Waiting, file.bytes).because(reason));
             }
         }
         if parts.iter().any(|(_, part)| *part == Became::Raced) {
@@ -175,7 +187,7 @@ impl Crawler {
                     outcome.status = FileStatus::Replaced;
                     continue;
                 }
-                Became::Misfit(_) | Became::Raced => continue,
+                Became::Misfit(_) | Became::Raced | Became::Failed(_) => continue,
             };
             outcome.tables.push(table.to_string());
             outcome.rows += rows;
@@ -190,7 +202,7 @@ impl Crawler {
         gone: &[String],
         history: &Histories,
         nothing_landed: bool,
-    ) -> Result<Vec<FileOutcome>, LakeError> {
+    ) -> Vec<FileOutcome> {
         let delete = self.options.gone == Gone::DeleteRows;
         let mut outcomes = Vec::new();
         if delete && nothing_landed && gone.len() > 1 {
@@ -199,9 +211,10 @@ impl Crawler {
             for path in gone {
                 outcomes.push(FileOutcome::new(path, FileStatus::Waiting, 0).because(reason));
             }
-            return Ok(outcomes);
+            return outcomes;
         }
         let mut pieces = Vec::new();
+        let mut failed: BTreeMap<String, String> = BTreeMap::new();
         for path in gone {
             for (table, known) in history.get(path).into_iter().flat_map(|h| &h.0) {
                 let entry = &known.entry;
@@ -219,16 +232,26 @@ impl Crawler {
             }
         }
         for part in pieces.chunks(self.options.batch_files_max.max(1)) {
-            self.commit(part.iter()).await?;
+            failed.extend(self.commit(part.iter()).await.into_iter().filter_map(|(path, parts)| {
+                parts.into_iter().find_map(|(_, became)| match became {
+                    Became::Failed(reason) => Some((path.clone(), reason)),
+                    Became::Loaded { .. } | Became::Replaced { .. } | Became::Known { .. } => None,
+                    Became::Gone { .. } | Became::Misfit(_) | Became::Raced => None,
+                })
+            }));
         }
         for path in gone {
+            if let Some(reason) = failed.remove(path) {
+                outcomes.push(FileOutcome::new(path, FileStatus::Waiting, 0).because(reason));
+                continue;
+            }
             let mut outcome = history.get(path).cloned().unwrap_or_default().outcome(path, FileStatus::Gone);
             if delete {
                 outcome.rows = 0;
             }
             outcomes.push(outcome);
         }
-        Ok(outcomes)
+        outcomes
     }
 
     async fn put_away(&self, file: &Landed, reason: String, content: &[u8]) -> Result<FileOutcome, LakeError> {

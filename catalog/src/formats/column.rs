@@ -28,7 +28,12 @@ pub(super) trait Cells {
 /// # Errors
 /// `NotATable` if Arrow refuses the arrays, which would be a defect here.
 pub(super) fn table(names: &[String], cells: &dyn Cells, comma_cells: bool) -> Result<Vec<RecordBatch>, ReadError> {
-    let evidence: Vec<Evidence> = (0..names.len())
+    batches(names, &types(names.len(), cells, comma_cells), cells)
+}
+
+/// The type of each of the first `width` columns over all rows; `comma_cells` as in [`table`].
+pub(super) fn types(width: usize, cells: &dyn Cells, comma_cells: bool) -> Vec<ColumnType> {
+    let evidence: Vec<Evidence> = (0..width)
         .map(|column| {
             let mut evidence = Evidence::default();
             for row in 0..cells.height() {
@@ -37,9 +42,12 @@ pub(super) fn table(names: &[String], cells: &dyn Cells, comma_cells: bool) -> R
             evidence
         })
         .collect();
-    let commas = if comma_cells && evidence.iter().any(Evidence::has_sure_comma) { Commas::Decimal } else { Commas::None };
-    let types: Vec<ColumnType> = evidence.iter().map(|evidence| evidence.decide(commas)).collect();
-    batches(names, &types, cells)
+    let commas = if comma_cells && evidence.iter().any(Evidence::has_sure_comma) {
+        Commas::Decimal
+    } else {
+        Commas::None
+    };
+    evidence.iter().map(|evidence| evidence.decide(commas)).collect()
 }
 
 /// Builds batches of given types; a cell that does not fit its type is null, so types come from [`Evidence`].
@@ -51,8 +59,11 @@ pub(super) fn batches(
     types: &[ColumnType],
     cells: &dyn Cells,
 ) -> Result<Vec<RecordBatch>, ReadError> {
-    let fields: Vec<Field> =
-        names.iter().zip(types).map(|(name, kind)| Field::new(name, data_type(*kind), true)).collect();
+    let fields: Vec<Field> = names
+        .iter()
+        .zip(types)
+        .map(|(name, kind)| Field::new(name, data_type(*kind), true))
+        .collect();
     let schema: SchemaRef = Arc::new(Schema::new(fields));
     let mut batches = Vec::new();
     let mut start = 0;
@@ -93,18 +104,24 @@ fn array<'a>(kind: ColumnType, rows: usize, cells: impl Iterator<Item = &'a str>
         ColumnType::Null => Arc::new(NullArray::new(rows)),
         ColumnType::Boolean => {
             let mut builder = BooleanBuilder::with_capacity(rows);
-            cells.map(trimmed).for_each(|cell| builder.append_option(infer::boolean(cell)));
+            cells
+                .map(trimmed)
+                .for_each(|cell| builder.append_option(infer::boolean(cell)));
             Arc::new(builder.finish())
         }
         ColumnType::Int64 => {
             let mut builder = Int64Builder::with_capacity(rows);
-            cells.map(trimmed).for_each(|cell| builder.append_option(cell.parse().ok()));
+            cells
+                .map(trimmed)
+                .for_each(|cell| builder.append_option(cell.parse().ok()));
             Arc::new(builder.finish())
         }
         ColumnType::Float64 { comma } => {
             let parse = if comma { number::parse_comma } else { number::parse };
             let mut builder = Float64Builder::with_capacity(rows);
-            cells.map(trimmed).for_each(|cell| builder.append_option(parse(cell).map(number::Number::as_f64)));
+            cells
+                .map(trimmed)
+                .for_each(|cell| builder.append_option(parse(cell).map(number::Number::as_f64)));
             Arc::new(builder.finish())
         }
         ColumnType::Date(order) => {
@@ -115,8 +132,7 @@ fn array<'a>(kind: ColumnType, rows: usize, cells: impl Iterator<Item = &'a str>
             Arc::new(builder.finish())
         }
         ColumnType::Timestamp { order, .. } => {
-            let mut builder =
-                TimestampMicrosecondBuilder::with_capacity(rows).with_data_type(data_type(kind));
+            let mut builder = TimestampMicrosecondBuilder::with_capacity(rows).with_data_type(data_type(kind));
             cells
                 .map(trimmed)
                 .for_each(|cell| builder.append_option(moment::parse(cell, order).map(moment::Moment::micros)));

@@ -29,11 +29,14 @@ pub(super) fn choose(file_name: &str, text: &str, limits: &Limits) -> Dialect {
                 delimiter: Delimiter::Char(delimiter),
                 backslash,
             };
-            let Ok(parts) = split(sample, dialect, limits) else {
-                continue;
+            let score = match split(sample, dialect, limits) {
+                Ok(parts) => {
+                    let literal = parts.literal_quotes as f64 / parts.grid.height().max(1) as f64;
+                    score(&parts.grid, delimiter) / (1.0 + literal)
+                }
+                // The whole file will fail as well, and say why; a worse delimiter must not win by hiding that.
+                Err(_) => naive_score(sample, delimiter),
             };
-            let literal = parts.literal_quotes as f64 / parts.grid.height().max(1) as f64;
-            let score = score(&parts.grid, delimiter) / (1.0 + literal);
             if score > 0.0 && best.is_none_or(|(before, _)| score > before * 1.000_001) {
                 best = Some((score, dialect));
             }
@@ -66,7 +69,10 @@ fn sample(text: &str) -> &str {
             break;
         }
         let after = body.get(line.len()..).unwrap_or_default();
-        body = after.strip_prefix("\r\n").or_else(|| after.get(1..)).unwrap_or_default();
+        body = after
+            .strip_prefix("\r\n")
+            .or_else(|| after.get(1..))
+            .unwrap_or_default();
     }
     if body.trim().is_empty() {
         body = text;
@@ -115,6 +121,26 @@ fn score(grid: &Grid, delimiter: char) -> f64 {
     consistency * plausible as f64 / cells as f64
 }
 
+/// The score of a text that does not split by the rules (an open quote, a limit): its lines cut at every delimiter.
+fn naive_score(sample: &str, delimiter: char) -> f64 {
+    let mut grid = Grid::default();
+    let unlimited = Limits {
+        columns_max: usize::MAX,
+        rows_max: usize::MAX,
+        cell_bytes_max: usize::MAX,
+        ..Limits::default()
+    };
+    for (line, text) in lines(sample) {
+        let cells = text
+            .split(delimiter)
+            .try_for_each(|cell| grid.push_cell(cell, line, &unlimited));
+        if cells.and_then(|()| grid.end_row(line, &unlimited)).is_err() {
+            break;
+        }
+    }
+    score(&grid, delimiter)
+}
+
 /// A number, a date, nothing, or text that no other delimiter would have cut.
 fn is_plausible(cell: &str, delimiter: char) -> bool {
     if cell.is_empty() || number::parse(cell).is_some() || moment::is_moment(cell) {
@@ -123,7 +149,9 @@ fn is_plausible(cell: &str, delimiter: char) -> bool {
     if delimiter != ',' && number::parse_comma(cell).is_some() {
         return true;
     }
-    !CANDIDATES.iter().any(|other| *other != delimiter && cell.contains(*other))
+    !CANDIDATES
+        .iter()
+        .any(|other| *other != delimiter && cell.contains(*other))
 }
 
 /// Columns aligned by spaces: accepted only when every line agrees.

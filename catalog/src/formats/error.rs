@@ -5,7 +5,7 @@ use thiserror::Error;
 
 /// The reason a file goes to quarantine instead of into a table.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum ReadError {
+pub(crate) enum ReadError {
     /// Nothing in the file, or nothing but white space.
     #[error("the file is empty ({bytes} bytes, no content): export it again from the instrument")]
     Empty { bytes: u64 },
@@ -22,11 +22,7 @@ pub enum ReadError {
     Damaged { format: &'static str, why: String },
     /// Decoding would need more than the limit.
     #[error("too large: {what} is {seen}, the limit is {max}. Split the file or raise the limit")]
-    TooLarge {
-        what: &'static str,
-        seen: String,
-        max: u64,
-    },
+    TooLarge { what: &'static str, seen: String, max: u64 },
     /// Text in no consistent encoding.
     #[error("text encoding: {why}. Save the file as UTF-8")]
     Encoding { why: String },
@@ -47,7 +43,9 @@ pub enum ReadError {
         delimiter: String,
     },
     /// The text is readable, but it is not one rectangle or a set of plate matrices.
-    #[error("not one table: {seen}. Export one table per file, or a plate layout with rows A, B, … and columns 1, 2, …")]
+    #[error(
+        "not one table: {seen}. Export one table per file, or a plate layout with rows A, B, … and columns 1, 2, …"
+    )]
     NotATable { seen: String },
     /// JSON that breaks the grammar or our rules (duplicate keys, depth).
     #[error("JSON, line {line}, column {column}: {why}. Correct the file or export it again")]

@@ -96,7 +96,10 @@ impl Grid {
     pub(super) fn filled_width(&self, row: usize) -> usize {
         let range = self.cell_range(row);
         let start = range.start;
-        range.rev().find(|at| !self.text_of(*at).trim().is_empty()).map_or(0, |at| at + 1 - start)
+        range
+            .rev()
+            .find(|at| !self.text_of(*at).trim().is_empty())
+            .map_or(0, |at| at + 1 - start)
     }
 
     /// Cells with content.

@@ -21,7 +21,10 @@ pub(super) fn classify(filled: &[&str]) -> HeadLine {
     let stripped: Vec<&str> = match filled.split_first() {
         Some((first, rest)) => {
             let first = first.trim_start_matches(['#', '*']).trim();
-            std::iter::once(first).chain(rest.iter().copied()).filter(|cell| !cell.is_empty()).collect()
+            std::iter::once(first)
+                .chain(rest.iter().copied())
+                .filter(|cell| !cell.is_empty())
+                .collect()
         }
         None => Vec::new(),
     };

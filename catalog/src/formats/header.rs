@@ -32,11 +32,13 @@ pub(super) fn is_header(first: &[&str], body: &dyn Cells) -> bool {
         }
         let below = evidence.decide(Commas::Decimal);
         let named = is_label(name);
-        typed |= !name.is_empty() && !named;
+        // `No`, `Na` and `Nd` are headings as well as values.
+        let says_nothing = name.is_empty() || infer::is_null_word(name) || infer::boolean(name).is_some();
+        typed |= !says_nothing && !named;
         contrast += match below {
             ColumnType::Null | ColumnType::Text => 0,
             // An unnamed column of numbers beside named ones is an index; it says little either way.
-            _ if name.is_empty() => 0,
+            _ if says_nothing => 0,
             _ if named => 1,
             _ => -1,
         };
@@ -47,12 +49,19 @@ pub(super) fn is_header(first: &[&str], body: &dyn Cells) -> bool {
     if body.height() == 0 {
         return !typed;
     }
+    if !axis.is_empty() && axis.len() + 1 >= first.len() && contrast >= 0 {
+        return true;
+    }
     if contrast != 0 {
         return contrast > 0;
     }
     // All text: a header names each column once and does not come again as a value.
     let mut seen = HashSet::new();
-    let unique = first.iter().map(|name| name.trim()).filter(|name| !name.is_empty()).all(|name| seen.insert(name));
+    let unique = first
+        .iter()
+        .map(|name| name.trim())
+        .filter(|name| !name.is_empty())
+        .all(|name| seen.insert(name));
     unique && !repeats && !typed && !seen.is_empty()
 }
 
@@ -123,7 +132,13 @@ fn axis(first: &[&str]) -> HashSet<usize> {
     let pairs = || numbers.iter().zip(numbers.iter().skip(1));
     let monotone = pairs().all(|((_, a), (_, b))| a < b) || pairs().all(|((_, a), (_, b))| a > b);
     let has_label = first.iter().any(|cell| is_label(cell.trim()));
-    if numbers.len() >= AXIS_NAMES_MIN && monotone && has_label {
+    // A data frame written with its index: nothing, then 0, 1, 2, …
+    let is_counted = first.first().is_some_and(|cell| cell.trim().is_empty())
+        && numbers
+            .first()
+            .is_some_and(|(_, number)| *number == 0.0 || *number == 1.0)
+        && pairs().all(|((_, a), (_, b))| *b == a + 1.0);
+    if numbers.len() >= AXIS_NAMES_MIN && ((monotone && has_label) || is_counted) {
         numbers.into_iter().map(|(column, _)| column).collect()
     } else {
         HashSet::new()

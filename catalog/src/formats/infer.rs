@@ -4,7 +4,9 @@ use crate::formats::moment::{self, Order};
 use crate::formats::number;
 
 /// Words that mean "no value" in a column whose other cells are numbers, dates or booleans. In a text column they stay.
-const NULL_WORDS: [&str; 12] = ["na", "n/a", "#n/a", "nan", "null", "none", "-", "--", "n.d.", "n.d", "nd", "."];
+const NULL_WORDS: [&str; 12] = [
+    "na", "n/a", "#n/a", "nan", "null", "none", "-", "--", "n.d.", "n.d", "nd", ".",
+];
 
 /// What a column of text cells is read as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,7 +118,11 @@ impl Evidence {
         if all(self.ints + self.floats) {
             // `1.234` in a file of decimal commas may be a thousand: no guess.
             let thousands = commas == Commas::Decimal && self.maybe_thousands == self.floats;
-            return if self.inexact > 0 || thousands { ColumnType::Text } else { ColumnType::Float64 { comma: false } };
+            return if self.inexact > 0 || thousands {
+                ColumnType::Text
+            } else {
+                ColumnType::Float64 { comma: false }
+            };
         }
         if commas == Commas::Decimal && all(self.comma_numbers) && self.inexact == 0 {
             return ColumnType::Float64 { comma: true };
@@ -152,7 +158,11 @@ impl Evidence {
         if cell.len() > 5 || boolean(cell).is_none() {
             return false;
         }
-        let counter = if cell.len() >= 4 { &mut self.true_false } else { &mut self.yes_no };
+        let counter = if cell.len() >= 4 {
+            &mut self.true_false
+        } else {
+            &mut self.yes_no
+        };
         *counter += 1;
         true
     }

@@ -51,10 +51,7 @@ pub(super) fn parse(text: &str, limits: &Limits) -> Result<Vec<Json>, ReadError>
     let mut values = Vec::new();
     // `end` only looks at what follows; it is an error while values remain.
     while source.end().is_err() {
-        let seed = Seed {
-            depth: 0,
-            limits,
-        };
+        let seed = Seed { depth: 0, limits };
         values.push(seed.deserialize(&mut source).map_err(|error| described(&error))?);
         if values.len() > limits.rows_max {
             return Err(ReadError::TooLarge {
@@ -73,7 +70,11 @@ fn described(error: &serde_json::Error) -> ReadError {
     ReadError::Json {
         line: error.line() as u64,
         column: error.column() as u64,
-        why: if error.is_eof() { format!("{why}; the file stops early") } else { why },
+        why: if error.is_eof() {
+            format!("{why}; the file stops early")
+        } else {
+            why
+        },
     }
 }
 
@@ -86,7 +87,10 @@ struct Seed<'a> {
 impl Seed<'_> {
     fn deeper<E: serde::de::Error>(self) -> Result<Self, E> {
         if self.depth >= self.limits.nesting_max {
-            return Err(E::custom(format_args!("nested deeper than the limit of {}", self.limits.nesting_max)));
+            return Err(E::custom(format_args!(
+                "nested deeper than the limit of {}",
+                self.limits.nesting_max
+            )));
         }
         Ok(Self {
             depth: self.depth + 1,
@@ -161,7 +165,9 @@ impl<'de> Visitor<'de> for Seed<'_> {
         let mut seen = HashSet::new();
         while let Some(key) = members.next_key::<String>()? {
             if !seen.insert(key.clone()) {
-                return Err(A::Error::custom(format_args!("the key {key:?} stands twice in one object")));
+                return Err(A::Error::custom(format_args!(
+                    "the key {key:?} stands twice in one object"
+                )));
             }
             if object.len() >= self.limits.columns_max {
                 return Err(A::Error::custom(format_args!(

@@ -18,7 +18,11 @@ use crate::formats::moment::{self, Moment, Order};
 /// The Arrow fields of a struct or table; names unique, none empty, all nullable.
 pub(super) fn arrow_fields(fields: &Fields) -> ArrowFields {
     let names = header::names(fields.iter().map(|(name, _)| name));
-    names.into_iter().zip(fields.iter()).map(|(name, (_, shape))| Field::new(name, data_type(shape), true)).collect()
+    names
+        .into_iter()
+        .zip(fields.iter())
+        .map(|(name, (_, shape))| Field::new(name, data_type(shape), true))
+        .collect()
 }
 
 /// One array a field, from one optional object a row.
@@ -32,13 +36,20 @@ pub(super) fn columns(fields: &Fields, rows: &[Option<&Json>]) -> Result<Vec<Arr
             continue;
         };
         for (name, value) in members {
-            let cell = fields.position(name).and_then(|column| cells.get_mut(column)).and_then(|cells| cells.get_mut(at));
+            let cell = fields
+                .position(name)
+                .and_then(|column| cells.get_mut(column))
+                .and_then(|cells| cells.get_mut(at));
             if let Some(cell) = cell {
                 *cell = Some(value);
             }
         }
     }
-    fields.iter().zip(&cells).map(|((_, shape), cells)| array(shape, cells)).collect()
+    fields
+        .iter()
+        .zip(&cells)
+        .map(|((_, shape), cells)| array(shape, cells))
+        .collect()
 }
 
 fn data_type(shape: &JsonShape) -> DataType {
@@ -85,13 +96,17 @@ fn array(shape: &JsonShape, cells: &[Option<&Json>]) -> Result<ArrayRef, ArrowEr
             let array = TimestampMicrosecondArray::from_iter(moments().map(|m| m.map(Moment::micros)));
             Arc::new(array.with_data_type(data_type(shape)))
         }
-        JsonShape::Text(TextShape::Plain) | JsonShape::Mixed => {
-            Arc::new(StringArray::from_iter(values().map(|cell| cell.and_then(Json::to_cell))))
-        }
+        JsonShape::Text(TextShape::Plain) | JsonShape::Mixed => Arc::new(StringArray::from_iter(
+            values().map(|cell| cell.and_then(Json::to_cell)),
+        )),
         JsonShape::List(item) => list(item, cells)?,
         JsonShape::Struct(fields) => {
             let nulls = NullBuffer::from_iter(values().map(|cell| cell.is_some_and(Json::is_object)));
-            Arc::new(StructArray::try_new(arrow_fields(fields), columns(fields, cells)?, Some(nulls))?)
+            Arc::new(StructArray::try_new(
+                arrow_fields(fields),
+                columns(fields, cells)?,
+                Some(nulls),
+            )?)
         }
     })
 }
@@ -110,6 +125,11 @@ fn list(item: &JsonShape, cells: &[Option<&Json>]) -> Result<ArrayRef, ArrowErro
     }
     let nulls = NullBuffer::from_iter(cells.iter().map(|cell| matches!(cell, Some(Json::List(_)))));
     let field = Arc::new(Field::new_list_field(data_type(item), true));
-    let array = ListArray::try_new(field, OffsetBuffer::from_lengths(lengths), array(item, &items)?, Some(nulls))?;
+    let array = ListArray::try_new(
+        field,
+        OffsetBuffer::from_lengths(lengths),
+        array(item, &items)?,
+        Some(nulls),
+    )?;
     Ok(Arc::new(array))
 }

@@ -15,8 +15,22 @@ use crate::formats::{Block, Limits, Parsed, ReadError};
 /// Member names that hold the records of a wrapper. Any other array of objects is a nested list of one record: an
 /// experiment with its `reagents` is one row.
 const WRAPPERS: [&str; 16] = [
-    "records", "data", "rows", "items", "results", "values", "entries", "documents", "hits", "objects", "experiments",
-    "reactions", "protocols", "samples", "measurements", "runs",
+    "records",
+    "data",
+    "rows",
+    "items",
+    "results",
+    "values",
+    "entries",
+    "documents",
+    "hits",
+    "objects",
+    "experiments",
+    "reactions",
+    "protocols",
+    "samples",
+    "measurements",
+    "runs",
 ];
 /// Cells of one batch; bounds the memory of building one.
 const BATCH_CELLS: usize = 4 << 20;
@@ -29,7 +43,11 @@ const BATCH_ROWS: usize = 65_536;
 /// `Json` for broken JSON, `NotATable` when the values are no records.
 pub(super) fn read(file_name: &str, decoded: &Decoded, limits: &Limits) -> Result<Option<Parsed>, ReadError> {
     if !decoded.text.trim_start().starts_with(['{', '[']) {
-        return if is_named_json(file_name) { Err(refuse_other(&decoded.text)) } else { Ok(None) };
+        return if is_named_json(file_name) {
+            Err(refuse_other(&decoded.text))
+        } else {
+            Ok(None)
+        };
     }
     let values = match json::parse(&decoded.text, limits) {
         Ok(values) => values,
@@ -40,7 +58,11 @@ pub(super) fn read(file_name: &str, decoded: &Decoded, limits: &Limits) -> Resul
     let count = records.len();
     let batches = batches(&records, limits)?;
     Ok(Some(Parsed {
-        taken_for: format!("{what}, {}, {count} record{}", decoded.encoding, if count == 1 { "" } else { "s" }),
+        taken_for: format!(
+            "{what}, {}, {count} record{}",
+            decoded.encoding,
+            if count == 1 { "" } else { "s" }
+        ),
         blocks: vec![Block {
             name: None,
             batches,
@@ -54,7 +76,11 @@ fn records(mut values: Vec<Json>) -> Result<(String, Vec<Json>), ReadError> {
     if values.len() > 1 {
         return match values.iter().position(|value| !value.is_object()) {
             None => Ok(("NDJSON".to_owned(), values)),
-            Some(at) => Err(not_records(&format!("value {} of {} is no object", at + 1, values.len()))),
+            Some(at) => Err(not_records(&format!(
+                "value {} of {} is no object",
+                at + 1,
+                values.len()
+            ))),
         };
     }
     match values.pop() {
@@ -75,11 +101,15 @@ fn records(mut values: Vec<Json>) -> Result<(String, Vec<Json>), ReadError> {
 
 /// `{"exported": "…", "records": [{…}, …]}` is many records, each with the constants beside the list.
 fn unwrap_wrapper(members: Vec<(String, Json)>) -> (String, Vec<Json>) {
-    let is_records = |value: &Json| matches!(value, Json::List(items) if !items.is_empty() && items.iter().all(Json::is_object));
+    let is_records =
+        |value: &Json| matches!(value, Json::List(items) if !items.is_empty() && items.iter().all(Json::is_object));
     let lists = members.iter().filter(|(_, value)| is_records(value)).count();
     let alone = members.len() == 1;
     let named = |name: &str| alone || WRAPPERS.contains(&name.to_lowercase().as_str());
-    let is_wrapper = lists == 1 && members.iter().all(|(name, value)| value.is_scalar() || (is_records(value) && named(name)));
+    let is_wrapper = lists == 1
+        && members
+            .iter()
+            .all(|(name, value)| value.is_scalar() || (is_records(value) && named(name)));
     if !is_wrapper {
         return ("JSON, one object".to_owned(), vec![Json::Object(members)]);
     }
@@ -94,7 +124,13 @@ fn unwrap_wrapper(members: Vec<(String, Json)>) -> (String, Vec<Json>) {
     let (name, mut items) = found;
     let taken: HashSet<String> = items
         .iter()
-        .filter_map(|item| if let Json::Object(members) = item { Some(members) } else { None })
+        .filter_map(|item| {
+            if let Json::Object(members) = item {
+                Some(members)
+            } else {
+                None
+            }
+        })
         .flatten()
         .map(|(key, _)| key.clone())
         .collect();
@@ -145,7 +181,9 @@ fn not_records(why: &str) -> ReadError {
 
 fn is_named_json(file_name: &str) -> bool {
     let name = file_name.to_ascii_lowercase();
-    [".json", ".ndjson", ".jsonl"].iter().any(|ending| name.ends_with(ending) || name.contains(&format!("{ending}.")))
+    [".json", ".ndjson", ".jsonl"]
+        .iter()
+        .any(|ending| name.ends_with(ending) || name.contains(&format!("{ending}.")))
 }
 
 fn refuse_other(text: &str) -> ReadError {

@@ -180,7 +180,11 @@ impl JsonShape {
             },
             Self::Struct(fields) => {
                 let fields = fields.without_empty();
-                if fields.len() == 0 { Self::Null } else { Self::Struct(fields) }
+                if fields.len() == 0 {
+                    Self::Null
+                } else {
+                    Self::Struct(fields)
+                }
             }
             other => other.clone(),
         }

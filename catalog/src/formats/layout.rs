@@ -8,8 +8,12 @@ use arrow::record_batch::RecordBatch;
 use crate::formats::column::{self, Cells};
 use crate::formats::grid::Grid;
 use crate::formats::head::{self, HeadLine};
+use crate::formats::refuse::{self, Outline};
 use crate::formats::shapes::{self, Shape};
 use crate::formats::{ReadError, header, infer, moment, number, plate};
+
+/// Rows that show whether a column holds numbers.
+const TYPED_ROWS: usize = 100;
 
 /// How the grid came to be, for messages and for reading numbers.
 #[derive(Debug, Clone)]
@@ -60,6 +64,8 @@ struct Area {
     after: Vec<usize>,
     repeated_headers: usize,
     blank_lines: usize,
+    /// Which columns are typed, once enough rows have shown it.
+    typed: Option<Vec<bool>>,
 }
 
 impl Area {
@@ -81,11 +87,16 @@ impl Area {
         }
         // A header names most of the columns; lines of a head fill one or two cells.
         let least = if width <= 3 { 2 } else { (width * 6).div_ceil(10) };
-        let first = rows.iter().position(|row| {
-            shape.filled_width(*row) >= least && !head::is_marked(&grid.filled(*row))
-        });
+        let first = rows
+            .iter()
+            .position(|row| shape.filled_width(*row) >= least && !head::is_marked(&grid.filled(*row)));
         let Some(at) = first else {
-            return Err(shapes::not_a_table(grid, shape, "no row that could be a header or data", source));
+            return Err(shapes::not_a_table(
+                grid,
+                shape,
+                "no row that could be a header or data",
+                source,
+            ));
         };
         let before = rows.get(..at).unwrap_or_default().to_vec();
         Ok(Self {
@@ -172,40 +183,50 @@ impl Area {
     }
 
     /// After a blank line: a wider row, or names where the column so far holds numbers.
-    fn is_new_block(&self, grid: &Grid, shape: &Shape, row: usize, width: usize) -> bool {
+    fn is_new_block(&mut self, grid: &Grid, shape: &Shape, row: usize, width: usize) -> bool {
         if shape.filled_width(row) > width {
             return true;
         }
         if !header::is_all_labels(&grid.filled(row)) {
             return false;
         }
-        let body = GridCells { grid, rows: &self.body };
-        let typed = |column: usize| {
-            let mut evidence = infer::Evidence::default();
-            (0..body.height()).for_each(|row| evidence.see(body.cell(row, column)));
-            !matches!(
-                evidence.decide(infer::Commas::Decimal),
-                infer::ColumnType::Null | infer::ColumnType::Text
-            )
+        let typed = match &self.typed {
+            Some(typed) => typed.clone(),
+            None => self.typed_columns(grid, width),
         };
+        if self.typed.is_none() && self.body.len() >= TYPED_ROWS {
+            self.typed = Some(typed.clone());
+        }
         self.body.is_empty()
-            || (0..grid.width(row)).any(|column| !infer::is_empty(grid.cell(row, column)) && typed(column))
-            || shape.filled_width(row) * 2 > width * 3
+            || typed
+                .iter()
+                .enumerate()
+                .any(|(column, typed)| *typed && !infer::is_empty(grid.cell(row, column)))
+    }
+
+    /// Which columns are typed in the first rows; more of them at every blank line would be quadratic.
+    fn typed_columns(&self, grid: &Grid, width: usize) -> Vec<bool> {
+        let rows = self.body.get(..self.body.len().min(TYPED_ROWS)).unwrap_or_default();
+        (0..width)
+            .map(|column| is_typed(GridCells { grid, rows }, column))
+            .collect()
     }
 
     /// The rows so far were a key–value head without colons, if they look so; then the table starts at `row`.
     fn restart(&mut self, grid: &Grid, shape: &Shape, row: usize, source: &Source) -> Result<(), ReadError> {
-        let so_far: Vec<usize> = shape.rows().filter(|before| (self.first..row).contains(before)).collect();
-        let is_head = self.before.is_empty()
-            && so_far.iter().all(|row| {
-                let filled = grid.filled(*row);
-                filled.len() <= 2 && matches!(head::classify(&filled), HeadLine::Pairs(_) | HeadLine::Note(_))
-            });
+        let so_far: Vec<usize> = shape
+            .rows()
+            .filter(|before| (self.first..row).contains(before))
+            .collect();
+        let is_head = self.before.iter().chain(&so_far).all(|row| {
+            let filled = grid.filled(*row);
+            filled.len() <= 2 && head::classify(&filled) != HeadLine::Row
+        });
         if !is_head {
             return Err(shapes::not_a_table(grid, shape, "several blocks", source));
         }
         *self = Self {
-            before: so_far,
+            before: self.before.iter().copied().chain(so_far).collect(),
             first: row,
             ..Self::default()
         };
@@ -215,7 +236,7 @@ impl Area {
     fn read(&self, grid: &Grid, shape: &Shape, source: &Source) -> Result<Found, ReadError> {
         let mut notes = Vec::new();
         let mut properties = BTreeMap::new();
-        self.refuse_rows_before(grid, shape, source)?;
+        refuse::rows_before(&self.before, grid, shape, source)?;
         for row in self.before.iter().chain(&self.after) {
             keep(grid, *row, source, &mut properties);
         }
@@ -239,18 +260,51 @@ impl Area {
         let mut rows = self.body.clone();
         if !has_header {
             rows.insert(0, self.first);
+        } else if let Some(units) = second_header(grid, &rows) {
+            rows.remove(0);
+            for (name, unit) in names
+                .iter()
+                .zip(grid.cells(units))
+                .filter(|(_, unit)| !infer::is_empty(unit))
+            {
+                head::record(
+                    &mut properties,
+                    &format!("{} (second header)", name.trim()),
+                    unit.trim(),
+                );
+            }
+            notes.push(format!(
+                "second header in {} {} kept as properties",
+                source.place,
+                grid.line(units)
+            ));
         }
         let line = grid.line(self.first);
         let Some(first_body) = rows.first().copied() else {
+            if !self.after.is_empty() {
+                return Err(shapes::not_a_table(grid, shape, "no rows of data", source));
+            }
             return Err(ReadError::NoDataRows {
                 seen: format!("a header in {} {line} and nothing below it", source.place),
             });
         };
-        let width = names.len().min(named.max(body_width)).max(if row_names { body_width } else { 0 });
-        self.refuse_long_rows(grid, shape, &rows, names.len(), source)?;
-        self.refuse_fragments(grid, shape, &rows, source)?;
-        let first_names: Vec<&str> =
-            if has_header { names.iter().take(width).copied().collect() } else { vec![""; width] };
+        let width = names
+            .len()
+            .min(named.max(body_width))
+            .max(if row_names { body_width } else { 0 });
+        refuse::long_rows(grid, shape, &rows, names.len(), source)?;
+        refuse::fragments(named, grid, shape, &rows, source)?;
+        let outline = Outline {
+            first: self.first,
+            has_header,
+            blank_lines: self.blank_lines,
+        };
+        refuse::other_shapes(&outline, grid, shape, &rows, source)?;
+        let first_names: Vec<&str> = if has_header {
+            names.iter().take(width).copied().collect()
+        } else {
+            vec![""; width]
+        };
         let names = header::names(first_names.into_iter());
         let cells = GridCells { grid, rows: &rows };
         let batches = column::table(&names, &cells, source.comma_cells)?;
@@ -288,45 +342,28 @@ impl Area {
             }
         }
     }
+}
 
-    /// Rows of several cells before the table are another table, unless they stand alone.
-    fn refuse_rows_before(&self, grid: &Grid, shape: &Shape, source: &Source) -> Result<(), ReadError> {
-        let is_row = |row: &usize| {
-            let filled = grid.filled(*row);
-            filled.len() > 2 && head::classify(&filled) == HeadLine::Row
-        };
-        let rows = self.before.iter().filter(|row| is_row(row)).count();
-        if rows >= 2 { Err(shapes::not_a_table(grid, shape, "several blocks", source)) } else { Ok(()) }
+/// The first row of the body if it only labels: it has no value itself, and without it at least two columns have a type
+/// that they lack with it.
+fn second_header(grid: &Grid, rows: &[usize]) -> Option<usize> {
+    let (first, rest) = rows.split_first()?;
+    if rest.len() < 2 || !header::is_all_labels(&grid.filled(*first)) {
+        return None;
     }
+    let rest = GridCells { grid, rows: rest };
+    let labelled = (0..grid.width(*first)).filter(|column| !infer::is_empty(grid.cell(*first, *column)));
+    (labelled.filter(|column| is_typed(rest, *column)).count() >= 2).then_some(*first)
+}
 
-    fn refuse_long_rows(
-        &self,
-        grid: &Grid,
-        shape: &Shape,
-        rows: &[usize],
-        expected: usize,
-        source: &Source,
-    ) -> Result<(), ReadError> {
-        match rows.iter().find(|row| shape.filled_width(**row) > expected) {
-            None => Ok(()),
-            Some(row) => Err(ReadError::LongRow {
-                place: format!("{} {}", source.place, grid.line(*row)),
-                seen: shape.filled_width(*row),
-                expected,
-                delimiter: source.delimiter.clone(),
-            }),
-        }
-    }
-
-    /// Many rows without any delimiter are text, not short rows.
-    fn refuse_fragments(&self, grid: &Grid, shape: &Shape, rows: &[usize], source: &Source) -> Result<(), ReadError> {
-        let width = shape.filled_width(self.first);
-        let fragments = rows.iter().filter(|row| grid.width(**row) == 1).count();
-        if width > 2 && fragments * 10 > rows.len() && fragments > 1 {
-            return Err(shapes::not_a_table(grid, shape, "rows without delimiters among the others", source));
-        }
-        Ok(())
-    }
+/// Whether a column has a narrower type than text.
+pub(super) fn is_typed(cells: GridCells<'_>, column: usize) -> bool {
+    let mut evidence = infer::Evidence::default();
+    (0..cells.height()).for_each(|row| evidence.see(cells.cell(row, column)));
+    !matches!(
+        evidence.decide(infer::Commas::Decimal),
+        infer::ColumnType::Null | infer::ColumnType::Text
+    )
 }
 
 /// Some rows of a grid as a table's cells.
@@ -350,11 +387,17 @@ impl Cells for GridCells<'_> {
 pub(super) fn keep(grid: &Grid, row: usize, source: &Source, properties: &mut BTreeMap<String, String>) {
     let filled = grid.filled(row);
     match head::classify(&filled) {
-        HeadLine::Pairs(pairs) => pairs.iter().for_each(|(key, value)| head::record(properties, key, value)),
+        HeadLine::Pairs(pairs) => pairs
+            .iter()
+            .for_each(|(key, value)| head::record(properties, key, value)),
         HeadLine::Note(note) if note.is_empty() => {}
         HeadLine::Note(note) => head::record(properties, &format!("{} {}", source.place, grid.line(row)), &note),
         HeadLine::Row => {
-            head::record(properties, &format!("{} {}", source.place, grid.line(row)), &filled.join(" | "));
+            head::record(
+                properties,
+                &format!("{} {}", source.place, grid.line(row)),
+                &filled.join(" | "),
+            );
         }
     }
 }
@@ -363,7 +406,11 @@ pub(super) fn keep(grid: &Grid, row: usize, source: &Source, properties: &mut BT
 fn leading_comments(grid: &Grid, shape: &Shape) -> Vec<usize> {
     let is_comment = |row: &usize| grid.cell(*row, 0).trim_start().starts_with('#');
     let comments: Vec<usize> = shape.rows().take_while(is_comment).collect();
-    if shape.rows().filter(is_comment).count() > comments.len() { Vec::new() } else { comments }
+    if shape.rows().filter(is_comment).count() > comments.len() {
+        Vec::new()
+    } else {
+        comments
+    }
 }
 
 fn is_foot(filled: &[&str], width: usize) -> bool {
@@ -376,5 +423,7 @@ fn is_foot(filled: &[&str], width: usize) -> bool {
 
 /// A lone cell that reads like words, not like a value.
 fn is_sentence(filled: &[&str]) -> bool {
-    filled.first().is_some_and(|cell| cell.contains(' ') || cell.ends_with(':') || cell.starts_with('['))
+    filled
+        .first()
+        .is_some_and(|cell| cell.contains(' ') || cell.ends_with(':') || cell.starts_with('['))
 }

@@ -39,7 +39,11 @@ impl Moment {
 
     /// Days since 1970.
     pub(super) fn days(self) -> i32 {
-        let days = self.date_time.date().signed_duration_since(NaiveDate::default()).num_days();
+        let days = self
+            .date_time
+            .date()
+            .signed_duration_since(NaiveDate::default())
+            .num_days();
         i32::try_from(days).unwrap_or(i32::MAX)
     }
 }
@@ -89,10 +93,17 @@ fn date(cell: &str, order: Order) -> Option<(NaiveDate, &str)> {
         }
         Order::DayFirst | Order::MonthFirst => {
             let (first, rest) = digits(cell, 1, 2)?;
-            let separator = rest.chars().next().filter(|character| matches!(character, '.' | '/' | '-'))?;
+            let separator = rest
+                .chars()
+                .next()
+                .filter(|character| matches!(character, '.' | '/' | '-'))?;
             let (second, rest) = digits(rest.get(1..)?, 1, 2)?;
             let (year, rest) = digits(rest.strip_prefix(separator)?, 4, 4)?;
-            let (day, month) = if order == Order::DayFirst { (first, second) } else { (second, first) };
+            let (day, month) = if order == Order::DayFirst {
+                (first, second)
+            } else {
+                (second, first)
+            };
             Some((ymd(year, month, day)?, rest))
         }
         Order::MonthName => {
@@ -116,11 +127,23 @@ fn ymd(year: u32, month: u32, day: u32) -> Option<NaiveDate> {
 
 fn month(name: &str) -> Option<u32> {
     const NAMES: [&str; 12] = [
-        "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
+        "january",
+        "february",
+        "march",
+        "april",
+        "may",
+        "june",
+        "july",
+        "august",
+        "september",
+        "october",
+        "november",
         "december",
     ];
     let name = name.to_ascii_lowercase();
-    let at = NAMES.iter().position(|full| *full == name || (name.len() == 3 && full.starts_with(&name)))?;
+    let at = NAMES
+        .iter()
+        .position(|full| *full == name || (name.len() == 3 && full.starts_with(&name)))?;
     u32::try_from(at + 1).ok()
 }
 
@@ -178,7 +201,9 @@ fn offset(zone: &str) -> Option<i32> {
     if hours > 14 || minutes > 59 {
         return None;
     }
-    i32::try_from(hours * 3600 + minutes * 60).ok().map(|seconds| sign * seconds)
+    i32::try_from(hours * 3600 + minutes * 60)
+        .ok()
+        .map(|seconds| sign * seconds)
 }
 
 /// Between `min` and `max` leading digits as a number, and what follows; a longer run of digits is `None`.

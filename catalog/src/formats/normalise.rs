@@ -24,7 +24,10 @@ pub(super) fn target(column: &str, data_type: &DataType, depth_left: usize) -> R
         Ok(Field::new(field.name(), target(column, field.data_type(), left)?, true))
     };
     let list_of = |field: &FieldRef| -> Result<DataType, ReadError> {
-        Ok(DataType::List(Arc::new(Field::new_list_field(target(column, field.data_type(), left)?, true))))
+        Ok(DataType::List(Arc::new(Field::new_list_field(
+            target(column, field.data_type(), left)?,
+            true,
+        ))))
     };
     Ok(match data_type {
         DataType::Null | DataType::Boolean | DataType::Date32 => data_type.clone(),
@@ -35,9 +38,7 @@ pub(super) fn target(column: &str, data_type: &DataType, depth_left: usize) -> R
         DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => {
             DataType::Binary
         }
-        DataType::Timestamp(_, zone) => {
-            DataType::Timestamp(TimeUnit::Microsecond, zone.as_ref().map(|_| "UTC".into()))
-        }
+        DataType::Timestamp(_, zone) => DataType::Timestamp(TimeUnit::Microsecond, zone.as_ref().map(|_| "UTC".into())),
         DataType::Date64 => DataType::Date32,
         // No table type holds a time of day; its ISO text sorts the same.
         DataType::Time32(_) | DataType::Time64(_) => DataType::Utf8,
@@ -46,7 +47,10 @@ pub(super) fn target(column: &str, data_type: &DataType, depth_left: usize) -> R
         | DataType::Decimal128(precision, scale)
         | DataType::Decimal256(precision, scale) => {
             if *precision > DECIMAL_DIGITS_MAX || *scale < 0 {
-                return Err(refused(column, format!("{data_type} has more than 38 digits or a negative scale")));
+                return Err(refused(
+                    column,
+                    format!("{data_type} has more than 38 digits or a negative scale"),
+                ));
             }
             DataType::Decimal128(*precision, *scale)
         }
@@ -89,16 +93,30 @@ pub(super) fn array(column: &str, array: &ArrayRef, target: &DataType) -> Result
                 .map(|(child, field)| self::array(column, child, field.data_type()))
                 .collect::<Result<Vec<_>, _>>()?;
             let built = StructArray::try_new(fields.clone(), columns, source.nulls().cloned());
-            built.map(|built| Arc::new(built) as ArrayRef).map_err(|error| refused(column, error.to_string()))
+            built
+                .map(|built| Arc::new(built) as ArrayRef)
+                .map_err(|error| refused(column, error.to_string()))
         }
         (DataType::Map(_, _), DataType::List(item)) => {
             let source = array.as_map();
             let entries: ArrayRef = Arc::new(source.entries().clone());
-            list(column, &entries, source.offsets().clone(), source.nulls().cloned(), item)
+            list(
+                column,
+                &entries,
+                source.offsets().clone(),
+                source.nulls().cloned(),
+                item,
+            )
         }
         (DataType::List(_), DataType::List(item)) => {
             let source = array.as_list::<i32>();
-            list(column, source.values(), source.offsets().clone(), source.nulls().cloned(), item)
+            list(
+                column,
+                source.values(),
+                source.offsets().clone(),
+                source.nulls().cloned(),
+                item,
+            )
         }
         (DataType::FixedSizeList(_, size), DataType::List(item)) => {
             let source: &FixedSizeListArray = array.as_fixed_size_list();
@@ -130,7 +148,9 @@ fn list(
 ) -> Result<ArrayRef, ReadError> {
     let values = array(column, values, item.data_type())?;
     let built = ListArray::try_new(Arc::clone(item), offsets, values, nulls);
-    built.map(|built| Arc::new(built) as ArrayRef).map_err(|error| refused(column, error.to_string()))
+    built
+        .map(|built| Arc::new(built) as ArrayRef)
+        .map_err(|error| refused(column, error.to_string()))
 }
 
 fn cast(column: &str, array: &ArrayRef, target: &DataType) -> Result<ArrayRef, ReadError> {

@@ -34,9 +34,16 @@ impl Number {
 pub(super) fn parse(cell: &str) -> Option<Number> {
     let shape = Shape::of(cell, b'.')?;
     if shape.is_int {
-        return if shape.digits <= INT_DIGITS_MAX { cell.parse().ok().map(Number::Int) } else { None };
+        return if shape.digits <= INT_DIGITS_MAX {
+            cell.parse().ok().map(Number::Int)
+        } else {
+            None
+        };
     }
-    cell.parse::<f64>().ok().filter(|float| float.is_finite()).map(Number::Float)
+    cell.parse::<f64>()
+        .ok()
+        .filter(|float| float.is_finite())
+        .map(Number::Float)
 }
 
 /// The same with a decimal comma: `0,5`, `-1,25E-3`. Integers count as well.
@@ -55,7 +62,8 @@ pub(super) fn is_surely_decimal_comma(cell: &str) -> bool {
         return false;
     };
     let digits = fraction.bytes().take_while(u8::is_ascii_digit).count();
-    parse_comma(cell).is_some() && (digits != 3 || matches!(whole, "0" | "-0") || whole.trim_start_matches('-').len() > 3)
+    parse_comma(cell).is_some()
+        && (digits != 3 || matches!(whole, "0" | "-0") || whole.trim_start_matches('-').len() > 3)
 }
 
 struct Shape {
@@ -87,7 +95,10 @@ impl Shape {
         }
         if !rest.is_empty() {
             let exponent = rest.strip_prefix(b"e").or_else(|| rest.strip_prefix(b"E"))?;
-            let exponent = exponent.strip_prefix(b"+").or_else(|| exponent.strip_prefix(b"-")).unwrap_or(exponent);
+            let exponent = exponent
+                .strip_prefix(b"+")
+                .or_else(|| exponent.strip_prefix(b"-"))
+                .unwrap_or(exponent);
             let (digits, rest) = take_digits(exponent);
             if digits.is_empty() || !rest.is_empty() {
                 return None;

@@ -46,8 +46,11 @@ fn decode(bytes: Bytes, limits: &Limits) -> Result<Parsed, ReadError> {
             seen: "a Parquet file without columns".to_owned(),
         });
     }
-    let fields: Vec<Field> =
-        names.iter().zip(&types).map(|(name, kind)| Field::new(name, kind.clone(), true)).collect();
+    let fields: Vec<Field> = names
+        .iter()
+        .zip(&types)
+        .map(|(name, kind)| Field::new(name, kind.clone(), true))
+        .collect();
     let target = Arc::new(Schema::new(fields));
     let row_groups = metadata.metadata().num_row_groups();
     let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes, metadata)
@@ -96,7 +99,11 @@ fn check_footer(metadata: &ParquetMetaData, size: u64, limits: &Limits) -> Resul
         rows = rows.saturating_add(promised(group.num_rows())?);
         for column in group.columns() {
             decoded = decoded.saturating_add(promised(column.uncompressed_size())?);
-            let start = promised(column.dictionary_page_offset().unwrap_or_else(|| column.data_page_offset()))?;
+            let start = promised(
+                column
+                    .dictionary_page_offset()
+                    .unwrap_or_else(|| column.data_page_offset()),
+            )?;
             let start = start.min(promised(column.data_page_offset())?);
             if start.saturating_add(promised(column.compressed_size())?) > size {
                 return Err(damaged(format!(
@@ -107,7 +114,11 @@ fn check_footer(metadata: &ParquetMetaData, size: u64, limits: &Limits) -> Resul
         }
     }
     check("the number of rows", rows, limits.rows_max as u64)?;
-    check("the uncompressed content in bytes", decoded, limits.decompressed_bytes_max)
+    check(
+        "the uncompressed content in bytes",
+        decoded,
+        limits.decompressed_bytes_max,
+    )
 }
 
 fn promised(number: i64) -> Result<u64, ReadError> {
@@ -131,7 +142,10 @@ fn without_nanosecond_int96(metadata: ArrowReaderMetadata) -> Result<ArrowReader
         .map(|field| match field.data_type() {
             DataType::Timestamp(TimeUnit::Nanosecond, zone) if is_int96(field.name()) => {
                 changed = true;
-                field.as_ref().clone().with_data_type(DataType::Timestamp(TimeUnit::Microsecond, zone.clone()))
+                field
+                    .as_ref()
+                    .clone()
+                    .with_data_type(DataType::Timestamp(TimeUnit::Microsecond, zone.clone()))
             }
             _ => field.as_ref().clone(),
         })

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::formats::column::{self, Cells};
 use crate::formats::grid::Grid;
 use crate::formats::head::{self, HeadLine};
+use crate::formats::infer::ColumnType;
 use crate::formats::layout::{Found, Source, keep};
 use crate::formats::shapes::{self, Shape};
 use crate::formats::{ReadError, header};
@@ -60,7 +61,10 @@ pub(super) fn read(grid: &Grid, shape: &Shape, plates: &[Matrix], source: &Sourc
     let mut sections: Vec<Section> = Vec::new();
     let mut next = 0;
     for plate in plates {
-        let lines: Vec<usize> = shape.rows().filter(|row| (next..plate.header_row).contains(row)).collect();
+        let lines: Vec<usize> = shape
+            .rows()
+            .filter(|row| (next..plate.header_row).contains(row))
+            .collect();
         let mut section = Section::default();
         for row in lines {
             section.read_line(grid, shape, row, source)?;
@@ -75,20 +79,34 @@ pub(super) fn read(grid: &Grid, shape: &Shape, plates: &[Matrix], source: &Sourc
     let after: Vec<usize> = shape.rows().filter(|row| *row >= next).collect();
     for row in &after {
         if head::classify(&grid.filled(*row)) == HeadLine::Row {
-            return Err(shapes::not_a_table(grid, shape, "plate layouts and other tables", source));
+            return Err(shapes::not_a_table(
+                grid,
+                shape,
+                "plate layouts and other tables",
+                source,
+            ));
         }
         keep(grid, *row, source, &mut properties);
     }
     let naming = Naming::of(&sections);
     let wells = Wells::of(grid, plates, &sections, &naming);
     let names = header::names(wells.names.iter().map(String::as_str));
-    let batches = column::table(&names, &wells, source.comma_cells)?;
+    let mut types = column::types(names.len(), &wells, source.comma_cells);
+    // A plate of whole numbers is still a plate of measurements: the next one may have fractions.
+    if let Some(value @ (ColumnType::Int64 | ColumnType::Null)) = types.last_mut() {
+        *value = ColumnType::Float64 { comma: false };
+    }
+    let batches = column::batches(&names, &types, &wells)?;
     let first = plates.first();
     let size = first.map_or(0, |plate| plate.rows * plate.columns);
     let place = source.place;
     let mut notes = vec![format!(
         "{} of {size} wells, the first in {place} {}, values named {:?}",
-        if plates.len() == 1 { "a plate layout".to_owned() } else { format!("{} plate layouts", plates.len()) },
+        if plates.len() == 1 {
+            "a plate layout".to_owned()
+        } else {
+            format!("{} plate layouts", plates.len())
+        },
         first.map_or(0, |plate| grid.line(plate.header_row)),
         naming.value
     )];
@@ -121,13 +139,23 @@ impl Section {
             }
             HeadLine::Note(note) if note.is_empty() => {}
             HeadLine::Note(note) => self.title = Some(note),
-            HeadLine::Row => return Err(shapes::not_a_table(grid, shape, "plate layouts and other tables", source)),
+            HeadLine::Row => {
+                return Err(shapes::not_a_table(
+                    grid,
+                    shape,
+                    "plate layouts and other tables",
+                    source,
+                ));
+            }
         }
         Ok(())
     }
 
     fn value_key(&self) -> Option<&str> {
-        self.pairs.iter().find(|(key, value)| is_value_key(key) && !value.is_empty()).map(|(_, value)| value.as_str())
+        self.pairs
+            .iter()
+            .find(|(key, value)| is_value_key(key) && !value.is_empty())
+            .map(|(_, value)| value.as_str())
     }
 }
 
@@ -201,8 +229,11 @@ impl<'a> Wells<'a> {
             for (key, value) in &section.pairs {
                 current.insert(key, value);
             }
-            let mut row: Vec<String> =
-                naming.keys.iter().map(|key| current.get(key.as_str()).copied().unwrap_or_default().to_owned()).collect();
+            let mut row: Vec<String> = naming
+                .keys
+                .iter()
+                .map(|key| current.get(key.as_str()).copied().unwrap_or_default().to_owned())
+                .collect();
             if naming.title_column.is_some() {
                 row.push(section.title.clone().unwrap_or_default());
             }
@@ -274,7 +305,10 @@ fn numbered_header(grid: &Grid, row: usize) -> Option<(usize, usize, usize, usiz
     }
     let (columns, rows) = FORMATS.into_iter().find(|(columns, _)| *columns == count)?;
     // Without a corner cell the header stands one cell to the left of its values.
-    let candidates = [start.checked_sub(1).map(|letters| (letters, start)), (start == 0).then_some((0, 1))];
+    let candidates = [
+        start.checked_sub(1).map(|letters| (letters, start)),
+        (start == 0).then_some((0, 1)),
+    ];
     let (letters, values) = candidates
         .into_iter()
         .flatten()
@@ -282,7 +316,10 @@ fn numbered_header(grid: &Grid, row: usize) -> Option<(usize, usize, usize, usiz
     Some((letters, values, columns, rows))
 }
 
-#[expect(clippy::too_many_arguments, reason = "the parts of a header row just found; a struct would be used only here")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the parts of a header row just found; a struct would be used only here"
+)]
 fn complete(
     grid: &Grid,
     shape: &Shape,
@@ -294,7 +331,11 @@ fn complete(
     rows: usize,
 ) -> Result<Matrix, ReadError> {
     let lettered = (0..rows)
-        .take_while(|at| grid.cell(header_row + 1 + at, letters).trim().eq_ignore_ascii_case(&letter(*at)))
+        .take_while(|at| {
+            grid.cell(header_row + 1 + at, letters)
+                .trim()
+                .eq_ignore_ascii_case(&letter(*at))
+        })
         .count();
     if lettered != rows {
         let why = format!(
@@ -305,16 +346,33 @@ fn complete(
         );
         return Err(shapes::not_a_table(grid, shape, &why, source));
     }
-    let behind: Vec<&str> = (0..rows).map(|at| grid.cell(header_row + 1 + at, values + columns).trim()).collect();
+    let behind: Vec<&str> = (0..rows)
+        .map(|at| grid.cell(header_row + 1 + at, values + columns).trim())
+        .collect();
     let behind_first = behind.first().copied().unwrap_or_default();
     let wide = (0..rows).any(|at| shape.filled_width(header_row + 1 + at) > values + columns + 1);
     if wide || behind.iter().any(|cell| *cell != behind_first) {
-        let why = format!("cells beside the plate layout in {} {}", source.place, grid.line(header_row));
+        let why = format!(
+            "cells beside the plate layout in {} {}",
+            source.place,
+            grid.line(header_row)
+        );
         return Err(shapes::not_a_table(grid, shape, &why, source));
     }
-    let corner = if values == letters + 1 && letters < values { grid.cell(header_row, letters).trim() } else { "" };
-    let corner = if numbered(corner) || is_marker(corner) { "" } else { corner };
-    let label = [behind_first, corner].into_iter().find(|label| !label.is_empty()).map(str::to_owned);
+    let corner = if values == letters + 1 && letters < values {
+        grid.cell(header_row, letters).trim()
+    } else {
+        ""
+    };
+    let corner = if numbered(corner) || is_marker(corner) {
+        ""
+    } else {
+        corner
+    };
+    let label = [behind_first, corner]
+        .into_iter()
+        .find(|label| !label.is_empty())
+        .map(str::to_owned);
     Ok(Matrix {
         header_row,
         values,
@@ -322,6 +380,14 @@ fn complete(
         rows,
         label,
     })
+}
+
+/// Whether the cells hold all column numbers of a plate, in order.
+pub(super) fn numbers_columns(cells: &[&str]) -> bool {
+    let numbers: Vec<usize> = cells.iter().filter_map(|cell| cell.trim().parse().ok()).collect();
+    FORMATS
+        .iter()
+        .any(|(columns, _)| numbers.len() == *columns && numbers.iter().copied().eq(1..=*columns))
 }
 
 fn numbered(cell: &str) -> bool {

@@ -24,8 +24,11 @@ impl Shape {
     pub(super) fn of(grid: &Grid) -> Self {
         let filled_widths: Vec<usize> = (0..grid.height()).map(|row| grid.filled_width(row)).collect();
         let widths: Vec<usize> = (0..grid.height()).map(|row| grid.width(row)).collect();
-        let mut of_content =
-            filled_widths.iter().zip(&widths).filter(|(filled, _)| **filled > 0).map(|(_, width)| *width);
+        let mut of_content = filled_widths
+            .iter()
+            .zip(&widths)
+            .filter(|(filled, _)| **filled > 0)
+            .map(|(_, width)| *width);
         let first = of_content.next();
         let is_padded = of_content.all(|width| Some(width) == first);
         Self {
@@ -37,7 +40,11 @@ impl Shape {
 
     /// Rows with content, in order.
     pub(super) fn rows(&self) -> impl Iterator<Item = usize> {
-        self.filled_widths.iter().enumerate().filter(|(_, width)| **width > 0).map(|(row, _)| row)
+        self.filled_widths
+            .iter()
+            .enumerate()
+            .filter(|(_, width)| **width > 0)
+            .map(|(row, _)| row)
     }
 
     /// Columns up to the last one with content; 0 for a blank row.
@@ -45,7 +52,8 @@ impl Shape {
         self.filled_widths.get(row).copied().unwrap_or(0)
     }
 
-    /// The width most rows have; in a grid padded to one width, the widest content.
+    /// The width of the rows that hold most cells (a long head of pairs has more rows than a short table); in a grid
+    /// padded to one width, the widest content.
     pub(super) fn table_width(&self, rows: &[usize]) -> usize {
         if self.is_padded {
             return rows.iter().map(|row| self.filled_width(*row)).max().unwrap_or(0);
@@ -54,7 +62,10 @@ impl Shape {
         for row in rows.iter().filter(|row| self.filled_width(**row) > 1) {
             *counts.entry(self.widths.get(*row).copied().unwrap_or(0)).or_default() += 1;
         }
-        let common = counts.iter().max_by_key(|(width, count)| (**count, **width)).map_or(0, |(width, _)| *width);
+        let common = counts
+            .iter()
+            .max_by_key(|(width, count)| (**count > 1, **count * **width, **width))
+            .map_or(0, |(width, _)| *width);
         // Trailing delimiters make rows wider than their content.
         let content = rows
             .iter()
@@ -62,7 +73,11 @@ impl Shape {
             .map(|row| self.filled_width(*row))
             .max()
             .unwrap_or(0);
-        if content == 0 { rows.iter().map(|row| self.filled_width(*row)).max().unwrap_or(0) } else { content }
+        if content == 0 {
+            rows.iter().map(|row| self.filled_width(*row)).max().unwrap_or(0)
+        } else {
+            content
+        }
     }
 
     /// Runs of rows without a blank one between, as first and last row.

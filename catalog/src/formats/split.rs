@@ -188,9 +188,7 @@ impl<'a> Splitter<'a> {
     fn plain(&mut self) -> (&'a str, Ended) {
         let rest = self.rest();
         let delimiter = self.delimiter;
-        let length = rest
-            .find(|character: char| character == delimiter || character == '\n' || character == '\r')
-            .unwrap_or(rest.len());
+        let length = rest.find([delimiter, '\n', '\r']).unwrap_or(rest.len());
         self.at += length;
         (rest.get(..length).unwrap_or_default(), self.end())
     }
@@ -240,11 +238,19 @@ impl<'a> Splitter<'a> {
                 self.at += spaces;
                 return Ok(Some(self.end()));
             } else if rest.starts_with('\\') {
-                let escaped = if self.backslash { rest.get(1..2).filter(|next| matches!(*next, "\"" | "\\")) } else { None };
+                let escaped = if self.backslash {
+                    rest.get(1..2).filter(|next| matches!(*next, "\"" | "\\"))
+                } else {
+                    None
+                };
                 cell.push_str(escaped.unwrap_or("\\"));
                 self.at += 1 + escaped.map_or(0, str::len);
             } else {
-                let end = if rest.starts_with("\r\n") { "\r\n" } else { rest.get(..1).unwrap_or_default() };
+                let end = if rest.starts_with("\r\n") {
+                    "\r\n"
+                } else {
+                    rest.get(..1).unwrap_or_default()
+                };
                 cell.push_str(end);
                 self.at += end.len();
                 self.line += 1;

@@ -7,6 +7,10 @@ use crate::formats::ReadError;
 
 /// With fewer non-ASCII bytes than this a statistical judge guesses; µ and ° in Western instruments are far likelier.
 const JUDGE_BYTES_MIN: usize = 20;
+/// ° ± ² ³ µ · ¹ × and the letters of Western names in windows-1252. Where nothing else occurs, no judge is needed (and
+/// dense unit signs have been taken for Chinese).
+const WESTERN: &[u8] =
+    b"\xb0\xb1\xb2\xb3\xb5\xb7\xb9\xd7\xc4\xc5\xc6\xd6\xd8\xdc\xdf\xe0\xe4\xe5\xe6\xe7\xe8\xe9\xea\xf1\xf6\xf8\xfc";
 /// How much is looked at to tell UTF-16 from binary.
 const PROBE_BYTES: usize = 4096;
 
@@ -71,17 +75,26 @@ fn judge(bytes: &[u8]) -> Result<&'static Encoding, ReadError> {
     if foreign < JUDGE_BYTES_MIN {
         return Ok(WINDOWS_1252);
     }
+    if bytes
+        .iter()
+        .filter(|byte| !byte.is_ascii())
+        .all(|byte| WESTERN.contains(byte))
+    {
+        return Ok(WINDOWS_1252);
+    }
     let mut detector = chardetng::EncodingDetector::new(chardetng::Iso2022JpDetection::Deny);
     detector.feed(bytes, true);
     let guess = detector.guess(None, chardetng::Utf8Detection::Deny);
-    let fits = guess.decode_without_bom_handling_and_without_replacement(bytes).is_some();
+    let fits = guess
+        .decode_without_bom_handling_and_without_replacement(bytes)
+        .is_some();
     Ok(if fits { guess } else { WINDOWS_1252 })
 }
 
 /// UTF-16 without a BOM: tables are mostly ASCII, so nearly every second byte is zero, always the same second.
 fn utf16_by_zeros(bytes: &[u8]) -> Option<&'static Encoding> {
     let probe = bytes.get(..bytes.len().min(PROBE_BYTES)).unwrap_or_default();
-    if bytes.len() < 4 || bytes.len() % 2 != 0 {
+    if bytes.len() < 4 || !bytes.len().is_multiple_of(2) {
         return None;
     }
     let pairs = probe.len() / 2;
@@ -116,10 +129,13 @@ fn refuse_nearly_utf8(bytes: &[u8], first_bad: usize) -> Result<(), ReadError> {
 }
 
 fn undecodable(encoding: &'static Encoding, body: &[u8]) -> ReadError {
-    let odd = (encoding == UTF_16LE || encoding == UTF_16BE) && body.len() % 2 != 0;
+    let odd = (encoding == UTF_16LE || encoding == UTF_16BE) && !body.len().is_multiple_of(2);
     ReadError::Encoding {
         why: if odd {
-            format!("marked {} but it ends in half a character; the copy may have stopped early", encoding.name())
+            format!(
+                "marked {} but it ends in half a character; the copy may have stopped early",
+                encoding.name()
+            )
         } else {
             format!("marked {} but some bytes are not valid in it", encoding.name())
         },
@@ -129,7 +145,8 @@ fn undecodable(encoding: &'static Encoding, body: &[u8]) -> ReadError {
 /// Control characters other than line ends and tabs mean that this is no table.
 fn refuse_binary(text: &str) -> Result<(), ReadError> {
     let control = |character: char| {
-        (character.is_ascii_control() && !matches!(character, '\t' | '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{1a}' | '\u{1b}'))
+        (character.is_ascii_control()
+            && !matches!(character, '\t' | '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{1a}' | '\u{1b}'))
             || character == '\u{fffe}'
             || character == '\u{ffff}'
     };

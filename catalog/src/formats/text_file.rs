@@ -43,10 +43,18 @@ pub(super) fn read(file_name: &str, decoded: &Decoded, limits: &Limits) -> Resul
 
 /// XML and HTML are text too, but no table; some programs name HTML `.xls`.
 fn refuse_markup(text: &str) -> Result<(), ReadError> {
-    let start: String = text.trim_start().chars().take(20).collect::<String>().to_ascii_lowercase();
+    let start: String = text
+        .trim_start()
+        .chars()
+        .take(20)
+        .collect::<String>()
+        .to_ascii_lowercase();
     let seen = if start.starts_with("<?xml") {
         "an XML document"
-    } else if ["<html", "<!doctype html", "<table", "<body", "<head"].iter().any(|tag| start.starts_with(tag)) {
+    } else if ["<html", "<!doctype html", "<table", "<body", "<head"]
+        .iter()
+        .any(|tag| start.starts_with(tag))
+    {
         "an HTML page"
     } else {
         return Ok(());

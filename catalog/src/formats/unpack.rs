@@ -23,7 +23,12 @@ pub(super) fn unpack(bytes: Bytes, limits: &Limits) -> Result<(Bytes, Option<&'s
         return Ok((bytes, None));
     };
     let content = match codec {
-        Codec::Gzip => drain("gzip", flate2::read::MultiGzDecoder::new(bytes.as_ref()), bytes.len(), limits)?,
+        Codec::Gzip => drain(
+            "gzip",
+            flate2::read::MultiGzDecoder::new(bytes.as_ref()),
+            bytes.len(),
+            limits,
+        )?,
         Codec::Zstd => {
             let decoder = zstd::stream::read::Decoder::new(bytes.as_ref()).map_err(|error| ReadError::Damaged {
                 format: "zstd",

@@ -49,7 +49,11 @@ impl Kind {
             return Ok(Self::Xls);
         }
         let names = zip_directory::names(bytes, limits)?;
-        let has = |wanted: &str| names.iter().any(|name| name.replace('\\', "/").eq_ignore_ascii_case(wanted));
+        let has = |wanted: &str| {
+            names
+                .iter()
+                .any(|name| name.replace('\\', "/").eq_ignore_ascii_case(wanted))
+        };
         if has("xl/workbook.bin") {
             Ok(Self::Xlsb)
         } else if has("xl/workbook.xml") {
@@ -81,8 +85,11 @@ impl Kind {
         match self {
             Self::Xlsx => {
                 let mut book = Xlsx::new(source).map_err(|error| damaged(self, error))?;
-                each_sheet(&book.sheets_metadata().to_vec(), |name| {
-                    let mut cells = book.worksheet_cells_reader(name).map_err(|error| damaged(self, error))?;
+                let sheets = book.sheets_metadata().to_vec();
+                each_sheet(&sheets, |name| {
+                    let mut cells = book
+                        .worksheet_cells_reader(name)
+                        .map_err(|error| damaged(self, error))?;
                     let mut filler = Filler::new(limits);
                     while let Some(cell) = cells.next_cell().map_err(|error| damaged(self, error))? {
                         filler.put(cell.get_position(), &text_of_ref(cell.get_value()))?;
@@ -92,8 +99,11 @@ impl Kind {
             }
             Self::Xlsb => {
                 let mut book = Xlsb::new(source).map_err(|error| damaged(self, error))?;
-                each_sheet(&book.sheets_metadata().to_vec(), |name| {
-                    let mut cells = book.worksheet_cells_reader(name).map_err(|error| damaged(self, error))?;
+                let sheets = book.sheets_metadata().to_vec();
+                each_sheet(&sheets, |name| {
+                    let mut cells = book
+                        .worksheet_cells_reader(name)
+                        .map_err(|error| damaged(self, error))?;
                     let mut filler = Filler::new(limits);
                     while let Some(cell) = cells.next_cell().map_err(|error| damaged(self, error))? {
                         filler.put(cell.get_position(), &text_of_ref(cell.get_value()))?;
@@ -106,14 +116,22 @@ impl Kind {
                     calamine::XlsError::Password => with_password(),
                     error => damaged(self, error),
                 })?;
-                each_sheet(&book.sheets_metadata().to_vec(), |name| {
-                    fill_range(&book.worksheet_range(name).map_err(|error| damaged(self, error))?, limits)
+                let sheets = book.sheets_metadata().to_vec();
+                each_sheet(&sheets, |name| {
+                    fill_range(
+                        &book.worksheet_range(name).map_err(|error| damaged(self, error))?,
+                        limits,
+                    )
                 })
             }
             Self::Ods => {
                 let mut book = Ods::new(source).map_err(|error| damaged(self, error))?;
-                each_sheet(&book.sheets_metadata().to_vec(), |name| {
-                    fill_range(&book.worksheet_range(name).map_err(|error| damaged(self, error))?, limits)
+                let sheets = book.sheets_metadata().to_vec();
+                each_sheet(&sheets, |name| {
+                    fill_range(
+                        &book.worksheet_range(name).map_err(|error| damaged(self, error))?,
+                        limits,
+                    )
                 })
             }
         }
@@ -162,7 +180,9 @@ fn assemble(kind: Kind, sheets: Vec<SheetGrid>) -> Result<Parsed, ReadError> {
             for row in shape.rows() {
                 let mut of_sheet = BTreeMap::new();
                 layout::keep(&sheet.grid, row, &source, &mut of_sheet);
-                of_sheet.iter().for_each(|(key, value)| head::record(&mut properties, &format!("{name}: {key}"), value));
+                of_sheet
+                    .iter()
+                    .for_each(|(key, value)| head::record(&mut properties, &format!("{name}: {key}"), value));
             }
             notes.push(format!("sheet {name:?} holds keys and notes, kept as properties"));
             continue;
@@ -193,7 +213,9 @@ fn assemble(kind: Kind, sheets: Vec<SheetGrid>) -> Result<Parsed, ReadError> {
 /// A cover sheet: nothing but single cells and marked pairs.
 fn is_notes(grid: &Grid, shape: &Shape) -> bool {
     let is_list = shape.rows().count() > 1
-        && shape.rows().all(|row| shape.filled_width(row) == 1 && !matches!(head::classify(&grid.filled(row)), HeadLine::Pairs(_)));
+        && shape.rows().all(|row| {
+            shape.filled_width(row) == 1 && !matches!(head::classify(&grid.filled(row)), HeadLine::Pairs(_))
+        });
     !is_list
         && shape.rows().all(|row| {
             let filled = grid.filled(row);
@@ -207,8 +229,6 @@ struct Filler<'a> {
     limits: &'a Limits,
     /// The open row and how many cells it has.
     open: Option<(u32, u32)>,
-    /// Content of leading empty columns is unknown until the end, so all columns count from A.
-    first: bool,
 }
 
 impl<'a> Filler<'a> {
@@ -217,7 +237,6 @@ impl<'a> Filler<'a> {
             grid: Grid::default(),
             limits,
             open: None,
-            first: true,
         }
     }
 
@@ -242,7 +261,6 @@ impl<'a> Filler<'a> {
             }
             None => self.open = Some((row, 0)),
         }
-        self.first = false;
         let line = u64::from(row) + 1;
         let filled = self.open.map_or(0, |(_, filled)| filled);
         if column as usize >= self.limits.columns_max {
@@ -307,7 +325,11 @@ fn text_of(value: &Data) -> String {
 }
 
 fn float_text(float: f64) -> String {
-    if float == 0.0 || (1e-5..PLAIN_FLOAT_MAX).contains(&float.abs()) { float.to_string() } else { format!("{float:e}") }
+    if float == 0.0 || (1e-5..PLAIN_FLOAT_MAX).contains(&float.abs()) {
+        float.to_string()
+    } else {
+        format!("{float:e}")
+    }
 }
 
 /// ISO 8601; a time alone as `HH:MM:SS`, a duration as hours, minutes and seconds.
@@ -320,7 +342,11 @@ fn moment_text(moment: &ExcelDateTime) -> String {
         return format!("{sign}{:02}:{:02}:{:02}", whole / 3600, whole / 60 % 60, whole % 60);
     }
     let (year, month, day, hour, minute, second, milli) = moment.to_ymd_hms_milli();
-    let fraction = if milli == 0 { String::new() } else { format!(".{milli:03}") };
+    let fraction = if milli == 0 {
+        String::new()
+    } else {
+        format!(".{milli:03}")
+    };
     if (0.0..1.0).contains(&days) {
         format!("{hour:02}:{minute:02}:{second:02}{fraction}")
     } else if days.fract() == 0.0 {

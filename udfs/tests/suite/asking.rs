@@ -23,19 +23,37 @@ async fn ask(sql: &str) -> Result<Vec<f64>, String> {
     session.register_batch("reactions", reactions(300, 22)).unwrap();
     let frame = session.sql(sql).await.map_err(|e| e.to_string())?;
     let batches = frame.collect().await.map_err(|e| e.to_string())?;
-    Ok(batches.iter().flat_map(|b| b.column(0).as_primitive::<Float64Type>().values().to_vec()).collect())
+    Ok(batches
+        .iter()
+        .flat_map(|b| b.column(0).as_primitive::<Float64Type>().values().to_vec())
+        .collect())
 }
 
 fn columns(rows: &RecordBatch) -> Vec<ArrayRef> {
-    model().features().iter().map(|f| Arc::clone(&rows[f.name.as_str()])).collect()
+    model()
+        .features()
+        .iter()
+        .map(|f| Arc::clone(&rows[f.name.as_str()]))
+        .collect()
 }
 
 #[tokio::test]
 async fn by_name_in_any_order_is_by_position() {
-    let position = ask("SELECT predict_yield(catalyst, base, temperature) FROM reactions").await.unwrap();
+    let position = ask("SELECT predict_yield(catalyst, base, temperature) FROM reactions")
+        .await
+        .unwrap();
     assert_eq!(position.len(), 300);
-    assert_eq!(position, model().predict(&columns(&reactions(300, 22))).unwrap().values().to_vec());
-    let name = ask("SELECT predict_yield(temperature => temperature, base => base, catalyst => catalyst) FROM reactions").await;
+    assert_eq!(
+        position,
+        model()
+            .predict(&columns(&reactions(300, 22)))
+            .unwrap()
+            .values()
+            .to_vec()
+    );
+    let name =
+        ask("SELECT predict_yield(temperature => temperature, base => base, catalyst => catalyst) FROM reactions")
+            .await;
     assert_eq!(name.unwrap(), position);
     let mixed = ask("SELECT predict_yield(catalyst, TEMPERATURE => temperature, base => base) FROM reactions").await;
     assert_eq!(mixed.unwrap(), position);
@@ -47,31 +65,53 @@ async fn wrong_arguments_are_refused_and_name_what_is_missing() {
     assert!(short.contains("missing: base, temperature"), "{short}");
     let none = ask("SELECT predict_yield()").await.unwrap_err();
     assert!(none.contains("missing: catalyst, base, temperature"), "{none}");
-    let many = ask("SELECT predict_yield(catalyst, base, temperature, 1) FROM reactions").await.unwrap_err();
+    let many = ask("SELECT predict_yield(catalyst, base, temperature, 1) FROM reactions")
+        .await
+        .unwrap_err();
     assert!(many.contains("1 too many"), "{many}");
-    let unknown = ask("SELECT predict_yield(catalyst, base, heat => 1) FROM reactions").await.unwrap_err();
+    let unknown = ask("SELECT predict_yield(catalyst, base, heat => 1) FROM reactions")
+        .await
+        .unwrap_err();
     assert!(unknown.contains("heat") && unknown.contains("temperature"), "{unknown}");
-    let nested = ask("SELECT predict_yield(catalyst, base, make_array(1)) FROM reactions").await.unwrap_err();
+    let nested = ask("SELECT predict_yield(catalyst, base, make_array(1)) FROM reactions")
+        .await
+        .unwrap_err();
     assert!(nested.contains("'temperature' cannot be of type"), "{nested}");
 }
 
 #[tokio::test]
 async fn constants_columns_and_both_mixed_agree() {
     let constant = ask("SELECT predict_yield('cat-1', 'base-2', 77.5)").await.unwrap();
-    let spread = ask("SELECT predict_yield('cat-1', 'base-2', temperature - temperature + 77.5) FROM reactions").await.unwrap();
+    let spread = ask("SELECT predict_yield('cat-1', 'base-2', temperature - temperature + 77.5) FROM reactions")
+        .await
+        .unwrap();
     assert_eq!(spread.len(), 300);
     assert!(spread.iter().all(|v| *v == constant[0]), "{constant:?} {spread:?}");
     let other = ask("SELECT predict_yield('cat-4', 'base-2', 77.5)").await.unwrap();
     assert_ne!(other, constant);
-    let filtered = ask("SELECT predict_yield(catalyst, base, temperature) FROM reactions WHERE 1 = 0").await.unwrap();
+    let filtered = ask("SELECT predict_yield(catalyst, base, temperature) FROM reactions WHERE 1 = 0")
+        .await
+        .unwrap();
     assert!(filtered.is_empty());
 }
 
 #[tokio::test]
 async fn any_readable_type_is_taken() {
     let float = ask("SELECT predict_yield('cat-1', 'base-2', 77.0)").await.unwrap();
-    for argument in ["77", "CAST(77 AS TINYINT)", "'77'", "CAST(77 AS DECIMAL(10, 2))", "arrow_cast('77', 'LargeUtf8')"] {
-        assert_eq!(ask(&format!("SELECT predict_yield('cat-1', 'base-2', {argument})")).await.unwrap(), float, "{argument}");
+    for argument in [
+        "77",
+        "CAST(77 AS TINYINT)",
+        "'77'",
+        "CAST(77 AS DECIMAL(10, 2))",
+        "arrow_cast('77', 'LargeUtf8')",
+    ] {
+        assert_eq!(
+            ask(&format!("SELECT predict_yield('cat-1', 'base-2', {argument})"))
+                .await
+                .unwrap(),
+            float,
+            "{argument}"
+        );
     }
     for text in ["Utf8View", "LargeUtf8", "Dictionary(Int32, Utf8)"] {
         let sql = format!("SELECT predict_yield(arrow_cast('cat-1', '{text}'), 'base-2', 77)");
@@ -79,9 +119,17 @@ async fn any_readable_type_is_taken() {
     }
     // A date where a category stands is one more unknown category; words where a number stands are NULL.
     let unknown = ask("SELECT predict_yield('never seen', 'base-2', 77)").await.unwrap();
-    assert_eq!(ask("SELECT predict_yield(DATE '2026-01-01', 'base-2', 77)").await.unwrap(), unknown);
+    assert_eq!(
+        ask("SELECT predict_yield(DATE '2026-01-01', 'base-2', 77)")
+            .await
+            .unwrap(),
+        unknown
+    );
     let null = ask("SELECT predict_yield('cat-1', 'base-2', NULL)").await.unwrap();
-    assert_eq!(ask("SELECT predict_yield('cat-1', 'base-2', 'warm')").await.unwrap(), null);
+    assert_eq!(
+        ask("SELECT predict_yield('cat-1', 'base-2', 'warm')").await.unwrap(),
+        null
+    );
     assert!(null[0].is_finite() && null != float);
 }
 
@@ -90,12 +138,18 @@ async fn an_unknown_category_is_answered_like_the_average_one() {
     let known: Vec<f64> = {
         let mut all = vec![];
         for c in 0..6 {
-            all.extend(ask(&format!("SELECT predict_yield('cat-{c}', 'base-2', 70)")).await.unwrap());
+            all.extend(
+                ask(&format!("SELECT predict_yield('cat-{c}', 'base-2', 70)"))
+                    .await
+                    .unwrap(),
+            );
         }
         all
     };
     let unknown = ask("SELECT predict_yield('cat-x', 'base-2', 70)").await.unwrap()[0];
-    let (low, high) = known.iter().fold((f64::MAX, f64::MIN), |(l, h), v| (l.min(*v), h.max(*v)));
+    let (low, high) = known
+        .iter()
+        .fold((f64::MAX, f64::MIN), |(l, h), v| (l.min(*v), h.max(*v)));
     assert!(unknown > low && unknown < high, "{unknown} of {known:?}");
 }
 
@@ -103,15 +157,27 @@ async fn an_unknown_category_is_answered_like_the_average_one() {
 fn times_are_one_axis_whatever_their_type() {
     let days: Vec<i32> = (0..200).map(|i| 20_000 + (i * 37) % 200).collect();
     let dates: ArrayRef = Arc::new(arrow::array::Date32Array::from(days.clone()));
-    let table = batch(vec![("day", Arc::clone(&dates)), ("y", floats(days.iter().map(|d| f64::from(d % 100))))]);
+    let table = batch(vec![
+        ("day", Arc::clone(&dates)),
+        ("y", floats(days.iter().map(|d| f64::from(d % 100)))),
+    ]);
     let model = fit(&table, "y", 5).unwrap();
     let expected = model.predict(&[Arc::clone(&dates)]).unwrap();
     let same = |column: ArrayRef| assert_eq!(model.predict(&[column]).unwrap(), expected);
     same(cast(&dates, &DataType::Timestamp(TimeUnit::Second, None)).unwrap());
-    same(cast(&dates, &DataType::Timestamp(TimeUnit::Nanosecond, Some("+00:00".into()))).unwrap());
+    same(
+        cast(
+            &dates,
+            &DataType::Timestamp(TimeUnit::Nanosecond, Some("+00:00".into())),
+        )
+        .unwrap(),
+    );
     same(cast(&dates, &DataType::Date64).unwrap());
     same(cast(&dates, &DataType::Utf8).unwrap());
-    assert_ne!(model.predict(&[Arc::new(Int64Array::from(vec![0; 200]))]).unwrap(), expected);
+    assert_ne!(
+        model.predict(&[Arc::new(Int64Array::from(vec![0; 200]))]).unwrap(),
+        expected
+    );
 }
 
 #[test]
@@ -119,7 +185,13 @@ fn columns_of_different_lengths_are_refused() {
     let rows = reactions(10, 1);
     let mut columns = columns(&rows);
     columns[1] = columns[1].slice(0, 5);
-    assert!(model().predict(&columns).unwrap_err().to_string().contains("'base' has 5 rows where 10"));
+    assert!(
+        model()
+            .predict(&columns)
+            .unwrap_err()
+            .to_string()
+            .contains("'base' has 5 rows where 10")
+    );
     columns[1] = texts(&["base-1"]);
     assert_eq!(model().predict(&columns).unwrap().len(), 10);
 }
@@ -132,7 +204,9 @@ fn a_dictionary_with_holes_is_its_plain_column() {
     let dictionary: ArrayRef = Arc::new(DictionaryArray::<Int8Type>::new(keys, Arc::new(values)));
     let plain = cast(&dictionary, &DataType::Utf8).unwrap();
     let predict = |catalyst: ArrayRef| {
-        model().predict_rows(&[catalyst, texts(&["base-0"]), floats([60.0])], 5).unwrap()
+        model()
+            .predict_rows(&[catalyst, texts(&["base-0"]), floats([60.0])], 5)
+            .unwrap()
     };
     assert_eq!(predict(dictionary), predict(plain));
 }
@@ -144,7 +218,12 @@ fn the_interval_covers_as_promised_on_fresh_rows() {
     let truth = fresh["yield_pct"].as_primitive::<Float64Type>();
     let covered = |coverage: f64| {
         let margin = model().residual_quantile(coverage);
-        let inside = predicted.values().iter().zip(truth.values()).filter(|(p, y)| (*p - *y).abs() <= margin).count();
+        let inside = predicted
+            .values()
+            .iter()
+            .zip(truth.values())
+            .filter(|(p, y)| (*p - *y).abs() <= margin)
+            .count();
         inside as f64 / truth.len() as f64
     };
     assert!((0.84..=0.98).contains(&covered(0.9)), "{}", covered(0.9));
@@ -152,37 +231,38 @@ fn the_interval_covers_as_promised_on_fresh_rows() {
     assert!(model().residual_quantile(0.5) < model().residual_quantile(0.9));
 }
 
-fn any_rows() -> impl Strategy<Value = (Vec<Option<u8>>, Vec<Option<u8>>, Vec<Option<f64>>, u64)> {
-    (1_usize..40).prop_flat_map(|rows| {
-        (
-            proptest::collection::vec(proptest::option::of(0_u8..9), rows),
-            proptest::collection::vec(proptest::option::of(0_u8..6), rows),
-            proptest::collection::vec(proptest::option::of(proptest::num::f64::ANY), rows),
-            any::<u64>(),
-        )
-    })
+/// Catalyst, base, temperature: known, unknown and NULL.
+type AnyRow = (Option<u8>, Option<u8>, Option<f64>);
+
+fn any_rows() -> impl Strategy<Value = (Vec<AnyRow>, u64)> {
+    let row = (
+        proptest::option::of(0_u8..9),
+        proptest::option::of(0_u8..6),
+        proptest::option::of(proptest::num::f64::ANY),
+    );
+    (proptest::collection::vec(row, 1..40), any::<u64>())
 }
 
-fn made((c, b, t): (&[Option<u8>], &[Option<u8>], &[Option<f64>])) -> Vec<ArrayRef> {
-    let text = |prefix: &str, values: &[Option<u8>]| -> ArrayRef {
-        Arc::new(values.iter().map(|v| v.map(|v| format!("{prefix}-{v}"))).collect::<arrow::array::StringArray>())
-    };
-    vec![text("cat", c), text("base", b), Arc::new(t.iter().copied().collect::<Float64Array>())]
+fn made(rows: &[AnyRow]) -> Vec<ArrayRef> {
+    let catalyst: arrow::array::StringArray = rows.iter().map(|row| row.0.map(|c| format!("cat-{c}"))).collect();
+    let base: arrow::array::StringArray = rows.iter().map(|row| row.1.map(|b| format!("base-{b}"))).collect();
+    let temperature: Float64Array = rows.iter().map(|row| row.2).collect();
+    vec![Arc::new(catalyst), Arc::new(base), Arc::new(temperature)]
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn rows_do_not_know_each_other((c, b, t, seed) in any_rows()) {
-        let columns = made((&c, &b, &t));
+    fn rows_do_not_know_each_other((rows, seed) in any_rows()) {
+        let columns = made(&rows);
         let predicted = model().predict(&columns).unwrap();
         prop_assert!(predicted.null_count() == 0 && predicted.values().iter().all(|v| v.is_finite()));
 
         // Permuted rows give permuted answers.
         let mut dice = Dice(seed);
-        let mut order: Vec<u32> = (0..c.len() as u32).collect();
-        order.sort_by_key(|_| dice.roll());
+        let mut order: Vec<u32> = (0..rows.len() as u32).collect();
+        order.sort_by_cached_key(|_| dice.roll());
         let order = arrow::array::UInt32Array::from(order);
         let shuffled: Vec<ArrayRef> = columns.iter().map(|a| arrow::compute::take(a, &order, None).unwrap()).collect();
         let expected = arrow::compute::take(&predicted, &order, None).unwrap();

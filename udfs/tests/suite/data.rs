@@ -31,11 +31,19 @@ impl Dice {
 }
 
 pub(crate) fn options(target: &str, seconds: u64) -> TrainOptions {
-    TrainOptions { time_budget: Duration::from_secs(seconds), ..TrainOptions::new(target) }
+    TrainOptions {
+        time_budget: Duration::from_secs(seconds),
+        ..TrainOptions::new(target)
+    }
 }
 
 pub(crate) fn fit(batch: &RecordBatch, target: &str, seconds: u64) -> Result<Model, TrainError> {
-    train(std::slice::from_ref(batch), &options(target, seconds), &Cancel::default(), &|line| println!("  {line}"))
+    train(
+        std::slice::from_ref(batch),
+        &options(target, seconds),
+        &Cancel::default(),
+        &|line| println!("  {line}"),
+    )
 }
 
 pub(crate) fn texts<T: AsRef<str>>(values: &[T]) -> ArrayRef {
@@ -55,7 +63,11 @@ pub(crate) fn read_csv(path: &str) -> RecordBatch {
     let format = Format::default().with_header(true);
     let (schema, _) = format.infer_schema(bytes.as_slice(), None).unwrap();
     let schema = Arc::new(schema);
-    let reader = ReaderBuilder::new(Arc::clone(&schema)).with_header(true).with_batch_size(10_000).build(bytes.as_slice()).unwrap();
+    let reader = ReaderBuilder::new(Arc::clone(&schema))
+        .with_header(true)
+        .with_batch_size(10_000)
+        .build(bytes.as_slice())
+        .unwrap();
     let batches: Vec<RecordBatch> = reader.map(Result::unwrap).collect();
     arrow::compute::concat_batches(&schema, &batches).unwrap()
 }
@@ -64,6 +76,11 @@ pub(crate) fn read_csv(path: &str) -> RecordBatch {
 pub(crate) fn r2(predicted: &Float64Array, truth: &Float64Array) -> f64 {
     let mean = truth.values().iter().sum::<f64>() / truth.len() as f64;
     let spread: f64 = truth.values().iter().map(|y| (y - mean).powi(2)).sum();
-    let error: f64 = predicted.values().iter().zip(truth.values()).map(|(p, y)| (p - y).powi(2)).sum();
+    let error: f64 = predicted
+        .values()
+        .iter()
+        .zip(truth.values())
+        .map(|(p, y)| (p - y).powi(2))
+        .sum();
     1.0 - error / spread
 }

@@ -52,15 +52,32 @@ fn predictions(rows: &RecordBatch) -> Vec<f64> {
 #[test]
 fn the_list_is_the_top_of_the_whole_sorted_table() {
     let library = library();
-    let columns: Vec<ArrayRef> = model().features().iter().map(|f| Arc::clone(&library[f.name.as_str()])).collect();
-    let mut all: Vec<(usize, f64)> = model().predict(&columns).unwrap().values().iter().copied().enumerate().collect();
+    let columns: Vec<ArrayRef> = model()
+        .features()
+        .iter()
+        .map(|f| Arc::clone(&library[f.name.as_str()]))
+        .collect();
+    let mut all: Vec<(usize, f64)> = model()
+        .predict(&columns)
+        .unwrap()
+        .values()
+        .iter()
+        .copied()
+        .enumerate()
+        .collect();
     all.sort_by(|a, b| b.1.total_cmp(&a.1));
-    let list = recommend(&[library.clone()], 20, false);
+    let list = recommend(std::slice::from_ref(&library), 20, false);
     assert_eq!(list.schema(), recommend_schema(&library.schema()));
-    assert_eq!(predictions(&list), all[..20].iter().map(|(_, p)| *p).collect::<Vec<_>>());
+    assert_eq!(
+        predictions(&list),
+        all[..20].iter().map(|(_, p)| *p).collect::<Vec<_>>()
+    );
     let ids: Vec<i64> = all[..20].iter().map(|(row, _)| *row as i64).collect();
     assert_eq!(list["id"].as_primitive::<Int64Type>().values().to_vec(), ids);
-    assert_eq!(list["rank"].as_primitive::<Int64Type>().values().to_vec(), (1..=20).collect::<Vec<i64>>());
+    assert_eq!(
+        list["rank"].as_primitive::<Int64Type>().values().to_vec(),
+        (1..=20).collect::<Vec<i64>>()
+    );
     assert_eq!(list["candidate_rank"].as_string::<i32>().value(0), "old");
     for row in 0..20 {
         let at = |name: &str| list[name].as_primitive::<Float64Type>().value(row);
@@ -78,12 +95,17 @@ fn batches_do_not_matter_and_equal_candidates_keep_their_order() {
     let twice = arrow::compute::concat_batches(&library.schema(), [&library, &library]).unwrap();
     let whole = recommend(std::slice::from_ref(&twice), 31, false);
     for size in [1, 7, 100] {
-        let parts: Vec<RecordBatch> =
-            (0..twice.num_rows()).step_by(size).map(|at| twice.slice(at, size.min(twice.num_rows() - at))).collect();
+        let parts: Vec<RecordBatch> = (0..twice.num_rows())
+            .step_by(size)
+            .map(|at| twice.slice(at, size.min(twice.num_rows() - at)))
+            .collect();
         assert_eq!(recommend(&parts, 31, false), whole);
     }
     // All of them, if fewer than k; none from none.
-    assert_eq!(recommend(&[library.clone()], 5_000, false).num_rows(), library.num_rows());
+    assert_eq!(
+        recommend(std::slice::from_ref(&library), 2_000, false).num_rows(),
+        library.num_rows()
+    );
     assert_eq!(recommend(&[library.slice(0, 0)], 5, false).num_rows(), 0);
 }
 
@@ -93,12 +115,22 @@ fn rows_let_go_leave_no_bytes_behind() {
     let names: Vec<String> = (0..500).map(|i| format!("{secret} {i}")).collect();
     let table = batch(vec![
         ("note", cast(&texts(&names), &DataType::Utf8View).unwrap()),
-        ("catalyst", texts(&(0..500).map(|i| format!("cat-{}", i % 6)).collect::<Vec<_>>())),
+        (
+            "catalyst",
+            texts(&(0..500).map(|i| format!("cat-{}", i % 6)).collect::<Vec<_>>()),
+        ),
         ("base", texts(&vec!["base-1"; 500])),
         ("temperature", floats((0..500).map(|i| 20.0 + 0.2 * f64::from(i)))),
     ]);
-    let list = recommend(&[table.clone()], 3, false);
-    let held = |rows: &RecordBatch| rows["note"].as_string_view().data_buffers().iter().map(|b| b.len()).sum::<usize>();
+    let list = recommend(std::slice::from_ref(&table), 3, false);
+    let held = |rows: &RecordBatch| {
+        rows["note"]
+            .as_string_view()
+            .data_buffers()
+            .iter()
+            .map(|b| b.len())
+            .sum::<usize>()
+    };
     assert!(held(&table) > 20_000 && held(&list) < 250, "{}", held(&list));
 }
 
@@ -117,13 +149,27 @@ fn reasons_name_what_pulls_and_by_how_much() {
     assert_eq!(effects.len(), 1);
     let pull = |feature: usize| effects[0].iter().find(|e| e.feature == feature).unwrap().effect;
     let base_average = {
-        let each = |b: i32| model().predict(&[texts(&["cat-5"]), texts(&[format!("base-{b}")]), floats([80.0])]).unwrap().value(0);
+        let each = |b: i32| {
+            model()
+                .predict(&[texts(&["cat-5"]), texts(&[format!("base-{b}")]), floats([80.0])])
+                .unwrap()
+                .value(0)
+        };
         (0..4).map(each).sum::<f64>() / 4.0
     };
     let prediction = model().predict(&columns).unwrap().value(0);
     // Training held the bases about equally often, not exactly.
-    assert!((pull(1) - (prediction - base_average)).abs() < 1.0, "{} {}", pull(1), prediction - base_average);
-    assert!(effects[0].windows(2).all(|pair| pair[0].effect.abs() >= pair[1].effect.abs()));
+    assert!(
+        (pull(1) - (prediction - base_average)).abs() < 1.0,
+        "{} {}",
+        pull(1),
+        prediction - base_average
+    );
+    assert!(
+        effects[0]
+            .windows(2)
+            .all(|pair| pair[0].effect.abs() >= pair[1].effect.abs())
+    );
 }
 
 #[test]
@@ -132,10 +178,16 @@ fn what_does_not_fit_is_refused() {
     let new = |columns: &[usize], k| Recommender::new(model(), library.project(columns).unwrap().schema(), k, false);
     assert!(new(&[0, 1, 2, 3], 5).is_ok());
     let missing = new(&[0, 1], 5).unwrap_err().to_string();
-    assert!(missing.contains("catalyst, base") && missing.contains("id, temperature"), "{missing}");
+    assert!(
+        missing.contains("catalyst, base") && missing.contains("id, temperature"),
+        "{missing}"
+    );
     assert!(matches!(new(&[0, 1, 2, 3], 0), Err(PredictError::BadCount { .. })));
-    assert!(matches!(new(&[0, 1, 2, 3], 10_001), Err(PredictError::BadCount { .. })));
+    assert!(matches!(new(&[0, 1, 2, 3], 2_001), Err(PredictError::BadCount { .. })));
     let mut recommender = new(&[0, 1, 2, 3], 5).unwrap();
     assert!(recommender.push(&library.project(&[0, 1, 2, 3]).unwrap()).is_ok());
-    assert!(matches!(recommender.push(&library.project(&[1, 0, 2, 3]).unwrap()), Err(PredictError::CandidateSchema { .. })));
+    assert!(matches!(
+        recommender.push(&library.project(&[1, 0, 2, 3]).unwrap()),
+        Err(PredictError::CandidateSchema { .. })
+    ));
 }

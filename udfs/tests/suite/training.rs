@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Date32Array, Float64Array, Int64Array, RecordBatch, StringArray};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Date32Array, Float64Array, Int64Array, RecordBatch, StringArray,
+};
 use arrow::datatypes::{DataType, Field, Float64Type, Schema};
 use labhouse_udfs::{Cancel, FeatureKind, Kind, Model, PredictError, TrainError, TrainOptions, train};
 
@@ -30,7 +32,11 @@ pub(crate) fn reactions(rows: usize, seed: u64) -> RecordBatch {
 }
 
 fn predict_on(model: &Model, rows: &RecordBatch) -> Float64Array {
-    let columns: Vec<ArrayRef> = model.features().iter().map(|f| Arc::clone(&rows[f.name.as_str()])).collect();
+    let columns: Vec<ArrayRef> = model
+        .features()
+        .iter()
+        .map(|f| Arc::clone(&rows[f.name.as_str()]))
+        .collect();
     model.predict(&columns).unwrap()
 }
 
@@ -38,7 +44,10 @@ fn predict_on(model: &Model, rows: &RecordBatch) -> Float64Array {
 fn a_planted_law_is_found_and_the_linear_model_is_beaten() {
     let model = fit(&reactions(900, 1), "yield_pct", 20).unwrap();
     let fresh = reactions(500, 2);
-    let value = r2(&predict_on(&model, &fresh), fresh["yield_pct"].as_primitive::<Float64Type>());
+    let value = r2(
+        &predict_on(&model, &fresh),
+        fresh["yield_pct"].as_primitive::<Float64Type>(),
+    );
     assert!(value > 0.9, "R² {value}");
     let board = model.leaderboard();
     let names = board["candidate"].as_string::<i32>();
@@ -47,7 +56,10 @@ fn a_planted_law_is_found_and_the_linear_model_is_beaten() {
         board["r2"].as_primitive::<Float64Type>().value(row)
     };
     assert!(score("ridge") < 0.85 && score("mean") < 0.01, "{board:?}");
-    assert_eq!(board["chosen"].as_boolean().iter().filter(|c| *c == Some(true)).count(), 1);
+    assert_eq!(
+        board["chosen"].as_boolean().iter().filter(|c| *c == Some(true)).count(),
+        1
+    );
 }
 
 #[test]
@@ -57,19 +69,48 @@ fn features_keep_their_kinds_and_what_is_no_feature_is_named_with_its_reason() {
     let number: Vec<f64> = (0..rows).map(|_| dice.share()).collect();
     let table = batch(vec![
         ("x", floats(number.clone())),
-        ("count", Arc::new((0..rows as i64).map(|i| Some(i % 7)).collect::<Int64Array>())),
-        ("hot", Arc::new((0..rows).map(|i| Some(i % 3 == 0)).collect::<BooleanArray>())),
-        ("day", Arc::new((0..rows as i32).map(|i| Some(20_000 + i)).collect::<Date32Array>())),
-        ("base", texts(&(0..rows).map(|i| format!("b{}", i % 4)).collect::<Vec<_>>())),
-        ("name", texts(&(0..rows).map(|i| format!("run-{i}")).collect::<Vec<_>>())),
+        (
+            "count",
+            Arc::new((0..rows as i64).map(|i| Some(i % 7)).collect::<Int64Array>()),
+        ),
+        (
+            "hot",
+            Arc::new((0..rows).map(|i| Some(i % 3 == 0)).collect::<BooleanArray>()),
+        ),
+        (
+            "day",
+            Arc::new((0..rows as i32).map(|i| Some(20_000 + i)).collect::<Date32Array>()),
+        ),
+        (
+            "base",
+            texts(&(0..rows).map(|i| format!("b{}", i % 4)).collect::<Vec<_>>()),
+        ),
+        (
+            "name",
+            texts(&(0..rows).map(|i| format!("run-{i}")).collect::<Vec<_>>()),
+        ),
         ("_source_file", texts(&vec!["a.csv"; rows])),
         ("constant", floats(vec![3.0; rows])),
-        ("nothing", Arc::new((0..rows).map(|_| None::<f64>).collect::<Float64Array>())),
-        ("bytes", Arc::new((0..rows).map(|_| Some(b"x".as_slice())).collect::<arrow::array::BinaryArray>())),
+        (
+            "nothing",
+            Arc::new((0..rows).map(|_| None::<f64>).collect::<Float64Array>()),
+        ),
+        (
+            "bytes",
+            Arc::new(
+                (0..rows)
+                    .map(|_| Some(b"x".as_slice()))
+                    .collect::<arrow::array::BinaryArray>(),
+            ),
+        ),
         ("y", floats(number.iter().map(|x| 3.0 * x))),
     ]);
     let model = fit(&table, "y", 2).unwrap();
-    let kinds: Vec<_> = model.features().iter().map(|f| (f.name.as_str(), f.kind, f.input_type.clone())).collect();
+    let kinds: Vec<_> = model
+        .features()
+        .iter()
+        .map(|f| (f.name.as_str(), f.kind, f.input_type.clone()))
+        .collect();
     assert_eq!(
         kinds,
         [
@@ -82,7 +123,11 @@ fn features_keep_their_kinds_and_what_is_no_feature_is_named_with_its_reason() {
     );
     let card = model.card();
     for name in ["name", "_source_file", "constant", "nothing", "bytes"] {
-        assert!(card.iter().any(|(key, text)| *key == format!("left_out: {name}") && !text.is_empty()), "{name}: {card:?}");
+        assert!(
+            card.iter()
+                .any(|(key, text)| *key == format!("left_out: {name}") && !text.is_empty()),
+            "{name}: {card:?}"
+        );
     }
     assert_eq!(model.importance()["feature"].as_string::<i32>().value(0), "x");
 }
@@ -91,10 +136,17 @@ fn features_keep_their_kinds_and_what_is_no_feature_is_named_with_its_reason() {
 fn rows_without_a_target_are_dropped_and_counted() {
     let mut y: Vec<Option<f64>> = (0..40).map(|i| Some(f64::from(i))).collect();
     (y[3], y[4], y[5]) = (None, Some(f64::NAN), Some(f64::INFINITY));
-    let table = batch(vec![("x", floats((0..40).map(f64::from))), ("y", Arc::new(Float64Array::from(y)))]);
+    let table = batch(vec![
+        ("x", floats((0..40).map(f64::from))),
+        ("y", Arc::new(Float64Array::from(y))),
+    ]);
     let model = fit(&table, "y", 2).unwrap();
     assert_eq!(model.rows(), 37);
-    assert!(model.card().contains(&("rows_without_target".to_owned(), "3".to_owned())));
+    assert!(
+        model
+            .card()
+            .contains(&("rows_without_target".to_owned(), "3".to_owned()))
+    );
 }
 
 #[test]
@@ -105,7 +157,10 @@ fn the_same_input_gives_the_same_bytes_and_another_seed_other_folds() {
     let again = fit(&table, "yield_pct", 600).unwrap();
     assert_eq!(once.to_bytes(), again.to_bytes());
     assert_eq!(once.digest(), again.digest());
-    let other = TrainOptions { seed: 9, ..options("yield_pct", 600) };
+    let other = TrainOptions {
+        seed: 9,
+        ..options("yield_pct", 600)
+    };
     let other = train(&[table], &other, &Cancel::default(), &|_| ()).unwrap();
     assert_ne!(once.digest(), other.digest());
 }
@@ -126,13 +181,22 @@ fn groups_are_held_out_whole_so_a_memorised_plate_earns_nothing() {
     let offsets: Vec<f64> = (0..20).map(|_| 50.0 * dice.share()).collect();
     let plates: Vec<usize> = (0..400).map(|row| row % 20).collect();
     let table = batch(vec![
-        ("plate_code", texts(&plates.iter().map(|p| format!("P{p}")).collect::<Vec<_>>())),
-        ("plate", texts(&plates.iter().map(|p| format!("P{p}")).collect::<Vec<_>>())),
+        (
+            "plate_code",
+            texts(&plates.iter().map(|p| format!("P{p}")).collect::<Vec<_>>()),
+        ),
+        (
+            "plate",
+            texts(&plates.iter().map(|p| format!("P{p}")).collect::<Vec<_>>()),
+        ),
         ("noise", floats((0..400).map(|_| dice.share()))),
         ("y", floats(plates.iter().map(|p| offsets[*p]))),
     ]);
     let best = |group_by: Option<&str>| {
-        let options = TrainOptions { group_by: group_by.map(str::to_owned), ..options("y", 5) };
+        let options = TrainOptions {
+            group_by: group_by.map(str::to_owned),
+            ..options("y", 5)
+        };
         let model = train(std::slice::from_ref(&table), &options, &Cancel::default(), &|_| ()).unwrap();
         let names: Vec<String> = model.features().iter().map(|f| f.name.clone()).collect();
         (model.leaderboard()["r2"].as_primitive::<Float64Type>().value(0), names)
@@ -146,12 +210,26 @@ fn groups_are_held_out_whole_so_a_memorised_plate_earns_nothing() {
 #[test]
 fn a_tiny_budget_still_gives_a_model_and_zero_gives_none() {
     let table = reactions(2_000, 7);
-    let tiny = TrainOptions { time_budget: Duration::from_nanos(1), ..options("yield_pct", 1) };
+    let tiny = TrainOptions {
+        time_budget: Duration::from_nanos(1),
+        ..options("yield_pct", 1)
+    };
     let model = train(std::slice::from_ref(&table), &tiny, &Cancel::default(), &|_| ()).unwrap();
-    let notes = model.leaderboard()["note"].as_string::<i32>().iter().flatten().filter(|n| n.contains("budget")).count();
+    let notes = model.leaderboard()["note"]
+        .as_string::<i32>()
+        .iter()
+        .flatten()
+        .filter(|n| n.contains("budget"))
+        .count();
     assert!(notes > 3, "{:?}", model.leaderboard());
-    let none = TrainOptions { time_budget: Duration::ZERO, ..options("yield_pct", 1) };
-    assert!(matches!(train(&[table], &none, &Cancel::default(), &|_| ()), Err(TrainError::NoTime)));
+    let none = TrainOptions {
+        time_budget: Duration::ZERO,
+        ..options("yield_pct", 1)
+    };
+    assert!(matches!(
+        train(&[table], &none, &Cancel::default(), &|_| ()),
+        Err(TrainError::NoTime)
+    ));
 }
 
 #[test]
@@ -171,7 +249,10 @@ fn a_cancelled_training_ends_and_says_so() {
 fn kinds_are_parsed_and_classification_is_refused() {
     assert_eq!("AUTO".parse::<Kind>().unwrap(), Kind::Auto);
     assert_eq!("regression".parse::<Kind>().unwrap(), Kind::Regression);
-    assert!(matches!("classification".parse::<Kind>(), Err(TrainError::Classification)));
+    assert!(matches!(
+        "classification".parse::<Kind>(),
+        Err(TrainError::Classification)
+    ));
     assert!(matches!("magic".parse::<Kind>(), Err(TrainError::UnknownKind(name)) if name == "magic"));
 }
 
@@ -188,7 +269,13 @@ fn impossible_tables_are_refused_with_what_to_do() {
     assert!(train(&[], &options("y", 2), &Cancel::default(), &|_| ()).is_err());
     assert!(error(&batch(vec![("y", x())]), "y").contains("no column beside the target"));
     assert!(error(&batch(vec![("x", x()), ("y", floats(vec![2.5; 20]))]), "y").contains("nothing to learn"));
-    assert!(error(&batch(vec![("x", x()), ("y", floats((0..20).map(|i| 1e200 * f64::from(i))))]), "y").contains("too large"));
+    assert!(
+        error(
+            &batch(vec![("x", x()), ("y", floats((0..20).map(|i| 1e200 * f64::from(i))))]),
+            "y"
+        )
+        .contains("too large")
+    );
     assert!(error(&batch(vec![("x", x()), ("y", texts(&["5"; 20]))]), "y").contains("CAST(y AS DOUBLE)"));
     let nulls: ArrayRef = Arc::new((0..20).map(|_| None::<f64>).collect::<Float64Array>());
     assert!(error(&batch(vec![("x", Arc::clone(&nulls)), ("y", x())]), "y").contains("x (it holds one value only)"));
@@ -206,7 +293,10 @@ fn impossible_tables_are_refused_with_what_to_do() {
     assert!(matches!(mixed, Err(TrainError::MixedSchemas { .. })));
 
     let grouped = |by: &str| {
-        let options = TrainOptions { group_by: Some(by.to_owned()), ..options("y", 2) };
+        let options = TrainOptions {
+            group_by: Some(by.to_owned()),
+            ..options("y", 2)
+        };
         let table = batch(vec![("x", x()), ("one", texts(&["a"; 20])), ("y", x())]);
         train(&[table], &options, &Cancel::default(), &|_| ()).unwrap_err()
     };
@@ -241,17 +331,30 @@ fn awkward_tables_give_sound_models() {
         3 => -1e300,
         _ => f64::from(i),
     };
-    sound(&batch(vec![("x", floats((0..100).map(wild))), ("y", floats((0..100).map(|_| dice.share())))]));
+    sound(&batch(vec![
+        ("x", floats((0..100).map(wild))),
+        ("y", floats((0..100).map(|_| dice.share()))),
+    ]));
     // Ten thousand categories.
     let names: Vec<String> = (0..20_000).map(|i| format!("c{}", i % 10_000)).collect();
-    let model = sound(&batch(vec![("c", texts(&names)), ("y", floats((0..20_000).map(|i| f64::from(i % 10_000) / 100.0)))]));
+    let model = sound(&batch(vec![
+        ("c", texts(&names)),
+        ("y", floats((0..20_000).map(|i| f64::from(i % 10_000) / 100.0))),
+    ]));
     assert_eq!(model.features().len(), 1);
     // Columns that are copies of each other.
     let x: Vec<f64> = (0..50).map(|_| dice.share()).collect();
-    sound(&batch(vec![("a", floats(x.clone())), ("b", floats(x.clone())), ("y", floats(x.iter().map(|v| 2.0 * v)))]));
+    sound(&batch(vec![
+        ("a", floats(x.clone())),
+        ("b", floats(x.clone())),
+        ("y", floats(x.iter().map(|v| 2.0 * v))),
+    ]));
     // A category that is mostly NULL.
     let some: StringArray = (0..60).map(|i| (i % 9 == 0).then_some("here")).collect();
-    sound(&batch(vec![("c", Arc::new(some)), ("y", floats((0..60).map(|i| f64::from(u8::from(i % 9 == 0)))))]));
+    sound(&batch(vec![
+        ("c", Arc::new(some)),
+        ("y", floats((0..60).map(|i| f64::from(u8::from(i % 9 == 0))))),
+    ]));
 }
 
 #[test]
@@ -259,13 +362,22 @@ fn damaged_bytes_are_refused_and_whole_ones_are_not() {
     let model = fit(&reactions(100, 11), "yield_pct", 2).unwrap();
     let bytes = model.to_bytes();
     assert_eq!(Model::from_bytes(&bytes).unwrap().digest(), model.digest());
-    assert!(matches!(Model::from_bytes(&bytes[..bytes.len() / 2]), Err(PredictError::Damaged(_))));
-    assert!(matches!(Model::from_bytes(b"not a model"), Err(PredictError::Damaged(_))));
+    assert!(matches!(
+        Model::from_bytes(&bytes[..bytes.len() / 2]),
+        Err(PredictError::Damaged(_))
+    ));
+    assert!(matches!(
+        Model::from_bytes(b"not a model"),
+        Err(PredictError::Damaged(_))
+    ));
     let mut value: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
     value["features"].as_array_mut().unwrap().pop();
     let fewer = serde_json::to_vec(&value).unwrap();
     assert!(matches!(Model::from_bytes(&fewer), Err(PredictError::Damaged(_))));
     value["format"] = 99.into();
     let later = serde_json::to_vec(&value).unwrap();
-    assert!(matches!(Model::from_bytes(&later), Err(PredictError::Format { found: 99, .. })));
+    assert!(matches!(
+        Model::from_bytes(&later),
+        Err(PredictError::Format { found: 99, .. })
+    ));
 }

@@ -1,0 +1,95 @@
+//! Rectangles that are not one table, and the words to refuse them with.
+
+use crate::formats::grid::Grid;
+use crate::formats::head::{self, HeadLine};
+use crate::formats::layout::{GridCells, Source, is_typed};
+use crate::formats::shapes::{self, Shape};
+use crate::formats::{ReadError, plate};
+
+/// What is known of a table when its rows are judged.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Outline {
+    pub(super) first: usize,
+    pub(super) has_header: bool,
+    pub(super) blank_lines: usize,
+}
+
+/// Rows of several cells before the table are another table, unless they stand alone.
+pub(super) fn rows_before(rows: &[usize], grid: &Grid, shape: &Shape, source: &Source) -> Result<(), ReadError> {
+    let is_row = |row: &usize| {
+        let filled = grid.filled(*row);
+        filled.len() > 2 && head::classify(&filled) == HeadLine::Row
+    };
+    if rows.iter().filter(|row| is_row(row)).count() >= 2 {
+        Err(shapes::not_a_table(grid, shape, "several blocks", source))
+    } else {
+        Ok(())
+    }
+}
+
+/// A row with more content than the header has names.
+pub(super) fn long_rows(
+    grid: &Grid,
+    shape: &Shape,
+    rows: &[usize],
+    expected: usize,
+    source: &Source,
+) -> Result<(), ReadError> {
+    match rows.iter().find(|row| shape.filled_width(**row) > expected) {
+        None => Ok(()),
+        Some(row) => Err(ReadError::LongRow {
+            place: format!("{} {}", source.place, grid.line(*row)),
+            seen: shape.filled_width(*row),
+            expected,
+            delimiter: source.delimiter.clone(),
+        }),
+    }
+}
+
+/// Many rows without any delimiter are text, not short rows.
+pub(super) fn fragments(
+    width: usize,
+    grid: &Grid,
+    shape: &Shape,
+    rows: &[usize],
+    source: &Source,
+) -> Result<(), ReadError> {
+    let fragments = rows.iter().filter(|row| grid.width(**row) == 1).count();
+    if width > 2 && fragments * 10 > rows.len() && fragments > 1 {
+        return Err(shapes::not_a_table(
+            grid,
+            shape,
+            "rows without delimiters among the others",
+            source,
+        ));
+    }
+    Ok(())
+}
+
+/// Rectangles that are no tables: groups of plate rows, records of several kinds, lists of keys and values.
+pub(super) fn other_shapes(
+    outline: &Outline,
+    grid: &Grid,
+    shape: &Shape,
+    rows: &[usize],
+    source: &Source,
+) -> Result<(), ReadError> {
+    let head: Vec<&str> = grid.cells(outline.first).collect();
+    let first_width = rows.first().map(|row| grid.width(*row));
+    let why = if outline.blank_lines > 0 && plate::numbers_columns(&head) {
+        "groups of plate rows without row letters"
+    } else if !outline.has_header
+        && rows.iter().any(|row| Some(grid.width(*row)) != first_width)
+        && source.place == "line"
+    {
+        "rows of different widths without a header"
+    } else if shape.filled_width(outline.first) == 2
+        && outline.blank_lines > 1
+        && !is_typed(GridCells { grid, rows }, 1)
+    {
+        "a list of keys and values"
+    } else {
+        return Ok(());
+    };
+    Err(shapes::not_a_table(grid, shape, why, source))
+}

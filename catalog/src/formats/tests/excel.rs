@@ -1,0 +1,257 @@
+//! Workbooks, built here part by part.
+
+use super::{ReadError, column, parse, schema};
+
+/// A zip archive of stored entries.
+fn zip(entries: &[(&str, &str)]) -> Vec<u8> {
+    let (mut out, mut directory) = (Vec::new(), Vec::new());
+    for (name, content) in entries {
+        let mut crc = flate2::Crc::new();
+        crc.update(content.as_bytes());
+        let size = u32::try_from(content.len()).unwrap().to_le_bytes();
+        let offset = u32::try_from(out.len()).unwrap().to_le_bytes();
+        let name_size = u16::try_from(name.len()).unwrap().to_le_bytes();
+        let mut common = Vec::new();
+        common.extend([20, 0, 0, 0, 0, 0, 0, 0, 0x21, 0x50]);
+        common.extend(crc.sum().to_le_bytes());
+        common.extend(size);
+        common.extend(size);
+        common.extend(name_size);
+        common.extend([0, 0]);
+        out.extend(b"PK\x03\x04");
+        out.extend(&common);
+        out.extend(name.as_bytes());
+        out.extend(content.as_bytes());
+        directory.extend(b"PK\x01\x02\x14\0");
+        directory.extend(&common);
+        directory.extend([0; 10]);
+        directory.extend(offset);
+        directory.extend(name.as_bytes());
+    }
+    let count = u16::try_from(entries.len()).unwrap().to_le_bytes();
+    let start = u32::try_from(out.len()).unwrap().to_le_bytes();
+    let length = u32::try_from(directory.len()).unwrap().to_le_bytes();
+    out.extend(&directory);
+    out.extend(b"PK\x05\x06\0\0\0\0");
+    out.extend(count);
+    out.extend(count);
+    out.extend(length);
+    out.extend(start);
+    out.extend([0, 0]);
+    out
+}
+
+/// A workbook of sheets given as the XML of their rows. Style 1 is a date.
+fn book(sheets: &[(&str, &str)]) -> Vec<u8> {
+    let head = "<?xml version=\"1.0\" encoding=\"UTF-8\" standalone=\"yes\"?>";
+    let main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main";
+    let office = "http://schemas.openxmlformats.org/officeDocument/2006/relationships";
+    let mut list = String::new();
+    let mut relations = String::new();
+    let mut parts = Vec::new();
+    for (at, (name, rows)) in sheets.iter().enumerate() {
+        let n = at + 1;
+        list.push_str(&format!("<sheet name=\"{name}\" sheetId=\"{n}\" r:id=\"rId{n}\"/>"));
+        relations.push_str(&format!(
+            "<Relationship Id=\"rId{n}\" Type=\"{office}/worksheet\" Target=\"worksheets/sheet{n}.xml\"/>"
+        ));
+        parts.push((
+            format!("xl/worksheets/sheet{n}.xml"),
+            format!("{head}<worksheet xmlns=\"{main}\"><sheetData>{rows}</sheetData></worksheet>"),
+        ));
+    }
+    let fixed = [
+        (
+            "[Content_Types].xml",
+            format!("{head}<Types xmlns=\"http://schemas.openxmlformats.org/package/2006/content-types\"/>"),
+        ),
+        (
+            "_rels/.rels",
+            format!(
+                "{head}<Relationships xmlns=\"http://schemas.openxmlformats.org/package/2006/relationships\"><Relationship Id=\"rId1\" Type=\"{office}/officeDocument\" Target=\"xl/workbook.xml\"/></Relationships>"
+            ),
+        ),
+        (
+            "xl/workbook.xml",
+            format!("{head}<workbook xmlns=\"{main}\" xmlns:r=\"{office}\"><sheets>{list}</sheets></workbook>"),
+        ),
+        (
+            "xl/_rels/workbook.xml.rels",
+            format!(
+                "{head}<Relationships xmlns=\"http://schemas.openxmlformats.org/package/2006/relationships\">{relations}</Relationships>"
+            ),
+        ),
+        (
+            "xl/styles.xml",
+            format!(
+                "{head}<styleSheet xmlns=\"{main}\"><cellXfs count=\"2\"><xf numFmtId=\"0\"/><xf numFmtId=\"14\"/></cellXfs></styleSheet>"
+            ),
+        ),
+    ];
+    let all: Vec<(&str, &str)> = fixed
+        .iter()
+        .map(|(name, text)| (*name, text.as_str()))
+        .chain(parts.iter().map(|(name, text)| (name.as_str(), text.as_str())))
+        .collect();
+    zip(&all)
+}
+
+/// A row from cells given as their XML without the reference.
+fn row(number: usize, first: char, cells: &[&str]) -> String {
+    let cells: String = cells
+        .iter()
+        .enumerate()
+        .map(|(at, cell)| {
+            let letter = char::from(u8::try_from(u32::from(first)).unwrap() + u8::try_from(at).unwrap());
+            cell.replacen("<c", &format!("<c r=\"{letter}{number}\""), 1)
+        })
+        .collect();
+    format!("<row r=\"{number}\">{cells}</row>")
+}
+
+fn text(value: &str) -> String {
+    format!("<c t=\"inlineStr\"><is><t>{value}</t></is></c>")
+}
+
+fn data_sheet() -> String {
+    [
+        row(2, 'B', &[&text("Exported by X")]),
+        row(
+            4,
+            'B',
+            &[
+                &text("id"),
+                &text("od"),
+                &text("run"),
+                &text("ok"),
+                &text("note"),
+                &text("sum"),
+            ],
+        ),
+        row(
+            5,
+            'B',
+            &[
+                "<c><v>1</v></c>",
+                "<c><v>0.5</v></c>",
+                "<c s=\"1\"><v>46085</v></c>",
+                "<c t=\"b\"><v>1</v></c>",
+                &text("x"),
+                "<c><f>1+1</f><v>2</v></c>",
+            ],
+        ),
+        row(
+            6,
+            'B',
+            &[
+                "<c><v>2</v></c>",
+                "<c t=\"e\"><v>#DIV/0!</v></c>",
+                "<c s=\"1\"><v>46086</v></c>",
+                "<c t=\"b\"><v>0</v></c>",
+                &text("y"),
+                "<c><f>1+2</f><v>3</v></c>",
+            ],
+        ),
+    ]
+    .concat()
+}
+
+#[test]
+fn sheets_become_blocks() {
+    let second = [
+        row(1, 'A', &[&text("k"), &text("v")]),
+        row(2, 'A', &[&text("a"), "<c><v>7</v></c>"]),
+    ]
+    .concat();
+    let notes = row(1, 'A', &[&text("Operator: Sam")]);
+    let data = data_sheet();
+    let bytes = book(&[
+        ("Results", &data),
+        ("Empty", ""),
+        ("Info", &notes),
+        ("Key list", &second),
+    ]);
+    let parsed = parse("wrong-name.csv", bytes).unwrap();
+    assert_eq!(parsed.blocks.len(), 2, "{}", parsed.taken_for);
+    let main = &parsed.blocks[0].batches[0];
+    assert_eq!(parsed.blocks[0].name, None);
+    assert_eq!(parsed.blocks[0].first_row, 5);
+    assert_eq!(
+        schema(main),
+        [
+            "column_1: Null",
+            "id: Int64",
+            "od: Float64",
+            "run: Date32",
+            "ok: Boolean",
+            "note: Utf8",
+            "sum: Int64"
+        ]
+    );
+    assert_eq!(column(main, "run"), ["2026-03-04", "2026-03-05"]);
+    assert_eq!(column(main, "od"), ["0.5", "∅"]);
+    assert_eq!(parsed.blocks[1].name.as_deref(), Some("Key list"));
+    assert_eq!(parsed.blocks[1].batches[0].num_rows(), 1);
+    assert_eq!(parsed.properties["Info: Operator"], "Sam");
+}
+
+#[test]
+fn damaged_and_foreign_archives_are_refused() {
+    let data = data_sheet();
+    let whole = book(&[("Results", &data)]);
+    for cut in (4..whole.len()).step_by(37) {
+        let error = parse("a.xlsx", &whole[..cut]).unwrap_err();
+        assert!(matches!(error, ReadError::Damaged { .. }), "cut at {cut}: {error}");
+    }
+    for at in (0..whole.len()).step_by(11) {
+        let mut broken = whole.clone();
+        broken[at] ^= 0x55;
+        let _ = parse("a.xlsx", broken);
+    }
+    let error = parse("a.zip", zip(&[("a.csv", "a,b\n1,2\n")])).unwrap_err();
+    assert!(
+        matches!(&error, ReadError::Unsupported { seen } if seen.contains("a.csv")),
+        "{error}"
+    );
+    let error = parse("a.xls", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1 and nothing more".to_vec()).unwrap_err();
+    assert!(matches!(error, ReadError::Damaged { .. }), "{error}");
+    // A cell at the far corner of a sheet does not cost a billion cells.
+    let far = format!(
+        "{}<row r=\"1048576\"><c r=\"XFD1048576\"><v>1</v></c></row>",
+        row(1, 'A', &[&text("a")])
+    );
+    assert!(parse("a.xlsx", book(&[("S", &far)])).is_err());
+}
+
+#[test]
+fn open_document_sheets() {
+    let cell = |text: &str| {
+        format!("<table:table-cell office:value-type=\"string\"><text:p>{text}</text:p></table:table-cell>")
+    };
+    let number = |value: &str| {
+        format!(
+            "<table:table-cell office:value-type=\"float\" office:value=\"{value}\"><text:p>x</text:p></table:table-cell>"
+        )
+    };
+    let date = "<table:table-cell office:value-type=\"date\" office:date-value=\"2026-03-04\"><text:p>4.3.</text:p></table:table-cell>";
+    let row = |cells: &[String]| format!("<table:table-row>{}</table:table-row>", cells.concat());
+    let content = format!(
+        "<?xml version=\"1.0\"?><office:document-content xmlns:office=\"urn:oasis:names:tc:opendocument:xmlns:office:1.0\" \
+         xmlns:table=\"urn:oasis:names:tc:opendocument:xmlns:table:1.0\" xmlns:text=\"urn:oasis:names:tc:opendocument:xmlns:text:1.0\">\
+         <office:body><office:spreadsheet><table:table table:name=\"Data\">{}{}{}</table:table></office:spreadsheet></office:body>\
+         </office:document-content>",
+        row(&[cell("id"), cell("od"), cell("run")]),
+        row(&[number("1"), number("0.5"), date.to_owned()]),
+        row(&[number("2"), number("0.25"), date.to_owned()]),
+    );
+    let manifest = "<?xml version=\"1.0\"?><manifest:manifest xmlns:manifest=\"urn:oasis:names:tc:opendocument:xmlns:manifest:1.0\"/>";
+    let bytes = zip(&[
+        ("mimetype", "application/vnd.oasis.opendocument.spreadsheet"),
+        ("META-INF/manifest.xml", manifest),
+        ("content.xml", &content),
+    ]);
+    let parsed = parse("a.ods", bytes).unwrap();
+    let batch = &parsed.blocks[0].batches[0];
+    assert_eq!(schema(batch), ["id: Int64", "od: Float64", "run: Date32"]);
+    assert_eq!(column(batch, "run"), ["2026-03-04", "2026-03-04"]);
+}

@@ -1,0 +1,20 @@
+//! The promises of labhouse-policies, through its public doors: files in, decisions and governed tables out.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "tests may fail loudly, and build the sessions that the server builds in src/session"
+)]
+
+mod access;
+mod attacks;
+mod barrier;
+mod decisions;
+mod fixture;
+mod golden;
+mod interference;
+mod loader;
+mod residue;
+mod store;

@@ -1,0 +1,162 @@
+//! The actions: prepare and close, cancel and renew, session options; transactions are refused by name.
+
+use arrow_flight::sql::{
+    ActionCancelQueryRequest, ActionCancelQueryResult, ActionClosePreparedStatementRequest,
+    ActionCreatePreparedStatementRequest, Command,
+};
+use arrow_flight::{
+    Action, ActionType, CancelFlightInfoRequest, CancelFlightInfoResult, CancelStatus, FlightEndpoint, FlightInfo,
+    RenewFlightEndpointRequest,
+};
+use bytes::Bytes;
+use prost::Message;
+use tonic::Status;
+
+use super::authn::Caller;
+use super::service::Door;
+use super::statements::TICKET_LIFETIME;
+use super::{sessions, status, wire};
+
+/// Name and description of each action this server takes.
+const ACTIONS: [(&str, &str); 8] = [
+    (
+        "CreatePreparedStatement",
+        "Prepares a statement.\nRequest: ActionCreatePreparedStatementRequest\nResponse: ActionCreatePreparedStatementResult",
+    ),
+    (
+        "ClosePreparedStatement",
+        "Forgets a prepared statement.\nRequest: ActionClosePreparedStatementRequest\nResponse: none",
+    ),
+    (
+        "CancelQuery",
+        "Cancels a result by its info (deprecated by the format: use CancelFlightInfo).\nRequest: ActionCancelQueryRequest\nResponse: ActionCancelQueryResult",
+    ),
+    (
+        "CancelFlightInfo",
+        "Cancels a result by its info.\nRequest: CancelFlightInfoRequest\nResponse: CancelFlightInfoResult",
+    ),
+    (
+        "RenewFlightEndpoint",
+        "Gives a ticket a new lifetime.\nRequest: RenewFlightEndpointRequest\nResponse: FlightEndpoint",
+    ),
+    (
+        "SetSessionOptions",
+        "Sets session options; `catalog` is known.\nRequest: SetSessionOptionsRequest\nResponse: SetSessionOptionsResult",
+    ),
+    (
+        "GetSessionOptions",
+        "Tells the session options.\nRequest: GetSessionOptionsRequest\nResponse: GetSessionOptionsResult",
+    ),
+    (
+        "CloseSession",
+        "Ends a session.\nRequest: CloseSessionRequest\nResponse: CloseSessionResult",
+    ),
+];
+
+/// The actions this server takes.
+pub(super) fn all() -> impl Iterator<Item = ActionType> + Send {
+    ACTIONS.into_iter().map(|(name, description)| ActionType {
+        r#type: name.into(),
+        description: description.into(),
+    })
+}
+
+impl Door {
+    /// Performs an action; at most one result follows.
+    pub(super) async fn act(
+        &self,
+        caller: &Caller,
+        action: &Action,
+    ) -> Result<impl Iterator<Item = arrow_flight::Result> + Send + 'static, Status> {
+        let body = action.body.as_ref();
+        let result: Option<Bytes> = match action.r#type.as_str() {
+            "CreatePreparedStatement" => {
+                let request: ActionCreatePreparedStatementRequest =
+                    wire::action_body(body, "ActionCreatePreparedStatementRequest")?;
+                Some(self.prepare(caller, request).await?)
+            }
+            "ClosePreparedStatement" => {
+                let request: ActionClosePreparedStatementRequest =
+                    wire::action_body(body, "ActionClosePreparedStatementRequest")?;
+                self.close_prepared(caller, &request);
+                None
+            }
+            "CancelQuery" => {
+                let request: ActionCancelQueryRequest = wire::action_body(body, "ActionCancelQueryRequest")?;
+                let info = FlightInfo::decode(request.info).map_err(|error| status::malformed("the info", error))?;
+                let status = self.cancel(caller, &info)?;
+                // The two enums have the same numbers.
+                Some(wire::packed(&ActionCancelQueryResult { result: status as i32 }))
+            }
+            "CancelFlightInfo" => {
+                let request: CancelFlightInfoRequest = wire::action_body(body, "CancelFlightInfoRequest")?;
+                let status = self.cancel(caller, &request.info.unwrap_or_default())?;
+                Some(CancelFlightInfoResult { status: status as i32 }.encode_to_vec().into())
+            }
+            "RenewFlightEndpoint" => {
+                let request: RenewFlightEndpointRequest = wire::action_body(body, "RenewFlightEndpointRequest")?;
+                Some(
+                    self.renew(caller, request.endpoint.unwrap_or_default())?
+                        .encode_to_vec()
+                        .into(),
+                )
+            }
+            "SetSessionOptions" => Some(sessions::set(&wire::action_body(body, "SetSessionOptionsRequest")?)),
+            "GetSessionOptions" => Some(sessions::get()),
+            "CloseSession" => Some(sessions::close()),
+            "CreatePreparedSubstraitPlan" => {
+                return Err(Status::unimplemented(
+                    "this server takes no Substrait plans (SqlInfo FLIGHT_SQL_SERVER_SUBSTRAIT is false): prepare SQL text",
+                ));
+            }
+            "BeginTransaction" | "EndTransaction" | "BeginSavepoint" | "EndSavepoint" => {
+                return Err(Status::unimplemented(
+                    "this server has no transactions or savepoints (SqlInfo FLIGHT_SQL_SERVER_TRANSACTION is 0): each statement commits by itself",
+                ));
+            }
+            other => {
+                let known = ACTIONS.map(|(name, _)| name).join(", ");
+                return Err(Status::invalid_argument(format!(
+                    "there is no action `{other}`; known are {known}"
+                )));
+            }
+        };
+        Ok(result.map(|body| arrow_flight::Result { body }).into_iter())
+    }
+
+    /// Cancels every result an info names. What is not a statement's result ends by itself.
+    fn cancel(&self, caller: &Caller, info: &FlightInfo) -> Result<CancelStatus, Status> {
+        let mut outcome = CancelStatus::NotCancellable;
+        for ticket in info.endpoint.iter().filter_map(|endpoint| endpoint.ticket.as_ref()) {
+            if let Command::TicketStatementQuery(ticket) = wire::command(&ticket.ticket)? {
+                let ticket = self.open_ticket(caller, &ticket.statement_handle)?;
+                self.flights.cancel(&ticket.nonce);
+                outcome = CancelStatus::Cancelled;
+            }
+        }
+        if info.endpoint.is_empty() {
+            return Err(Status::invalid_argument(
+                "the info to cancel has no endpoint: send it as GetFlightInfo gave it",
+            ));
+        }
+        Ok(outcome)
+    }
+
+    /// The same ticket with a lifetime that starts now. An expired one does not open, so it cannot be revived.
+    fn renew(&self, caller: &Caller, endpoint: FlightEndpoint) -> Result<FlightEndpoint, Status> {
+        let Some(ticket) = endpoint.ticket else {
+            return Err(Status::invalid_argument(
+                "the endpoint to renew has no ticket: send it as GetFlightInfo gave it",
+            ));
+        };
+        match wire::command(&ticket.ticket)? {
+            Command::TicketStatementQuery(sealed) => {
+                let ticket = self.open_ticket(caller, &sealed.statement_handle)?;
+                let lifetime = (!ticket.writes).then_some(TICKET_LIFETIME);
+                Ok(wire::endpoint(self.seal_ticket(caller, &ticket), lifetime))
+            }
+            // Metadata tickets never expire.
+            _ => Ok(wire::endpoint(ticket.ticket, None)),
+        }
+    }
+}

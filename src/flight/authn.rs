@@ -1,0 +1,200 @@
+//! Who calls: from the headers of a call to a `Principal`. Every method of the service starts here.
+//!
+//! Taken: `authorization: Basic …` (base64 in the standard or the URL alphabet, padded or not: ADBC's Go driver does not
+//! pad), `authorization: Bearer …`, and `auth-token-bin`, where pyarrow's classic handshake puts its token. More than
+//! one credential in a call is refused: which of two would count is a question an attacker likes to answer.
+
+use base64::Engine as _;
+use base64::alphabet::{STANDARD, URL_SAFE};
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use labhouse_policies::Principal;
+use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
+use tonic::{Response, Status};
+
+use super::status;
+use crate::auth::{AuthError, Authenticator};
+
+/// The header of credentials, in calls and answers.
+pub(super) const AUTHORIZATION: &str = "authorization";
+/// Where clients of the classic handshake send the token that its payload gave them.
+const AUTH_TOKEN: &str = "auth-token-bin";
+
+/// Someone whose credentials were checked for this call.
+pub(super) struct Caller {
+    pub(super) principal: Principal,
+    /// A session token for a caller who sent a password, so that the next call need not.
+    token: Option<String>,
+}
+
+/// What a call shows to be let in.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Credential {
+    Basic { user: String, password: String },
+    Bearer(String),
+}
+
+impl Caller {
+    /// Checks the credentials of a call.
+    ///
+    /// # Errors
+    /// UNAUTHENTICATED when they are missing, malformed, doubled or wrong.
+    pub(super) async fn from_headers(auth: &Authenticator, headers: &MetadataMap) -> Result<Self, Status> {
+        let credential = credential(headers)?.ok_or_else(|| status::of_login(AuthError::Missing))?;
+        Self::from_credential(auth, credential).await
+    }
+
+    /// Checks one credential.
+    pub(super) async fn from_credential(auth: &Authenticator, credential: Credential) -> Result<Self, Status> {
+        match credential {
+            Credential::Basic { user, password } => {
+                let principal = auth.basic(&user, &password).await.map_err(status::of_login)?;
+                let token = Some(auth.issue(&principal));
+                Ok(Self { principal, token })
+            }
+            Credential::Bearer(token) => {
+                let principal = auth.bearer(&token).map_err(status::of_login)?;
+                Ok(Self { principal, token: None })
+            }
+        }
+    }
+
+    /// The session token made for this call, if it came with a password.
+    pub(super) fn token(&self) -> Option<&str> {
+        self.token.as_deref()
+    }
+
+    /// Wraps an answer; one to a password carries the session token in its headers, as clients expect.
+    pub(super) fn answer<T>(&self, value: T) -> Response<T> {
+        let mut response = Response::new(value);
+        if let Some(value) = self.token().and_then(bearer_value) {
+            response.metadata_mut().insert(AUTHORIZATION, value);
+        }
+        response
+    }
+}
+
+/// The one credential of a call, `None` when it has none.
+pub(super) fn credential(headers: &MetadataMap) -> Result<Option<Credential>, Status> {
+    let mut authorizations = headers.get_all(AUTHORIZATION).iter();
+    let authorization = authorizations.next();
+    let mut tokens = headers.get_all_bin(AUTH_TOKEN).iter();
+    let token = tokens.next();
+    if authorizations.next().is_some() || tokens.next().is_some() || (authorization.is_some() && token.is_some()) {
+        return Err(Status::unauthenticated(
+            "login refused: the call carries more than one credential; send one `authorization` header",
+        ));
+    }
+    if let Some(value) = authorization {
+        return read_authorization(value).map(Some);
+    }
+    let Some(value) = token else { return Ok(None) };
+    let bytes = value.to_bytes().map_err(|_| unreadable())?;
+    let token = std::str::from_utf8(&bytes).map_err(|_| unreadable())?;
+    Ok(Some(Credential::Bearer(token.to_owned())))
+}
+
+fn read_authorization(value: &MetadataValue<Ascii>) -> Result<Credential, Status> {
+    let text = value.to_str().map_err(|_| unreadable())?;
+    let (scheme, word) = text.trim().split_once(' ').ok_or_else(unreadable)?;
+    let word = word.trim();
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Ok(Credential::Bearer(word.to_owned()));
+    }
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return Err(unreadable());
+    }
+    let decoded = decode_base64(word)
+        .and_then(|bytes| String::from_utf8(bytes).ok())
+        .ok_or_else(unreadable)?;
+    let (user, password) = decoded.split_once(':').ok_or_else(unreadable)?;
+    Ok(Credential::Basic {
+        user: user.to_owned(),
+        password: password.to_owned(),
+    })
+}
+
+/// Both alphabets, padded or not: drivers disagree, and nothing is gained by teaching them.
+fn decode_base64(text: &str) -> Option<Vec<u8>> {
+    let config = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+    GeneralPurpose::new(&STANDARD, config)
+        .decode(text)
+        .or_else(|_| GeneralPurpose::new(&URL_SAFE, config).decode(text))
+        .ok()
+}
+
+fn bearer_value(token: &str) -> Option<MetadataValue<Ascii>> {
+    format!("Bearer {token}").parse().ok()
+}
+
+fn unreadable() -> Status {
+    Status::unauthenticated(
+        "login refused: the `authorization` header cannot be read; send `Basic <base64 of user:password>` or `Bearer <token>`",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic::Code;
+
+    use super::*;
+
+    fn headers(values: &[&str]) -> MetadataMap {
+        let mut map = MetadataMap::new();
+        for value in values {
+            map.append(AUTHORIZATION, value.parse().unwrap());
+        }
+        map
+    }
+
+    fn basic(user: &str, password: &str) -> Credential {
+        Credential::Basic {
+            user: user.into(),
+            password: password.into(),
+        }
+    }
+
+    #[test]
+    fn basic_is_read_in_both_alphabets_padded_or_not() {
+        // "ana:p?>~" needs the last letters of the alphabets and padding.
+        for word in ["YW5hOnA/Pn4=", "YW5hOnA/Pn4", "YW5hOnA_Pn4=", "YW5hOnA_Pn4"] {
+            let read = credential(&headers(&[&format!("Basic {word}")])).unwrap();
+            assert_eq!(read, Some(basic("ana", "p?>~")), "{word}");
+        }
+        let read = credential(&headers(&["basic YW5hOmE6Yg=="])).unwrap();
+        assert_eq!(read, Some(basic("ana", "a:b")), "a password may hold a colon");
+    }
+
+    #[test]
+    fn bearer_is_taken_from_either_header() {
+        let read = credential(&headers(&["Bearer abc"])).unwrap();
+        assert_eq!(read, Some(Credential::Bearer("abc".into())));
+        let mut map = MetadataMap::new();
+        map.insert_bin(AUTH_TOKEN, tonic::metadata::MetadataValue::from_bytes(b"abc"));
+        assert_eq!(credential(&map).unwrap(), Some(Credential::Bearer("abc".into())));
+    }
+
+    #[test]
+    fn nothing_is_nothing_and_two_are_refused() {
+        assert_eq!(credential(&MetadataMap::new()).unwrap(), None);
+        let mut both = headers(&["Bearer abc"]);
+        both.insert_bin(AUTH_TOKEN, tonic::metadata::MetadataValue::from_bytes(b"abc"));
+        for map in [headers(&["Bearer abc", "Bearer abc"]), both] {
+            assert_eq!(credential(&map).unwrap_err().code(), Code::Unauthenticated);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_refused() {
+        for value in [
+            "",
+            "Basic",
+            "Basic !!!",
+            "Basic YW5h",
+            "Digest abc",
+            "Negotiate YW5hOmI=",
+        ] {
+            let error = credential(&headers(&[value])).unwrap_err();
+            assert_eq!(error.code(), Code::Unauthenticated, "{value}");
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! The login call: a password in, a session token out.
+//!
+//! Clients send the password in the `authorization` header (ADBC, JDBC, arrow-rs) or as a `BasicAuth` message in the
+//! first payload (pyarrow's `authenticate`). The token goes back in the header and in the payload, so each finds it.
+
+use arrow_flight::{BasicAuth, HandshakeRequest, HandshakeResponse};
+use futures::stream;
+use prost::Message;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::authn::{self, Caller, Credential};
+use super::service::{BoxedStream, Door};
+use super::status;
+use crate::auth::AuthError;
+
+impl Door {
+    /// Answers one login.
+    pub(super) async fn login(
+        &self,
+        request: Request<Streaming<HandshakeRequest>>,
+    ) -> Result<Response<BoxedStream<HandshakeResponse>>, Status> {
+        let (headers, _, mut messages) = request.into_parts();
+        // The header decides when there is one: its senders may never send a message.
+        let (credential, protocol_version) = match authn::credential(&headers)? {
+            Some(credential) => (credential, 0),
+            None => {
+                let first = messages
+                    .message()
+                    .await?
+                    .ok_or_else(|| status::of_login(AuthError::Missing))?;
+                let BasicAuth { username, password } =
+                    BasicAuth::decode(first.payload).map_err(|_| status::of_login(AuthError::Missing))?;
+                (
+                    Credential::Basic {
+                        user: username,
+                        password,
+                    },
+                    first.protocol_version,
+                )
+            }
+        };
+        // A token is answered with itself, never with a younger one: a session ends when it was meant to.
+        let given = match &credential {
+            Credential::Bearer(token) => Some(token.clone()),
+            Credential::Basic { .. } => None,
+        };
+        let caller = Caller::from_credential(&self.engine.auth, credential).await?;
+        let token = given.or_else(|| caller.token().map(str::to_owned)).unwrap_or_default();
+        let answer = HandshakeResponse {
+            protocol_version,
+            payload: token.into(),
+        };
+        Ok(caller.answer(Box::pin(stream::iter([Ok(answer)]))))
+    }
+}

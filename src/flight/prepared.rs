@@ -1,0 +1,292 @@
+//! Prepared statements without state: the handle is the statement, sealed for the principal who prepared it.
+//!
+//! Binding answers with a new handle that holds the values too. Preparing plans the statement once, for the schemas it
+//! announces; running plans it again with the values, under the policies of that moment.
+
+use std::time::Duration;
+
+use arrow::datatypes::{Schema, SchemaRef};
+use arrow_flight::sql::{
+    ActionClosePreparedStatementRequest, ActionCreatePreparedStatementRequest, ActionCreatePreparedStatementResult,
+    Any, DoPutPreparedStatementResult, ProstMessageExt,
+};
+use arrow_flight::{FlightData, FlightDescriptor, FlightInfo};
+use bytes::Bytes;
+use futures::Stream;
+use prost::Message;
+use serde::{Deserialize, Serialize};
+use tonic::Status;
+use uuid::Uuid;
+
+use super::authn::Caller;
+use super::parameters::{Bound, Parameters, parameter_schema};
+use super::placeholders::{self, Numbered};
+use super::service::{BoxedStream, Door};
+use super::statements::{StatementTicket, refuse_transaction};
+use super::{status, wire};
+use crate::query::{Description, QueryError};
+
+/// Life of a handle, told in SqlInfo as FLIGHT_SQL_SERVER_STATEMENT_TIMEOUT. Connection pools keep handles for a day;
+/// each binding gives a fresh one.
+pub(super) const HANDLE_LIFETIME: Duration = Duration::from_secs(24 * 3600);
+
+const HANDLE: &str = "prepared statement";
+
+/// What a handle holds, sealed.
+#[derive(Serialize, Deserialize)]
+struct Handle {
+    sql: String,
+    parameters: usize,
+    bound: Option<Bound>,
+    nonce: String,
+}
+
+/// `ActionCreatePreparedStatementResult` with the field the format got in 2026 and arrow-flight 59 does not know yet.
+#[derive(Clone, PartialEq, Message)]
+struct Prepared {
+    #[prost(bytes = "bytes", tag = "1")]
+    prepared_statement_handle: Bytes,
+    /// Empty for a statement that writes: JDBC before 19 tells queries and updates apart by this alone.
+    #[prost(bytes = "bytes", tag = "2")]
+    dataset_schema: Bytes,
+    #[prost(bytes = "bytes", tag = "3")]
+    parameter_schema: Bytes,
+    #[prost(bool, optional, tag = "4")]
+    is_update: Option<bool>,
+}
+
+impl Door {
+    /// Prepares a statement; the answer is the packed result message.
+    ///
+    /// # Errors
+    /// What planning it says, except that types which depend on values not yet known are no error.
+    pub(super) async fn prepare(
+        &self,
+        caller: &Caller,
+        request: ActionCreatePreparedStatementRequest,
+    ) -> Result<Bytes, Status> {
+        refuse_transaction(request.transaction_id.as_deref())?;
+        let Numbered { sql, parameters } = placeholders::number(&request.query)?;
+        let description = self.describe_open(caller, &sql, parameters).await?;
+        let is_update = description.as_ref().map(|description| description.writes);
+        let dataset_schema = match &description {
+            Some(description) if !description.writes => wire::schema_bytes(&description.schema)?,
+            Some(_) | None => Bytes::new(),
+        };
+        let parameter_schema = wire::schema_bytes(&expected(description.as_ref(), parameters))?;
+        let handle = Handle {
+            sql,
+            parameters,
+            bound: None,
+            nonce: Uuid::new_v4().simple().to_string(),
+        };
+        let prepared_statement_handle = self.seal_handle(caller, &handle);
+        let result = Prepared {
+            prepared_statement_handle,
+            dataset_schema,
+            parameter_schema,
+            is_update,
+        };
+        let type_url = ActionCreatePreparedStatementResult::type_url().to_owned();
+        Ok(Any {
+            type_url,
+            value: result.encode_to_vec().into(),
+        }
+        .encode_to_vec()
+        .into())
+    }
+
+    /// Binds values; the answer holds the handle to use from now on.
+    pub(super) async fn bind(
+        &self,
+        caller: &Caller,
+        sealed: &[u8],
+        messages: impl Stream<Item = Result<FlightData, Status>> + Send + 'static,
+    ) -> Result<DoPutPreparedStatementResult, Status> {
+        let mut handle = self.open_handle(caller, sealed)?;
+        let received = Parameters::receive(messages).await?;
+        Parameters::check_count(received.as_ref(), handle.parameters)?;
+        handle.bound = match received {
+            Some(parameters) => {
+                let bound = parameters.bound(&self.bindings)?;
+                self.bindings.keep(&handle.nonce, parameters);
+                Some(bound)
+            }
+            None => {
+                self.bindings.forget(&handle.nonce);
+                None
+            }
+        };
+        Ok(DoPutPreparedStatementResult {
+            prepared_statement_handle: Some(self.seal_handle(caller, &handle)),
+        })
+    }
+
+    /// Announces the result of a prepared statement with the values bound to it.
+    pub(super) async fn prepared_info(
+        &self,
+        caller: &Caller,
+        sealed: &[u8],
+        descriptor: FlightDescriptor,
+    ) -> Result<FlightInfo, Status> {
+        let (ticket, schema) = self.prepared_ticket(caller, sealed).await?;
+        self.ticket_info(caller, &ticket, descriptor, &schema)
+    }
+
+    /// Runs a prepared statement whose handle came in place of a ticket.
+    pub(super) async fn prepared_stream(
+        &self,
+        caller: &Caller,
+        sealed: &[u8],
+    ) -> Result<BoxedStream<FlightData>, Status> {
+        let (ticket, _) = self.prepared_ticket(caller, sealed).await?;
+        self.fetch(caller, ticket).await
+    }
+
+    /// The schema of a prepared statement with the values bound to it, or the best guess before.
+    pub(super) async fn prepared_schema(&self, caller: &Caller, sealed: &[u8]) -> Result<SchemaRef, Status> {
+        let handle = self.open_handle(caller, sealed)?;
+        let first = self
+            .bound_to(&handle)?
+            .map(|parameters| parameters.first())
+            .transpose()?
+            .flatten();
+        let description = self.describe(caller, &handle.sql, &first.unwrap_or_default()).await?;
+        Ok(description.schema)
+    }
+
+    /// Runs a prepared statement for its effect, once for each bound row; the sum of the counts, −1 if one is unknown.
+    pub(super) async fn prepared_update(
+        &self,
+        caller: &Caller,
+        sealed: &[u8],
+        messages: impl Stream<Item = Result<FlightData, Status>> + Send + 'static,
+    ) -> Result<i64, Status> {
+        let handle = self.open_handle(caller, sealed)?;
+        let parameters = match Parameters::receive(messages).await? {
+            Some(parameters) => Some(parameters),
+            None => self.bound_to(&handle)?,
+        };
+        Parameters::check_count(parameters.as_ref(), handle.parameters)?;
+        let Some(parameters) = parameters else {
+            return self
+                .engine
+                .update(&caller.principal, &handle.sql, Vec::new())
+                .await
+                .map_err(status::of_query);
+        };
+        let runs = parameters.runs()?;
+        let (all, mut done, mut affected) = (runs.len(), 0, Some(0_i64));
+        for values in runs {
+            let count = self
+                .engine
+                .update(&caller.principal, &handle.sql, values)
+                .await
+                .map_err(|error| {
+                    let error = status::of_query(error);
+                    if all == 1 {
+                        return error;
+                    }
+                    let text = format!(
+                        "row {} of {all} failed, the {done} before it took effect: {}",
+                        done + 1,
+                        error.message()
+                    );
+                    Status::new(error.code(), text)
+                })?;
+            done += 1;
+            affected = affected.filter(|_| count >= 0).map(|sum| sum.saturating_add(count));
+        }
+        Ok(affected.unwrap_or(-1))
+    }
+
+    /// Forgets what is kept for a handle. Closing twice, or what has expired, is no error: the aim is reached.
+    pub(super) fn close_prepared(&self, caller: &Caller, request: &ActionClosePreparedStatementRequest) {
+        if let Ok(handle) = self.open_handle(caller, &request.prepared_statement_handle) {
+            self.bindings.forget(&handle.nonce);
+            if let Some(Bound::Kept(name)) = &handle.bound {
+                self.bindings.forget(name);
+            }
+        }
+    }
+
+    /// A ticket for a handle and its values, and the schema they lead to.
+    async fn prepared_ticket(&self, caller: &Caller, sealed: &[u8]) -> Result<(StatementTicket, SchemaRef), Status> {
+        let handle = self.open_handle(caller, sealed)?;
+        let parameters = self.bound_to(&handle)?;
+        Parameters::check_count(parameters.as_ref(), handle.parameters)?;
+        let first = parameters
+            .as_ref()
+            .map(Parameters::first)
+            .transpose()?
+            .flatten()
+            .unwrap_or_default();
+        let description = self.describe(caller, &handle.sql, &first).await?;
+        let mut ticket = StatementTicket::new(handle.sql, Some(&description));
+        ticket.bound = parameters
+            .map(|parameters| parameters.bound(&self.bindings))
+            .transpose()?;
+        Ok((ticket, description.schema))
+    }
+
+    /// Plans a statement whose values are still open; `None` when the planner needs them to tell its types.
+    async fn describe_open(
+        &self,
+        caller: &Caller,
+        sql: &str,
+        parameters: usize,
+    ) -> Result<Option<Description>, Status> {
+        match self.engine.describe(&caller.principal, sql, &[]).await {
+            Ok(description) => Ok(Some(description)),
+            Err(QueryError::Invalid(_)) if parameters > 0 => Ok(None),
+            Err(error) => Err(status::of_query(error)),
+        }
+    }
+
+    fn bound_to(&self, handle: &Handle) -> Result<Option<Parameters>, Status> {
+        match &handle.bound {
+            Some(bound) => bound.load(&self.bindings).map(Some),
+            None => Ok(self.bindings.of(&handle.nonce)),
+        }
+    }
+
+    fn seal_handle(&self, caller: &Caller, handle: &Handle) -> Bytes {
+        self.engine
+            .tickets
+            .seal(HANDLE, &caller.principal, HANDLE_LIFETIME, handle)
+            .into()
+    }
+
+    fn open_handle(&self, caller: &Caller, sealed: &[u8]) -> Result<Handle, Status> {
+        self.engine
+            .tickets
+            .open(HANDLE, &caller.principal, sealed)
+            .map_err(status::of_ticket)
+    }
+}
+
+fn expected(description: Option<&Description>, parameters: usize) -> SchemaRef {
+    match description {
+        Some(description) => parameter_schema(&description.parameters, parameters),
+        None => parameter_schema(&Schema::empty(), parameters),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_result_reads_as_the_known_message_too() {
+        let result = Prepared {
+            prepared_statement_handle: Bytes::from_static(b"handle"),
+            dataset_schema: Bytes::from_static(b"data"),
+            parameter_schema: Bytes::from_static(b"parameters"),
+            is_update: Some(true),
+        };
+        let known = ActionCreatePreparedStatementResult::decode(result.encode_to_vec().as_slice()).unwrap();
+        assert_eq!(known.prepared_statement_handle, result.prepared_statement_handle);
+        assert_eq!(known.dataset_schema, result.dataset_schema);
+        assert_eq!(known.parameter_schema, result.parameter_schema);
+    }
+}

@@ -1,0 +1,230 @@
+//! The gRPC service: each method lets the caller in, reads the command and hands it to the one place that answers it.
+//!
+//! The matches over `Command` name every message of Flight SQL, so a message that moves or appears is decided here.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use arrow_flight::flight_service_server::FlightService;
+use arrow_flight::sql::{Command, DoPutUpdateResult};
+use arrow_flight::{
+    Action, ActionType, Criteria, Empty, FlightData, FlightDescriptor, FlightInfo, HandshakeRequest, HandshakeResponse,
+    PollInfo, PutResult, SchemaResult, Ticket,
+};
+use futures::{Stream, StreamExt, stream};
+use prost::Message;
+use tonic::metadata::MetadataMap;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::authn::Caller;
+use super::bindings::Bindings;
+use super::flights::Flights;
+use super::stream::of_batch;
+use super::{actions, ingest, metadata, wire};
+use crate::engine::Engine;
+
+/// What every streaming method answers with.
+pub(super) type BoxedStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send + 'static>>;
+
+/// The service. One for all connections; it knows the engine and what little is kept between calls.
+pub(super) struct Door {
+    pub(super) engine: Arc<Engine>,
+    pub(super) bindings: Bindings,
+    pub(super) flights: Arc<Flights>,
+}
+
+impl Door {
+    pub(super) fn new(engine: Arc<Engine>) -> Self {
+        Self {
+            engine,
+            bindings: Bindings::new(),
+            flights: Arc::new(Flights::new()),
+        }
+    }
+
+    async fn caller(&self, headers: &MetadataMap) -> Result<Caller, Status> {
+        Caller::from_headers(&self.engine.auth, headers).await
+    }
+
+    async fn info(&self, caller: &Caller, descriptor: FlightDescriptor) -> Result<FlightInfo, Status> {
+        match described(&descriptor)? {
+            Command::CommandStatementQuery(command) => self.statement_info(caller, command, descriptor).await,
+            Command::CommandPreparedStatementQuery(command) => {
+                self.prepared_info(caller, &command.prepared_statement_handle, descriptor)
+                    .await
+            }
+            Command::CommandStatementSubstraitPlan(_) => Err(no_substrait()),
+            other => {
+                let question = metadata::Question::from_command(other)?;
+                // The command is the ticket: it holds no secret and is checked like any call when it comes back.
+                let ticket = descriptor.cmd.clone();
+                let schema = question.schema()?;
+                wire::info(descriptor, &schema, ticket, None)
+            }
+        }
+    }
+
+    async fn schema(&self, caller: &Caller, descriptor: &FlightDescriptor) -> Result<SchemaRef, Status> {
+        match described(descriptor)? {
+            Command::CommandStatementQuery(command) => self.statement_schema(caller, &command.query).await,
+            Command::CommandPreparedStatementQuery(command) => {
+                self.prepared_schema(caller, &command.prepared_statement_handle).await
+            }
+            Command::CommandStatementSubstraitPlan(_) => Err(no_substrait()),
+            other => metadata::Question::from_command(other)?.schema(),
+        }
+    }
+
+    async fn get(&self, caller: &Caller, ticket: &Ticket) -> Result<BoxedStream<FlightData>, Status> {
+        match wire::command(&ticket.ticket)? {
+            Command::TicketStatementQuery(ticket) => self.ticket_stream(caller, &ticket).await,
+            Command::CommandStatementQuery(command) => self.statement_stream(caller, command).await,
+            Command::CommandPreparedStatementQuery(command) => {
+                self.prepared_stream(caller, &command.prepared_statement_handle).await
+            }
+            Command::CommandStatementSubstraitPlan(_) => Err(no_substrait()),
+            other => Ok(of_batch(
+                self.answer(caller, metadata::Question::from_command(other)?).await?,
+            )),
+        }
+    }
+
+    async fn put(&self, caller: &Caller, mut messages: Streaming<FlightData>) -> Result<PutResult, Status> {
+        let first = messages.message().await?;
+        let Some((first, descriptor)) = first.and_then(|message| Some((message.clone(), message.flight_descriptor?)))
+        else {
+            return Err(Status::invalid_argument(
+                "the first message of a DoPut must hold a flight descriptor with a command",
+            ));
+        };
+        let command = described(&descriptor)?;
+        let messages = stream::iter([Ok(first)]).chain(messages);
+        let count = match command {
+            Command::CommandStatementUpdate(command) => self.statement_update(caller, command).await?,
+            Command::CommandPreparedStatementUpdate(command) => {
+                self.prepared_update(caller, &command.prepared_statement_handle, messages)
+                    .await?
+            }
+            Command::CommandPreparedStatementQuery(command) => {
+                let result = self.bind(caller, &command.prepared_statement_handle, messages).await?;
+                return Ok(PutResult {
+                    app_metadata: result.encode_to_vec().into(),
+                });
+            }
+            Command::CommandStatementIngest(command) => ingest::run(caller, &command)?,
+            Command::CommandStatementSubstraitPlan(_) => return Err(no_substrait()),
+            other => return Err(misplaced(&other, "DoPut")),
+        };
+        Ok(PutResult {
+            app_metadata: DoPutUpdateResult { record_count: count }.encode_to_vec().into(),
+        })
+    }
+}
+
+#[tonic::async_trait]
+impl FlightService for Door {
+    type HandshakeStream = BoxedStream<HandshakeResponse>;
+    type ListFlightsStream = BoxedStream<FlightInfo>;
+    type DoGetStream = BoxedStream<FlightData>;
+    type DoPutStream = BoxedStream<PutResult>;
+    type DoActionStream = BoxedStream<arrow_flight::Result>;
+    type ListActionsStream = BoxedStream<ActionType>;
+    type DoExchangeStream = BoxedStream<FlightData>;
+
+    async fn handshake(
+        &self,
+        request: Request<Streaming<HandshakeRequest>>,
+    ) -> Result<Response<Self::HandshakeStream>, Status> {
+        self.login(request).await
+    }
+
+    /// Results are made on request, so there is nothing to list; the catalog is asked by the metadata commands.
+    async fn list_flights(&self, request: Request<Criteria>) -> Result<Response<Self::ListFlightsStream>, Status> {
+        let caller = self.caller(request.metadata()).await?;
+        Ok(caller.answer(Box::pin(stream::empty())))
+    }
+
+    async fn get_flight_info(&self, request: Request<FlightDescriptor>) -> Result<Response<FlightInfo>, Status> {
+        let caller = self.caller(request.metadata()).await?;
+        let info = self.info(&caller, request.into_inner()).await?;
+        Ok(caller.answer(info))
+    }
+
+    /// Complete at once: a result streams from the first batch, there is no phase to poll through.
+    async fn poll_flight_info(&self, request: Request<FlightDescriptor>) -> Result<Response<PollInfo>, Status> {
+        let caller = self.caller(request.metadata()).await?;
+        let info = self.info(&caller, request.into_inner()).await?;
+        let poll = PollInfo {
+            info: Some(info),
+            flight_descriptor: None,
+            progress: Some(1.0),
+            expiration_time: None,
+        };
+        Ok(caller.answer(poll))
+    }
+
+    async fn get_schema(&self, request: Request<FlightDescriptor>) -> Result<Response<SchemaResult>, Status> {
+        let caller = self.caller(request.metadata()).await?;
+        let schema = self.schema(&caller, request.get_ref()).await?;
+        Ok(caller.answer(SchemaResult {
+            schema: wire::schema_bytes(&schema)?,
+        }))
+    }
+
+    async fn do_get(&self, request: Request<Ticket>) -> Result<Response<Self::DoGetStream>, Status> {
+        let caller = self.caller(request.metadata()).await?;
+        let stream = self.get(&caller, request.get_ref()).await?;
+        Ok(caller.answer(stream))
+    }
+
+    async fn do_put(&self, request: Request<Streaming<FlightData>>) -> Result<Response<Self::DoPutStream>, Status> {
+        let caller = self.caller(request.metadata()).await?;
+        let result = self.put(&caller, request.into_inner()).await?;
+        Ok(caller.answer(Box::pin(stream::iter([Ok(result)]))))
+    }
+
+    async fn list_actions(&self, request: Request<Empty>) -> Result<Response<Self::ListActionsStream>, Status> {
+        let caller = self.caller(request.metadata()).await?;
+        Ok(caller.answer(Box::pin(stream::iter(actions::all().map(Ok)))))
+    }
+
+    async fn do_action(&self, request: Request<Action>) -> Result<Response<Self::DoActionStream>, Status> {
+        let caller = self.caller(request.metadata()).await?;
+        let results = self.act(&caller, request.get_ref()).await?;
+        Ok(caller.answer(Box::pin(stream::iter(results.map(Ok)))))
+    }
+
+    async fn do_exchange(
+        &self,
+        request: Request<Streaming<FlightData>>,
+    ) -> Result<Response<Self::DoExchangeStream>, Status> {
+        self.caller(request.metadata()).await?;
+        Err(Status::unimplemented(
+            "Flight SQL has no DoExchange: use DoGet to read and DoPut to write",
+        ))
+    }
+}
+
+/// What a command answers that came to a method that does not take it.
+pub(super) fn misplaced(command: &Command, method: &str) -> Status {
+    Status::invalid_argument(format!(
+        "{method} does not take {}: send a command that Flight SQL defines for it",
+        command.type_url()
+    ))
+}
+
+fn described(descriptor: &FlightDescriptor) -> Result<Command, Status> {
+    if descriptor.cmd.is_empty() {
+        return Err(Status::invalid_argument(
+            "the flight descriptor holds no command: this server speaks Flight SQL; paths are not names of tables here, send a CommandStatementQuery",
+        ));
+    }
+    wire::command(&descriptor.cmd)
+}
+
+fn no_substrait() -> Status {
+    Status::unimplemented(
+        "this server takes no Substrait plans (SqlInfo FLIGHT_SQL_SERVER_SUBSTRAIT is false): send the query as SQL",
+    )
+}

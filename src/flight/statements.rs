@@ -1,0 +1,209 @@
+//! Statements: announced by GetFlightInfo, fetched with a sealed ticket by DoGet, or run for their effect by DoPut.
+//!
+//! The ticket is the whole state between the two calls: text, values, the generations it was planned under, and a nonce
+//! to cancel it by. Nothing runs before DoGet, which asks for the same rights again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::datatypes::{Schema, SchemaRef};
+use arrow_flight::sql::{CommandStatementQuery, CommandStatementUpdate, TicketStatementQuery};
+use arrow_flight::{FlightData, FlightDescriptor, FlightInfo};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::scalar::ScalarValue;
+use futures::{StreamExt, TryStreamExt, stream};
+use serde::{Deserialize, Serialize};
+use tonic::Status;
+use uuid::Uuid;
+
+use super::authn::Caller;
+use super::flights::Boarded;
+use super::parameters::Bound;
+use super::service::{BoxedStream, Door};
+use super::{status, stream as wire_stream, wire};
+use crate::query::{Description, Generations, Running};
+
+/// Life of a ticket: from the announcement to the fetch, also through a slow tool; not a capability to keep.
+pub(super) const TICKET_LIFETIME: Duration = Duration::from_secs(600);
+
+const TICKET: &str = "flight ticket";
+
+/// What a statement's ticket holds, sealed.
+#[derive(Serialize, Deserialize)]
+pub(super) struct StatementTicket {
+    pub(super) sql: String,
+    pub(super) bound: Option<Bound>,
+    /// `None` for a query that was not announced.
+    pub(super) generations: Option<Generations>,
+    pub(super) writes: bool,
+    pub(super) nonce: String,
+}
+
+impl StatementTicket {
+    pub(super) fn new(sql: String, description: Option<&Description>) -> Self {
+        Self {
+            sql,
+            bound: None,
+            generations: description.map(|description| description.generations),
+            writes: description.is_some_and(|description| description.writes),
+            nonce: Uuid::new_v4().simple().to_string(),
+        }
+    }
+}
+
+impl Door {
+    /// Announces a statement's result.
+    pub(super) async fn statement_info(
+        &self,
+        caller: &Caller,
+        command: CommandStatementQuery,
+        descriptor: FlightDescriptor,
+    ) -> Result<FlightInfo, Status> {
+        refuse_transaction(command.transaction_id.as_deref())?;
+        let description = self.describe(caller, &command.query, &[]).await?;
+        let ticket = StatementTicket::new(command.query, Some(&description));
+        self.ticket_info(caller, &ticket, descriptor, &description.schema)
+    }
+
+    /// The schema of a statement's result.
+    pub(super) async fn statement_schema(&self, caller: &Caller, sql: &str) -> Result<SchemaRef, Status> {
+        Ok(self.describe(caller, sql, &[]).await?.schema)
+    }
+
+    /// The info of a sealed ticket.
+    pub(super) fn ticket_info(
+        &self,
+        caller: &Caller,
+        ticket: &StatementTicket,
+        descriptor: FlightDescriptor,
+        schema: &Schema,
+    ) -> Result<FlightInfo, Status> {
+        // Only what may be fetched twice gets an expiry on the wire: clients read it as leave to retry.
+        let lifetime = (!ticket.writes).then_some(TICKET_LIFETIME);
+        wire::info(descriptor, schema, self.seal_ticket(caller, ticket), lifetime)
+    }
+
+    /// Fetches what a ticket names.
+    pub(super) async fn ticket_stream(
+        &self,
+        caller: &Caller,
+        ticket: &TicketStatementQuery,
+    ) -> Result<BoxedStream<FlightData>, Status> {
+        let ticket = self.open_ticket(caller, &ticket.statement_handle)?;
+        self.fetch(caller, ticket).await
+    }
+
+    /// Runs a query sent in place of a ticket: some clients spare themselves the announcement.
+    pub(super) async fn statement_stream(
+        &self,
+        caller: &Caller,
+        command: CommandStatementQuery,
+    ) -> Result<BoxedStream<FlightData>, Status> {
+        refuse_transaction(command.transaction_id.as_deref())?;
+        self.fetch(caller, StatementTicket::new(command.query, None)).await
+    }
+
+    /// Runs a statement for its effect.
+    pub(super) async fn statement_update(
+        &self,
+        caller: &Caller,
+        command: CommandStatementUpdate,
+    ) -> Result<i64, Status> {
+        refuse_transaction(command.transaction_id.as_deref())?;
+        self.engine
+            .update(&caller.principal, &command.query, Vec::new())
+            .await
+            .map_err(status::of_query)
+    }
+
+    /// Runs what an opened ticket says and streams it; several bound rows give their results one after the other.
+    pub(super) async fn fetch(
+        &self,
+        caller: &Caller,
+        ticket: StatementTicket,
+    ) -> Result<BoxedStream<FlightData>, Status> {
+        let boarded = self.flights.board(&ticket.nonce, ticket.writes)?;
+        let Some(bound) = &ticket.bound else {
+            let Running { schema, stream } = self.run(caller, &ticket, Vec::new(), &boarded).await?;
+            return Ok(wire_stream::of_engine(schema, stream, boarded));
+        };
+        let mut runs = bound.load(&self.bindings)?.runs()?.into_iter();
+        let Some(first) = runs.next() else {
+            return Err(Status::invalid_argument(
+                "a binding without a row runs nothing; bind at least one row",
+            ));
+        };
+        let first = self.run(caller, &ticket, first, &boarded).await?;
+        let schema = Arc::clone(&first.schema);
+        let (engine, principal, generations) = (Arc::clone(&self.engine), caller.principal.clone(), ticket.generations);
+        // Later rows run only when the reader has come so far.
+        let rest = stream::iter(runs).then(move |values| {
+            let (engine, principal, sql) = (Arc::clone(&engine), principal.clone(), ticket.sql.clone());
+            async move {
+                let running = engine.run(&principal, &sql, values, generations).await;
+                running
+                    .map(|running| running.stream)
+                    .map_err(crate::query::QueryError::into_datafusion)
+            }
+        });
+        let all = first.stream.chain(rest.try_flatten());
+        let all = Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&schema), all));
+        Ok(wire_stream::of_engine(schema, all, boarded))
+    }
+
+    pub(super) async fn describe(
+        &self,
+        caller: &Caller,
+        sql: &str,
+        values: &[ScalarValue],
+    ) -> Result<Description, Status> {
+        self.engine
+            .describe(&caller.principal, sql, values)
+            .await
+            .map_err(status::of_query)
+    }
+
+    pub(super) fn seal_ticket(&self, caller: &Caller, ticket: &StatementTicket) -> bytes::Bytes {
+        let sealed = self
+            .engine
+            .tickets
+            .seal(TICKET, &caller.principal, TICKET_LIFETIME, ticket);
+        wire::packed(&TicketStatementQuery {
+            statement_handle: sealed.into(),
+        })
+    }
+
+    pub(super) fn open_ticket(&self, caller: &Caller, sealed: &[u8]) -> Result<StatementTicket, Status> {
+        self.engine
+            .tickets
+            .open(TICKET, &caller.principal, sealed)
+            .map_err(status::of_ticket)
+    }
+
+    /// Starts one run; cancelling reaches also the time before the first row.
+    async fn run(
+        &self,
+        caller: &Caller,
+        ticket: &StatementTicket,
+        values: Vec<ScalarValue>,
+        boarded: &Boarded,
+    ) -> Result<Running, Status> {
+        tokio::select! {
+            biased;
+            () = boarded.cancelled.cancelled() => Err(super::flights::cancelled()),
+            running = self.engine.run(&caller.principal, &ticket.sql, values, ticket.generations) => {
+                running.map_err(status::of_query)
+            }
+        }
+    }
+}
+
+/// Refuses a command that names a transaction: pretending would commit what the client means to roll back.
+pub(super) fn refuse_transaction(transaction: Option<&[u8]>) -> Result<(), Status> {
+    match transaction {
+        None | Some([]) => Ok(()),
+        Some(_) => Err(Status::invalid_argument(
+            "this server has no transactions (SqlInfo FLIGHT_SQL_SERVER_TRANSACTION is 0): send the statement without transaction_id, it commits by itself",
+        )),
+    }
+}

@@ -1,0 +1,104 @@
+//! Small protocol messages built one way: schemas, infos, endpoints, `Any`.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use arrow::datatypes::Schema;
+use arrow::ipc::writer::IpcWriteOptions;
+use arrow_flight::sql::{Any, Command, ProstMessageExt};
+use arrow_flight::{FlightDescriptor, FlightEndpoint, FlightInfo, IpcMessage, SchemaAsIpc, Ticket};
+use bytes::Bytes;
+use prost::Message;
+use tonic::Status;
+
+use super::status;
+
+/// A schema as FlightInfo, GetSchema and prepared statements carry it: one encapsulated IPC message.
+pub(super) fn schema_bytes(schema: &Schema) -> Result<Bytes, Status> {
+    let options = IpcWriteOptions::default();
+    let IpcMessage(bytes) = SchemaAsIpc::new(schema, &options)
+        .try_into()
+        .map_err(status::internal)?;
+    Ok(bytes)
+}
+
+/// The info of a result that one ticket fetches over the same connection; sizes are unknown.
+pub(super) fn info(
+    descriptor: FlightDescriptor,
+    schema: &Schema,
+    ticket: impl Into<Bytes>,
+    lifetime: Option<Duration>,
+) -> Result<FlightInfo, Status> {
+    let mut info = FlightInfo::new()
+        .with_descriptor(descriptor)
+        .with_total_records(-1)
+        .with_total_bytes(-1)
+        .with_endpoint(endpoint(ticket, lifetime));
+    info.schema = schema_bytes(schema)?;
+    Ok(info)
+}
+
+/// An endpoint on the connection it was asked on. With a lifetime, clients may fetch it again until it ends.
+pub(super) fn endpoint(ticket: impl Into<Bytes>, lifetime: Option<Duration>) -> FlightEndpoint {
+    let mut endpoint = FlightEndpoint::new().with_ticket(Ticket::new(ticket));
+    if let Some(lifetime) = lifetime {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let end = now.saturating_add(lifetime).as_secs();
+        endpoint.expiration_time.get_or_insert_default().seconds = i64::try_from(end).unwrap_or(i64::MAX);
+    }
+    endpoint
+}
+
+/// A message wrapped as `google.protobuf.Any`, as commands and SQL actions travel.
+pub(super) fn packed(message: &impl ProstMessageExt) -> Bytes {
+    message.as_any().encode_to_vec().into()
+}
+
+/// The command inside a descriptor or ticket.
+pub(super) fn command(bytes: &[u8]) -> Result<Command, Status> {
+    let any = Any::decode(bytes).map_err(|error| status::malformed("the command", error))?;
+    Command::try_from(any).map_err(|error| status::malformed("the command", error))
+}
+
+/// The message of an action. The SQL actions wrap it in `Any`; some clients wrap the others as well.
+pub(super) fn action_body<M: Message + Default>(body: &[u8], name: &str) -> Result<M, Status> {
+    let inside = match Any::decode(body) {
+        Ok(any) if any.type_url.starts_with(ANY_PREFIX) => {
+            if !any.type_url.ends_with(&format!(".{name}")) {
+                return Err(status::malformed(name, format!("it holds a {}", any.type_url)));
+            }
+            any.value
+        }
+        Ok(_) | Err(_) => Bytes::copy_from_slice(body),
+    };
+    M::decode(inside).map_err(|error| status::malformed(name, error))
+}
+
+const ANY_PREFIX: &str = "type.googleapis.com/";
+
+#[cfg(test)]
+mod tests {
+    use arrow_flight::sql::{ActionClosePreparedStatementRequest, CommandGetCatalogs};
+    use tonic::Code;
+
+    use super::*;
+
+    #[test]
+    fn an_action_is_read_bare_and_wrapped_but_not_as_another() {
+        let close = ActionClosePreparedStatementRequest {
+            prepared_statement_handle: Bytes::from_static(b"h"),
+        };
+        for body in [close.encode_to_vec(), packed(&close).to_vec()] {
+            let read: ActionClosePreparedStatementRequest =
+                action_body(&body, "ActionClosePreparedStatementRequest").unwrap();
+            assert_eq!(read, close);
+        }
+        let other = packed(&CommandGetCatalogs {});
+        let error = action_body::<ActionClosePreparedStatementRequest>(&other, "ActionClosePreparedStatementRequest");
+        assert_eq!(error.unwrap_err().code(), Code::InvalidArgument);
+    }
+
+    #[test]
+    fn noise_is_no_command_and_the_callers_fault() {
+        assert_eq!(command(b"\xff\xff\xff").unwrap_err().code(), Code::InvalidArgument);
+    }
+}
