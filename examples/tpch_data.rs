@@ -50,14 +50,30 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let lineitem = files(sf, LINEITEM_FILES_PER_SCALE);
     let orders = files(sf, ORDERS_FILES_PER_SCALE);
-    table(&out, "region", 1, |part, parts| RegionArrow::new(RegionGenerator::new(sf, part, parts)))?;
-    table(&out, "nation", 1, |part, parts| NationArrow::new(NationGenerator::new(sf, part, parts)))?;
-    table(&out, "supplier", 1, |part, parts| SupplierArrow::new(SupplierGenerator::new(sf, part, parts)))?;
-    table(&out, "customer", 1, |part, parts| CustomerArrow::new(CustomerGenerator::new(sf, part, parts)))?;
-    table(&out, "part", 1, |part, parts| PartArrow::new(PartGenerator::new(sf, part, parts)))?;
-    table(&out, "partsupp", orders, |part, parts| PartSuppArrow::new(PartSuppGenerator::new(sf, part, parts)))?;
-    table(&out, "orders", orders, |part, parts| OrderArrow::new(OrderGenerator::new(sf, part, parts)))?;
-    table(&out, "lineitem", lineitem, |part, parts| LineItemArrow::new(LineItemGenerator::new(sf, part, parts)))
+    table(&out, "region", 1, |part, parts| {
+        RegionArrow::new(RegionGenerator::new(sf, part, parts))
+    })?;
+    table(&out, "nation", 1, |part, parts| {
+        NationArrow::new(NationGenerator::new(sf, part, parts))
+    })?;
+    table(&out, "supplier", 1, |part, parts| {
+        SupplierArrow::new(SupplierGenerator::new(sf, part, parts))
+    })?;
+    table(&out, "customer", 1, |part, parts| {
+        CustomerArrow::new(CustomerGenerator::new(sf, part, parts))
+    })?;
+    table(&out, "part", 1, |part, parts| {
+        PartArrow::new(PartGenerator::new(sf, part, parts))
+    })?;
+    table(&out, "partsupp", orders, |part, parts| {
+        PartSuppArrow::new(PartSuppGenerator::new(sf, part, parts))
+    })?;
+    table(&out, "orders", orders, |part, parts| {
+        OrderArrow::new(OrderGenerator::new(sf, part, parts))
+    })?;
+    table(&out, "lineitem", lineitem, |part, parts| {
+        LineItemArrow::new(LineItemGenerator::new(sf, part, parts))
+    })
 }
 
 /// Writes all parts of one table.

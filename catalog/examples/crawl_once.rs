@@ -8,7 +8,9 @@ use labhouse_catalog::{Catalog, CrawlOptions, Crawler, Lake, LakeError};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let Some(url) = std::env::args().nth(1) else { return ExitCode::from(2) };
+    let Some(url) = std::env::args().nth(1) else {
+        return ExitCode::from(2);
+    };
     match sweep(&url).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
@@ -19,6 +21,10 @@ async fn sweep(url: &str) -> Result<(), LakeError> {
     let lake = Lake::open(url, &BTreeMap::new()).await?;
     let catalog = Catalog::load(lake).await?;
     // Small batches make many commits, and so many moments to be killed between two of them.
-    let options = CrawlOptions { settle: Duration::ZERO, batch_files_max: 10, ..CrawlOptions::default() };
+    let options = CrawlOptions {
+        settle: Duration::ZERO,
+        batch_files_max: 10,
+        ..CrawlOptions::default()
+    };
     Crawler::new(catalog, options).sweep().await.map(|_| ())
 }

@@ -28,21 +28,32 @@ pub async fn replace(
     batches: Vec<RecordBatch>,
     properties: BTreeMap<String, String>,
 ) -> Result<Arc<LakeTable>, LakeError> {
-    let refused = |reason: String| LakeError::Refused { table: name.clone(), reason };
+    let refused = |reason: String| LakeError::Refused {
+        table: name.clone(),
+        reason,
+    };
     let lake = catalog.lake();
     let schema = settled(&storable(&schema)).map_err(refused)?;
-    let batches = batches.iter().map(|batch| fit(batch, &schema).map_err(refused)).collect::<Result<Vec<_>, _>>()?;
+    let batches = batches
+        .iter()
+        .map(|batch| fit(batch, &schema).map_err(refused))
+        .collect::<Result<Vec<_>, _>>()?;
     let adds = parquet_file::write(lake, name, &schema, batches).await?;
     for _ in 0..ATTEMPTS_MAX {
         let base = catalog.latest(name).await?;
         let removes = match &base {
             Some(table) if is_crawled(table).await? => {
                 parquet_file::discard(lake, name, &adds).await;
-                return Err(refused("landed files fill it; choose another name for the new table".to_owned()));
+                return Err(refused(
+                    "landed files fill it; choose another name for the new table".to_owned(),
+                ));
             }
-            Some(table) => {
-                table.state()?.log_data().iter().map(|file: LogicalFileView| file.remove_action(true)).collect()
-            }
+            Some(table) => table
+                .state()?
+                .log_data()
+                .iter()
+                .map(|file: LogicalFileView| file.remove_action(true))
+                .collect(),
             None => Vec::new(),
         };
         let change = Change {
@@ -59,7 +70,10 @@ pub async fn replace(
         }
     }
     parquet_file::discard(lake, name, &adds).await;
-    Err(LakeError::Busy { table: name.clone(), attempts: ATTEMPTS_MAX })
+    Err(LakeError::Busy {
+        table: name.clone(),
+        attempts: ATTEMPTS_MAX,
+    })
 }
 
 /// Sets properties of a table, or of one of its columns, in a commit without data.
@@ -72,16 +86,28 @@ pub async fn set_properties(
     column: Option<&str>,
     properties: &BTreeMap<String, String>,
 ) -> Result<Arc<LakeTable>, LakeError> {
-    let refused = |reason: String| LakeError::Refused { table: name.clone(), reason };
+    let refused = |reason: String| LakeError::Refused {
+        table: name.clone(),
+        reason,
+    };
     for _ in 0..ATTEMPTS_MAX {
-        let base = catalog.latest(name).await?.ok_or_else(|| refused("it is not there".to_owned()))?;
+        let base = catalog
+            .latest(name)
+            .await?
+            .ok_or_else(|| refused("it is not there".to_owned()))?;
         let change = match column {
-            None => Change { properties: properties.clone(), ..Change::default() },
+            None => Change {
+                properties: properties.clone(),
+                ..Change::default()
+            },
             Some(column) => {
                 let schema = base.state()?.snapshot().arrow_schema();
                 let schema = described(&schema, column, properties)
                     .ok_or_else(|| refused(format!("it has no column '{column}'")))?;
-                Change { schema: Some(schema), ..Change::default() }
+                Change {
+                    schema: Some(schema),
+                    ..Change::default()
+                }
             }
         };
         if let Some(table) = commit(catalog.lake(), name, Some(&base), change).await? {
@@ -90,7 +116,10 @@ pub async fn set_properties(
             return Ok(table);
         }
     }
-    Err(LakeError::Busy { table: name.clone(), attempts: ATTEMPTS_MAX })
+    Err(LakeError::Busy {
+        table: name.clone(),
+        attempts: ATTEMPTS_MAX,
+    })
 }
 
 /// The schema with more words on one column; none when there is no such column.
@@ -111,5 +140,7 @@ fn described(schema: &Schema, column: &str, properties: &BTreeMap<String, String
 async fn is_crawled(table: &LakeTable) -> Result<bool, LakeError> {
     let log = table.delta().log_store();
     let batch = table.state()?.transaction_version(log.as_ref(), CRAWL_APP).await;
-    batch.map(|batch| batch.is_some()).map_err(LakeError::delta("reading the batch number of", table.name()))
+    batch
+        .map(|batch| batch.is_some())
+        .map_err(LakeError::delta("reading the batch number of", table.name()))
 }

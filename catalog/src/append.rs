@@ -21,11 +21,18 @@ pub(crate) const ATTEMPTS_MAX: usize = 20;
 ///
 /// # Errors
 /// [`LakeError::Refused`] for columns or values that do not fit, [`LakeError::Busy`] when other writers keep winning.
-pub async fn append(catalog: &Catalog, name: &TableName, batches: Vec<RecordBatch>) -> Result<Arc<LakeTable>, LakeError> {
-    let given = batches.first().map(RecordBatch::schema).ok_or_else(|| LakeError::Refused {
-        table: name.clone(),
-        reason: "no batch was given, so there is no schema; pass at least an empty one".to_owned(),
-    })?;
+pub async fn append(
+    catalog: &Catalog,
+    name: &TableName,
+    batches: Vec<RecordBatch>,
+) -> Result<Arc<LakeTable>, LakeError> {
+    let given = batches
+        .first()
+        .map(RecordBatch::schema)
+        .ok_or_else(|| LakeError::Refused {
+            table: name.clone(),
+            reason: "no batch was given, so there is no schema; pass at least an empty one".to_owned(),
+        })?;
     create_or_append(catalog, name, &given, batches, true).await
 }
 
@@ -49,24 +56,40 @@ async fn create_or_append(
     batches: Vec<RecordBatch>,
     may_exist: bool,
 ) -> Result<Arc<LakeTable>, LakeError> {
-    let refused = |reason: String| LakeError::Refused { table: name.clone(), reason };
+    let refused = |reason: String| LakeError::Refused {
+        table: name.clone(),
+        reason,
+    };
     let lake = catalog.lake();
     for _ in 0..ATTEMPTS_MAX {
         let base = catalog.latest(name).await?;
         if base.is_some() && !may_exist {
-            return Err(refused("it exists already; choose another name or DROP it first".to_owned()));
+            return Err(refused(
+                "it exists already; choose another name or DROP it first".to_owned(),
+            ));
         }
         let schema = match &base {
             Some(table) => table.state()?.snapshot().arrow_schema(),
             None => settled(&storable(given)).map_err(refused)?,
         };
-        if let Some(field) = given.fields().iter().find(|f| schema.field_with_name(f.name()).is_err()) {
+        if let Some(field) = given
+            .fields()
+            .iter()
+            .find(|f| schema.field_with_name(f.name()).is_err())
+        {
             return Err(refused(format!("it has no column '{}'", field.name())));
         }
-        let fitted = batches.iter().map(|b| fit(b, &schema).map_err(refused)).collect::<Result<Vec<_>, _>>()?;
+        let fitted = batches
+            .iter()
+            .map(|b| fit(b, &schema).map_err(refused))
+            .collect::<Result<Vec<_>, _>>()?;
         let adds = parquet_file::write(lake, name, &schema, fitted).await?;
         let written = adds.clone();
-        let change = Change { adds, schema: base.is_none().then_some(schema), ..Change::default() };
+        let change = Change {
+            adds,
+            schema: base.is_none().then_some(schema),
+            ..Change::default()
+        };
         if let Some(table) = commit(lake, name, base.as_deref(), change).await? {
             let table = Arc::new(table);
             catalog.publish(Arc::clone(&table)).await;
@@ -74,7 +97,10 @@ async fn create_or_append(
         }
         parquet_file::discard(lake, name, &written).await;
     }
-    Err(LakeError::Busy { table: name.clone(), attempts: ATTEMPTS_MAX })
+    Err(LakeError::Busy {
+        table: name.clone(),
+        attempts: ATTEMPTS_MAX,
+    })
 }
 
 /// The nearest types Delta can keep: views and large text become plain, unsigned and narrow numbers become wider ones.
@@ -88,32 +114,47 @@ pub(crate) fn storable(schema: &Schema) -> Schema {
             DataType::UInt32 | DataType::UInt64 => DataType::Int64,
             DataType::Float16 => DataType::Float32,
             DataType::Date64 => DataType::Date32,
-            DataType::Timestamp(_, zone) => {
-                DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, zone.as_ref().map(|_| "UTC".into()))
-            }
+            DataType::Timestamp(_, zone) => DataType::Timestamp(
+                arrow::datatypes::TimeUnit::Microsecond,
+                zone.as_ref().map(|_| "UTC".into()),
+            ),
             DataType::Dictionary(_, value) => of(value),
             DataType::List(field) | DataType::LargeList(field) | DataType::ListView(field) => {
                 DataType::List(Arc::new(field.as_ref().clone().with_data_type(of(field.data_type()))))
             }
             DataType::Struct(fields) => DataType::Struct(
-                fields.iter().map(|f| Arc::new(f.as_ref().clone().with_data_type(of(f.data_type())))).collect(),
+                fields
+                    .iter()
+                    .map(|f| Arc::new(f.as_ref().clone().with_data_type(of(f.data_type()))))
+                    .collect(),
             ),
             other => other.clone(),
         }
     }
-    let fields: Vec<Field> =
-        schema.fields().iter().map(|f| f.as_ref().clone().with_data_type(of(f.data_type())).with_nullable(true)).collect();
+    let fields: Vec<Field> = schema
+        .fields()
+        .iter()
+        .map(|f| f.as_ref().clone().with_data_type(of(f.data_type())).with_nullable(true))
+        .collect();
     Schema::new(fields)
 }
 
 pub(crate) fn fit(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, String> {
     // A value that does not fit is an error, never silently null.
-    let options = CastOptions { safe: false, ..CastOptions::default() };
+    let options = CastOptions {
+        safe: false,
+        ..CastOptions::default()
+    };
     let mut columns: Vec<ArrayRef> = Vec::with_capacity(schema.fields().len());
     for field in schema.fields() {
         let column = match batch.column_by_name(field.name()) {
-            Some(array) => cast_with_options(array, field.data_type(), &options)
-                .map_err(|e| format!("column '{}' does not fit its type {}: {e}", field.name(), field.data_type()))?,
+            Some(array) => cast_with_options(array, field.data_type(), &options).map_err(|e| {
+                format!(
+                    "column '{}' does not fit its type {}: {e}",
+                    field.name(),
+                    field.data_type()
+                )
+            })?,
             None => new_null_array(field.data_type(), batch.num_rows()),
         };
         columns.push(column);

@@ -62,7 +62,10 @@ impl Catalog {
             .buffer_unordered(OPEN_AT_ONCE)
             .collect()
             .await;
-        let mut next = CatalogSnapshot { generation: old.generation + 1, ..CatalogSnapshot::default() };
+        let mut next = CatalogSnapshot {
+            generation: old.generation + 1,
+            ..CatalogSnapshot::default()
+        };
         let mut changed = false;
         for one in opened {
             match one {
@@ -137,8 +140,16 @@ impl Catalog {
 
     async fn has_log(&self, name: &TableName) -> Result<bool, LakeError> {
         let log = format!("{}/_delta_log", name.location());
-        let listed = self.lake.store().list_with_delimiter(Some(&crate::lake::object_path(&log)?)).await;
-        listed.map(|l| !l.objects.is_empty()).map_err(LakeError::store("listing", log))
+        let listed = self
+            .lake
+            .store()
+            .list_with_delimiter(Some(&crate::lake::object_path(&log)?))
+            .await;
+        // Some stores keep an empty object for a folder whose last file was deleted.
+        let is_log = |name: &str| name.ends_with(".json") || name.ends_with(".parquet");
+        listed
+            .map(|l| l.objects.iter().filter_map(|o| o.location.filename()).any(is_log))
+            .map_err(LakeError::store("listing", log))
     }
 
     async fn find(&self) -> Result<Vec<TableName>, LakeError> {
@@ -146,9 +157,16 @@ impl Catalog {
         for schema in self.lake.folders(TABLES).await? {
             for table in self.lake.folders(&format!("{TABLES}/{schema}")).await? {
                 if is_clean(&schema) && is_clean(&table) {
-                    found.push(TableName { schema: schema.clone(), table });
+                    found.push(TableName {
+                        schema: schema.clone(),
+                        table,
+                    });
                 } else {
-                    tracing::warn!(schema, table, "not a table name of labhouse ([a-z0-9_]): rename the folder");
+                    tracing::warn!(
+                        schema,
+                        table,
+                        "not a table name of labhouse ([a-z0-9_]): rename the folder"
+                    );
                 }
             }
         }
@@ -208,6 +226,12 @@ impl CatalogSnapshot {
 
 impl std::fmt::Debug for CatalogSnapshot {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "generation {}, {} tables, {} broken", self.generation, self.len(), self.broken.len())
+        write!(
+            f,
+            "generation {}, {} tables, {} broken",
+            self.generation,
+            self.len(),
+            self.broken.len()
+        )
     }
 }

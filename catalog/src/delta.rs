@@ -6,7 +6,9 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use deltalake_core::kernel::engine::arrow_conversion::{TryIntoArrow, TryIntoKernel};
 use deltalake_core::kernel::transaction::{CommitBuilder, CommitProperties, TransactionError};
-use deltalake_core::kernel::{Action, Add, Metadata, MetadataExt, Protocol, Remove, StructType, Transaction, new_metadata};
+use deltalake_core::kernel::{
+    Action, Add, Metadata, MetadataExt, Protocol, Remove, StructType, Transaction, new_metadata,
+};
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
 use deltalake_core::{DeltaTable, DeltaTableError};
 
@@ -55,7 +57,10 @@ pub(crate) async fn commit(
     base: Option<&LakeTable>,
     change: Change,
 ) -> Result<Option<LakeTable>, LakeError> {
-    let refused = |reason: String| LakeError::Refused { table: name.clone(), reason };
+    let refused = |reason: String| LakeError::Refused {
+        table: name.clone(),
+        reason,
+    };
     let overwrites = !change.removes.is_empty();
     let mut actions = Vec::new();
     match (base, &change.schema) {
@@ -67,8 +72,11 @@ pub(crate) async fn commit(
         (Some(base), Some(schema)) => {
             let kernel: StructType = schema.as_ref().try_into_kernel().map_err(|e| refused(format!("{e}")))?;
             let state = base.state()?;
-            let metadata =
-                state.metadata().clone().with_schema(&kernel).map_err(|e| refused(format!("its schema cannot change: {e}")))?;
+            let metadata = state
+                .metadata()
+                .clone()
+                .with_schema(&kernel)
+                .map_err(|e| refused(format!("its schema cannot change: {e}")))?;
             actions.push(Action::Metadata(metadata));
             if let Some(raised) = raised_protocol(state.protocol(), schema) {
                 actions.push(Action::Protocol(raised.map_err(refused)?));
@@ -76,9 +84,12 @@ pub(crate) async fn commit(
         }
         (None, Some(schema)) => {
             let kernel: StructType = schema.as_ref().try_into_kernel().map_err(|e| refused(format!("{e}")))?;
-            let id = change.table_id.clone().unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
+            let id = change
+                .table_id
+                .clone()
+                .unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
             let metadata = new_metadata(&kernel, Vec::<String>::new(), [ALL_COLUMNS_INDEXED])
-                .and_then(|made| Ok(made.with_table_id(id)?))
+                .and_then(|made| made.with_table_id(id))
                 .map_err(|e| refused(format!("it cannot be made: {e}")))?;
             actions.push(Action::Protocol(new_protocol(schema).map_err(refused)?));
             actions.push(Action::Metadata(metadata));
@@ -93,20 +104,34 @@ pub(crate) async fn commit(
     if let Some((number, manifest)) = change.batch {
         properties = properties
             .with_application_transaction(Transaction::new(CRAWL_APP, number))
-            .with_metadata(HashMap::from([(BATCH_KEY.to_owned(), serde_json::Value::String(manifest))]));
+            .with_metadata(HashMap::from([(
+                BATCH_KEY.to_owned(),
+                serde_json::Value::String(manifest),
+            )]));
     }
-    let mode = if overwrites { SaveMode::Overwrite } else { SaveMode::Append };
-    let operation = DeltaOperation::Write { mode, partition_by: None, predicate: None };
+    let mode = if overwrites {
+        SaveMode::Overwrite
+    } else {
+        SaveMode::Append
+    };
+    let operation = DeltaOperation::Write {
+        mode,
+        partition_by: None,
+        predicate: None,
+    };
     let state = base.map(LakeTable::state).transpose()?;
     let reference = state.map(|s| s as &dyn deltalake_core::kernel::transaction::TableReference);
-    let done = CommitBuilder::from(properties).with_actions(actions).build(reference, Arc::clone(&log), operation).await;
+    let done = CommitBuilder::from(properties)
+        .with_actions(actions)
+        .build(reference, Arc::clone(&log), operation)
+        .await;
     let finished = match done {
         Ok(finished) => finished,
         Err(DeltaTableError::VersionAlreadyExists(_))
         | Err(DeltaTableError::Transaction {
             source: TransactionError::MaxCommitAttempts(_) | TransactionError::CommitConflict(_),
         }) => return Ok(None),
-        Err(source) => return Err(LakeError::Delta { action: "committing to", table: name.clone(), source }),
+        Err(error) => return Err(LakeError::delta("committing to", name)(error)),
     };
     let mut delta = DeltaTable::new(log);
     delta.state = Some(finished.snapshot);
@@ -119,7 +144,9 @@ fn configured(
     properties: BTreeMap<String, String>,
 ) -> Result<Metadata, LakeError> {
     properties.into_iter().try_fold(metadata, |metadata, (key, value)| {
-        metadata.add_config_key(key, value).map_err(|source| LakeError::delta("changing the properties of", name)(source.into()))
+        metadata
+            .add_config_key(key, value)
+            .map_err(|source| LakeError::delta("changing the properties of", name)(source.into()))
     })
 }
 
@@ -141,11 +168,21 @@ fn raised_protocol(old: &Protocol, schema: &Schema) -> Option<Result<Protocol, S
     if !has_local_time(schema) {
         return None;
     }
-    let reader: Vec<String> = old.reader_features().into_iter().flatten().map(ToString::to_string).collect();
+    let reader: Vec<String> = old
+        .reader_features()
+        .into_iter()
+        .flatten()
+        .map(ToString::to_string)
+        .collect();
     if reader.iter().any(|f| f == FEATURE) {
         return None;
     }
-    let mut writer: Vec<String> = old.writer_features().into_iter().flatten().map(ToString::to_string).collect();
+    let mut writer: Vec<String> = old
+        .writer_features()
+        .into_iter()
+        .flatten()
+        .map(ToString::to_string)
+        .collect();
     if old.writer_features().is_none() {
         // What writer version 2 implies must be spelt out once features are listed.
         writer.extend(["appendOnly".to_owned(), "invariants".to_owned()]);

@@ -8,31 +8,65 @@ use crate::name::TableName;
 pub enum LakeError {
     #[error("the lake url '{url}' cannot be used: {reason}. Write it as file:///path/to/lake or s3://bucket/prefix")]
     Url { url: String, reason: String },
-    #[error("the lake option '{key}' is not known for '{url}'. Use object_store names such as endpoint, region, access_key_id, allow_http")]
+    #[error(
+        "the lake option '{key}' is not known for '{url}'. Use object_store names such as endpoint, region, access_key_id, allow_http"
+    )]
     Option { key: String, url: String },
-    #[error("labhouse refuses to write to {url}: the store accepted two create-only writes of one object, so two servers could both 'win' the same commit and rows would be lost. Use a store that honours conditional PUT (If-None-Match: *): AWS S3, MinIO, SeaweedFS, or a local folder")]
+    #[error(
+        "labhouse refuses to write to {url}: the store accepted two create-only writes of one object, so two servers could both 'win' the same commit and rows would be lost. Use a store that honours conditional PUT (If-None-Match: *): AWS S3, MinIO, SeaweedFS, or a local folder"
+    )]
     NoConditionalPut { url: String },
-    #[error("{action} '{path}' in the lake failed: {source}. Check that the store is reachable and that this account may do it")]
-    Store { action: &'static str, path: String, source: object_store::Error },
+    #[error(
+        "{action} '{path}' in the lake failed: {source}. Check that the store is reachable and that this account may do it"
+    )]
+    Store {
+        action: &'static str,
+        path: String,
+        source: object_store::Error,
+    },
     #[error("{action} '{path}' failed: {source}. Check the folder's permissions and the disk's space")]
-    Io { action: &'static str, path: String, source: std::io::Error },
-    #[error("'{name}' is not a table name: {reason}. Use lower-case letters, digits and _, as in chemistry.plate_readings")]
+    Io {
+        action: &'static str,
+        path: String,
+        source: std::io::Error,
+    },
+    #[error(
+        "'{name}' is not a table name: {reason}. Use lower-case letters, digits and _, as in chemistry.plate_readings"
+    )]
     Name { name: String, reason: &'static str },
     #[error("{action} Delta table {table} failed: {source}")]
-    Delta { action: &'static str, table: TableName, source: deltalake_core::DeltaTableError },
+    Delta {
+        action: &'static str,
+        table: TableName,
+        source: Box<deltalake_core::DeltaTableError>,
+    },
     #[error("{action} rows of {table} failed: {source}. If it persists, look at the table's Parquet files")]
-    Parquet { action: &'static str, table: TableName, source: parquet::errors::ParquetError },
+    Parquet {
+        action: &'static str,
+        table: TableName,
+        source: parquet::errors::ParquetError,
+    },
     #[error("{action} rows of {table} failed: {source}")]
-    Arrow { action: &'static str, table: TableName, source: arrow::error::ArrowError },
+    Arrow {
+        action: &'static str,
+        table: TableName,
+        source: arrow::error::ArrowError,
+    },
     #[error("table {table} cannot take these rows: {reason}")]
     Refused { table: TableName, reason: String },
     #[error("another writer won the commit to {table} {attempts} times in a row; try again when it is less busy")]
     Busy { table: TableName, attempts: usize },
-    #[error("the record '{path}' in the lake is damaged: {reason}. Remove that object: it is rebuilt from the table's log")]
+    #[error(
+        "the record '{path}' in the lake is damaged: {reason}. Remove that object: it is rebuilt from the table's log"
+    )]
     Record { path: String, reason: String },
-    #[error("the ledger of {table} lacks batch {batch}: neither its object nor its commit is in the lake any more. Restore _labhouse/ledger from a backup, or drop the table to load its files anew")]
+    #[error(
+        "the ledger of {table} lacks batch {batch}: neither its object nor its commit is in the lake any more. Restore _labhouse/ledger from a backup, or drop the table to load its files anew"
+    )]
     LedgerGap { table: TableName, batch: i64 },
-    #[error("watching '{path}' for new files failed: {reason}. The timed sweep still finds them; raise fs.inotify.max_user_watches for instant pick-up")]
+    #[error(
+        "watching '{path}' for new files failed: {reason}. The timed sweep still finds them; raise fs.inotify.max_user_watches for instant pick-up"
+    )]
     Watch { path: String, reason: String },
     #[error("a background task of the crawler ended early: {reason}")]
     Task { reason: String },
@@ -54,10 +88,17 @@ impl LakeError {
         table: &TableName,
     ) -> impl FnOnce(deltalake_core::DeltaTableError) -> Self + use<> {
         let table = table.clone();
-        move |source| Self::Delta { action, table, source }
+        move |source| Self::Delta {
+            action,
+            table,
+            source: Box::new(source),
+        }
     }
 
-    pub(crate) fn arrow(action: &'static str, table: &TableName) -> impl FnOnce(arrow::error::ArrowError) -> Self + use<> {
+    pub(crate) fn arrow(
+        action: &'static str,
+        table: &TableName,
+    ) -> impl FnOnce(arrow::error::ArrowError) -> Self + use<> {
         let table = table.clone();
         move |source| Self::Arrow { action, table, source }
     }

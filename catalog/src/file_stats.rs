@@ -1,8 +1,10 @@
 //! Delta's statistics of one data file: rows, null counts, and least and greatest values where those are sound.
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::compute::{max, max_string, min, min_string};
-use arrow::datatypes::{DataType, Date32Type, Float64Type, Int64Type, SchemaRef, TimeUnit, TimestampMicrosecondType};
+use arrow::compute::{cast, max, max_string, min, min_string};
+use arrow::datatypes::{
+    DataType, Date32Type, Decimal128Type, Float64Type, Int64Type, SchemaRef, TimeUnit, TimestampMicrosecondType,
+};
 use chrono::DateTime;
 use serde_json::{Map, Value, json};
 
@@ -40,15 +42,40 @@ fn bounds(data_type: &DataType, arrays: &[&ArrayRef]) -> Option<Bounds> {
             let high = arrays.iter().filter_map(|a| max(a.as_primitive::<Int64Type>())).max()?;
             Some((Some(json!(low)), Some(json!(high))))
         }
+        DataType::Int8 | DataType::Int16 | DataType::Int32 => widened(arrays, &DataType::Int64),
+        DataType::Float32 => widened(arrays, &DataType::Float64),
         DataType::Float64 => floats(arrays),
+        DataType::Decimal128(_, scale) => {
+            let low = arrays
+                .iter()
+                .filter_map(|a| min(a.as_primitive::<Decimal128Type>()))
+                .min()?;
+            let high = arrays
+                .iter()
+                .filter_map(|a| max(a.as_primitive::<Decimal128Type>()))
+                .max()?;
+            Some((decimal(low, *scale), decimal(high, *scale)))
+        }
         DataType::Date32 => {
-            let low = arrays.iter().filter_map(|a| min(a.as_primitive::<Date32Type>())).min()?;
-            let high = arrays.iter().filter_map(|a| max(a.as_primitive::<Date32Type>())).max()?;
+            let low = arrays
+                .iter()
+                .filter_map(|a| min(a.as_primitive::<Date32Type>()))
+                .min()?;
+            let high = arrays
+                .iter()
+                .filter_map(|a| max(a.as_primitive::<Date32Type>()))
+                .max()?;
             Some((date(low), date(high)))
         }
         DataType::Timestamp(TimeUnit::Microsecond, zone) => {
-            let low = arrays.iter().filter_map(|a| min(a.as_primitive::<TimestampMicrosecondType>())).min()?;
-            let high = arrays.iter().filter_map(|a| max(a.as_primitive::<TimestampMicrosecondType>())).max()?;
+            let low = arrays
+                .iter()
+                .filter_map(|a| min(a.as_primitive::<TimestampMicrosecondType>()))
+                .min()?;
+            let high = arrays
+                .iter()
+                .filter_map(|a| max(a.as_primitive::<TimestampMicrosecondType>()))
+                .max()?;
             Some((time(low, zone.is_some()), time(high, zone.is_some())))
         }
         DataType::Utf8 => {
@@ -60,10 +87,28 @@ fn bounds(data_type: &DataType, arrays: &[&ArrayRef]) -> Option<Bounds> {
     }
 }
 
+fn widened(arrays: &[&ArrayRef], to: &DataType) -> Option<Bounds> {
+    let wide: Vec<ArrayRef> = arrays.iter().map(|a| cast(a, to)).collect::<Result<_, _>>().ok()?;
+    bounds(to, &wide.iter().collect::<Vec<_>>())
+}
+
+/// A JSON number has the digits of a float: a decimal of more than fifteen is left out.
+fn decimal(unscaled: i128, scale: i8) -> Option<Value> {
+    const DIGITS_MAX: i128 = 1_000_000_000_000_000;
+    if unscaled.abs() >= DIGITS_MAX || !(0..=15).contains(&scale) {
+        return None;
+    }
+    let text = format!("{unscaled}e-{scale}");
+    text.parse::<f64>().ok().map(|number| json!(number))
+}
+
 /// NaN is greater than every number, and JSON has neither it nor infinity: with one of them there are no bounds.
 fn floats(arrays: &[&ArrayRef]) -> Option<Bounds> {
     let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
-    for value in arrays.iter().flat_map(|a| a.as_primitive::<Float64Type>().iter().flatten()) {
+    for value in arrays
+        .iter()
+        .flat_map(|a| a.as_primitive::<Float64Type>().iter().flatten())
+    {
         if !value.is_finite() {
             return None;
         }
@@ -80,7 +125,11 @@ fn date(days: i32) -> Option<Value> {
 
 fn time(us: i64, zoned: bool) -> Option<Value> {
     let at = DateTime::from_timestamp_micros(us)?;
-    let format = if zoned { "%Y-%m-%dT%H:%M:%S%.6fZ" } else { "%Y-%m-%dT%H:%M:%S%.6f" };
+    let format = if zoned {
+        "%Y-%m-%dT%H:%M:%S%.6fZ"
+    } else {
+        "%Y-%m-%dT%H:%M:%S%.6f"
+    };
     Some(json!(at.format(format).to_string()))
 }
 
@@ -96,7 +145,11 @@ fn cut_up(text: &str) -> Option<String> {
     let mut start: Vec<char> = text.chars().take(TEXT_CHARS_MAX).collect();
     while let Some(last) = start.pop() {
         // One step up, past the gap where no characters are.
-        let next = if last == '\u{D7FF}' { Some('\u{E000}') } else { char::from_u32(u32::from(last) + 1) };
+        let next = if last == '\u{D7FF}' {
+            Some('\u{E000}')
+        } else {
+            char::from_u32(u32::from(last) + 1)
+        };
         if let Some(next) = next {
             start.push(next);
             return Some(start.into_iter().collect());
@@ -108,6 +161,13 @@ fn cut_up(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn decimals_keep_their_digits_or_stay_out() {
+        assert_eq!(decimal(90_100, 2), Some(json!(901.0)));
+        assert_eq!(decimal(-12_345, 3), Some(json!(-12.345)));
+        assert_eq!(decimal(1_000_000_000_000_000, 2), None);
+    }
 
     #[test]
     fn cut_text_stays_a_bound() {

@@ -55,14 +55,20 @@ impl Lake {
     /// # Errors
     /// An url or option that is not understood, or a folder that cannot be made. The network is not touched.
     pub async fn open(url: &str, options: &BTreeMap<String, String>) -> Result<Arc<Self>, LakeError> {
-        let refuse = |reason: String| LakeError::Url { url: url.to_owned(), reason };
+        let refuse = |reason: String| LakeError::Url {
+            url: url.to_owned(),
+            reason,
+        };
         let mut parsed = Url::parse(url).map_err(|e| refuse(e.to_string()))?;
         parsed.set_path(&format!("{}/", parsed.path().trim_end_matches('/')));
         let (root, prefix, local) = match parsed.scheme() {
             "file" => {
-                let folder = parsed.to_file_path().map_err(|()| refuse("it names no local folder".to_owned()))?;
+                let folder = parsed
+                    .to_file_path()
+                    .map_err(|()| refuse("it names no local folder".to_owned()))?;
                 let folder = make_folders(folder).await?;
-                parsed = Url::from_directory_path(&folder).map_err(|()| refuse("the folder is not absolute".to_owned()))?;
+                parsed =
+                    Url::from_directory_path(&folder).map_err(|()| refuse("the folder is not absolute".to_owned()))?;
                 let prefix = ObjectPath::from_absolute_path(&folder).map_err(|e| refuse(e.to_string()))?;
                 let store: Arc<dyn ObjectStore> = Arc::new(object_store::local::LocalFileSystem::new());
                 (store, prefix, Some(folder))
@@ -76,7 +82,13 @@ impl Lake {
         };
         let store: Arc<dyn ObjectStore> = Arc::new(PrefixStore::new(Arc::clone(&root), prefix));
         let scan_url = scan_url(&parsed)?;
-        Ok(Arc::new(Self { url: parsed, store, root, local, scan_url }))
+        Ok(Arc::new(Self {
+            url: parsed,
+            store,
+            root,
+            local,
+            scan_url,
+        }))
     }
 
     /// Makes sure that the store can decide a race: the second of two create-only writes of one object must fail.
@@ -88,8 +100,13 @@ impl Lake {
         self.put(&path, Bytes::from_static(b"one"), Put::Create).await?;
         let second = self.put(&path, Bytes::from_static(b"two"), Put::Create).await;
         let verdict = match second {
-            Err(LakeError::Store { source: object_store::Error::AlreadyExists { .. }, .. }) => Ok(()),
-            Ok(()) => Err(LakeError::NoConditionalPut { url: self.url.to_string() }),
+            Err(LakeError::Store {
+                source: object_store::Error::AlreadyExists { .. },
+                ..
+            }) => Ok(()),
+            Ok(()) => Err(LakeError::NoConditionalPut {
+                url: self.url.to_string(),
+            }),
             Err(other) => Err(other),
         };
         if let Err(error) = self.delete(&path).await {
@@ -129,7 +146,11 @@ impl Lake {
         match self.store.get(&object_path(path)?).await {
             Ok(found) => found.bytes().await.map(Some).map_err(LakeError::store("reading", path)),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(source) => Err(LakeError::Store { action: "reading", path: path.to_owned(), source }),
+            Err(source) => Err(LakeError::Store {
+                action: "reading",
+                path: path.to_owned(),
+                source,
+            }),
         }
     }
 
@@ -149,7 +170,11 @@ impl Lake {
     pub async fn delete(&self, path: &str) -> Result<(), LakeError> {
         match self.store.delete(&object_path(path)?).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(source) => Err(LakeError::Store { action: "deleting", path: path.to_owned(), source }),
+            Err(source) => Err(LakeError::Store {
+                action: "deleting",
+                path: path.to_owned(),
+                source,
+            }),
         }
     }
 
@@ -165,16 +190,33 @@ impl Lake {
             .list_with_delimiter(Some(&object_path(prefix)?))
             .await
             .map_err(LakeError::store("listing", prefix))?;
-        Ok(listed.common_prefixes.iter().filter_map(|p| p.filename().map(str::to_owned)).collect())
+        Ok(listed
+            .common_prefixes
+            .iter()
+            .filter_map(|p| p.filename().map(str::to_owned))
+            .collect())
     }
 
     /// A Delta log on the lake's own connection. `location` is relative to the lake's root.
     pub(crate) fn log_store(&self, location: &str) -> Result<LogStoreRef, LakeError> {
-        let refuse = |reason: String| LakeError::Url { url: location.to_owned(), reason };
-        let url = self.url.join(&format!("{location}/")).map_err(|e| refuse(e.to_string()))?;
+        let refuse = |reason: String| LakeError::Url {
+            url: location.to_owned(),
+            reason,
+        };
+        let url = self
+            .url
+            .join(&format!("{location}/"))
+            .map_err(|e| refuse(e.to_string()))?;
         let config = StorageConfig::default();
-        let prefixed = config.decorate_store(Arc::clone(&self.root), &url).map_err(|e| refuse(e.to_string()))?;
-        Ok(default_logstore(Arc::from(prefixed), Arc::clone(&self.root), &url, &config))
+        let prefixed = config
+            .decorate_store(Arc::clone(&self.root), &url)
+            .map_err(|e| refuse(e.to_string()))?;
+        Ok(default_logstore(
+            Arc::from(prefixed),
+            Arc::clone(&self.root),
+            &url,
+            &config,
+        ))
     }
 }
 
@@ -184,7 +226,10 @@ pub fn object_store_url(lake: &Lake) -> ObjectStoreUrl {
 }
 
 pub(crate) fn object_path(path: &str) -> Result<ObjectPath, LakeError> {
-    ObjectPath::parse(path).map_err(|e| LakeError::Url { url: path.to_owned(), reason: e.to_string() })
+    ObjectPath::parse(path).map_err(|e| LakeError::Url {
+        url: path.to_owned(),
+        reason: e.to_string(),
+    })
 }
 
 /// One fixed url per lake. The real one would do, but a bucket's url names the bucket only, and two lakes of one process
@@ -192,27 +237,39 @@ pub(crate) fn object_path(path: &str) -> Result<ObjectPath, LakeError> {
 fn scan_url(url: &Url) -> Result<ObjectStoreUrl, LakeError> {
     let digest = Sha256::digest(url.as_str().as_bytes());
     let tag: String = digest.iter().take(8).map(|b| format!("{b:02x}")).collect();
-    ObjectStoreUrl::parse(format!("labhouse-lake://{tag}"))
-        .map_err(|e| LakeError::Url { url: url.to_string(), reason: e.to_string() })
+    ObjectStoreUrl::parse(format!("labhouse-lake://{tag}")).map_err(|e| LakeError::Url {
+        url: url.to_string(),
+        reason: e.to_string(),
+    })
 }
 
 async fn make_folders(folder: PathBuf) -> Result<PathBuf, LakeError> {
     let shown = folder.display().to_string();
     for sub in [LANDING, TABLES, STATE] {
-        tokio::fs::create_dir_all(folder.join(sub)).await.map_err(LakeError::io("making the folder", shown.clone()))?;
+        tokio::fs::create_dir_all(folder.join(sub))
+            .await
+            .map_err(LakeError::io("making the folder", shown.clone()))?;
     }
     // One lake, one name: events and listings must agree on it even when a link leads here.
-    tokio::fs::canonicalize(&folder).await.map_err(LakeError::io("opening the folder", shown))
+    tokio::fs::canonicalize(&folder)
+        .await
+        .map_err(LakeError::io("opening the folder", shown))
 }
 
 fn open_s3(url: &Url, options: &BTreeMap<String, String>) -> Result<Arc<dyn ObjectStore>, LakeError> {
-    let refuse = |reason: String| LakeError::Url { url: url.to_string(), reason };
+    let refuse = |reason: String| LakeError::Url {
+        url: url.to_string(),
+        reason,
+    };
     let bucket = url.host_str().ok_or_else(|| refuse("it names no bucket".to_owned()))?;
-    let mut builder =
-        AmazonS3Builder::from_env().with_bucket_name(bucket).with_conditional_put(S3ConditionalPut::ETagMatch);
+    let mut builder = AmazonS3Builder::from_env()
+        .with_bucket_name(bucket)
+        .with_conditional_put(S3ConditionalPut::ETagMatch);
     for (key, value) in options {
-        let key: AmazonS3ConfigKey =
-            key.parse().map_err(|_| LakeError::Option { key: key.clone(), url: url.to_string() })?;
+        let key: AmazonS3ConfigKey = key.parse().map_err(|_| LakeError::Option {
+            key: key.clone(),
+            url: url.to_string(),
+        })?;
         builder = builder.with_config(key, value);
     }
     Ok(Arc::new(builder.build().map_err(|e| refuse(e.to_string()))?))

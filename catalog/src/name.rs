@@ -15,7 +15,10 @@ pub struct TableName {
 impl TableName {
     /// A name out of free words, each cleaned as by [`TableName::clean`].
     pub fn new(schema: &str, table: &str) -> Self {
-        Self { schema: Self::clean(schema), table: Self::clean(table) }
+        Self {
+            schema: Self::clean(schema),
+            table: Self::clean(table),
+        }
     }
 
     /// A name exactly as written.
@@ -23,14 +26,24 @@ impl TableName {
     /// # Errors
     /// [`LakeError::Name`] when a part is empty, too long or holds anything but `[a-z0-9_]`, or starts with a digit.
     pub fn parse(text: &str) -> Result<Self, LakeError> {
-        let refuse = |reason| LakeError::Name { name: text.to_owned(), reason };
-        let (schema, table) = text.split_once('.').ok_or_else(|| refuse("it has no dot between schema and table"))?;
+        let refuse = |reason| LakeError::Name {
+            name: text.to_owned(),
+            reason,
+        };
+        let (schema, table) = text
+            .split_once('.')
+            .ok_or_else(|| refuse("it has no dot between schema and table"))?;
         for part in [schema, table] {
             if !is_clean(part) {
-                return Err(refuse("each part must be [a-z0-9_], not start with a digit and have at most 128 bytes"));
+                return Err(refuse(
+                    "each part must be [a-z0-9_], not start with a digit and have at most 128 bytes",
+                ));
             }
         }
-        Ok(Self { schema: schema.to_owned(), table: table.to_owned() })
+        Ok(Self {
+            schema: schema.to_owned(),
+            table: table.to_owned(),
+        })
     }
 
     /// Any text as one part of a name: lower case, runs of other characters become `_`, a leading digit gets `t_`.
@@ -55,7 +68,9 @@ pub(crate) fn is_clean(text: &str) -> bool {
     !text.is_empty()
         && text.len() <= NAME_BYTES_MAX
         && !text.starts_with(|c: char| c.is_ascii_digit())
-        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
 }
 
 /// Any column heading as a column name: "Yield [%]" → `yield_pct`, "Conc. (µM)" → `conc_um`, "1" → `c_1`.
@@ -108,7 +123,10 @@ fn clean(text: &str, prefix: char, nothing: &str) -> String {
 
 /// Runs of `_` become one, and none stands at an end.
 fn single(text: &str) -> String {
-    text.split('_').filter(|word| !word.is_empty()).collect::<Vec<_>>().join("_")
+    text.split('_')
+        .filter(|word| !word.is_empty())
+        .collect::<Vec<_>>()
+        .join("_")
 }
 
 #[cfg(test)]

@@ -44,7 +44,8 @@ pub(crate) async fn write(
         .await?;
         let path = format!("part-{}.zstd.parquet", uuid::Uuid::new_v4());
         let size = i64::try_from(bytes.len()).unwrap_or(i64::MAX);
-        lake.put(&format!("{}/{path}", name.location()), bytes.into(), Put::Overwrite).await?;
+        lake.put(&format!("{}/{path}", name.location()), bytes.into(), Put::Overwrite)
+            .await?;
         adds.push(Add {
             path,
             partition_values: HashMap::new(),
@@ -89,7 +90,9 @@ where
     T: Send + 'static,
     F: FnOnce() -> Result<T, LakeError> + Send + 'static,
 {
-    tokio::task::spawn_blocking(work).await.map_err(|e| LakeError::Task { reason: e.to_string() })?
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|e| LakeError::Task { reason: e.to_string() })?
 }
 
 fn by_bytes(batches: Vec<RecordBatch>) -> Vec<Vec<RecordBatch>> {
@@ -124,8 +127,12 @@ fn encode(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Vec<u8>, Parque
 fn decode(bytes: Bytes, columns: Option<&[String]>) -> Result<Vec<RecordBatch>, ParquetError> {
     let mut builder = ParquetRecordBatchReaderBuilder::try_new(bytes)?.with_batch_size(READ_BATCH_ROWS);
     if let Some(columns) = columns {
-        let mask = parquet::arrow::ProjectionMask::columns(builder.parquet_schema(), columns.iter().map(String::as_str));
+        let mask =
+            parquet::arrow::ProjectionMask::columns(builder.parquet_schema(), columns.iter().map(String::as_str));
         builder = builder.with_projection(mask);
     }
-    builder.build()?.collect::<Result<Vec<_>, _>>().map_err(ParquetError::from)
+    builder
+        .build()?
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(ParquetError::from)
 }

@@ -81,7 +81,9 @@ impl LakeTable {
     }
 
     pub(crate) fn state(&self) -> Result<&DeltaTableState, LakeError> {
-        self.delta.snapshot().map_err(LakeError::delta("reading the snapshot of", &self.name))
+        self.delta
+            .snapshot()
+            .map_err(LakeError::delta("reading the snapshot of", &self.name))
     }
 
     /// The newest version of the table at the name's place, read from its log.
@@ -109,37 +111,59 @@ impl LakeTable {
 
     /// A loaded Delta table with everything a reader asks for worked out once.
     pub(crate) async fn of(lake: &Lake, name: &TableName, delta: DeltaTable) -> Result<Self, LakeError> {
-        let state = delta.snapshot().map_err(LakeError::delta("reading the snapshot of", name))?;
+        let state = delta
+            .snapshot()
+            .map_err(LakeError::delta("reading the snapshot of", name))?;
         let metadata = state.metadata();
-        let properties = metadata.configuration().iter().map(|(k, v)| (k.clone(), v.clone())).collect();
+        let properties = metadata
+            .configuration()
+            .iter()
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect();
         let description = metadata.description().map(str::to_owned);
         let (mut rows, mut bytes, mut files) = (Some(0usize), 0u64, 0usize);
         for file in state.log_data().iter() {
             files += 1;
             bytes = bytes.saturating_add(u64::try_from(file.size()).unwrap_or_default());
-            let deleted = file.deletion_vector_descriptor().map_or(0, |dv| usize::try_from(dv.cardinality).unwrap_or(0));
-            rows = rows.zip(file.num_records()).map(|(sum, n)| sum.saturating_add(n.saturating_sub(deleted)));
+            let deleted = file
+                .deletion_vector_descriptor()
+                .map_or(0, |dv| usize::try_from(dv.cardinality).unwrap_or(0));
+            rows = rows
+                .zip(file.num_records())
+                .map(|(sum, n)| sum.saturating_add(n.saturating_sub(deleted)));
         }
         let provider: Arc<dyn TableProvider> = match plain_scan(lake, name, state) {
             Some(scan) => Arc::new(scan),
             None => {
-                let own = delta.table_provider().await.map_err(|source| LakeError::Delta {
-                    action: "planning a scan of",
-                    table: name.clone(),
-                    source: source.into(),
-                })?;
+                let planned = delta.table_provider().await;
+                let own = planned.map_err(|e| LakeError::delta("planning a scan of", name)(e.into()))?;
                 Arc::new(Inexact(own))
             }
         };
         let version = state.version();
         let commit_tag = commit_tag(&delta, version).await?;
-        Ok(Self { name: name.clone(), version, provider, properties, description, rows, bytes, files, commit_tag, delta })
+        Ok(Self {
+            name: name.clone(),
+            version,
+            provider,
+            properties,
+            description,
+            rows,
+            bytes,
+            files,
+            commit_tag,
+            delta,
+        })
     }
 }
 
 impl std::fmt::Debug for LakeTable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "LakeTable({} version {}, {} files)", self.name, self.version, self.files)
+        write!(
+            f,
+            "LakeTable({} version {}, {} files)",
+            self.name, self.version, self.files
+        )
     }
 }
 
@@ -163,6 +187,10 @@ async fn commit_tag(delta: &DeltaTable, version: u64) -> Result<Option<String>, 
     match delta.object_store().head(&path).await {
         Ok(meta) => Ok(Some(meta.e_tag.unwrap_or_else(|| meta.last_modified.to_rfc3339()))),
         Err(object_store::Error::NotFound { .. }) => Ok(None),
-        Err(source) => Err(LakeError::Store { action: "reading", path: path.to_string(), source }),
+        Err(source) => Err(LakeError::Store {
+            action: "reading",
+            path: path.to_string(),
+            source,
+        }),
     }
 }

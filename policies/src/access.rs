@@ -48,6 +48,10 @@ pub struct TableObject {
 
 /// The answer of [`PolicySet::table`].
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "made once a statement and table, and nearly always open"
+)]
 pub enum TableAccess {
     /// The table does not exist for this principal.
     Hidden(Decision),
@@ -94,10 +98,20 @@ impl fmt::Debug for Access {
     }
 }
 
-pub(crate) fn table(set: &PolicySet, who: &Principal, table: &TableObject, state: &SessionState, action: Action) -> Result<Access, Decision> {
+pub(crate) fn table(
+    set: &PolicySet,
+    who: &Principal,
+    table: &TableObject,
+    state: &SessionState,
+    action: Action,
+) -> Result<Access, Decision> {
     let subject = who.subject();
     let department = table.department.as_str();
-    let path = [&*table.reference.catalog, &*table.reference.schema, &*table.reference.table];
+    let path = [
+        &*table.reference.catalog,
+        &*table.reference.schema,
+        &*table.reference.table,
+    ];
     let select = set.engine.candidates(&subject, department, Action::Select);
 
     let on_table = weigh(&select, &path, &table.tags);
@@ -155,7 +169,12 @@ fn may_use(set: &PolicySet, subject: &str, table: &TableObject, path: &[&str; 3]
     if !on_table.denies.is_empty() {
         return Err(on_table.decision());
     }
-    let by_tag: Vec<RuleRef> = on_table.allows.iter().filter(|g| g.object.is_tags()).map(|g| g.reference()).collect();
+    let by_tag: Vec<RuleRef> = on_table
+        .allows
+        .iter()
+        .filter(|g| g.object.is_tags())
+        .map(|g| g.reference())
+        .collect();
     let [catalog, schema, _] = path;
     let mut decided = Vec::new();
     for object in [[*catalog].as_slice(), [*catalog, *schema].as_slice()] {
@@ -172,10 +191,15 @@ fn may_use(set: &PolicySet, subject: &str, table: &TableObject, path: &[&str; 3]
 /// The tag sets under which a column must be allowed: one if its own tags contradict none of its table's, else one for each
 /// way to resolve the contradictions. Empty (so: no) if there are too many.
 fn readings(table: &Tags, column: Option<&Tags>) -> Vec<Tags> {
-    let Some(column) = column else { return vec![table.clone()] };
+    let Some(column) = column else {
+        return vec![table.clone()];
+    };
     let mut merged = table.clone();
     merged.extend(column.iter().map(|(k, v)| (k.clone(), v.clone())));
-    let torn: Vec<(&String, &String)> = table.iter().filter(|(k, v)| column.get(*k).is_some_and(|own| own != *v)).collect();
+    let torn: Vec<(&String, &String)> = table
+        .iter()
+        .filter(|(k, v)| column.get(*k).is_some_and(|own| own != *v))
+        .collect();
     if torn.len() > CONTRADICTIONS_MAX {
         return Vec::new();
     }
@@ -203,28 +227,54 @@ fn row_filter(
     let subject = who.subject();
     let department = table.department.as_str();
     let held = set.engine.held(&subject, department);
-    let here: Vec<&Attachment> =
-        set.engine.rules.filters.iter().filter(|f| in_domain(&f.domain, department) && f.object.matches(path, &table.tags)).collect();
+    let here: Vec<&Attachment> = set
+        .engine
+        .rules
+        .filters
+        .iter()
+        .filter(|f| in_domain(&f.domain, department) && f.object.matches(path, &table.tags))
+        .collect();
     let applies = |f: &&&Attachment| f.subject == "*" || held.contains(&f.subject);
     let compiled = |f: &Attachment| -> Result<Expr, Decision> {
         let broken = |why: String| {
-            let why = format!("filter {} ({}:{}) on {}: {why}", f.name, crate::rules::FILE, f.line, table.reference);
+            let why = format!(
+                "filter {} ({}:{}) on {}: {why}",
+                f.name,
+                crate::rules::FILE,
+                f.line,
+                table.reference
+            );
             Decision::no(Reason::Broken(why), vec![f.reference()])
         };
-        let entry = set.entries.filters.get(&f.name).ok_or_else(|| broken(format!("not in {}", filters::FILE)))?;
+        let entry = set
+            .entries
+            .filters
+            .get(&f.name)
+            .ok_or_else(|| broken(format!("not in {}", filters::FILE)))?;
         if !entry.table.matches(path, &table.tags) {
-            return Err(broken("its `table` does not cover this table; widen it, or attach the filter elsewhere".to_owned()));
+            return Err(broken(
+                "its `table` does not cover this table; widen it, or attach the filter elsewhere".to_owned(),
+            ));
         }
-        compile::row_filter(&entry.template, &table.schema, state, set.bindings(Some(who))).map_err(|e| broken(format!("{}; {}", e.what, e.remedy)))
+        compile::row_filter(&entry.template, &table.schema, state, set.bindings(Some(who)))
+            .map_err(|e| broken(format!("{}; {}", e.what, e.remedy)))
     };
 
     let mut condition: Option<Expr> = None;
-    for filter in here.iter().filter(applies).filter(|f| f.mode == Some(Mode::Restrictive)) {
+    for filter in here
+        .iter()
+        .filter(applies)
+        .filter(|f| f.mode == Some(Mode::Restrictive))
+    {
         let next = compiled(filter)?;
         condition = Some(condition.map_or(next.clone(), |so_far| so_far.and(next)));
         decided.push(filter.reference());
     }
-    let permissive: Vec<&&Attachment> = here.iter().filter(applies).filter(|f| f.mode == Some(Mode::Permissive)).collect();
+    let permissive: Vec<&&Attachment> = here
+        .iter()
+        .filter(applies)
+        .filter(|f| f.mode == Some(Mode::Permissive))
+        .collect();
     if permissive.is_empty() {
         return Ok(condition);
     }
@@ -232,7 +282,10 @@ fn row_filter(
     let grants = set.engine.candidates(&subject, department, Action::Select);
     let granting = weigh(&grants, path, &table.tags).allows;
     let free = set.engine.roles.held_without_passing(&subject, department, filtered);
-    if let Some(grant) = granting.iter().find(|g| free.contains(&g.subject) && !filtered(&g.subject)) {
+    if let Some(grant) = granting
+        .iter()
+        .find(|g| free.contains(&g.subject) && !filtered(&g.subject))
+    {
         decided.push(grant.reference());
         return Ok(condition);
     }
@@ -268,14 +321,32 @@ fn masks(
     for field in columns.iter().filter_map(|at| table.schema.fields().get(*at)) {
         let object = [catalog, schema, name, field.name().as_str()];
         let readings = readings(&table.tags, table.column_tags.get(field.name()));
-        let Some(mask) = here.iter().find(|m| readings.iter().any(|tags| m.object.matches(&object, tags))) else { continue };
+        let Some(mask) = here
+            .iter()
+            .find(|m| readings.iter().any(|tags| m.object.matches(&object, tags)))
+        else {
+            continue;
+        };
         let broken = |why: String| {
-            let why = format!("mask {} ({}:{}) on {}.{}: {why}", mask.name, crate::rules::FILE, mask.line, table.reference, field.name());
+            let why = format!(
+                "mask {} ({}:{}) on {}.{}: {why}",
+                mask.name,
+                crate::rules::FILE,
+                mask.line,
+                table.reference,
+                field.name()
+            );
             Decision::no(Reason::Broken(why), vec![mask.reference()])
         };
-        let entry = set.entries.masks.get(&mask.name).ok_or_else(|| broken(format!("not in {}", filters::FILE)))?;
+        let entry = set
+            .entries
+            .masks
+            .get(&mask.name)
+            .ok_or_else(|| broken(format!("not in {}", filters::FILE)))?;
         if !readings.iter().any(|tags| entry.column.matches(&object, tags)) {
-            return Err(broken("its `column` does not cover this column; widen it, or attach the mask elsewhere".to_owned()));
+            return Err(broken(
+                "its `column` does not cover this column; widen it, or attach the mask elsewhere".to_owned(),
+            ));
         }
         let expr = compile::mask(&entry.how, field.name(), &table.schema, state, set.bindings(Some(who)))
             .map_err(|e| broken(format!("{}; {}", e.what, e.remedy)))?;

@@ -84,7 +84,9 @@ impl fmt::Display for Action {
 
 /// A word that is no action.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown action `{word}`; known actions: use, select, insert, update, delete, create, drop, alter, maintain, execute, train, alert, admin, or * for all")]
+#[error(
+    "unknown action `{word}`; known actions: use, select, insert, update, delete, create, drop, alter, maintain, execute, train, alert, admin, or * for all"
+)]
 pub struct UnknownAction {
     /// The word found.
     pub word: String,
@@ -111,11 +113,15 @@ impl Actions {
         if text == "*" {
             return Ok(Self::all());
         }
-        text.split('|').try_fold(Actions(0), |set, word| Ok(Actions(set.0 | word.trim().parse::<Action>()?.bit())))
+        text.split('|').try_fold(Actions(0), |set, word| {
+            Ok(Actions(set.0 | word.trim().parse::<Action>()?.bit()))
+        })
     }
 
     pub(crate) fn all() -> Self {
-        Action::ALL.into_iter().fold(Actions(0), |set, action| Actions(set.0 | action.bit()))
+        Action::ALL
+            .into_iter()
+            .fold(Actions(0), |set, action| Actions(set.0 | action.bit()))
     }
 
     pub(crate) fn contains(self, action: Action) -> bool {

@@ -43,30 +43,52 @@ impl From<NotTotal> for CompileError {
 
 impl From<DataFusionError> for CompileError {
     fn from(error: DataFusionError) -> Self {
-        Self::new(error.strip_backtrace(), "correct the SQL; it may use the table's columns and plain functions")
+        Self::new(
+            error.strip_backtrace(),
+            "correct the SQL; it may use the table's columns and plain functions",
+        )
     }
 }
 
 impl CompileError {
     fn new(what: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { what: what.into(), remedy: remedy.into() }
+        Self {
+            what: what.into(),
+            remedy: remedy.into(),
+        }
     }
 }
 
 /// Compiles a row filter against a table. The result is boolean and total; `now()` is still a call, see [`pin_clock`].
-pub(crate) fn row_filter(template: &Template, schema: &SchemaRef, state: &SessionState, with: Bindings<'_>) -> Result<Expr, CompileError> {
+pub(crate) fn row_filter(
+    template: &Template,
+    schema: &SchemaRef,
+    state: &SessionState,
+    with: Bindings<'_>,
+) -> Result<Expr, CompileError> {
     let (expr, schema) = expression(template, schema, state, with)?;
     let found = expr.get_type(schema.as_ref())?;
     if !matches!(found, DataType::Boolean | DataType::Null) {
-        return Err(CompileError::new(format!("the filter gives {found}, not true or false"), "write a condition"));
+        return Err(CompileError::new(
+            format!("the filter gives {found}, not true or false"),
+            "write a condition",
+        ));
     }
     check_total(&expr, &schema, state)?;
     Ok(expr)
 }
 
 /// Compiles a mask against one column. The result has the column's very type.
-pub(crate) fn mask(how: &MaskHow, column: &str, schema: &SchemaRef, state: &SessionState, with: Bindings<'_>) -> Result<Expr, CompileError> {
-    let field = schema.field_with_name(column).map_err(|_| CompileError::new(format!("the table has no column `{column}`"), "correct the column"))?;
+pub(crate) fn mask(
+    how: &MaskHow,
+    column: &str,
+    schema: &SchemaRef,
+    state: &SessionState,
+    with: Bindings<'_>,
+) -> Result<Expr, CompileError> {
+    let field = schema
+        .field_with_name(column)
+        .map_err(|_| CompileError::new(format!("the table has no column `{column}`"), "correct the column"))?;
     let wanted = field.data_type();
     match how {
         MaskHow::Null => Ok(lit(ScalarValue::try_from(wanted)?)),
@@ -74,11 +96,19 @@ pub(crate) fn mask(how: &MaskHow, column: &str, schema: &SchemaRef, state: &Sess
         MaskHow::Kind(kind) => {
             if !kind.fits(wanted) {
                 let remedy = "use kind = \"null\" or \"constant\", or a kind for this type";
-                return Err(CompileError::new(format!("the mask is for {}, and `{column}` is {wanted}", kind.fitting()), remedy));
+                return Err(CompileError::new(
+                    format!("the mask is for {}, and `{column}` is {wanted}", kind.fitting()),
+                    remedy,
+                ));
             }
             let kind = match (kind, with.secret) {
                 (Mask::Hash(_), Some(secret)) => Mask::Hash(secret.as_bytes().to_vec()),
-                (Mask::Hash(_), None) => return Err(CompileError::new("kind = \"hash\" needs a secret", crate::secret::REMEDY)),
+                (Mask::Hash(_), None) => {
+                    return Err(CompileError::new(
+                        "kind = \"hash\" needs a secret",
+                        crate::secret::REMEDY,
+                    ));
+                }
                 (other, _) => other.clone(),
             };
             let raw = Expr::Column(Column::new_unqualified(column));
@@ -93,7 +123,8 @@ pub(crate) fn mask(how: &MaskHow, column: &str, schema: &SchemaRef, state: &Sess
                 DataType::Null => lit(ScalarValue::try_from(wanted)?),
                 found if text(found) && text(wanted) => Expr::Cast(Cast::new(Box::new(expr), wanted.clone())),
                 found => {
-                    let what = format!("the mask gives {found} and the column is {wanted}: clients would see another type");
+                    let what =
+                        format!("the mask gives {found} and the column is {wanted}: clients would see another type");
                     return Err(CompileError::new(what, format!("write a mask of type {wanted}")));
                 }
             };
@@ -107,7 +138,9 @@ pub(crate) fn mask(how: &MaskHow, column: &str, schema: &SchemaRef, state: &Sess
 /// server, so its own idea of now is the time the server started: an embargo would never end.
 pub(crate) fn pin_clock(expr: Expr, now: DateTime<Utc>) -> PlanResult<Expr> {
     let pinned = expr.transform_up(|expr| {
-        let Expr::ScalarFunction(call) = &expr else { return Ok(Transformed::no(expr)) };
+        let Expr::ScalarFunction(call) = &expr else {
+            return Ok(Transformed::no(expr));
+        };
         let value = match call.func.name() {
             "now" => {
                 let zone = match call.func.return_type(&[]) {
@@ -124,15 +157,25 @@ pub(crate) fn pin_clock(expr: Expr, now: DateTime<Utc>) -> PlanResult<Expr> {
     Ok(pinned.data)
 }
 
-fn expression(template: &Template, schema: &SchemaRef, state: &SessionState, with: Bindings<'_>) -> Result<(Expr, Arc<DFSchema>), CompileError> {
+fn expression(
+    template: &Template,
+    schema: &SchemaRef,
+    state: &SessionState,
+    with: Bindings<'_>,
+) -> Result<(Expr, Arc<DFSchema>), CompileError> {
     let schema = Arc::new(DFSchema::try_from(schema.as_ref().clone())?);
     let expr = state.create_logical_expr_from_sql_expr(template.expr.clone(), &schema)?;
     let expr = bind(expr, with)?;
     refuse_foreign(&expr)?;
-    let context = SimplifyContext::builder().with_schema(Arc::clone(&schema)).with_config_options(Arc::clone(state.config_options())).build();
+    let context = SimplifyContext::builder()
+        .with_schema(Arc::clone(&schema))
+        .with_config_options(Arc::clone(state.config_options()))
+        .build();
     let mut expr = ExprSimplifier::new(context).coerce(expr, &schema)?;
     for rewrite in state.analyzer().function_rewrites() {
-        expr = expr.transform_up(|expr| rewrite.rewrite(expr, &schema, state.config_options()))?.data;
+        expr = expr
+            .transform_up(|expr| rewrite.rewrite(expr, &schema, state.config_options()))?
+            .data;
     }
     Ok((expr, schema))
 }
@@ -143,25 +186,39 @@ fn refuse_foreign(expr: &Expr) -> Result<(), CompileError> {
     expr.apply(|node| {
         found = match node {
             Expr::Exists(_) | Expr::InSubquery(_) | Expr::ScalarSubquery(_) | Expr::SetComparison(_) => {
-                Some(CompileError::new("a subquery is not allowed", "bring the value in as $user.NAME, or as a column of the table"))
+                Some(CompileError::new(
+                    "a subquery is not allowed",
+                    "bring the value in as $user.NAME, or as a column of the table",
+                ))
             }
-            Expr::AggregateFunction(_) | Expr::WindowFunction(_) => {
-                Some(CompileError::new("aggregate and window functions are not allowed", "a filter or mask may look at one row only"))
-            }
+            Expr::AggregateFunction(_) | Expr::WindowFunction(_) => Some(CompileError::new(
+                "aggregate and window functions are not allowed",
+                "a filter or mask may look at one row only",
+            )),
             Expr::ScalarFunction(call) if call.func.signature().volatility == Volatility::Volatile => {
                 let what = format!("`{}` is volatile: it gives another value each time", call.func.name());
-                Some(CompileError::new(what, "use functions of the row, now() and current_date()"))
+                Some(CompileError::new(
+                    what,
+                    "use functions of the row, now() and current_date()",
+                ))
             }
             _ => None,
         };
-        Ok(if found.is_some() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+        Ok(if found.is_some() {
+            TreeNodeRecursion::Stop
+        } else {
+            TreeNodeRecursion::Continue
+        })
     })?;
     found.map_or(Ok(()), Err)
 }
 
 fn check_total(expr: &Expr, schema: &Arc<DFSchema>, state: &SessionState) -> Result<(), CompileError> {
     let pinned = pin_clock(expr.clone(), Utc::now())?;
-    let context = SimplifyContext::builder().with_schema(Arc::clone(schema)).with_config_options(Arc::clone(state.config_options())).build();
+    let context = SimplifyContext::builder()
+        .with_schema(Arc::clone(schema))
+        .with_config_options(Arc::clone(state.config_options()))
+        .build();
     let folded = ExprSimplifier::new(context).simplify(pinned)?;
     Ok(total::check(&folded, schema)?)
 }
@@ -208,7 +265,9 @@ fn is_user_placeholder(expr: &Expr) -> bool {
 }
 
 fn user_values(expr: &Expr, with: Bindings<'_>) -> Option<Vec<ScalarValue>> {
-    let Expr::Placeholder(placeholder) = expr else { return None };
+    let Expr::Placeholder(placeholder) = expr else {
+        return None;
+    };
     with.principal?.attribute(placeholder.id.strip_prefix(USER_PREFIX)?)
 }
 
@@ -220,9 +279,17 @@ fn constant(value: &toml::Value, wanted: &DataType) -> Result<Expr, CompileError
         toml::Value::Boolean(flag) => ScalarValue::from(*flag),
         toml::Value::Datetime(at) => ScalarValue::from(at.to_string()),
         toml::Value::Array(_) | toml::Value::Table(_) => {
-            return Err(CompileError::new("the constant is a list or table", "write one text, number, date or true/false"));
+            return Err(CompileError::new(
+                "the constant is a list or table",
+                "write one text, number, date or true/false",
+            ));
         }
     };
-    let cast = scalar.cast_to(wanted).map_err(|_| CompileError::new(format!("the constant {value} is no {wanted}"), "write a constant of the column's type"))?;
+    let cast = scalar.cast_to(wanted).map_err(|_| {
+        CompileError::new(
+            format!("the constant {value} is no {wanted}"),
+            "write a constant of the column's type",
+        )
+    })?;
     Ok(lit(cast))
 }

@@ -56,7 +56,11 @@ pub struct Decision {
 
 impl Decision {
     pub(crate) fn no(reason: Reason, determined_by: Vec<RuleRef>) -> Self {
-        Decision { allowed: false, determined_by, reason }
+        Decision {
+            allowed: false,
+            determined_by,
+            reason,
+        }
     }
 }
 
@@ -78,28 +82,43 @@ impl Weighed<'_> {
             ([], _) => (true, &self.allows, Reason::Allowed),
             _ => (false, &self.denies, Reason::Denied),
         };
-        Decision { allowed, determined_by: rules.iter().map(|g| g.reference()).collect(), reason }
+        Decision {
+            allowed,
+            determined_by: rules.iter().map(|g| g.reference()).collect(),
+            reason,
+        }
     }
 }
 
 impl Grant {
     pub(crate) fn reference(&self) -> RuleRef {
-        RuleRef { file: rules::FILE, line: self.line, text: format!("p, {}", self.fields.join(", ")) }
+        RuleRef {
+            file: rules::FILE,
+            line: self.line,
+            text: format!("p, {}", self.fields.join(", ")),
+        }
     }
 }
 
 impl Attachment {
     pub(crate) fn reference(&self) -> RuleRef {
-        RuleRef { file: rules::FILE, line: self.line, text: self.text.clone() }
+        RuleRef {
+            file: rules::FILE,
+            line: self.line,
+            text: self.text.clone(),
+        }
     }
 }
+
+/// Subject and domain to the roles held.
+type HeldRoles = HashMap<(String, String), Arc<Vec<String>>>;
 
 /// Rules by subject, and who holds what.
 pub(crate) struct Engine {
     pub rules: Rules,
     pub roles: Roles,
     by_subject: HashMap<String, Vec<usize>>,
-    held: Mutex<HashMap<(String, String), Arc<Vec<String>>>>,
+    held: Mutex<HeldRoles>,
 }
 
 impl Engine {
@@ -108,7 +127,12 @@ impl Engine {
         for (at, grant) in rules.grants.iter().enumerate() {
             by_subject.entry(grant.subject.clone()).or_default().push(at);
         }
-        Engine { rules, roles, by_subject, held: Mutex::new(HashMap::new()) }
+        Engine {
+            rules,
+            roles,
+            by_subject,
+            held: Mutex::new(HashMap::new()),
+        }
     }
 
     /// `subject` and every role it holds in `domain`.
@@ -140,10 +164,17 @@ impl Engine {
     /// The grants that could apply to a person in a department for an action, whatever the object; in file order.
     pub(crate) fn candidates(&self, subject: &str, domain: &str, action: Action) -> Vec<&Grant> {
         let held = self.held(subject, domain);
-        let mut at: Vec<usize> = held.iter().filter_map(|role| self.by_subject.get(role)).flatten().copied().collect();
+        let mut at: Vec<usize> = held
+            .iter()
+            .filter_map(|role| self.by_subject.get(role))
+            .flatten()
+            .copied()
+            .collect();
         at.sort_unstable();
         let grants = at.into_iter().filter_map(|i| self.rules.grants.get(i));
-        grants.filter(|g| g.actions.contains(action) && in_domain(&g.domain, domain)).collect()
+        grants
+            .filter(|g| g.actions.contains(action) && in_domain(&g.domain, domain))
+            .collect()
     }
 }
 

@@ -20,6 +20,7 @@
 mod access;
 mod action;
 mod barrier;
+mod check;
 mod compile;
 mod decision;
 mod defaults;

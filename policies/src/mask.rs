@@ -9,8 +9,8 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, PrimitiveArray, StringArray, StringBuilder};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{
-    DataType, Date32Type, Date64Type, Float64Type, Int64Type, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
-    TimestampSecondType,
+    DataType, Date32Type, Date64Type, Float64Type, Int64Type, TimeUnit, TimestampMicrosecondType,
+    TimestampMillisecondType, TimestampSecondType,
 };
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, Timelike};
 use datafusion::common::exec_err;
@@ -83,11 +83,17 @@ impl FromStr for Unit {
 impl Mask {
     /// Whether the mask can be put on a column of this type.
     pub(crate) fn fits(&self, column: &DataType) -> bool {
-        use DataType::{Date32, Date64, Float32, Float64, Int8, Int16, Int32, Int64, LargeUtf8, Timestamp, UInt8, UInt16, UInt32, Utf8, Utf8View};
+        use DataType::{
+            Date32, Date64, Float32, Float64, Int8, Int16, Int32, Int64, LargeUtf8, Timestamp, UInt8, UInt16, UInt32,
+            Utf8, Utf8View,
+        };
         match self {
             Mask::Hash(_) | Mask::Partial(_) => matches!(column, Utf8 | LargeUtf8 | Utf8View),
             Mask::Truncate(_) => matches!(column, Date32 | Date64 | Timestamp(_, _)),
-            Mask::Bucket(_) => matches!(column, Int8 | Int16 | Int32 | Int64 | UInt8 | UInt16 | UInt32 | Float32 | Float64),
+            Mask::Bucket(_) => matches!(
+                column,
+                Int8 | Int16 | Int32 | Int64 | UInt8 | UInt16 | UInt32 | Float32 | Float64
+            ),
         }
     }
 
@@ -109,14 +115,14 @@ impl Mask {
         let masked: ArrayRef = match self {
             Mask::Hash(key) => Arc::new(hash(key, texts(raw)?.as_string())),
             Mask::Partial(keep) => Arc::new(partial(*keep as usize, texts(raw)?.as_string())),
-            Mask::Truncate(unit) => {
-                Arc::new(each(&micros(raw)?, |value| truncate(*unit, value)))
-            }
+            Mask::Truncate(unit) => Arc::new(each(&micros(raw)?, |value| truncate(*unit, value))),
             Mask::Bucket(width) if column.is_integer() && width.fract() == 0.0 => {
                 let width = *width as i64;
                 let numbers = total_cast(raw, &DataType::Int64)?;
                 let numbers = numbers.as_primitive::<Int64Type>();
-                Arc::new(each(numbers, |v| v.checked_div_euclid(width).and_then(|n| n.checked_mul(width))))
+                Arc::new(each(numbers, |v| {
+                    v.checked_div_euclid(width).and_then(|n| n.checked_mul(width))
+                }))
             }
             Mask::Bucket(width) => {
                 let numbers = total_cast(raw, &DataType::Float64)?;
@@ -136,41 +142,67 @@ fn texts(raw: &ArrayRef) -> Result<ArrayRef> {
 /// Instants in microseconds; NULL where one does not fit (Arrow's own casts of far dates multiply unchecked).
 fn micros(raw: &ArrayRef) -> Result<PrimitiveArray<TimestampMicrosecondType>> {
     Ok(match raw.data_type() {
-        DataType::Date32 => {
-            raw.as_primitive::<Date32Type>().iter().map(|d| i64::from(d?).checked_mul(MICROS_PER_DAY)).collect()
-        }
-        DataType::Date64 => raw.as_primitive::<Date64Type>().iter().map(|ms| ms?.checked_mul(1_000)).collect(),
-        DataType::Timestamp(TimeUnit::Second, _) => {
-            raw.as_primitive::<TimestampSecondType>().iter().map(|s| s?.checked_mul(1_000_000)).collect()
-        }
-        DataType::Timestamp(TimeUnit::Millisecond, _) => {
-            raw.as_primitive::<TimestampMillisecondType>().iter().map(|ms| ms?.checked_mul(1_000)).collect()
-        }
-        _ => total_cast(raw, &DataType::Timestamp(TimeUnit::Microsecond, None))?.as_primitive::<TimestampMicrosecondType>().clone(),
+        DataType::Date32 => raw
+            .as_primitive::<Date32Type>()
+            .iter()
+            .map(|d| i64::from(d?).checked_mul(MICROS_PER_DAY))
+            .collect(),
+        DataType::Date64 => raw
+            .as_primitive::<Date64Type>()
+            .iter()
+            .map(|ms| ms?.checked_mul(1_000))
+            .collect(),
+        DataType::Timestamp(TimeUnit::Second, _) => raw
+            .as_primitive::<TimestampSecondType>()
+            .iter()
+            .map(|s| s?.checked_mul(1_000_000))
+            .collect(),
+        DataType::Timestamp(TimeUnit::Millisecond, _) => raw
+            .as_primitive::<TimestampMillisecondType>()
+            .iter()
+            .map(|ms| ms?.checked_mul(1_000))
+            .collect(),
+        _ => total_cast(raw, &DataType::Timestamp(TimeUnit::Microsecond, None))?
+            .as_primitive::<TimestampMicrosecondType>()
+            .clone(),
     })
 }
 
 /// A cast that gives NULL where a value does not fit.
 fn total_cast(array: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
     // An instant keeps its number when the zone is dropped or added: relabel instead of converting to local time.
-    let options = CastOptions { safe: true, ..Default::default() };
+    let options = CastOptions {
+        safe: true,
+        ..Default::default()
+    };
     let zone = |t: &DataType| matches!(t, DataType::Timestamp(_, Some(_)));
     let (DataType::Timestamp(from_unit, _), DataType::Timestamp(_, to_zone)) = (array.data_type(), to) else {
         return Ok(cast_with_options(array, to, &options)?);
     };
     if zone(array.data_type()) {
-        let utc = array.to_data().into_builder().data_type(DataType::Timestamp(*from_unit, None)).build()?;
+        let utc = array
+            .to_data()
+            .into_builder()
+            .data_type(DataType::Timestamp(*from_unit, None))
+            .build()?;
         return total_cast(&arrow::array::make_array(utc), to);
     }
     if let DataType::Timestamp(unit, Some(_)) = to {
         let plain = cast_with_options(array, &DataType::Timestamp(*unit, None), &options)?;
-        let zoned = plain.to_data().into_builder().data_type(DataType::Timestamp(*unit, to_zone.clone())).build()?;
+        let zoned = plain
+            .to_data()
+            .into_builder()
+            .data_type(DataType::Timestamp(*unit, to_zone.clone()))
+            .build()?;
         return Ok(arrow::array::make_array(zoned));
     }
     Ok(cast_with_options(array, to, &options)?)
 }
 
-fn each<T: ArrowPrimitiveType>(values: &PrimitiveArray<T>, f: impl Fn(T::Native) -> Option<T::Native>) -> PrimitiveArray<T> {
+fn each<T: ArrowPrimitiveType>(
+    values: &PrimitiveArray<T>,
+    f: impl Fn(T::Native) -> Option<T::Native>,
+) -> PrimitiveArray<T> {
     values.iter().map(|value| value.and_then(&f)).collect()
 }
 
@@ -211,7 +243,9 @@ fn truncate(unit: Unit, micros: i64) -> Option<i64> {
         Unit::Year => midnight(NaiveDate::from_ymd_opt(date.year(), 1, 1)),
         Unit::Quarter => midnight(NaiveDate::from_ymd_opt(date.year(), date.month0() / 3 * 3 + 1, 1)),
         Unit::Month => midnight(NaiveDate::from_ymd_opt(date.year(), date.month(), 1)),
-        Unit::Week => midnight(date.checked_sub_days(chrono::Days::new(u64::from(date.weekday().num_days_from_monday())))),
+        Unit::Week => {
+            midnight(date.checked_sub_days(chrono::Days::new(u64::from(date.weekday().num_days_from_monday()))))
+        }
         Unit::Day => midnight(Some(date)),
         Unit::Hour => date.and_hms_opt(at.hour(), 0, 0),
         Unit::Minute => date.and_hms_opt(at.hour(), at.minute(), 0),
@@ -228,7 +262,10 @@ pub(crate) struct MaskFunction {
 
 impl MaskFunction {
     pub(crate) fn new(mask: Mask) -> Self {
-        Self { mask, signature: Signature::any(1, Volatility::Immutable) }
+        Self {
+            mask,
+            signature: Signature::any(1, Volatility::Immutable),
+        }
     }
 }
 
@@ -293,13 +330,22 @@ mod tests {
         // RFC 4231, test case 2.
         let known = "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843";
         let data = vec![Some("what do ya want for nothing?"), None];
-        assert_eq!(text(&Mask::Hash(b"Jefe".to_vec()), data.clone()), [Some(known.to_owned()), None]);
-        assert_ne!(text(&Mask::Hash(b"jefe".to_vec()), data), [Some(known.to_owned()), None]);
+        assert_eq!(
+            text(&Mask::Hash(b"Jefe".to_vec()), data.clone()),
+            [Some(known.to_owned()), None]
+        );
+        assert_ne!(
+            text(&Mask::Hash(b"jefe".to_vec()), data),
+            [Some(known.to_owned()), None]
+        );
     }
 
     #[test]
     fn partial_never_shows_a_whole_text() {
-        let shown = text(&Mask::Partial(3), vec![Some("CCO"), Some("CCON"), Some("µµµµ"), Some(""), None]);
+        let shown = text(
+            &Mask::Partial(3),
+            vec![Some("CCO"), Some("CCON"), Some("µµµµ"), Some(""), None],
+        );
         let want = [Some("***"), Some("CCO***"), Some("µµµ***"), Some("***"), None];
         assert_eq!(shown.iter().map(Option::as_deref).collect::<Vec<_>>(), want);
     }
@@ -307,10 +353,16 @@ mod tests {
     #[test]
     fn times_and_numbers_are_cut_down_and_never_fail() {
         let zoned = DataType::Timestamp(TimeUnit::Nanosecond, Some("Asia/Tokyo".into()));
-        let raw: ArrayRef = Arc::new(arrow::array::TimestampNanosecondArray::from(vec![1_767_315_845_123_456_789, i64::MIN, i64::MAX]).with_timezone("Asia/Tokyo"));
+        let raw: ArrayRef = Arc::new(
+            arrow::array::TimestampNanosecondArray::from(vec![1_767_315_845_123_456_789, i64::MIN, i64::MAX])
+                .with_timezone("Asia/Tokyo"),
+        );
         let cut = Mask::Truncate(Unit::Day).apply(&raw).unwrap();
         assert_eq!(cut.data_type(), &zoned);
-        assert_eq!(cut.as_primitive::<arrow::datatypes::TimestampNanosecondType>().value(0), 1_767_312_000_000_000_000);
+        assert_eq!(
+            cut.as_primitive::<arrow::datatypes::TimestampNanosecondType>().value(0),
+            1_767_312_000_000_000_000
+        );
         let raw: ArrayRef = Arc::new(arrow::array::Date32Array::from(vec![0, 20_000, i32::MAX, i32::MIN]));
         let cut = Mask::Truncate(Unit::Month).apply(&raw).unwrap();
         assert_eq!(cut.as_primitive::<arrow::datatypes::Date32Type>().value(1), 19_997);
@@ -320,6 +372,10 @@ mod tests {
         assert_eq!(cut[..3], [Some(-10), Some(10), None]);
         let raw: ArrayRef = Arc::new(arrow::array::Int8Array::from(vec![-128]));
         assert!(Mask::Bucket(100.0).apply(&raw).unwrap().is_null(0));
-        assert!(Mask::Bucket(2.5).apply(&(Arc::new(StringArray::from(vec!["x"])) as ArrayRef)).is_err());
+        assert!(
+            Mask::Bucket(2.5)
+                .apply(&(Arc::new(StringArray::from(vec!["x"])) as ArrayRef))
+                .is_err()
+        );
     }
 }

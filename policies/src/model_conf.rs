@@ -13,10 +13,17 @@ pub(crate) const SHAPE: [(&str, &[(&str, &str)]); 5] = [
     ("request_definition", &[("r", "sub, dom, obj, tags, act")]),
     (
         "policy_definition",
-        &[("p", "sub, dom, obj, act, eft"), ("p2", "sub, dom, obj, mode, filter"), ("p3", "sub, dom, obj, mask")],
+        &[
+            ("p", "sub, dom, obj, act, eft"),
+            ("p2", "sub, dom, obj, mode, filter"),
+            ("p3", "sub, dom, obj, mask"),
+        ],
     ),
     ("role_definition", &[("g", "_, _, _")]),
-    ("policy_effect", &[("e", "some(where (p.eft == allow)) && !some(where (p.eft == deny))")]),
+    (
+        "policy_effect",
+        &[("e", "some(where (p.eft == allow)) && !some(where (p.eft == deny))")],
+    ),
     (
         "matchers",
         &[(
@@ -31,7 +38,12 @@ const REMEDY: &str = "copy policies/default/model.conf; what people may do belon
 /// Checks `model.conf` against [`SHAPE`]; every difference is an error with its line.
 pub(crate) fn check(text: &str, problems: &mut PolicyErrors) {
     if text.starts_with('\u{feff}') {
-        problems.push(Problem::error(FILE, 1, "the file starts with a byte order mark", "save it as plain UTF-8"));
+        problems.push(Problem::error(
+            FILE,
+            1,
+            "the file starts with a byte order mark",
+            "save it as plain UTF-8",
+        ));
         return;
     }
     let mut section = String::new();
@@ -43,18 +55,35 @@ pub(crate) fn check(text: &str, problems: &mut PolicyErrors) {
         if let Some(name) = line.strip_prefix('[').and_then(|l| l.strip_suffix(']')) {
             section = name.trim().to_owned();
             if !SHAPE.iter().any(|(known, _)| *known == section) {
-                problems.push(Problem::error(FILE, number, format!("unknown section [{section}]"), REMEDY));
+                problems.push(Problem::error(
+                    FILE,
+                    number,
+                    format!("unknown section [{section}]"),
+                    REMEDY,
+                ));
             }
             continue;
         }
         let Some((key, value)) = line.split_once('=').map(|(k, v)| (k.trim(), v.trim())) else {
-            problems.push(Problem::error(FILE, number, format!("`{line}` is not KEY = VALUE"), REMEDY));
+            problems.push(Problem::error(
+                FILE,
+                number,
+                format!("`{line}` is not KEY = VALUE"),
+                REMEDY,
+            ));
             continue;
         };
-        let expected =
-            SHAPE.iter().find(|(known, _)| *known == section).and_then(|(_, keys)| keys.iter().find(|(k, _)| *k == key));
+        let expected = SHAPE
+            .iter()
+            .find(|(known, _)| *known == section)
+            .and_then(|(_, keys)| keys.iter().find(|(k, _)| *k == key));
         match expected {
-            None => problems.push(Problem::error(FILE, number, format!("`{key}` is not known in [{section}]"), REMEDY)),
+            None => problems.push(Problem::error(
+                FILE,
+                number,
+                format!("`{key}` is not known in [{section}]"),
+                REMEDY,
+            )),
             Some((_, wanted)) if squeeze(wanted) != squeeze(value) => problems.push(Problem::error(
                 FILE,
                 number,
@@ -65,7 +94,12 @@ pub(crate) fn check(text: &str, problems: &mut PolicyErrors) {
         }
         let place = (section.clone(), key.to_owned());
         if seen.contains(&place) {
-            problems.push(Problem::error(FILE, number, format!("`{key}` is defined twice in [{section}]"), "keep one"));
+            problems.push(Problem::error(
+                FILE,
+                number,
+                format!("`{key}` is defined twice in [{section}]"),
+                "keep one",
+            ));
         }
         seen.push(place);
     }

@@ -58,18 +58,32 @@ impl Oracle {
             }
         }
         // Everything is in memory, so both steps are ready at the first poll, inside and outside a runtime.
-        let mut enforcer = Enforcer::new_raw(model, Rows(rows(rules))).now_or_never().ok_or(OracleError::Waited)??;
+        let mut enforcer = Enforcer::new_raw(model, Rows(rows(rules)))
+            .now_or_never()
+            .ok_or(OracleError::Waited)??;
         enforcer.add_function("actMatch", casbin::function_map::OperatorFunction::Arg2(act_match));
         enforcer.add_function("objMatch", casbin::function_map::OperatorFunction::Arg3(obj_match));
         // Before the load: a domain matching function set later sees no link that is already there.
-        enforcer.get_role_manager().write().matching_fn(None, Some(|asked, link| link == "*" || link == asked));
+        enforcer
+            .get_role_manager()
+            .write()
+            .matching_fn(None, Some(|asked, link| link == "*" || link == asked));
         enforcer.load_policy().now_or_never().ok_or(OracleError::Waited)??;
         Ok(Oracle { enforcer })
     }
 
-    pub(crate) fn ask(&self, subject: &str, domain: &str, object: &str, tags: &Tags, action: Action) -> Result<bool, OracleError> {
+    pub(crate) fn ask(
+        &self,
+        subject: &str,
+        domain: &str,
+        object: &str,
+        tags: &Tags,
+        action: Action,
+    ) -> Result<bool, OracleError> {
         let tags: String = tags.iter().map(|(k, v)| format!("{k}{KEY_END}{v}{TAG_END}")).collect();
-        Ok(self.enforcer.enforce((subject, domain, object, tags.as_str(), action.as_str()))?)
+        Ok(self
+            .enforcer
+            .enforce((subject, domain, object, tags.as_str(), action.as_str()))?)
     }
 }
 
@@ -84,7 +98,9 @@ fn obj_match(object: Dynamic, tags: Dynamic, rule: Dynamic) -> Dynamic {
     let parts: Vec<&str> = object.split('/').collect();
     let pairs = tags.split(TAG_END).filter_map(|tag| tag.split_once(KEY_END));
     let tags: Tags = pairs.map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
-    ObjectPattern::parse(&text(rule)).is_ok_and(|pattern| pattern.matches(&parts, &tags)).into()
+    ObjectPattern::parse(&text(rule))
+        .is_ok_and(|pattern| pattern.matches(&parts, &tags))
+        .into()
 }
 
 fn text(value: Dynamic) -> String {
@@ -93,7 +109,10 @@ fn text(value: Dynamic) -> String {
 
 fn rows(rules: &Rules) -> Vec<(&'static str, &'static str, Vec<String>)> {
     let grants = rules.grants.iter().map(|g| ("p", "p", g.fields.to_vec()));
-    let links = rules.links.iter().map(|l| ("g", "g", vec![l.member.clone(), l.role.clone(), l.domain.clone()]));
+    let links = rules
+        .links
+        .iter()
+        .map(|l| ("g", "g", vec![l.member.clone(), l.role.clone(), l.domain.clone()]));
     grants.chain(links).collect()
 }
 

@@ -33,7 +33,10 @@ pub enum Attribute {
 impl Principal {
     /// A principal without attributes.
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), attributes: BTreeMap::new() }
+        Self {
+            name: name.into(),
+            attributes: BTreeMap::new(),
+        }
     }
 
     /// The same principal with one attribute more.

@@ -29,12 +29,21 @@ pub struct Problem {
 impl Problem {
     /// A problem that refuses the policy.
     pub fn error(file: &str, line: usize, what: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { severity: Severity::Error, file: file.to_owned(), line, what: what.into(), remedy: remedy.into() }
+        Self {
+            severity: Severity::Error,
+            file: file.to_owned(),
+            line,
+            what: what.into(),
+            remedy: remedy.into(),
+        }
     }
 
     /// A problem that is only told.
     pub fn warning(file: &str, line: usize, what: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { severity: Severity::Warning, ..Self::error(file, line, what, remedy) }
+        Self {
+            severity: Severity::Warning,
+            ..Self::error(file, line, what, remedy)
+        }
     }
 }
 
@@ -120,6 +129,8 @@ impl std::error::Error for PolicyErrors {}
 
 impl From<Problem> for PolicyErrors {
     fn from(problem: Problem) -> Self {
-        Self { problems: vec![problem] }
+        Self {
+            problems: vec![problem],
+        }
     }
 }

@@ -62,16 +62,29 @@ impl Roles {
     fn given<'a>(&'a self, member: &'a str, domain: &'a str) -> impl Iterator<Item = &'a String> {
         let here = if domain == "*" { None } else { self.links.get(domain) };
         let everywhere = self.links.get("*");
-        here.into_iter().chain(everywhere).filter_map(move |members| members.get(member)).flatten()
+        here.into_iter()
+            .chain(everywhere)
+            .filter_map(move |members| members.get(member))
+            .flatten()
     }
 
     /// Length of the longest chain of links from `subject`, or `None` if it runs in a circle.
-    fn longest(&self, subject: &str, domain: &str, path: &mut Vec<String>, done: &mut HashMap<String, usize>) -> Option<usize> {
+    fn longest(
+        &self,
+        subject: &str,
+        domain: &str,
+        path: &mut Vec<String>,
+        done: &mut HashMap<String, usize>,
+    ) -> Option<usize> {
         if let Some(length) = done.get(subject) {
             return Some(*length);
         }
         if path.iter().any(|p| p == subject) || path.len() > CHAIN_MAX {
-            return if path.iter().any(|p| p == subject) { None } else { Some(1) };
+            return if path.iter().any(|p| p == subject) {
+                None
+            } else {
+                Some(1)
+            };
         }
         path.push(subject.to_owned());
         let mut length = 0;
@@ -101,7 +114,10 @@ pub(crate) fn check(rules: &Rules, roles: &Roles, problems: &mut PolicyErrors) {
                 Some(length) if length > CHAIN_MAX && told.insert(link.line) => problems.push(Problem::error(
                     FILE,
                     link.line,
-                    format!("{} is at the start of a chain of more than {CHAIN_MAX} roles in domain {domain}", link.member),
+                    format!(
+                        "{} is at the start of a chain of more than {CHAIN_MAX} roles in domain {domain}",
+                        link.member
+                    ),
                     "give the far roles directly; beyond this depth inherited denies could be lost",
                 )),
                 _ => {}
@@ -111,11 +127,13 @@ pub(crate) fn check(rules: &Rules, roles: &Roles, problems: &mut PolicyErrors) {
     let given: HashSet<&str> = rules.links.iter().map(|l| l.role.as_str()).collect();
     let reached: HashSet<&str> = roles_of_people(rules);
     let mut warned = HashSet::new();
-    let used = rules
-        .grants
-        .iter()
-        .map(|g| (g.line, g.subject.as_str()))
-        .chain(rules.filters.iter().chain(&rules.masks).map(|a| (a.line, a.subject.as_str())));
+    let used = rules.grants.iter().map(|g| (g.line, g.subject.as_str())).chain(
+        rules
+            .filters
+            .iter()
+            .chain(&rules.masks)
+            .map(|a| (a.line, a.subject.as_str())),
+    );
     for (line, subject) in used {
         if subject.starts_with(ROLE) && !reached.contains(subject) && warned.insert(subject) {
             let what = if given.contains(subject) {
@@ -130,7 +148,12 @@ pub(crate) fn check(rules: &Rules, roles: &Roles, problems: &mut PolicyErrors) {
 
 fn roles_of_people(rules: &Rules) -> HashSet<&str> {
     let mut reached: HashSet<&str> = HashSet::new();
-    let mut queue: Vec<&str> = rules.links.iter().map(|l| l.member.as_str()).filter(|m| m.starts_with(USER)).collect();
+    let mut queue: Vec<&str> = rules
+        .links
+        .iter()
+        .map(|l| l.member.as_str())
+        .filter(|m| m.starts_with(USER))
+        .collect();
     while let Some(member) = queue.pop() {
         for link in rules.links.iter().filter(|l| l.member == member) {
             if reached.insert(&link.role) {

@@ -78,7 +78,12 @@ pub(crate) fn parse(text: &str, problems: &mut PolicyErrors) -> Rules {
     let mut rules = Rules::default();
     if text.len() > POLICY_BYTES_MAX {
         let what = format!("the file has {} bytes, more than {POLICY_BYTES_MAX}", text.len());
-        problems.push(Problem::error(FILE, 0, what, "use patterns (lab/chemistry/**) and tags instead of one line a column"));
+        problems.push(Problem::error(
+            FILE,
+            0,
+            what,
+            "use patterns (lab/chemistry/**) and tags instead of one line a column",
+        ));
         return rules;
     }
     let mut seen: HashMap<String, usize> = HashMap::new();
@@ -86,7 +91,12 @@ pub(crate) fn parse(text: &str, problems: &mut PolicyErrors) -> Rules {
         let line = raw.strip_suffix('\r').unwrap_or(raw).trim_matches([' ', '\t']);
         if line.starts_with('\u{feff}') {
             let what = "the line starts with a byte order mark, which hides what it says";
-            problems.push(Problem::error(FILE, number, what, "save the file as plain UTF-8 without BOM"));
+            problems.push(Problem::error(
+                FILE,
+                number,
+                what,
+                "save the file as plain UTF-8 without BOM",
+            ));
             continue;
         }
         if line.is_empty() || line.starts_with('#') {
@@ -112,11 +122,20 @@ fn refuse<T>(what: impl Into<String>, remedy: impl Into<String>) -> Result<T, Re
 }
 
 fn read(line: usize, text: &str, rules: &mut Rules) -> Result<String, Refusal> {
-    if let Some(odd) = text.chars().find(|c| !c.is_ascii() || (c.is_ascii_control() && *c != '\t')) {
-        return refuse(format!("the character {odd:?} is not plain ASCII"), "write names in ASCII; for other names use * in their place");
+    if let Some(odd) = text
+        .chars()
+        .find(|c| !c.is_ascii() || (c.is_ascii_control() && *c != '\t'))
+    {
+        return refuse(
+            format!("the character {odd:?} is not plain ASCII"),
+            "write names in ASCII; for other names use * in their place",
+        );
     }
     if text.contains('"') {
-        return refuse("quotes are not understood here", "remove them; SQL text belongs in filters.toml");
+        return refuse(
+            "quotes are not understood here",
+            "remove them; SQL text belongs in filters.toml",
+        );
     }
     if text.contains('#') {
         return refuse("a comment stands behind a rule", "put the comment on its own line");
@@ -133,7 +152,12 @@ fn read(line: usize, text: &str, rules: &mut Rules) -> Result<String, Refusal> {
             let effect = match *eft {
                 "allow" => Effect::Allow,
                 "deny" => Effect::Deny,
-                other => return refuse(format!("`{other}` is no effect"), "write allow or deny, in small letters"),
+                other => {
+                    return refuse(
+                        format!("`{other}` is no effect"),
+                        "write allow or deny, in small letters",
+                    );
+                }
             };
             check_reach(&object, obj, actions)?;
             rules.grants.push(Grant {
@@ -154,7 +178,12 @@ fn read(line: usize, text: &str, rules: &mut Rules) -> Result<String, Refusal> {
             if member == role {
                 return refuse(format!("{role} is given to itself"), "remove the line");
             }
-            rules.links.push(Link { line, member, role, domain: domain(dom)? });
+            rules.links.push(Link {
+                line,
+                member,
+                role,
+                domain: domain(dom)?,
+            });
         }
         ["p2", sub, dom, obj, mode, name] => {
             let mode = match *mode {
@@ -162,9 +191,13 @@ fn read(line: usize, text: &str, rules: &mut Rules) -> Result<String, Refusal> {
                 "restrictive" => Mode::Restrictive,
                 other => return refuse(format!("`{other}` is no mode"), "write permissive or restrictive"),
             };
-            rules.filters.push(attachment(line, &canonical, sub, dom, obj, Some(mode), name)?);
+            rules
+                .filters
+                .push(attachment(line, &canonical, sub, dom, obj, Some(mode), name)?);
         }
-        ["p3", sub, dom, obj, name] => rules.masks.push(attachment(line, &canonical, sub, dom, obj, None, name)?),
+        ["p3", sub, dom, obj, name] => rules
+            .masks
+            .push(attachment(line, &canonical, sub, dom, obj, None, name)?),
         [kind @ ("p" | "g" | "p2" | "p3"), rest @ ..] => {
             let wanted = match *kind {
                 "p" => "p, subject, domain, object, action, effect",
@@ -172,22 +205,41 @@ fn read(line: usize, text: &str, rules: &mut Rules) -> Result<String, Refusal> {
                 "p2" => "p2, subject, domain, object, mode, filter",
                 _ => "p3, subject, domain, object, mask",
             };
-            return refuse(format!("`{kind}` has {} fields behind it", rest.len()), format!("write `{wanted}`"));
+            return refuse(
+                format!("`{kind}` has {} fields behind it", rest.len()),
+                format!("write `{wanted}`"),
+            );
         }
-        [kind, ..] => return refuse(format!("`{kind}` is no kind of line"), "use p (grant), g (role), p2 (row filter) or p3 (mask)"),
+        [kind, ..] => {
+            return refuse(
+                format!("`{kind}` is no kind of line"),
+                "use p (grant), g (role), p2 (row filter) or p3 (mask)",
+            );
+        }
         [] => return refuse("the line is empty", "remove it"),
     }
     Ok(canonical)
 }
 
-fn attachment(line: usize, text: &str, sub: &str, dom: &str, obj: &str, mode: Option<Mode>, name: &str) -> Result<Attachment, Refusal> {
+fn attachment(
+    line: usize,
+    text: &str,
+    sub: &str,
+    dom: &str,
+    obj: &str,
+    mode: Option<Mode>,
+    name: &str,
+) -> Result<Attachment, Refusal> {
     let object = object(obj)?;
     let (depth, level) = match mode {
         Some(_) => (3, "a table: lab/SCHEMA/TABLE"),
         None => (4, "a column: lab/SCHEMA/TABLE/COLUMN"),
     };
     if object.depth().is_some_and(|d| d != depth) {
-        return refuse(format!("`{obj}` does not name {level}"), format!("name {level}, with stars if you like, or end it in /**"));
+        return refuse(
+            format!("`{obj}` does not name {level}"),
+            format!("name {level}, with stars if you like, or end it in /**"),
+        );
     }
     Ok(Attachment {
         line,
@@ -206,10 +258,14 @@ fn check_reach(object: &ObjectPattern, text: &str, actions: Actions) -> Result<(
     use crate::action::Action::{Admin, Alert, Alter, Create, Drop, Execute, Train, Use};
     let root = object.root().unwrap_or_default();
     let schema_or_above = object.depth().is_some_and(|d| d <= 2) && !matches!(root, "fn" | "model" | "system");
-    let above_tables = [Use, Create, Drop, Alter, Execute, Train, Alert, Admin].iter().any(|a| actions.contains(*a));
+    let above_tables = [Use, Create, Drop, Alter, Execute, Train, Alert, Admin]
+        .iter()
+        .any(|a| actions.contains(*a));
     if schema_or_above && !above_tables {
         return refuse(
-            format!("`{text}` names a catalog or schema, but the action is for tables and columns: it would match nothing"),
+            format!(
+                "`{text}` names a catalog or schema, but the action is for tables and columns: it would match nothing"
+            ),
             format!("write {text}/** for everything below"),
         );
     }
@@ -217,24 +273,40 @@ fn check_reach(object: &ObjectPattern, text: &str, actions: Actions) -> Result<(
 }
 
 fn object(text: &str) -> Result<ObjectPattern, Refusal> {
-    ObjectPattern::parse(text).map_err(|what| (what, "see the head of policies/default/policy.csv for objects and patterns".to_owned()))
+    ObjectPattern::parse(text).map_err(|what| {
+        (
+            what,
+            "see the head of policies/default/policy.csv for objects and patterns".to_owned(),
+        )
+    })
 }
 
 fn subject(text: &str) -> Result<String, Refusal> {
     if text == "*" {
-        return refuse("`*` may only be the subject of p2 and p3", "give the right to a role, and the role to people with g lines");
+        return refuse(
+            "`*` may only be the subject of p2 and p3",
+            "give the right to a role, and the role to people with g lines",
+        );
     }
     let name = text.strip_prefix(USER).or_else(|| text.strip_prefix(ROLE));
     match name {
-        None => refuse(format!("`{text}` has no type"), format!("write {USER}{text} or {ROLE}{text}")),
-        Some(name) if name.is_empty() || name.contains([':', '*', ' ', '\t', '/', '|']) => {
-            refuse(format!("`{text}` is not a name"), "use letters, digits and _ - . @ in names")
-        }
+        None => refuse(
+            format!("`{text}` has no type"),
+            format!("write {USER}{text} or {ROLE}{text}"),
+        ),
+        Some(name) if name.is_empty() || name.contains([':', '*', ' ', '\t', '/', '|']) => refuse(
+            format!("`{text}` is not a name"),
+            "use letters, digits and _ - . @ in names",
+        ),
         Some(_) => Ok(text.to_owned()),
     }
 }
 
 fn domain(text: &str) -> Result<String, Refusal> {
     let plain = text == "*" || text.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c));
-    if plain { Ok(text.to_owned()) } else { refuse(format!("`{text}` is no department"), "write its name, or * for all") }
+    if plain {
+        Ok(text.to_owned())
+    } else {
+        refuse(format!("`{text}` is no department"), "write its name, or * for all")
+    }
 }

@@ -12,8 +12,7 @@ pub(crate) const VARIABLE: &str = "LABHOUSE_POLICY_SECRET";
 /// Fewer characters could be guessed by trying, and every hash mask with them.
 pub(crate) const SECRET_CHARS_MIN: usize = 16;
 /// What to do when there is none.
-pub(crate) const REMEDY: &str =
-    "write at least 16 random characters into the file `secret` beside policy.csv (for example: openssl rand -hex 32 > secret), or set LABHOUSE_POLICY_SECRET";
+pub(crate) const REMEDY: &str = "write at least 16 random characters into the file `secret` beside policy.csv (for example: openssl rand -hex 32 > secret), or set LABHOUSE_POLICY_SECRET";
 
 /// The secret text. Shown nowhere.
 #[derive(Clone, PartialEq, Eq)]

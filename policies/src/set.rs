@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::access::{self, TableAccess, TableObject};
 use crate::action::Action;
+use crate::check;
 use crate::compile::Bindings;
 use crate::decision::{Decision, Engine, Reason, weigh};
 use crate::filters::{self, Entries};
@@ -17,7 +18,7 @@ use crate::oracle::{Oracle, OracleError};
 use crate::principal::Principal;
 use crate::problem::{PolicyErrors, Problem};
 use crate::roles::{self, Roles};
-use crate::rules::{self, Rules};
+use crate::rules;
 use crate::secret::{self, Secret};
 use crate::verify;
 
@@ -51,7 +52,10 @@ pub struct PolicySet {
 
 impl std::fmt::Debug for PolicySet {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PolicySet").field("generation", &self.generation).field("fingerprint", &self.fingerprint).finish_non_exhaustive()
+        f.debug_struct("PolicySet")
+            .field("generation", &self.generation)
+            .field("fingerprint", &self.fingerprint)
+            .finish_non_exhaustive()
     }
 }
 
@@ -64,25 +68,52 @@ impl PolicyFiles {
         let mut problems = PolicyErrors::new();
         let mut read = |file: &str| match std::fs::read(dir.join(file)) {
             Ok(bytes) => String::from_utf8(bytes).unwrap_or_else(|e| {
-                let line = e.as_bytes().get(..e.utf8_error().valid_up_to()).map_or(0, |b| b.iter().filter(|c| **c == b'\n').count() + 1);
-                problems.push(Problem::error(file, line, "the file is not UTF-8", "save it as UTF-8 without BOM"));
+                let line = e
+                    .as_bytes()
+                    .get(..e.utf8_error().valid_up_to())
+                    .map_or(0, |b| b.iter().filter(|c| **c == b'\n').count() + 1);
+                problems.push(Problem::error(
+                    file,
+                    line,
+                    "the file is not UTF-8",
+                    "save it as UTF-8 without BOM",
+                ));
                 String::new()
             }),
             Err(e) => {
                 let what = format!("{} cannot be read: {e}", dir.join(file).display());
-                problems.push(Problem::error(file, 0, what, "copy the file from policies/default, or correct [policies] dir in the config"));
+                problems.push(Problem::error(
+                    file,
+                    0,
+                    what,
+                    "copy the file from policies/default, or correct [policies] dir in the config",
+                ));
                 String::new()
             }
         };
         let (model, policy, filters) = (read(model_conf::FILE), read(rules::FILE), read(filters::FILE));
         let secret = secret::read(dir, &mut problems);
-        if problems.is_fatal() { Err(problems) } else { Ok(Self { model, policy, filters, secret }) }
+        if problems.is_fatal() {
+            Err(problems)
+        } else {
+            Ok(Self {
+                model,
+                policy,
+                filters,
+                secret,
+            })
+        }
     }
 
     /// SHA-256 over all texts, in hex: equal if and only if the policy is the same.
     pub fn fingerprint(&self) -> String {
         let mut digest = Sha256::new();
-        for text in [Some(&self.model), Some(&self.policy), Some(&self.filters), self.secret.as_ref()] {
+        for text in [
+            Some(&self.model),
+            Some(&self.policy),
+            Some(&self.filters),
+            self.secret.as_ref(),
+        ] {
             let text = text.map_or("", String::as_str);
             digest.update((text.len() as u64).to_le_bytes());
             digest.update(text);
@@ -112,12 +143,13 @@ impl PolicySet {
         let secret = files.secret.as_deref().and_then(Secret::new);
         let roles = Roles::new(&rules.links);
         roles::check(&rules, &roles, &mut problems);
-        check_names(&rules, &entries, &mut problems);
-        check_secret(files.secret.is_some(), secret.is_some(), &entries, &mut problems);
+        check::names(&rules, &entries, &mut problems);
+        check::secret(files.secret.is_some(), secret.is_some(), &entries, &mut problems);
         if problems.is_fatal() {
             return Err(problems);
         }
-        let oracle = Oracle::new(&rules).map_err(|e| Problem::error(rules::FILE, 0, e.to_string(), "correct the rules"))?;
+        let oracle =
+            Oracle::new(&rules).map_err(|e| Problem::error(rules::FILE, 0, e.to_string(), "correct the rules"))?;
         let set = PolicySet {
             generation,
             fingerprint: files.fingerprint(),
@@ -140,7 +172,14 @@ impl PolicySet {
     /// Decides one question. `department` owns the object; `object` is its path (`lab/chemistry/reactions/yield_pct`,
     /// `fn/predict_yield`, `model/lab/chemistry/yield_model`); `tags` are the object's own, inherited ones included.
     /// Whether a *table* can be read also depends on its catalog, schema and columns: use [`PolicySet::table`].
-    pub fn decide(&self, principal: &Principal, department: &str, object: &str, tags: &Tags, action: Action) -> Decision {
+    pub fn decide(
+        &self,
+        principal: &Principal,
+        department: &str,
+        object: &str,
+        tags: &Tags,
+        action: Action,
+    ) -> Decision {
         let parts: Vec<&str> = object.split('/').collect();
         let candidates = self.engine.candidates(&principal.subject(), department, action);
         weigh(&candidates, &parts, tags).decision()
@@ -151,7 +190,13 @@ impl PolicySet {
     ///
     /// For an action other than [`Action::Select`] the table must be open to that action and readable; the columns
     /// and rows are those it may read. `state` is the server's own session, never a user's.
-    pub fn table(&self, principal: &Principal, table: &TableObject, state: &SessionState, action: Action) -> TableAccess {
+    pub fn table(
+        &self,
+        principal: &Principal,
+        table: &TableObject,
+        state: &SessionState,
+        action: Action,
+    ) -> TableAccess {
         match access::table(self, principal, table, state, action) {
             Ok(access) => TableAccess::Open(access),
             Err(decision) => {
@@ -169,7 +214,11 @@ impl PolicySet {
         let mut found: Vec<(String, String)> = Vec::new();
         for domain in self.engine.roles.domains() {
             let held = self.engine.held(&subject, domain);
-            found.extend(held.iter().filter(|r| **r != subject).map(|role| (role.clone(), domain.to_owned())));
+            found.extend(
+                held.iter()
+                    .filter(|r| **r != subject)
+                    .map(|role| (role.clone(), domain.to_owned())),
+            );
         }
         found.sort();
         // A role held everywhere is told once.
@@ -182,17 +231,39 @@ impl PolicySet {
     pub fn is_admin(&self, principal: &Principal) -> bool {
         let candidates = self.engine.candidates(&principal.subject(), "*", Action::Admin);
         let everything = |g: &&crate::rules::Grant| g.object.is_everything() && g.actions.is_all();
-        let allows = candidates.iter().copied().filter(everything).any(|g| g.effect == rules::Effect::Allow);
-        allows && !candidates.iter().copied().filter(everything).any(|g| g.effect == rules::Effect::Deny)
+        let allows = candidates
+            .iter()
+            .copied()
+            .filter(everything)
+            .any(|g| g.effect == rules::Effect::Allow);
+        allows
+            && !candidates
+                .iter()
+                .copied()
+                .filter(everything)
+                .any(|g| g.effect == rules::Effect::Deny)
     }
 
     /// Whether a rule opens this table, or a column of it, to anybody but those who may see everything.
     pub fn is_granted(&self, table: &TableObject) -> bool {
-        let [catalog, schema, name] = [&table.reference.catalog, &table.reference.schema, &table.reference.table];
+        let [catalog, schema, name] = [
+            &table.reference.catalog,
+            &table.reference.schema,
+            &table.reference.table,
+        ];
         let path = [catalog.as_ref(), schema.as_ref(), name.as_ref()];
         let column = |name: &String| {
-            let tags: Tags = table.tags.clone().into_iter().chain(table.column_tags.get(name).cloned().unwrap_or_default()).collect();
-            self.engine.opens(&table.department, &[catalog.as_ref(), schema.as_ref(), table.reference.table.as_ref(), name], &tags)
+            let tags: Tags = table
+                .tags
+                .clone()
+                .into_iter()
+                .chain(table.column_tags.get(name).cloned().unwrap_or_default())
+                .collect();
+            self.engine.opens(
+                &table.department,
+                &[catalog.as_ref(), schema.as_ref(), table.reference.table.as_ref(), name],
+                &tags,
+            )
         };
         self.engine.opens(&table.department, &path, &table.tags)
             || table.schema.fields().iter().any(|field| column(field.name()))
@@ -217,79 +288,66 @@ impl PolicySet {
     ///
     /// # Errors
     /// Casbin's.
-    pub fn ask_casbin(&self, principal: &Principal, department: &str, object: &str, tags: &Tags, action: Action) -> Result<bool, OracleError> {
+    pub fn ask_casbin(
+        &self,
+        principal: &Principal,
+        department: &str,
+        object: &str,
+        tags: &Tags,
+        action: Action,
+    ) -> Result<bool, OracleError> {
         self.oracle.ask(&principal.subject(), department, object, tags, action)
     }
 
     pub(crate) fn bindings<'a>(&'a self, principal: Option<&'a Principal>) -> Bindings<'a> {
-        Bindings { principal, secret: self.secret.as_ref().map(Secret::expose) }
+        Bindings {
+            principal,
+            secret: self.secret.as_ref().map(Secret::expose),
+        }
     }
 
     /// Asks the compiled engine and Casbin about the exact objects of the policy and refuses the set if they differ.
     fn agrees_with_casbin(&self) -> Result<(), PolicyErrors> {
         let people: Vec<Principal> = {
-            let mut names: Vec<&str> = self.engine.rules.links.iter().filter_map(|l| l.member.strip_prefix("user:")).collect();
+            let mut names: Vec<&str> = self
+                .engine
+                .rules
+                .links
+                .iter()
+                .filter_map(|l| l.member.strip_prefix("user:"))
+                .collect();
             names.sort_unstable();
             names.dedup();
             names.into_iter().map(Principal::new).collect()
         };
         let none = Tags::new();
-        let questions = self.engine.rules.grants.iter().filter(|g| g.object.exact().is_some()).flat_map(|g| people.iter().map(move |who| (g, who)));
+        let questions = self
+            .engine
+            .rules
+            .grants
+            .iter()
+            .filter(|g| g.object.exact().is_some())
+            .flat_map(|g| people.iter().map(move |who| (g, who)));
         for (grant, who) in questions.take(SELF_CHECKS_MAX) {
             let [_, domain, object, _, _] = &grant.fields;
-            for action in [Action::Select, Action::Execute].into_iter().filter(|a| grant.actions.contains(*a)) {
+            for action in [Action::Select, Action::Execute]
+                .into_iter()
+                .filter(|a| grant.actions.contains(*a))
+            {
                 let ours = self.decide(who, domain, object, &none, action).allowed;
                 let theirs = self.ask_casbin(who, domain, object, &none, action);
                 if !matches!(&theirs, Ok(answer) if *answer == ours) {
-                    let what = format!("labhouse and Casbin disagree whether {} may {action} {object}: {ours} and {theirs:?}", who.name);
-                    return Err(Problem::error(rules::FILE, grant.line, what, "please report it with this file").into());
+                    let what = format!(
+                        "labhouse and Casbin disagree whether {} may {action} {object}: {ours} and {theirs:?}",
+                        who.name
+                    );
+                    return Err(
+                        Problem::error(rules::FILE, grant.line, what, "please report it with this file").into(),
+                    );
                 }
             }
         }
         Ok(())
-    }
-}
-
-/// Every attached name must be an entry, every entry should be attached.
-fn check_names(rules: &Rules, entries: &Entries, problems: &mut PolicyErrors) {
-    let attached = [
-        ("filter", &rules.filters, entries.filters.iter().map(|(n, e)| (n, e.line, &e.table)).collect::<Vec<_>>()),
-        ("mask", &rules.masks, entries.masks.iter().map(|(n, e)| (n, e.line, &e.column)).collect::<Vec<_>>()),
-    ];
-    for (kind, attachments, entries) in attached {
-        for a in attachments {
-            let Some((_, _, object)) = entries.iter().find(|(name, _, _)| **name == a.name) else {
-                let what = format!("there is no [{kind}.{}] in {}", a.name, filters::FILE);
-                problems.push(Problem::error(rules::FILE, a.line, what, "add the entry, or correct the name"));
-                continue;
-            };
-            if let Some(path) = a.object.exact() {
-                if !object.matches(&path, &Tags::new()) && !object.is_tags() {
-                    let what = format!("{kind} {} is for another object than {}", a.name, path.join("/"));
-                    problems.push(Problem::error(rules::FILE, a.line, what, format!("make the two the same, here or in {}", filters::FILE)));
-                }
-            }
-        }
-        let used: HashSet<&str> = attachments.iter().map(|a| a.name.as_str()).collect();
-        for (name, line, _) in entries.iter().filter(|(name, _, _)| !used.contains(name.as_str())) {
-            let what = format!("the {kind} {name} is attached to nothing");
-            problems.push(Problem::warning(filters::FILE, *line, what, format!("attach it in {} or remove it", rules::FILE)));
-        }
-    }
-}
-
-fn check_secret(given: bool, usable: bool, entries: &Entries, problems: &mut PolicyErrors) {
-    if given && !usable {
-        let what = format!("the secret has fewer than {} characters", secret::SECRET_CHARS_MIN);
-        problems.push(Problem::error(secret::FILE, 0, what, secret::REMEDY));
-    }
-    if given {
-        return;
-    }
-    let masks = entries.masks.iter().filter(|(_, e)| e.how.uses_secret()).map(|(name, e)| (name, e.line));
-    let filters = entries.filters.iter().filter(|(_, e)| e.template.uses_secret).map(|(name, e)| (name, e.line));
-    for (name, line) in masks.chain(filters) {
-        problems.push(Problem::error(filters::FILE, line, format!("{name} needs a secret and there is none"), secret::REMEDY));
     }
 }
 

@@ -31,13 +31,20 @@ impl Template {
         if sql.len() > SQL_BYTES_MAX {
             return Err(format!("the text has {} bytes, more than {SQL_BYTES_MAX}", sql.len()));
         }
-        let tokens = Tokenizer::new(&GenericDialect {}, sql).tokenize_with_location().map_err(|e| e.to_string())?;
-        let tokens: Vec<TokenWithSpan> = tokens.into_iter().filter(|t| !matches!(t.token, Token::Whitespace(_))).collect();
+        let tokens = Tokenizer::new(&GenericDialect {}, sql)
+            .tokenize_with_location()
+            .map_err(|e| e.to_string())?;
+        let tokens: Vec<TokenWithSpan> = tokens
+            .into_iter()
+            .filter(|t| !matches!(t.token, Token::Whitespace(_)))
+            .collect();
         if tokens.len() > TOKENS_MAX {
             return Err(format!("the text has {} words, more than {TOKENS_MAX}", tokens.len()));
         }
         let tokens = any_to_in(join_placeholders(tokens)?);
-        let uses_secret = tokens.iter().any(|t| matches!(&t.token, Token::Placeholder(id) if id == SECRET_SALT));
+        let uses_secret = tokens
+            .iter()
+            .any(|t| matches!(&t.token, Token::Placeholder(id) if id == SECRET_SALT));
         let expr = DFParserBuilder::new(ParserInput::Tokens(tokens))
             .build()
             .and_then(|mut parser| parser.parse_into_expr())
@@ -59,7 +66,11 @@ fn join_placeholders(tokens: Vec<TokenWithSpan>) -> Result<Vec<TokenWithSpan>, S
                 Some(Token::Period) => {
                     tokens.next();
                     match tokens.next().map(|t| t.token) {
-                        Some(Token::Word(Word { value, quote_style: None, .. })) => value,
+                        Some(Token::Word(Word {
+                            value,
+                            quote_style: None,
+                            ..
+                        })) => value,
                         _ => String::new(),
                     }
                 }
@@ -68,7 +79,9 @@ fn join_placeholders(tokens: Vec<TokenWithSpan>) -> Result<Vec<TokenWithSpan>, S
             let id = format!("{scope}.{name}");
             let known = id == SECRET_SALT || (scope == "$user" && !name.is_empty());
             if !known {
-                return Err(format!("`{id}` is not known; there are {USER_PREFIX}NAME and {SECRET_SALT}"));
+                return Err(format!(
+                    "`{id}` is not known; there are {USER_PREFIX}NAME and {SECRET_SALT}"
+                ));
             }
             token.token = Token::Placeholder(id);
         }
@@ -86,9 +99,15 @@ fn any_to_in(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     while let [first, tail @ ..] = rest {
         match tail {
             [any, paren, list, ..]
-                if first.token == Token::Eq && is_any(&any.token) && paren.token == Token::LParen && is_list(&list.token) =>
+                if first.token == Token::Eq
+                    && is_any(&any.token)
+                    && paren.token == Token::LParen
+                    && is_list(&list.token) =>
             {
-                out.push(TokenWithSpan { token: Token::make_word("IN", None), span: first.span });
+                out.push(TokenWithSpan {
+                    token: Token::make_word("IN", None),
+                    span: first.span,
+                });
                 rest = tail.get(1..).unwrap_or_default();
             }
             _ => {
@@ -107,10 +126,27 @@ mod tests {
     #[test]
     fn placeholders_are_joined_and_unknown_ones_refused() {
         let shown = |sql: &str| Template::parse(sql).map(|t| t.expr.to_string());
-        assert_eq!(shown("project_id = ANY($user.projects)").unwrap(), "project_id IN ($user.projects)");
-        assert_eq!(shown("a = $user.name OR b = $secret.salt").unwrap(), "a = $user.name OR b = $secret.salt");
+        assert_eq!(
+            shown("project_id = ANY($user.projects)").unwrap(),
+            "project_id IN ($user.projects)"
+        );
+        assert_eq!(
+            shown("a = $user.name OR b = $secret.salt").unwrap(),
+            "a = $user.name OR b = $secret.salt"
+        );
         assert!(Template::parse("a = $secret.salt").unwrap().uses_secret);
-        for bad in ["a = $1", "a = $user", "a = $user.", "a = $secret.key", "a = ?", "a = 1; DROP TABLE t", "a = 1 AS b", "", "a =", "$user.\"x\" = 1"] {
+        for bad in [
+            "a = $1",
+            "a = $user",
+            "a = $user.",
+            "a = $secret.key",
+            "a = ?",
+            "a = 1; DROP TABLE t",
+            "a = 1 AS b",
+            "",
+            "a =",
+            "$user.\"x\" = 1",
+        ] {
             assert!(Template::parse(bad).is_err(), "{bad}");
         }
     }

@@ -20,10 +20,40 @@ pub(crate) struct NotTotal {
 
 /// Functions that give a value or NULL for any arguments of their types.
 const ANY_ARGUMENTS: &[&str] = &[
-    "array_has", "array_has_all", "array_has_any", "ascii", "bit_length", "btrim", "character_length", "coalesce", "concat",
-    "concat_ws", "contains", "current_date", "ends_with", "initcap", "isnan", "iszero", "lower", "ltrim", "md5", "now",
-    "nullif", "nvl", "nvl2", "octet_length", "reverse", "rtrim", "sha224", "sha256", "sha384", "sha512", "starts_with",
-    "strpos", "translate", "upper",
+    "array_has",
+    "array_has_all",
+    "array_has_any",
+    "ascii",
+    "bit_length",
+    "btrim",
+    "character_length",
+    "coalesce",
+    "concat",
+    "concat_ws",
+    "contains",
+    "current_date",
+    "ends_with",
+    "initcap",
+    "isnan",
+    "iszero",
+    "lower",
+    "ltrim",
+    "md5",
+    "now",
+    "nullif",
+    "nvl",
+    "nvl2",
+    "octet_length",
+    "reverse",
+    "rtrim",
+    "sha224",
+    "sha256",
+    "sha384",
+    "sha512",
+    "starts_with",
+    "strpos",
+    "translate",
+    "upper",
 ];
 /// Functions that are total when every argument behind the first is a constant (which has then been tried).
 const CONSTANT_ARGUMENTS: &[&str] = &["date_part", "digest", "encode", "left", "replace", "right"];
@@ -56,9 +86,16 @@ pub(crate) fn check(expr: &Expr, schema: &DFSchema) -> Result<(), NotTotal> {
         }
         Expr::Like(Like { expr, pattern, .. }) => match pattern.as_ref() {
             Expr::Literal(_, _) => check(expr, schema),
-            _ => refuse("LIKE with a pattern from a column", "write the pattern as a constant, or use starts_with or contains"),
+            _ => refuse(
+                "LIKE with a pattern from a column",
+                "write the pattern as a constant, or use starts_with or contains",
+            ),
         },
-        Expr::Case(Case { expr, when_then_expr, else_expr }) => {
+        Expr::Case(Case {
+            expr,
+            when_then_expr,
+            else_expr,
+        }) => {
             expr.iter().chain(else_expr).try_for_each(|e| check(e, schema))?;
             when_then_expr.iter().try_for_each(|(when, then)| all(&[when, then]))
         }
@@ -68,53 +105,80 @@ pub(crate) fn check(expr: &Expr, schema: &DFSchema) -> Result<(), NotTotal> {
             if cast_is_total(&from, to) {
                 return Ok(());
             }
-            let remedy = format!("compare values of one type, or write try_cast({} AS …), which gives NULL", cast.expr);
-            refuse(format!("a cast from {from} to {to}, which fails on some values"), remedy)
+            let remedy = format!(
+                "compare values of one type, or write try_cast({} AS …), which gives NULL",
+                cast.expr
+            );
+            refuse(
+                format!("a cast from {from} to {to}, which fails on some values"),
+                remedy,
+            )
         }
         Expr::TryCast(cast) => check(&cast.expr, schema),
         Expr::ScalarFunction(call) => function(call, schema),
         Expr::Negative(_) => refuse("a negated column", "compare with the negated constant instead"),
         Expr::SimilarTo(_) => refuse("SIMILAR TO", "use LIKE, starts_with or contains"),
-        Expr::Exists(_) | Expr::InSubquery(_) | Expr::ScalarSubquery(_) | Expr::SetComparison(_) => {
-            refuse("a subquery", "bring the value in as $user.NAME, or as a column of the table")
-        }
-        Expr::AggregateFunction(_) | Expr::WindowFunction(_) => {
-            refuse("an aggregate or window function", "a filter or mask may look at one row only")
-        }
-        Expr::Placeholder(p) => refuse(format!("the unbound placeholder {}", p.id), "use $user.NAME or $secret.salt"),
-        other => refuse(format!("`{}`", other.variant_name()), "use comparisons, AND, OR, NOT, IN, BETWEEN, LIKE, CASE and plain functions"),
+        Expr::Exists(_) | Expr::InSubquery(_) | Expr::ScalarSubquery(_) | Expr::SetComparison(_) => refuse(
+            "a subquery",
+            "bring the value in as $user.NAME, or as a column of the table",
+        ),
+        Expr::AggregateFunction(_) | Expr::WindowFunction(_) => refuse(
+            "an aggregate or window function",
+            "a filter or mask may look at one row only",
+        ),
+        Expr::Placeholder(p) => refuse(
+            format!("the unbound placeholder {}", p.id),
+            "use $user.NAME or $secret.salt",
+        ),
+        other => refuse(
+            format!("`{}`", other.variant_name()),
+            "use comparisons, AND, OR, NOT, IN, BETWEEN, LIKE, CASE and plain functions",
+        ),
     }
 }
 
 fn refuse<T>(what: impl Into<String>, remedy: impl Into<String>) -> Result<T, NotTotal> {
-    Err(NotTotal { what: what.into(), remedy: remedy.into() })
+    Err(NotTotal {
+        what: what.into(),
+        remedy: remedy.into(),
+    })
 }
 
 fn type_of(expr: &Expr, schema: &DFSchema) -> Result<DataType, NotTotal> {
-    expr.get_type(schema).or_else(|e| refuse(e.strip_backtrace(), "correct the expression"))
+    expr.get_type(schema)
+        .or_else(|e| refuse(e.strip_backtrace(), "correct the expression"))
 }
 
 fn operator(op: Operator, left: &DataType, right: &DataType) -> Result<(), NotTotal> {
     use Operator::{
-        And, BitwiseAnd, BitwiseOr, BitwiseXor, Divide, Eq, Gt, GtEq, IsDistinctFrom, IsNotDistinctFrom, Lt, LtEq, Minus, Modulo,
-        Multiply, NotEq, Or, Plus, StringConcat,
+        And, BitwiseAnd, BitwiseOr, BitwiseXor, Divide, Eq, Gt, GtEq, IsDistinctFrom, IsNotDistinctFrom, Lt, LtEq,
+        Minus, Modulo, Multiply, NotEq, Or, Plus, StringConcat,
     };
     let text = |t: &DataType| matches!(t, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
     match op {
         And | Or => Ok(()),
         Eq | NotEq | Lt | LtEq | Gt | GtEq | IsDistinctFrom | IsNotDistinctFrom => {
             if left.is_nested() || right.is_nested() {
-                return refuse(format!("a comparison of {left}"), "compare plain values, or use array_has");
+                return refuse(
+                    format!("a comparison of {left}"),
+                    "compare plain values, or use array_has",
+                );
             }
             Ok(())
         }
         // Whole numbers wrap around and floating point goes to infinity: neither fails.
         Plus | Minus | Multiply if left == right && (left.is_integer() || left.is_floating()) => Ok(()),
         Divide | Modulo if left.is_floating() && right.is_floating() => Ok(()),
-        Divide | Modulo => refuse(format!("`{op}` on {left}, which fails on zero"), "cast both sides to DOUBLE with try_cast, or multiply instead"),
+        Divide | Modulo => refuse(
+            format!("`{op}` on {left}, which fails on zero"),
+            "cast both sides to DOUBLE with try_cast, or multiply instead",
+        ),
         BitwiseAnd | BitwiseOr | BitwiseXor if left.is_integer() && right.is_integer() => Ok(()),
         StringConcat if text(left) && text(right) => Ok(()),
-        other => refuse(format!("`{other}` between {left} and {right}"), "use comparisons, + - * on numbers, LIKE, starts_with or contains"),
+        other => refuse(
+            format!("`{other}` between {left} and {right}"),
+            "use comparisons, + - * on numbers, LIKE, starts_with or contains",
+        ),
     }
 }
 
@@ -130,23 +194,35 @@ fn function(call: &ScalarFunction, schema: &DFSchema) -> Result<(), NotTotal> {
     }
     if name == "substr" && constants() {
         // A negative length is the one thing it fails on.
-        let fits = call.args.iter().skip(1).all(|arg| !matches!(arg, Expr::Literal(value, _) if value.to_string().starts_with('-')));
+        let fits = call
+            .args
+            .iter()
+            .skip(1)
+            .all(|arg| !matches!(arg, Expr::Literal(value, _) if value.to_string().starts_with('-')));
         if fits {
             return Ok(());
         }
     }
-    if FLOAT_ARGUMENTS.contains(&name) && call.args.iter().all(|arg| arg.get_type(schema).is_ok_and(|t| t.is_floating())) {
+    if FLOAT_ARGUMENTS.contains(&name)
+        && call
+            .args
+            .iter()
+            .all(|arg| arg.get_type(schema).is_ok_and(|t| t.is_floating()))
+    {
         return Ok(());
     }
     let known = [ANY_ARGUMENTS, CONSTANT_ARGUMENTS, FLOAT_ARGUMENTS].concat().join(", ");
-    refuse(format!("the function `{name}` with these arguments, which is not known to never fail"), format!("use try_cast and these: {known}, substr"))
+    refuse(
+        format!("the function `{name}` with these arguments, which is not known to never fail"),
+        format!("use try_cast and these: {known}, substr"),
+    )
 }
 
 /// Whether every value of `from` has a value in `to`.
 pub(crate) fn cast_is_total(from: &DataType, to: &DataType) -> bool {
     use DataType::{
-        Binary, BinaryView, Boolean, Date32, Decimal128, Dictionary, Float16, Float32, Float64, Int8, Int16, Int32, Int64, LargeBinary,
-        LargeUtf8, Null, UInt8, UInt16, UInt32, UInt64, Utf8, Utf8View,
+        Binary, BinaryView, Boolean, Date32, Decimal128, Dictionary, Float16, Float32, Float64, Int8, Int16, Int32,
+        Int64, LargeBinary, LargeUtf8, Null, UInt8, UInt16, UInt32, UInt64, Utf8, Utf8View,
     };
     let text = |t: &DataType| matches!(t, Utf8 | LargeUtf8 | Utf8View);
     let bytes = |t: &DataType| matches!(t, Binary | LargeBinary | BinaryView);
@@ -166,11 +242,15 @@ pub(crate) fn cast_is_total(from: &DataType, to: &DataType) -> bool {
         (a, b) if (text(a) || bytes(a)) && bytes(b) => true,
         (Boolean, b) => text(b) || b.is_integer(),
         (Int8, Int16 | Int32 | Int64) | (Int16, Int32 | Int64) | (Int32, Int64) => true,
-        (UInt8, UInt16 | UInt32 | UInt64 | Int16 | Int32 | Int64) | (UInt16, UInt32 | UInt64 | Int32 | Int64) | (UInt32, UInt64 | Int64) => true,
+        (UInt8, UInt16 | UInt32 | UInt64 | Int16 | Int32 | Int64)
+        | (UInt16, UInt32 | UInt64 | Int32 | Int64)
+        | (UInt32, UInt64 | Int64) => true,
         (a, Float32 | Float64) if a.is_integer() => true,
         (Float16 | Float32, Float64) | (Float16, Float32) => true,
         (a, b) if (a.is_integer() || a.is_floating() || *a == Date32) && text(b) => true,
-        (Decimal128(p, s), Decimal128(q, t)) => t >= s && i16::from(*q) - i16::from(*t) >= i16::from(*p) - i16::from(*s),
+        (Decimal128(p, s), Decimal128(q, t)) => {
+            t >= s && i16::from(*q) - i16::from(*t) >= i16::from(*p) - i16::from(*s)
+        }
         (a, Decimal128(q, t)) => digits(a).is_some_and(|d| *t >= 0 && i16::from(*q) - i16::from(*t) >= d),
         (Decimal128(_, _), Float64) => true,
         _ => false,

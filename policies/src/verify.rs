@@ -13,16 +13,42 @@ use crate::set::PolicySet;
 pub(crate) fn verify(set: &PolicySet, state: &SessionState, tables: &[TableObject]) -> PolicyErrors {
     let mut problems = PolicyErrors::new();
     for table in tables {
-        let path = [&*table.reference.catalog, &*table.reference.schema, &*table.reference.table];
-        for attached in set.engine.rules.filters.iter().filter(|f| f.object.matches(&path, &table.tags)) {
-            let Some(entry) = set.entries.filters.get(&attached.name) else { continue };
+        let path = [
+            &*table.reference.catalog,
+            &*table.reference.schema,
+            &*table.reference.table,
+        ];
+        for attached in set
+            .engine
+            .rules
+            .filters
+            .iter()
+            .filter(|f| f.object.matches(&path, &table.tags))
+        {
+            let Some(entry) = set.entries.filters.get(&attached.name) else {
+                continue;
+            };
             if !entry.table.matches(&path, &table.tags) {
-                let what = format!("filter {} is attached to {} but its `table` does not cover it", attached.name, table.reference);
-                problems.push(Problem::error(rules::FILE, attached.line, what, "widen `table` in filters.toml, or attach another filter"));
+                let what = format!(
+                    "filter {} is attached to {} but its `table` does not cover it",
+                    attached.name, table.reference
+                );
+                problems.push(Problem::error(
+                    rules::FILE,
+                    attached.line,
+                    what,
+                    "widen `table` in filters.toml, or attach another filter",
+                ));
                 continue;
             }
             if let Err(e) = compile::row_filter(&entry.template, &table.schema, state, set.bindings(None)) {
-                problems.push(told("filter", &attached.name, entry.line, &table.reference.to_string(), e));
+                problems.push(told(
+                    "filter",
+                    &attached.name,
+                    entry.line,
+                    &table.reference.to_string(),
+                    e,
+                ));
             }
         }
         for field in table.schema.fields() {
@@ -30,11 +56,29 @@ pub(crate) fn verify(set: &PolicySet, state: &SessionState, tables: &[TableObjec
             let object = [catalog, schema, name, field.name().as_str()];
             let mut tags: Tags = table.tags.clone();
             tags.extend(table.column_tags.get(field.name()).cloned().unwrap_or_default());
-            for attached in set.engine.rules.masks.iter().filter(|m| m.object.matches(&object, &tags)) {
-                let Some(entry) = set.entries.masks.get(&attached.name) else { continue };
+            for attached in set
+                .engine
+                .rules
+                .masks
+                .iter()
+                .filter(|m| m.object.matches(&object, &tags))
+            {
+                let Some(entry) = set.entries.masks.get(&attached.name) else {
+                    continue;
+                };
                 if !entry.column.matches(&object, &tags) {
-                    let what = format!("mask {} is attached to {}.{} but its `column` does not cover it", attached.name, table.reference, field.name());
-                    problems.push(Problem::error(rules::FILE, attached.line, what, "widen `column` in filters.toml, or attach another mask"));
+                    let what = format!(
+                        "mask {} is attached to {}.{} but its `column` does not cover it",
+                        attached.name,
+                        table.reference,
+                        field.name()
+                    );
+                    problems.push(Problem::error(
+                        rules::FILE,
+                        attached.line,
+                        what,
+                        "widen `column` in filters.toml, or attach another mask",
+                    ));
                     continue;
                 }
                 if let Err(e) = compile::mask(&entry.how, field.name(), &table.schema, state, set.bindings(None)) {
@@ -50,17 +94,39 @@ pub(crate) fn verify(set: &PolicySet, state: &SessionState, tables: &[TableObjec
 
 /// A denial or mask of a column that the table does not have protects nothing: most often a misspelt name.
 fn missing_columns(set: &PolicySet, table: &TableObject, path: &[&str; 3], problems: &mut PolicyErrors) {
-    let denials = set.engine.rules.grants.iter().filter(|g| g.effect == Effect::Deny).map(|g| (g.line, &g.object));
+    let denials = set
+        .engine
+        .rules
+        .grants
+        .iter()
+        .filter(|g| g.effect == Effect::Deny)
+        .map(|g| (g.line, &g.object));
     let masks = set.engine.rules.masks.iter().map(|m| (m.line, &m.object));
     for (line, object) in denials.chain(masks) {
-        let Some([catalog, schema, name, column]) = object.exact().and_then(|parts| <[&str; 4]>::try_from(parts).ok()) else { continue };
+        let Some([catalog, schema, name, column]) = object.exact().and_then(|parts| <[&str; 4]>::try_from(parts).ok())
+        else {
+            continue;
+        };
         if [catalog, schema, name] == *path && table.schema.field_with_name(column).is_err() {
-            let what = format!("{} has no column `{column}`, so the line protects nothing", table.reference);
-            problems.push(Problem::warning(rules::FILE, line, what, "correct the name, or remove the line"));
+            let what = format!(
+                "{} has no column `{column}`, so the line protects nothing",
+                table.reference
+            );
+            problems.push(Problem::warning(
+                rules::FILE,
+                line,
+                what,
+                "correct the name, or remove the line",
+            ));
         }
     }
 }
 
 fn told(kind: &str, name: &str, line: usize, place: &str, e: CompileError) -> Problem {
-    Problem::error(filters::FILE, line, format!("{kind} {name} does not work on {place}: {}", e.what), e.remedy)
+    Problem::error(
+        filters::FILE,
+        line,
+        format!("{kind} {name} does not work on {place}: {}", e.what),
+        e.remedy,
+    )
 }

@@ -19,7 +19,7 @@ use datafusion::physical_plan::streaming::PartitionStream;
 use datafusion::physical_plan::{SendableRecordBatchStream, execute_stream};
 use datafusion::scalar::ScalarValue;
 use futures::{StreamExt, TryStreamExt};
-use labhouse_udfs::Recommender;
+use labhouse_udfs::{RECOMMENDATIONS_MAX, Recommender};
 
 use super::LoadedModel;
 use crate::query::QueryError;
@@ -35,8 +35,6 @@ pub(crate) const NAMES: [&str; 5] = [
     "model_card",
 ];
 const TOP_DEFAULT: usize = 20;
-/// Rows kept while scoring; more is a query over `predict_…` with ORDER BY.
-const TOP_MAX: usize = 100_000;
 
 /// The table functions of one statement.
 pub(crate) fn table_functions(governed: &Arc<Governed>) -> Vec<(&'static str, Arc<dyn TableFunctionImpl>)> {
@@ -98,9 +96,14 @@ impl ModelFunction {
     fn recommend(&self, model: &Arc<LoadedModel>, rest: &[Expr]) -> Result<Arc<dyn TableProvider>, QueryError> {
         let k = match rest {
             [] => TOP_DEFAULT,
-            [count] => whole(count).filter(|k| (1..=TOP_MAX).contains(k)).ok_or_else(|| {
-                QueryError::Invalid(format!("{}: the number of rows must be 1 to {TOP_MAX}", self.name))
-            })?,
+            [count] => whole(count)
+                .filter(|k| (1..=RECOMMENDATIONS_MAX).contains(k))
+                .ok_or_else(|| {
+                    QueryError::Invalid(format!(
+                        "{}: the number of rows must be 1 to {RECOMMENDATIONS_MAX}",
+                        self.name
+                    ))
+                })?,
             _ => {
                 return Err(QueryError::Unsupported(format!(
                     "{} takes the model and a number of rows; strategies are not there yet",

@@ -139,7 +139,7 @@ impl Server {
         &self,
         user: &str,
         password: &str,
-    ) -> Result<FlightSqlServiceClient<Channel>, arrow::error::ArrowError> {
+    ) -> Result<FlightSqlServiceClient<Channel>, arrow_flight::error::FlightError> {
         let address = self.flight.replace("grpc://", "http://");
         let channel = Endpoint::from_shared(address).unwrap().connect().await.unwrap();
         let mut client = FlightSqlServiceClient::new(channel);

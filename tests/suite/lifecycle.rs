@@ -47,9 +47,7 @@ async fn a_second_signal_does_not_wait() {
     let ticket = info.endpoint[0].ticket.clone().unwrap();
     let running = tokio::spawn(async move {
         let stream = client.do_get(ticket).await?;
-        futures::TryStreamExt::try_collect::<Vec<_>>(stream)
-            .await
-            .map_err(Into::<arrow::error::ArrowError>::into)
+        futures::TryStreamExt::try_collect::<Vec<_>>(stream).await
     });
     lab.until(
         "ada",
@@ -80,9 +78,7 @@ async fn a_reader_who_leaves_ends_his_statement() {
     let ticket = info.endpoint[0].ticket.clone().unwrap();
     let reading = tokio::spawn(async move {
         let stream = client.do_get(ticket).await?;
-        futures::TryStreamExt::try_collect::<Vec<_>>(stream)
-            .await
-            .map_err(Into::<arrow::error::ArrowError>::into)
+        futures::TryStreamExt::try_collect::<Vec<_>>(stream).await
     });
     let state = "SELECT state FROM system.queries WHERE sql LIKE '%4000000%' AND sql NOT LIKE '%system.queries%'";
     lab.until("ada", state, |answer| {

@@ -21,6 +21,9 @@ const ONE_HOT_LEVELS_MAX: usize = 32;
 /// A level needs this many rows for a column of its own.
 const ONE_HOT_ROWS_MIN: usize = 3;
 
+/// Cells of the trees' matrix: 320 MB of f64, and a quarter of that again for forust's bins.
+const CELLS_MAX: usize = 40_000_000;
+
 /// How the trees grow.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Growth {
@@ -101,7 +104,8 @@ impl BoostModel {
         growth: Growth,
         seed: u64,
     ) -> Result<Self, String> {
-        let (inputs, columns) = encode(features, frame, target, growth, seed);
+        let (inputs, cells) = encode(features, frame, target, growth, seed);
+        let columns = inputs.len();
         let base = target.iter().sum::<f64>() / target.len().max(1) as f64;
         let mut model = Self {
             inputs,
@@ -109,11 +113,10 @@ impl BoostModel {
             roots: Vec::new(),
             nodes: Vec::new(),
         };
-        if columns.is_empty() {
+        if columns == 0 {
             return Ok(model);
         }
-        let cells = columns.concat();
-        let matrix = Matrix::new(&cells, frame.rows, columns.len());
+        let matrix = Matrix::new(&cells, frame.rows, columns);
         let sampled = growth.row_share < 1.0;
         let mut booster = GradientBooster::default()
             .set_objective_type(ObjectiveType::SquaredLoss)
@@ -128,7 +131,7 @@ impl BoostModel {
             } else {
                 SampleMethod::None
             })
-            .set_colsample_bytree(if columns.len() >= 8 { growth.column_share } else { 1.0 })
+            .set_colsample_bytree(if columns >= 8 { growth.column_share } else { 1.0 })
             .set_min_leaf_weight(growth.leaf_rows_min)
             .set_l2(1.0)
             .set_missing(f64::NAN)
@@ -240,31 +243,37 @@ impl Input {
     }
 }
 
-/// How many columns the trees would get.
-pub(crate) fn width(features: &[Feature], one_hot: bool) -> usize {
-    let of = |feature: &Feature| {
-        if one_hot && feature.levels.len() <= ONE_HOT_LEVELS_MAX {
-            1 + feature.levels.len()
-        } else {
-            1
-        }
+/// How many columns the trees get; `Err` if the matrix would be too large.
+pub(crate) fn width(features: &[Feature], rows: usize, growth: Growth) -> Result<usize, String> {
+    let width = columns(features, one_hot(features, rows, growth));
+    if rows * width <= CELLS_MAX {
+        Ok(width)
+    } else {
+        Err(format!("{rows} rows × {width} columns are too many"))
+    }
+}
+
+/// Whether levels get columns of their own: if asked for, and if they fit.
+fn one_hot(features: &[Feature], rows: usize, growth: Growth) -> bool {
+    growth.one_hot && rows * columns(features, true) <= CELLS_MAX
+}
+
+fn columns(features: &[Feature], one_hot: bool) -> usize {
+    let of = |feature: &Feature| match feature.levels.len() {
+        levels if one_hot && levels <= ONE_HOT_LEVELS_MAX => 1 + levels,
+        _ => 1,
     };
     features.iter().map(of).sum()
 }
 
-/// Inputs and their training values, constant ones left out (forust refuses them).
-fn encode(
-    features: &[Feature],
-    frame: &Frame,
-    target: &[f64],
-    growth: Growth,
-    seed: u64,
-) -> (Vec<Input>, Vec<Vec<f64>>) {
-    let (mut inputs, mut columns) = (Vec::new(), Vec::new());
+/// Inputs and their training values column by column, constant ones left out (forust refuses them).
+fn encode(features: &[Feature], frame: &Frame, target: &[f64], growth: Growth, seed: u64) -> (Vec<Input>, Vec<f64>) {
+    let (mut inputs, mut cells) = (Vec::new(), Vec::new());
+    let one_hot = one_hot(features, frame.rows, growth);
     let mut add = |input: Input, values: Vec<f64>| {
         if varies(&values) {
             inputs.push(input);
-            columns.push(values);
+            cells.extend(values);
         }
     };
     for (index, (feature, col)) in features.iter().zip(&frame.cols).enumerate() {
@@ -280,7 +289,7 @@ fn encode(
             Col::Level(codes) => {
                 let (code, values) = MeanCode::fit(codes, feature.codes(), target, seed ^ index as u64);
                 add(Input::Mean { feature: index, code }, values);
-                if !growth.one_hot || feature.levels.len() > ONE_HOT_LEVELS_MAX {
+                if !one_hot || feature.levels.len() > ONE_HOT_LEVELS_MAX {
                     continue;
                 }
                 for code in (0..feature.codes() as u32).filter(|code| *code != UNSEEN_LEVEL) {
@@ -292,7 +301,7 @@ fn encode(
             }
         }
     }
-    (inputs, columns)
+    (inputs, cells)
 }
 
 /// At least two different known values.

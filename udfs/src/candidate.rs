@@ -101,13 +101,13 @@ impl Candidate {
         match self.learner {
             Learner::Mean => Ok(rows),
             Learner::Boost(growth) => {
-                let columns = boost::width(features, growth.one_hot) as f64 * growth.column_share;
+                let columns = boost::width(features, frame.rows, growth)? as f64 * growth.column_share;
                 // A node costs its histogram's bins too, which counts when rows are few.
                 let nodes = (rows / f64::from(growth.leaf_rows_min)).min(2_f64.powi(growth.depth as i32));
                 Ok(growth.trees as f64 * (rows * columns * growth.depth as f64 + nodes * columns * 64.0))
             }
             Learner::Linear { rich, solver } => {
-                let (width, pairs) = linear::measure(features, frame, target, rich);
+                let (width, pairs) = linear::measure(features, frame, target, rich)?;
                 let cube = (width as f64).powi(3);
                 match solver {
                     Solver::Ridge(_) if rich && width < 3 => Err("there are no interactions to add".to_owned()),

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::block::{Block, NONE, Scale, SparseRow};
-use crate::feature::{Feature, UNSEEN_LEVEL};
+use crate::feature::{Feature, FeatureKind, UNSEEN_LEVEL};
 use crate::frame::{Col, Frame};
 use crate::mean_code::MeanCode;
 
@@ -21,8 +21,10 @@ use crate::mean_code::MeanCode;
 const LEVELS_OWN_MAX: usize = 64;
 /// A level needs this many rows for a column of its own.
 const LEVEL_ROWS_MIN: usize = 2;
+/// Columns of a plain design: categories share what the numbers leave. The solver's work grows with the cube.
+const PLAIN_WIDTH_MAX: usize = 1_000;
 /// Columns of a rich design. The solver's work grows with the cube: 700 take about a second.
-const RICH_WIDTH_MAX: usize = 700;
+pub(crate) const RICH_WIDTH_MAX: usize = 700;
 
 /// A fitted design.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -48,13 +50,14 @@ impl Design {
             width: 0,
             stand_ins: Vec::new(),
         };
+        let own_max = levels_own_max(features);
         let mut overrides: Vec<(u32, Vec<f64>)> = Vec::new();
         for (index, (feature, col)) in features.iter().zip(&frame.cols).enumerate() {
             match col {
                 Col::Number(values) => design.add_number(index, values),
                 Col::Level(codes) => {
-                    let kept = design.add_levels(index, codes, feature.codes());
-                    if kept >= LEVELS_OWN_MAX || feature.levels.len() > 2 * kept {
+                    let kept = design.add_levels(index, codes, feature.codes(), own_max);
+                    if kept >= own_max || feature.levels.len() > 2 * kept {
                         let (code, values) = MeanCode::fit(codes, feature.codes(), target, seed ^ index as u64);
                         if let Some(scale) = Scale::fit(&values) {
                             let col = design.column();
@@ -134,7 +137,7 @@ impl Design {
     }
 
     /// Gives the frequent levels their columns and says how many those are. NULL is a level as any other.
-    fn add_levels(&mut self, feature: usize, codes: &[u32], code_count: usize) -> usize {
+    fn add_levels(&mut self, feature: usize, codes: &[u32], code_count: usize, own_max: usize) -> usize {
         let mut counts = vec![0_usize; code_count];
         for code in codes {
             counts[*code as usize] += 1;
@@ -143,7 +146,7 @@ impl Design {
             .filter(|c| *c != UNSEEN_LEVEL as usize && counts[*c] >= LEVEL_ROWS_MIN)
             .collect();
         order.sort_by_key(|code| (usize::MAX - counts[*code], *code));
-        order.truncate(LEVELS_OWN_MAX);
+        order.truncate(own_max);
         let mut cols = vec![NONE; code_count];
         let first = self.columns(order.len());
         for (code, col) in order.iter().zip(first..) {
@@ -271,4 +274,12 @@ impl Design {
             });
         }
     }
+}
+
+/// How many levels of one category may have a column of their own.
+fn levels_own_max(features: &[Feature]) -> usize {
+    let categories = features.iter().filter(|f| f.kind == FeatureKind::Category).count();
+    let numbers = features.len() - categories;
+    let left = PLAIN_WIDTH_MAX.saturating_sub(2 * numbers + categories);
+    (left / categories.max(1)).min(LEVELS_OWN_MAX)
 }

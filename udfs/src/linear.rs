@@ -16,7 +16,7 @@ use ndarray::{Array1, Array2, ShapeBuilder};
 use serde::{Deserialize, Serialize};
 
 use crate::block::SparseRow;
-use crate::design::Design;
+use crate::design::{Design, RICH_WIDTH_MAX};
 use crate::feature::Feature;
 use crate::frame::Frame;
 
@@ -36,6 +36,9 @@ const WHISPER: f64 = 1e-5;
 pub(crate) const ELASTIC_WIDTH_MAX: usize = 128;
 /// Least squares on the rows themselves costs rows × width²: above this many multiplications the ridge stands for it.
 pub(crate) const LEAST_SQUARES_WORK_MAX: f64 = 2e9;
+
+/// Entries of all sparse rows together: 480 MB.
+const ENTRIES_MAX: usize = 30_000_000;
 
 /// A fitted linear model.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -111,13 +114,23 @@ impl LinearModel {
     }
 }
 
-/// The width a design would have, and the products of two columns that its rows hold: the cost of the normal equations.
-pub(crate) fn measure(features: &[Feature], frame: &Frame, target: &[f64], rich: bool) -> (usize, f64) {
+/// The width a design has, and the products of two columns that its rows hold: the cost of the normal equations. `Err` if the rows would be
+/// too large.
+pub(crate) fn measure(features: &[Feature], frame: &Frame, target: &[f64], rich: bool) -> Result<(usize, f64), String> {
+    let count = features.len();
+    let blocks = if rich {
+        (count * (count + 3) / 2).min(count + RICH_WIDTH_MAX)
+    } else {
+        count
+    };
+    if frame.rows * blocks > ENTRIES_MAX {
+        return Err(format!("{} rows × {blocks} entries are too many", frame.rows));
+    }
     let (design, rows) = Design::fit(features, frame, target, rich, 0);
-    (
+    Ok((
         design.width,
         rows.iter().map(|row| (row.len() * row.len()) as f64).sum(),
-    )
+    ))
 }
 
 fn column_means(rows: &[SparseRow], width: usize) -> Vec<f64> {

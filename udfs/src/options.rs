@@ -36,8 +36,8 @@ pub struct TrainOptions {
     /// The column to predict; rows where it is NULL, NaN or infinite are dropped and counted.
     pub target: String,
     pub kind: Kind,
-    /// No candidate is begun that is not expected to finish within it. The mean and one small model are always tried, so a tiny
-    /// budget can be overrun by the time those take.
+    /// No candidate is begun that is not expected to finish within it. The mean is always tried, and so is a linear model that needs at
+    /// most five seconds: a tiny budget can be overrun by those.
     pub time_budget: Duration,
     /// The same seed, rows and finished candidates give the same model, byte for byte.
     pub seed: u64,

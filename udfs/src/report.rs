@@ -130,9 +130,8 @@ pub(crate) fn importance(
     let mut shuffled = vec![0.0; table.features.len()];
     let mut count = 0_usize;
     for (number, fold) in folds.parts.iter().enumerate() {
-        let rows: Vec<usize> = (0..fold.held.rows.min(IMPORTANCE_ROWS_MAX)).collect();
-        let held = fold.held.take(&rows);
-        let target: Vec<f64> = fold.held_target.iter().copied().take(rows.len()).collect();
+        let rows = fold.held_rows.get(..IMPORTANCE_ROWS_MAX).unwrap_or(&fold.held_rows);
+        let (held, target) = (table.frame.take(rows), table.targets(rows));
         let squares = |frame: &Frame| -> f64 {
             let mut sum = vec![0.0; frame.rows];
             for (index, weight) in &choice.members {

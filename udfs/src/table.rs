@@ -77,6 +77,11 @@ impl Table {
             left_out,
         })
     }
+
+    /// The targets of some rows.
+    pub(crate) fn targets(&self, rows: &[usize]) -> Vec<f64> {
+        rows.iter().filter_map(|row| self.target.get(*row)).copied().collect()
+    }
 }
 
 fn one_schema(batches: &[RecordBatch]) -> Result<Schema, TrainError> {

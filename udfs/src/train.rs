@@ -13,8 +13,8 @@ use crate::report::{self, LeaderboardRow};
 use crate::table::Table;
 use crate::trial::{Folds, Outcome, Trial};
 
-/// The mean and this many candidates after it are tried whatever the budget says.
-const ALWAYS_TRIED: usize = 2;
+/// The mean is always tried, and so is the first learner after it if it needs no more than this, however small the budget.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// Trains on all `rows` (batches of one schema), on the calling thread alone.
 ///
@@ -78,8 +78,8 @@ fn try_all(
     let (mut trials, mut leaderboard): Tried = Default::default();
     let mut pace = Pace::new();
     for (index, candidate) in CANDIDATES.iter().enumerate() {
-        let always = index < ALWAYS_TRIED;
-        let time = || if always { Duration::MAX } else { left() };
+        let grace = if index <= 1 { GRACE } else { Duration::ZERO };
+        let time = || left().max(grace);
         let begun = Instant::now();
         match folds.try_out(*candidate, table, options.seed, time, &mut pace, cancel)? {
             Outcome::Tried(trial) => {

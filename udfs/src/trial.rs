@@ -8,18 +8,14 @@ use crate::options::Cancel;
 use crate::sample;
 use crate::table::Table;
 
-/// The folds, one frame pair each, made once for all candidates.
+/// The folds: which rows are held out in each. Frames are cut when they are used, so that one copy of the data is alive at a time.
 pub(crate) struct Folds {
     pub(crate) parts: Vec<Fold>,
-    target: Vec<f64>,
 }
 
 pub(crate) struct Fold {
     pub(crate) held_rows: Vec<usize>,
-    pub(crate) held: crate::frame::Frame,
-    pub(crate) held_target: Vec<f64>,
-    train: crate::frame::Frame,
-    train_target: Vec<f64>,
+    train_rows: Vec<usize>,
 }
 
 /// A candidate that was fitted in every fold.
@@ -60,21 +56,13 @@ impl Folds {
                         .map(|(row, _)| row)
                         .collect()
                 };
-                let target = |rows: &[usize]| rows.iter().filter_map(|row| table.target.get(*row)).copied().collect();
-                let (train_rows, held_rows) = (rows(false), rows(true));
                 Fold {
-                    held: table.frame.take(&held_rows),
-                    held_target: target(&held_rows),
-                    train: table.frame.take(&train_rows),
-                    train_target: target(&train_rows),
-                    held_rows,
+                    held_rows: rows(true),
+                    train_rows: rows(false),
                 }
             })
             .collect();
-        Self {
-            parts,
-            target: table.target.clone(),
-        }
+        Self { parts }
     }
 
     /// Tries `candidate`, unless it is expected to need more than `left` for the folds and one fit on all rows.
@@ -90,11 +78,15 @@ impl Folds {
         let Some(first) = self.parts.first() else {
             return Ok(Outcome::Left("there are no folds".to_owned()));
         };
-        let work = match candidate.work(&table.features, &first.train, &first.train_target) {
+        let work = match candidate.work(
+            &table.features,
+            &table.frame.take(&first.train_rows),
+            &table.targets(&first.train_rows),
+        ) {
             Ok(work) => work,
             Err(reason) => return Ok(Outcome::Left(reason)),
         };
-        let mut held_out = vec![0.0; self.target.len()];
+        let mut held_out = vec![0.0; table.target.len()];
         let mut models = Vec::with_capacity(self.parts.len());
         for (done, fold) in self.parts.iter().enumerate() {
             if cancel.is_cancelled() {
@@ -105,24 +97,29 @@ impl Folds {
                 .saturating_mul((self.parts.len() - done + 1) as u32);
             if expected > left() {
                 return Ok(Outcome::Left(format!(
-                    "it would need {:.1} s more than the time budget leaves",
+                    "it would take about {:.1} s, more than the time budget leaves",
                     expected.as_secs_f64()
                 )));
             }
+            let train = table.frame.take(&fold.train_rows);
             let begun = Instant::now();
-            let model = match candidate.fit(&table.features, &fold.train, &fold.train_target, seed) {
+            let model = match candidate.fit(&table.features, &train, &table.targets(&fold.train_rows), seed) {
                 Ok(model) => model,
                 Err(reason) => return Ok(Outcome::Left(reason)),
             };
             pace.learn(candidate.learner, work, begun.elapsed());
-            for (row, value) in fold.held_rows.iter().zip(model.predict(&fold.held)) {
+            for (row, value) in fold
+                .held_rows
+                .iter()
+                .zip(model.predict(&table.frame.take(&fold.held_rows)))
+            {
                 if let Some(slot) = held_out.get_mut(*row) {
                     *slot = value;
                 }
             }
             models.push(model);
         }
-        let score = Score::of(&held_out, &self.target);
+        let score = Score::of(&held_out, &table.target);
         if !score.rmse.is_finite() {
             return Ok(Outcome::Left("its predictions are not finite".to_owned()));
         }

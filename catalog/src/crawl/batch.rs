@@ -53,11 +53,22 @@ pub(crate) struct Piece {
 /// What became of a piece.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Became {
-    Loaded { rows: u64, version: u64 },
-    Replaced { rows: u64, version: u64 },
+    Loaded {
+        rows: u64,
+        version: u64,
+    },
+    Replaced {
+        rows: u64,
+        version: u64,
+    },
     /// The ledger has it already.
-    Known { rows: u64, version: u64 },
-    Gone { version: u64 },
+    Known {
+        rows: u64,
+        version: u64,
+    },
+    Gone {
+        version: u64,
+    },
     Misfit(String),
     /// Another server changed the file's entry since this work was planned.
     Raced,
@@ -99,7 +110,12 @@ pub(crate) async fn run(
         }
     }
     (0..pieces.len())
-        .map(|place| became.remove(&place).ok_or(LakeError::Busy { table: name.clone(), attempts: ATTEMPTS_MAX }))
+        .map(|place| {
+            became.remove(&place).ok_or(LakeError::Busy {
+                table: name.clone(),
+                attempts: ATTEMPTS_MAX,
+            })
+        })
         .collect()
 }
 
@@ -114,7 +130,13 @@ pub(crate) async fn misfits(
     fitting(base.as_deref(), name, pieces, (0..pieces.len()).collect(), &mut became)?;
     Ok(became
         .into_iter()
-        .filter_map(|(place, became)| if let Became::Misfit(reason) = became { Some((place, reason)) } else { None })
+        .filter_map(|(place, became)| {
+            if let Became::Misfit(reason) = became {
+                Some((place, reason))
+            } else {
+                None
+            }
+        })
         .collect())
 }
 
@@ -132,7 +154,13 @@ fn left(pieces: &[Piece], ledger: &Ledger, became: &mut HashMap<usize, Became>) 
             Work::Gone { delete } => k.entry.status == Did::Gone && (!delete || !k.entry.held),
         });
         if let Some(known) = done {
-            became.insert(place, Became::Known { rows: known.entry.rows, version: known.version });
+            became.insert(
+                place,
+                Became::Known {
+                    rows: known.entry.rows,
+                    version: known.version,
+                },
+            );
         } else if known.map(|k| k.batch) != piece.expected {
             became.insert(place, Became::Raced);
         } else {
@@ -160,7 +188,10 @@ fn fitting(
                 }
                 return Ok((Vec::new(), None));
             }
-            Some(Existing { schema, statistics: table.provider().statistics() })
+            Some(Existing {
+                schema,
+                statistics: table.provider().statistics(),
+            })
         }
     };
     let with_rows: Vec<(usize, &Prepared)> = todo
@@ -171,8 +202,10 @@ fn fitting(
         })
         .collect();
     let files: Vec<&Prepared> = with_rows.iter().map(|(_, rows)| *rows).collect();
-    let shape = fold(existing.as_ref(), &files)
-        .map_err(|reason| LakeError::Refused { table: name.clone(), reason })?;
+    let shape = fold(existing.as_ref(), &files).map_err(|reason| LakeError::Refused {
+        table: name.clone(),
+        reason,
+    })?;
     for (index, reason) in &shape.misfits {
         if let Some((place, _)) = with_rows.get(*index) {
             became.insert(*place, Became::Misfit(reason.clone()));
@@ -210,12 +243,14 @@ async fn build(
         let held = known.is_some_and(|k| k.held);
         let old_rows = known.map_or(0, |k| k.rows);
         // The same content came back: its rows are still there.
-        let back = held && known.is_some_and(|k| k.sha256 == piece.sha256);
+        let back = matches!(piece.work, Work::Rows(_)) && held && known.is_some_and(|k| k.sha256 == piece.sha256);
         let (rows, status, holds) = match &piece.work {
             Work::Rows(_) if back => (old_rows, Did::Loaded, true),
             Work::Rows(rows) => {
-                let own = with_source(rows, &piece.path, at, &shape.schema)
-                    .map_err(|reason| LakeError::Refused { table: name.clone(), reason })?;
+                let own = with_source(rows, &piece.path, at, &shape.schema).map_err(|reason| LakeError::Refused {
+                    table: name.clone(),
+                    reason,
+                })?;
                 batches.extend(own);
                 (rows.rows(), if held { Did::Replaced } else { Did::Loaded }, true)
             }
@@ -246,7 +281,10 @@ async fn build(
         removes = rewritten.removes;
     }
     let (schema, table_id) = match base {
-        Some(table) => (shape.changed.then(|| Arc::clone(&shape.schema)), table.state()?.metadata().id().to_owned()),
+        Some(table) => (
+            shape.changed.then(|| Arc::clone(&shape.schema)),
+            table.state()?.metadata().id().to_owned(),
+        ),
         None => (Some(Arc::clone(&shape.schema)), uuid::Uuid::new_v4().to_string()),
     };
     let manifest = Manifest {
@@ -256,17 +294,31 @@ async fn build(
         at,
         files: entries,
     };
-    let json = serde_json::to_string(&manifest)
-        .map_err(|e| LakeError::Record { path: format!("the manifest of {name}"), reason: e.to_string() })?;
-    let change =
-        Change { adds, removes, schema, table_id: Some(table_id), batch: Some((manifest.batch, json)), ..Change::default() };
+    let json = serde_json::to_string(&manifest).map_err(|e| LakeError::Record {
+        path: format!("the manifest of {name}"),
+        reason: e.to_string(),
+    })?;
+    let change = Change {
+        adds,
+        removes,
+        schema,
+        table_id: Some(table_id),
+        batch: Some((manifest.batch, json)),
+        ..Change::default()
+    };
     Ok((change, manifest))
 }
 
 fn outcome(entry: &Entry, version: u64) -> Became {
     match entry.status {
-        Did::Loaded => Became::Loaded { rows: entry.rows, version },
-        Did::Replaced => Became::Replaced { rows: entry.rows, version },
+        Did::Loaded => Became::Loaded {
+            rows: entry.rows,
+            version,
+        },
+        Did::Replaced => Became::Replaced {
+            rows: entry.rows,
+            version,
+        },
         Did::Gone => Became::Gone { version },
     }
 }

@@ -27,7 +27,10 @@ impl Prepared {
     /// # Errors
     /// A type that Delta cannot keep, in words for the quarantine.
     pub(crate) fn new(block: &Block) -> Result<Self, String> {
-        let schema = block.batches.first().map_or_else(|| Arc::new(Schema::empty()), RecordBatch::schema);
+        let schema = block
+            .batches
+            .first()
+            .map_or_else(|| Arc::new(Schema::empty()), RecordBatch::schema);
         let mut taken = HashSet::new();
         let mut kept = Vec::new();
         let mut fields = Vec::new();
@@ -53,9 +56,18 @@ impl Prepared {
         let batches = block
             .batches
             .iter()
-            .map(|batch| kept.iter().filter_map(|i| batch.columns().get(*i)).map(rebuild).collect::<Result<Vec<_>, _>>())
+            .map(|batch| {
+                kept.iter()
+                    .filter_map(|i| batch.columns().get(*i))
+                    .map(rebuild)
+                    .collect::<Result<Vec<_>, _>>()
+            })
             .collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { fields, batches, batch_rows: block.batches.iter().map(RecordBatch::num_rows).collect() })
+        Ok(Self {
+            fields,
+            batches,
+            batch_rows: block.batches.iter().map(RecordBatch::num_rows).collect(),
+        })
     }
 
     pub(crate) fn rows(&self) -> u64 {
@@ -64,17 +76,25 @@ impl Prepared {
 
     /// Every batch's array of one column.
     pub(crate) fn column(&self, name: &str) -> Vec<&ArrayRef> {
-        let Some(index) = self.fields.iter().position(|f| f.name() == name) else { return Vec::new() };
+        let Some(index) = self.fields.iter().position(|f| f.name() == name) else {
+            return Vec::new();
+        };
         self.batches.iter().filter_map(|b| b.get(index)).collect()
     }
 }
 
 fn is_unnamed(heading: &str) -> bool {
-    heading.strip_prefix("column_").is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+    heading
+        .strip_prefix("column_")
+        .is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
 }
 
 fn unique(name: String, index: usize, taken: &mut HashSet<String>) -> String {
-    let base = if name.is_empty() { format!("column_{}", index + 1) } else { name };
+    let base = if name.is_empty() {
+        format!("column_{}", index + 1)
+    } else {
+        name
+    };
     let mut name = base.clone();
     let mut count = 1;
     while !taken.insert(name.clone()) {
@@ -99,7 +119,11 @@ fn storable(data_type: &DataType) -> DataType {
 }
 
 fn inner(data_type: &DataType) -> DataType {
-    if data_type.is_null() { DataType::Utf8 } else { storable(data_type) }
+    if data_type.is_null() {
+        DataType::Utf8
+    } else {
+        storable(data_type)
+    }
 }
 
 fn inner_fields(fields: &Fields) -> Fields {
@@ -107,7 +131,13 @@ fn inner_fields(fields: &Fields) -> Fields {
     fields
         .iter()
         .enumerate()
-        .map(|(i, f)| Arc::new(Field::new(unique(clean_column(f.name()), i, &mut taken), inner(f.data_type()), true)))
+        .map(|(i, f)| {
+            Arc::new(Field::new(
+                unique(clean_column(f.name()), i, &mut taken),
+                inner(f.data_type()),
+                true,
+            ))
+        })
         .collect()
 }
 
@@ -119,7 +149,11 @@ fn rebuild(array: &ArrayRef) -> Result<ArrayRef, String> {
         }
         DataType::Struct(fields) => {
             let parts = array.as_struct();
-            let columns = parts.columns().iter().map(rebuild_inner).collect::<Result<Vec<_>, _>>()?;
+            let columns = parts
+                .columns()
+                .iter()
+                .map(rebuild_inner)
+                .collect::<Result<Vec<_>, _>>()?;
             let built = StructArray::try_new(inner_fields(fields), columns, parts.nulls().cloned());
             built.map(|a| Arc::new(a) as ArrayRef).map_err(|e| e.to_string())
         }
@@ -139,5 +173,9 @@ fn rebuild(array: &ArrayRef) -> Result<ArrayRef, String> {
 }
 
 fn rebuild_inner(array: &ArrayRef) -> Result<ArrayRef, String> {
-    if array.data_type().is_null() { Ok(new_null_array(&DataType::Utf8, array.len())) } else { rebuild(array) }
+    if array.data_type().is_null() {
+        Ok(new_null_array(&DataType::Utf8, array.len()))
+    } else {
+        rebuild(array)
+    }
 }

@@ -71,19 +71,34 @@ async fn list_store(lake: &Lake) -> Result<Listing, LakeError> {
     let root = object_path(LANDING)?;
     let mut listing = Listing::default();
     let found = lake.list(LANDING).await?;
-    let folders: BTreeSet<&str> =
-        found.iter().filter_map(|m| m.location.as_ref().rsplit_once('/')).map(|(folder, _)| folder).collect();
+    let folders: BTreeSet<&str> = found
+        .iter()
+        .filter_map(|m| m.location.as_ref().rsplit_once('/'))
+        .map(|(folder, _)| folder)
+        .collect();
     for meta in &found {
-        let Some(parts) = meta.location.prefix_match(&root) else { continue };
+        let Some(parts) = meta.location.prefix_match(&root) else {
+            continue;
+        };
         let path = parts.map(|p| p.as_ref().to_owned()).collect::<Vec<_>>().join("/");
         // Consoles mark an empty folder by an empty object of its name.
         let named = meta.location.filename().is_some_and(|name| name.contains('.'));
         if meta.size == 0 && (!named || folders.contains(meta.location.as_ref())) {
-            listing.odd.push((path, "an empty object that marks a folder".to_owned()));
+            listing
+                .odd
+                .push((path, "an empty object that marks a folder".to_owned()));
             continue;
         }
-        let stamp = meta.e_tag.clone().unwrap_or_else(|| format!("{}-{}", meta.size, meta.last_modified.to_rfc3339()));
-        listing.files.push(Landed { path, bytes: meta.size, modified: meta.last_modified, stamp });
+        let stamp = meta
+            .e_tag
+            .clone()
+            .unwrap_or_else(|| format!("{}-{}", meta.size, meta.last_modified.to_rfc3339()));
+        listing.files.push(Landed {
+            path,
+            bytes: meta.size,
+            modified: meta.last_modified,
+            stamp,
+        });
     }
     Ok(listing)
 }
@@ -93,7 +108,13 @@ async fn read_store(lake: &Lake, file: &Landed) -> Result<Content, LakeError> {
     let found = match lake.store().get(&object_path(&path)?).await {
         Ok(found) => found,
         Err(object_store::Error::NotFound { .. }) => return Ok(Content::Moving),
-        Err(source) => return Err(LakeError::Store { action: "reading", path, source }),
+        Err(source) => {
+            return Err(LakeError::Store {
+                action: "reading",
+                path,
+                source,
+            });
+        }
     };
     let stamp = found.meta.e_tag.clone();
     let bytes = found.bytes().await.map_err(LakeError::store("reading", path))?;
@@ -111,7 +132,11 @@ fn walk(root: &Path) -> Result<Listing, LakeError> {
             Ok(entries) => entries,
             Err(error) => {
                 // A sweep that skipped a folder would call its files gone.
-                return Err(LakeError::Io { action: "listing", path: folder.display().to_string(), source: error });
+                return Err(LakeError::Io {
+                    action: "listing",
+                    path: folder.display().to_string(),
+                    source: error,
+                });
             }
         };
         for entry in entries {
@@ -124,9 +149,13 @@ fn walk(root: &Path) -> Result<Listing, LakeError> {
             };
             let path = format!("{prefix}{name}");
             match std::fs::metadata(entry.path()) {
-                Ok(meta) if meta.is_dir() && depth < DEPTH_MAX => open.push((entry.path(), format!("{path}/"), depth + 1)),
+                Ok(meta) if meta.is_dir() && depth < DEPTH_MAX => {
+                    open.push((entry.path(), format!("{path}/"), depth + 1))
+                }
                 Ok(meta) if meta.is_dir() => {
-                    listing.odd.push((path, format!("its folder lies deeper than {DEPTH_MAX}: move it up")));
+                    listing
+                        .odd
+                        .push((path, format!("its folder lies deeper than {DEPTH_MAX}: move it up")));
                 }
                 Ok(meta) if meta.is_file() => listing.files.push(Landed {
                     path,
@@ -134,7 +163,9 @@ fn walk(root: &Path) -> Result<Listing, LakeError> {
                     modified: meta.modified().map(DateTime::<Utc>::from).unwrap_or_default(),
                     stamp: stamp(&meta),
                 }),
-                Ok(_) => listing.odd.push((path, "it is no regular file (a socket, pipe or device)".to_owned())),
+                Ok(_) => listing
+                    .odd
+                    .push((path, "it is no regular file (a socket, pipe or device)".to_owned())),
                 // It went away between the listing and now.
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 Err(error) => listing.odd.push((path, format!("it cannot be looked at: {error}"))),
@@ -161,7 +192,9 @@ fn read_local(place: &Path, expected: &str) -> Result<Content, LakeError> {
         Err(error) => return Err(LakeError::io("reading", shown())(error)),
     };
     match look() {
-        Ok(after) if stamp(&after) == expected && after.len() == bytes.len() as u64 => Ok(Content::Stable(bytes.into())),
+        Ok(after) if stamp(&after) == expected && after.len() == bytes.len() as u64 => {
+            Ok(Content::Stable(bytes.into()))
+        }
         Ok(_) | Err(_) => Ok(Content::Moving),
     }
 }
@@ -169,7 +202,13 @@ fn read_local(place: &Path, expected: &str) -> Result<Content, LakeError> {
 #[cfg(unix)]
 fn stamp(meta: &std::fs::Metadata) -> String {
     use std::os::unix::fs::MetadataExt;
-    format!("{}-{}.{:09}-{}", meta.size(), meta.mtime(), meta.mtime_nsec(), meta.ino())
+    format!(
+        "{}-{}.{:09}-{}",
+        meta.size(),
+        meta.mtime(),
+        meta.mtime_nsec(),
+        meta.ino()
+    )
 }
 
 #[cfg(not(unix))]

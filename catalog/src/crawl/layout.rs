@@ -13,7 +13,16 @@ pub(crate) enum Target {
 }
 
 /// Endings that writers and browsers use while a file is not complete.
-const TEMPORARY_ENDINGS: [&str; 8] = [".part", ".partial", ".tmp", ".temp", ".crdownload", ".filepart", ".swp", "~"];
+const TEMPORARY_ENDINGS: [&str; 8] = [
+    ".part",
+    ".partial",
+    ".tmp",
+    ".temp",
+    ".crdownload",
+    ".filepart",
+    ".swp",
+    "~",
+];
 /// Files that operating systems leave about.
 const SYSTEM_FILES: [&str; 2] = ["thumbs.db", "desktop.ini"];
 /// Endings that say how a file is packed, not what it is.
@@ -25,7 +34,9 @@ pub(crate) fn target(path: &str) -> Target {
     if parts.iter().any(|p| p.starts_with('.') || p.starts_with('_')) {
         return Target::Ignored("hidden: a name on its path starts with . or _");
     }
-    let Some((file, folders)) = parts.split_last() else { return Target::Ignored("it has no name") };
+    let Some((file, folders)) = parts.split_last() else {
+        return Target::Ignored("it has no name");
+    };
     let lower = file.to_lowercase();
     if file.starts_with("~$") || TEMPORARY_ENDINGS.iter().any(|e| lower.ends_with(e)) {
         return Target::Ignored("temporary: its name says that it is not complete");
@@ -48,7 +59,10 @@ pub(crate) fn block_table(main: &TableName, block: Option<&str>) -> TableName {
         None => main.clone(),
         Some(block) => {
             let table = format!("{}__{}", main.table, TableName::clean(block));
-            TableName { schema: main.schema.clone(), table: table.chars().take(128).collect() }
+            TableName {
+                schema: main.schema.clone(),
+                table: table.chars().take(128).collect(),
+            }
         }
     }
 }
@@ -73,20 +87,39 @@ mod tests {
     use super::*;
 
     fn table(schema: &str, table: &str) -> Target {
-        Target::Table(TableName { schema: schema.to_owned(), table: table.to_owned() })
+        Target::Table(TableName {
+            schema: schema.to_owned(),
+            table: table.to_owned(),
+        })
     }
 
     #[test]
     fn paths_lead_to_tables() {
-        assert_eq!(target("chemistry/plate_readings/2026/03/a.csv"), table("chemistry", "plate_readings"));
-        assert_eq!(target("Chem Lab/Plate Readings/a.csv"), table("chem_lab", "plate_readings"));
-        assert_eq!(target("yields/buchwald_hartwig.csv"), table("yields", "buchwald_hartwig"));
+        assert_eq!(
+            target("chemistry/plate_readings/2026/03/a.csv"),
+            table("chemistry", "plate_readings")
+        );
+        assert_eq!(
+            target("Chem Lab/Plate Readings/a.csv"),
+            table("chem_lab", "plate_readings")
+        );
+        assert_eq!(
+            target("yields/buchwald_hartwig.csv"),
+            table("yields", "buchwald_hartwig")
+        );
         assert_eq!(target("yields/Run 7.csv.gz"), table("yields", "run_7"));
     }
 
     #[test]
     fn what_is_not_data_is_left_alone() {
-        for path in ["a/b/.hidden.csv", "a/_tmp/x.csv", "a/b/x.csv.part", "a/b/~$x.xlsx", "a/b/x.TMP", "a/Thumbs.db"] {
+        for path in [
+            "a/b/.hidden.csv",
+            "a/_tmp/x.csv",
+            "a/b/x.csv.part",
+            "a/b/~$x.xlsx",
+            "a/b/x.TMP",
+            "a/Thumbs.db",
+        ] {
             assert!(matches!(target(path), Target::Ignored(_)), "{path}");
         }
         assert!(matches!(target("stray.csv"), Target::Misplaced(_)));

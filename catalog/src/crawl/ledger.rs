@@ -81,8 +81,12 @@ impl Ledger {
     pub(crate) fn apply(&mut self, manifest: &Manifest) {
         self.batch = manifest.batch;
         for entry in &manifest.files {
-            let known =
-                Known { entry: entry.clone(), batch: manifest.batch, version: manifest.version, at: manifest.at };
+            let known = Known {
+                entry: entry.clone(),
+                batch: manifest.batch,
+                version: manifest.version,
+                at: manifest.at,
+            };
             self.files.insert(entry.path.clone(), known);
         }
     }
@@ -100,7 +104,12 @@ impl Ledgers {
         let Some(table) = table else { return Ok(Arc::default()) };
         let state = table.state()?;
         let table_id = state.metadata().id().to_owned();
-        let known = self.read.lock().get(table.name()).cloned().filter(|l| l.table_id == table_id);
+        let known = self
+            .read
+            .lock()
+            .get(table.name())
+            .cloned()
+            .filter(|l| l.table_id == table_id);
         if let Some(known) = &known
             && known.version == table.version()
         {
@@ -114,7 +123,10 @@ impl Ledgers {
             .unwrap_or(0);
         let mut ledger = match known {
             Some(known) if known.batch <= committed => Ledger::clone(&known),
-            Some(_) | None => Ledger { table_id: table_id.clone(), ..Ledger::default() },
+            Some(_) | None => Ledger {
+                table_id: table_id.clone(),
+                ..Ledger::default()
+            },
         };
         for manifest in read_manifests(lake, table, &table_id, ledger.batch + 1, committed).await? {
             ledger.apply(&manifest);
@@ -129,7 +141,10 @@ impl Ledgers {
 /// Writes a batch's copy. Every server writes the same bytes, so who comes last does not matter.
 pub(crate) async fn write(lake: &Lake, name: &TableName, manifest: &Manifest) -> Result<(), LakeError> {
     let path = object(name, manifest.batch);
-    let json = serde_json::to_vec(manifest).map_err(|e| LakeError::Record { path: path.clone(), reason: e.to_string() })?;
+    let json = serde_json::to_vec(manifest).map_err(|e| LakeError::Record {
+        path: path.clone(),
+        reason: e.to_string(),
+    })?;
     lake.put(&path, json.into(), Put::Overwrite).await
 }
 
@@ -155,13 +170,20 @@ async fn read_manifests(
         .buffered(READ_AT_ONCE)
         .try_collect()
         .await?;
-    let missing: BTreeSet<i64> = found.iter().filter(|(_, m)| m.is_none()).map(|(batch, _)| *batch).collect();
+    let missing: BTreeSet<i64> = found
+        .iter()
+        .filter(|(_, m)| m.is_none())
+        .map(|(batch, _)| *batch)
+        .collect();
     let mut healed = heal(lake, table, missing).await?;
     let mut manifests = Vec::with_capacity(found.len());
     for (batch, manifest) in found {
         let manifest = manifest
             .or_else(|| healed.remove(&batch))
-            .ok_or_else(|| LakeError::LedgerGap { table: name.clone(), batch })?;
+            .ok_or_else(|| LakeError::LedgerGap {
+                table: name.clone(),
+                batch,
+            })?;
         manifests.push(manifest);
     }
     Ok(manifests)

@@ -39,6 +39,7 @@ pub struct Crawler {
     catalog: Arc<Catalog>,
     options: CrawlOptions,
     ledgers: ledger::Ledgers,
+    quarantined: Mutex<quarantine::Seen>,
     verified: Mutex<Verified>,
     /// Of the last sweep: the files neither ledger nor quarantine knows.
     unrecorded: Mutex<Vec<FileOutcome>>,
@@ -52,6 +53,7 @@ impl Crawler {
             catalog,
             options,
             ledgers: ledger::Ledgers::default(),
+            quarantined: Mutex::default(),
             verified: Mutex::default(),
             unrecorded: Mutex::default(),
             sweeping: tokio::sync::Mutex::new(()),
@@ -68,13 +70,23 @@ impl Crawler {
         let listing = landing::list(lake).await?;
         self.catalog.refresh().await?;
         let (history, blocked) = self.history().await;
-        let quarantine = quarantine::read(lake).await?;
+        let quarantine = quarantine::read(lake, &self.quarantined).await?;
         // An object appears whole; only a local file can be seen half written.
         let settle_before = lake.local_root().map(|_| Utc::now() - self.options.settle);
         let verified = self.verified.lock().clone();
-        let plan = plan::plan(listing, &history, &blocked, &quarantine, &verified, &self.options, settle_before);
+        let plan = plan::plan(
+            listing,
+            &history,
+            &blocked,
+            &quarantine,
+            &verified,
+            &self.options,
+            settle_before,
+        );
         let files = self.act(plan, &history, &quarantine).await?;
-        let unrecorded = files.iter().filter(|f| matches!(f.status, FileStatus::Waiting | FileStatus::Ignored));
+        let unrecorded = files
+            .iter()
+            .filter(|f| matches!(f.status, FileStatus::Waiting | FileStatus::Ignored));
         *self.unrecorded.lock() = unrecorded.cloned().collect();
         Ok(SweepReport { files })
     }
@@ -104,7 +116,7 @@ impl Crawler {
             };
             files.insert(path.clone(), known.outcome(&path, status));
         }
-        for (path, record) in quarantine::read(self.catalog.lake()).await? {
+        for (path, record) in quarantine::read(self.catalog.lake(), &self.quarantined).await? {
             files.insert(path, record.outcome());
         }
         Ok(files.into_values().collect())
@@ -119,7 +131,11 @@ impl Crawler {
             match self.ledgers.of(self.catalog.lake(), Some(table)).await {
                 Ok(ledger) => {
                     for (path, known) in &ledger.files {
-                        history.entry(path.clone()).or_default().0.insert(table.name().clone(), known.clone());
+                        history
+                            .entry(path.clone())
+                            .or_default()
+                            .0
+                            .insert(table.name().clone(), known.clone());
                     }
                 }
                 Err(error) => {

@@ -27,11 +27,14 @@ impl History {
     pub(crate) fn complete(&self) -> Option<&str> {
         let newest = &self.newest()?.entry;
         let all_there = newest.tables.iter().all(|table| {
-            self.0.get(table).is_some_and(|k| {
-                k.entry.held && k.entry.status != Did::Gone && k.entry.sha256 == newest.sha256
-            })
+            self.0
+                .get(table)
+                .is_some_and(|k| k.entry.held && k.entry.status != Did::Gone && k.entry.sha256 == newest.sha256)
         });
-        let none_left = self.0.iter().all(|(table, k)| newest.tables.contains(table) || !k.entry.held);
+        let none_left = self
+            .0
+            .iter()
+            .all(|(table, k)| newest.tables.contains(table) || !k.entry.held);
         (all_there && none_left && !newest.tables.is_empty()).then_some(newest.sha256.as_str())
     }
 
@@ -99,14 +102,16 @@ pub(crate) fn plan(
     let mut plan = Plan::default();
     let mut present: BTreeSet<String> = listing.odd.iter().map(|(path, _)| path.clone()).collect();
     for (path, reason) in listing.odd {
-        plan.settled.push(FileOutcome::new(&path, FileStatus::Ignored, 0).because(reason));
+        plan.settled
+            .push(FileOutcome::new(&path, FileStatus::Ignored, 0).because(reason));
     }
     for file in listing.files {
         present.insert(file.path.clone());
         let main = match target(&file.path) {
             Target::Table(table) => table,
             Target::Ignored(reason) => {
-                plan.settled.push(FileOutcome::new(&file.path, FileStatus::Ignored, file.bytes).because(reason));
+                plan.settled
+                    .push(FileOutcome::new(&file.path, FileStatus::Ignored, file.bytes).because(reason));
                 continue;
             }
             Target::Misplaced(reason) => {
@@ -115,13 +120,16 @@ pub(crate) fn plan(
             }
         };
         if let Some(reason) = why_blocked(&main, blocked) {
-            plan.settled.push(FileOutcome::new(&file.path, FileStatus::Waiting, file.bytes).because(reason));
+            plan.settled
+                .push(FileOutcome::new(&file.path, FileStatus::Waiting, file.bytes).because(reason));
             continue;
         }
         let known = history.get(&file.path);
         if let (Some(known), Some(sha256)) = (known, known.and_then(History::complete)) {
             let same_stamp = known.newest().is_some_and(|k| k.entry.stamp == file.stamp);
-            let checked = verified.get(&file.path).is_some_and(|(stamp, digest)| *stamp == file.stamp && digest == sha256);
+            let checked = verified
+                .get(&file.path)
+                .is_some_and(|(stamp, digest)| *stamp == file.stamp && digest == sha256);
             if same_stamp || checked {
                 plan.settled.push(known.outcome(&file.path, FileStatus::Unchanged));
                 continue;
@@ -132,7 +140,8 @@ pub(crate) fn plan(
         } else if settle_before.is_some_and(|t| file.modified > t && file.modified < t + options.settle * 2) {
             // A time far ahead is a wrong clock, not a fresh file.
             let reason = "it was written to a moment ago; it is read once it rests";
-            plan.settled.push(FileOutcome::new(&file.path, FileStatus::Waiting, file.bytes).because(reason));
+            plan.settled
+                .push(FileOutcome::new(&file.path, FileStatus::Waiting, file.bytes).because(reason));
         } else if file.bytes > options.file_bytes_max {
             let reason = format!(
                 "it has {} bytes, more than the {} allowed: split it, or raise file_bytes_max",
@@ -157,7 +166,11 @@ pub(crate) fn plan(
             plan.gone.push(path.clone());
         }
     }
-    plan.stale = quarantine.keys().filter(|path| !present.contains(*path)).cloned().collect();
+    plan.stale = quarantine
+        .keys()
+        .filter(|path| !present.contains(*path))
+        .cloned()
+        .collect();
     plan
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use futures::{StreamExt, TryStreamExt, stream};
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -49,23 +50,47 @@ impl Record {
     }
 }
 
+/// The records read so far, by object, each with the object's tag: a sweep reads only what is new.
+pub(crate) type Seen = BTreeMap<String, (String, Record)>;
+
 /// All records by path. One that cannot be read is dropped: its file is then simply tried again.
-pub(crate) async fn read(lake: &Lake) -> Result<BTreeMap<String, Record>, LakeError> {
+pub(crate) async fn read(lake: &Lake, seen: &Mutex<Seen>) -> Result<BTreeMap<String, Record>, LakeError> {
     let listed = lake.list(&format!("{STATE}/quarantine")).await?;
-    let records: Vec<Option<Record>> = stream::iter(listed)
-        .map(|meta| async move {
-            let bytes = lake.get(meta.location.as_ref()).await?;
-            Ok::<_, LakeError>(bytes.and_then(|b| serde_json::from_slice(&b).ok()))
+    let known = std::mem::take(&mut *seen.lock());
+    let records: Vec<Option<(String, (String, Record))>> = stream::iter(listed)
+        .map(|meta| {
+            let object = meta.location.to_string();
+            let tag = meta.e_tag.unwrap_or_else(|| meta.last_modified.to_rfc3339());
+            let same = known
+                .get(&object)
+                .filter(|(old, _)| *old == tag)
+                .map(|(_, record)| record.clone());
+            async move {
+                let record = match same {
+                    Some(record) => Some(record),
+                    None => lake.get(&object).await?.and_then(|b| serde_json::from_slice(&b).ok()),
+                };
+                Ok::<_, LakeError>(record.map(|record| (object, (tag, record))))
+            }
         })
         .buffered(READ_AT_ONCE)
         .try_collect()
         .await?;
-    Ok(records.into_iter().flatten().map(|r| (r.path.clone(), r)).collect())
+    let all: Seen = records.into_iter().flatten().collect();
+    let by_path = all
+        .values()
+        .map(|(_, record)| (record.path.clone(), record.clone()))
+        .collect();
+    *seen.lock() = all;
+    Ok(by_path)
 }
 
 pub(crate) async fn write(lake: &Lake, record: &Record) -> Result<(), LakeError> {
     let path = object(&record.path);
-    let json = serde_json::to_vec(record).map_err(|e| LakeError::Record { path: path.clone(), reason: e.to_string() })?;
+    let json = serde_json::to_vec(record).map_err(|e| LakeError::Record {
+        path: path.clone(),
+        reason: e.to_string(),
+    })?;
     lake.put(&path, json.into(), Put::Overwrite).await
 }
 
@@ -79,9 +104,11 @@ fn object(path: &str) -> String {
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
 }

@@ -22,7 +22,11 @@ use super::quarantine::hex;
 pub(crate) enum Read {
     /// It is the content with the digest that was asked about; it was not parsed again.
     Same { sha256: String },
-    Parsed { sha256: String, taken_for: String, tables: Vec<(TableName, Arc<Prepared>)> },
+    Parsed {
+        sha256: String,
+        taken_for: String,
+        tables: Vec<(TableName, Arc<Prepared>)>,
+    },
     /// It cannot be loaded.
     Bad { reason: String, content: Bytes },
     /// Look again at the next sweep.
@@ -39,10 +43,21 @@ pub(crate) async fn read(
 ) -> Result<Read, LakeError> {
     let content = match landing::read(lake, file).await {
         Ok(Content::Stable(content)) => content,
-        Ok(Content::Moving) => return Ok(Read::Later { reason: "it changed while it was read".to_owned() }),
-        Err(error) => return Ok(Read::Later { reason: error.to_string() }),
+        Ok(Content::Moving) => {
+            return Ok(Read::Later {
+                reason: "it changed while it was read".to_owned(),
+            });
+        }
+        Err(error) => {
+            return Ok(Read::Later {
+                reason: error.to_string(),
+            });
+        }
     };
-    let limits = formats::Limits { decompressed_bytes_max: options.decompressed_bytes_max, ..formats::Limits::default() };
+    let limits = formats::Limits {
+        decompressed_bytes_max: options.decompressed_bytes_max,
+        ..formats::Limits::default()
+    };
     let (path, main) = (file.path.clone(), main.clone());
     blocking(move || {
         let sha256 = hex(&Sha256::digest(&content));
@@ -53,7 +68,11 @@ pub(crate) async fn read(
         // A reader's defect on one file must not end the crawl of all the others.
         let parsed = catch_unwind(AssertUnwindSafe(|| parse(&name, content.clone(), &main, &limits)));
         Ok(match parsed {
-            Ok(Ok((taken_for, tables))) => Read::Parsed { sha256, taken_for, tables },
+            Ok(Ok((taken_for, tables))) => Read::Parsed {
+                sha256,
+                taken_for,
+                tables,
+            },
             Ok(Err(reason)) => Read::Bad { reason, content },
             Err(_) => {
                 let reason = "the reader failed on it: this is a defect of labhouse; please report the file".to_owned();

@@ -77,7 +77,9 @@ pub struct SweepReport {
 impl SweepReport {
     /// Did this sweep commit anything?
     pub fn changed(&self) -> bool {
-        self.files.iter().any(|f| matches!(f.status, FileStatus::Loaded | FileStatus::Replaced))
+        self.files
+            .iter()
+            .any(|f| matches!(f.status, FileStatus::Loaded | FileStatus::Replaced))
     }
 
     /// How many files have this status.

@@ -33,7 +33,11 @@ pub(crate) fn with_source(
         let until = before.saturating_add(i64::try_from(*count).unwrap_or(i64::MAX));
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(schema.fields().len());
         for field in schema.fields() {
-            let own = rows.fields.iter().position(|f| f.name() == field.name()).and_then(|i| arrays.get(i));
+            let own = rows
+                .fields
+                .iter()
+                .position(|f| f.name() == field.name())
+                .and_then(|i| arrays.get(i));
             columns.push(match (field.name().as_str(), own) {
                 (SOURCE_FILE, _) => Arc::new(StringArray::from_iter_values(std::iter::repeat_n(path, *count))),
                 (SOURCE_ROW, _) => Arc::new(Int64Array::from_iter_values(before + 1..=until)),
@@ -87,7 +91,12 @@ pub(crate) async fn without(
         done.removes.push(file.remove_action(true));
         let fitted = kept
             .iter()
-            .map(|b| fitted(b, schema).map_err(|reason| LakeError::Refused { table: name.clone(), reason }))
+            .map(|b| {
+                fitted(b, schema).map_err(|reason| LakeError::Refused {
+                    table: name.clone(),
+                    reason,
+                })
+            })
             .collect::<Result<Vec<_>, _>>()?;
         done.adds.extend(parquet_file::write(lake, name, schema, fitted).await?);
     }
@@ -98,27 +107,44 @@ pub(crate) async fn without(
 pub(crate) fn unwritable(table: &LakeTable) -> Result<Option<String>, LakeError> {
     let state = table.state()?;
     if let Some(why) = crate::scan::needs_delta_reader(state) {
-        return Ok(Some(format!("the table {} was made by another tool and uses {why}", table.name())));
+        return Ok(Some(format!(
+            "the table {} was made by another tool and uses {why}",
+            table.name()
+        )));
     }
     if !state.metadata().partition_columns().is_empty() {
-        return Ok(Some(format!("the table {} was made by another tool and is partitioned", table.name())));
+        return Ok(Some(format!(
+            "the table {} was made by another tool and is partitioned",
+            table.name()
+        )));
     }
     Ok(None)
 }
 
 /// By its statistics: could the data file hold rows of one of these landed files?
 fn may_hold(file: &LogicalFileView, gone: &BTreeSet<String>) -> bool {
-    let Some(stats) = file.stats().and_then(|s| serde_json::from_str::<serde_json::Value>(&s).ok()) else { return true };
+    let Some(stats) = file
+        .stats()
+        .and_then(|s| serde_json::from_str::<serde_json::Value>(&s).ok())
+    else {
+        return true;
+    };
     let bound = |kind: &str| stats.get(kind)?.get(SOURCE_FILE)?.as_str().map(str::to_owned);
     let (low, high) = (bound("minValues"), bound("maxValues"));
-    gone.iter().any(|path| low.as_ref().is_none_or(|l| l <= path) && high.as_ref().is_none_or(|h| path <= h))
+    gone.iter()
+        .any(|path| low.as_ref().is_none_or(|l| l <= path) && high.as_ref().is_none_or(|h| path <= h))
 }
 
 fn keep(batch: &RecordBatch, gone: &BTreeSet<String>) -> Result<RecordBatch, arrow::error::ArrowError> {
-    let Some(source) = batch.column_by_name(SOURCE_FILE) else { return Ok(batch.clone()) };
+    let Some(source) = batch.column_by_name(SOURCE_FILE) else {
+        return Ok(batch.clone());
+    };
     let source = cast(source, &DataType::Utf8)?;
-    let mask: BooleanArray =
-        source.as_string::<i32>().iter().map(|path| Some(path.is_none_or(|p| !gone.contains(p)))).collect();
+    let mask: BooleanArray = source
+        .as_string::<i32>()
+        .iter()
+        .map(|path| Some(path.is_none_or(|p| !gone.contains(p))))
+        .collect();
     filter_record_batch(batch, &mask)
 }
 
@@ -126,7 +152,9 @@ fn fitted(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, String
     let mut columns: Vec<ArrayRef> = Vec::with_capacity(schema.fields().len());
     for field in schema.fields() {
         columns.push(match batch.column_by_name(field.name()) {
-            Some(array) => cast_exact(array, field.data_type()).map_err(|e| format!("column '{}': {e}", field.name()))?,
+            Some(array) => {
+                cast_exact(array, field.data_type()).map_err(|e| format!("column '{}': {e}", field.name()))?
+            }
             None => new_null_array(field.data_type(), batch.num_rows()),
         });
     }

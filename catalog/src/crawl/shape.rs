@@ -48,7 +48,11 @@ pub(crate) fn fold(existing: Option<&Existing>, files: &[&Prepared]) -> Result<S
     if let Some(existing) = existing {
         for field in existing.schema.fields().iter().filter(|f| !is_source(f.name())) {
             let stored = Some(field.data_type().clone());
-            columns.push(Column { field: field.as_ref().clone(), stored, valued: false });
+            columns.push(Column {
+                field: field.as_ref().clone(),
+                stored,
+                valued: false,
+            });
         }
     }
     let mut taken: Vec<&Prepared> = Vec::new();
@@ -75,12 +79,19 @@ pub(crate) fn fold(existing: Option<&Existing>, files: &[&Prepared]) -> Result<S
             Err(reason) => misfits.push((place, reason)),
         }
     }
-    let rewrite = columns.iter().any(|c| c.stored.as_ref().is_some_and(|t| t != c.field.data_type()));
+    let rewrite = columns
+        .iter()
+        .any(|c| c.stored.as_ref().is_some_and(|t| t != c.field.data_type()));
     let mut fields: Vec<Field> = columns.into_iter().map(|c| text_if_empty(c.field)).collect();
     fields.extend(source_fields());
     let schema = settled(&Schema::new(fields))?;
     let changed = existing.is_none_or(|e| !same(&e.schema, &schema));
-    Ok(Shape { schema, changed, rewrite, misfits })
+    Ok(Shape {
+        schema,
+        changed,
+        rewrite,
+        misfits,
+    })
 }
 
 /// The types the file's columns lead to, in their order; or the reason why the file cannot be taken.
@@ -141,7 +152,9 @@ fn stored_fits(existing: Option<&Existing>, name: &str, from: &DataType, to: &Da
     if always_fits(from, to) || all_null(existing, name) {
         return true;
     }
-    let Some(column) = statistics(existing, name) else { return false };
+    let Some(column) = statistics(existing, name) else {
+        return false;
+    };
     let small = |bound: &Precision<ScalarValue>| match bound {
         Precision::Exact(ScalarValue::Int64(Some(v))) => v.unsigned_abs() <= EXACT_FLOAT_MAX.unsigned_abs(),
         _ => false,
@@ -157,7 +170,11 @@ fn all_null(existing: Option<&Existing>, name: &str) -> bool {
 
 fn statistics<'a>(existing: Option<&'a Existing>, name: &str) -> Option<&'a datafusion::common::ColumnStatistics> {
     let existing = existing?;
-    existing.statistics.as_ref()?.column_statistics.get(existing.schema.index_of(name).ok()?)
+    existing
+        .statistics
+        .as_ref()?
+        .column_statistics
+        .get(existing.schema.index_of(name).ok()?)
 }
 
 fn known_range(existing: Option<&Existing>, name: &str) -> String {
@@ -169,7 +186,11 @@ fn known_range(existing: Option<&Existing>, name: &str) -> String {
 }
 
 fn text_if_empty(field: Field) -> Field {
-    if field.data_type().is_null() { field.with_data_type(DataType::Utf8) } else { field }
+    if field.data_type().is_null() {
+        field.with_data_type(DataType::Utf8)
+    } else {
+        field
+    }
 }
 
 fn is_source(name: &str) -> bool {
@@ -180,11 +201,18 @@ fn source_fields() -> [Field; 3] {
     [
         Field::new(SOURCE_FILE, DataType::Utf8, true),
         Field::new(SOURCE_ROW, DataType::Int64, true),
-        Field::new(INGESTED_AT, DataType::Timestamp(TimeUnit::Microsecond, Some(Arc::from("UTC"))), true),
+        Field::new(
+            INGESTED_AT,
+            DataType::Timestamp(TimeUnit::Microsecond, Some(Arc::from("UTC"))),
+            true,
+        ),
     ]
 }
 
 fn same(a: &Schema, b: &Schema) -> bool {
     a.fields().len() == b.fields().len()
-        && a.fields().iter().zip(b.fields()).all(|(x, y)| x.name() == y.name() && x.data_type() == y.data_type())
+        && a.fields()
+            .iter()
+            .zip(b.fields())
+            .all(|(x, y)| x.name() == y.name() && x.data_type() == y.data_type())
 }

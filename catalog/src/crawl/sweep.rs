@@ -37,13 +37,19 @@ impl Crawler {
         quarantined: &Records,
     ) -> Result<Vec<FileOutcome>, LakeError> {
         let lake = self.catalog.lake();
-        let mut done: BTreeMap<String, FileOutcome> =
-            plan.settled.into_iter().map(|outcome| (outcome.path.clone(), outcome)).collect();
+        let mut done: BTreeMap<String, FileOutcome> = plan
+            .settled
+            .into_iter()
+            .map(|outcome| (outcome.path.clone(), outcome))
+            .collect();
         for path in &plan.stale {
             quarantine::remove(lake, path).await?;
         }
         for (file, reason) in plan.refused {
-            let outcome = match quarantined.get(&file.path).filter(|r| r.stamp == file.stamp && r.reason == reason) {
+            let outcome = match quarantined
+                .get(&file.path)
+                .filter(|r| r.stamp == file.stamp && r.reason == reason)
+            {
                 Some(record) => record.outcome(),
                 None => self.put_away(&file, reason, &[]).await?,
             };
@@ -71,7 +77,10 @@ impl Crawler {
         let mut taken: Vec<Taken> = Vec::new();
         let read: Vec<(Due, Read)> = stream::iter(chunk)
             .map(|due| async move {
-                let known = history.get(&due.file.path).and_then(History::complete).map(str::to_owned);
+                let known = history
+                    .get(&due.file.path)
+                    .and_then(History::complete)
+                    .map(str::to_owned);
                 let read = reader::read(self.catalog.lake(), &due.file, &due.main, known, &self.options).await?;
                 Ok::<_, LakeError>((due, read))
             })
@@ -89,9 +98,18 @@ impl Crawler {
                     let known = history.get(&file.path).cloned().unwrap_or_default();
                     outcomes.push(known.outcome(&file.path, FileStatus::Unchanged));
                 }
-                Read::Parsed { sha256, taken_for, tables } => {
+                Read::Parsed {
+                    sha256,
+                    taken_for,
+                    tables,
+                } => {
                     let pieces = pieces(&file, &sha256, &taken_for, tables, history.get(&file.path));
-                    taken.push(Taken { file, pieces, taken_for, sha256 });
+                    taken.push(Taken {
+                        file,
+                        pieces,
+                        taken_for,
+                        sha256,
+                    });
                 }
             }
         }
@@ -197,17 +215,16 @@ impl Crawler {
         Ok(outcome)
     }
 
-    async fn record_gone(
-        &self,
-        gone: &[String],
-        history: &Histories,
-        nothing_landed: bool,
-    ) -> Vec<FileOutcome> {
+    async fn record_gone(&self, gone: &[String], history: &Histories, nothing_landed: bool) -> Vec<FileOutcome> {
         let delete = self.options.gone == Gone::DeleteRows;
         let mut outcomes = Vec::new();
         if delete && nothing_landed && gone.len() > 1 {
-            tracing::warn!(files = gone.len(), "the whole landing folder is empty: no rows are deleted; is it mounted?");
-            let reason = "the whole landing folder is empty, which looks like a missing mount: its rows are kept for now";
+            tracing::warn!(
+                files = gone.len(),
+                "the whole landing folder is empty: no rows are deleted; is it mounted?"
+            );
+            let reason =
+                "the whole landing folder is empty, which looks like a missing mount: its rows are kept for now";
             for path in gone {
                 outcomes.push(FileOutcome::new(path, FileStatus::Waiting, 0).because(reason));
             }
@@ -245,7 +262,11 @@ impl Crawler {
                 outcomes.push(FileOutcome::new(path, FileStatus::Waiting, 0).because(reason));
                 continue;
             }
-            let mut outcome = history.get(path).cloned().unwrap_or_default().outcome(path, FileStatus::Gone);
+            let mut outcome = history
+                .get(path)
+                .cloned()
+                .unwrap_or_default()
+                .outcome(path, FileStatus::Gone);
             if delete {
                 outcome.rows = 0;
             }
@@ -263,7 +284,9 @@ impl Crawler {
 
     /// The file is in its tables: remember its digest, and let it out of quarantine.
     async fn settle(&self, file: &Landed, sha256: String, quarantined: &Records) -> Result<(), LakeError> {
-        self.verified.lock().insert(file.path.clone(), (file.stamp.clone(), sha256));
+        self.verified
+            .lock()
+            .insert(file.path.clone(), (file.stamp.clone(), sha256));
         if quarantined.contains_key(&file.path) {
             quarantine::remove(self.catalog.lake(), &file.path).await?;
         }
@@ -291,8 +314,10 @@ fn pieces(
         expected: expected(table),
         work,
     };
-    let mut all: Vec<(TableName, Piece)> =
-        tables.iter().map(|(name, rows)| (name.clone(), piece(name, Work::Rows(rows.clone())))).collect();
+    let mut all: Vec<(TableName, Piece)> = tables
+        .iter()
+        .map(|(name, rows)| (name.clone(), piece(name, Work::Rows(rows.clone()))))
+        .collect();
     for (table, known) in history.into_iter().flat_map(|h| &h.0) {
         if known.entry.held && !names.contains(table) {
             all.push((table.clone(), piece(table, Work::Nothing)));
@@ -315,7 +340,9 @@ fn chunks(mut due: Vec<Due>, files_max: usize, bytes_max: u64) -> Vec<Vec<Due>> 
     let mut chunks: Vec<Vec<Due>> = Vec::new();
     let mut bytes = 0u64;
     for one in due {
-        let full = chunks.last().is_none_or(|c| c.len() >= files_max.max(1) || bytes + one.file.bytes > bytes_max);
+        let full = chunks
+            .last()
+            .is_none_or(|c| c.len() >= files_max.max(1) || bytes + one.file.bytes > bytes_max);
         if full {
             chunks.push(Vec::new());
             bytes = 0;

@@ -19,7 +19,9 @@ pub(crate) fn unify(now: &DataType, incoming: &DataType) -> Option<DataType> {
     match (now, incoming) {
         (a, b) if a == b => Some(a.clone()),
         (Null, other) | (other, Null) => Some(other.clone()),
-        (a, b) if rank(a).is_some() && rank(b).is_some() => Some(if rank(a) >= rank(b) { a.clone() } else { b.clone() }),
+        (a, b) if rank(a).is_some() && rank(b).is_some() => {
+            Some(if rank(a) >= rank(b) { a.clone() } else { b.clone() })
+        }
         (a, Float64) | (Float64, a) if rank(a).is_some() || *a == Float32 => Some(Float64),
         (Date32, Timestamp(TimeUnit::Microsecond, zone)) | (Timestamp(TimeUnit::Microsecond, zone), Date32) => {
             Some(Timestamp(TimeUnit::Microsecond, zone.clone()))
@@ -57,7 +59,9 @@ pub(crate) fn always_fits(from: &DataType, to: &DataType) -> bool {
         (DataType::Int64, DataType::Float64) => false,
         (DataType::List(a), DataType::List(b)) => always_fits(a.data_type(), b.data_type()),
         (DataType::Struct(a), DataType::Struct(b)) => a.iter().all(|field| {
-            b.iter().find(|f| f.name() == field.name()).is_some_and(|f| always_fits(field.data_type(), f.data_type()))
+            b.iter()
+                .find(|f| f.name() == field.name())
+                .is_some_and(|f| always_fits(field.data_type(), f.data_type()))
         }),
         (a, b) => unify(a, b).as_ref() == Some(b),
     }
@@ -70,7 +74,10 @@ pub(crate) fn cast_exact(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, St
         (DataType::Null, to) => Ok(new_null_array(to, array.len())),
         (DataType::Int64, DataType::Float64) => {
             let ints = array.as_primitive::<Int64Type>();
-            let lost = ints.iter().flatten().find(|v| v.unsigned_abs() > EXACT_FLOAT_MAX.unsigned_abs());
+            let lost = ints
+                .iter()
+                .flatten()
+                .find(|v| v.unsigned_abs() > EXACT_FLOAT_MAX.unsigned_abs());
             match lost {
                 Some(value) => Err(format!("{value} has more digits than a floating point number keeps")),
                 None => plain_cast(array, to),
@@ -106,8 +113,13 @@ pub(crate) fn samples(arrays: &[&ArrayRef]) -> String {
     const CHARS_MAX: usize = 40;
     let mut shown = Vec::new();
     for array in arrays {
-        let Ok(formatter) = ArrayFormatter::try_new(array.as_ref(), &FormatOptions::default()) else { break };
-        for row in (0..array.len()).filter(|row| array.is_valid(*row)).take(SHOWN - shown.len()) {
+        let Ok(formatter) = ArrayFormatter::try_new(array.as_ref(), &FormatOptions::default()) else {
+            break;
+        };
+        for row in (0..array.len())
+            .filter(|row| array.is_valid(*row))
+            .take(SHOWN - shown.len())
+        {
             let text: String = formatter.value(row).to_string().chars().take(CHARS_MAX).collect();
             shown.push(format!("'{text}'"));
         }
@@ -135,7 +147,10 @@ pub(crate) fn spoken(data_type: &DataType) -> String {
 }
 
 fn plain_cast(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, String> {
-    let options = CastOptions { safe: false, ..CastOptions::default() };
+    let options = CastOptions {
+        safe: false,
+        ..CastOptions::default()
+    };
     cast_with_options(array, to, &options).map_err(|e| e.to_string())
 }
 
@@ -155,7 +170,11 @@ mod tests {
             (Date32, ts.clone(), Some(ts.clone())),
             (Utf8, Int64, None),
             (Boolean, Int64, None),
-            (ts.clone(), DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), None),
+            (
+                ts.clone(),
+                DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+                None,
+            ),
         ] {
             assert_eq!(unify(&a, &b), to, "{a} with {b}");
         }
@@ -166,6 +185,10 @@ mod tests {
         let small: ArrayRef = Arc::new(Int64Array::from(vec![Some(EXACT_FLOAT_MAX), None]));
         let large: ArrayRef = Arc::new(Int64Array::from(vec![EXACT_FLOAT_MAX + 1]));
         assert!(cast_exact(&small, &DataType::Float64).is_ok());
-        assert!(cast_exact(&large, &DataType::Float64).unwrap_err().contains("9007199254740993"));
+        assert!(
+            cast_exact(&large, &DataType::Float64)
+                .unwrap_err()
+                .contains("9007199254740993")
+        );
     }
 }

@@ -28,7 +28,10 @@ impl Watch {
     pub(crate) fn new(lake: &Lake, settle: Duration) -> Result<Option<Self>, LakeError> {
         let Some(root) = lake.local_root() else { return Ok(None) };
         let landing = root.join(LANDING);
-        let refuse = |e: notify::Error| LakeError::Watch { path: landing.display().to_string(), reason: e.to_string() };
+        let refuse = |e: notify::Error| LakeError::Watch {
+            path: landing.display().to_string(),
+            reason: e.to_string(),
+        };
         // One place: any number of events before anyone looks are one change.
         let (sender, events) = mpsc::channel(1);
         let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
@@ -39,7 +42,11 @@ impl Watch {
         })
         .map_err(refuse)?;
         watcher.watch(&landing, RecursiveMode::Recursive).map_err(refuse)?;
-        Ok(Some(Self { _watcher: watcher, events, settle }))
+        Ok(Some(Self {
+            _watcher: watcher,
+            events,
+            settle,
+        }))
     }
 
     /// Resolves once something changed and then rested for the settling time, so that a sweep started now can load it. Many

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
-use datafusion::common::{Result, ScalarValue, Statistics};
+use datafusion::common::stats::Precision;
+use datafusion::common::{ColumnStatistics, Result, ScalarValue, Statistics};
 use datafusion::datasource::listing::PartitionedFile;
 use deltalake_core::kernel::LogicalFileView;
 use deltalake_core::table::state::DeltaTableState;
@@ -22,12 +23,17 @@ pub(crate) fn needs_delta_reader(state: &DeltaTableState) -> Option<String> {
     let protocol = state.protocol();
     if let Some(features) = protocol.reader_features() {
         // A table may carry the feature without any file using it; those are looked at one by one below.
-        let allowed = |name: &str| PLAIN_FEATURES.contains(&name) || name == "deletionVectors" || name == "columnMapping";
+        let allowed =
+            |name: &str| PLAIN_FEATURES.contains(&name) || name == "deletionVectors" || name == "columnMapping";
         if let Some(feature) = features.iter().map(ToString::to_string).find(|name| !allowed(name)) {
             return Some(format!("reader feature {feature}"));
         }
     }
-    let mapping = state.metadata().configuration().get("delta.columnMapping.mode").map(String::as_str);
+    let mapping = state
+        .metadata()
+        .configuration()
+        .get("delta.columnMapping.mode")
+        .map(String::as_str);
     if !matches!(mapping, None | Some("none")) {
         return Some("column mapping".to_owned());
     }
@@ -58,8 +64,11 @@ pub(super) struct Columns {
 
 impl Columns {
     pub(super) fn of(schema: &Schema, partition_columns: &[String]) -> Self {
-        let (partition, file): (Vec<_>, Vec<_>) =
-            schema.fields().iter().cloned().partition(|f| partition_columns.contains(f.name()));
+        let (partition, file): (Vec<_>, Vec<_>) = schema
+            .fields()
+            .iter()
+            .cloned()
+            .partition(|f| partition_columns.contains(f.name()));
         // Delta's partition order is the metadata's, not the schema's; values are looked up by name, so either will do.
         let all: Vec<_> = file.iter().chain(&partition).cloned().collect();
         Self {
@@ -75,12 +84,17 @@ pub(crate) fn native_schema(schema: &Schema, partition_columns: &[String]) -> Sc
     let fields = schema.fields().iter().map(|field| {
         let view = match field.data_type() {
             DataType::Utf8 | DataType::LargeUtf8 if !partition_columns.contains(field.name()) => DataType::Utf8View,
-            DataType::Binary | DataType::LargeBinary if !partition_columns.contains(field.name()) => DataType::BinaryView,
+            DataType::Binary | DataType::LargeBinary if !partition_columns.contains(field.name()) => {
+                DataType::BinaryView
+            }
             other => other.clone(),
         };
         Arc::new(field.as_ref().clone().with_data_type(view))
     });
-    Arc::new(Schema::new_with_metadata(fields.collect::<Vec<Arc<Field>>>(), schema.metadata().clone()))
+    Arc::new(Schema::new_with_metadata(
+        fields.collect::<Vec<Arc<Field>>>(),
+        schema.metadata().clone(),
+    ))
 }
 
 /// Reads file list, partition values and statistics out of the snapshot. `location` is the table's folder in the lake.
@@ -103,8 +117,10 @@ pub(super) fn list(state: &DeltaTableState, location: &str, columns: &Columns) -
             e_tag: None,
             version: None,
         });
-        file.partition_values =
-            partitions.iter().map(|column| ScalarValue::try_from_array(column, row)).collect::<Result<_>>()?;
+        file.partition_values = partitions
+            .iter()
+            .map(|column| ScalarValue::try_from_array(column, row))
+            .collect::<Result<_>>()?;
         file.statistics = Some(Arc::new(bounds.of_file(row, view.size())?));
         files.push(file);
     }
@@ -119,8 +135,10 @@ fn partition_values(views: &[LogicalFileView], actions: &RecordBatch, columns: &
         let array = match typed {
             Some(array) => cast(array, field.data_type())?,
             None => {
-                let raw: arrow::array::StringArray =
-                    views.iter().map(|v| v.partition_values_map().get(field.name()).cloned().flatten()).collect();
+                let raw: arrow::array::StringArray = views
+                    .iter()
+                    .map(|v| v.partition_values_map().get(field.name()).cloned().flatten())
+                    .collect();
                 cast(&raw, field.data_type())?
             }
         };
@@ -129,18 +147,38 @@ fn partition_values(views: &[LogicalFileView], actions: &RecordBatch, columns: &
     Ok(out)
 }
 
-/// All of the table's statistics in one, in the order of `schema`.
+/// The statistics of these files in one, in the order of the scan's columns.
 pub(super) fn total(files: &[PartitionedFile], scan_schema: &Schema) -> Statistics {
     let known: Vec<&Statistics> = files.iter().filter_map(|f| f.statistics.as_deref()).collect();
     if known.len() != files.len() {
         return Statistics::new_unknown(scan_schema);
     }
-    if known.is_empty() {
-        let mut nothing = Statistics::new_unknown(scan_schema);
-        nothing.num_rows = datafusion::common::stats::Precision::Exact(0);
-        return nothing;
+    let mut all = Statistics::new_unknown(scan_schema);
+    all.num_rows = known.iter().fold(Precision::Exact(0), |sum, s| sum.add(&s.num_rows));
+    all.total_byte_size = known
+        .iter()
+        .fold(Precision::Exact(0), |sum, s| sum.add(&s.total_byte_size))
+        .to_inexact();
+    for (place, column) in all.column_statistics.iter_mut().enumerate() {
+        let parts: Vec<(&Statistics, &ColumnStatistics)> = known
+            .iter()
+            .filter_map(|s| s.column_statistics.get(place).map(|c| (*s, c)))
+            .collect();
+        column.null_count = parts
+            .iter()
+            .fold(Precision::Exact(0), |sum, (_, c)| sum.add(&c.null_count));
+        // A file with nothing but nulls has no bounds, and takes none away from the others.
+        let mut valued = parts.iter().filter(|(s, c)| {
+            !matches!((s.num_rows, c.null_count), (Precision::Exact(rows), Precision::Exact(nulls)) if rows == nulls)
+        });
+        if let Some((_, first)) = valued.next() {
+            (column.min_value, column.max_value) = valued.fold(
+                (first.min_value.clone(), first.max_value.clone()),
+                |(low, high), (_, c)| (low.min(&c.min_value), high.max(&c.max_value)),
+            );
+        }
     }
-    Statistics::try_merge_iter(known, scan_schema).unwrap_or_else(|_| Statistics::new_unknown(scan_schema))
+    all
 }
 
 pub(super) fn bounds_of(column: &str, bounds: &FileStatistics) -> Option<ColumnBounds> {
@@ -148,7 +186,10 @@ pub(super) fn bounds_of(column: &str, bounds: &FileStatistics) -> Option<ColumnB
 }
 
 fn is_elsewhere(path: &str) -> bool {
-    path.starts_with('/') || path.split_once(':').is_some_and(|(scheme, rest)| !scheme.contains('/') && rest.starts_with('/'))
+    path.starts_with('/')
+        || path
+            .split_once(':')
+            .is_some_and(|(scheme, rest)| !scheme.contains('/') && rest.starts_with('/'))
 }
 
 fn join(location: &str, path: &ObjectPath) -> ObjectPath {

@@ -50,21 +50,35 @@ impl ParquetScan {
         let arrow = state.snapshot().arrow_schema();
         let schema = native_schema(&arrow, &partition_columns);
         let columns = Columns::of(&schema, &partition_columns);
-        let order =
-            schema.fields().iter().map(|f| columns.scan_schema.index_of(f.name())).collect::<Result<Vec<_>, _>>()?;
+        let order = schema
+            .fields()
+            .iter()
+            .map(|f| columns.scan_schema.index_of(f.name()))
+            .collect::<Result<Vec<_>, _>>()?;
         let list = list(state, location, &columns)?;
         let statistics = total(&list.files, &columns.scan_schema);
-        Ok(Self { store, schema, columns, order, list, statistics })
+        Ok(Self {
+            store,
+            schema,
+            columns,
+            order,
+            list,
+            statistics,
+        })
     }
 
     /// The files that may hold a row for which all filters are true.
     fn candidates(&self, state: &dyn Session, filters: &[Expr]) -> Result<Vec<PartitionedFile>> {
         let all = &self.list.files;
-        let Some(filter) = conjunction(filters.iter().cloned()) else { return Ok(all.clone()) };
+        let Some(filter) = conjunction(filters.iter().cloned()) else {
+            return Ok(all.clone());
+        };
         let df_schema = DFSchema::try_from(Arc::clone(&self.columns.scan_schema))?;
-        let predicate = state
-            .create_physical_expr(filter, &df_schema)
-            .and_then(|e| PruningPredicateBuilder::new().with_file_schema(Arc::clone(&self.columns.scan_schema)).try_build(e));
+        let predicate = state.create_physical_expr(filter, &df_schema).and_then(|e| {
+            PruningPredicateBuilder::new()
+                .with_file_schema(Arc::clone(&self.columns.scan_schema))
+                .try_build(e)
+        });
         // A predicate that cannot prune is no error: the filter above the scan still decides.
         let kept = match predicate.and_then(|p| p.prune(&Prunable(&self.list.bounds))) {
             Ok(kept) => kept,
@@ -73,7 +87,12 @@ impl ParquetScan {
                 return Ok(all.clone());
             }
         };
-        Ok(all.iter().zip(kept).filter_map(|(file, keep)| keep.then(|| file.clone())).collect())
+        Ok(all
+            .iter()
+            .zip(kept)
+            .filter(|(_, keep)| *keep)
+            .map(|(file, _)| file.clone())
+            .collect())
     }
 }
 
@@ -100,8 +119,11 @@ impl TableProvider for ParquetScan {
 
     fn statistics(&self) -> Option<Statistics> {
         let mut own = self.statistics.clone();
-        own.column_statistics =
-            self.order.iter().filter_map(|i| self.statistics.column_statistics.get(*i).cloned()).collect();
+        own.column_statistics = self
+            .order
+            .iter()
+            .filter_map(|i| self.statistics.column_statistics.get(*i).cloned())
+            .collect();
         (own.column_statistics.len() == self.order.len()).then_some(own)
     }
 
@@ -129,8 +151,10 @@ impl TableProvider for ParquetScan {
             None => self.order.clone(),
         };
         let groups = group(files, state.config().target_partitions());
-        let mut options =
-            TableParquetOptions { global: state.config_options().execution.parquet.clone(), ..Default::default() };
+        let mut options = TableParquetOptions {
+            global: state.config_options().execution.parquet.clone(),
+            ..Default::default()
+        };
         // Spark's old INT96 times reach beyond what nanoseconds can count.
         options.global.coerce_int96 = Some("us".to_owned());
         let runtime = state.runtime_env();
@@ -138,8 +162,9 @@ impl TableProvider for ParquetScan {
             runtime.object_store(&self.store)?,
             runtime.cache_manager.get_file_metadata_cache(),
         );
-        let table_schema =
-            TableSchema::builder(Arc::clone(&self.columns.file_schema)).with_table_partition_cols(self.columns.partition_fields.clone()).build();
+        let table_schema = TableSchema::builder(Arc::clone(&self.columns.file_schema))
+            .with_table_partition_cols(self.columns.partition_fields.clone())
+            .build();
         let source = ParquetSource::new(table_schema)
             .with_table_parquet_options(options)
             .with_metadata_size_hint(FOOTER_BYTES_HINT)

@@ -43,8 +43,12 @@ impl FileStatistics {
             bounds.push(of_column(actions, field.name(), field.data_type(), views.len()));
         }
         for values in partitions {
-            let nulls: UInt64Array =
-                (0..values.len()).map(|i| rows.is_valid(i).then(|| if values.is_null(i) { rows.value(i) } else { 0 })).collect();
+            let nulls: UInt64Array = (0..values.len())
+                .map(|i| {
+                    rows.is_valid(i)
+                        .then(|| if values.is_null(i) { rows.value(i) } else { 0 })
+                })
+                .collect();
             bounds.push(Some(ColumnBounds {
                 min: signed_zero(values, -0.0),
                 max: signed_zero(values, 0.0),
@@ -52,8 +56,18 @@ impl FileStatistics {
                 exact: !values.data_type().is_floating(),
             }));
         }
-        let index = columns.scan_schema.fields().iter().enumerate().map(|(i, f)| (f.name().clone(), i)).collect();
-        Ok(Self { rows, columns: bounds, index })
+        let index = columns
+            .scan_schema
+            .fields()
+            .iter()
+            .enumerate()
+            .map(|(i, f)| (f.name().clone(), i))
+            .collect();
+        Ok(Self {
+            rows,
+            columns: bounds,
+            index,
+        })
     }
 
     pub(super) fn column(&self, name: &str) -> Option<ColumnBounds> {
@@ -125,8 +139,12 @@ fn of_column(actions: &RecordBatch, name: &str, data_type: &DataType, files: usi
         return None;
     }
     let typed = |kind: &str, to: &DataType| -> ArrayRef {
-        let found = actions.column_by_name(&format!("{kind}.{name}")).filter(|array| array.len() == files);
-        found.and_then(|array| cast(array, to).ok()).unwrap_or_else(|| new_null_array(to, files))
+        let found = actions
+            .column_by_name(&format!("{kind}.{name}"))
+            .filter(|array| array.len() == files);
+        found
+            .and_then(|array| cast(array, to).ok())
+            .unwrap_or_else(|| new_null_array(to, files))
     };
     let (min, max) = (typed("min", data_type), typed("max", data_type));
     let nulls = typed("null_count", &DataType::UInt64);
@@ -134,7 +152,12 @@ fn of_column(actions: &RecordBatch, name: &str, data_type: &DataType, files: usi
         DataType::Timestamp(TimeUnit::Microsecond, _) => round_up(&max),
         _ => signed_zero(&max, 0.0),
     };
-    Some(ColumnBounds { min: signed_zero(&min, -0.0), max, nulls, exact: is_exact(data_type) })
+    Some(ColumnBounds {
+        min: signed_zero(&min, -0.0),
+        max,
+        nulls,
+        exact: is_exact(data_type),
+    })
 }
 
 /// Types whose Delta statistics are the values themselves.
@@ -144,7 +167,9 @@ fn is_exact(data_type: &DataType) -> bool {
 
 /// Spark writes times cut to the millisecond, so the true maximum may lie up to 999 µs later.
 fn round_up(max: &ArrayRef) -> ArrayRef {
-    let DataType::Timestamp(TimeUnit::Microsecond, zone) = max.data_type() else { return Arc::clone(max) };
+    let DataType::Timestamp(TimeUnit::Microsecond, zone) = max.data_type() else {
+        return Arc::clone(max);
+    };
     let rounded = max
         .as_primitive::<TimestampMicrosecondType>()
         .unary::<_, TimestampMicrosecondType>(|us| if us % 1000 == 0 { us.saturating_add(999) } else { us });
@@ -154,13 +179,19 @@ fn round_up(max: &ArrayRef) -> ArrayRef {
 /// Comparisons take −0.0 for less than 0.0: let bounds at zero include both.
 fn signed_zero(values: &ArrayRef, zero: f64) -> ArrayRef {
     match values.data_type() {
-        DataType::Float64 => {
-            Arc::new(values.as_primitive::<Float64Type>().unary::<_, Float64Type>(|v| if v == 0.0 { zero } else { v }))
-        }
+        DataType::Float64 => Arc::new(
+            values
+                .as_primitive::<Float64Type>()
+                .unary::<_, Float64Type>(|v| if v == 0.0 { zero } else { v }),
+        ),
         DataType::Float32 => {
             #[expect(clippy::cast_possible_truncation, reason = "it is plus or minus zero")]
             let zero = zero as f32;
-            Arc::new(values.as_primitive::<Float32Type>().unary::<_, Float32Type>(|v| if v == 0.0 { zero } else { v }))
+            Arc::new(
+                values
+                    .as_primitive::<Float32Type>()
+                    .unary::<_, Float32Type>(|v| if v == 0.0 { zero } else { v }),
+            )
         }
         _ => Arc::clone(values),
     }

@@ -10,11 +10,17 @@ use crate::support::{Lab, eager, file, reason};
 
 pub(crate) async fn loads_each_file_once(lake: &Arc<Lake>) {
     let lab = Lab::on(lake, eager()).await;
-    lab.land("chem/plates/a.csv", "Plate ID,Yield [%]\nP1,10.5\nP2,20.5\n").await;
-    lab.land("chem/plates/2026/b.csv", "Plate ID,Yield [%]\nP3,30.5\n").await;
+    lab.land("chem/plates/a.csv", "Plate ID,Yield [%]\nP1,10.5\nP2,20.5\n")
+        .await;
+    lab.land("chem/plates/2026/b.csv", "Plate ID,Yield [%]\nP3,30.5\n")
+        .await;
     lab.land("chem/Reagent Lots.csv", "lot,grams\nL1,5\n").await;
     let report = lab
-        .expect(&[("chem/Reagent Lots.csv", Loaded), ("chem/plates/2026/b.csv", Loaded), ("chem/plates/a.csv", Loaded)])
+        .expect(&[
+            ("chem/Reagent Lots.csv", Loaded),
+            ("chem/plates/2026/b.csv", Loaded),
+            ("chem/plates/a.csv", Loaded),
+        ])
         .await;
     assert_eq!(file(&report, "chem/plates/a.csv").tables, ["chem.plates"]);
     assert_eq!(file(&report, "chem/plates/a.csv").rows, 2);
@@ -33,10 +39,16 @@ pub(crate) async fn loads_each_file_once(lake: &Arc<Lake>) {
     let table = Arc::clone(lab.catalog.snapshot().table("chem", "plates").unwrap());
     assert_eq!((table.version(), table.rows()), (0, Some(3)));
     let schema = table.schema();
-    assert_eq!(schema.field_with_name("yield_pct").unwrap().metadata()["labhouse.original"], "Yield [%]");
+    assert_eq!(
+        schema.field_with_name("yield_pct").unwrap().metadata()["labhouse.original"],
+        "Yield [%]"
+    );
 
-    let again =
-        [("chem/Reagent Lots.csv", Unchanged), ("chem/plates/2026/b.csv", Unchanged), ("chem/plates/a.csv", Unchanged)];
+    let again = [
+        ("chem/Reagent Lots.csv", Unchanged),
+        ("chem/plates/2026/b.csv", Unchanged),
+        ("chem/plates/a.csv", Unchanged),
+    ];
     lab.expect(&again).await;
     // A server that starts now knows it from the lake alone.
     lab.another().await.expect(&again).await;
@@ -49,18 +61,28 @@ pub(crate) async fn a_changed_file_replaces_its_own_rows(lake: &Arc<Lake>) {
     lab.land("chem/t/b.csv", "k,v\nc,3\n").await;
     lab.sweep().await;
     lab.land("chem/t/a.csv", "k,v\na,10\n").await;
-    lab.expect(&[("chem/t/a.csv", Replaced), ("chem/t/b.csv", Unchanged)]).await;
-    assert_eq!(lab.ask("select k, v from chem.t order by k").await, [["a", "10"], ["c", "3"]]);
-    assert_eq!(lab.version("chem", "t"), 1, "the old rows go and the new ones come in one commit");
+    lab.expect(&[("chem/t/a.csv", Replaced), ("chem/t/b.csv", Unchanged)])
+        .await;
+    assert_eq!(
+        lab.ask("select k, v from chem.t order by k").await,
+        [["a", "10"], ["c", "3"]]
+    );
+    assert_eq!(
+        lab.version("chem", "t"),
+        1,
+        "the old rows go and the new ones come in one commit"
+    );
 
     // Written again with the same content: nothing happens.
     lab.land("chem/t/b.csv", "k,v\nc,3\n").await;
-    lab.expect(&[("chem/t/a.csv", Unchanged), ("chem/t/b.csv", Unchanged)]).await;
+    lab.expect(&[("chem/t/a.csv", Unchanged), ("chem/t/b.csv", Unchanged)])
+        .await;
     assert_eq!(lab.version("chem", "t"), 1);
 
     // A change that cannot be read leaves the rows as they are.
     lab.land("chem/t/a.csv", vec![0u8, 159, 146, 150, 0, 1, 2, 3]).await;
-    lab.expect(&[("chem/t/a.csv", Quarantined), ("chem/t/b.csv", Unchanged)]).await;
+    lab.expect(&[("chem/t/a.csv", Quarantined), ("chem/t/b.csv", Unchanged)])
+        .await;
     assert_eq!(lab.number("select count(*) from chem.t").await, 2);
 }
 
@@ -70,25 +92,39 @@ pub(crate) async fn a_gone_file_is_recorded(lake: &Arc<Lake>) {
     lab.land("chem/t/b.csv", "k,v\nb,2\n").await;
     lab.sweep().await;
     lab.take_away("chem/t/a.csv").await;
-    lab.expect(&[("chem/t/a.csv", IsGone), ("chem/t/b.csv", Unchanged)]).await;
+    lab.expect(&[("chem/t/a.csv", IsGone), ("chem/t/b.csv", Unchanged)])
+        .await;
     assert_eq!(lab.number("select count(*) from chem.t").await, 2);
     let version = lab.version("chem", "t");
-    lab.expect(&[("chem/t/a.csv", IsGone), ("chem/t/b.csv", Unchanged)]).await;
+    lab.expect(&[("chem/t/a.csv", IsGone), ("chem/t/b.csv", Unchanged)])
+        .await;
     assert_eq!(lab.version("chem", "t"), version, "it is recorded once");
 
     // The same file comes back: recorded, its rows are not doubled.
     lab.land("chem/t/a.csv", "k,v\na,1\n").await;
     lab.sweep().await;
     assert_eq!(lab.number("select count(*) from chem.t").await, 2);
-    lab.expect(&[("chem/t/a.csv", Unchanged), ("chem/t/b.csv", Unchanged)]).await;
+    lab.expect(&[("chem/t/a.csv", Unchanged), ("chem/t/b.csv", Unchanged)])
+        .await;
 
     // Where the configuration says so, the rows go with the file, and come back with it.
-    let strict = Lab::on(lake, CrawlOptions { gone: Gone::DeleteRows, ..eager() }).await;
+    let strict = Lab::on(
+        lake,
+        CrawlOptions {
+            gone: Gone::DeleteRows,
+            ..eager()
+        },
+    )
+    .await;
     strict.take_away("chem/t/a.csv").await;
-    strict.expect(&[("chem/t/a.csv", IsGone), ("chem/t/b.csv", Unchanged)]).await;
+    strict
+        .expect(&[("chem/t/a.csv", IsGone), ("chem/t/b.csv", Unchanged)])
+        .await;
     assert_eq!(strict.ask("select k from chem.t").await, [["b"]]);
     strict.land("chem/t/a.csv", "k,v\na,1\n").await;
-    strict.expect(&[("chem/t/a.csv", Loaded), ("chem/t/b.csv", Unchanged)]).await;
+    strict
+        .expect(&[("chem/t/a.csv", Loaded), ("chem/t/b.csv", Unchanged)])
+        .await;
     assert_eq!(strict.ask("select k from chem.t order by k").await, [["a"], ["b"]]);
 }
 
@@ -105,8 +141,14 @@ pub(crate) async fn tables_evolve_without_loss(lake: &Arc<Lake>) {
     lab.land("chem/t/3.csv", "k,v\nd,4.5\n").await;
     lab.sweep().await;
     let table = Arc::clone(lab.catalog.snapshot().table("chem", "t").unwrap());
-    assert_eq!(table.schema().field_with_name("v").unwrap().data_type(), &DataType::Float64);
-    assert_eq!(lab.ask("select v from chem.t order by k").await, [["1.0"], ["2.0"], ["null"], ["4.5"]]);
+    assert_eq!(
+        table.schema().field_with_name("v").unwrap().data_type(),
+        &DataType::Float64
+    );
+    assert_eq!(
+        lab.ask("select v from chem.t order by k").await,
+        [["1.0"], ["2.0"], ["null"], ["4.5"]]
+    );
     let last = table.schema().fields().last().unwrap().name().clone();
     assert_eq!(last, "_ingested_at", "where rows are from stays behind the data");
 
@@ -117,7 +159,10 @@ pub(crate) async fn tables_evolve_without_loss(lake: &Arc<Lake>) {
     let report = lab.sweep().await;
     assert_eq!(file(&report, "chem/u/2.csv").status, Quarantined);
     let why = reason(&report, "chem/u/2.csv");
-    assert!(why.contains("'id'") && why.contains("whole numbers") && why.contains("0.5"), "{why}");
+    assert!(
+        why.contains("'id'") && why.contains("whole numbers") && why.contains("0.5"),
+        "{why}"
+    );
     assert_eq!(lab.ask("select id from chem.u").await, [["9007199254740993"]]);
 
     // A column that held nothing takes the type of its first values.
@@ -125,7 +170,10 @@ pub(crate) async fn tables_evolve_without_loss(lake: &Arc<Lake>) {
     lab.sweep().await;
     lab.land("chem/w/2.csv", "k,v\nc,7\n").await;
     lab.sweep().await;
-    assert_eq!(lab.ask("select k, v + 1 from chem.w order by k").await, [["a", "null"], ["b", "null"], ["c", "8"]]);
+    assert_eq!(
+        lab.ask("select k, v + 1 from chem.w order by k").await,
+        [["a", "null"], ["b", "null"], ["c", "8"]]
+    );
 }
 
 pub(crate) async fn what_does_not_fit_is_quarantined(lake: &Arc<Lake>) {
@@ -151,7 +199,11 @@ pub(crate) async fn what_does_not_fit_is_quarantined(lake: &Arc<Lake>) {
     assert!(reason(&report, "stray.csv").contains("schema folder"));
     assert_eq!(lab.number("select count(*) from chem.t").await, 2);
     let known = lab.crawler.files().await.unwrap();
-    assert!(known.iter().any(|f| f.path == "chem/t/2.csv" && f.status == Quarantined && f.reason.is_some()));
+    assert!(
+        known
+            .iter()
+            .any(|f| f.path == "chem/t/2.csv" && f.status == Quarantined && f.reason.is_some())
+    );
 
     // Corrected, it is loaded and leaves quarantine; taken away, it leaves too.
     lab.land("chem/t/2.csv", "k,v\nc,3\n").await;
@@ -177,26 +229,45 @@ pub(crate) async fn a_lost_ledger_copy_is_healed(lake: &Arc<Lake>) {
         lab.lake.delete(copy.location.as_ref()).await.unwrap();
     }
     let other = lab.another().await;
-    other.expect(&[("chem/t/0.csv", Unchanged), ("chem/t/1.csv", Unchanged), ("chem/t/2.csv", Unchanged)]).await;
+    other
+        .expect(&[
+            ("chem/t/0.csv", Unchanged),
+            ("chem/t/1.csv", Unchanged),
+            ("chem/t/2.csv", Unchanged),
+        ])
+        .await;
     assert_eq!(other.number("select count(*) from chem.t").await, 3);
     for (copy, before) in copies.iter().zip(before) {
-        assert_eq!(lab.lake.get(copy.location.as_ref()).await.unwrap(), before, "the same bytes from whoever writes");
+        assert_eq!(
+            lab.lake.get(copy.location.as_ref()).await.unwrap(),
+            before,
+            "the same bytes from whoever writes"
+        );
     }
 
     // A table made anew has a ledger of its own: the old one's copies say nothing of it.
     for object in lab.lake.list("tables/chem/t").await.unwrap() {
         lab.lake.delete(object.location.as_ref()).await.unwrap();
     }
-    lab.expect(&[("chem/t/0.csv", Loaded), ("chem/t/1.csv", Loaded), ("chem/t/2.csv", Loaded)]).await;
+    lab.expect(&[
+        ("chem/t/0.csv", Loaded),
+        ("chem/t/1.csv", Loaded),
+        ("chem/t/2.csv", Loaded),
+    ])
+    .await;
     assert_eq!(lab.number("select count(*) from chem.t").await, 3);
 }
 
 pub(crate) async fn servers_share_a_lake(lake: &Arc<Lake>) {
     const FILES: i64 = 24;
-    let small = || CrawlOptions { batch_files_max: 3, ..eager() };
+    let small = || CrawlOptions {
+        batch_files_max: 3,
+        ..eager()
+    };
     let (one, two) = (Lab::on(lake, small()).await, Lab::on(lake, small()).await);
     for n in 0..FILES {
-        one.land(&format!("chem/t/{n:02}.csv"), format!("n,v\n{n},1\n{n},2\n")).await;
+        one.land(&format!("chem/t/{n:02}.csv"), format!("n,v\n{n},1\n{n},2\n"))
+            .await;
     }
     let (a, b) = tokio::join!(one.crawler.sweep(), two.crawler.sweep());
     let (a, b) = (a.unwrap(), b.unwrap());
@@ -211,9 +282,13 @@ pub(crate) async fn servers_share_a_lake(lake: &Arc<Lake>) {
         two.land(&format!("chem/t/{n:02}.csv"), format!("n,v\n{n},7\n")).await;
     }
     let (a, b) = tokio::join!(one.crawler.sweep(), two.crawler.sweep());
-    (a.unwrap(), b.unwrap());
+    a.unwrap();
+    b.unwrap();
     two.sweep().await;
-    assert_eq!(two.ask("select count(*), min(v), max(v) from chem.t").await, [[&FILES.to_string(), "7", "7"]]);
+    assert_eq!(
+        two.ask("select count(*), min(v), max(v) from chem.t").await,
+        [[&FILES.to_string(), "7", "7"]]
+    );
 }
 
 pub(crate) async fn writers_append_side_by_side(lake: &Arc<Lake>) {
@@ -224,7 +299,10 @@ pub(crate) async fn writers_append_side_by_side(lake: &Arc<Lake>) {
         arrow::array::RecordBatch::try_from_iter([("n", column)]).unwrap()
     };
     let others: Vec<Lab> = futures::future::join_all((0..4).map(|_| lab.another())).await;
-    let writes = others.iter().enumerate().map(|(n, other)| append(&other.catalog, &name, vec![batch(n as i64)]));
+    let writes = others
+        .iter()
+        .enumerate()
+        .map(|(n, other)| append(&other.catalog, &name, vec![batch(n as i64)]));
     for written in futures::future::join_all(writes).await {
         written.unwrap();
     }
@@ -233,5 +311,11 @@ pub(crate) async fn writers_append_side_by_side(lake: &Arc<Lake>) {
 
     let text: arrow::array::ArrayRef = Arc::new(arrow::array::StringArray::from(vec!["x"]));
     let wrong = arrow::array::RecordBatch::try_from_iter([("other", text)]).unwrap();
-    assert!(append(&lab.catalog, &name, vec![wrong]).await.unwrap_err().to_string().contains("'other'"));
+    assert!(
+        append(&lab.catalog, &name, vec![wrong])
+            .await
+            .unwrap_err()
+            .to_string()
+            .contains("'other'")
+    );
 }

@@ -10,14 +10,24 @@ use crate::support::{cells, local_lake, session};
 
 /// Tables whose expected answer we do not give, each with the reason.
 const KNOWN: [(&str, &str); 2] = [
-    ("data-reader-partition-values", "its expected file is called wrong by its authors"),
-    ("basic-with-vacuum-protocol-check-feature", "delta-rs lacks the table feature vacuumProtocolCheck"),
+    (
+        "data-reader-partition-values",
+        "its expected file is called wrong by its authors",
+    ),
+    (
+        "basic-with-vacuum-protocol-check-feature",
+        "delta-rs lacks the table feature vacuumProtocolCheck",
+    ),
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn spark_tables_read_as_spark_reads_them() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/golden");
-    let root = if root.exists() { root } else { PathBuf::from("/work/shared/data/golden") };
+    let root = if root.exists() {
+        root
+    } else {
+        PathBuf::from("/work/shared/data/golden")
+    };
     if !root.exists() {
         eprintln!("skipped: {} is not there", root.display());
         return;
@@ -28,7 +38,10 @@ async fn spark_tables_read_as_spark_reads_them() {
         let dir = entry.unwrap().path();
         if dir.join("expected").exists() && dir.join("delta").exists() {
             let name = dir.file_name().unwrap().to_str().unwrap().to_owned();
-            copy(&dir.join("delta"), &folder.path().join("tables/golden").join(TableName::clean(&name)));
+            copy(
+                &dir.join("delta"),
+                &folder.path().join("tables/golden").join(TableName::clean(&name)),
+            );
             names.push(name);
         }
     }
@@ -43,18 +56,39 @@ async fn spark_tables_read_as_spark_reads_them() {
         }
     }
     eprintln!("{} of {} golden tables agree", names.len() - wrong.len(), names.len());
-    let unknown: Vec<_> = wrong.iter().filter(|(name, _)| KNOWN.iter().all(|(known, _)| known != name)).collect();
-    assert!(unknown.is_empty(), "{unknown:#?}\nbroken: {:#?}", catalog.snapshot().broken);
+    let unknown: Vec<_> = wrong
+        .iter()
+        .filter(|(name, _)| KNOWN.iter().all(|(known, _)| known != name))
+        .collect();
+    assert!(
+        unknown.is_empty(),
+        "{unknown:#?}\nbroken: {:#?}",
+        catalog.snapshot().broken
+    );
 }
 
 async fn compare(context: &SessionContext, table: &str, expected: &Path) -> Result<(), String> {
-    let ours = context.sql(&format!("select * from golden.{table}")).await.map_err(|e| e.to_string())?;
-    let columns: Vec<String> = ours.schema().fields().iter().map(|f| format!("\"{}\"", f.name())).collect();
+    let ours = context
+        .sql(&format!("select * from golden.{table}"))
+        .await
+        .map_err(|e| e.to_string())?;
+    let columns: Vec<String> = ours
+        .schema()
+        .fields()
+        .iter()
+        .map(|f| format!("\"{}\"", f.name()))
+        .collect();
     let ours = cells(&ours.collect().await.map_err(|e| e.to_string())?);
-    let options = ParquetReadOptions { file_extension: ".parquet", ..Default::default() };
+    let options = ParquetReadOptions {
+        file_extension: ".parquet",
+        ..Default::default()
+    };
     let theirs = SessionContext::new();
     let folder = url::Url::from_directory_path(expected.canonicalize().unwrap()).unwrap();
-    theirs.register_parquet("expected", folder.as_str(), options).await.map_err(|e| format!("expected: {e}"))?;
+    theirs
+        .register_parquet("expected", folder.as_str(), options)
+        .await
+        .map_err(|e| format!("expected: {e}"))?;
     let sql = format!("select {} from expected", columns.join(", "));
     let theirs = theirs.sql(&sql).await.map_err(|e| format!("expected: {e}"))?;
     let theirs = cells(&theirs.collect().await.map_err(|e| format!("expected: {e}"))?);
@@ -63,7 +97,11 @@ async fn compare(context: &SessionContext, table: &str, expected: &Path) -> Resu
         return Ok(());
     }
     let first = ours.iter().zip(&theirs).find(|(a, b)| a != b);
-    Err(format!("{} rows for {}; first difference {first:?}", ours.len(), theirs.len()))
+    Err(format!(
+        "{} rows for {}; first difference {first:?}",
+        ours.len(),
+        theirs.len()
+    ))
 }
 
 fn sorted(mut rows: Vec<Vec<String>>) -> Vec<Vec<String>> {

@@ -17,9 +17,17 @@ async fn killed_again_and_again_a_crawl_loads_each_row_once() {
     for n in 0..FILES {
         // Two tables, and one file in ten of a wider schema, so that commits of all kinds are interrupted.
         let wide = n % 10 == 0;
-        let mut text = if wide { "n,v,extra\n".to_owned() } else { "n,v\n".to_owned() };
+        let mut text = if wide {
+            "n,v,extra\n".to_owned()
+        } else {
+            "n,v\n".to_owned()
+        };
         for row in 0..ROWS {
-            text.push_str(&if wide { format!("{n},{row},x{row}\n") } else { format!("{n},{row}\n") });
+            text.push_str(&if wide {
+                format!("{n},{row},x{row}\n")
+            } else {
+                format!("{n},{row}\n")
+            });
         }
         lab.land(&format!("chem/t{}/{n:03}.csv", n % 2), text).await;
     }
@@ -29,17 +37,25 @@ async fn killed_again_and_again_a_crawl_loads_each_row_once() {
     // How long a run needs is learnt on the way, so that kills fall all over it.
     let mut longest = Duration::from_millis(400);
     while kills < KILLS_MIN {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         let share = f64::from(u32::try_from(random >> 33).unwrap()) / f64::from(1u32 << 31);
+        if kills % 2 == 0 {
+            // Files change all the time, so that replacing is interrupted as often as loading.
+            for n in 0..4 {
+                change(&lab, (i64::try_from(kills).unwrap() * 37 + n * 51) % FILES, kills).await;
+            }
+        }
         let started = Instant::now();
         let mut child = start(&url);
         if ends_within(&mut child, longest.mul_f64(share)) {
             // It finished all files: change some, so that the next run has replacing to do.
-            longest = longest.min(started.elapsed() + Duration::from_millis(50)).max(Duration::from_millis(60));
+            longest = longest
+                .min(started.elapsed() + Duration::from_millis(50))
+                .max(Duration::from_millis(60));
             for n in 0..FILES / 4 {
-                let n = (n * 4 + i64::try_from(kills % 4).unwrap()) % FILES;
-                let text: String = (0..ROWS).map(|row| format!("{n},{}\n", row + 100 * kills as i64)).collect();
-                lab.land(&format!("chem/t{}/{n:03}.csv", n % 2), format!("n,v\n{text}")).await;
+                change(&lab, n * 4 + i64::try_from(kills % 4).unwrap(), kills).await;
             }
             continue;
         }
@@ -57,9 +73,23 @@ async fn killed_again_and_again_a_crawl_loads_each_row_once() {
         );
         assert_eq!(lab.ask(&bad).await, Vec::<Vec<String>>::new());
     }
-    let all = lab.number("select (select count(*) from chem.t0) + (select count(*) from chem.t1)").await;
+    let all = lab
+        .number("select (select count(*) from chem.t0) + (select count(*) from chem.t1)")
+        .await;
     assert_eq!(all, FILES * ROWS);
-    eprintln!("{kills} kills, {} commits", lab.version("chem", "t0") + lab.version("chem", "t1") + 2);
+    eprintln!(
+        "{kills} kills, {} commits",
+        lab.version("chem", "t0") + lab.version("chem", "t1") + 2
+    );
+}
+
+/// Other values in the same number of rows, so that rows of an old content show up as too many.
+async fn change(lab: &Lab, n: i64, kills: usize) {
+    let text: String = (0..ROWS)
+        .map(|row| format!("{n},{}\n", row + 100 * (kills as i64 + 1)))
+        .collect();
+    lab.land(&format!("chem/t{}/{n:03}.csv", n % 2), format!("n,v\n{text}"))
+        .await;
 }
 
 fn ends_within(child: &mut Child, time: Duration) -> bool {
@@ -81,6 +111,10 @@ fn start(url: &str) -> Child {
 fn example() -> PathBuf {
     let here = std::env::current_exe().unwrap();
     let path = here.parent().unwrap().parent().unwrap().join("examples/crawl_once");
-    assert!(path.exists(), "{} is missing: build it with `cargo build -p labhouse-catalog --examples`", path.display());
+    assert!(
+        path.exists(),
+        "{} is missing: build it with `cargo build -p labhouse-catalog --examples`",
+        path.display()
+    );
     path
 }

@@ -9,6 +9,7 @@
     reason = "a test that meets the unexpected should stop loudly; sessions here are the tests' own"
 )]
 
+mod blocks;
 mod cases;
 mod golden;
 mod kill;

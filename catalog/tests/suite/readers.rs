@@ -17,7 +17,11 @@ print(t.version(), rows.num_rows, rows.column_names, sum(x for x in rows['v'].to
 async fn the_python_reader_opens_what_we_write() {
     let (folder, lake) = local_lake().await;
     let lab = Lab::on(&lake, eager()).await;
-    lab.land("chem/t/1.csv", "k,v,at\na,1,2026-03-04T09:30:00\nb,2,2026-03-05T09:30:00\n").await;
+    lab.land(
+        "chem/t/1.csv",
+        "k,v,at\na,1,2026-03-04T09:30:00\nb,2,2026-03-05T09:30:00\n",
+    )
+    .await;
     lab.sweep().await;
     lab.land("chem/t/2.csv", "k,v,note\nc,0.5,x\n").await;
     let report = lab.sweep().await;
@@ -43,8 +47,16 @@ write_deltalake(sys.argv[1], pa.table({'site': ['a', 'a', 'b'], 'n': [1, 2, 3]})
 ";
     python(write, &[table.to_str().unwrap()]);
     assert!(lab.catalog.refresh().await.unwrap());
-    assert_eq!(lab.ask("select site, sum(n) from outside.made_in_python group by 1 order by 1").await, [["a", "3"], ["b", "3"]]);
-    assert_eq!(lab.number("select n from outside.made_in_python where site = 'b'").await, 3);
+    assert_eq!(
+        lab.ask("select site, sum(n) from outside.made_in_python group by 1 order by 1")
+            .await,
+        [["a", "3"], ["b", "3"]]
+    );
+    assert_eq!(
+        lab.number("select n from outside.made_in_python where site = 'b'")
+            .await,
+        3
+    );
     assert!(!lab.catalog.refresh().await.unwrap(), "nothing new, no new generation");
     python(write, &[table.to_str().unwrap()]);
     assert!(lab.catalog.refresh().await.unwrap());
@@ -55,10 +67,15 @@ write_deltalake(sys.argv[1], pa.table({'site': ['a', 'a', 'b'], 'n': [1, 2, 3]})
     lab.land("chem/t/1.csv", "k\n1\n").await;
     lab.sweep().await;
     let snapshot = lab.catalog.snapshot();
-    assert_eq!(snapshot.broken.iter().map(|(n, _)| n.to_string()).collect::<Vec<_>>(), ["outside.made_in_python"]);
+    assert_eq!(
+        snapshot.broken.iter().map(|(n, _)| n.to_string()).collect::<Vec<_>>(),
+        ["outside.made_in_python"]
+    );
     assert_eq!(lab.number("select count(*) from chem.t").await, 1);
 
     std::fs::remove_dir_all(&table).unwrap();
     assert!(lab.catalog.refresh().await.unwrap());
-    assert!(lab.catalog.snapshot().broken.is_empty() && lab.catalog.snapshot().table("outside", "made_in_python").is_none());
+    assert!(
+        lab.catalog.snapshot().broken.is_empty() && lab.catalog.snapshot().table("outside", "made_in_python").is_none()
+    );
 }

@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use labhouse_catalog::{Lake, LakeError};
@@ -12,7 +13,8 @@ use labhouse_catalog::{Lake, LakeError};
 use crate::cases;
 use crate::venv::venv;
 
-const KEY: &str = "labhouse";
+/// The one account of s3rver, and the name of ours on SeaweedFS.
+const KEY: &str = "S3RVER";
 
 /// A server process that ends with the test.
 struct Server {
@@ -80,14 +82,23 @@ async fn seaweed() -> Server {
     let ports: Vec<String> = free_ports(8).iter().map(ToString::to_string).collect();
     let names = ["master.port", "volume.port", "filer.port", "s3.port"];
     let mut command = Command::new(venv().join("bin/weed"));
-    command.arg("server").arg(format!("-dir={}", data.path().display())).args(["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3"]);
+    command
+        .arg("server")
+        .arg(format!("-dir={}", data.path().display()))
+        .args(["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3"]);
     for (name, pair) in names.iter().zip(ports.chunks(2)) {
-        command.arg(format!("-{name}={}", pair[0])).arg(format!("-{name}.grpc={}", pair[1]));
+        command
+            .arg(format!("-{name}={}", pair[0]))
+            .arg(format!("-{name}.grpc={}", pair[1]));
     }
     command.args(["-master.volumeSizeLimitMB=64", "-volume.max=50"]);
     command.env("AWS_ACCESS_KEY_ID", KEY).env("AWS_SECRET_ACCESS_KEY", KEY);
     let process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let server = Server { process, port: ports[6].parse().unwrap(), _data: data };
+    let server = Server {
+        process,
+        port: ports[6].parse().unwrap(),
+        _data: data,
+    };
     ready(server).await
 }
 
@@ -100,22 +111,35 @@ async fn careless() -> Server {
     let program = home.join("node_modules/.bin/s3rver");
     if !program.exists() {
         let mut npm = Command::new("npm");
-        npm.args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"]).arg(&home).arg("s3rver@3.7.1");
+        npm.args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"])
+            .arg(&home)
+            .arg("s3rver@3.7.1");
         let output = npm.output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
     let data = tempfile::tempdir().unwrap();
     let port = free_ports(1)[0];
     let process = Command::new(program)
-        .args(["--address", "127.0.0.1", "--port", &port.to_string(), "--configure-bucket", "lab", "--directory"])
+        .args([
+            "--address",
+            "127.0.0.1",
+            "--port",
+            &port.to_string(),
+            "--configure-bucket",
+            "lab",
+            "--directory",
+        ])
         .arg(data.path())
-        .env("S3RVER_ACCESS_KEY_ID", KEY)
-        .env("S3RVER_SECRET_ACCESS_KEY", KEY)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    ready(Server { process, port, _data: data }).await
+    ready(Server {
+        process,
+        port,
+        _data: data,
+    })
+    .await
 }
 
 /// Waits until the server takes and gives an object; its bucket is made on the way.
@@ -160,12 +184,20 @@ try:
 except Exception as error:
     print(error)
 ";
-    let output = Command::new("python3").args(["-c", PROGRAM, &port.to_string(), KEY]).output().unwrap();
+    let output = Command::new("python3")
+        .args(["-c", PROGRAM, &port.to_string(), KEY])
+        .output()
+        .unwrap();
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
-/// Ports nobody listens on, below the range the system hands out by itself.
+/// Ports nobody listens on, below the range the system hands out by itself. No two calls give the same ones.
 fn free_ports(count: usize) -> Vec<u16> {
-    let start = 10_000 + u16::try_from(std::process::id() % 20_000).unwrap();
-    (start..).filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).take(count).collect()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let start = 10_000 + u16::try_from(std::process::id() % 200).unwrap() * 100;
+    let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    std::iter::repeat_with(|| start + NEXT.fetch_add(1, Ordering::Relaxed))
+        .filter(free)
+        .take(count)
+        .collect()
 }

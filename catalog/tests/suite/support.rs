@@ -7,13 +7,16 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::catalog::MemorySchemaProvider;
+use datafusion::common::TableReference;
 use datafusion::prelude::{SessionConfig, SessionContext};
-use datafusion::sql::TableReference;
 use labhouse_catalog::{Catalog, CrawlOptions, Crawler, FileOutcome, FileStatus, Lake, Put, SweepReport};
 
 /// Options of most tests: a file may be read as soon as it is there.
 pub(crate) fn eager() -> CrawlOptions {
-    CrawlOptions { settle: Duration::ZERO, ..CrawlOptions::default() }
+    CrawlOptions {
+        settle: Duration::ZERO,
+        ..CrawlOptions::default()
+    }
 }
 
 pub(crate) struct Lab {
@@ -26,7 +29,11 @@ impl Lab {
     pub(crate) async fn on(lake: &Arc<Lake>, options: CrawlOptions) -> Self {
         let catalog = Catalog::load(Arc::clone(lake)).await.unwrap();
         let crawler = Crawler::new(Arc::clone(&catalog), options);
-        Self { lake: Arc::clone(lake), catalog, crawler }
+        Self {
+            lake: Arc::clone(lake),
+            catalog,
+            crawler,
+        }
     }
 
     /// A second server: nothing shared but the lake.
@@ -35,7 +42,10 @@ impl Lab {
     }
 
     pub(crate) async fn land(&self, path: &str, content: impl Into<Vec<u8>>) {
-        self.lake.put(&format!("landing/{path}"), content.into().into(), Put::Overwrite).await.unwrap();
+        self.lake
+            .put(&format!("landing/{path}"), content.into().into(), Put::Overwrite)
+            .await
+            .unwrap();
     }
 
     pub(crate) async fn take_away(&self, path: &str) {
@@ -78,7 +88,9 @@ pub(crate) fn session(lake: &Lake, catalog: &Catalog) -> SessionContext {
     let mounted = context.catalog("datafusion").unwrap();
     let snapshot = catalog.snapshot();
     for schema in snapshot.schemas() {
-        mounted.register_schema(schema, Arc::new(MemorySchemaProvider::new())).unwrap();
+        mounted
+            .register_schema(schema, Arc::new(MemorySchemaProvider::new()))
+            .unwrap();
         for table in snapshot.tables(schema) {
             let name = TableReference::partial(schema, table.name().table.as_str());
             context.register_table(name, table.provider()).unwrap();
@@ -91,7 +103,11 @@ pub(crate) fn cells(batches: &[RecordBatch]) -> Vec<Vec<String>> {
     let options = FormatOptions::default().with_null("null");
     let mut rows = Vec::new();
     for batch in batches {
-        let columns: Vec<_> = batch.columns().iter().map(|c| ArrayFormatter::try_new(c, &options).unwrap()).collect();
+        let columns: Vec<_> = batch
+            .columns()
+            .iter()
+            .map(|c| ArrayFormatter::try_new(c, &options).unwrap())
+            .collect();
         for row in 0..batch.num_rows() {
             rows.push(columns.iter().map(|c| c.value(row).to_string()).collect());
         }

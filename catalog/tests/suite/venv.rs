@@ -20,19 +20,30 @@ pub(crate) fn venv() -> PathBuf {
         return place;
     }
     run(Command::new("python3").args(["-m", "venv"]).arg(&place));
-    run(Command::new(place.join("bin/pip")).args(["install", "--quiet", "--disable-pip-version-check"]).args(PACKAGES));
+    run(Command::new(place.join("bin/pip"))
+        .args(["install", "--quiet", "--disable-pip-version-check"])
+        .args(PACKAGES));
     std::fs::write(ready, wanted).unwrap();
     place
 }
 
 /// Runs a Python program and gives what it prints.
 pub(crate) fn python(program: &str, arguments: &[&str]) -> String {
-    let output = Command::new(venv().join("bin/python")).arg("-c").arg(program).args(arguments).output().unwrap();
+    let output = Command::new(venv().join("bin/python"))
+        .arg("-c")
+        .arg(program)
+        .args(arguments)
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
 fn run(command: &mut Command) {
     let output = command.output().unwrap();
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{command:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }

@@ -8,18 +8,23 @@ use std::task::{Context, Poll, ready};
 use arrow::array::RecordBatch;
 use arrow::compute::BatchCoalescer;
 use arrow::datatypes::SchemaRef;
+use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::{internal_err, not_impl_err};
+use datafusion::common::{Statistics, internal_err, not_impl_err};
 use datafusion::error::Result;
 use datafusion::execution::session_state::SessionState;
 use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_plan::coop::make_cooperative;
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, SchedulingType, reset_plan_states};
+use datafusion::physical_plan::statistics::StatisticsArgs;
 use datafusion::physical_plan::{
-    DisplayAs, DisplayFormatType, EmptyRecordBatchStream, ExecutionPlan, ExecutionPlanProperties, Partitioning, PlanProperties,
+    DisplayAs, DisplayFormatType, EmptyRecordBatchStream, ExecutionPlan, ExecutionPlanProperties, Partitioning,
+    PlanProperties,
 };
 use futures::{Stream, StreamExt};
 
+use super::counts::{Learn, Rows};
 use super::redact::redact;
 use super::sanitise::{Residue, sanitise};
 
@@ -32,6 +37,7 @@ pub(crate) struct Below {
     /// The public schema of what comes out.
     pub schema: SchemaRef,
     pub residue: Residue,
+    pub rows: Rows,
     /// Whether batches are cut anew, because their sizes tell how many hidden rows lay between.
     pub rechunk: bool,
     /// Partitions shown above, whatever `plan` has; it has no more.
@@ -53,19 +59,30 @@ impl BarrierExec {
             Boundedness::Bounded,
         )
         .with_scheduling_type(SchedulingType::Cooperative);
-        Self { below, properties: Arc::new(properties) }
+        Self {
+            below,
+            properties: Arc::new(properties),
+        }
     }
 }
 
 impl fmt::Debug for BarrierExec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BarrierExec").field("table", &self.below.table).finish_non_exhaustive()
+        f.debug_struct("BarrierExec")
+            .field("table", &self.below.table)
+            .finish_non_exhaustive()
     }
 }
 
 impl DisplayAs for BarrierExec {
     fn fmt_as(&self, kind: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let columns: Vec<&str> = self.below.schema.fields().iter().map(|field| field.name().as_str()).collect();
+        let columns: Vec<&str> = self
+            .below
+            .schema
+            .fields()
+            .iter()
+            .map(|field| field.name().as_str())
+            .collect();
         let columns = columns.join(", ");
         match kind {
             DisplayFormatType::Default | DisplayFormatType::Verbose => {
@@ -89,7 +106,10 @@ impl ExecutionPlan for BarrierExec {
         Vec::new()
     }
 
-    fn apply_expressions(&self, _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>) -> Result<TreeNodeRecursion> {
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
         Ok(TreeNodeRecursion::Continue)
     }
 
@@ -103,44 +123,63 @@ impl ExecutionPlan for BarrierExec {
     /// State below (a limit reached, a repartitioning in progress) is renewed too.
     fn reset_state(self: Arc<Self>) -> Result<Arc<dyn ExecutionPlan>> {
         let plan = reset_plan_states(Arc::clone(&self.below.plan))?;
-        Ok(Arc::new(BarrierExec::new(Below { plan, ..self.below.clone() })))
+        Ok(Arc::new(BarrierExec::new(Below {
+            plan,
+            ..self.below.clone()
+        })))
+    }
+
+    fn statistics_from_inputs(&self, _: &[Arc<Statistics>], args: &StatisticsArgs) -> Result<Arc<Statistics>> {
+        let mut statistics = Statistics::new_unknown(&self.below.schema);
+        if let (Some(rows), None) = (self.below.rows.estimate, args.partition()) {
+            statistics.num_rows = Precision::Inexact(rows);
+        }
+        Ok(Arc::new(statistics))
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let schema = Arc::clone(&self.below.schema);
         if partition >= self.below.partitions {
-            return not_impl_err!("a governed scan has {} partitions, not {partition}", self.below.partitions);
+            return not_impl_err!(
+                "a governed scan has {} partitions, not {partition}",
+                self.below.partitions
+            );
         }
         if partition >= self.below.plan.output_partitioning().partition_count() {
+            if let Some(learn) = &self.below.rows.learn {
+                learn.ended(0);
+            }
             return Ok(Box::pin(EmptyRecordBatchStream::new(schema)));
         }
         // The settings and functions of the server, the memory and stores of the query.
-        let own = self.below.system.task_ctx();
-        let own = own.as_ref().clone_with(context.as_ref());
-        let size = own.session_config().batch_size();
-        let inner = self.below.plan.execute(partition, Arc::new(own)).map_err(|e| redact(&e, &self.below.table))?;
+        let context = below_context(&self.below.system, &context);
+        let size = context.session_config().batch_size();
+        let inner = self
+            .below
+            .plan
+            .execute(partition, Arc::new(context))
+            .map_err(|e| redact(&e, &self.below.table))?;
+        let inner = make_cooperative(inner);
         let rows = self.below.rechunk.then(|| BatchCoalescer::new(inner.schema(), size));
-        Ok(Box::pin(Outlet { inner, schema, table: self.below.table.clone(), residue: self.below.residue, rows, size, ended: false }))
+        Ok(Box::pin(Outlet {
+            inner,
+            schema,
+            table: self.below.table.clone(),
+            residue: self.below.residue,
+            rows,
+            size,
+            ended: false,
+            left: 0,
+            learn: self.below.rows.learn.clone(),
+        }))
     }
 }
 
-/// Task contexts cannot be cloned; this makes the one that runs below from the server's and the query's.
-trait CloneWith {
-    fn clone_with(&self, query: &TaskContext) -> TaskContext;
-}
-
-impl CloneWith for TaskContext {
-    fn clone_with(&self, query: &TaskContext) -> TaskContext {
-        TaskContext::new(
-            query.task_id(),
-            query.session_id(),
-            self.session_config().clone(),
-            self.scalar_functions().clone(),
-            self.higher_order_functions().clone(),
-            self.aggregate_functions().clone(),
-            self.window_functions().clone(),
-            query.runtime_env(),
-        )
+fn below_context(system: &SessionState, query: &TaskContext) -> TaskContext {
+    let own = TaskContext::from(system).with_runtime(query.runtime_env());
+    match query.task_id() {
+        Some(task) => own.with_task_id(task),
+        None => own,
     }
 }
 
@@ -153,10 +192,13 @@ struct Outlet {
     rows: Option<BatchCoalescer>,
     size: usize,
     ended: bool,
+    left: usize,
+    learn: Option<Arc<Learn>>,
 }
 
 impl Outlet {
-    fn clean(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+    fn clean(&mut self, batch: &RecordBatch) -> Result<RecordBatch> {
+        self.left += batch.num_rows();
         sanitise(batch, &self.schema, self.residue).map_err(|e| redact(&e, &self.table))
     }
 }
@@ -170,6 +212,9 @@ impl Stream for Outlet {
                 return Poll::Ready(Some(self.clean(&done)));
             }
             if self.ended {
+                if let Some(learn) = self.learn.take() {
+                    learn.ended(self.left);
+                }
                 return Poll::Ready(None);
             }
             let next = ready!(self.inner.poll_next_unpin(cx));
@@ -177,7 +222,9 @@ impl Stream for Outlet {
             let failed = match (next, self.rows.as_mut()) {
                 (Some(Err(e)), _) => Some(e),
                 (Some(Ok(batch)), _) if batch.num_rows() == 0 => None,
-                (Some(Ok(batch)), Some(rows)) if batch.num_columns() == 0 || (rows.is_empty() && batch.num_rows() == size) => {
+                (Some(Ok(batch)), Some(rows))
+                    if batch.num_columns() == 0 || (rows.is_empty() && batch.num_rows() == size) =>
+                {
                     return Poll::Ready(Some(self.clean(&batch)));
                 }
                 (Some(Ok(batch)), Some(rows)) => rows.push_batch(batch).err().map(Into::into),
@@ -191,6 +238,7 @@ impl Stream for Outlet {
             if let Some(error) = failed {
                 self.ended = true;
                 self.rows = None;
+                self.learn = None;
                 return Poll::Ready(Some(Err(redact(&error, &self.table))));
             }
         }

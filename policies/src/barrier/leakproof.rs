@@ -26,22 +26,26 @@ fn check(expr: &Expr, open: &SchemaRef, depth: usize) -> bool {
         return false;
     }
     match expr {
-        Expr::BinaryExpr(BinaryExpr { left, op: Operator::And | Operator::Or, right }) => {
-            check(left, open, depth + 1) && check(right, open, depth + 1)
-        }
+        Expr::BinaryExpr(BinaryExpr {
+            left,
+            op: Operator::And | Operator::Or,
+            right,
+        }) => check(left, open, depth + 1) && check(right, open, depth + 1),
         Expr::BinaryExpr(BinaryExpr {
             left,
             op: Operator::Eq | Operator::NotEq | Operator::Lt | Operator::LtEq | Operator::Gt | Operator::GtEq,
             right,
         }) => match (left.as_ref(), right.as_ref()) {
-            (column @ Expr::Column(_), value @ Expr::Literal(_, _)) | (value @ Expr::Literal(_, _), column @ Expr::Column(_)) => {
+            (column @ Expr::Column(_), value @ Expr::Literal(_, _))
+            | (value @ Expr::Literal(_, _), column @ Expr::Column(_)) => {
                 column_type(column, open).is_some_and(|t| is_plain_literal(value, t))
             }
             _ => false,
         },
         Expr::IsNull(column) | Expr::IsNotNull(column) => column_type(column, open).is_some(),
         Expr::InList(InList { expr, list, .. }) => {
-            list.len() <= LIST_MAX && column_type(expr, open).is_some_and(|t| list.iter().all(|value| is_plain_literal(value, t)))
+            list.len() <= LIST_MAX
+                && column_type(expr, open).is_some_and(|t| list.iter().all(|value| is_plain_literal(value, t)))
         }
         Expr::Between(Between { expr, low, high, .. }) => {
             column_type(expr, open).is_some_and(|t| is_plain_literal(low, t) && is_plain_literal(high, t))
@@ -60,7 +64,10 @@ fn is_plain_type(data_type: &DataType) -> bool {
     use DataType::{Boolean, Date32, Date64, Decimal128, Timestamp};
     let text = matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
     text || data_type.is_integer()
-        || matches!(data_type, Boolean | Date32 | Date64 | Decimal128(_, _) | Timestamp(_, _) | DataType::Float32 | DataType::Float64)
+        || matches!(
+            data_type,
+            Boolean | Date32 | Date64 | Decimal128(_, _) | Timestamp(_, _) | DataType::Float32 | DataType::Float64
+        )
 }
 
 fn is_plain_literal(expr: &Expr, wanted: &DataType) -> bool {
@@ -102,7 +109,9 @@ mod tests {
             col("hidden").is_null(),
             (lit(1i64) / (col("n") - lit(42i64))).not_eq(lit(99i64)),
             cast(col("t"), DataType::Int64).eq(lit(1i64)),
-            col("n").eq(lit(5i64)).and(cast(col("t"), DataType::Int64).eq(lit(1i64))),
+            col("n")
+                .eq(lit(5i64))
+                .and(cast(col("t"), DataType::Int64).eq(lit(1i64))),
             col("t").like(lit("a%")),
             col("n").eq(col("n")),
             lit(true),

@@ -7,12 +7,14 @@
 //!
 //! * [`table`]: the table provider.
 //! * [`exec`]: the leaf.
+//! * [`counts`]: how many rows the user's planner may expect.
 //! * [`leakproof`]: the few conditions of a user that may go inside, to skip files and row groups.
 //! * [`schema`]: the public schema.
 //! * [`sanitise`]: no byte of a hidden value in the buffers that leave.
 //!
 //! Left open, on purpose: time. How long a scan takes, and in which order rows come, depends on hidden rows too.
 
+mod counts;
 mod exec;
 mod leakproof;
 mod redact;
@@ -41,6 +43,10 @@ pub use schema::public_schema;
 /// # Errors
 /// The schema differs from the one the access was made for, or a visible column has a type from which hidden bytes cannot
 /// be removed (map, union, run-end encoded, large list, list view) while rows or values are hidden.
-pub fn govern(inner: Arc<dyn TableProvider>, access: &Access, system: Arc<SessionState>) -> Result<Arc<dyn TableProvider>, DataFusionError> {
+pub fn govern(
+    inner: Arc<dyn TableProvider>,
+    access: &Access,
+    system: Arc<SessionState>,
+) -> Result<Arc<dyn TableProvider>, DataFusionError> {
     Ok(Arc::new(table::GovernedTable::try_new(inner, access, system)?))
 }

@@ -7,9 +7,9 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, ArrowPrimitiveType, AsArray, BinaryViewArray, BinaryViewBuilder, BooleanArray, FixedSizeBinaryArray,
-    GenericByteArray, ListArray, PrimitiveArray, RecordBatch, RecordBatchOptions, StringViewArray, StringViewBuilder,
-    StructArray, UInt64Array, downcast_primitive_array, new_null_array,
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, BinaryViewArray, BinaryViewBuilder, BooleanArray,
+    FixedSizeBinaryArray, GenericByteArray, ListArray, PrimitiveArray, RecordBatch, RecordBatchOptions,
+    StringViewArray, StringViewBuilder, StructArray, UInt64Array, downcast_primitive_array, new_null_array,
 };
 use arrow::buffer::{BooleanBuffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::compute::{CastOptions, cast_with_options, take};
@@ -28,7 +28,9 @@ pub(crate) enum Residue {
 
 /// Whether hidden bytes can be removed from arrays of this (public) type.
 pub(crate) fn can_sanitise(data_type: &DataType) -> bool {
-    use DataType::{Binary, BinaryView, Boolean, FixedSizeBinary, LargeBinary, LargeUtf8, List, Null, Struct, Utf8, Utf8View};
+    use DataType::{
+        Binary, BinaryView, Boolean, FixedSizeBinary, LargeBinary, LargeUtf8, List, Null, Struct, Utf8, Utf8View,
+    };
     match data_type {
         Null | Boolean | Utf8 | LargeUtf8 | Utf8View | Binary | LargeBinary | BinaryView | FixedSizeBinary(_) => true,
         List(item) => can_sanitise(item.data_type()),
@@ -40,7 +42,11 @@ pub(crate) fn can_sanitise(data_type: &DataType) -> bool {
 /// The batch with the public schema and, where something is hidden below, with fresh buffers.
 pub(crate) fn sanitise(batch: &RecordBatch, schema: &SchemaRef, residue: Residue) -> Result<RecordBatch> {
     if batch.num_columns() != schema.fields().len() {
-        return exec_err!("{} columns came from below, {} were expected", batch.num_columns(), schema.fields().len());
+        return exec_err!(
+            "{} columns came from below, {} were expected",
+            batch.num_columns(),
+            schema.fields().len()
+        );
     }
     let columns = batch.columns().iter().zip(schema.fields()).map(|(array, field)| {
         let array = as_type(array, field.data_type())?;
@@ -50,7 +56,11 @@ pub(crate) fn sanitise(batch: &RecordBatch, schema: &SchemaRef, residue: Residue
         }
     });
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-    Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns.collect::<Result<_>>()?, &options)?)
+    Ok(RecordBatch::try_new_with_options(
+        Arc::clone(schema),
+        columns.collect::<Result<_>>()?,
+        &options,
+    )?)
 }
 
 /// Hydrates dictionaries. Below the barrier types are what the table says, so this never loses a value.
@@ -58,11 +68,21 @@ fn as_type(array: &ArrayRef, wanted: &DataType) -> Result<ArrayRef> {
     if array.data_type() == wanted {
         return Ok(Arc::clone(array));
     }
-    Ok(cast_with_options(array, wanted, &CastOptions { safe: false, ..Default::default() })?)
+    Ok(cast_with_options(
+        array,
+        wanted,
+        &CastOptions {
+            safe: false,
+            ..Default::default()
+        },
+    )?)
 }
 
 fn rebuild(array: &ArrayRef) -> Result<ArrayRef> {
-    let nulls = array.logical_nulls().filter(|n| n.null_count() > 0).map(|n| NullBuffer::new(fresh_bits(n.inner())));
+    let nulls = array
+        .logical_nulls()
+        .filter(|n| n.null_count() > 0)
+        .map(|n| NullBuffer::new(fresh_bits(n.inner())));
     let array: &dyn Array = array.as_ref();
     Ok(downcast_primitive_array! {
         array => Arc::new(primitive(array, nulls)),
@@ -108,7 +128,12 @@ fn rebuild(array: &ArrayRef) -> Result<ArrayRef> {
 fn primitive<T: ArrowPrimitiveType>(array: &PrimitiveArray<T>, nulls: Option<NullBuffer>) -> PrimitiveArray<T> {
     let values = match &nulls {
         None => array.values().clone(),
-        Some(valid) => array.values().iter().zip(valid).map(|(v, valid)| if valid { *v } else { T::Native::default() }).collect(),
+        Some(valid) => array
+            .values()
+            .iter()
+            .zip(valid)
+            .map(|(v, valid)| if valid { *v } else { T::Native::default() })
+            .collect(),
     };
     PrimitiveArray::new(values, nulls).with_data_type(array.data_type().clone())
 }
@@ -119,7 +144,10 @@ fn fresh_bits(bits: &BooleanBuffer) -> BooleanBuffer {
 }
 
 fn bytes<T: ByteArrayType>(array: &GenericByteArray<T>, nulls: Option<NullBuffer>) -> GenericByteArray<T> {
-    let ends = (array.value_offsets().first().map(|o| o.as_usize()), array.value_offsets().last().map(|o| o.as_usize()));
+    let ends = (
+        array.value_offsets().first().map(|o| o.as_usize()),
+        array.value_offsets().last().map(|o| o.as_usize()),
+    );
     if nulls.is_none() && ends == (Some(0), Some(array.value_data().len())) {
         return array.clone();
     }
@@ -173,15 +201,25 @@ fn list(array: &ListArray, item: FieldRef, nulls: Option<NullBuffer>) -> Result<
         if let ([start, end], true) = (ends, nulls.as_ref().is_none_or(|valid| valid.is_valid(at))) {
             kept.extend((*start as u64)..(*end as u64));
         }
-        offsets.push(i32::try_from(kept.len()).map_err(|_| datafusion::error::DataFusionError::Execution("a list column is too large".to_owned()))?);
+        offsets.push(
+            i32::try_from(kept.len())
+                .map_err(|_| datafusion::error::DataFusionError::Execution("a list column is too large".to_owned()))?,
+        );
     }
     let items = rebuild(&take(array.values(), &UInt64Array::from(kept), None)?)?;
-    Ok(ListArray::try_new(item, OffsetBuffer::new(ScalarBuffer::from(offsets)), items, nulls)?)
+    Ok(ListArray::try_new(
+        item,
+        OffsetBuffer::new(ScalarBuffer::from(offsets)),
+        items,
+        nulls,
+    )?)
 }
 
 /// A child of a struct, null where the struct is.
 fn under(column: &ArrayRef, parent: Option<&NullBuffer>) -> Result<ArrayRef> {
-    let Some(parent) = parent else { return Ok(Arc::clone(column)) };
+    let Some(parent) = parent else {
+        return Ok(Arc::clone(column));
+    };
     let valid = NullBuffer::union(column.logical_nulls().as_ref(), Some(parent));
     let data = column.to_data().into_builder().nulls(valid).build()?;
     Ok(arrow::array::make_array(data))

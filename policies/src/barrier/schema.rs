@@ -13,13 +13,22 @@ const SHOWN_METADATA: [&str; 4] = ["comment", "labhouse.comment", "labhouse.orig
 /// The visible columns: dictionaries hydrated, metadata stripped but for comments, units and original names, masked columns
 /// nullable.
 pub fn public_schema(access: &Access) -> SchemaRef {
-    let fields = access.columns.iter().filter_map(|at| access.schema.fields().get(*at)).map(|field| {
-        let masked = access.masks.contains_key(field.name());
-        let nullable = field.is_nullable() || masked;
-        let kept = |(k, _): &(&String, &String)| SHOWN_METADATA.contains(&k.as_str());
-        let metadata: HashMap<String, String> = field.metadata().iter().filter(kept).map(|(k, v)| (k.clone(), v.clone())).collect();
-        Field::new(field.name(), public_type(field.data_type()), nullable).with_metadata(metadata)
-    });
+    let fields = access
+        .columns
+        .iter()
+        .filter_map(|at| access.schema.fields().get(*at))
+        .map(|field| {
+            let masked = access.masks.contains_key(field.name());
+            let nullable = field.is_nullable() || masked;
+            let kept = |(k, _): &(&String, &String)| SHOWN_METADATA.contains(&k.as_str());
+            let metadata: HashMap<String, String> = field
+                .metadata()
+                .iter()
+                .filter(kept)
+                .map(|(k, v)| (k.clone(), v.clone()))
+                .collect();
+            Field::new(field.name(), public_type(field.data_type()), nullable).with_metadata(metadata)
+        });
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 

@@ -30,7 +30,13 @@ impl TableProvider for Raw {
         self.0.table_type()
     }
 
-    async fn scan(&self, state: &dyn Session, projection: Option<&Vec<usize>>, filters: &[Expr], limit: Option<usize>) -> Result<Arc<dyn ExecutionPlan>> {
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
         self.0.scan(state, projection, filters, limit).await
     }
 
@@ -43,7 +49,9 @@ impl TableProvider for Raw {
         Ok(answers
             .into_iter()
             .map(|answer| match answer {
-                TableProviderFilterPushDown::Exact | TableProviderFilterPushDown::Inexact => TableProviderFilterPushDown::Inexact,
+                TableProviderFilterPushDown::Exact | TableProviderFilterPushDown::Inexact => {
+                    TableProviderFilterPushDown::Inexact
+                }
                 TableProviderFilterPushDown::Unsupported => TableProviderFilterPushDown::Unsupported,
             })
             .collect())

@@ -16,7 +16,8 @@ use datafusion::logical_expr::dml::InsertOp;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, Partitioning, repartition::RepartitionExec};
 
-use super::exec::{Below, BarrierExec};
+use super::counts::{self, Learn, Rows};
+use super::exec::{BarrierExec, Below};
 use super::leakproof::is_leak_proof;
 use super::redact::redact;
 use super::sanitise::{Residue, can_sanitise};
@@ -41,7 +42,9 @@ pub(crate) struct GovernedTable {
 
 impl fmt::Debug for GovernedTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("GovernedTable").field("table", &self.access.table.to_string()).finish_non_exhaustive()
+        f.debug_struct("GovernedTable")
+            .field("table", &self.access.table.to_string())
+            .finish_non_exhaustive()
     }
 }
 
@@ -50,43 +53,67 @@ impl GovernedTable {
         let table = &access.table;
         let now = inner.schema();
         let same = now.fields().len() == access.schema.fields().len()
-            && now.fields().iter().zip(access.schema.fields()).all(|(a, b)| a.name() == b.name() && a.data_type() == b.data_type());
+            && now
+                .fields()
+                .iter()
+                .zip(access.schema.fields())
+                .all(|(a, b)| a.name() == b.name() && a.data_type() == b.data_type());
         if !same {
             return plan_err!("the schema of {table} changed while the statement was planned; run it again");
         }
         let public = public_schema(access);
-        let residue = if access.row_filter.is_some() || !access.masks.is_empty() { Residue::Hidden } else { Residue::Nothing };
-        if residue == Residue::Hidden {
-            if let Some(field) = public.fields().iter().find(|f| !can_sanitise(f.data_type())) {
-                return plan_err!(
-                    "column {} of {table} has type {}, from which hidden values cannot be removed; ask an administrator to hide the column or give the table without row filters and masks",
-                    field.name(),
-                    field.data_type()
-                );
-            }
+        let residue = if access.row_filter.is_some() || !access.masks.is_empty() {
+            Residue::Hidden
+        } else {
+            Residue::Nothing
+        };
+        if residue == Residue::Hidden
+            && let Some(field) = public.fields().iter().find(|f| !can_sanitise(f.data_type()))
+        {
+            return plan_err!(
+                "column {} of {table} has type {}, from which hidden values cannot be removed; ask an administrator to hide the column or give the table without row filters and masks",
+                field.name(),
+                field.data_type()
+            );
         }
         let open = public.fields().iter().filter(|field| {
             let raw = access.schema.field_with_name(field.name());
             !access.masks.contains_key(field.name()) && raw.is_ok_and(|raw| raw.data_type() == field.data_type())
         });
         let open = Arc::new(Schema::new(open.cloned().collect::<Vec<_>>()));
-        Ok(Self { inner, access: access.clone(), system, public, open, residue })
+        Ok(Self {
+            inner,
+            access: access.clone(),
+            system,
+            public,
+            open,
+            residue,
+        })
     }
 
     /// What happens below: scan, the user's leak-proof conditions, row filter, masks, limit.
     fn plan_below(&self, output: &SchemaRef, filters: &[Expr], limit: Option<usize>) -> Result<LogicalPlan> {
         let now = Utc::now();
-        let mut plan = LogicalPlanBuilder::scan(BELOW, provider_as_source(Arc::new(Raw(Arc::clone(&self.inner)))), None)?;
-        let row_filter = self.access.row_filter.clone().map(|filter| pin_clock(filter, now)).transpose()?;
+        let mut plan =
+            LogicalPlanBuilder::scan(BELOW, provider_as_source(Arc::new(Raw(Arc::clone(&self.inner)))), None)?;
+        let row_filter = self
+            .access
+            .row_filter
+            .clone()
+            .map(|filter| pin_clock(filter, now))
+            .transpose()?;
         let filters = filters.iter().map(unqualified).collect::<Result<Vec<_>>>()?;
         // All are total, so it does not matter in which order they meet a row; masks come strictly after.
         if let Some(condition) = filters.into_iter().chain(row_filter).reduce(Expr::and) {
             plan = plan.filter(condition)?;
         }
-        let columns = output.fields().iter().map(|field| match self.access.masks.get(field.name()) {
-            Some(mask) => Ok(pin_clock(mask.clone(), now)?.alias(field.name())),
-            None => Ok(Expr::Column(Column::new(Some(BELOW), field.name()))),
-        });
+        let columns = output
+            .fields()
+            .iter()
+            .map(|field| match self.access.masks.get(field.name()) {
+                Some(mask) => Ok(pin_clock(mask.clone(), now)?.alias(field.name())),
+                None => Ok(Expr::Column(Column::new(Some(BELOW), field.name()))),
+            });
         plan = plan.project(columns.collect::<Result<Vec<_>>>()?)?;
         if limit.is_some() {
             plan = plan.limit(0, limit)?;
@@ -98,16 +125,41 @@ impl GovernedTable {
     fn spread(&self, plan: Arc<dyn ExecutionPlan>, limited: bool) -> Result<Arc<dyn ExecutionPlan>> {
         let fixed = self.partitions();
         let mut plan = plan;
-        if plan.output_partitioning().partition_count() < fixed && !limited {
-            if let Some(split) = plan.repartitioned(fixed, self.system.config_options())? {
-                plan = split;
-            }
+        if plan.output_partitioning().partition_count() < fixed
+            && !limited
+            && let Some(split) = plan.repartitioned(fixed, self.system.config_options())?
+        {
+            plan = split;
         }
         match plan.output_partitioning().partition_count() {
-            n if n > fixed || (n < fixed && !limited) => {
-                Ok(Arc::new(RepartitionExec::try_new(plan, Partitioning::RoundRobinBatch(fixed))?))
-            }
+            n if n > fixed || (n < fixed && !limited) => Ok(Arc::new(RepartitionExec::try_new(
+                plan,
+                Partitioning::RoundRobinBatch(fixed),
+            )?)),
             _ => Ok(plan),
+        }
+    }
+
+    /// The raw table's columns behind the public ones of a projection.
+    fn raw_columns(&self, projection: Option<&Vec<usize>>) -> Result<Vec<usize>> {
+        let Some(wanted) = projection else {
+            return Ok(self.access.columns.clone());
+        };
+        let raw = wanted.iter().map(|at| self.access.columns.get(*at).copied());
+        raw.collect::<Option<Vec<_>>>()
+            .ok_or_else(|| DataFusionError::Plan(format!("{} has no such column", self.access.table)))
+    }
+
+    /// What the user's planner may know about the number of rows: see [`super::counts`].
+    fn rows(&self, below: &Arc<dyn ExecutionPlan>, unconditional: bool, limit: Option<usize>) -> Rows {
+        let estimate = match &self.access.row_filter {
+            None => counts::below(below),
+            Some(_) => counts::remembered(&self.access.fingerprint, unconditional),
+        };
+        let learn = self.access.row_filter.is_some() && unconditional && limit.is_none();
+        Rows {
+            estimate: estimate.map(|rows| limit.map_or(rows, |limit| rows.min(limit))),
+            learn: learn.then(|| Arc::new(Learn::new(self.access.fingerprint.clone(), self.partitions()))),
         }
     }
 
@@ -115,7 +167,12 @@ impl GovernedTable {
         self.system.config().target_partitions().max(1)
     }
 
-    async fn plan(&self, projection: Option<&Vec<usize>>, filters: &[Expr], limit: Option<usize>) -> Result<Arc<dyn ExecutionPlan>> {
+    async fn plan(
+        &self,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
         let output = match projection {
             Some(columns) => Arc::new(self.public.project(columns)?),
             None => Arc::clone(&self.public),
@@ -125,13 +182,22 @@ impl GovernedTable {
         }
         let table = self.access.table.to_string();
         let below = async {
-            let logical = self.plan_below(&output, filters, limit)?;
-            let physical = self.system.create_physical_plan(&logical).await?;
+            let physical = if self.residue == Residue::Nothing && filters.is_empty() {
+                // Nothing happens below but reading: no plan to optimise.
+                self.inner
+                    .scan(self.system.as_ref(), Some(&self.raw_columns(projection)?), &[], limit)
+                    .await?
+            } else {
+                let logical = self.plan_below(&output, filters, limit)?;
+                self.system.create_physical_plan(&logical).await?
+            };
             self.spread(physical, limit.is_some())
         };
         let below = below.await.map_err(|e| redact(&e, &table))?;
+        let rows = self.rows(&below, filters.is_empty(), limit);
         Ok(Arc::new(BarrierExec::new(Below {
             plan: below,
+            rows,
             system: Arc::clone(&self.system),
             table,
             schema: output,
@@ -160,11 +226,22 @@ impl TableProvider for GovernedTable {
         Ok(filters.iter().map(answer).collect())
     }
 
-    async fn scan(&self, _: &dyn Session, projection: Option<&Vec<usize>>, filters: &[Expr], limit: Option<usize>) -> Result<Arc<dyn ExecutionPlan>> {
+    async fn scan(
+        &self,
+        _: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
         self.plan(projection, filters, limit).await
     }
 
-    async fn insert_into(&self, _: &dyn Session, _: Arc<dyn ExecutionPlan>, _: InsertOp) -> Result<Arc<dyn ExecutionPlan>> {
+    async fn insert_into(
+        &self,
+        _: &dyn Session,
+        _: Arc<dyn ExecutionPlan>,
+        _: InsertOp,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
         self.read_only("INSERT")
     }
 
@@ -194,7 +271,10 @@ impl TableProvider for GovernedTable {
 
 impl GovernedTable {
     fn read_only<T>(&self, what: &str) -> Result<T> {
-        Err(DataFusionError::NotImplemented(format!("{what} into {} does not go through a governed scan", self.access.table)))
+        Err(DataFusionError::NotImplemented(format!(
+            "{what} into {} does not go through a governed scan",
+            self.access.table
+        )))
     }
 }
 

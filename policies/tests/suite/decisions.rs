@@ -13,20 +13,38 @@ fn set(policy: &str) -> PolicySet {
 }
 
 fn may(set: &PolicySet, who: &str, department: &str, object: &str, action: Action) -> bool {
-    set.decide(&Principal::new(who), department, object, &Tags::new(), action).allowed
+    set.decide(&Principal::new(who), department, object, &Tags::new(), action)
+        .allowed
 }
 
 #[test]
 fn deny_wins_and_silence_is_a_no() {
-    let set = set("g, user:a, role:x, chem\np, role:x, chem, lab/chem/**, select, allow\np, role:x, chem, lab/chem/secret/**, select, deny\n");
+    let set = set(
+        "g, user:a, role:x, chem\np, role:x, chem, lab/chem/**, select, allow\np, role:x, chem, lab/chem/secret/**, select, deny\n",
+    );
     assert!(may(&set, "a", "chem", "lab/chem/open", Action::Select));
     assert!(!may(&set, "a", "chem", "lab/chem/secret/c", Action::Select), "denied");
     assert!(!may(&set, "a", "chem", "lab/chem/open", Action::Insert), "not granted");
-    assert!(!may(&set, "a", "bio", "lab/chem/open", Action::Select), "the role is held in another department");
+    assert!(
+        !may(&set, "a", "bio", "lab/chem/open", Action::Select),
+        "the role is held in another department"
+    );
     assert!(!may(&set, "b", "chem", "lab/chem/open", Action::Select), "nobody");
-    let no = set.decide(&Principal::new("a"), "chem", "lab/chem/secret", &Tags::new(), Action::Select);
+    let no = set.decide(
+        &Principal::new("a"),
+        "chem",
+        "lab/chem/secret",
+        &Tags::new(),
+        Action::Select,
+    );
     assert_eq!((no.reason, no.determined_by[0].line), (Reason::Denied, 3));
-    let silent = set.decide(&Principal::new("b"), "chem", "lab/chem/open", &Tags::new(), Action::Select);
+    let silent = set.decide(
+        &Principal::new("b"),
+        "chem",
+        "lab/chem/open",
+        &Tags::new(),
+        Action::Select,
+    );
     assert_eq!((silent.reason, silent.determined_by.len()), (Reason::NothingMatched, 0));
     for odd in ["", "/", "lab//chem", "lab/chem/", "/lab/chem/open"] {
         assert!(!may(&set, "a", "chem", odd, Action::Select), "{odd}");
@@ -36,8 +54,20 @@ fn deny_wins_and_silence_is_a_no() {
 #[test]
 fn a_login_named_like_a_role_holds_nothing() {
     let set = load(POLICY, FILTERS).unwrap();
-    for name in ["role:admin", "admin", "user:ada", "ADA", "ada ", "", "*", "ana,role:admin"] {
-        assert!(!may(&set, name, "chemistry", "lab/chemistry/t", Action::Select), "{name:?}");
+    for name in [
+        "role:admin",
+        "admin",
+        "user:ada",
+        "ADA",
+        "ada ",
+        "",
+        "*",
+        "ana,role:admin",
+    ] {
+        assert!(
+            !may(&set, name, "chemistry", "lab/chemistry/t", Action::Select),
+            "{name:?}"
+        );
         assert!(!set.is_admin(&Principal::new(name)), "{name:?}");
     }
     assert!(may(&set, "ada", "chemistry", "lab/chemistry/t", Action::Select));
@@ -53,16 +83,22 @@ fn administrators_are_those_with_everything_everywhere() {
 
 #[test]
 fn roles_are_told_with_their_departments() {
-    let set = set("g, user:a, role:x, chem\ng, user:a, role:z, *\ng, role:x, role:y, *\np, role:y, *, lab, use, allow\n");
+    let set =
+        set("g, user:a, role:x, chem\ng, user:a, role:z, *\ng, role:x, role:y, *\np, role:y, *, lab, use, allow\n");
     let pair = |r: &str, d: &str| (r.to_owned(), d.to_owned());
-    assert_eq!(set.roles_of(&Principal::new("a")), [pair("role:x", "chem"), pair("role:y", "chem"), pair("role:z", "*")]);
+    assert_eq!(
+        set.roles_of(&Principal::new("a")),
+        [pair("role:x", "chem"), pair("role:y", "chem"), pair("role:z", "*")]
+    );
     assert!(set.roles_of(&Principal::new("b")).is_empty());
 }
 
 #[test]
 fn inherited_denies_hold_down_a_long_chain() {
     let links: String = (1..8).map(|i| format!("g, role:r{i}, role:r{}, *\n", i + 1)).collect();
-    let set = set(&format!("g, user:a, role:r1, *\n{links}p, role:r1, *, lab/**, select, allow\np, role:r8, *, lab/x/**, select, deny\n"));
+    let set = set(&format!(
+        "g, user:a, role:r1, *\n{links}p, role:r1, *, lab/**, select, allow\np, role:r8, *, lab/x/**, select, deny\n"
+    ));
     assert!(may(&set, "a", "x", "lab/y/t", Action::Select) && !may(&set, "a", "x", "lab/x/t", Action::Select));
 }
 
@@ -72,22 +108,36 @@ async fn plain_casbin(dir: &std::path::Path, policy: &str) -> Enforcer {
     std::fs::write(&path, policy).unwrap();
     let model = DefaultModel::from_str(MODEL).await.unwrap();
     let mut enforcer = Enforcer::new_raw(model, FileAdapter::new(path)).await.unwrap();
-    enforcer.add_function("actMatch", OperatorFunction::Arg2(|asked: Dynamic, rule: Dynamic| {
-        let (asked, rule) = (asked.to_string(), rule.to_string());
-        (rule == "*" || rule.split('|').any(|word| word == asked)).into()
-    }));
-    enforcer.add_function("objMatch", OperatorFunction::Arg3(|object: Dynamic, tags: Dynamic, rule: Dynamic| {
-        let (object, tags, rule) = (object.to_string(), tags.to_string(), rule.to_string());
-        match rule.strip_prefix("tag:") {
-            Some(wanted) => wanted.split(" & ").all(|term| {
-                let (key, values) = term.split_once('=').unwrap();
-                values.split('|').any(|value| tags.split(';').any(|tag| tag == format!("{key}={value}")))
-            }),
-            None => levels(&rule.split('/').collect::<Vec<_>>(), &object.split('/').collect::<Vec<_>>()),
-        }
-        .into()
-    }));
-    enforcer.get_role_manager().write().matching_fn(None, Some(|asked, link| link == "*" || link == asked));
+    enforcer.add_function(
+        "actMatch",
+        OperatorFunction::Arg2(|asked: Dynamic, rule: Dynamic| {
+            let (asked, rule) = (asked.to_string(), rule.to_string());
+            (rule == "*" || rule.split('|').any(|word| word == asked)).into()
+        }),
+    );
+    enforcer.add_function(
+        "objMatch",
+        OperatorFunction::Arg3(|object: Dynamic, tags: Dynamic, rule: Dynamic| {
+            let (object, tags, rule) = (object.to_string(), tags.to_string(), rule.to_string());
+            match rule.strip_prefix("tag:") {
+                Some(wanted) => wanted.split(" & ").all(|term| {
+                    let (key, values) = term.split_once('=').unwrap();
+                    values
+                        .split('|')
+                        .any(|value| tags.split(';').any(|tag| tag == format!("{key}={value}")))
+                }),
+                None => levels(
+                    &rule.split('/').collect::<Vec<_>>(),
+                    &object.split('/').collect::<Vec<_>>(),
+                ),
+            }
+            .into()
+        }),
+    );
+    enforcer
+        .get_role_manager()
+        .write()
+        .matching_fn(None, Some(|asked, link| link == "*" || link == asked));
     enforcer.load_policy().await.unwrap();
     enforcer
 }
@@ -114,19 +164,36 @@ fn policies() -> impl Strategy<Value = String> {
     let domain = prop::sample::select(vec!["d0", "d1", "*"]);
     let link = prop_oneof![
         (0..3usize, 0..4usize, domain.clone()).prop_map(|(u, r, d)| format!("g, user:u{u}, role:r{r}, {d}\n")),
-        (0..3usize, 1..4usize, domain.clone()).prop_map(|(a, b, d)| format!("g, role:r{a}, role:r{}, {d}\n", (a + b).min(3).max(a + 1))),
+        (0..3usize, 1..4usize, domain.clone())
+            .prop_map(|(a, b, d)| format!("g, role:r{a}, role:r{}, {d}\n", (a + b).min(3).max(a + 1))),
     ];
     let subject = prop_oneof![4 => (0..4usize).prop_map(|r| format!("role:r{r}")), 1 => (0..3usize).prop_map(|u| format!("user:u{u}"))];
     let object = prop::sample::select(vec![
-        "**", "lab/**", "lab/a/**", "lab/*/**", "lab/a/*", "lab/*/t1", "lab/a/t*", "lab/*/*/c", "lab/a/t1/c", "lab/a/t1", "lab/b/*1/*", "fn/*",
-        "tag:s=public", "tag:s=public|secret & k=x", "tag:k=x",
+        "**",
+        "lab/**",
+        "lab/a/**",
+        "lab/*/**",
+        "lab/a/*",
+        "lab/*/t1",
+        "lab/a/t*",
+        "lab/*/*/c",
+        "lab/a/t1/c",
+        "lab/a/t1",
+        "lab/b/*1/*",
+        "fn/*",
+        "tag:s=public",
+        "tag:s=public|secret & k=x",
+        "tag:k=x",
     ]);
     let acts = prop::sample::select(vec!["*", "select", "use|select", "insert|execute", "use"]);
     let effect = prop::sample::select(vec!["allow", "allow", "allow", "deny"]);
     let grant = (subject, domain, object, acts, effect)
-        .prop_filter("the loader refuses rules without reach", |(_, _, o, a, _)| !(*o == "lab" && *a != "use"))
+        .prop_filter("the loader refuses rules without reach", |(_, _, o, a, _)| {
+            !(*o == "lab" && *a != "use")
+        })
         .prop_map(|(s, d, o, a, e)| format!("p, {s}, {d}, {o}, {a}, {e}\n"));
-    (prop::collection::vec(link, 0..8), prop::collection::vec(grant, 0..12)).prop_map(|(links, grants)| format!("{}{}", links.concat(), grants.concat()))
+    (prop::collection::vec(link, 0..8), prop::collection::vec(grant, 0..12))
+        .prop_map(|(links, grants)| format!("{}{}", links.concat(), grants.concat()))
 }
 
 proptest! {
@@ -162,7 +229,12 @@ proptest! {
 #[test]
 fn the_shipped_policy_loads_without_a_warning() {
     let text = |name: &str| default_files().iter().find(|(n, _)| *n == name).unwrap().1.to_owned();
-    let files = PolicyFiles { model: text("model.conf"), policy: text("policy.csv"), filters: text("filters.toml"), secret: Some(SECRET.to_owned()) };
+    let files = PolicyFiles {
+        model: text("model.conf"),
+        policy: text("policy.csv"),
+        filters: text("filters.toml"),
+        secret: Some(SECRET.to_owned()),
+    };
     let set = PolicySet::from_files(&files, 1).unwrap_or_else(|e| panic!("{e}"));
     assert!(set.warnings().is_empty(), "{}", set.warnings());
     assert!(set.is_admin(&Principal::new("ada")) && !set.is_admin(&Principal::new("dee")));

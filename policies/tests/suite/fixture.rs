@@ -10,7 +10,9 @@ use datafusion::common::ResolvedTableReference;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{ColumnarValue, Volatility, create_udf};
 use datafusion::prelude::{ParquetReadOptions, SessionConfig, SessionContext};
-use labhouse_policies::{Access, Action, PolicyErrors, PolicyFiles, PolicySet, Principal, TableAccess, TableObject, Tags, govern};
+use labhouse_policies::{
+    Access, Action, PolicyErrors, PolicyFiles, PolicySet, Principal, TableAccess, TableObject, Tags, govern,
+};
 use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
 use tempfile::TempDir;
@@ -50,7 +52,12 @@ kind = \"hash\"
 ";
 
 pub(crate) fn files(policy: &str, filters: &str) -> PolicyFiles {
-    PolicyFiles { model: MODEL.to_owned(), policy: policy.to_owned(), filters: filters.to_owned(), secret: Some(SECRET.to_owned()) }
+    PolicyFiles {
+        model: MODEL.to_owned(),
+        policy: policy.to_owned(),
+        filters: filters.to_owned(),
+        secret: Some(SECRET.to_owned()),
+    }
 }
 
 pub(crate) fn load(policy: &str, filters: &str) -> Result<PolicySet, PolicyErrors> {
@@ -58,7 +65,11 @@ pub(crate) fn load(policy: &str, filters: &str) -> Result<PolicySet, PolicyError
 }
 
 pub(crate) fn reference(schema: &str, table: &str) -> ResolvedTableReference {
-    ResolvedTableReference { catalog: "lab".into(), schema: schema.into(), table: table.into() }
+    ResolvedTableReference {
+        catalog: "lab".into(),
+        schema: schema.into(),
+        table: table.into(),
+    }
 }
 
 pub(crate) fn object(schema: &SchemaRef) -> TableObject {
@@ -79,7 +90,9 @@ pub(crate) fn is_hidden(i: usize) -> bool {
 /// The rows; `seed` changes only what hidden rows hold.
 pub(crate) fn batch(seed: usize) -> RecordBatch {
     let rows = 0..ROWS;
-    let text = |f: &dyn Fn(usize) -> Option<String>| -> ArrayRef { Arc::new(rows.clone().map(f).collect::<StringViewArray>()) };
+    let text = |f: &dyn Fn(usize) -> Option<String>| -> ArrayRef {
+        Arc::new(rows.clone().map(f).collect::<StringViewArray>())
+    };
     let dept = text(&|i| match i % 10 {
         0..7 => Some("chem".to_owned()),
         7 => None,
@@ -90,13 +103,45 @@ pub(crate) fn batch(seed: usize) -> RecordBatch {
         i if is_hidden(i) => 100_000 + (i * (seed + 1)) as i64,
         i => 1_000 + i as i64,
     };
-    let n: ArrayRef = Arc::new(rows.clone().map(|i| if i % 50 == 1 { None } else { Some(number(i)) }).collect::<Int64Array>());
-    let tx = text(&|i| if is_hidden(i) { Some(format!("{FORBIDDEN_TEXT}-{i}-{seed}")) } else { Some((i % 50).to_string()) });
-    let m = text(&|i| if i % 20 == 3 { None } else { Some(format!("{RAW_MASKED_TEXT}-{}-{}", i % 30, if is_hidden(i) { seed } else { 0 })) });
+    let n: ArrayRef = Arc::new(
+        rows.clone()
+            .map(|i| if i % 50 == 1 { None } else { Some(number(i)) })
+            .collect::<Int64Array>(),
+    );
+    let tx = text(&|i| {
+        if is_hidden(i) {
+            Some(format!("{FORBIDDEN_TEXT}-{i}-{seed}"))
+        } else {
+            Some((i % 50).to_string())
+        }
+    });
+    let m = text(&|i| {
+        if i % 20 == 3 {
+            None
+        } else {
+            Some(format!(
+                "{RAW_MASKED_TEXT}-{}-{}",
+                i % 30,
+                if is_hidden(i) { seed } else { 0 }
+            ))
+        }
+    });
     let h = text(&|i| Some(format!("{HIDDEN_COLUMN_TEXT}-{i}")));
-    let f: ArrayRef = Arc::new(rows.clone().map(|i| Some([0.0, -0.0, f64::NAN, 1.5, -2.5][i % 5] + if is_hidden(i) { seed as f64 } else { 0.0 })).collect::<Float64Array>());
-    let flag: ArrayRef = Arc::new(rows.clone().map(|i| if i % 7 == 0 { None } else { Some(i % 2 == 0) }).collect::<BooleanArray>());
-    let d: ArrayRef = Arc::new(rows.clone().map(|i| Some(20_000 + (i % 365) as i32)).collect::<Date32Array>());
+    let f: ArrayRef = Arc::new(
+        rows.clone()
+            .map(|i| Some([0.0, -0.0, f64::NAN, 1.5, -2.5][i % 5] + if is_hidden(i) { seed as f64 } else { 0.0 }))
+            .collect::<Float64Array>(),
+    );
+    let flag: ArrayRef = Arc::new(
+        rows.clone()
+            .map(|i| if i % 7 == 0 { None } else { Some(i % 2 == 0) })
+            .collect::<BooleanArray>(),
+    );
+    let d: ArrayRef = Arc::new(
+        rows.clone()
+            .map(|i| Some(20_000 + (i % 365) as i32))
+            .collect::<Date32Array>(),
+    );
     let id: ArrayRef = Arc::new(rows.map(|i| Some(i as i64)).collect::<Int64Array>());
     RecordBatch::try_from_iter_with_nullable([
         ("id", id, true),
@@ -139,22 +184,36 @@ impl Lab {
         match kept {
             Kept::Memory => {
                 // Two partitions and several batches that share buffers.
-                let parts = (0..10).map(|i| batch.slice(i * batch.num_rows() / 10, batch.num_rows() / 10)).collect::<Vec<_>>();
+                let parts = (0..10)
+                    .map(|i| batch.slice(i * batch.num_rows() / 10, batch.num_rows() / 10))
+                    .collect::<Vec<_>>();
                 let (a, b) = parts.split_at(5);
-                let table = datafusion::datasource::MemTable::try_new(batch.schema(), vec![a.to_vec(), b.to_vec()]).unwrap();
+                let table =
+                    datafusion::datasource::MemTable::try_new(batch.schema(), vec![a.to_vec(), b.to_vec()]).unwrap();
                 context.register_table("t", Arc::new(table)).unwrap();
             }
             Kept::Parquet | Kept::ParquetPushdown => {
                 let path = dir.path().join("dept=secret-path.parquet");
-                let properties = WriterProperties::builder().set_max_row_group_row_count(Some(GROUP)).build();
-                let mut writer = ArrowWriter::try_new(std::fs::File::create(&path).unwrap(), batch.schema(), Some(properties)).unwrap();
+                let properties = WriterProperties::builder()
+                    .set_max_row_group_row_count(Some(GROUP))
+                    .build();
+                let mut writer =
+                    ArrowWriter::try_new(std::fs::File::create(&path).unwrap(), batch.schema(), Some(properties))
+                        .unwrap();
                 writer.write(batch).unwrap();
                 writer.close().unwrap();
-                context.register_parquet("t", path.to_str().unwrap(), ParquetReadOptions::default()).await.unwrap();
+                context
+                    .register_parquet("t", path.to_str().unwrap(), ParquetReadOptions::default())
+                    .await
+                    .unwrap();
             }
         }
         let raw = context.table_provider("t").await.unwrap();
-        Lab { system: Arc::new(context.state()), raw, _dir: dir }
+        Lab {
+            system: Arc::new(context.state()),
+            raw,
+            _dir: dir,
+        }
     }
 
     pub(crate) fn object(&self) -> TableObject {
@@ -193,7 +252,9 @@ pub(crate) struct User {
 
 impl User {
     pub(crate) fn new() -> User {
-        let config = SessionConfig::new().with_target_partitions(2).with_information_schema(false);
+        let config = SessionConfig::new()
+            .with_target_partitions(2)
+            .with_information_schema(false);
         let context = SessionContext::new_with_config(config);
         let heard = Arc::new(Mutex::new(Vec::new()));
         let ear = Arc::clone(&heard);
@@ -202,10 +263,22 @@ impl User {
             let text = arrow::compute::cast(&arrays[0], &arrow::datatypes::DataType::Utf8)?;
             let text = arrow::array::AsArray::as_string::<i32>(text.as_ref());
             ear.lock().unwrap().extend(text.iter().flatten().map(str::to_owned));
-            Ok(ColumnarValue::Array(Arc::new(BooleanArray::from(vec![true; arrays[0].len()]))))
+            Ok(ColumnarValue::Array(Arc::new(BooleanArray::from(vec![
+                true;
+                arrays[0].len()
+            ]))))
         };
-        for (name, kind) in [("f_leak", arrow::datatypes::DataType::Utf8View), ("f_leak_n", arrow::datatypes::DataType::Int64)] {
-            let udf = create_udf(name, vec![kind], arrow::datatypes::DataType::Boolean, Volatility::Immutable, Arc::new(leak.clone()));
+        for (name, kind) in [
+            ("f_leak", arrow::datatypes::DataType::Utf8View),
+            ("f_leak_n", arrow::datatypes::DataType::Int64),
+        ] {
+            let udf = create_udf(
+                name,
+                vec![kind],
+                arrow::datatypes::DataType::Boolean,
+                Volatility::Immutable,
+                Arc::new(leak.clone()),
+            );
             context.register_udf(udf);
         }
         User { context, heard }
@@ -220,7 +293,9 @@ impl User {
     /// Everything a user reads: the table printed, or the error. Incident numbers count up and are left out.
     pub(crate) async fn told(&self, sql: &str) -> String {
         match self.run(sql).await {
-            Ok(batches) => arrow::util::pretty::pretty_format_batches(&batches).unwrap().to_string(),
+            Ok(batches) => arrow::util::pretty::pretty_format_batches(&batches)
+                .unwrap()
+                .to_string(),
             Err(error) => format!("error: {error}"),
         }
     }

@@ -31,19 +31,27 @@ fn statements() -> impl Strategy<Value = String> {
             "f = 0.0", "f >= -0.0", "f <> 'NaN'", "d > '2025-01-01'", "tx IN ('1', '2', 'forbidden-text-of-row-7-0')", "n BETWEEN 0 AND 1500", "m IS NULL",
         ]).prop_map(str::to_owned),
     ];
-    let condition = prop::collection::vec((comparison, prop::sample::select(vec!["AND", "OR", "AND NOT"])), 1..4).prop_map(|terms| {
-        let mut text = String::new();
-        for (i, (term, joint)) in terms.into_iter().enumerate() {
-            text = if i == 0 { term } else { format!("({text}) {joint} ({term})") };
-        }
-        text
-    });
+    let condition = prop::collection::vec((comparison, prop::sample::select(vec!["AND", "OR", "AND NOT"])), 1..4)
+        .prop_map(|terms| {
+            let mut text = String::new();
+            for (i, (term, joint)) in terms.into_iter().enumerate() {
+                text = if i == 0 {
+                    term
+                } else {
+                    format!("({text}) {joint} ({term})")
+                };
+            }
+            text
+        });
     (condition, number, 0..9usize).prop_map(|(condition, number, kind)| match kind {
         0 => format!("SELECT * FROM t WHERE {condition} ORDER BY id"),
         1 => format!("SELECT count(*), count({number}), min(n), max(tx), max(m) FROM t WHERE {condition}"),
         2 => format!("SELECT tx, count(*) FROM t WHERE {condition} GROUP BY tx HAVING count(*) > 1 ORDER BY tx"),
         3 => format!("SELECT id, {number} AS x FROM t ORDER BY id LIMIT 20"),
-        4 => format!("SELECT count(*) FROM t a JOIN t b ON a.m = b.m AND a.id < b.id WHERE a.n < 1100 AND b.{condition}", condition = "n < 1100"),
+        4 => format!(
+            "SELECT count(*) FROM t a JOIN t b ON a.m = b.m AND a.id < b.id WHERE a.n < 1100 AND b.{condition}",
+            condition = "n < 1100"
+        ),
         5 => format!("SELECT id, lag(n) OVER (ORDER BY id) FROM t WHERE {condition} ORDER BY id"),
         6 => format!("SELECT count(*) FROM t WHERE id NOT IN (SELECT n FROM t WHERE {condition} AND n IS NOT NULL)"),
         7 => format!("SELECT id FROM t WHERE {condition} ORDER BY n DESC NULLS LAST, id LIMIT 7"),
@@ -53,7 +61,9 @@ fn statements() -> impl Strategy<Value = String> {
 
 async fn ana(lab: &Lab) -> User {
     let user = User::new();
-    user.context.register_table("t", lab.governed(&load(POLICY, FILTERS).unwrap(), "ana")).unwrap();
+    user.context
+        .register_table("t", lab.governed(&load(POLICY, FILTERS).unwrap(), "ana"))
+        .unwrap();
     user
 }
 
@@ -63,7 +73,12 @@ async fn copy(user: &User) -> User {
     let rows: RecordBatch = concat_batches(&batches[0].schema(), &batches).unwrap();
     assert!(rows.column(0).len() == 700);
     let copy = User::new();
-    copy.context.register_table("t", Arc::new(MemTable::try_new(rows.schema(), vec![vec![rows]]).unwrap())).unwrap();
+    copy.context
+        .register_table(
+            "t",
+            Arc::new(MemTable::try_new(rows.schema(), vec![vec![rows]]).unwrap()),
+        )
+        .unwrap();
     copy
 }
 
@@ -77,16 +92,27 @@ fn outcome(told: &str) -> String {
 
 #[test]
 fn random_statements_see_the_filtered_copy_and_nothing_of_hidden_rows() {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     for kept in KEPT {
-        let (one, other) = (runtime.block_on(Lab::new(kept, &batch(0))), runtime.block_on(Lab::new(kept, &batch(5))));
+        let (one, other) = (
+            runtime.block_on(Lab::new(kept, &batch(0))),
+            runtime.block_on(Lab::new(kept, &batch(5))),
+        );
         let (first, second) = runtime.block_on(async { (ana(&one).await, ana(&other).await) });
         let copied = runtime.block_on(copy(&first));
         let cases = if kept == Kept::Memory { 60 } else { 40 };
-        let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
+        let mut runner = TestRunner::new(Config {
+            cases,
+            failure_persistence: None,
+            ..Config::default()
+        });
         runner
             .run(&statements(), |sql| {
-                let (a, b, c) = runtime.block_on(async { (first.told(&sql).await, second.told(&sql).await, copied.told(&sql).await) });
+                let (a, b, c) = runtime
+                    .block_on(async { (first.told(&sql).await, second.told(&sql).await, copied.told(&sql).await) });
                 prop_assert_eq!(outcome(&a), outcome(&c), "the copy differs: {}", &sql);
                 prop_assert_eq!(outcome(&a), outcome(&b), "hidden rows show: {}", &sql);
                 let explain = format!("EXPLAIN VERBOSE {sql}");

@@ -12,6 +12,7 @@ mod access;
 mod attacks;
 mod barrier;
 mod decisions;
+mod entries;
 mod fixture;
 mod golden;
 mod interference;

@@ -349,6 +349,19 @@ fn awkward_tables_give_sound_models() {
         ("b", floats(x.clone())),
         ("y", floats(x.iter().map(|v| 2.0 * v))),
     ]));
+    // Many wide categories: the linear family's width is bounded.
+    let mut wide: Vec<(String, ArrayRef)> = (0..60)
+        .map(|c| {
+            let levels: Vec<String> = (0..120).map(|_| format!("v{}", dice.below(50))).collect();
+            (format!("c{c}"), texts(&levels))
+        })
+        .collect();
+    wide.push(("y".to_owned(), floats((0..120).map(|_| dice.share()))));
+    sound(&batch(
+        wide.iter()
+            .map(|(name, column)| (name.as_str(), Arc::clone(column)))
+            .collect(),
+    ));
     // A category that is mostly NULL.
     let some: StringArray = (0..60).map(|i| (i % 9 == 0).then_some("here")).collect();
     sound(&batch(vec![

@@ -68,6 +68,28 @@ fn published_split_beats_the_bar() {
     assert!(value >= 0.88, "R² {value}");
 }
 
+/// Five random splits and, beside them, the four out-of-sample ones, which no random split can speak for. Some minutes.
+#[test]
+#[ignore = "takes minutes: cargo test -p labhouse-udfs -- --ignored --nocapture"]
+fn published_splits_and_the_out_of_sample_ones() {
+    let random = ["FullCV_01", "FullCV_02", "FullCV_03", "FullCV_04", "FullCV_05"].map(|split| score(split, 2_768, 30));
+    let Some(random) = random.into_iter().collect::<Option<Vec<f64>>>() else {
+        return;
+    };
+    let outside = [("Test1", 3_058), ("Test2", 3_056), ("Test3", 3_059), ("Test4", 3_056)];
+    let outside: Vec<f64> = outside
+        .iter()
+        .filter_map(|(split, rows)| score(split, *rows, 30))
+        .collect();
+    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+    println!(
+        "random {random:?}, mean {:.4}; out of sample {outside:?}, mean {:.4}",
+        mean(&random),
+        mean(&outside)
+    );
+    assert!(mean(&random) >= 0.9 && mean(&outside) >= 0.5);
+}
+
 /// The always-on version: a plate of ligands × additives × bases × halides with pairwise effects, two thirds of it seen.
 #[test]
 fn a_screen_with_interactions_is_completed_far_better_than_a_linear_model_could() {
