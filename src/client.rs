@@ -438,7 +438,7 @@ mod tests {
     #[test]
     fn json_is_one_object_a_line_with_nulls() {
         let batch = numbers(0..2);
-        let text = printed(Format::Json, &[batch.clone()], &batch.schema());
+        let text = printed(Format::Json, std::slice::from_ref(&batch), &batch.schema());
         assert_eq!(text, "{\"n\":0,\"list\":[0,null]}\n{\"n\":1,\"list\":null}\n");
     }
 

@@ -77,7 +77,7 @@ pub(crate) async fn commit(
                 .clone()
                 .with_schema(&kernel)
                 .map_err(|e| refused(format!("its schema cannot change: {e}")))?;
-            actions.push(Action::Metadata(metadata));
+            actions.push(Action::Metadata(configured(metadata, name, change.properties)?));
             if let Some(raised) = raised_protocol(state.protocol(), schema) {
                 actions.push(Action::Protocol(raised.map_err(refused)?));
             }
@@ -92,7 +92,7 @@ pub(crate) async fn commit(
                 .and_then(|made| made.with_table_id(id))
                 .map_err(|e| refused(format!("it cannot be made: {e}")))?;
             actions.push(Action::Protocol(new_protocol(schema).map_err(refused)?));
-            actions.push(Action::Metadata(metadata));
+            actions.push(Action::Metadata(configured(metadata, name, change.properties)?));
         }
     }
     actions.extend(change.removes.into_iter().map(Action::Remove));

@@ -21,13 +21,9 @@ pub(crate) enum QueryError {
     #[error("{0}")]
     Denied(String),
     #[error("{0}")]
-    Unauthenticated(String),
-    #[error("{0}")]
     Exhausted(String),
     #[error("{0}")]
     Deadline(String),
-    #[error("the statement was cancelled")]
-    Cancelled,
     #[error("{0}")]
     Unsupported(String),
     #[error("{0}")]

@@ -16,6 +16,7 @@ mod command_line;
 mod crawling;
 mod demo;
 mod flight;
+mod flight_protocol;
 mod lab;
 mod lifecycle;
 mod models;

@@ -2,7 +2,7 @@
 
 use crate::lab;
 
-const TRAIN: &str = "CREATE MODEL lab.chemistry.small OPTIONS (target = 'yield_pct', time_budget_s = 2, function = 'predict_small', candidates = 'lab.chemistry.virtual_library') AS SELECT catalyst, rtb, alogp, yield_pct FROM lab.chemistry.reactions LIMIT 2000";
+const TRAIN: &str = "CREATE MODEL lab.chemistry.small OPTIONS (target = 'yield_pct', time_budget_s = 2, function = 'predict_small', candidates = 'lab.chemistry.virtual_library') AS SELECT catalyst, rtb, alogp, yield_pct FROM lab.chemistry.reactions WHERE yield_pct IS NOT NULL LIMIT 2000";
 
 #[tokio::test]
 async fn a_model_is_made_asked_replaced_and_dropped() {

@@ -1,0 +1,596 @@
+//! The Flight SQL door word by word, with raw messages: what drivers send that the Rust client does not.
+
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
+use arrow::datatypes::{Int64Type, Schema, UInt32Type};
+use arrow_flight::decode::FlightRecordBatchStream;
+use arrow_flight::encode::FlightDataEncoderBuilder;
+use arrow_flight::error::FlightError;
+use arrow_flight::flight_service_client::FlightServiceClient;
+use arrow_flight::sql::{
+    ActionBeginTransactionRequest, ActionCancelQueryRequest, ActionClosePreparedStatementRequest,
+    ActionCreatePreparedStatementRequest, ActionCreatePreparedStatementResult, Any, CommandGetCatalogs,
+    CommandGetCrossReference, CommandGetDbSchemas, CommandGetExportedKeys, CommandGetImportedKeys,
+    CommandGetPrimaryKeys, CommandGetSqlInfo, CommandGetTableTypes, CommandGetTables, CommandGetXdbcTypeInfo,
+    CommandPreparedStatementQuery, CommandPreparedStatementUpdate, CommandStatementIngest, CommandStatementQuery,
+    CommandStatementSubstraitPlan, CommandStatementUpdate, DoPutPreparedStatementResult, DoPutUpdateResult,
+    ProstMessageExt,
+};
+use arrow_flight::{
+    Action, BasicAuth, CancelFlightInfoRequest, CancelFlightInfoResult, CancelStatus, Criteria, Empty, FlightData,
+    FlightDescriptor, FlightEndpoint, FlightInfo, HandshakeRequest, PutResult, RenewFlightEndpointRequest, Ticket,
+};
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream};
+use prost::Message;
+use tonic::metadata::MetadataValue;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Request, Status};
+
+use crate::lab::{self, Server};
+
+/// A connection and the token of one login.
+struct Raw {
+    client: FlightServiceClient<Channel>,
+    token: String,
+}
+
+impl Raw {
+    async fn login(lab: &Server, user: &str) -> Self {
+        let token = lab.client(user).await.token().unwrap().clone();
+        Self {
+            client: connect(lab).await,
+            token,
+        }
+    }
+
+    fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        let value = format!("Bearer {}", self.token).parse().unwrap();
+        request.metadata_mut().insert("authorization", value);
+        request
+    }
+
+    async fn info(&mut self, command: &impl ProstMessageExt) -> Result<FlightInfo, Status> {
+        let request = self.request(descriptor(command));
+        Ok(self.client.get_flight_info(request).await?.into_inner())
+    }
+
+    async fn get(&mut self, ticket: Ticket) -> Result<Vec<RecordBatch>, Status> {
+        let request = self.request(ticket);
+        let stream = self.client.do_get(request).await?.into_inner();
+        let batches = FlightRecordBatchStream::new_from_flight_data(stream.map_err(FlightError::from));
+        batches.try_collect().await.map_err(Status::from)
+    }
+
+    /// Announces and fetches; the stream must have the announced schema.
+    async fn ask(&mut self, command: &impl ProstMessageExt) -> Result<(Schema, Vec<RecordBatch>), Status> {
+        let info = self.info(command).await?;
+        let schema = info.clone().try_decode_schema().unwrap();
+        let batches = self.get(info.endpoint[0].ticket.clone().unwrap()).await?;
+        for batch in &batches {
+            assert_eq!(batch.schema().as_ref(), &schema);
+        }
+        Ok((schema, batches))
+    }
+
+    async fn put(&mut self, command: &impl ProstMessageExt, rows: Option<RecordBatch>) -> Result<PutResult, Status> {
+        let messages = match rows {
+            None => vec![FlightData::new().with_descriptor(descriptor(command))],
+            Some(rows) => FlightDataEncoderBuilder::new()
+                .with_flight_descriptor(Some(descriptor(command)))
+                .build(stream::iter([Ok(rows)]))
+                .try_collect()
+                .await
+                .unwrap(),
+        };
+        let request = self.request(stream::iter(messages));
+        Ok(self
+            .client
+            .do_put(request)
+            .await?
+            .into_inner()
+            .message()
+            .await?
+            .unwrap())
+    }
+
+    async fn update(&mut self, command: &impl ProstMessageExt, rows: Option<RecordBatch>) -> Result<i64, Status> {
+        let result = self.put(command, rows).await?;
+        Ok(DoPutUpdateResult::decode(result.app_metadata).unwrap().record_count)
+    }
+
+    async fn act(&mut self, name: &str, body: impl Into<Bytes>) -> Result<Option<Bytes>, Status> {
+        let request = self.request(Action::new(name, body));
+        let result = self.client.do_action(request).await?.into_inner().message().await?;
+        Ok(result.map(|result| result.body))
+    }
+
+    async fn prepare(&mut self, sql: &str) -> Result<(ActionCreatePreparedStatementResult, Option<bool>), Status> {
+        let request = ActionCreatePreparedStatementRequest {
+            query: sql.into(),
+            transaction_id: None,
+        };
+        let body = self
+            .act("CreatePreparedStatement", request.as_any().encode_to_vec())
+            .await?
+            .unwrap();
+        let any = Any::decode(body).unwrap();
+        let is_update = IsUpdate::decode(any.value.clone()).unwrap().is_update;
+        Ok((any.unpack().unwrap().unwrap(), is_update))
+    }
+
+    async fn close(&mut self, handle: Bytes) {
+        let request = ActionClosePreparedStatementRequest {
+            prepared_statement_handle: handle,
+        };
+        assert_eq!(
+            self.act("ClosePreparedStatement", request.as_any().encode_to_vec())
+                .await
+                .unwrap(),
+            None
+        );
+    }
+}
+
+/// The field of the prepared result that came to the format in 2026.
+#[derive(Clone, PartialEq, Message)]
+struct IsUpdate {
+    #[prost(bool, optional, tag = "4")]
+    is_update: Option<bool>,
+}
+
+async fn connect(lab: &Server) -> FlightServiceClient<Channel> {
+    let url = lab.flight.replace("grpc://", "http://");
+    FlightServiceClient::new(Endpoint::from_shared(url).unwrap().connect().await.unwrap())
+}
+
+fn descriptor(command: &impl ProstMessageExt) -> FlightDescriptor {
+    FlightDescriptor::new_cmd(command.as_any().encode_to_vec())
+}
+
+fn query(sql: &str) -> CommandStatementQuery {
+    CommandStatementQuery {
+        query: sql.into(),
+        transaction_id: None,
+    }
+}
+
+fn rows(column: Vec<i64>) -> RecordBatch {
+    RecordBatch::try_from_iter([("0", std::sync::Arc::new(Int64Array::from(column)) as ArrayRef)]).unwrap()
+}
+
+fn number_of_rows(batches: &[RecordBatch]) -> usize {
+    batches.iter().map(RecordBatch::num_rows).sum()
+}
+
+#[tokio::test]
+async fn no_call_is_answered_without_a_login() {
+    let lab = lab::shared();
+    let mut client = connect(&lab).await;
+    let info = || descriptor(&CommandGetSqlInfo { info: Vec::new() });
+    let data = || stream::iter(vec![FlightData::new().with_descriptor(info())]);
+    let mut refused = vec![
+        client.get_flight_info(info()).await.map(drop),
+        client.poll_flight_info(info()).await.map(drop),
+        client.get_schema(info()).await.map(drop),
+        client.do_get(Ticket::new(info().cmd)).await.map(drop),
+        client.do_put(data()).await.map(drop),
+        client.do_exchange(data()).await.map(drop),
+        client.list_flights(Criteria::default()).await.map(drop),
+        client.list_actions(Empty {}).await.map(drop),
+        client.do_action(Action::new("GetSessionOptions", "")).await.map(drop),
+        client
+            .handshake(stream::iter(vec![HandshakeRequest::default()]))
+            .await
+            .map(drop),
+        client
+            .handshake(stream::iter(Vec::<HandshakeRequest>::new()))
+            .await
+            .map(drop),
+    ];
+    for value in ["Bearer x", "Bearer ", "Basic c2Ft", "Negotiate x", ""] {
+        let mut request = Request::new(info());
+        request.metadata_mut().insert("authorization", value.parse().unwrap());
+        refused.push(client.get_flight_info(request).await.map(drop));
+    }
+    let good = Raw::login(&lab, "sam").await;
+    let mut twice = good.request(info());
+    twice
+        .metadata_mut()
+        .append("authorization", format!("Bearer {}", good.token).parse().unwrap());
+    refused.push(client.get_flight_info(twice).await.map(drop));
+    for (at, outcome) in refused.into_iter().enumerate() {
+        assert_eq!(outcome.unwrap_err().code(), Code::Unauthenticated, "call {at}");
+    }
+    assert!(client.get_flight_info(good.request(info())).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_password_is_answered_with_a_token_wherever_it_comes() {
+    let lab = lab::shared();
+    let mut client = connect(&lab).await;
+    // `sam:sam-demo`, padded and not, on an ordinary call.
+    for word in ["c2FtOnNhbS1kZW1v", "c2FtOnNhbS1kZW1vCg"] {
+        let mut request = Request::new(descriptor(&CommandGetCatalogs {}));
+        request
+            .metadata_mut()
+            .insert("authorization", format!("Basic {word}").parse().unwrap());
+        let answer = client.get_flight_info(request).await;
+        if word.len() > 16 {
+            assert_eq!(answer.unwrap_err().code(), Code::Unauthenticated, "another password");
+            continue;
+        }
+        let token = answer.unwrap().metadata().get("authorization").unwrap().clone();
+        let mut request = Request::new(Empty {});
+        request.metadata_mut().insert("authorization", token);
+        assert!(client.list_actions(request).await.is_ok());
+    }
+    // As the payload of the handshake, the token then in pyarrow's header.
+    let payload = BasicAuth {
+        username: "sam".into(),
+        password: "sam-demo".into(),
+    }
+    .encode_to_vec()
+    .into();
+    let handshake = stream::iter(vec![HandshakeRequest {
+        protocol_version: 0,
+        payload,
+    }]);
+    let answer = client.handshake(handshake).await.unwrap();
+    assert!(answer.metadata().get("authorization").is_some());
+    let token = answer.into_inner().message().await.unwrap().unwrap().payload;
+    let mut request = Request::new(Empty {});
+    request
+        .metadata_mut()
+        .insert_bin("auth-token-bin", MetadataValue::from_bytes(&token));
+    assert!(client.list_actions(request).await.is_ok());
+}
+
+#[tokio::test]
+async fn the_calls_of_the_jdbc_driver_work_in_its_order() {
+    let lab = lab::shared();
+    let mut jdbc = Raw::login(&lab, "sam").await;
+    // Connecting with a catalog in the URL: field 1 is the map, "catalog" -> {1: "lab"}.
+    let catalog = b"\n\x10\n\x07catalog\x12\x05\n\x03lab".to_vec();
+    assert_eq!(
+        jdbc.act("SetSessionOptions", catalog).await.unwrap().unwrap().len(),
+        0,
+        "no errors"
+    );
+    let other = b"\n\x10\n\x07catalog\x12\x05\n\x03foo".to_vec();
+    assert!(!jdbc.act("SetSessionOptions", other).await.unwrap().unwrap().is_empty());
+
+    let (_, sql_info) = jdbc.ask(&CommandGetSqlInfo { info: Vec::new() }).await.unwrap();
+    let codes = sql_info[0].column(0).as_primitive::<UInt32Type>().values().to_vec();
+    assert!((0..12).chain(500..577).all(|code| codes.contains(&code)), "{codes:?}");
+
+    let columns = |schema: &Schema| {
+        schema
+            .fields()
+            .iter()
+            .map(|field| field.name().clone())
+            .collect::<Vec<_>>()
+    };
+    let (schema, batches) = jdbc.ask(&CommandGetCatalogs {}).await.unwrap();
+    assert_eq!(
+        (columns(&schema), number_of_rows(&batches)),
+        (vec!["catalog_name".to_owned()], 1)
+    );
+    let (schema, batches) = jdbc.ask(&CommandGetDbSchemas::default()).await.unwrap();
+    assert_eq!(columns(&schema), ["catalog_name", "db_schema_name"]);
+    assert!(number_of_rows(&batches) > 0);
+    let tables = CommandGetTables {
+        table_types: vec!["TABLE".into()],
+        include_schema: true,
+        ..Default::default()
+    };
+    let (schema, batches) = jdbc.ask(&tables).await.unwrap();
+    assert_eq!(
+        columns(&schema),
+        [
+            "catalog_name",
+            "db_schema_name",
+            "table_name",
+            "table_type",
+            "table_schema"
+        ]
+    );
+    assert!(
+        batches[0]
+            .column(3)
+            .as_string::<i32>()
+            .iter()
+            .all(|kind| kind == Some("TABLE"))
+    );
+    let (_, batches) = jdbc.ask(&CommandGetTableTypes {}).await.unwrap();
+    assert_eq!(number_of_rows(&batches), 2);
+    let (_, batches) = jdbc.ask(&CommandGetXdbcTypeInfo { data_type: None }).await.unwrap();
+    assert!(number_of_rows(&batches) > 15);
+    for (fields, outcome) in [
+        (
+            6,
+            jdbc.ask(&CommandGetPrimaryKeys {
+                table: "x".into(),
+                ..Default::default()
+            })
+            .await,
+        ),
+        (
+            13,
+            jdbc.ask(&CommandGetExportedKeys {
+                table: "x".into(),
+                ..Default::default()
+            })
+            .await,
+        ),
+        (
+            13,
+            jdbc.ask(&CommandGetImportedKeys {
+                table: "x".into(),
+                ..Default::default()
+            })
+            .await,
+        ),
+        (13, jdbc.ask(&CommandGetCrossReference::default()).await),
+    ] {
+        let (schema, batches) = outcome.unwrap();
+        assert_eq!((schema.fields().len(), number_of_rows(&batches)), (fields, 0));
+    }
+
+    // Every statement is prepared and closed; a schema means a query.
+    let (prepared, is_update) = jdbc.prepare("SELECT 1 AS one").await.unwrap();
+    assert!(!prepared.dataset_schema.is_empty());
+    assert_eq!(is_update, Some(false));
+    let run = |handle: &Bytes| CommandPreparedStatementQuery {
+        prepared_statement_handle: handle.clone(),
+    };
+    let (_, batches) = jdbc.ask(&run(&prepared.prepared_statement_handle)).await.unwrap();
+    assert_eq!(number_of_rows(&batches), 1);
+    for _ in 0..2 {
+        jdbc.close(prepared.prepared_statement_handle.clone()).await;
+    }
+
+    // Values are bound by DoPut; the answered handle carries them, and the first one is served as well.
+    let sql = "SELECT DISTINCT \"column\" AS c FROM lab.chemistry.plate_readings WHERE \"column\" = ?";
+    let (prepared, _) = jdbc.prepare(sql).await.unwrap();
+    let first = prepared.prepared_statement_handle;
+    assert_eq!(
+        jdbc.info(&run(&first)).await.unwrap_err().code(),
+        Code::InvalidArgument,
+        "nothing is bound"
+    );
+    for bound in [vec![3], vec![1, 2, 24]] {
+        let result = jdbc.put(&run(&first), Some(rows(bound.clone()))).await.unwrap();
+        let result = DoPutPreparedStatementResult::decode(result.app_metadata).unwrap();
+        for handle in [&result.prepared_statement_handle.unwrap(), &first] {
+            let (_, batches) = jdbc.ask(&run(handle)).await.unwrap();
+            let came: Vec<i64> = batches
+                .iter()
+                .flat_map(|batch| batch.column(0).as_primitive::<Int64Type>().values().to_vec())
+                .collect();
+            assert_eq!(came, bound);
+        }
+    }
+    // Another person's handle is no handle.
+    let mut ada = Raw::login(&lab, "ada").await;
+    assert_eq!(ada.info(&run(&first)).await.unwrap_err().code(), Code::InvalidArgument);
+    jdbc.close(first).await;
+    assert!(jdbc.act("CloseSession", "").await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn what_the_server_does_not_do_it_refuses_by_name() {
+    let lab = lab::shared();
+    let mut raw = Raw::login(&lab, "ada").await;
+    let in_transaction = CommandStatementQuery {
+        query: "SELECT 1".into(),
+        transaction_id: Some("t".into()),
+    };
+    let begin = ActionBeginTransactionRequest {}.as_any().encode_to_vec();
+    let ingest = CommandStatementIngest {
+        table: "t".into(),
+        ..Default::default()
+    };
+    let path = raw.request(FlightDescriptor::new_path(vec!["lab".into()]));
+    let noise = raw.request(FlightDescriptor::new_cmd(vec![0xff, 0xff]));
+    let exchange = raw.request(stream::iter(vec![FlightData::new()]));
+    let refusals = [
+        (
+            Code::InvalidArgument,
+            "transaction",
+            raw.info(&in_transaction).await.map(drop),
+        ),
+        (
+            Code::Unimplemented,
+            "transaction",
+            raw.act("BeginTransaction", begin).await.map(drop),
+        ),
+        (
+            Code::Unimplemented,
+            "Substrait",
+            raw.info(&CommandStatementSubstraitPlan::default()).await.map(drop),
+        ),
+        (Code::Unimplemented, "ingest", raw.put(&ingest, None).await.map(drop)),
+        (
+            Code::Unimplemented,
+            "DoExchange",
+            raw.client.do_exchange(exchange).await.map(drop),
+        ),
+        (
+            Code::InvalidArgument,
+            "no action",
+            raw.act("Nonsense", "").await.map(drop),
+        ),
+        (
+            Code::InvalidArgument,
+            "cannot be read",
+            raw.act("CancelFlightInfo", vec![0xff]).await.map(drop),
+        ),
+        (
+            Code::InvalidArgument,
+            "DoPut does not take",
+            raw.put(&query("SELECT 1"), None).await.map(drop),
+        ),
+        (
+            Code::InvalidArgument,
+            "no command",
+            raw.client.get_flight_info(path).await.map(drop),
+        ),
+        (
+            Code::InvalidArgument,
+            "cannot be read",
+            raw.client.get_flight_info(noise).await.map(drop),
+        ),
+        (
+            Code::InvalidArgument,
+            "ask for a new one",
+            raw.get(forged()).await.map(drop),
+        ),
+    ];
+    for (code, says, outcome) in refusals {
+        let error = outcome.unwrap_err();
+        assert_eq!(error.code(), code, "{error}");
+        assert!(error.message().contains(says), "{says}: {error}");
+    }
+    let actions = raw
+        .client
+        .list_actions(raw.request(Empty {}))
+        .await
+        .unwrap()
+        .into_inner();
+    let names: Vec<String> = actions.map_ok(|action| action.r#type).try_collect().await.unwrap();
+    assert!(!names.iter().any(|name| name.contains("Transaction")), "{names:?}");
+}
+
+fn forged() -> Ticket {
+    let handle = arrow_flight::sql::TicketStatementQuery {
+        statement_handle: Bytes::from(vec![7; 64]),
+    };
+    Ticket::new(handle.as_any().encode_to_vec())
+}
+
+#[tokio::test]
+async fn infos_are_polled_renewed_and_cancelled_by_their_owner_only() {
+    let lab = lab::shared();
+    let (mut ada, mut sam) = (Raw::login(&lab, "ada").await, Raw::login(&lab, "sam").await);
+    let endless = "SELECT a.plate_id FROM lab.chemistry.plate_readings a, lab.chemistry.plate_readings b";
+    let request = ada.request(descriptor(&query(endless)));
+    let poll = ada.client.poll_flight_info(request).await.unwrap().into_inner();
+    assert!(poll.flight_descriptor.is_none(), "complete at once");
+    let info = poll.info.unwrap();
+
+    let renew = RenewFlightEndpointRequest::new(info.endpoint[0].clone()).encode_to_vec();
+    assert_eq!(
+        sam.act("RenewFlightEndpoint", renew.clone()).await.unwrap_err().code(),
+        Code::InvalidArgument
+    );
+    let renewed = FlightEndpoint::decode(ada.act("RenewFlightEndpoint", renew).await.unwrap().unwrap()).unwrap();
+    assert!(renewed.expiration_time.is_some());
+
+    let request = ada.request(renewed.ticket.unwrap());
+    let mut messages = ada.client.do_get(request).await.unwrap().into_inner();
+    messages.message().await.unwrap().unwrap();
+    let cancel = CancelFlightInfoRequest::new(info.clone()).encode_to_vec();
+    assert_eq!(
+        sam.act("CancelFlightInfo", cancel.clone()).await.unwrap_err().code(),
+        Code::InvalidArgument
+    );
+    let answer = ada.act("CancelFlightInfo", cancel).await.unwrap().unwrap();
+    assert_eq!(
+        CancelFlightInfoResult::decode(answer).unwrap().status,
+        CancelStatus::Cancelled as i32
+    );
+    let end = loop {
+        match messages.next().await {
+            Some(Ok(_)) => {}
+            Some(Err(error)) => break error,
+            None => panic!("a cancelled result must not look complete"),
+        }
+    };
+    assert_eq!(end.code(), Code::Cancelled);
+    // Its ticket is cancelled, too; another statement's is not.
+    assert_eq!(
+        ada.get(info.endpoint[0].ticket.clone().unwrap())
+            .await
+            .unwrap_err()
+            .code(),
+        Code::Cancelled
+    );
+    assert!(ada.ask(&query("SELECT 1")).await.is_ok());
+
+    // The older action of the same meaning.
+    let other = ada.info(&query(endless)).await.unwrap();
+    let request = ActionCancelQueryRequest {
+        info: other.encode_to_vec().into(),
+    };
+    assert!(
+        ada.act("CancelQuery", request.as_any().encode_to_vec())
+            .await
+            .unwrap()
+            .is_some()
+    );
+    assert_eq!(
+        ada.get(other.endpoint[0].ticket.clone().unwrap())
+            .await
+            .unwrap_err()
+            .code(),
+        Code::Cancelled
+    );
+}
+
+#[tokio::test]
+async fn what_writes_happens_once_for_each_time_it_is_asked() {
+    let lab = lab::own();
+    let mut ada = Raw::login(&lab, "ada").await;
+    let update = |sql: &str| CommandStatementUpdate {
+        query: sql.into(),
+        transaction_id: None,
+    };
+    ada.update(&update("CREATE TABLE lab.chemistry.counted AS SELECT 1 AS n"), None)
+        .await
+        .unwrap();
+
+    // Announcing runs nothing, fetching runs it, fetching again does not.
+    let info = ada
+        .info(&query("INSERT INTO lab.chemistry.counted VALUES (2)"))
+        .await
+        .unwrap();
+    assert!(
+        info.endpoint[0].expiration_time.is_none(),
+        "clients read an expiry as leave to fetch again"
+    );
+    assert_eq!(lab.number("ada", "SELECT count(*) FROM lab.chemistry.counted").await, 1);
+    let ticket = info.endpoint[0].ticket.clone().unwrap();
+    assert_eq!(number_of_rows(&ada.get(ticket.clone()).await.unwrap()), 1);
+    let error = ada.get(ticket).await.unwrap_err();
+    assert_eq!(error.code(), Code::Aborted);
+    assert!(error.message().contains("used before"), "{error}");
+    assert_eq!(lab.number("ada", "SELECT count(*) FROM lab.chemistry.counted").await, 2);
+
+    // A prepared one: no schema, so that JDBC takes it for an update; once for each row.
+    let (prepared, is_update) = ada
+        .prepare("INSERT INTO lab.chemistry.counted VALUES (?)")
+        .await
+        .unwrap();
+    assert!(prepared.dataset_schema.is_empty());
+    assert_eq!(is_update, Some(true));
+    let run = CommandPreparedStatementUpdate {
+        prepared_statement_handle: prepared.prepared_statement_handle,
+    };
+    assert_eq!(
+        ada.update(&run, None).await.unwrap_err().code(),
+        Code::InvalidArgument,
+        "nothing is bound"
+    );
+    assert_eq!(ada.update(&run, Some(rows(vec![3, 4, 5]))).await.unwrap(), 3);
+    assert_eq!(lab.number("ada", "SELECT sum(n) FROM lab.chemistry.counted").await, 15);
+    let mut guest = Raw::login(&lab, "guest").await;
+    let refused = guest
+        .update(&update("INSERT INTO lab.chemistry.counted VALUES (9)"), None)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(refused.code(), Code::NotFound | Code::PermissionDenied),
+        "{refused}"
+    );
+}
