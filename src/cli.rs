@@ -17,7 +17,7 @@ use crate::session::{Sessions, table_object};
 use crate::{auth, demo_lab};
 
 /// Planning recurses over expressions; admission bounds their depth, this bounds what a bounded depth may take.
-const STACK_BYTES: usize = 16 << 20;
+pub(crate) const STACK_BYTES: usize = 16 << 20;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 

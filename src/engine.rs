@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use crate::auth::{Authenticator, UserError};
 use crate::config::{Config, RemovedFiles};
 use crate::models::ModelStore;
-use crate::query::{Admission, QueryLog};
+use crate::query::{Admission, QueryLog, Runner};
 use crate::session::{Governed, Sessions, World, table_object};
 use crate::system::SystemTables;
 use crate::ticket::Sealer;
@@ -28,6 +28,7 @@ pub(crate) struct Engine {
     pub(crate) admission: Admission,
     pub(crate) training: Semaphore,
     pub(crate) log: QueryLog,
+    pub(crate) runner: Runner,
     this: Weak<Engine>,
 }
 
@@ -40,6 +41,8 @@ pub(crate) enum StartError {
     Users(#[from] UserError),
     #[error("the policy files are not valid, and without them nobody may see anything:\n{0}")]
     Policies(#[from] PolicyErrors),
+    #[error("threads for statements cannot be started: {0}; raise the limit on processes")]
+    Threads(std::io::Error),
     #[error("the query engine does not start: {0}")]
     Session(#[from] datafusion::error::DataFusionError),
 }
@@ -53,6 +56,7 @@ impl Engine {
         let models = ModelStore::open(Arc::clone(&lake)).await?;
         let sessions = Sessions::new(&config.limits, &lake)?;
         let policies = PolicyStore::open(&config.policies.dir)?;
+        let runner = Runner::new(sessions.partitions(), crate::cli::STACK_BYTES).map_err(StartError::Threads)?;
         let tickets = Arc::new(Sealer::new());
         let session = Duration::from_secs(config.auth.session_s);
         let auth = Authenticator::open(&config.auth.users, session, Arc::clone(&tickets))?;
@@ -67,6 +71,7 @@ impl Engine {
             admission: Admission::new(&config.limits),
             training: Semaphore::new(config.limits.concurrent_trainings),
             log: QueryLog::default(),
+            runner,
             catalog,
             config,
             this: Weak::clone(this),

@@ -8,6 +8,7 @@ mod admit;
 pub(crate) mod errors;
 mod log;
 pub(crate) mod narrow;
+mod run;
 pub(crate) mod statement;
 mod stream;
 pub(crate) mod tags;
@@ -22,7 +23,7 @@ use datafusion::common::ParamValues;
 use datafusion::execution::SessionState;
 use datafusion::execution::context::SQLOptions;
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream, execute_stream};
+use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream};
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::parser::Statement as EngineStatement;
 use labhouse_policies::Principal;
@@ -31,6 +32,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use admit::Admission;
 pub(crate) use errors::QueryError;
 pub(crate) use log::QueryLog;
+pub(crate) use run::Runner;
 
 use crate::engine::Engine;
 use crate::session::{Governed, World};
@@ -215,7 +217,10 @@ impl Engine {
     ) -> Result<Running, QueryError> {
         let planned = self.plan(state, statement, parameters).await?;
         let schema = narrow::narrow_schema(&planned.physical.schema());
-        let stream = execute_stream(planned.physical, planned.state.task_ctx()).map_err(errors::from_datafusion)?;
+        let stream = self
+            .runner
+            .start(planned.physical, planned.state.task_ctx())
+            .map_err(errors::from_datafusion)?;
         Ok(Running { schema, stream })
     }
 

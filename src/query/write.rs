@@ -10,7 +10,6 @@ use datafusion::common::TableReference;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::physical_plan::execute_stream;
 use datafusion::physical_plan::memory::MemoryStream;
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::sqlparser::ast::Query;
@@ -84,7 +83,10 @@ impl Engine {
             })
             .await?;
         let schema = narrow::narrow_schema(&physical.schema());
-        let mut stream = execute_stream(physical, state.task_ctx()).map_err(errors::from_datafusion)?;
+        let mut stream = self
+            .runner
+            .start(physical, state.task_ctx())
+            .map_err(errors::from_datafusion)?;
         let (mut batches, mut rows) = (Vec::new(), 0_usize);
         while let Some(batch) = stream.next().await {
             let batch = batch.map_err(errors::from_datafusion)?;
@@ -415,7 +417,9 @@ fn refuse_unnamed(schema: &Schema) -> Result<(), QueryError> {
     let mut seen = std::collections::BTreeSet::new();
     for field in schema.fields() {
         let name = field.name();
-        if TableName::clean(name) != *name {
+        // A leading underscore marks the crawler's own columns, which `SELECT *` brings along.
+        let plain = name.trim_start_matches('_');
+        if TableName::clean(plain) != plain {
             return Err(QueryError::Invalid(format!(
                 "`{name}` cannot be a column's name: give it one with AS, of a-z, 0-9 and _"
             )));

@@ -61,6 +61,11 @@ impl Sessions {
         &self.system
     }
 
+    /// Threads that one statement uses.
+    pub(crate) fn partitions(&self) -> usize {
+        self.system.config().target_partitions()
+    }
+
     /// Whether the engine itself has a function of that name.
     pub(crate) fn has_function(&self, name: &str) -> bool {
         self.user.scalar_functions().contains_key(name)
