@@ -13,6 +13,13 @@ use labhouse_policies::{TableObject, Tags};
 /// The metadata key of a tag on a column or a table.
 pub(crate) const TAG: &str = "labhouse.tag.";
 
+/// Tags as the properties or column metadata that carry them.
+pub(crate) fn properties(tags: &Tags) -> BTreeMap<String, String> {
+    tags.iter()
+        .map(|(key, value)| (format!("{TAG}{key}"), value.clone()))
+        .collect()
+}
+
 /// The outcome's schema, with its columns' tags as metadata, and its own tags.
 ///
 /// A tagged source column passes its tags to the outcome's column of the same name; where there is none it may have

@@ -154,15 +154,10 @@ impl Engine {
         let source = self.source(governed, state, query, parameters).await?;
         refuse_unnamed(&source.schema)?;
         let rows: usize = source.batches.iter().map(RecordBatch::num_rows).sum();
-        let properties = source
-            .tags
-            .iter()
-            .map(|(key, value)| (format!("labhouse.tag.{key}"), value.clone()))
-            .collect();
+        let properties = tags::properties(&source.tags);
         labhouse_catalog::replace(&self.catalog, &name, source.schema, source.batches, properties)
             .await
             .map_err(lake_error)?;
-        self.catalog.refresh().await.map_err(lake_error)?;
         count(rows)
     }
 
@@ -209,7 +204,6 @@ impl Engine {
             labhouse_catalog::append(&self.catalog, &name, batches)
                 .await
                 .map_err(lake_error)?;
-            self.catalog.refresh().await.map_err(lake_error)?;
         }
         count(rows)
     }
@@ -251,14 +245,10 @@ impl Engine {
         {
             return Err(QueryError::NotFound(format!("{name} has no column {column}")));
         }
-        let properties = tags
-            .iter()
-            .map(|(key, value)| (format!("labhouse.tag.{key}"), value.clone()))
-            .collect();
+        let properties = tags::properties(tags);
         labhouse_catalog::set_properties(&self.catalog, name, column.as_deref(), &properties)
             .await
             .map_err(lake_error)?;
-        self.catalog.refresh().await.map_err(lake_error)?;
         Ok(0)
     }
 }

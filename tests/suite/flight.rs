@@ -91,13 +91,7 @@ async fn parameters_are_bound_typed_and_rebound() {
             .set_parameters(RecordBatch::try_from_iter(values).unwrap())
             .unwrap();
         let info = prepared.execute().await.unwrap();
-        let rows: Vec<RecordBatch> = client
-            .do_get(info.endpoint[0].ticket.clone().unwrap())
-            .await
-            .unwrap()
-            .try_collect()
-            .await
-            .unwrap();
+        let rows = lab::fetch(&mut client, info).await.unwrap();
         let count = rows[0]
             .column(0)
             .as_any()
@@ -124,13 +118,7 @@ async fn metadata_shows_what_each_may_see() {
             include_schema: true,
         };
         let info = client.get_tables(command).await.unwrap();
-        let rows: Vec<RecordBatch> = client
-            .do_get(info.endpoint[0].ticket.clone().unwrap())
-            .await
-            .unwrap()
-            .try_collect()
-            .await
-            .unwrap();
+        let rows = lab::fetch(&mut client, info).await.unwrap();
         assert_eq!(
             rows.iter().map(RecordBatch::num_rows).sum::<usize>(),
             usize::from(sees),
@@ -141,13 +129,7 @@ async fn metadata_shows_what_each_may_see() {
             db_schema_filter_pattern: None,
         };
         let info = client.get_db_schemas(command).await.unwrap();
-        let rows: Vec<RecordBatch> = client
-            .do_get(info.endpoint[0].ticket.clone().unwrap())
-            .await
-            .unwrap()
-            .try_collect()
-            .await
-            .unwrap();
+        let rows = lab::fetch(&mut client, info).await.unwrap();
         assert_eq!(rows.iter().map(RecordBatch::num_rows).sum::<usize>() > 0, sees, "{who}");
     }
     let mut client = lab.client("sam").await;
@@ -156,13 +138,7 @@ async fn metadata_shows_what_each_may_see() {
         client.get_table_types().await.unwrap(),
         client.get_sql_info(vec![SqlInfo::FlightSqlServerName]).await.unwrap(),
     ] {
-        let rows: Vec<RecordBatch> = client
-            .do_get(info.endpoint[0].ticket.clone().unwrap())
-            .await
-            .unwrap()
-            .try_collect()
-            .await
-            .unwrap();
+        let rows = lab::fetch(&mut client, info).await.unwrap();
         assert!(rows.iter().map(RecordBatch::num_rows).sum::<usize>() > 0);
     }
 }

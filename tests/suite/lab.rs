@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
+use arrow_flight::FlightInfo;
 use arrow_flight::sql::client::FlightSqlServiceClient;
 use futures::TryStreamExt;
 use tempfile::TempDir;
@@ -230,6 +231,14 @@ pub(crate) async fn rows(client: &mut FlightSqlServiceClient<Channel>, sql: &str
         .execute(sql.to_owned(), None)
         .await
         .map_err(|error| error.to_string())?;
+    fetch(client, info).await
+}
+
+/// Rows of the one endpoint that an announcement names, or the error's text.
+pub(crate) async fn fetch(
+    client: &mut FlightSqlServiceClient<Channel>,
+    info: FlightInfo,
+) -> Result<Vec<RecordBatch>, String> {
     let ticket = info.endpoint[0].ticket.clone().unwrap();
     let stream = client.do_get(ticket).await.map_err(|error| error.to_string())?;
     stream.try_collect().await.map_err(|error| error.to_string())
