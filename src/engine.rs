@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use crate::auth::{Authenticator, UserError};
 use crate::config::{Config, RemovedFiles};
 use crate::models::ModelStore;
-use crate::query::{Admission, QueryLog, Runner};
+use crate::query::{Admission, Plans, QueryLog, Runner};
 use crate::session::{Governed, Sessions, World, table_object};
 use crate::system::SystemTables;
 use crate::ticket::Sealer;
@@ -28,6 +28,7 @@ pub(crate) struct Engine {
     pub(crate) admission: Admission,
     pub(crate) training: Semaphore,
     pub(crate) log: QueryLog,
+    pub(crate) plans: Plans,
     pub(crate) runner: Runner,
     this: Weak<Engine>,
 }
@@ -71,6 +72,7 @@ impl Engine {
             admission: Admission::new(&config.limits),
             training: Semaphore::new(config.limits.concurrent_trainings),
             log: QueryLog::default(),
+            plans: Plans::default(),
             runner,
             catalog,
             config,

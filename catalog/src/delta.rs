@@ -35,6 +35,8 @@ pub(crate) struct Change {
     pub(crate) table_id: Option<String>,
     /// Keys of the table's configuration to set; the others stay.
     pub(crate) properties: BTreeMap<String, String>,
+    /// What the table's history calls it; without, a write.
+    pub(crate) operation: Option<DeltaOperation>,
     /// The crawler's batch number and manifest.
     pub(crate) batch: Option<(i64, String)>,
 }
@@ -114,11 +116,11 @@ pub(crate) async fn commit(
     } else {
         SaveMode::Append
     };
-    let operation = DeltaOperation::Write {
+    let operation = change.operation.unwrap_or(DeltaOperation::Write {
         mode,
         partition_by: None,
         predicate: None,
-    };
+    });
     let state = base.map(LakeTable::state).transpose()?;
     let reference = state.map(|s| s as &dyn deltalake_core::kernel::transaction::TableReference);
     let done = CommitBuilder::from(properties)

@@ -33,6 +33,7 @@ mod formats;
 mod lake;
 mod name;
 mod parquet_file;
+mod rewrite;
 mod scan;
 mod table;
 
@@ -43,4 +44,5 @@ pub use crawl::{CrawlOptions, Crawler, FileOutcome, FileRecord, FileStatus, Gone
 pub use error::LakeError;
 pub use lake::{Lake, Put, object_store_url};
 pub use name::TableName;
+pub use rewrite::{ROW_ADDRESS, RowChange, TakenOut, address_field, addressed, take_out};
 pub use table::LakeTable;

@@ -12,9 +12,15 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
-use datafusion::common::ResolvedTableReference;
+use arrow::array::{BooleanArray, RecordBatch};
+use arrow::compute::cast;
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use chrono::Utc;
+use datafusion::common::cast::as_boolean_array;
+use datafusion::common::{DFSchema, ResolvedTableReference, plan_datafusion_err};
+use datafusion::error::DataFusionError;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{Expr, lit};
 use sha2::{Digest, Sha256};
@@ -83,6 +89,42 @@ impl Access {
     pub fn is_unrestricted(&self) -> bool {
         self.row_filter.is_none() && self.masks.is_empty() && self.columns.len() == self.schema.fields().len()
     }
+
+    /// The same access to the same table with one column more, visible and last: an address that the server adds to find
+    /// rows again. No reader may ever meet it.
+    #[must_use]
+    pub fn with_address(mut self, field: Field) -> Self {
+        let mut fields: Vec<_> = self.schema.fields().iter().cloned().collect();
+        self.columns.push(fields.len());
+        fields.push(Arc::new(field));
+        self.schema = Arc::new(Schema::new(fields));
+        self.fingerprint.push_str("+address");
+        self
+    }
+
+    /// Which of these raw rows the row filter shows; a row of which it knows nothing is not shown.
+    ///
+    /// # Errors
+    /// The rows lack a column of the filter.
+    pub fn shows(&self, rows: &RecordBatch, state: &SessionState) -> Result<BooleanArray, DataFusionError> {
+        let Some(filter) = &self.row_filter else {
+            return Ok(BooleanArray::from(vec![true; rows.num_rows()]));
+        };
+        let columns = self.schema.fields().iter().map(|field| {
+            let column = rows.column_by_name(field.name());
+            let column = column.ok_or_else(|| plan_datafusion_err!("the rows have no column {}", field.name()))?;
+            Ok(cast(column, field.data_type())?)
+        });
+        let columns = columns.collect::<Result<Vec<_>, DataFusionError>>()?;
+        let rows = &RecordBatch::try_new(SchemaRef::clone(&self.schema), columns)?;
+        let schema = DFSchema::try_from(self.schema.as_ref().clone())?;
+        let filter = state.create_physical_expr(compile::pin_clock(filter.clone(), Utc::now())?, &schema)?;
+        let shown = filter.evaluate(rows)?.into_array(rows.num_rows())?;
+        Ok(as_boolean_array(&shown)?
+            .iter()
+            .map(|shown| Some(shown == Some(true)))
+            .collect())
+    }
 }
 
 impl fmt::Debug for Access {
@@ -120,12 +162,16 @@ pub(crate) fn table(
     }
     let mut decided: Vec<RuleRef> = on_table.allows.iter().map(|g| g.reference()).collect();
     decided.extend(may_use(set, &subject, table, &path)?);
-    if !matches!(action, Action::Select | Action::Use) {
-        let other = weigh(&set.engine.candidates(&subject, department, action), &path, &table.tags);
-        if !other.allowed() {
-            return Err(other.decision());
+    let other = match action {
+        Action::Select | Action::Use => None,
+        other => Some(set.engine.candidates(&subject, department, other)),
+    };
+    if let Some(other) = &other {
+        let on_table = weigh(other, &path, &table.tags);
+        if !on_table.allowed() {
+            return Err(on_table.decision());
         }
-        decided.extend(other.allows.iter().map(|g| g.reference()));
+        decided.extend(on_table.allows.iter().map(|g| g.reference()));
     }
 
     let mut columns = Vec::new();
@@ -133,7 +179,10 @@ pub(crate) fn table(
         let [catalog, schema, name] = path;
         let object = [catalog, schema, name, field.name().as_str()];
         let readings = readings(&table.tags, table.column_tags.get(field.name()));
-        let weighed: Vec<Weighed<'_>> = readings.iter().map(|tags| weigh(&select, &object, tags)).collect();
+        let mut weighed: Vec<Weighed<'_>> = readings.iter().map(|tags| weigh(&select, &object, tags)).collect();
+        if let Some(other) = &other {
+            weighed.extend(readings.iter().map(|tags| weigh(other, &object, tags)));
+        }
         let open = !weighed.is_empty() && weighed.iter().all(Weighed::allowed);
         if open {
             columns.push(at);

@@ -188,8 +188,8 @@ impl PolicySet {
     /// What `principal` sees of a table: nothing, or some columns, rows and masks. A row filter or mask that cannot be
     /// compiled against the table closes it.
     ///
-    /// For an action other than [`Action::Select`] the table must be open to that action and readable; the columns
-    /// and rows are those it may read. `state` is the server's own session, never a user's.
+    /// For an action other than [`Action::Select`] the table must be open to that action and readable; the columns are
+    /// those open to both, the rows those it may read. `state` is the server's own session, never a user's.
     pub fn table(
         &self,
         principal: &Principal,

@@ -5,25 +5,24 @@
 //! announces is what the stream carries.
 
 mod admit;
+mod change;
 pub(crate) mod errors;
 mod log;
 pub(crate) mod narrow;
+mod plan;
+mod plans;
 mod run;
 pub(crate) mod statement;
 mod stream;
 pub(crate) mod tags;
 pub(crate) mod write;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use datafusion::common::ParamValues;
+use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::execution::SessionState;
-use datafusion::execution::context::SQLOptions;
-use datafusion::logical_expr::LogicalPlan;
-use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream};
+use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::parser::Statement as EngineStatement;
 use labhouse_policies::Principal;
@@ -32,10 +31,13 @@ use serde::{Deserialize, Serialize};
 pub(crate) use admit::Admission;
 pub(crate) use errors::QueryError;
 pub(crate) use log::QueryLog;
+pub(crate) use plans::Plans;
 pub(crate) use run::Runner;
 
 use crate::engine::Engine;
 use crate::session::{Governed, World};
+use plan::{Outlook, bind, logical, plan_as_far, unbound, written_parameters};
+use plans::{Asked, Planned};
 use statement::Statement;
 use stream::Guard;
 
@@ -72,12 +74,6 @@ pub(crate) struct VisibleTable {
     pub(crate) comment: Option<String>,
 }
 
-/// A planned read.
-struct Planned {
-    physical: Arc<dyn ExecutionPlan>,
-    state: Arc<SessionState>,
-}
-
 impl Engine {
     /// Plans a statement for `who` and runs nothing.
     pub(crate) async fn describe(
@@ -89,13 +85,25 @@ impl Engine {
         let _permit = self.admission.enter(sql).await?;
         let world = self.world();
         let generations = generations(&world);
-        let governed = self.govern(who, world);
+        let reads = |columns: &Schema, parameters| Description {
+            schema: narrow::narrow_schema(columns),
+            parameters,
+            writes: false,
+            generations,
+        };
+        if let Some((columns, parameters)) = self.plans.announced(who, sql, parameters, &world) {
+            return Ok(reads(&columns, parameters));
+        }
+        let governed = self.govern(who, world.clone());
         let state = Arc::new(self.sessions.open(&governed).map_err(errors::from_datafusion)?);
         let statement = Statement::parse(sql, &state)?;
         if statement.writes() {
+            let sql = sql.to_owned();
             return Ok(Description {
                 schema: Arc::new(write::count_schema()),
-                parameters: Arc::new(Schema::empty()),
+                parameters: self
+                    .planning(move || async move { Ok(written_parameters(state, sql, statement).await) })
+                    .await?,
                 writes: true,
                 generations,
             });
@@ -104,15 +112,23 @@ impl Engine {
             return Err(QueryError::internal("a statement that neither reads nor writes"));
         };
         let values = parameters.to_vec();
-        let (schema, parameters) = self
-            .planning(move || async move { describe_read(&state, *statement, values).await })
-            .await?;
-        Ok(Description {
-            schema,
-            parameters,
-            writes: false,
-            generations,
-        })
+        match self
+            .planning(move || async move { plan_as_far(state, *statement, values).await })
+            .await?
+        {
+            Outlook::Open { columns, parameters } => Ok(reads(&columns, parameters)),
+            Outlook::Planned(planned) => {
+                let description = reads(&planned.physical.schema(), Arc::clone(&planned.parameters));
+                let asked = Asked {
+                    who: who.clone(),
+                    sql: sql.to_owned(),
+                    values: parameters.to_vec(),
+                    world,
+                };
+                self.plans.keep(asked, planned);
+                Ok(description)
+            }
+        }
     }
 
     /// Runs a statement for `who`; one that writes gives its count as one row.
@@ -133,8 +149,10 @@ impl Engine {
         let entry = self
             .log
             .start(&who.name, sql, world.policies.generation(), world.catalog.generation);
-        let governed = self.govern(who, world);
-        let outcome = self.start(&governed, sql, parameters).await;
+        let outcome = match self.plans.take(who, sql, &parameters, &world) {
+            Some(planned) => self.execute(&planned),
+            None => self.start(&self.govern(who, world), sql, parameters).await,
+        };
         match outcome {
             Ok(Running { schema, stream }) => {
                 let limit = Duration::from_secs(self.config.limits.statement_s);
@@ -215,30 +233,23 @@ impl Engine {
         statement: EngineStatement,
         parameters: Vec<ScalarValue>,
     ) -> Result<Running, QueryError> {
-        let planned = self.plan(state, statement, parameters).await?;
+        let bound = parameters.len();
+        let outlook = self
+            .planning(move || async move { plan_as_far(state, statement, parameters).await })
+            .await?;
+        match outlook {
+            Outlook::Planned(planned) => self.execute(&planned),
+            Outlook::Open { parameters, .. } => Err(unbound(&parameters, bound)),
+        }
+    }
+
+    fn execute(&self, planned: &Planned) -> Result<Running, QueryError> {
         let schema = narrow::narrow_schema(&planned.physical.schema());
         let stream = self
             .runner
-            .start(planned.physical, planned.state.task_ctx())
+            .start(Arc::clone(&planned.physical), planned.state.task_ctx())
             .map_err(errors::from_datafusion)?;
         Ok(Running { schema, stream })
-    }
-
-    async fn plan(
-        &self,
-        state: Arc<SessionState>,
-        statement: EngineStatement,
-        parameters: Vec<ScalarValue>,
-    ) -> Result<Planned, QueryError> {
-        self.planning(move || async move {
-            let logical = bind(logical(&state, statement).await?, parameters)?;
-            let physical = state
-                .create_physical_plan(&logical)
-                .await
-                .map_err(errors::from_datafusion)?;
-            Ok(Planned { physical, state })
-        })
-        .await
     }
 
     /// Plans on a thread of its own, with a deadline: a planner that runs wild holds up nobody else's reads.
@@ -275,72 +286,4 @@ fn generations(world: &World) -> Generations {
         policy: world.policies.generation(),
         catalog: world.catalog.generation,
     }
-}
-
-/// The wire schema and the parameters of a read.
-async fn describe_read(
-    state: &SessionState,
-    statement: EngineStatement,
-    values: Vec<ScalarValue>,
-) -> Result<(SchemaRef, SchemaRef), QueryError> {
-    let logical = logical(state, statement).await?;
-    let parameters = parameter_schema(&logical)?;
-    if parameters.fields().len() > values.len() {
-        // Unbound parameters cannot be planned to the end: the logical schema is the best that is known.
-        return Ok((narrow::narrow_schema(logical.schema().as_arrow()), parameters));
-    }
-    let bound = bind(logical, values)?;
-    let physical = state
-        .create_physical_plan(&bound)
-        .await
-        .map_err(errors::from_datafusion)?;
-    Ok((narrow::narrow_schema(&physical.schema()), parameters))
-}
-
-async fn logical(state: &SessionState, statement: EngineStatement) -> Result<LogicalPlan, QueryError> {
-    let plan = state
-        .statement_to_plan(statement)
-        .await
-        .map_err(errors::from_datafusion)?;
-    let reads_only = SQLOptions::new()
-        .with_allow_ddl(false)
-        .with_allow_dml(false)
-        .with_allow_statements(false);
-    reads_only.verify_plan(&plan).map_err(errors::from_datafusion)?;
-    Ok(plan)
-}
-
-fn bind(plan: LogicalPlan, values: Vec<ScalarValue>) -> Result<LogicalPlan, QueryError> {
-    let wanted = parameter_schema(&plan)?;
-    if wanted.fields().len() > values.len() {
-        return Err(QueryError::Invalid(format!(
-            "the statement has {} parameters and {} values were bound",
-            wanted.fields().len(),
-            values.len()
-        )));
-    }
-    if values.is_empty() {
-        return Ok(plan);
-    }
-    plan.with_param_values(ParamValues::from(values))
-        .map_err(errors::from_datafusion)
-}
-
-/// Fields `$1` … `$n` without gaps: a client binds by position.
-fn parameter_schema(plan: &LogicalPlan) -> Result<SchemaRef, QueryError> {
-    let types = plan.get_parameter_types().map_err(errors::from_datafusion)?;
-    let numbers: BTreeSet<usize> = types
-        .keys()
-        .filter_map(|name| name.strip_prefix('$')?.parse().ok())
-        .collect();
-    if numbers.len() < types.len() {
-        return Err(QueryError::Invalid("parameters are written ? or $1, $2, …".into()));
-    }
-    let last = numbers.last().copied().unwrap_or(0);
-    let fields = (1..=last).map(|number| {
-        let name = format!("${number}");
-        let data_type = types.get(&name).cloned().flatten().unwrap_or(DataType::Null);
-        Field::new(name, data_type, true)
-    });
-    Ok(narrow::narrow_schema(&Schema::new(fields.collect::<Vec<_>>())))
 }

@@ -17,6 +17,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 use labhouse_catalog::TableName;
 
 use super::QueryError;
+use super::change::{self, Change};
 
 /// The catalog that holds everything.
 pub(crate) const CATALOG: &str = "lab";
@@ -42,6 +43,8 @@ pub(crate) enum Statement {
         columns: Vec<String>,
         query: Box<Query>,
     },
+    /// UPDATE, DELETE or MERGE.
+    Change(Change),
     SetTags {
         table: TableName,
         column: Option<String>,
@@ -79,6 +82,7 @@ impl Statement {
             | Self::DropModel { .. }
             | Self::CreateTableAs { .. }
             | Self::Insert { .. }
+            | Self::Change(_)
             | Self::SetTags { .. } => true,
         }
     }
@@ -161,9 +165,12 @@ fn classify_ast(ast: Ast) -> Result<Statement, QueryError> {
         }
         Ast::CreateTable(table) => create_table(table),
         Ast::Insert(insert) => self::insert(insert),
+        Ast::Delete(delete) => change::delete(delete).map(Statement::Change),
+        Ast::Update(update) => change::update(update).map(Statement::Change),
+        Ast::Merge(merge) => change::merge(merge).map(Statement::Change),
         Ast::Set(_) => Err(settings_refused()),
         other => Err(QueryError::Unsupported(format!(
-            "labhouse does not run this statement ({}); it runs SELECT, EXPLAIN SELECT, SHOW, DESCRIBE, CREATE TABLE … AS, INSERT INTO, CREATE MODEL, DROP MODEL and ALTER TABLE … SET TAGS",
+            "labhouse does not run this statement ({}); it runs SELECT, EXPLAIN SELECT, SHOW, DESCRIBE, CREATE TABLE … AS, INSERT, UPDATE, DELETE, MERGE, CREATE MODEL, DROP MODEL and ALTER TABLE … SET TAGS",
             other
                 .to_string()
                 .split_whitespace()
@@ -340,7 +347,7 @@ fn word(parser: &mut Parser<'_>, expected: &str) -> bool {
     found
 }
 
-fn plain(ident: &Ident) -> String {
+pub(super) fn plain(ident: &Ident) -> String {
     if ident.quote_style.is_some() {
         ident.value.clone()
     } else {

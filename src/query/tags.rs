@@ -48,17 +48,63 @@ pub(crate) fn inherit(schema: &Schema, sources: &[TableObject]) -> (SchemaRef, T
     (Arc::new(Schema::new(fields.collect::<Vec<_>>())), whole)
 }
 
+/// Whether rows of the sources would be freer in `target` than they were: the tag, as `key=value`, that would be lost.
+/// `names` are the target's columns that the columns of `schema` fill.
+pub(crate) fn loosened(
+    target: &TableObject,
+    names: &[String],
+    schema: &Schema,
+    sources: &[TableObject],
+) -> Option<String> {
+    let (kept, whole) = inherit(schema, sources);
+    let together = merge([&target.tags, &whole].into_iter()).into_iter();
+    let on_table = together
+        .filter(|(key, value)| !sources.is_empty() && target.tags.get(key) != Some(value))
+        .map(|(key, _)| lost(&key, &whole))
+        .next();
+    on_table.or_else(|| {
+        kept.fields().iter().zip(names).find_map(|(field, name)| {
+            let mut own = target.tags.clone();
+            own.extend(
+                target
+                    .column_tags
+                    .get(name)
+                    .into_iter()
+                    .flatten()
+                    .map(|(k, v)| (k.clone(), v.clone())),
+            );
+            let tags: Tags = of_field(field);
+            tags.iter()
+                .find(|(key, value)| !value.split('|').all(|one| one.is_empty() || has(&own, key, one)))
+                .map(|(key, _)| lost(key, &tags))
+        })
+    })
+}
+
+fn has(tags: &Tags, key: &str, value: &str) -> bool {
+    tags.get(key).is_some_and(|own| own.split('|').any(|one| one == value))
+}
+
+fn lost(key: &str, sources: &Tags) -> String {
+    match sources.get(key) {
+        Some(value) => format!("{key}={}", value.trim_start_matches('|')),
+        None => format!("no {key}"),
+    }
+}
+
+fn of_field(field: &Field) -> Tags {
+    let metadata = field.metadata().iter();
+    metadata
+        .filter_map(|(key, value)| Some((key.strip_prefix(TAG)?.to_owned(), value.clone())))
+        .collect()
+}
+
 /// All tags of the sources, of tables and columns alike: for what mixes columns, such as a model.
 pub(crate) fn all(schema: &Schema, own: &Tags) -> Tags {
     let columns: Vec<Tags> = schema
         .fields()
         .iter()
-        .map(|field| {
-            let metadata = field.metadata().iter();
-            metadata
-                .filter_map(|(key, value)| Some((key.strip_prefix(TAG)?.to_owned(), value.clone())))
-                .collect()
-        })
+        .map(|field| of_field(field))
         .filter(|tags: &Tags| !tags.is_empty())
         .collect();
     merge(std::iter::once(own).chain(&columns))
@@ -115,6 +161,28 @@ mod tests {
         assert_eq!(both["sensitivity"], "public");
         let (_, mixed) = inherit(&schema, &[public, source(Tags::new(), &[])]);
         assert_eq!(mixed["sensitivity"], "|public");
+    }
+
+    #[test]
+    fn rows_are_not_freer_where_they_go_than_where_they_were() {
+        let schema = Schema::new(vec![Field::new("operator", DataType::Utf8, true)]);
+        let names = ["operator".to_owned()];
+        let public = || source(tags(&[("sensitivity", "public")]), &[]);
+        let plain = || source(Tags::new(), &[]);
+        let personal = |column: &str| source(Tags::new(), &[(column, tags(&[("pii", "true")]))]);
+        for (target, from, wants) in [
+            (public(), vec![], None),
+            (public(), vec![public()], None),
+            (plain(), vec![plain()], None),
+            (public(), vec![plain()], Some("no sensitivity")),
+            (plain(), vec![public()], Some("sensitivity=public")),
+            (plain(), vec![personal("operator")], Some("pii=true")),
+            (personal("operator"), vec![personal("operator")], None),
+            (source(tags(&[("pii", "|true")]), &[]), vec![personal("email")], None),
+            (plain(), vec![personal("email")], Some("pii=true")),
+        ] {
+            assert_eq!(loosened(&target, &names, &schema, &from).as_deref(), wants);
+        }
     }
 
     #[test]

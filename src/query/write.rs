@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, new_null_array};
-use arrow::compute::{CastOptions, cast_with_options};
+use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::TableReference;
 use datafusion::common::tree_node::TreeNodeRecursion;
@@ -34,6 +33,13 @@ pub(crate) struct Source {
     pub(crate) tags: Tags,
 }
 
+/// The rows of a query, in wire types.
+pub(super) struct Collected {
+    pub(super) schema: SchemaRef,
+    pub(super) batches: Vec<RecordBatch>,
+    pub(super) plan: LogicalPlan,
+}
+
 impl Engine {
     pub(super) async fn write(
         self: &Arc<Self>,
@@ -59,18 +65,18 @@ impl Engine {
             Statement::Insert { name, columns, query } => {
                 self.insert(governed, state, name, columns, query, parameters).await
             }
+            Statement::Change(change) => self.change(governed, change, parameters).await,
             Statement::SetTags { table, column, tags } => self.set_tags(governed, &table, column, &tags).await,
         }
     }
 
     /// Runs a query as its author and keeps the rows, at most `limits.write_rows`.
-    pub(crate) async fn source(
+    pub(super) async fn collect(
         &self,
-        governed: &Arc<Governed>,
         state: Arc<SessionState>,
         query: Box<Query>,
         parameters: Vec<ScalarValue>,
-    ) -> Result<Source, QueryError> {
+    ) -> Result<Collected, QueryError> {
         let statement = as_engine_statement(query);
         let (physical, state, plan) = self
             .planning(move || async move {
@@ -93,12 +99,24 @@ impl Engine {
             rows += batch.num_rows();
             if rows > self.config.limits.write_rows {
                 return Err(QueryError::Exhausted(format!(
-                    "the query gives more than {} rows (limits.write_rows); filter or aggregate it",
+                    "the statement is about more than {} rows (limits.write_rows); filter or aggregate, or do it in parts",
                     self.config.limits.write_rows
                 )));
             }
             batches.push(narrow::narrow_batch(&batch, &schema).map_err(|error| errors::from_datafusion(error.into()))?);
         }
+        Ok(Collected { schema, batches, plan })
+    }
+
+    /// The rows of a query with what a table or model made of them must know.
+    pub(crate) async fn source(
+        &self,
+        governed: &Arc<Governed>,
+        state: Arc<SessionState>,
+        query: Box<Query>,
+        parameters: Vec<ScalarValue>,
+    ) -> Result<Source, QueryError> {
+        let Collected { schema, batches, plan } = self.collect(state, query, parameters).await?;
         let read = tables_read(governed, &plan)?;
         let versions = read
             .iter()
@@ -158,53 +176,6 @@ impl Engine {
         labhouse_catalog::replace(&self.catalog, &name, source.schema, source.batches, properties)
             .await
             .map_err(lake_error)?;
-        count(rows)
-    }
-
-    async fn insert(
-        &self,
-        governed: &Arc<Governed>,
-        state: Arc<SessionState>,
-        name: TableName,
-        columns: Vec<String>,
-        query: Box<Query>,
-        parameters: Vec<ScalarValue>,
-    ) -> Result<i64, QueryError> {
-        reserved(&name)?;
-        let visible = governed
-            .access(&name.schema, &name.table)
-            .map_err(errors::from_datafusion)?;
-        let (Some(access), Some(table)) = (visible, governed.world().catalog.table(&name.schema, &name.table)) else {
-            return Err(QueryError::NotFound(format!(
-                "table 'lab.{name}' not found; SHOW TABLES lists what you may read"
-            )));
-        };
-        let object = table_object(table);
-        require(
-            governed,
-            &object.department,
-            &table_path(&name),
-            &object.tags,
-            Action::Insert,
-        )?;
-        if !access.is_unrestricted() {
-            return Err(QueryError::Denied(format!(
-                "a policy hides rows or columns of {name} from you, so you cannot add rows to it: ask an administrator for a grant without a filter or mask"
-            )));
-        }
-        let target = table.schema();
-        let source = self.source(governed, state, query, parameters).await?;
-        let batches = source
-            .batches
-            .iter()
-            .map(|batch| fit(batch, &columns, &target))
-            .collect::<Result<Vec<_>, _>>()?;
-        let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
-        if rows > 0 {
-            labhouse_catalog::append(&self.catalog, &name, batches)
-                .await
-                .map_err(lake_error)?;
-        }
         count(rows)
     }
 
@@ -331,53 +302,8 @@ pub(super) async fn read_count(mut running: Running) -> Result<i64, QueryError> 
     Ok(count.unwrap_or(rows))
 }
 
-/// Rows of a query as rows of the target: by position, or by the names given.
-fn fit(batch: &RecordBatch, names: &[String], target: &SchemaRef) -> Result<RecordBatch, QueryError> {
-    let own: Vec<String> = match names {
-        [] => target
-            .fields()
-            .iter()
-            .map(|field| field.name())
-            .filter(|name| !name.starts_with('_'))
-            .cloned()
-            .collect(),
-        names => names.to_vec(),
-    };
-    if own.len() != batch.num_columns() {
-        return Err(QueryError::Invalid(format!(
-            "{} columns are to be filled ({}) and the query gives {}",
-            own.len(),
-            own.join(", "),
-            batch.num_columns()
-        )));
-    }
-    if let Some(unknown) = own.iter().find(|name| target.column_with_name(name).is_none()) {
-        return Err(QueryError::NotFound(format!("the table has no column {unknown}")));
-    }
-    let columns = target.fields().iter().map(|field| {
-        match own
-            .iter()
-            .position(|name| name == field.name())
-            .and_then(|at| batch.columns().get(at))
-        {
-            Some(column) => cast_with_options(
-                column,
-                field.data_type(),
-                &CastOptions {
-                    safe: false,
-                    ..CastOptions::default()
-                },
-            )
-            .map_err(|error| QueryError::Invalid(format!("column {}: {error}", field.name()))),
-            None => Ok(new_null_array(field.data_type(), batch.num_rows())),
-        }
-    });
-    RecordBatch::try_new(Arc::clone(target), columns.collect::<Result<Vec<_>, _>>()?)
-        .map_err(|error| QueryError::Invalid(error.to_string()))
-}
-
 /// The tables a plan reads.
-fn tables_read(governed: &Governed, plan: &LogicalPlan) -> Result<Vec<Arc<LakeTable>>, QueryError> {
+pub(super) fn tables_read(governed: &Governed, plan: &LogicalPlan) -> Result<Vec<Arc<LakeTable>>, QueryError> {
     let mut read: Vec<TableReference> = Vec::new();
     plan.apply_with_subqueries(|node| {
         if let LogicalPlan::TableScan(scan) = node {
@@ -393,7 +319,7 @@ fn tables_read(governed: &Governed, plan: &LogicalPlan) -> Result<Vec<Arc<LakeTa
     Ok(found.collect())
 }
 
-fn reserved(name: &TableName) -> Result<(), QueryError> {
+pub(super) fn reserved(name: &TableName) -> Result<(), QueryError> {
     if [crate::system::SYSTEM, "information_schema"].contains(&name.schema.as_str()) {
         return Err(QueryError::Denied(format!(
             "the schema {} is the server's own",
@@ -428,6 +354,6 @@ fn refuse_unnamed(schema: &Schema) -> Result<(), QueryError> {
     Ok(())
 }
 
-fn count(rows: usize) -> Result<i64, QueryError> {
+pub(super) fn count(rows: usize) -> Result<i64, QueryError> {
     i64::try_from(rows).map_err(QueryError::internal)
 }

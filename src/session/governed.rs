@@ -7,13 +7,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use arrow::datatypes::Field;
 use async_trait::async_trait;
 use datafusion::catalog::{CatalogProvider, SchemaProvider, TableProvider};
 use datafusion::common::ResolvedTableReference;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::ScalarUDF;
-use labhouse_catalog::{LakeTable, TableName};
+use labhouse_catalog::{CatalogSnapshot, LakeTable, TableName};
 use labhouse_policies::{Access, Action, Decision, Principal, TableAccess, TableObject, Tags, govern};
 use parking_lot::Mutex;
 
@@ -68,6 +69,48 @@ impl Governed {
     /// What the principal may see of a table; none when it is hidden or absent.
     pub(crate) fn access(&self, schema: &str, table: &str) -> Result<Option<Access>, DataFusionError> {
         Ok(self.resolve(schema, table)?.map(|(access, _)| access))
+    }
+
+    /// Which columns of a visible table the principal may fill by `action`; what refused it otherwise.
+    pub(crate) fn writable(&self, table: &LakeTable, action: Action) -> Result<Access, Decision> {
+        let object = table_object(table);
+        match self.world.policies.table(&self.who, &object, &self.system, action) {
+            TableAccess::Hidden(decision) => Err(decision),
+            TableAccess::Open(access) => Ok(access),
+        }
+    }
+
+    /// The same view, but one table is read from `inner`, which has a row address as its last column.
+    pub(crate) fn with_addresses(
+        &self,
+        name: &TableName,
+        access: &Access,
+        inner: Arc<dyn TableProvider>,
+        address: Field,
+    ) -> Result<Arc<Self>, DataFusionError> {
+        let access = access.clone().with_address(address);
+        let provider = govern(inner, &access, Arc::clone(&self.system))?;
+        let key = (name.schema.clone(), name.table.clone());
+        let view = self.over(self.world.clone());
+        view.resolved.lock().insert(key, Some((access, provider)));
+        Ok(Arc::new(view))
+    }
+
+    /// The same principal under the same policies, on a newer catalog.
+    pub(crate) fn on(&self, catalog: Arc<CatalogSnapshot>) -> Arc<Self> {
+        Arc::new(self.over(World {
+            catalog,
+            ..self.world.clone()
+        }))
+    }
+
+    fn over(&self, world: World) -> Self {
+        Self::new(
+            self.who.clone(),
+            world,
+            Arc::clone(&self.system),
+            self.system_tables.clone(),
+        )
     }
 
     /// Names of the tables that the principal may see, sorted, system tables included.

@@ -44,6 +44,15 @@ pub(crate) struct World {
     pub(crate) models: Arc<ModelSnapshot>,
 }
 
+impl World {
+    /// Whether both are the very same snapshots.
+    pub(crate) fn same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.policies, &other.policies)
+            && Arc::ptr_eq(&self.catalog, &other.catalog)
+            && Arc::ptr_eq(&self.models, &other.models)
+    }
+}
+
 impl Sessions {
     pub(crate) fn new(limits: &Limits, lake: &Lake) -> Result<Self, DataFusionError> {
         let runtime = runtime(limits, lake)?;

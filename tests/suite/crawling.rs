@@ -4,27 +4,18 @@ use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 
-use crate::lab::{self, BINARY, Server};
-
-fn land(lab: &Server, path: &str, bytes: impl AsRef<[u8]>) {
-    let target = lab.dir.join("landing").join(path);
-    std::fs::create_dir_all(target.parent().unwrap()).unwrap();
-    // As a careful instrument does: written aside, then renamed.
-    let aside = target.with_file_name(".being-written");
-    std::fs::write(&aside, bytes).unwrap();
-    std::fs::rename(aside, target).unwrap();
-}
+use crate::lab::{self, BINARY};
 
 #[tokio::test]
 async fn a_landed_file_is_seen_by_event_long_before_the_sweep() {
     let lab = lab::empty(|config| config.replace("settle_ms = 50", "settle_ms = 50\nsweep_interval_s = 3600"));
-    land(&lab, "chemistry/runs/a.csv", "run,yield\n1,50.5\n2,60\n");
+    lab.land("chemistry/runs/a.csv", "run,yield\n1,50.5\n2,60\n");
     // With the sweep an hour away only an event can bring it.
     lab.until("ada", "SELECT count(*), sum(yield) FROM lab.chemistry.runs", |answer| {
         answer.as_ref().is_ok_and(|text| text.contains("110.5"))
     })
     .await;
-    land(&lab, "chemistry/runs/b.csv", "run,yield\n3,10\n");
+    lab.land("chemistry/runs/b.csv", "run,yield\n3,10\n");
     lab.until("ada", "SELECT count(*) FROM lab.chemistry.runs", |answer| {
         answer.as_ref().is_ok_and(|text| text.contains("| 3 "))
     })
@@ -34,8 +25,8 @@ async fn a_landed_file_is_seen_by_event_long_before_the_sweep() {
 #[tokio::test]
 async fn a_changed_file_replaces_its_own_rows_and_a_removed_ones_stay() {
     let lab = lab::empty(|config| config);
-    land(&lab, "chemistry/runs/a.csv", "run,yield\n1,10\n2,20\n");
-    land(&lab, "chemistry/runs/b.csv", "run,yield\n3,30\n");
+    lab.land("chemistry/runs/a.csv", "run,yield\n1,10\n2,20\n");
+    lab.land("chemistry/runs/b.csv", "run,yield\n3,30\n");
     let sum = "SELECT count(*), sum(yield) FROM lab.chemistry.runs";
     lab.until("ada", sum, |answer| {
         answer
@@ -43,14 +34,14 @@ async fn a_changed_file_replaces_its_own_rows_and_a_removed_ones_stay() {
             .is_ok_and(|text| text.contains("| 3 ") && text.contains("| 60 "))
     })
     .await;
-    land(&lab, "chemistry/runs/a.csv", "run,yield\n1,100\n2,200\n4,400\n");
+    lab.land("chemistry/runs/a.csv", "run,yield\n1,100\n2,200\n4,400\n");
     lab.until("ada", sum, |answer| {
         answer
             .as_ref()
             .is_ok_and(|text| text.contains("| 4 ") && text.contains("| 730 "))
     })
     .await;
-    std::fs::remove_file(lab.dir.join("landing/chemistry/runs/b.csv")).unwrap();
+    lab.take_away("chemistry/runs/b.csv");
     lab.until(
         "ada",
         "SELECT status FROM system.files WHERE path LIKE '%b.csv'",
@@ -70,7 +61,7 @@ async fn a_changed_file_replaces_its_own_rows_and_a_removed_ones_stay() {
 #[tokio::test]
 async fn what_is_not_understood_waits_in_quarantine_and_the_server_serves() {
     let lab = lab::empty(|config| config);
-    land(&lab, "chemistry/good/a.csv", "a,b\n1,2\n");
+    lab.land("chemistry/good/a.csv", "a,b\n1,2\n");
     for (name, bytes) in [
         ("empty.csv", &b""[..]),
         ("cut.parquet", b"PAR1 and nothing else"),
@@ -79,7 +70,7 @@ async fn what_is_not_understood_waits_in_quarantine_and_the_server_serves() {
         ("cut.csv.gz", b"\x1f\x8b\x08\x00broken"),
         ("noise.csv", &[0_u8, 159, 146, 150, 0, 1, 2, 3, 255, 254, 0, 0, 7]),
     ] {
-        land(&lab, &format!("chemistry/bad_{}/{name}", name.replace('.', "_")), bytes);
+        lab.land(&format!("chemistry/bad_{}/{name}", name.replace('.', "_")), bytes);
     }
     lab.until(
         "ada",
@@ -93,7 +84,7 @@ async fn what_is_not_understood_waits_in_quarantine_and_the_server_serves() {
         .await;
     println!("{reasons}");
     // Mended, it leaves quarantine and loads.
-    land(&lab, "chemistry/bad_cut_json/cut.json", "[{\"a\": 1}]");
+    lab.land("chemistry/bad_cut_json/cut.json", "[{\"a\": 1}]");
     lab.until("ada", "SELECT count(*) FROM lab.chemistry.bad_cut_json", Result::is_ok)
         .await;
     assert_eq!(lab.number("ada", "SELECT count(*) FROM system.quarantine").await, 5);
@@ -102,23 +93,22 @@ async fn what_is_not_understood_waits_in_quarantine_and_the_server_serves() {
 #[tokio::test]
 async fn every_kind_of_file_becomes_rows() {
     let lab = lab::empty(|config| config);
-    land(&lab, "k/csv/a.csv", "# made by X\nname;value\nα;1,5\nβ;2,25\n");
-    land(&lab, "k/latin/a.csv", b"name,unit\nconc,\xb5M\nother,mM\n");
-    land(&lab, "k/tsv/a.tsv", "name\tvalue\nx\t1\n");
-    land(
-        &lab,
+    lab.land("k/csv/a.csv", "# made by X\nname;value\nα;1,5\nβ;2,25\n");
+    lab.land("k/latin/a.csv", b"name,unit\nconc,\xb5M\nother,mM\n");
+    lab.land("k/tsv/a.tsv", "name\tvalue\nx\t1\n");
+    lab.land(
         "k/json/a.json",
         r#"[{"a": 1, "b": {"c": "x", "d": [1, 2]}}, {"a": 2, "b": null}]"#,
     );
-    land(&lab, "k/ndjson/a.ndjson", "{\"a\": 1}\n{\"a\": 2.5}\n");
+    lab.land("k/ndjson/a.ndjson", "{\"a\": 1}\n{\"a\": 2.5}\n");
     let utf16: Vec<u8> = [0xff, 0xfe]
         .into_iter()
         .chain("a\tb\n1\t2\n".encode_utf16().flat_map(u16::to_le_bytes))
         .collect();
-    land(&lab, "k/wide/a.txt", utf16);
+    lab.land("k/wide/a.txt", utf16);
     let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     packed.write_all(b"a,b\n1,2\n3,4\n").unwrap();
-    land(&lab, "k/packed/a.csv.gz", packed.finish().unwrap());
+    lab.land("k/packed/a.csv.gz", packed.finish().unwrap());
     for (sql, wants) in [
         ("SELECT sum(value) FROM lab.k.csv", "3.75"),
         ("SELECT unit FROM lab.k.latin ORDER BY 1 DESC LIMIT 1", "µM"),

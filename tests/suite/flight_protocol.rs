@@ -1,167 +1,26 @@
 //! The Flight SQL door word by word, with raw messages: what drivers send that the Rust client does not.
 
-use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
-use arrow::datatypes::{Int64Type, Schema, UInt32Type};
-use arrow_flight::decode::FlightRecordBatchStream;
-use arrow_flight::encode::FlightDataEncoderBuilder;
-use arrow_flight::error::FlightError;
-use arrow_flight::flight_service_client::FlightServiceClient;
+use arrow::array::AsArray;
+use arrow::datatypes::{DataType, Int64Type, Schema, UInt32Type};
 use arrow_flight::sql::{
-    ActionBeginTransactionRequest, ActionCancelQueryRequest, ActionClosePreparedStatementRequest,
-    ActionCreatePreparedStatementRequest, ActionCreatePreparedStatementResult, Any, CommandGetCatalogs,
-    CommandGetCrossReference, CommandGetDbSchemas, CommandGetExportedKeys, CommandGetImportedKeys,
-    CommandGetPrimaryKeys, CommandGetSqlInfo, CommandGetTableTypes, CommandGetTables, CommandGetXdbcTypeInfo,
-    CommandPreparedStatementQuery, CommandPreparedStatementUpdate, CommandStatementIngest, CommandStatementQuery,
-    CommandStatementSubstraitPlan, CommandStatementUpdate, DoPutPreparedStatementResult, DoPutUpdateResult,
-    ProstMessageExt,
+    ActionBeginTransactionRequest, ActionCancelQueryRequest, CommandGetCatalogs, CommandGetCrossReference,
+    CommandGetDbSchemas, CommandGetExportedKeys, CommandGetImportedKeys, CommandGetPrimaryKeys, CommandGetSqlInfo,
+    CommandGetTableTypes, CommandGetTables, CommandGetXdbcTypeInfo, CommandPreparedStatementQuery,
+    CommandPreparedStatementUpdate, CommandStatementIngest, CommandStatementQuery, CommandStatementSubstraitPlan,
+    CommandStatementUpdate, DoPutPreparedStatementResult, ProstMessageExt,
 };
 use arrow_flight::{
     Action, BasicAuth, CancelFlightInfoRequest, CancelFlightInfoResult, CancelStatus, Criteria, Empty, FlightData,
-    FlightDescriptor, FlightEndpoint, FlightInfo, HandshakeRequest, PutResult, RenewFlightEndpointRequest, Ticket,
+    FlightDescriptor, FlightEndpoint, HandshakeRequest, IpcMessage, RenewFlightEndpointRequest, Ticket,
 };
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use prost::Message;
 use tonic::metadata::MetadataValue;
-use tonic::transport::{Channel, Endpoint};
-use tonic::{Code, Request, Status};
+use tonic::{Code, Request};
 
-use crate::lab::{self, Server};
-
-/// A connection and the token of one login.
-struct Raw {
-    client: FlightServiceClient<Channel>,
-    token: String,
-}
-
-impl Raw {
-    async fn login(lab: &Server, user: &str) -> Self {
-        let token = lab.client(user).await.token().unwrap().clone();
-        Self {
-            client: connect(lab).await,
-            token,
-        }
-    }
-
-    fn request<T>(&self, message: T) -> Request<T> {
-        let mut request = Request::new(message);
-        let value = format!("Bearer {}", self.token).parse().unwrap();
-        request.metadata_mut().insert("authorization", value);
-        request
-    }
-
-    async fn info(&mut self, command: &impl ProstMessageExt) -> Result<FlightInfo, Status> {
-        let request = self.request(descriptor(command));
-        Ok(self.client.get_flight_info(request).await?.into_inner())
-    }
-
-    async fn get(&mut self, ticket: Ticket) -> Result<Vec<RecordBatch>, Status> {
-        let request = self.request(ticket);
-        let stream = self.client.do_get(request).await?.into_inner();
-        let batches = FlightRecordBatchStream::new_from_flight_data(stream.map_err(FlightError::from));
-        batches.try_collect().await.map_err(Status::from)
-    }
-
-    /// Announces and fetches; the stream must have the announced schema.
-    async fn ask(&mut self, command: &impl ProstMessageExt) -> Result<(Schema, Vec<RecordBatch>), Status> {
-        let info = self.info(command).await?;
-        let schema = info.clone().try_decode_schema().unwrap();
-        let batches = self.get(info.endpoint[0].ticket.clone().unwrap()).await?;
-        for batch in &batches {
-            assert_eq!(batch.schema().as_ref(), &schema);
-        }
-        Ok((schema, batches))
-    }
-
-    async fn put(&mut self, command: &impl ProstMessageExt, rows: Option<RecordBatch>) -> Result<PutResult, Status> {
-        let messages = match rows {
-            None => vec![FlightData::new().with_descriptor(descriptor(command))],
-            Some(rows) => FlightDataEncoderBuilder::new()
-                .with_flight_descriptor(Some(descriptor(command)))
-                .build(stream::iter([Ok(rows)]))
-                .try_collect()
-                .await
-                .unwrap(),
-        };
-        let request = self.request(stream::iter(messages));
-        Ok(self
-            .client
-            .do_put(request)
-            .await?
-            .into_inner()
-            .message()
-            .await?
-            .unwrap())
-    }
-
-    async fn update(&mut self, command: &impl ProstMessageExt, rows: Option<RecordBatch>) -> Result<i64, Status> {
-        let result = self.put(command, rows).await?;
-        Ok(DoPutUpdateResult::decode(result.app_metadata).unwrap().record_count)
-    }
-
-    async fn act(&mut self, name: &str, body: impl Into<Bytes>) -> Result<Option<Bytes>, Status> {
-        let request = self.request(Action::new(name, body));
-        let result = self.client.do_action(request).await?.into_inner().message().await?;
-        Ok(result.map(|result| result.body))
-    }
-
-    async fn prepare(&mut self, sql: &str) -> Result<(ActionCreatePreparedStatementResult, Option<bool>), Status> {
-        let request = ActionCreatePreparedStatementRequest {
-            query: sql.into(),
-            transaction_id: None,
-        };
-        let body = self
-            .act("CreatePreparedStatement", request.as_any().encode_to_vec())
-            .await?
-            .unwrap();
-        let any = Any::decode(body).unwrap();
-        let is_update = IsUpdate::decode(any.value.clone()).unwrap().is_update;
-        Ok((any.unpack().unwrap().unwrap(), is_update))
-    }
-
-    async fn close(&mut self, handle: Bytes) {
-        let request = ActionClosePreparedStatementRequest {
-            prepared_statement_handle: handle,
-        };
-        assert_eq!(
-            self.act("ClosePreparedStatement", request.as_any().encode_to_vec())
-                .await
-                .unwrap(),
-            None
-        );
-    }
-}
-
-/// The field of the prepared result that came to the format in 2026.
-#[derive(Clone, PartialEq, Message)]
-struct IsUpdate {
-    #[prost(bool, optional, tag = "4")]
-    is_update: Option<bool>,
-}
-
-async fn connect(lab: &Server) -> FlightServiceClient<Channel> {
-    let url = lab.flight.replace("grpc://", "http://");
-    FlightServiceClient::new(Endpoint::from_shared(url).unwrap().connect().await.unwrap())
-}
-
-fn descriptor(command: &impl ProstMessageExt) -> FlightDescriptor {
-    FlightDescriptor::new_cmd(command.as_any().encode_to_vec())
-}
-
-fn query(sql: &str) -> CommandStatementQuery {
-    CommandStatementQuery {
-        query: sql.into(),
-        transaction_id: None,
-    }
-}
-
-fn rows(column: Vec<i64>) -> RecordBatch {
-    RecordBatch::try_from_iter([("0", std::sync::Arc::new(Int64Array::from(column)) as ArrayRef)]).unwrap()
-}
-
-fn number_of_rows(batches: &[RecordBatch]) -> usize {
-    batches.iter().map(RecordBatch::num_rows).sum()
-}
+use crate::lab;
+use crate::raw::{Raw, connect, descriptor, number_of_rows, query, rows};
 
 #[tokio::test]
 async fn no_call_is_answered_without_a_login() {
@@ -574,6 +433,12 @@ async fn what_writes_happens_once_for_each_time_it_is_asked() {
         .unwrap();
     assert!(prepared.dataset_schema.is_empty());
     assert_eq!(is_update, Some(true));
+    let parameters = Schema::try_from(IpcMessage(prepared.parameter_schema.clone())).unwrap();
+    assert_eq!(
+        parameters.field(0).data_type(),
+        &DataType::Int64,
+        "the type of the column it fills"
+    );
     let run = CommandPreparedStatementUpdate {
         prepared_statement_handle: prepared.prepared_statement_handle,
     };

@@ -15,6 +15,8 @@ use futures::TryStreamExt;
 use tempfile::TempDir;
 use tonic::transport::{Channel, Endpoint};
 
+use crate::bucket::Bucket;
+
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_labhouse");
 /// How long anything may take that is awaited by event; only a hang reaches it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(240);
@@ -25,18 +27,29 @@ pub(crate) struct Server {
     pub(crate) flight: String,
     pub(crate) http: Option<String>,
     pub(crate) dir: PathBuf,
+    bucket: Option<Bucket>,
     log: Arc<Mutex<String>>,
     _own: Option<TempDir>,
 }
 
+/// Where the suite on a bucket keeps the demo lab that tests read or copy.
+pub(crate) const DEMO_PREFIX: &str = "demo";
+
 /// The demo lab that all reading tests share, served by a process of this test's own.
 pub(crate) fn shared() -> Server {
+    if let Some(bucket) = Bucket::asked(DEMO_PREFIX) {
+        return on_bucket(bucket, |config| config);
+    }
     let dir = built();
     start(Command::new(BINARY).args(["demo", "--dir"]).arg(&dir), &dir, None)
 }
 
 /// A copy of the demo lab that this test may change.
 pub(crate) fn own() -> Server {
+    if let Some(bucket) = Bucket::asked(&unique()) {
+        bucket.copy_from(DEMO_PREFIX);
+        return on_bucket(bucket, |config| config);
+    }
     let own = tempfile::tempdir().unwrap();
     let dir = own.path().join("lab");
     copy(&built(), &dir);
@@ -45,6 +58,9 @@ pub(crate) fn own() -> Server {
 
 /// An empty lab with the demo's users and policies, and a config that `edit` may change.
 pub(crate) fn empty(edit: impl FnOnce(String) -> String) -> Server {
+    if let Some(bucket) = Bucket::asked(&unique()) {
+        return on_bucket(bucket, edit);
+    }
     let own = tempfile::tempdir().unwrap();
     let dir = own.path().join("lab");
     lay_out_empty(&dir);
@@ -56,6 +72,32 @@ pub(crate) fn empty(edit: impl FnOnce(String) -> String) -> Server {
         &dir,
         Some(own),
     )
+}
+
+/// Serves a lake in a bucket; config, users and policies stay in a folder.
+pub(crate) fn on_bucket(bucket: Bucket, edit: impl FnOnce(String) -> String) -> Server {
+    let own = tempfile::tempdir().unwrap();
+    let dir = own.path().join("lab");
+    lay_out_empty(&dir);
+    let config = dir.join("labhouse.toml");
+    let text = edit(std::fs::read_to_string(&config).unwrap());
+    // A bucket tells nobody of new files: the sweep finds them.
+    let text = text
+        .replace("url = \".\"", &bucket.config())
+        .replace("settle_ms = 50", "settle_ms = 50\nsweep_interval_s = 1");
+    std::fs::write(&config, text).unwrap();
+    let mut command = Command::new(BINARY);
+    let command = bucket.keys(command.args(["serve", "--config"]).arg(&config));
+    let mut server = start(command, &dir, Some(own));
+    server.bucket = Some(bucket);
+    server
+}
+
+/// A name that no other test has.
+pub(crate) fn unique() -> String {
+    static NEXT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+    let next = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    format!("lab-{}-{next}", std::process::id())
 }
 
 /// Config, users and policies of the demo without its data; ports are free ones.
@@ -70,7 +112,7 @@ pub(crate) fn lay_out_empty(dir: &Path) {
 }
 
 /// Builds the demo lab once for this build of the binary, however many test processes ask.
-fn built() -> PathBuf {
+pub(crate) fn built() -> PathBuf {
     let modified = std::fs::metadata(BINARY).unwrap().modified().unwrap();
     let stamp = modified.duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos();
     let root = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
@@ -120,6 +162,7 @@ pub(crate) fn start(command: &mut Command, dir: &Path, own: Option<TempDir>) -> 
         flight: ready["flight"].as_str().unwrap().to_owned(),
         http: ready["http"].as_str().map(str::to_owned),
         dir: dir.to_owned(),
+        bucket: None,
         log,
         _own: own,
     }
@@ -186,6 +229,15 @@ impl Server {
             .map_err(|error| error.to_string())
     }
 
+    /// Runs a statement until it is allowed: a policy edit acts within moments.
+    pub(crate) async fn until_updated(&self, user: &str, sql: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while let Err(error) = self.update(user, sql).await {
+            assert!(Instant::now() < deadline, "{sql} stays {error}\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     /// Asks until the answer is as wanted; panics with the last answer when it never is.
     pub(crate) async fn until(&self, user: &str, sql: &str, wanted: impl Fn(&Result<String, String>) -> bool) {
         let deadline = Instant::now() + PATIENCE;
@@ -203,6 +255,27 @@ impl Server {
         }
     }
 
+    /// Puts a file into the landing zone.
+    pub(crate) fn land(&self, path: &str, bytes: impl AsRef<[u8]>) {
+        if let Some(bucket) = &self.bucket {
+            return bucket.put(&format!("landing/{path}"), bytes);
+        }
+        let target = self.dir.join("landing").join(path);
+        std::fs::create_dir_all(target.parent().unwrap()).unwrap();
+        // As a careful instrument does: written aside, then renamed.
+        let aside = target.with_file_name(".being-written");
+        std::fs::write(&aside, bytes).unwrap();
+        std::fs::rename(aside, target).unwrap();
+    }
+
+    /// Takes a file out of the landing zone.
+    pub(crate) fn take_away(&self, path: &str) {
+        match &self.bucket {
+            Some(bucket) => bucket.remove(&format!("landing/{path}")),
+            None => std::fs::remove_file(self.dir.join("landing").join(path)).unwrap(),
+        }
+    }
+
     /// Sends SIGTERM.
     pub(crate) fn terminate(&self) {
         let status = Command::new("kill")
@@ -214,6 +287,9 @@ impl Server {
 
     /// Runs a pytest file against this server.
     pub(crate) fn pytest(&self, file: &str, extra: &HashMap<&str, String>) {
+        if let Some(bucket) = &self.bucket {
+            bucket.download("tables", &self.dir.join("tables"));
+        }
         crate::python::run(file, &self.flight, &self.dir, extra);
     }
 }

@@ -12,6 +12,8 @@
     reason = "a test that cannot go on should say so at once"
 )]
 
+mod bucket;
+mod changes;
 mod command_line;
 mod crawling;
 mod demo;
@@ -22,5 +24,6 @@ mod lifecycle;
 mod models;
 mod policies;
 mod python;
+mod raw;
 mod s3;
 mod writes;

@@ -179,9 +179,7 @@ async fn new_tables_are_nobodys_until_granted_and_are_listed() {
     std::fs::write(&path, narrowed.join("\n")).unwrap();
     lab.until("dee", "SELECT * FROM lab.assay.ic50 LIMIT 1", Result::is_err)
         .await;
-    let folder = lab.dir.join("landing/neuro/traces");
-    std::fs::create_dir_all(&folder).unwrap();
-    std::fs::write(folder.join("a.csv"), "t,v\n1,2\n3,4\n").unwrap();
+    lab.land("neuro/traces/a.csv", "t,v\n1,2\n3,4\n");
     lab.until("ada", "SELECT count(*) FROM lab.neuro.traces", Result::is_ok)
         .await;
     for who in ["sam", "ana", "dee", "guest"] {

@@ -28,6 +28,8 @@ use parking_lot::Mutex;
 use crate::catalog::Catalog;
 use crate::error::LakeError;
 
+pub(crate) use rows::unwritable;
+
 pub use options::{CrawlOptions, Gone};
 pub use report::{FileOutcome, FileRecord, FileStatus, SweepReport};
 pub use watch::Watch;

@@ -1,0 +1,126 @@
+//! From a parsed statement to a plan, as far as its parameters allow.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::common::ParamValues;
+use datafusion::execution::SessionState;
+use datafusion::execution::context::SQLOptions;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::scalar::ScalarValue;
+use datafusion::sql::parser::Statement as EngineStatement;
+
+use super::plans::Planned;
+use super::statement::{Statement, as_engine_statement};
+use super::{QueryError, errors, narrow};
+
+/// How far a read could be planned.
+pub(super) enum Outlook {
+    Planned(Planned),
+    /// Values are missing: the logical schema is the best that is known.
+    Open {
+        columns: SchemaRef,
+        parameters: SchemaRef,
+    },
+}
+
+/// Plans a read to the end when its parameters are bound.
+pub(super) async fn plan_as_far(
+    state: Arc<SessionState>,
+    statement: EngineStatement,
+    values: Vec<ScalarValue>,
+) -> Result<Outlook, QueryError> {
+    let logical = logical(&state, statement).await?;
+    let parameters = parameter_schema(&logical)?;
+    if parameters.fields().len() > values.len() {
+        let columns = Arc::clone(logical.schema().inner());
+        return Ok(Outlook::Open { columns, parameters });
+    }
+    let bound = with_values(logical, values)?;
+    let physical = state
+        .create_physical_plan(&bound)
+        .await
+        .map_err(errors::from_datafusion)?;
+    Ok(Outlook::Planned(Planned {
+        physical,
+        state,
+        parameters,
+    }))
+}
+
+pub(super) fn unbound(parameters: &Schema, bound: usize) -> QueryError {
+    QueryError::Invalid(format!(
+        "the statement has {} parameters and {bound} values were bound",
+        parameters.fields().len()
+    ))
+}
+
+pub(super) async fn logical(state: &SessionState, statement: EngineStatement) -> Result<LogicalPlan, QueryError> {
+    let plan = state
+        .statement_to_plan(statement)
+        .await
+        .map_err(errors::from_datafusion)?;
+    let reads_only = SQLOptions::new()
+        .with_allow_ddl(false)
+        .with_allow_dml(false)
+        .with_allow_statements(false);
+    reads_only.verify_plan(&plan).map_err(errors::from_datafusion)?;
+    Ok(plan)
+}
+
+pub(super) fn bind(plan: LogicalPlan, values: Vec<ScalarValue>) -> Result<LogicalPlan, QueryError> {
+    let wanted = parameter_schema(&plan)?;
+    if wanted.fields().len() > values.len() {
+        return Err(unbound(&wanted, values.len()));
+    }
+    with_values(plan, values)
+}
+
+fn with_values(plan: LogicalPlan, values: Vec<ScalarValue>) -> Result<LogicalPlan, QueryError> {
+    if values.is_empty() {
+        return Ok(plan);
+    }
+    plan.with_param_values(ParamValues::from(values))
+        .map_err(errors::from_datafusion)
+}
+
+/// The parameters of a statement that writes, typed by what they are written into; untyped where the planner cannot
+/// tell. Nothing is refused here: running the statement says what is wrong with it.
+pub(super) async fn written_parameters(state: Arc<SessionState>, sql: String, statement: Statement) -> SchemaRef {
+    let query = match statement {
+        Statement::Insert { .. } => {
+            let dialect = state.config().options().sql_parser.dialect;
+            state.sql_to_statement(&sql, &dialect).ok()
+        }
+        Statement::CreateTableAs { query, .. } => Some(as_engine_statement(query)),
+        Statement::CreateModel(model) => Some(as_engine_statement(model.query)),
+        Statement::Read(_) | Statement::Change(_) | Statement::DropModel { .. } | Statement::SetTags { .. } => None,
+    };
+    let planned = match query {
+        Some(query) => state.statement_to_plan(query).await.ok(),
+        None => None,
+    };
+    planned
+        .and_then(|plan| parameter_schema(&plan).ok())
+        .unwrap_or_else(|| Arc::new(Schema::empty()))
+}
+
+/// Fields `$1` … `$n` without gaps: a client binds by position.
+fn parameter_schema(plan: &LogicalPlan) -> Result<SchemaRef, QueryError> {
+    let types = plan.get_parameter_types().map_err(errors::from_datafusion)?;
+    let numbers: BTreeSet<usize> = types
+        .keys()
+        .filter_map(|name| name.strip_prefix('$')?.parse().ok())
+        .collect();
+    if numbers.len() < types.len() {
+        return Err(QueryError::Invalid("parameters are written ? or $1, $2, …".into()));
+    }
+    let last = numbers.last().copied().unwrap_or(0);
+    let fields = (1..=last).map(|number| {
+        let name = format!("${number}");
+        let data_type = types.get(&name).cloned().flatten().unwrap_or(DataType::Null);
+        Field::new(name, data_type, true)
+    });
+    Ok(narrow::narrow_schema(&Schema::new(fields.collect::<Vec<_>>())))
+}
