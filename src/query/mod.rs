@@ -15,6 +15,8 @@ mod run;
 pub(crate) mod statement;
 mod stream;
 pub(crate) mod tags;
+pub(crate) mod travel;
+mod upkeep;
 pub(crate) mod write;
 
 use std::sync::Arc;
@@ -96,7 +98,7 @@ impl Engine {
         }
         let governed = self.govern(who, world.clone());
         let state = Arc::new(self.sessions.open(&governed).map_err(errors::from_datafusion)?);
-        let statement = Statement::parse(sql, &state)?;
+        let statement = self.parse(&governed, &state, sql).await?;
         if statement.writes() {
             let sql = sql.to_owned();
             return Ok(Description {
@@ -217,13 +219,20 @@ impl Engine {
         parameters: Vec<ScalarValue>,
     ) -> Result<Running, QueryError> {
         let state = Arc::new(self.sessions.open(governed).map_err(errors::from_datafusion)?);
-        match Statement::parse(sql, &state)? {
+        match self.parse(governed, &state, sql).await? {
             Statement::Read(statement) => self.read(state, *statement, parameters).await,
             other => {
                 let count = self.write(governed, state, other, parameters, sql).await?;
                 Ok(write::count_stream(count))
             }
         }
+    }
+
+    /// Reads a statement, and older versions of tables that it names.
+    async fn parse(&self, governed: &Governed, state: &SessionState, sql: &str) -> Result<Statement, QueryError> {
+        let (sql, stops) = travel::rewrite(sql)?;
+        governed.travel(&self.catalog, &stops).await?;
+        Statement::parse(&sql, state)
     }
 
     /// Plans and starts a read.

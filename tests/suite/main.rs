@@ -26,4 +26,5 @@ mod policies;
 mod python;
 mod raw;
 mod s3;
+mod upkeep;
 mod writes;
