@@ -7,6 +7,7 @@
 mod admit;
 mod change;
 pub(crate) mod errors;
+pub(crate) mod ingest;
 mod log;
 pub(crate) mod narrow;
 mod plan;

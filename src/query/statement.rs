@@ -108,6 +108,11 @@ pub(crate) fn lake_name_from_text(text: &str) -> Result<TableName, QueryError> {
     parse_name(&text.split('.').collect::<Vec<_>>(), text)
 }
 
+/// The same for a name that comes in parts.
+pub(crate) fn lake_name_of(schema: &str, table: &str) -> Result<TableName, QueryError> {
+    parse_name(&[schema, table], &format!("{schema}.{table}"))
+}
+
 fn parse_name(parts: &[&str], shown: &str) -> Result<TableName, QueryError> {
     let (schema, table) = match parts {
         [schema, table] => (schema, table),

@@ -41,10 +41,10 @@ pub(super) fn parse(parser: &mut Parser<'_>) -> Result<Option<Upkeep>, QueryErro
         parser.expect_keyword(Keyword::TABLE).map_err(syntax)?;
         Work::Undrop
     } else if word(parser, "optimize") {
-        parser.parse_keyword(Keyword::TABLE);
+        let _optional = parser.parse_keyword(Keyword::TABLE);
         Work::Optimize
     } else if word(parser, "vacuum") {
-        parser.parse_keyword(Keyword::TABLE);
+        let _optional = parser.parse_keyword(Keyword::TABLE);
         Work::Vacuum {
             retain_hours: RETAIN_HOURS_MIN,
         }

@@ -144,37 +144,54 @@ impl Engine {
         or_replace: bool,
         if_not_exists: bool,
     ) -> Result<i64, QueryError> {
-        reserved(&name)?;
-        let existing = governed.world().catalog.table(&name.schema, &name.table).cloned();
-        let (department, tags) = match &existing {
-            Some(table) => {
-                let object = table_object(table);
-                (object.department, object.tags)
-            }
-            None => (name.schema.clone(), Tags::default()),
-        };
-        let action = if existing.is_some() {
-            Action::Drop
-        } else {
-            Action::Create
-        };
-        for action in [Action::Create, action] {
-            require(governed, &department, &table_path(&name), &tags, action)?;
-        }
-        if existing.is_some() && !or_replace {
-            return if if_not_exists {
-                Ok(0)
-            } else {
-                Err(QueryError::Conflict(format!(
-                    "{name} is there already; write CREATE OR REPLACE TABLE"
-                )))
-            };
+        if !self.may_create(governed, &name, or_replace, if_not_exists)? {
+            return Ok(0);
         }
         let source = self.source(governed, state, query, parameters).await?;
-        refuse_unnamed(&source.schema)?;
-        let rows: usize = source.batches.iter().map(RecordBatch::num_rows).sum();
-        let properties = tags::properties(&source.tags);
-        labhouse_catalog::replace(&self.catalog, &name, source.schema, source.batches, properties)
+        self.fill(&name, source.schema, source.batches, &source.tags).await
+    }
+
+    /// Whether a table is to be made: an error when it may not be, no when it is there and that is well.
+    pub(super) fn may_create(
+        &self,
+        governed: &Governed,
+        name: &TableName,
+        or_replace: bool,
+        if_not_exists: bool,
+    ) -> Result<bool, QueryError> {
+        reserved(name)?;
+        let existing = governed.world().catalog.table(&name.schema, &name.table);
+        let (department, tags, action) = match existing {
+            Some(table) => {
+                let object = table_object(table);
+                (object.department, object.tags, Action::Drop)
+            }
+            None => (name.schema.clone(), Tags::default(), Action::Create),
+        };
+        for action in [Action::Create, action] {
+            require(governed, &department, &table_path(name), &tags, action)?;
+        }
+        match existing {
+            None => Ok(true),
+            Some(_) if or_replace => Ok(true),
+            Some(_) if if_not_exists => Ok(false),
+            Some(_) => Err(QueryError::Conflict(format!(
+                "{name} is there already; write CREATE OR REPLACE TABLE"
+            ))),
+        }
+    }
+
+    /// Makes the table of these rows; gives their number.
+    pub(super) async fn fill(
+        &self,
+        name: &TableName,
+        schema: SchemaRef,
+        batches: Vec<RecordBatch>,
+        tags: &Tags,
+    ) -> Result<i64, QueryError> {
+        refuse_unnamed(&schema)?;
+        let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
+        labhouse_catalog::replace(&self.catalog, name, schema, batches, tags::properties(tags))
             .await
             .map_err(lake_error)?;
         count(rows)

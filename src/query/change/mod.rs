@@ -158,18 +158,31 @@ impl Engine {
         let (access, table) = visible(governed, &name)?;
         permit(governed, &access, &table, &Effect::Insert(columns.clone()))?;
         let given = self.collect(state, query, parameters).await?;
-        let target = table.schema();
         let names = filled(&columns, &access);
         refuse_loosening(governed, &table, &names, &given)?;
-        let batches = given
-            .batches
+        self.append_rows(governed, &name, names, &given.batches).await
+    }
+
+    /// Appends rows whose columns have these names, as far as the writer may fill them and will see the rows.
+    pub(super) async fn append_rows(
+        &self,
+        governed: &Governed,
+        name: &TableName,
+        columns: Vec<String>,
+        rows: &[RecordBatch],
+    ) -> Result<i64, QueryError> {
+        reserved(name)?;
+        let (access, table) = visible(governed, name)?;
+        permit(governed, &access, &table, &Effect::Insert(columns.clone()))?;
+        let target = table.schema();
+        let batches = rows
             .iter()
-            .map(|batch| fit(batch, &names, &target))
+            .map(|batch| fit(batch, &columns, &target))
             .collect::<Result<Vec<_>, _>>()?;
-        check(governed, &access, &batches, &name)?;
+        check(governed, &access, &batches, name)?;
         let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
         if rows > 0 {
-            labhouse_catalog::append(&self.catalog, &name, batches)
+            labhouse_catalog::append(&self.catalog, name, batches)
                 .await
                 .map_err(lake_error)?;
         }
