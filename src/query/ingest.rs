@@ -1,6 +1,7 @@
 //! Rows that a client brings as Arrow instead of as a statement: the same grants, filters and limits as for CREATE TABLE
 //! and INSERT.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -74,7 +75,8 @@ impl Engine {
                 if !self.may_create(governed, name, replace, false)? {
                     return Ok(0);
                 }
-                self.fill(name, ingest.schema, ingest.batches, &Tags::default()).await
+                let (tags, plain) = (Tags::default(), BTreeMap::new());
+                self.fill(name, ingest.schema, ingest.batches, &tags, plain, None).await
             }
         }
     }

@@ -19,6 +19,7 @@ use labhouse_catalog::TableName;
 use super::QueryError;
 use super::change::{self, Change};
 use super::upkeep::{self, Upkeep};
+use super::view::{self, ViewStatement};
 
 /// The catalog that holds everything.
 pub(crate) const CATALOG: &str = "lab";
@@ -48,6 +49,8 @@ pub(crate) enum Statement {
     Change(Change),
     /// Care of a whole table.
     Upkeep(Upkeep),
+    /// Materialized views.
+    View(ViewStatement),
     SetTags {
         table: TableName,
         column: Option<String>,
@@ -87,6 +90,7 @@ impl Statement {
             | Self::Insert { .. }
             | Self::Change(_)
             | Self::Upkeep(_)
+            | Self::View(_)
             | Self::SetTags { .. } => true,
         }
     }
@@ -189,7 +193,7 @@ fn unknown(ast: &Ast) -> QueryError {
     let text = ast.to_string();
     let words: Vec<&str> = text.split_whitespace().take(2).collect();
     QueryError::Unsupported(format!(
-        "labhouse does not run this statement ({}); it runs SELECT, EXPLAIN SELECT, SHOW, DESCRIBE, CREATE TABLE, INSERT, UPDATE, DELETE, MERGE, DROP TABLE, UNDROP TABLE, COMMENT ON, OPTIMIZE, VACUUM, CREATE MODEL, DROP MODEL and ALTER TABLE … SET TAGS",
+        "labhouse does not run this statement ({}); it runs SELECT, EXPLAIN SELECT, SHOW, DESCRIBE, CREATE TABLE, INSERT, UPDATE, DELETE, MERGE, DROP TABLE, UNDROP TABLE, COMMENT ON, OPTIMIZE, VACUUM, CREATE, REFRESH and DROP MATERIALIZED VIEW, CREATE MODEL, DROP MODEL and ALTER TABLE … SET TAGS",
         words.join(" ")
     ))
 }
@@ -256,24 +260,30 @@ fn parse_own(sql: &str) -> Result<Option<Statement>, QueryError> {
     if let Some(upkeep) = upkeep::parse(&mut parser)? {
         return Ok(Some(Statement::Upkeep(upkeep)));
     }
+    if let Some(view) = view::refresh_now(&mut parser)? {
+        return Ok(Some(Statement::View(view)));
+    }
     let statement = if parser.parse_keyword(Keyword::CREATE) {
         let or_replace = parser.parse_keywords(&[Keyword::OR, Keyword::REPLACE]);
         if word(&mut parser, "model") {
             create_model(&mut parser, or_replace)?
-        } else if word(&mut parser, "materialized") || word(&mut parser, "alert") {
-            return Err(QueryError::Unsupported(
-                "materialized views and alerts are not there yet; CREATE TABLE … AS SELECT … makes a table once".into(),
-            ));
+        } else if word(&mut parser, "materialized") {
+            Statement::View(view::create(&mut parser, or_replace)?)
+        } else if word(&mut parser, "alert") {
+            return Err(QueryError::Unsupported("alerts are not there yet".into()));
         } else {
             return Ok(None);
         }
     } else if parser.parse_keyword(Keyword::DROP) {
-        if !word(&mut parser, "model") {
+        if word(&mut parser, "materialized") {
+            Statement::View(view::drop(&mut parser)?)
+        } else if word(&mut parser, "model") {
+            let if_exists = parser.parse_keywords(&[Keyword::IF, Keyword::EXISTS]);
+            let name = lake_name(&parser.parse_object_name(false).map_err(syntax)?)?;
+            Statement::DropModel { name, if_exists }
+        } else {
             return Ok(None);
         }
-        let if_exists = parser.parse_keywords(&[Keyword::IF, Keyword::EXISTS]);
-        let name = lake_name(&parser.parse_object_name(false).map_err(syntax)?)?;
-        Statement::DropModel { name, if_exists }
     } else if parser.parse_keywords(&[Keyword::ALTER, Keyword::TABLE]) {
         match set_tags(&mut parser)? {
             Some(statement) => statement,

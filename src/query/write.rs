@@ -13,12 +13,13 @@ use datafusion::physical_plan::memory::MemoryStream;
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::sqlparser::ast::Query;
 use futures::StreamExt;
-use labhouse_catalog::{LakeError, LakeTable, TableName};
+use labhouse_catalog::{LakeError, LakeTable, OnlyIf, TableName};
 use labhouse_policies::{Action, TableObject, Tags};
 
 use super::statement::{Statement, as_engine_statement};
 use super::{QueryError, Running, bind, errors, logical, narrow, tags};
 use crate::engine::Engine;
+use crate::pipelines;
 use crate::session::{Governed, table_object, table_path};
 
 const COUNT: &str = "count";
@@ -67,6 +68,7 @@ impl Engine {
             }
             Statement::Change(change) => self.change(governed, change, parameters).await,
             Statement::Upkeep(upkeep) => self.upkeep(governed, upkeep).await,
+            Statement::View(view) => self.view(governed, state, view, parameters).await,
             Statement::SetTags { table, column, tags } => self.set_tags(governed, &table, column, &tags).await,
         }
     }
@@ -148,11 +150,13 @@ impl Engine {
             return Ok(0);
         }
         let source = self.source(governed, state, query, parameters).await?;
-        self.fill(&name, source.schema, source.batches, &source.tags).await
+        let plain = BTreeMap::new();
+        self.fill(&name, source.schema, source.batches, &source.tags, plain, None)
+            .await
     }
 
     /// Whether a table is to be made: an error when it may not be, no when it is there and that is well.
-    pub(super) fn may_create(
+    pub(crate) fn may_create(
         &self,
         governed: &Governed,
         name: &TableName,
@@ -181,17 +185,24 @@ impl Engine {
         }
     }
 
-    /// Makes the table of these rows; gives their number.
-    pub(super) async fn fill(
+    /// Makes the table of these rows, with these tags and other properties; gives the number of rows.
+    pub(crate) async fn fill(
         &self,
         name: &TableName,
         schema: SchemaRef,
         batches: Vec<RecordBatch>,
         tags: &Tags,
+        mut properties: BTreeMap<String, String>,
+        only_if: Option<OnlyIf<'_>>,
     ) -> Result<i64, QueryError> {
         refuse_unnamed(&schema)?;
         let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
-        labhouse_catalog::replace(&self.catalog, name, schema, batches, tags::properties(tags))
+        let existing = self.catalog.snapshot().table(&name.schema, &name.table).cloned();
+        if let Some((key, value)) = existing.and_then(|table| pipelines::no_view(&table)) {
+            properties.entry(key).or_insert(value);
+        }
+        properties.extend(tags::properties(tags));
+        labhouse_catalog::replace(&self.catalog, name, schema, batches, properties, only_if)
             .await
             .map_err(lake_error)?;
         count(rows)

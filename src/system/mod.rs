@@ -30,10 +30,11 @@ pub(crate) struct SystemTables(pub(crate) Weak<Engine>);
 
 impl SystemTables {
     /// All of them, sorted.
-    pub(crate) const NAMES: [&'static str; 7] = [
+    pub(crate) const NAMES: [&'static str; 8] = [
         "commits",
         "files",
         "models",
+        "pipelines",
         "policies",
         "quarantine",
         "queries",

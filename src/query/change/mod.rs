@@ -21,6 +21,7 @@ pub(crate) use parse::{Change, Effect, Part, delete, merge, update};
 use super::write::{Collected, count, lake_error, require, reserved, tables_read};
 use super::{QueryError, errors, tags};
 use crate::engine::Engine;
+use crate::pipelines::View;
 use crate::session::{Governed, table_object, table_path};
 
 /// How often a change is tried when other writers win.
@@ -206,6 +207,11 @@ fn visible(governed: &Governed, name: &TableName) -> Result<(Access, Arc<LakeTab
 /// An error unless the grants for the effect are there: for the table, and for each column that gets a value.
 fn permit(governed: &Governed, access: &Access, table: &LakeTable, effect: &Effect) -> Result<(), QueryError> {
     let name = table.name();
+    if View::of(table).is_some() {
+        return Err(QueryError::Invalid(format!(
+            "{name} is a materialized view: its rows follow its sources, change those"
+        )));
+    }
     let object: TableObject = table_object(table);
     let (action, columns) = match effect {
         Effect::Delete => (Action::Delete, Vec::new()),
