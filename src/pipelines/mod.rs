@@ -2,8 +2,7 @@
 //!
 //! A view is a table of the lake with one property more, which says what it is made of: the query, whose it is, when it is
 //! made again, and the versions of the sources its rows came from. The property is in the same commit as the rows. So what
-//! is stale follows from the lake alone: any server finds it, a crash leaves the old rows or the new ones, and a refresh
-//! that was done is not done twice. A refresh is a statement of the view's owner, on the one road, under the policies of
+//! is stale follows from the lake alone: any server finds it, a crash leaves the old rows or the new ones, and a refresh that was done is not done twice. A refresh is a statement of the view's owner, on the one road, under the policies of
 //! that moment; what its owner may no longer read is no longer in the view.
 
 mod follow;

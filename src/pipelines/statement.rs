@@ -16,7 +16,7 @@ use labhouse_policies::{Action, Tags};
 use super::{PROPERTY, View};
 use crate::engine::Engine;
 use crate::query::view::{Refresh, ViewStatement};
-use crate::query::write::{Source, lake_error, require};
+use crate::query::write::{Source, require};
 use crate::query::{QueryError, tags};
 use crate::session::{Governed, table_object, table_path};
 

@@ -169,6 +169,16 @@ pub(crate) fn start(command: &mut Command, dir: &Path, own: Option<TempDir>) -> 
 }
 
 impl Server {
+    /// The folder that vanishes with this server, to outlive it.
+    pub(crate) fn into_dir(mut self) -> Option<TempDir> {
+        self._own.take()
+    }
+
+    /// Keeps a folder as long as this server.
+    pub(crate) fn keep(&mut self, dir: Option<TempDir>) {
+        self._own = dir;
+    }
+
     /// What the server wrote to standard error until now.
     pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().clone()

@@ -22,6 +22,7 @@ mod flight_protocol;
 mod lab;
 mod lifecycle;
 mod models;
+mod pipelines;
 mod policies;
 mod python;
 mod raw;

@@ -1,0 +1,237 @@
+//! Materialized views: tables that follow a query.
+
+use std::process::Command;
+
+use crate::lab::{self, BINARY};
+
+const VIEW: &str = "lab.chemistry.best";
+const RUNS: &str = "lab.chemistry.runs";
+
+fn shows(number: i64) -> impl Fn(&Result<String, String>) -> bool {
+    move |answer| answer.as_ref().is_ok_and(|text| text.contains(&format!("| {number} ")))
+}
+
+async fn with_view() -> lab::Server {
+    let lab = lab::empty(|config| config);
+    lab.land("chemistry/runs/a.csv", "run,kind,yield\n1,x,10\n2,y,20\n");
+    lab.until("ada", &format!("SELECT sum(yield) FROM {RUNS}"), shows(30))
+        .await;
+    let sql = format!(
+        "CREATE MATERIALIZED VIEW {VIEW} REFRESH ON CHANGE AS SELECT kind, sum(yield) AS total FROM {RUNS} GROUP BY kind"
+    );
+    assert_eq!(lab.update("ada", &sql).await.unwrap(), 2);
+    lab
+}
+
+#[tokio::test]
+async fn a_view_follows_its_sources_and_views_follow_views() {
+    let lab = with_view().await;
+    let total = format!("SELECT CAST(sum(total) AS BIGINT) FROM {VIEW}");
+    assert_eq!(lab.number("ada", &total).await, 30);
+    lab.update(
+        "ada",
+        &format!("CREATE MATERIALIZED VIEW lab.chemistry.sums AS SELECT sum(total) AS s FROM {VIEW}"),
+    )
+    .await
+    .unwrap();
+    lab.land("chemistry/runs/b.csv", "run,kind,yield\n3,x,5\n");
+    lab.until(
+        "ada",
+        "SELECT CAST(s AS BIGINT) AS s FROM lab.chemistry.sums",
+        shows(35),
+    )
+    .await;
+    assert_eq!(lab.number("ada", &total).await, 35);
+    let fresh =
+        "SELECT count(*) FROM system.pipelines WHERE state = 'fresh' AND owner = 'ada' AND refresh = 'on change'";
+    lab.until("ada", fresh, shows(2)).await;
+
+    // It is a table to read and none to write to.
+    for sql in [
+        format!("DELETE FROM {VIEW}"),
+        format!("UPDATE {VIEW} SET total = 0"),
+        format!("INSERT INTO {VIEW} VALUES ('z', 1)"),
+    ] {
+        let error = lab.update("ada", &sql).await.unwrap_err();
+        assert!(error.contains("materialized view"), "{sql}: {error}");
+    }
+    for (sql, says) in [
+        (
+            format!("CREATE OR REPLACE MATERIALIZED VIEW {VIEW} AS SELECT * FROM lab.chemistry.sums"),
+            "made of itself",
+        ),
+        (
+            format!("CREATE MATERIALIZED VIEW {VIEW} AS SELECT 1 AS a"),
+            "there already",
+        ),
+        (
+            format!("CREATE MATERIALIZED VIEW lab.chemistry.old AS SELECT * FROM {RUNS} FOR VERSION AS OF 0"),
+            "older version",
+        ),
+        ("REFRESH MATERIALIZED VIEW lab.chemistry.runs".to_owned(), "not found"),
+        ("DROP MATERIALIZED VIEW lab.chemistry.runs".to_owned(), "not found"),
+    ] {
+        let error = lab.update("ada", &sql).await.unwrap_err();
+        assert!(error.contains(says), "{sql}: {error}");
+    }
+    assert!(
+        lab.update("guest", &format!("REFRESH MATERIALIZED VIEW {VIEW}"))
+            .await
+            .unwrap_err()
+            .contains("not found")
+    );
+    assert!(
+        lab.update("ana", &format!("REFRESH MATERIALIZED VIEW {VIEW}"))
+            .await
+            .unwrap_err()
+            .contains("may not")
+    );
+
+    lab.update("ada", &format!("DROP MATERIALIZED VIEW {VIEW}"))
+        .await
+        .unwrap();
+    assert!(lab.query("ada", &total).await.is_err());
+    lab.until(
+        "ada",
+        "SELECT count(*) FROM system.pipelines WHERE state = 'orphaned'",
+        shows(1),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_view_shows_what_its_owner_sees_and_keeps_the_tags() {
+    let lab = with_view().await;
+    // sam's own view, made anew by an administrator, is still made of what sam sees.
+    let mine = "lab.chemistry.mine";
+    lab.update(
+        "sam",
+        &format!("CREATE MATERIALIZED VIEW {mine} REFRESH ON DEMAND AS SELECT * FROM {RUNS}"),
+    )
+    .await
+    .unwrap();
+    let rows = format!("SELECT count(*) FROM {mine}");
+    lab.land("chemistry/runs/b.csv", "run,kind,yield\n3,x,5\n");
+    lab.until("ada", &format!("SELECT sum(yield) FROM {RUNS}"), shows(35))
+        .await;
+    assert_eq!(lab.number("sam", &rows).await, 2, "on demand only");
+    lab.update("ada", &format!("REFRESH MATERIALIZED VIEW {mine}"))
+        .await
+        .unwrap();
+    assert_eq!(lab.number("sam", &rows).await, 3);
+    assert_eq!(
+        lab.number(
+            "ada",
+            "SELECT count(*) FROM system.pipelines WHERE view_name = 'mine' AND owner = 'sam'"
+        )
+        .await,
+        1
+    );
+
+    // A tag set on the view stays, a tag set on its source arrives with the next refresh.
+    lab.update(
+        "ada",
+        &format!("ALTER TABLE {mine} ALTER COLUMN yield SET TAGS (pii = true)"),
+    )
+    .await
+    .unwrap();
+    lab.update(
+        "ada",
+        &format!("ALTER TABLE {RUNS} ALTER COLUMN kind SET TAGS (pii = true)"),
+    )
+    .await
+    .unwrap();
+    assert!(lab.query("dee", &format!("SELECT kind FROM {mine}")).await.is_ok());
+    lab.update("sam", &format!("REFRESH MATERIALIZED VIEW {mine}"))
+        .await
+        .unwrap();
+    for column in ["kind", "yield"] {
+        assert!(
+            lab.query("dee", &format!("SELECT {column} FROM {mine}")).await.is_err(),
+            "{column}"
+        );
+    }
+    assert!(lab.query("dee", &format!("SELECT run FROM {mine}")).await.is_ok());
+
+    // Its owner may not read the source any more: it stops, says so, and keeps what it had.
+    let path = lab.dir.join("policies/policy.csv");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(
+        &path,
+        format!("{text}\np, role:lab_scientist, chemistry, lab/chemistry/runs/**, select, deny\n"),
+    )
+    .unwrap();
+    lab.until("sam", &format!("SELECT 1 FROM {RUNS}"), Result::is_err).await;
+    assert!(
+        lab.update("ada", &format!("REFRESH MATERIALIZED VIEW {mine}"))
+            .await
+            .unwrap_err()
+            .contains("not found")
+    );
+    assert_eq!(lab.number("ada", &rows).await, 3);
+}
+
+#[tokio::test]
+async fn a_view_that_cannot_follow_says_why_and_follows_again() {
+    let lab = with_view().await;
+    let owned = "CREATE MATERIALIZED VIEW lab.chemistry.sams AS SELECT sum(yield) AS s FROM lab.chemistry.runs";
+    lab.update("sam", owned).await.unwrap();
+    let path = lab.dir.join("policies/policy.csv");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(
+        &path,
+        format!("{text}\np, role:lab_scientist, chemistry, lab/chemistry/runs/**, select, deny\n"),
+    )
+    .unwrap();
+    lab.until("sam", &format!("SELECT 1 FROM {RUNS}"), Result::is_err).await;
+    lab.land("chemistry/runs/b.csv", "run,kind,yield\n3,x,5\n");
+    let failed = "SELECT count(*) FROM system.pipelines WHERE view_name = 'sams' AND state = 'failed' AND reason LIKE '%not found%'";
+    lab.until("ada", failed, shows(1)).await;
+    std::fs::write(&path, text).unwrap();
+    lab.until(
+        "ada",
+        "SELECT CAST(s AS BIGINT) AS s FROM lab.chemistry.sams",
+        shows(35),
+    )
+    .await;
+}
+
+/// Files land, the server is killed at any moment and started again: the view ends with exactly the rows of its source.
+#[tokio::test]
+async fn killed_at_any_moment_a_view_ends_right() {
+    const KILLS: u64 = 10;
+    let lab = with_view().await;
+    let dir = lab.dir.clone();
+    let mut running = Some(lab);
+    let mut sum = 30;
+    for n in 0..KILLS {
+        let lab = running.as_mut().unwrap();
+        lab.land(
+            &format!("chemistry/runs/kill_{n}.csv"),
+            format!("run,kind,yield\n{n},x,{n}\n"),
+        );
+        sum += i64::try_from(n).unwrap();
+        // The moments are spread over the time that a sweep and a refresh take.
+        tokio::time::sleep(std::time::Duration::from_millis(60 * n)).await;
+        lab.child.kill().unwrap();
+        lab.child.wait().unwrap();
+        let mut serve = Command::new(BINARY);
+        serve.args(["serve", "--config"]).arg(dir.join("labhouse.toml"));
+        let next = lab::start(&mut serve, &dir, None);
+        let own = running.replace(next).map(lab::Server::into_dir);
+        // The folder lives as long as the last server on it.
+        if let (Some(running), Some(own)) = (running.as_mut(), own) {
+            running.keep(own);
+        }
+    }
+    let lab = running.unwrap();
+    lab.until("ada", &format!("SELECT sum(yield) FROM {RUNS}"), shows(sum))
+        .await;
+    lab.until(
+        "ada",
+        &format!("SELECT CAST(sum(total) AS BIGINT) FROM {VIEW}"),
+        shows(sum),
+    )
+    .await;
+    assert_eq!(lab.number("ada", &format!("SELECT count(*) FROM {VIEW}")).await, 2);
+}
