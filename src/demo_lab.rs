@@ -14,6 +14,7 @@ use bytes::Bytes;
 use labhouse_catalog::{FileStatus, Put};
 use labhouse_policies::Principal;
 
+use crate::audit::Client;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::query::QueryError;
@@ -189,7 +190,7 @@ async fn tag(engine: &Arc<Engine>, who: &Principal, which: impl Fn(&str) -> bool
 }
 
 async fn update(engine: &Arc<Engine>, who: &Principal, sql: &str) -> Result<i64, QueryError> {
-    engine.update(who, sql, Vec::new()).await
+    engine.update(who, &Client::server(), sql, Vec::new()).await
 }
 
 fn welcome(server: &Server, dir: &Path) {

@@ -31,6 +31,7 @@
 //! * `COPY`, external tables, `SET`: nothing a user sends names a file, an address or a setting.
 //! * Anonymous calls: even metadata is asked by somebody.
 
+mod audit;
 mod auth;
 mod cli;
 mod client;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use labhouse_catalog::FileStatus;
+use labhouse_policies::PolicyErrors;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -99,6 +100,7 @@ impl Server {
         let mut background = JoinSet::new();
         background.spawn(crawl(Arc::clone(&self.engine), stopped.clone()));
         background.spawn(follow_policies(Arc::clone(&self.engine), stopped.clone()));
+        background.spawn(crate::audit::follow(Arc::clone(&self.engine.audit), stopped.clone()));
 
         let mut doors = JoinSet::new();
         doors.spawn(crate::flight::serve(
@@ -135,6 +137,8 @@ impl Server {
             // Connections that idle clients keep open need not be waited for: nothing runs on them.
             let _ = tokio::time::timeout(Duration::from_secs(1), doors.join_next()).await;
             let _ = tokio::time::timeout(Duration::from_secs(limits.drain_s), background.join_all()).await;
+            self.engine.plans.clear();
+            let _ = tokio::time::timeout(Duration::from_secs(limits.drain_s), self.engine.audit.close()).await;
         };
         tokio::select! {
             () = drained => tracing::info!("drained"),
@@ -223,24 +227,26 @@ async fn follow_policies(engine: Arc<Engine>, mut stopped: watch::Receiver<bool>
             _ = stopped.changed() => break,
             () = tokio::time::sleep(POLICY_LOOK) => {}
         }
-        let looking = Arc::clone(&engine);
+        let (looking, before) = (Arc::clone(&engine), engine.policies.current());
         let outcome = tokio::task::spawn_blocking(move || {
             looking
                 .policies
                 .reload(|set| looking.check_policies(set))
-                .map_err(|problem| problem.to_string())
+                .map_err(|problems| (problems.to_string(), places(&problems)))
         })
         .await;
         match outcome {
             Ok(Ok(true)) => {
                 told = None;
+                engine.audit.policies(&before, &engine.policies.current());
                 tracing::info!(
                     generation = engine.policies.current().generation(),
                     "new policies are in force"
                 );
             }
             Ok(Ok(false)) => told = None,
-            Ok(Err(problem)) if told.as_ref() != Some(&problem) => {
+            Ok(Err((problem, places))) if told.as_ref() != Some(&problem) => {
+                engine.audit.policies_refused(&before, &places);
                 tracing::error!("the edited policies are refused, the old ones stay in force:\n{problem}");
                 told = Some(problem);
             }
@@ -248,6 +254,14 @@ async fn follow_policies(engine: Arc<Engine>, mut stopped: watch::Receiver<bool>
             Err(error) => tracing::error!(%error, "the policy files were not looked at"),
         }
     }
+}
+
+/// Where the problems are; their texts may quote values of a policy.
+fn places(problems: &PolicyErrors) -> Vec<String> {
+    problems
+        .iter()
+        .map(|problem| format!("{}:{}", problem.file, problem.line))
+        .collect()
 }
 
 async fn ended(mut stopped: watch::Receiver<bool>) {

@@ -27,6 +27,7 @@ use datafusion::scalar::ScalarValue;
 use datafusion::sql::parser::Statement as EngineStatement;
 use labhouse_policies::Principal;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 pub(crate) use admit::Admission;
 pub(crate) use errors::QueryError;
@@ -34,9 +35,10 @@ pub(crate) use log::QueryLog;
 pub(crate) use plans::Plans;
 pub(crate) use run::Runner;
 
+use crate::audit::{Account, Client, Wait};
 use crate::engine::Engine;
 use crate::session::{Governed, World};
-use plan::{Outlook, bind, logical, plan_as_far, unbound, written_parameters};
+use plan::{Outlook, bind, logical, physical, plan_as_far, unbound, written_parameters};
 use plans::{Asked, Planned};
 use statement::Statement;
 use stream::Guard;
@@ -79,11 +81,33 @@ impl Engine {
     pub(crate) async fn describe(
         &self,
         who: &Principal,
+        client: &Client,
         sql: &str,
         parameters: &[ScalarValue],
     ) -> Result<Description, QueryError> {
-        let _permit = self.admission.enter(sql).await?;
+        let admitted = self.admission.enter(sql).await;
         let world = self.world();
+        let governed = self.govern(who, world.clone());
+        let account = self.audit.account(Uuid::now_v7(), who, client, sql, &world);
+        let described = match admitted {
+            Ok(_permit) => self.outline(&governed, &account, world, sql, parameters).await,
+            Err(error) => Err(error),
+        };
+        match described {
+            Ok(description) => Ok(description),
+            Err(error) => Err(account.description_refused(governed.notes(), error).await),
+        }
+    }
+
+    async fn outline(
+        &self,
+        governed: &Arc<Governed>,
+        account: &Arc<Account>,
+        world: World,
+        sql: &str,
+        parameters: &[ScalarValue],
+    ) -> Result<Description, QueryError> {
+        let who = governed.who();
         let generations = generations(&world);
         let reads = |columns: &Schema, parameters| Description {
             schema: narrow::narrow_schema(columns),
@@ -92,12 +116,16 @@ impl Engine {
             generations,
         };
         if let Some((columns, parameters)) = self.plans.announced(who, sql, parameters, &world) {
+            // The plan that is kept has an account already.
+            account.forget();
             return Ok(reads(&columns, parameters));
         }
-        let governed = self.govern(who, world.clone());
-        let state = Arc::new(self.sessions.open(&governed).map_err(errors::from_datafusion)?);
+        let state = Arc::new(self.sessions.open(governed).map_err(errors::from_datafusion)?);
         let statement = Statement::parse(sql, &state)?;
+        account.called(statement.verb(), statement.target());
         if statement.writes() {
+            // Nothing but the type of a count is told.
+            account.forget();
             let sql = sql.to_owned();
             return Ok(Description {
                 schema: Arc::new(write::count_schema()),
@@ -111,12 +139,15 @@ impl Engine {
         let Statement::Read(statement) = statement else {
             return Err(QueryError::internal("a statement that neither reads nor writes"));
         };
-        let values = parameters.to_vec();
+        let (values, view) = (parameters.to_vec(), Arc::clone(governed));
         match self
-            .planning(move || async move { plan_as_far(state, *statement, values).await })
+            .planning(move || async move { plan_as_far(view, state, *statement, values).await })
             .await?
         {
-            Outlook::Open { columns, parameters } => Ok(reads(&columns, parameters)),
+            Outlook::Open { columns, parameters } => {
+                account.described(governed.notes().facts());
+                Ok(reads(&columns, parameters))
+            }
             Outlook::Planned(planned) => {
                 let description = reads(&planned.physical.schema(), Arc::clone(&planned.parameters));
                 let asked = Asked {
@@ -124,6 +155,7 @@ impl Engine {
                     sql: sql.to_owned(),
                     values: parameters.to_vec(),
                     world,
+                    account: Arc::clone(account),
                 };
                 self.plans.keep(asked, planned);
                 Ok(description)
@@ -135,34 +167,44 @@ impl Engine {
     pub(crate) async fn run(
         self: &Arc<Self>,
         who: &Principal,
+        client: &Client,
         sql: &str,
         parameters: Vec<ScalarValue>,
         pinned: Option<Generations>,
     ) -> Result<Running, QueryError> {
-        let permit = self.admission.enter(sql).await?;
+        let admitted = self.admission.enter(sql).await;
         let world = self.world();
-        if pinned.is_some_and(|pinned| pinned.policy != world.policies.generation()) {
-            return Err(QueryError::Conflict(
-                "the policies changed since this statement was planned; run it again".into(),
-            ));
-        }
         let entry = self
             .log
             .start(&who.name, sql, world.policies.generation(), world.catalog.generation);
-        let outcome = match self.plans.take(who, sql, &parameters, &world) {
-            Some(planned) => self.execute(&planned),
-            None => self.start(&self.govern(who, world), sql, parameters).await,
+        let governed = self.govern(who, world.clone());
+        let account = self.audit.account(entry.id(), who, client, sql, &world);
+        governed.account_to(&account);
+        let started = async {
+            let permit = admitted?;
+            if pinned.is_some_and(|pinned| pinned.policy != world.policies.generation()) {
+                return Err(QueryError::Conflict(
+                    "the policies changed since this statement was planned; run it again".into(),
+                ));
+            }
+            let (running, accounted) = match self.plans.take(who, sql, &parameters, &world) {
+                Some(planned) => self.execute(&account, &planned)?,
+                None => self.start(&governed, &account, sql, parameters).await?,
+            };
+            Ok((permit, running, accounted))
         };
-        match outcome {
-            Ok(Running { schema, stream }) => {
+        match started.await {
+            Ok((permit, Running { schema, stream }, accounted)) => {
                 let limit = Duration::from_secs(self.config.limits.statement_s);
-                let stream = Guard::new(stream, Arc::clone(&schema), entry, permit, limit);
+                let account = (account, accounted);
+                let stream = Guard::new(stream, Arc::clone(&schema), entry, account, permit, limit);
                 Ok(Running {
                     schema,
                     stream: Box::pin(stream),
                 })
             }
             Err(error) => {
+                let error = account.refused(governed.notes(), error).await;
                 entry.finish(Some(&error));
                 Err(error)
             }
@@ -173,15 +215,16 @@ impl Engine {
     pub(crate) async fn update(
         self: &Arc<Self>,
         who: &Principal,
+        client: &Client,
         sql: &str,
         parameters: Vec<ScalarValue>,
     ) -> Result<i64, QueryError> {
-        let running = self.run(who, sql, parameters, None).await?;
+        let running = self.run(who, client, sql, parameters, None).await?;
         write::read_count(running).await
     }
 
     /// The tables that `who` may see, sorted by name.
-    pub(crate) async fn tables(&self, who: &Principal) -> Result<Vec<VisibleTable>, QueryError> {
+    pub(crate) async fn tables(&self, who: &Principal, client: &Client) -> Result<Vec<VisibleTable>, QueryError> {
         let governed = self.govern(who, self.world());
         let mut tables = Vec::new();
         for (schema, table) in governed.visible() {
@@ -207,21 +250,26 @@ impl Engine {
             });
         }
         tables.sort_by(|a, b| (&a.schema, &a.table).cmp(&(&b.schema, &b.table)));
+        self.audit.metadata(&who.name, client, tables.len());
         Ok(tables)
     }
 
     async fn start(
         self: &Arc<Self>,
         governed: &Arc<Governed>,
+        account: &Arc<Account>,
         sql: &str,
         parameters: Vec<ScalarValue>,
-    ) -> Result<Running, QueryError> {
+    ) -> Result<(Running, Wait), QueryError> {
         let state = Arc::new(self.sessions.open(governed).map_err(errors::from_datafusion)?);
-        match Statement::parse(sql, &state)? {
-            Statement::Read(statement) => self.read(state, *statement, parameters).await,
+        let statement = Statement::parse(sql, &state)?;
+        account.called(statement.verb(), statement.target());
+        match statement {
+            Statement::Read(statement) => self.read(governed, account, state, *statement, parameters).await,
             other => {
                 let count = self.write(governed, state, other, parameters, sql).await?;
-                Ok(write::count_stream(count))
+                // One that had nothing to change is decided here.
+                Ok((write::count_stream(count), account.decided(governed.notes().facts())))
             }
         }
     }
@@ -229,27 +277,31 @@ impl Engine {
     /// Plans and starts a read.
     async fn read(
         &self,
+        governed: &Arc<Governed>,
+        account: &Arc<Account>,
         state: Arc<SessionState>,
         statement: EngineStatement,
         parameters: Vec<ScalarValue>,
-    ) -> Result<Running, QueryError> {
-        let bound = parameters.len();
+    ) -> Result<(Running, Wait), QueryError> {
+        let (bound, view) = (parameters.len(), Arc::clone(governed));
         let outlook = self
-            .planning(move || async move { plan_as_far(state, statement, parameters).await })
+            .planning(move || async move { plan_as_far(view, state, statement, parameters).await })
             .await?;
         match outlook {
-            Outlook::Planned(planned) => self.execute(&planned),
+            Outlook::Planned(planned) => self.execute(account, &planned),
             Outlook::Open { parameters, .. } => Err(unbound(&parameters, bound)),
         }
     }
 
-    fn execute(&self, planned: &Planned) -> Result<Running, QueryError> {
+    /// Starts a plan; its rows wait until its account is durable, the work does not.
+    fn execute(&self, account: &Arc<Account>, planned: &Planned) -> Result<(Running, Wait), QueryError> {
+        let accounted = account.decided(planned.facts.clone());
         let schema = narrow::narrow_schema(&planned.physical.schema());
         let stream = self
             .runner
             .start(Arc::clone(&planned.physical), planned.state.task_ctx())
             .map_err(errors::from_datafusion)?;
-        Ok(Running { schema, stream })
+        Ok((Running { schema, stream }, accounted))
     }
 
     /// Plans on a thread of its own, with a deadline: a planner that runs wild holds up nobody else's reads.

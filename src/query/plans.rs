@@ -16,6 +16,7 @@ use datafusion::scalar::ScalarValue;
 use labhouse_policies::Principal;
 use parking_lot::Mutex;
 
+use crate::audit::{Account, Facts};
 use crate::session::World;
 
 /// Plans kept: one for each of the statements that may run at once on a busy server of this size.
@@ -29,6 +30,8 @@ pub(super) struct Planned {
     pub(super) state: Arc<SessionState>,
     /// The statement's parameters, bound ones included.
     pub(super) parameters: SchemaRef,
+    /// What it was decided on.
+    pub(super) facts: Facts,
 }
 
 /// What a plan was made for.
@@ -37,6 +40,8 @@ pub(super) struct Asked {
     pub(super) sql: String,
     pub(super) values: Vec<ScalarValue>,
     pub(super) world: World,
+    /// Tells that the columns were announced, should nobody fetch the rows.
+    pub(super) account: Arc<Account>,
 }
 
 /// The plans that wait for their fetch.
@@ -53,10 +58,13 @@ impl Plans {
     /// Keeps a plan; the oldest makes room.
     pub(super) fn keep(&self, asked: Asked, planned: Planned) {
         let mut kept = self.0.lock();
-        kept.retain(|kept| kept.at.elapsed() <= AGE_MAX);
-        if kept.len() >= KEPT_MAX {
-            kept.pop_front();
-        }
+        let (young, old) = std::mem::take(&mut *kept)
+            .into_iter()
+            .partition(|kept| kept.at.elapsed() <= AGE_MAX);
+        *kept = young;
+        let oldest = if kept.len() >= KEPT_MAX { kept.pop_front() } else { None };
+        let old: VecDeque<Kept> = old;
+        old.into_iter().chain(oldest).for_each(Kept::unused);
         let at = Instant::now();
         kept.push_back(Kept { asked, planned, at });
     }
@@ -78,11 +86,22 @@ impl Plans {
     pub(super) fn take(&self, who: &Principal, sql: &str, values: &[ScalarValue], world: &World) -> Option<Planned> {
         let mut kept = self.0.lock();
         let at = kept.iter().position(|kept| kept.fits(who, sql, values, world))?;
-        kept.remove(at).map(|kept| kept.planned)
+        let kept = kept.remove(at)?;
+        kept.asked.account.forget();
+        Some(kept.planned)
+    }
+
+    /// Lets go of all plans.
+    pub(crate) fn clear(&self) {
+        std::mem::take(&mut *self.0.lock()).into_iter().for_each(Kept::unused);
     }
 }
 
 impl Kept {
+    fn unused(self) {
+        self.asked.account.described(self.planned.facts);
+    }
+
     fn fits(&self, who: &Principal, sql: &str, values: &[ScalarValue], world: &World) -> bool {
         let asked = &self.asked;
         asked.sql == sql
