@@ -197,7 +197,12 @@ async fn crawl(engine: Arc<Engine>, mut stopped: watch::Receiver<bool>) {
 /// One sweep; true when files wait for it to come again.
 async fn sweep(engine: &Engine) -> bool {
     let waiting = match engine.crawler.sweep().await {
-        Ok(report) => report.files.iter().any(|file| file.status == FileStatus::Waiting),
+        Ok(report) => {
+            if report.changed() {
+                engine.audit.crawled(&report);
+            }
+            report.files.iter().any(|file| file.status == FileStatus::Waiting)
+        }
         Err(error) => {
             tracing::error!(%error, "the sweep failed; it is tried again");
             false

@@ -22,9 +22,9 @@ pub(crate) enum Kind {
     Stop,
     /// A statement was decided: `verdict` says how. A refused one has no other event.
     Statement,
-    /// A statement that was allowed ended: rows, bytes, duration, outcome.
+    /// A statement that was allowed ended: rows, bytes, duration, outcome (`not_fetched` when only its columns were told).
     Ended,
-    /// A statement was planned and its result's columns told, and it was never run; or telling them was refused.
+    /// Columns of a statement whose values are not bound yet were told; or telling a statement's columns was refused.
     Described,
     /// The catalog was asked; `rows` counts the tables told.
     Metadata,
@@ -32,6 +32,8 @@ pub(crate) enum Kind {
     Login,
     /// New policy files act, or were refused.
     Policy,
+    /// Landed files came into tables: `rows` counts their rows, `targets` names the tables.
+    Crawl,
     /// The rest of a dead server's chain was taken over; `detail` says which and how far.
     Recovered,
     /// Events could not be kept; `rows` says how many.
@@ -49,6 +51,7 @@ impl Kind {
             Self::Metadata => "metadata",
             Self::Login => "login",
             Self::Policy => "policy",
+            Self::Crawl => "crawl",
             Self::Recovered => "recovered",
             Self::Gap => "gap",
         }

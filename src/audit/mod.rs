@@ -5,8 +5,8 @@
 //! statement, login, policy swap -> queue -> writer (seals, groups, flushes) -> segment -> fold -> Delta table
 //!      waits for its event  <---------------- durable                                     _labhouse/audit/events
 //! ```
-//! A statement's event is written as soon as it is decided and holds back the first batch, the change, or the refusal
-//! until it is durable; meanwhile the plan runs already. A second event tells how it ended. Each server process writes a
+//! A statement's event is written as soon as it is decided, which is when it is announced, and holds back the first batch,
+//! the change, or the refusal until it is durable; meanwhile the client comes for its rows and the plan runs. A second event tells how it ended. Each server process writes a
 //! chain of its own: every event holds the hash of the one before, under a key if there is one. Segments are folded into
 //! one Delta table, exactly once, also those of a server that died.
 //!
@@ -33,6 +33,7 @@ mod verify;
 mod wal;
 mod writer;
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -40,7 +41,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use labhouse_catalog::{Journal, Lake, LakeError};
+use labhouse_catalog::{FileStatus, Journal, Lake, LakeError, SweepReport};
 use labhouse_policies::PolicySet;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
@@ -48,6 +49,7 @@ use uuid::Uuid;
 
 use crate::config::{self, Config, Durability, OnFailure};
 use crate::query::QueryError;
+use crate::query::statement::CATALOG;
 use event::{Event, Kind};
 use key::Keys;
 use writer::{Answer, Shared, Writer};
@@ -90,6 +92,12 @@ pub(crate) enum AuditError {
     Closed,
     #[error("a thread for the audit trail cannot be started: {0}; raise the limit on processes")]
     Thread(std::io::Error),
+}
+
+impl Drop for Audit {
+    fn drop(&mut self) {
+        self.shared.close();
+    }
 }
 
 /// From where a call came.
@@ -260,10 +268,9 @@ impl Audit {
     fn submit(&self, event: Event) -> Wait {
         let strict = self.settings.on_failure == OnFailure::Refuse;
         if self.settings.durability == Durability::Interval {
-            let failing = strict && self.shared.is_failing();
-            self.shared.put(event);
+            let taken = self.shared.offer(event).is_ok() && !self.shared.is_failing();
             return Wait {
-                answer: if failing { Pending::Refused } else { Pending::Done },
+                answer: if taken { Pending::Done } else { Pending::Refused },
                 strict,
             };
         }
@@ -325,6 +332,25 @@ impl Audit {
             rows: i64::try_from(told).ok(),
             verdict: Some("allowed".to_owned()),
             ..from(Kind::Metadata, client)
+        });
+    }
+
+    /// A sweep brought landed files into tables.
+    pub(crate) fn crawled(&self, report: &SweepReport) {
+        let came = |status| matches!(status, FileStatus::Loaded | FileStatus::Replaced);
+        let files: Vec<_> = report.files.iter().filter(|file| came(file.status)).collect();
+        let tables: BTreeSet<String> = files
+            .iter()
+            .flat_map(|file| &file.tables)
+            .map(|table| format!("{CATALOG}.{table}"))
+            .collect();
+        let replaced = report.count(FileStatus::Replaced);
+        self.shared.put(Event {
+            door: Some(Client::server().door.to_owned()),
+            targets: tables.into_iter().collect(),
+            rows: number(files.iter().map(|file| file.rows).sum()),
+            detail: Some(serde_json::json!({"files": files.len(), "replaced": replaced}).to_string()),
+            ..Event::now(Kind::Crawl)
         });
     }
 

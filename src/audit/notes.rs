@@ -170,10 +170,10 @@ impl Facts {
     fn rules(&mut self, rules: &[RuleRef]) {
         for rule in rules {
             self.lines.insert(format!("{}:{}", rule.file, rule.line));
-            let mut fields = rule.text.split(',').map(str::trim);
-            match (fields.next(), fields.next_back()) {
-                (Some("p2"), Some(name)) => self.filters.insert(name.to_owned()),
-                (Some("p3"), Some(name)) => self.masks.insert(name.to_owned()),
+            let fields: Vec<&str> = rule.text.split(',').map(str::trim).collect();
+            match fields.as_slice() {
+                ["p2", _, _, _, _, name, ..] => self.filters.insert((*name).to_owned()),
+                ["p3", _, _, _, name, ..] => self.masks.insert((*name).to_owned()),
                 _ => false,
             };
         }

@@ -16,6 +16,7 @@ use crate::session::World;
 
 /// One statement on its way. Dropped before it ended, it was cancelled.
 pub(crate) struct Account {
+    id: Uuid,
     audit: Arc<Audit>,
     sql: String,
     /// What all of its events say.
@@ -39,12 +40,12 @@ impl Audit {
     /// Opens the account of a statement.
     pub(crate) fn account(
         self: &Arc<Self>,
-        id: Uuid,
         who: &Principal,
         client: &Client,
         sql: &str,
         world: &World,
     ) -> Arc<Account> {
+        let id = Uuid::now_v7();
         let roles = world.policies.roles_of(who).into_iter();
         let base = Event {
             query_id: Some(id.to_string()),
@@ -59,6 +60,7 @@ impl Audit {
             ..from(Kind::Statement, client)
         };
         Arc::new(Account {
+            id,
             audit: Arc::clone(self),
             sql: sql.to_owned(),
             base,
@@ -77,6 +79,11 @@ impl Audit {
 }
 
 impl Account {
+    /// The statement's number, in the query log too.
+    pub(crate) fn id(&self) -> Uuid {
+        self.id
+    }
+
     /// What the statement does, once it is parsed, and to what.
     pub(crate) fn called(&self, action: &'static str, target: Option<String>) {
         let mut stage = self.stage.lock();
@@ -146,6 +153,11 @@ impl Account {
     /// The statement ended; only the first call counts.
     pub(crate) fn ended(&self, error: Option<&QueryError>) {
         self.end(error.map_or("finished", QueryError::word));
+    }
+
+    /// It was announced and nobody came for its rows.
+    pub(crate) fn not_fetched(&self) {
+        self.end("not_fetched");
     }
 
     /// Whoever read the rows left; nothing if the statement ended before.

@@ -92,11 +92,16 @@ impl Shared {
         self.push(event, None);
     }
 
+    /// Hands an event to the writer if there is room; nobody waits for it.
+    pub(super) fn offer(&self, event: Event) -> Result<(), AuditError> {
+        self.room()?;
+        self.push(event, None);
+        Ok(())
+    }
+
     /// Hands an event to the writer and gives its answer to come.
     pub(super) fn submit(&self, event: Event) -> Result<oneshot::Receiver<Answer>, AuditError> {
-        if self.queue.lock().pending.len() >= QUEUE_MAX || self.tail_length.load(Ordering::Relaxed) >= TAIL_MAX {
-            return Err(AuditError::Full);
-        }
+        self.room()?;
         let (sender, receiver) = oneshot::channel();
         self.push(event, Some(sender));
         Ok(receiver)
@@ -124,6 +129,13 @@ impl Shared {
     pub(super) fn close(&self) {
         self.queue.lock().closing = true;
         self.wake.notify_one();
+    }
+
+    fn room(&self) -> Result<(), AuditError> {
+        if self.queue.lock().pending.len() >= QUEUE_MAX || self.tail_length.load(Ordering::Relaxed) >= TAIL_MAX {
+            return Err(AuditError::Full);
+        }
+        Ok(())
     }
 
     fn push(&self, event: Event, waiter: Option<oneshot::Sender<Answer>>) {
@@ -383,5 +395,123 @@ fn answer(waiter: Option<oneshot::Sender<Answer>>, answer: Answer) {
     if let Some(waiter) = waiter {
         // Whoever does not wait any more has gone away.
         let _ = waiter.send(answer);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A log whose disk is full as long as it is told so.
+    struct Disk {
+        full: Arc<AtomicBool>,
+        lines: Arc<Mutex<Vec<Event>>>,
+        syncs: Arc<AtomicUsize>,
+    }
+
+    impl Log for Disk {
+        fn append(&mut self, _: i64, _: i64, lines: &[u8]) -> Result<(), AuditError> {
+            if self.full.load(Ordering::Relaxed) {
+                return Err(AuditError::Full);
+            }
+            let lines = lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+            self.lines
+                .lock()
+                .extend(lines.map(|line| serde_json::from_slice::<Event>(line).unwrap()));
+            Ok(())
+        }
+        fn sync(&mut self) -> Result<(), AuditError> {
+            self.syncs.fetch_add(1, Ordering::Relaxed);
+            std::thread::sleep(Duration::from_millis(2));
+            if self.full.load(Ordering::Relaxed) { Err(AuditError::Full) } else { Ok(()) }
+        }
+        fn outlives_process(&self) -> bool {
+            true
+        }
+        fn start_over(&mut self) {}
+        fn forget(&mut self, _: i64) -> Vec<String> {
+            Vec::new()
+        }
+    }
+
+    struct Bench {
+        shared: Arc<Shared>,
+        full: Arc<AtomicBool>,
+        lines: Arc<Mutex<Vec<Event>>>,
+        syncs: Arc<AtomicUsize>,
+        thread: std::thread::JoinHandle<()>,
+    }
+
+    fn bench() -> Bench {
+        let (full, lines, syncs) = (Arc::default(), Arc::default(), Arc::default());
+        let shared = Shared::new(None);
+        let disk = Disk {
+            full: Arc::clone(&full),
+            lines: Arc::clone(&lines),
+            syncs: Arc::clone(&syncs),
+        };
+        let writer = Writer::new(Arc::clone(&shared), Box::new(disk), "c".to_owned(), None);
+        let thread = std::thread::spawn(move || writer.run());
+        Bench {
+            shared,
+            full,
+            lines,
+            syncs,
+            thread,
+        }
+    }
+
+    fn chained(events: &[Event]) -> usize {
+        let mut unique = events.to_vec();
+        unique.sort_by_key(|event| event.seq);
+        unique.dedup();
+        let mut before = GENESIS.to_owned();
+        for (seq, event) in (1..).zip(&unique) {
+            assert_eq!((event.seq, &event.prev, event.sealed_by(None)), (seq, &before, event.hash.clone()));
+            before.clone_from(&event.hash);
+        }
+        unique.len()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn many_who_wait_share_few_flushes_and_one_chain() {
+        let bench = bench();
+        let waits: Vec<_> = (0..500)
+            .map(|_| bench.shared.submit(Event::now(Kind::Statement)).unwrap())
+            .collect();
+        for wait in waits {
+            assert!(wait.await.unwrap().is_ok());
+        }
+        bench.shared.close();
+        bench.thread.join().unwrap();
+        assert_eq!(chained(&bench.lines.lock()), 500);
+        assert_eq!(bench.shared.tail.lock().events.len(), 500);
+        let syncs = bench.syncs.load(Ordering::Relaxed);
+        assert!(syncs < 250, "{syncs} flushes for 500 events");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_full_disk_answers_no_and_what_was_kept_is_written_when_it_has_room() {
+        let bench = bench();
+        let ask = || bench.shared.submit(Event::now(Kind::Statement)).unwrap();
+        assert!(ask().await.unwrap().is_ok());
+        bench.shared.put(Event::now(Kind::Ended));
+        bench.full.store(true, Ordering::Relaxed);
+        assert!(ask().await.unwrap().is_err());
+        assert!(bench.shared.is_failing());
+        assert!(ask().await.unwrap().is_err());
+        bench.full.store(false, Ordering::Relaxed);
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while bench.shared.is_failing() {
+            assert!(Instant::now() < deadline);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert!(ask().await.unwrap().is_ok());
+        bench.shared.close();
+        bench.thread.join().unwrap();
+        assert_eq!(chained(&bench.lines.lock()), 5);
+        // Whatever was written twice is in the tail once.
+        let tail = bench.shared.tail.lock();
+        assert_eq!(tail.events.iter().map(|event| event.seq).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
     }
 }

@@ -27,7 +27,6 @@ use datafusion::scalar::ScalarValue;
 use datafusion::sql::parser::Statement as EngineStatement;
 use labhouse_policies::Principal;
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 pub(crate) use admit::Admission;
 pub(crate) use errors::QueryError;
@@ -88,7 +87,7 @@ impl Engine {
         let admitted = self.admission.enter(sql).await;
         let world = self.world();
         let governed = self.govern(who, world.clone());
-        let account = self.audit.account(Uuid::now_v7(), who, client, sql, &world);
+        let account = self.audit.account(who, client, sql, &world);
         let described = match admitted {
             Ok(_permit) => self.outline(&governed, &account, world, sql, parameters).await,
             Err(error) => Err(error),
@@ -155,9 +154,9 @@ impl Engine {
                     sql: sql.to_owned(),
                     values: parameters.to_vec(),
                     world,
-                    account: Arc::clone(account),
                 };
-                self.plans.keep(asked, planned);
+                let accounted = account.decided(planned.facts.clone());
+                self.plans.keep(asked, planned, (Arc::clone(account), accounted));
                 Ok(description)
             }
         }
@@ -174,21 +173,29 @@ impl Engine {
     ) -> Result<Running, QueryError> {
         let admitted = self.admission.enter(sql).await;
         let world = self.world();
+        let kept = match &admitted {
+            Ok(_) => self.plans.take(who, sql, &parameters, &world),
+            Err(_) => None,
+        };
+        let (kept, account) = match kept {
+            Some((planned, (account, accounted))) => (Some((planned, accounted)), account),
+            None => (None, self.audit.account(who, client, sql, &world)),
+        };
+        let generations = generations(&world);
         let entry = self
             .log
-            .start(&who.name, sql, world.policies.generation(), world.catalog.generation);
-        let governed = self.govern(who, world.clone());
-        let account = self.audit.account(entry.id(), who, client, sql, &world);
+            .start(account.id(), &who.name, sql, generations.policy, generations.catalog);
+        let governed = self.govern(who, world);
         governed.account_to(&account);
         let started = async {
             let permit = admitted?;
-            if pinned.is_some_and(|pinned| pinned.policy != world.policies.generation()) {
+            if pinned.is_some_and(|pinned| pinned.policy != generations.policy) {
                 return Err(QueryError::Conflict(
                     "the policies changed since this statement was planned; run it again".into(),
                 ));
             }
-            let (running, accounted) = match self.plans.take(who, sql, &parameters, &world) {
-                Some(planned) => self.execute(&account, &planned)?,
+            let (running, accounted) = match kept {
+                Some((planned, accounted)) => (self.execute(&planned)?, accounted),
                 None => self.start(&governed, &account, sql, parameters).await?,
             };
             Ok((permit, running, accounted))
@@ -288,20 +295,22 @@ impl Engine {
             .planning(move || async move { plan_as_far(view, state, statement, parameters).await })
             .await?;
         match outlook {
-            Outlook::Planned(planned) => self.execute(account, &planned),
+            Outlook::Planned(planned) => {
+                // It becomes durable while the plan runs already.
+                let accounted = account.decided(planned.facts.clone());
+                Ok((self.execute(&planned)?, accounted))
+            }
             Outlook::Open { parameters, .. } => Err(unbound(&parameters, bound)),
         }
     }
 
-    /// Starts a plan; its rows wait until its account is durable, the work does not.
-    fn execute(&self, account: &Arc<Account>, planned: &Planned) -> Result<(Running, Wait), QueryError> {
-        let accounted = account.decided(planned.facts.clone());
+    fn execute(&self, planned: &Planned) -> Result<Running, QueryError> {
         let schema = narrow::narrow_schema(&planned.physical.schema());
         let stream = self
             .runner
             .start(Arc::clone(&planned.physical), planned.state.task_ctx())
             .map_err(errors::from_datafusion)?;
-        Ok((Running { schema, stream }, accounted))
+        Ok(Running { schema, stream })
     }
 
     /// Plans on a thread of its own, with a deadline: a planner that runs wild holds up nobody else's reads.

@@ -16,7 +16,7 @@ use datafusion::scalar::ScalarValue;
 use labhouse_policies::Principal;
 use parking_lot::Mutex;
 
-use crate::audit::{Account, Facts};
+use crate::audit::{Account, Facts, Wait};
 use crate::session::World;
 
 /// Plans kept: one for each of the statements that may run at once on a busy server of this size.
@@ -40,9 +40,10 @@ pub(super) struct Asked {
     pub(super) sql: String,
     pub(super) values: Vec<ScalarValue>,
     pub(super) world: World,
-    /// Tells that the columns were announced, should nobody fetch the rows.
-    pub(super) account: Arc<Account>,
 }
+
+/// The account of a kept plan: it becomes durable while the client comes back for the rows.
+pub(super) type Accounted = (Arc<Account>, Wait);
 
 /// The plans that wait for their fetch.
 #[derive(Default)]
@@ -51,12 +52,13 @@ pub(crate) struct Plans(Mutex<VecDeque<Kept>>);
 struct Kept {
     asked: Asked,
     planned: Planned,
+    accounted: Accounted,
     at: Instant,
 }
 
 impl Plans {
     /// Keeps a plan; the oldest makes room.
-    pub(super) fn keep(&self, asked: Asked, planned: Planned) {
+    pub(super) fn keep(&self, asked: Asked, planned: Planned, accounted: Accounted) {
         let mut kept = self.0.lock();
         let (young, old) = std::mem::take(&mut *kept)
             .into_iter()
@@ -66,7 +68,12 @@ impl Plans {
         let old: VecDeque<Kept> = old;
         old.into_iter().chain(oldest).for_each(Kept::unused);
         let at = Instant::now();
-        kept.push_back(Kept { asked, planned, at });
+        kept.push_back(Kept {
+            asked,
+            planned,
+            accounted,
+            at,
+        });
     }
 
     /// The kept plan's result columns (in the engine's types) and parameters; the plan stays.
@@ -83,12 +90,16 @@ impl Plans {
     }
 
     /// Takes the kept plan away.
-    pub(super) fn take(&self, who: &Principal, sql: &str, values: &[ScalarValue], world: &World) -> Option<Planned> {
+    pub(super) fn take(
+        &self,
+        who: &Principal,
+        sql: &str,
+        values: &[ScalarValue],
+        world: &World,
+    ) -> Option<(Planned, Accounted)> {
         let mut kept = self.0.lock();
         let at = kept.iter().position(|kept| kept.fits(who, sql, values, world))?;
-        let kept = kept.remove(at)?;
-        kept.asked.account.forget();
-        Some(kept.planned)
+        kept.remove(at).map(|kept| (kept.planned, kept.accounted))
     }
 
     /// Lets go of all plans.
@@ -99,7 +110,8 @@ impl Plans {
 
 impl Kept {
     fn unused(self) {
-        self.asked.account.described(self.planned.facts);
+        let (account, _) = self.accounted;
+        account.not_fetched();
     }
 
     fn fits(&self, who: &Principal, sql: &str, values: &[ScalarValue], world: &World) -> bool {
