@@ -52,6 +52,7 @@ use crate::query::QueryError;
 use crate::query::statement::CATALOG;
 use event::{Event, Kind};
 use key::Keys;
+use wal::Log;
 use writer::{Answer, Shared, Writer};
 
 pub(crate) use fold::follow;
@@ -137,7 +138,7 @@ pub(crate) struct Audit {
     anchor: Option<PathBuf>,
     fold_interval: Duration,
     shared: Arc<Shared>,
-    writer: Mutex<Option<std::thread::JoinHandle<()>>>,
+    writer: Mutex<Option<std::thread::JoinHandle<Box<dyn Log>>>>,
     logins: Mutex<Logins>,
 }
 
@@ -232,7 +233,7 @@ impl Audit {
                 tracing::error!(%error, "serving without an audit trail, as on_failure in [audit] allows");
             }
             Err(error) => {
-                self.stop_writer().await;
+                drop(self.stop_writer().await);
                 // Nobody else holds the answer of the first event.
                 return Err(Arc::try_unwrap(error).unwrap_or(AuditError::Failing));
             }
@@ -243,20 +244,26 @@ impl Audit {
     /// Ends the chain: everything written is in the table when this returns, if the table takes it.
     pub(crate) async fn close(&self) {
         self.shared.put(Event::now(Kind::Stop));
-        self.stop_writer().await;
-        if let Err(error) = self.fold().await {
-            tracing::error!(%error, "the end of the audit trail stays in its segments; the next server folds it");
-            return;
+        let log = self.stop_writer().await;
+        let folded = async {
+            self.fold().await?;
+            // Only now: until here the lock on the segments says that this server is alive.
+            let Some(mut log) = log else { return Ok(()) };
+            fold::remove(&self.lake, log.forget(self.shared.folded_to())).await
+        };
+        match folded.await {
+            Ok(()) => wal::leave(&self.lake, &self.chain),
+            Err(error) => {
+                tracing::error!(%error, "the end of the audit trail stays in its segments; the next server folds it");
+            }
         }
-        wal::leave(&self.lake, &self.chain);
     }
 
-    async fn stop_writer(&self) {
+    async fn stop_writer(&self) -> Option<Box<dyn Log>> {
         self.shared.close();
-        let thread = self.writer.lock().take();
-        if let Some(thread) = thread {
-            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
-        }
+        let thread = self.writer.lock().take()?;
+        let ended = tokio::task::spawn_blocking(move || thread.join()).await;
+        ended.ok()?.ok()
     }
 
     /// Whether statements can be accounted for right now.

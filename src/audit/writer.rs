@@ -125,6 +125,11 @@ impl Shared {
         self.wake.notify_one();
     }
 
+    /// Up to which event the table has them.
+    pub(super) fn folded_to(&self) -> i64 {
+        self.folded.load(Ordering::Relaxed)
+    }
+
     /// Asks the writer to write what is there and end.
     pub(super) fn close(&self) {
         self.queue.lock().closing = true;
@@ -204,8 +209,8 @@ impl Writer {
         }
     }
 
-    /// Writes until the queue is closed and empty.
-    pub(super) fn run(mut self) {
+    /// Writes until the queue is closed and empty; gives back the log, whose segments are still to be folded.
+    pub(super) fn run(mut self) -> Box<dyn Log> {
         loop {
             let (pending, closing) = self.next();
             let ended = closing && pending.is_empty() && self.state.unsynced.is_empty();
@@ -215,6 +220,7 @@ impl Writer {
             self.commit(pending, closing);
             self.forget();
         }
+        self.log
     }
 
     /// Waits until there is something to do.
@@ -439,7 +445,7 @@ mod tests {
         full: Arc<AtomicBool>,
         lines: Arc<Mutex<Vec<Event>>>,
         syncs: Arc<AtomicUsize>,
-        thread: std::thread::JoinHandle<()>,
+        thread: std::thread::JoinHandle<Box<dyn Log>>,
     }
 
     fn bench() -> Bench {
