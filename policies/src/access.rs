@@ -8,6 +8,7 @@
 //!   table and has no permissive filter gives all rows, because the administrator gave that role the table without one;
 //!   but not if it is only reached through a role that has a filter, because that filter was written for everything the
 //!   role brings. A permissive filter for `*` leaves nobody free. NULL is not visible.
+//! * Fields inside columns are judged one by one where a rule names one; see [`crate::nested`].
 //! * Masks: any mask for a role held applies, like a denial; of several the first in the file.
 
 use std::collections::BTreeMap;
@@ -16,10 +17,10 @@ use std::sync::Arc;
 
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::cast;
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use chrono::Utc;
 use datafusion::common::cast::as_boolean_array;
-use datafusion::common::{DFSchema, ResolvedTableReference, plan_datafusion_err};
+use datafusion::common::{Column, DFSchema, ResolvedTableReference, plan_datafusion_err};
 use datafusion::error::DataFusionError;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{Expr, lit};
@@ -27,8 +28,10 @@ use sha2::{Digest, Sha256};
 
 use crate::action::Action;
 use crate::compile;
-use crate::decision::{Decision, Reason, RuleRef, Weighed, in_domain, weigh};
+use crate::decision::{Decision, Reason, RuleRef, Weighed, in_domain};
 use crate::filters;
+use crate::inside::{Inside, is_inside};
+use crate::nested::{self, Shape};
 use crate::object::Tags;
 use crate::principal::Principal;
 use crate::rules::{Attachment, Mode};
@@ -78,6 +81,8 @@ pub struct Access {
     pub row_filter: Option<Expr>,
     /// Masked columns: name to expression over raw columns.
     pub masks: BTreeMap<String, Expr>,
+    /// Types of the masked columns of which fields are left out; the other columns keep theirs.
+    pub types: BTreeMap<String, DataType>,
     /// The rules that decided, in file order.
     pub determined_by: Vec<RuleRef>,
     /// SHA-256 in hex over all of the above: two accesses with the same fingerprint show the same.
@@ -154,9 +159,9 @@ pub(crate) fn table(
         &*table.reference.schema,
         &*table.reference.table,
     ];
-    let select = set.engine.candidates(&subject, department, Action::Select);
+    let select = set.engine.question(&subject, department, Action::Select);
 
-    let on_table = weigh(&select, &path, &table.tags);
+    let on_table = select.weigh(&path, &table.tags);
     if !on_table.allowed() {
         return Err(on_table.decision());
     }
@@ -164,26 +169,48 @@ pub(crate) fn table(
     decided.extend(may_use(set, &subject, table, &path)?);
     let other = match action {
         Action::Select | Action::Use => None,
-        other => Some(set.engine.candidates(&subject, department, other)),
+        other => Some(set.engine.question(&subject, department, other)),
     };
     if let Some(other) = &other {
-        let on_table = weigh(other, &path, &table.tags);
+        let on_table = other.weigh(&path, &table.tags);
         if !on_table.allowed() {
             return Err(on_table.decision());
         }
         decided.extend(on_table.allows.iter().map(|g| g.reference()));
     }
 
-    let mut columns = Vec::new();
+    let held_masks = held_masks(set, &subject, department);
+    let (mut columns, mut shapes) = (Vec::new(), BTreeMap::new());
     for (at, field) in table.schema.fields().iter().enumerate() {
         let [catalog, schema, name] = path;
         let object = [catalog, schema, name, field.name().as_str()];
         let readings = readings(&table.tags, table.column_tags.get(field.name()));
-        let mut weighed: Vec<Weighed<'_>> = readings.iter().map(|tags| weigh(&select, &object, tags)).collect();
+        let mut weighed: Vec<Weighed<'_>> = Vec::new();
         if let Some(other) = &other {
-            weighed.extend(readings.iter().map(|tags| weigh(other, &object, tags)));
+            weighed.extend(readings.iter().map(|tags| other.weigh(&object, tags)));
         }
-        let open = !weighed.is_empty() && weighed.iter().all(Weighed::allowed);
+        let nested = set.engine.inside_columns && nested::fields(field.data_type()).is_some();
+        if nested {
+            let inside = Inside {
+                set,
+                who,
+                table,
+                state,
+                select: &select,
+                readings: &readings,
+                masks: &held_masks,
+            };
+            let (shape, rules) = inside.column(&path, field)?;
+            decided.extend(rules);
+            match shape {
+                None => continue,
+                Some(Shape::Whole) => {}
+                Some(shape) => drop(shapes.insert(field.name().clone(), (shape, field.data_type().clone()))),
+            }
+        } else {
+            weighed.extend(readings.iter().map(|tags| select.weigh(&object, tags)));
+        }
+        let open = !readings.is_empty() && weighed.iter().all(Weighed::allowed);
         if open {
             columns.push(at);
         }
@@ -195,7 +222,15 @@ pub(crate) fn table(
     }
 
     let row_filter = row_filter(set, who, table, state, &path, &mut decided)?;
-    let masks = masks(set, who, table, state, &columns, &path, &mut decided)?;
+    let mut masks = masks(set, who, table, state, &columns, &path, &held_masks, &mut decided)?;
+    let mut types = BTreeMap::new();
+    for (column, (shape, raw)) in shapes {
+        let value = masks
+            .remove(&column)
+            .unwrap_or_else(|| Expr::Column(Column::new_unqualified(&column)));
+        types.insert(column.clone(), shape.data_type(&raw));
+        masks.insert(column, shape.over(value));
+    }
     decided.sort();
     decided.dedup();
     let mut access = Access {
@@ -204,6 +239,7 @@ pub(crate) fn table(
         columns,
         row_filter,
         masks,
+        types,
         determined_by: decided,
         fingerprint: String::new(),
     };
@@ -213,8 +249,8 @@ pub(crate) fn table(
 
 /// `use` of catalog and schema, or an error with what closed them.
 fn may_use(set: &PolicySet, subject: &str, table: &TableObject, path: &[&str; 3]) -> Result<Vec<RuleRef>, Decision> {
-    let candidates = set.engine.candidates(subject, &table.department, Action::Use);
-    let on_table = weigh(&candidates, path, &table.tags);
+    let asked = set.engine.question(subject, &table.department, Action::Use);
+    let on_table = asked.weigh(path, &table.tags);
     if !on_table.denies.is_empty() {
         return Err(on_table.decision());
     }
@@ -227,7 +263,7 @@ fn may_use(set: &PolicySet, subject: &str, table: &TableObject, path: &[&str; 3]
     let [catalog, schema, _] = path;
     let mut decided = Vec::new();
     for object in [[*catalog].as_slice(), [*catalog, *schema].as_slice()] {
-        let weighed = weigh(&candidates, object, &Tags::new());
+        let weighed = asked.weigh(object, &Tags::new());
         match weighed.allowed() {
             true => decided.extend(weighed.allows.iter().map(|g| g.reference())),
             false if weighed.denies.is_empty() && !by_tag.is_empty() => decided.extend(by_tag.iter().cloned()),
@@ -328,8 +364,8 @@ fn row_filter(
         return Ok(condition);
     }
     let filtered = |role: &str| permissive.iter().any(|f| f.subject == "*" || f.subject == role);
-    let grants = set.engine.candidates(&subject, department, Action::Select);
-    let granting = weigh(&grants, path, &table.tags).allows;
+    let grants = set.engine.question(&subject, department, Action::Select);
+    let granting = grants.weigh(path, &table.tags).allows;
     let free = set.engine.roles.held_without_passing(&subject, department, filtered);
     if let Some(grant) = granting
         .iter()
@@ -348,6 +384,16 @@ fn row_filter(
     Ok(Some(condition.map_or(any.clone(), |all| all.and(any))))
 }
 
+/// The masks of the roles that the principal holds in the department.
+fn held_masks<'a>(set: &'a PolicySet, subject: &str, department: &str) -> Vec<&'a Attachment> {
+    let held = set.engine.held(subject, department);
+    let masks = set.engine.rules.masks.iter();
+    masks
+        .filter(|m| in_domain(&m.domain, department) && (m.subject == "*" || held.contains(&m.subject)))
+        .collect()
+}
+
+#[expect(clippy::too_many_arguments, reason = "the parts of one access")]
 fn masks(
     set: &PolicySet,
     who: &Principal,
@@ -355,16 +401,9 @@ fn masks(
     state: &SessionState,
     columns: &[usize],
     path: &[&str; 3],
+    here: &[&Attachment],
     decided: &mut Vec<RuleRef>,
 ) -> Result<BTreeMap<String, Expr>, Decision> {
-    let held = set.engine.held(&who.subject(), &table.department);
-    let here: Vec<&Attachment> = set
-        .engine
-        .rules
-        .masks
-        .iter()
-        .filter(|m| in_domain(&m.domain, &table.department) && (m.subject == "*" || held.contains(&m.subject)))
-        .collect();
     let mut masks = BTreeMap::new();
     let [catalog, schema, name] = *path;
     for field in columns.iter().filter_map(|at| table.schema.fields().get(*at)) {
@@ -372,6 +411,7 @@ fn masks(
         let readings = readings(&table.tags, table.column_tags.get(field.name()));
         let Some(mask) = here
             .iter()
+            .filter(|m| !is_inside(m))
             .find(|m| readings.iter().any(|tags| m.object.matches(&object, tags)))
         else {
             continue;
@@ -419,6 +459,7 @@ fn fingerprint(set: &PolicySet, access: &Access) -> String {
     }
     add(&format!("{:?}", access.columns));
     add(&access.row_filter.as_ref().map(|f| format!("{f:?}")).unwrap_or_default());
+    add(&format!("{:?}", access.types));
     for (column, mask) in &access.masks {
         add(column);
         add(&format!("{mask:?}"));

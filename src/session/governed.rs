@@ -178,7 +178,7 @@ impl Governed {
     }
 
     /// Whether the principal may do something to an object of a department.
-    pub(crate) fn decide(&self, department: &str, object: &str, tags: &Tags, action: Action) -> Decision {
+    pub(crate) fn decide(&self, department: &str, object: &str, tags: &Tags, action: Action) -> Arc<Decision> {
         self.world.policies.decide(&self.who, department, object, tags, action)
     }
 
