@@ -172,7 +172,7 @@ async fn run(command: Command) -> Result<ExitCode, Failure> {
 
 /// Opens a lake and serves it until a signal.
 pub(crate) async fn serve(config: Config) -> Result<(), Failure> {
-    let server = Server::bind(Engine::open(config).await?).await?;
+    let mut server = Server::bind(Engine::open(config).await?).await?;
     server.announce()?;
     Ok(server.serve().await?)
 }

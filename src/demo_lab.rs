@@ -73,7 +73,7 @@ pub(crate) async fn run(options: DemoOptions) -> Result<(), Failure> {
         return Err("the demo's passwords are public, so it listens on loopback only: use 127.0.0.1:PORT".into());
     }
     let engine = Engine::open(config).await?;
-    let server = Server::bind(Arc::clone(&engine)).await?;
+    let mut server = Server::bind(Arc::clone(&engine)).await?;
     if fresh {
         build(&engine, &dir).await?;
         say(&format!("built in {:.0} s", started.elapsed().as_secs_f64()));

@@ -12,7 +12,7 @@ use std::time::Duration;
 use labhouse_catalog::FileStatus;
 use labhouse_policies::PolicyErrors;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tonic::transport::{Identity, ServerTlsConfig};
@@ -52,6 +52,8 @@ pub(crate) struct Server {
     flight: TcpListener,
     http: Option<TcpListener>,
     tls: Option<ServerTlsConfig>,
+    /// Of termination and interruption.
+    signals: Option<(Signal, Signal)>,
     pub(crate) flight_url: String,
     pub(crate) http_url: Option<String>,
 }
@@ -76,13 +78,15 @@ impl Server {
             flight,
             http,
             tls,
+            signals: None,
             flight_url,
             http_url,
         })
     }
 
-    /// The line that scripts wait for, on standard output.
-    pub(crate) fn announce(&self) -> Result<(), ServeError> {
+    /// The line that scripts wait for, on standard output. Whoever has read it may send a signal.
+    pub(crate) fn announce(&mut self) -> Result<(), ServeError> {
+        self.signals = Some(signals()?);
         let ready = serde_json::json!({
             "flight": self.flight_url, "http": self.http_url, "postgres": null, "pid": std::process::id(),
         });
@@ -94,8 +98,10 @@ impl Server {
 
     /// Serves until a signal, then drains.
     pub(crate) async fn serve(self) -> Result<(), ServeError> {
-        let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Signals)?;
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Signals)?;
+        let (mut terminate, mut interrupt) = match self.signals {
+            Some(signals) => signals,
+            None => signals()?,
+        };
         let (stop, stopped) = watch::channel(false);
         let mut background = JoinSet::new();
         background.spawn(crawl(Arc::clone(&self.engine), stopped.clone()));
@@ -147,6 +153,12 @@ impl Server {
         }
         Ok(())
     }
+}
+
+fn signals() -> Result<(Signal, Signal), ServeError> {
+    let terminate = signal(SignalKind::terminate()).map_err(ServeError::Signals)?;
+    let interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Signals)?;
+    Ok((terminate, interrupt))
 }
 
 async fn listen(door: &'static str, address: Option<SocketAddr>) -> Result<Option<TcpListener>, ServeError> {

@@ -192,8 +192,9 @@ impl Journal {
             let lines = std::str::from_utf8(&bytes).unwrap_or_default().lines();
             for line in lines.filter(|line| line.contains("\"txn\"")) {
                 let action: serde_json::Value = serde_json::from_str(line).unwrap_or_default();
-                let (application, version) = (&action["txn"]["appId"], &action["txn"]["version"]);
-                if let (Some(application), Some(version)) = (application.as_str(), version.as_i64()) {
+                let application = action.pointer("/txn/appId").and_then(|id| id.as_str());
+                let version = action.pointer("/txn/version").and_then(|version| version.as_i64());
+                if let (Some(application), Some(version)) = (application, version) {
                     let known = found.entry(application.to_owned()).or_insert(version);
                     *known = version.max(*known);
                 }
@@ -263,7 +264,11 @@ impl Journal {
         for object in self.lake.list(&self.location).await? {
             let path = object.location.to_string();
             let is_data = path.ends_with(".parquet") && !path.contains("/_delta_log/");
-            let old = Utc::now().signed_duration_since(object.last_modified).to_std().unwrap_or_default() >= LITTER_AGE;
+            let old = Utc::now()
+                .signed_duration_since(object.last_modified)
+                .to_std()
+                .unwrap_or_default()
+                >= LITTER_AGE;
             if is_data && old && !kept.contains(&path) {
                 self.lake.delete(&path).await?;
             }
@@ -336,17 +341,20 @@ impl Journal {
             // The log no longer continues ours: someone put another in its place.
             *current = None;
         }
-        let mut table = DeltaTable::new(self.lake.log_store(&self.location)?);
-        match table.load().await {
-            Ok(()) => *current = Some(table),
-            Err(error) => {
-                let log = self.lake.list(&format!("{}/_delta_log", self.location)).await?;
-                if log.iter().any(|object| is_commit(&object.location)) {
-                    return Err(LakeError::delta("opening", &self.name)(error));
-                }
-            }
+        if !self.exists().await? {
+            return Ok(());
         }
+        let mut table = DeltaTable::new(self.lake.log_store(&self.location)?);
+        table.load().await.map_err(LakeError::delta("opening", &self.name))?;
+        *current = Some(table);
         Ok(())
+    }
+
+    /// Looked at before opening: another server may make the table at any moment, and a table that was there before it
+    /// was opened must open.
+    async fn exists(&self) -> Result<bool, LakeError> {
+        let log = self.lake.list(&format!("{}/_delta_log", self.location)).await?;
+        Ok(log.iter().any(|object| is_commit(&object.location)))
     }
 
     async fn covered_by(&self, current: Option<&DeltaTable>, application: &str) -> Result<Option<i64>, LakeError> {

@@ -45,7 +45,12 @@ impl Anchor {
 
 /// Keeps an anchor in the lake, in the file and in the log. What fails is told and stops nobody: the chain is whole.
 pub(super) async fn keep(lake: &Lake, file: Option<&Path>, anchor: &Anchor) {
-    tracing::info!(chain = anchor.chain, seq = anchor.seq, hash = anchor.hash, "audit anchor");
+    tracing::info!(
+        chain = anchor.chain,
+        seq = anchor.seq,
+        hash = anchor.hash,
+        "audit anchor"
+    );
     let line = serde_json::to_vec(anchor).unwrap_or_default();
     let path = format!("{ROOT}/{}.json", anchor.chain);
     if let Err(error) = lake.put(&path, line.clone().into(), Put::Overwrite).await {

@@ -79,7 +79,11 @@ impl Audit {
                 let own = self.journal.covered(&application(&self.chain)).await?.unwrap_or(0);
                 self.shared.folded(own, self.journal.provider().await?);
                 if appended.committed {
-                    tracing::info!(chain, seq = last.seq, "events that a dead server left are in the audit table");
+                    tracing::info!(
+                        chain,
+                        seq = last.seq,
+                        "events that a dead server left are in the audit table"
+                    );
                     let detail = serde_json::json!({
                         "chain": chain, "seq": last.seq, "hash": last.hash, "torn_bytes": left.torn,
                     });
@@ -93,7 +97,11 @@ impl Audit {
             }
             if holes || left.damaged.is_some() {
                 let place = left.damaged.unwrap_or_else(|| format!("behind event {end}"));
-                tracing::error!(chain, place, "a segment of the audit trail was altered; it stays as it is for `labhouse audit verify`");
+                tracing::error!(
+                    chain,
+                    place,
+                    "a segment of the audit trail was altered; it stays as it is for `labhouse audit verify`"
+                );
                 continue;
             }
             for path in left.paths {

@@ -182,7 +182,9 @@ impl Audit {
             keys.chain().copied(),
         );
         writer.interval = Duration::from_millis(settings.flush_interval_ms.max(1));
-        let thread = std::thread::Builder::new().name("audit".into()).spawn(move || writer.run());
+        let thread = std::thread::Builder::new()
+            .name("audit".into())
+            .spawn(move || writer.run());
         let audit = Arc::new(Self {
             lake: Arc::clone(lake),
             journal,
@@ -205,7 +207,10 @@ impl Audit {
 
     async fn begin(&self, policies: &PolicySet) -> Result<(), AuditError> {
         let recovered = self.settings.relax(self.recover().await)?.unwrap_or_default();
-        let anchors = self.settings.relax(anchor::in_lake(&self.lake).await)?.unwrap_or_default();
+        let anchors = self
+            .settings
+            .relax(anchor::in_lake(&self.lake).await)?
+            .unwrap_or_default();
         let heads = anchor::copied(&anchors);
         let detail = serde_json::json!({
             "version": env!("CARGO_PKG_VERSION"),
@@ -363,7 +368,8 @@ impl Audit {
 
     /// Other policies are in force.
     pub(crate) fn policies(&self, old: &PolicySet, new: &PolicySet) {
-        let told = |set: &PolicySet| serde_json::json!({"generation": set.generation(), "fingerprint": set.fingerprint()});
+        let told =
+            |set: &PolicySet| serde_json::json!({"generation": set.generation(), "fingerprint": set.fingerprint()});
         self.shared.put(Event {
             verdict: Some("allowed".to_owned()),
             policy_generation: number(new.generation()),

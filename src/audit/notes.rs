@@ -191,7 +191,10 @@ impl Facts {
             let columns = filter.column_refs().into_iter();
             columns.map(|column| column.name.clone()).collect::<Vec<_>>()
         });
-        for column in shown.chain(asked).filter(|column| column != labhouse_catalog::ROW_ADDRESS) {
+        for column in shown
+            .chain(asked)
+            .filter(|column| column != labhouse_catalog::ROW_ADDRESS)
+        {
             if self.columns.len() >= COLUMNS_MAX {
                 self.columns.insert("~ and more".to_owned());
                 return;
@@ -223,6 +226,9 @@ mod tests {
         let mut event = Event::default();
         facts.tell(&mut event);
         assert_eq!(event.lines, ["policy.csv:3", "policy.csv:7", "policy.csv:8"]);
-        assert_eq!((event.filters, event.masks), (vec!["released_only".to_owned()], vec!["scaffold_hash".to_owned()]));
+        assert_eq!(
+            (event.filters, event.masks),
+            (vec!["released_only".to_owned()], vec!["scaffold_hash".to_owned()])
+        );
     }
 }

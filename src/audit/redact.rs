@@ -110,7 +110,10 @@ mod tests {
     #[test]
     fn literals_of_every_kind_go_and_names_stay() {
         for (sql, kept) in [
-            ("SELECT a, 'secret' FROM t WHERE b = 42", "SELECT a, ? FROM t WHERE b = ?"),
+            (
+                "SELECT a, 'secret' FROM t WHERE b = 42",
+                "SELECT a, ? FROM t WHERE b = ?",
+            ),
             ("SELECT -- secret\n 1 /* secret */ + 2", "SELECT ? + ?"),
             (
                 "SELECT N'secret', X'5ec7e7', E'secret', U&'secret', $$secret$$, $x$secret$x$",
@@ -118,7 +121,10 @@ mod tests {
             ),
             ("SELECT 1.5e3, .5, 0x1F", "SELECT ?, ?, ?"),
             ("SELECT DATE '2026-01-01' FROM lab.s.t1", "SELECT DATE ? FROM lab.s.t1"),
-            ("SELECT \"Odd Name\" FROM t WHERE x = $1", "SELECT \"Odd Name\" FROM t WHERE x = $1"),
+            (
+                "SELECT \"Odd Name\" FROM t WHERE x = $1",
+                "SELECT \"Odd Name\" FROM t WHERE x = $1",
+            ),
             (
                 "CREATE MODEL s.m OPTIONS (target = \"secret\", seed = 7) AS SELECT 1",
                 "CREATE MODEL s.m OPTIONS (target = ?, seed = ?) AS SELECT ?",

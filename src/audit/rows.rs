@@ -66,7 +66,9 @@ fn column<'a>(cells: impl Iterator<Item = Cell<'a>>, field: &Field) -> Result<Ar
         DataType::Int64 => Ok(Arc::new(numbers.finish())),
         DataType::Timestamp(_, _) => Ok(Arc::new(times.finish())),
         DataType::List(_) => Ok(Arc::new(lists.finish())),
-        other => Err(ArrowError::SchemaError(format!("the trail has no column of type {other}"))),
+        other => Err(ArrowError::SchemaError(format!(
+            "the trail has no column of type {other}"
+        ))),
     }
 }
 
@@ -95,7 +97,9 @@ fn set(event: &mut Event, name: &str, column: &ArrayRef, at: usize) -> Result<()
         texts.map(|texts| texts.value(at).to_owned())
     };
     let number = || {
-        let numbers = column.as_primitive_opt::<Int64Type>().filter(|numbers| numbers.is_valid(at));
+        let numbers = column
+            .as_primitive_opt::<Int64Type>()
+            .filter(|numbers| numbers.is_valid(at));
         numbers.map(|numbers| numbers.value(at))
     };
     let list = || {
@@ -111,7 +115,9 @@ fn set(event: &mut Event, name: &str, column: &ArrayRef, at: usize) -> Result<()
         "seq" => event.seq = number().unwrap_or_default(),
         "at" => {
             let times = column.as_primitive_opt::<TimestampMicrosecondType>();
-            event.at = times.filter(|times| times.is_valid(at)).map_or(0, |times| times.value(at));
+            event.at = times
+                .filter(|times| times.is_valid(at))
+                .map_or(0, |times| times.value(at));
         }
         "event" => event.event = text().unwrap_or_default(),
         "query_id" => event.query_id = text(),

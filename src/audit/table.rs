@@ -173,7 +173,10 @@ impl Reader {
             (events, tail.provider.clone())
         };
         let folded = match provider {
-            Some(provider) => Some(self.folded(engine.sessions.system(), provider, filters, context).await?),
+            Some(provider) => Some(
+                self.folded(engine.sessions.system(), provider, filters, context)
+                    .await?,
+            ),
             None => None,
         };
         let schema = Arc::clone(&self.schema);
@@ -184,9 +187,7 @@ impl Reader {
             batches.push(self.shown(mine.into_iter()));
         }
         let me = Arc::new(self);
-        let folded = stream::iter(folded)
-            .flatten()
-            .map(move |batch| me.read_back(&batch?));
+        let folded = stream::iter(folded).flatten().map(move |batch| me.read_back(&batch?));
         let stream = folded.chain(stream::iter(batches));
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, stream)))
     }
@@ -236,7 +237,11 @@ impl Reader {
             let own: Vec<Event> = events.map(rows::own).collect();
             rows::batch(own.iter())?
         };
-        let columns = self.schema.fields().iter().filter_map(|field| batch.column_by_name(field.name()));
+        let columns = self
+            .schema
+            .fields()
+            .iter()
+            .filter_map(|field| batch.column_by_name(field.name()));
         self.made(columns.cloned().collect(), batch.num_rows())
     }
 

@@ -133,7 +133,9 @@ pub(super) async fn verify(
         }
     }
     if folded > 0 {
-        verifier.remarks.push(format!("{folded} events are in segments, the others in the table"));
+        verifier
+            .remarks
+            .push(format!("{folded} events are in segments, the others in the table"));
     }
     Ok(verifier.report())
 }
@@ -273,9 +275,16 @@ impl Verifier<'_> {
                 (Seal::Broken, Some(key)) if key != UNKEYED && !names.iter().any(|name| name == key) => self.wrong(
                     name,
                     seq,
-                    format!("its chain is sealed with the key {key}, which is not at hand: add it to {}", super::key::VARIABLE),
+                    format!(
+                        "its chain is sealed with the key {key}, which is not at hand: add it to {}",
+                        super::key::VARIABLE
+                    ),
                 ),
-                (Seal::Broken, _) => self.wrong(name, seq, "it was altered: its hash is not that of its content".to_owned()),
+                (Seal::Broken, _) => self.wrong(
+                    name,
+                    seq,
+                    "it was altered: its hash is not that of its content".to_owned(),
+                ),
                 (Seal::Unkeyed, Some(key)) if key != UNKEYED => {
                     self.wrong(name, seq, "it was put in without the chain's key".to_owned());
                 }
@@ -285,7 +294,11 @@ impl Verifier<'_> {
                 (Seal::Key(_) | Seal::Unkeyed, _) => {}
             }
             if seq == 1 && !link.is_start {
-                self.wrong(name, seq, "a chain begins with a server's start, and this is none".to_owned());
+                self.wrong(
+                    name,
+                    seq,
+                    "a chain begins with a server's start, and this is none".to_owned(),
+                );
             }
             (next, before) = (seq + 1, link.hash);
         }
@@ -296,7 +309,9 @@ impl Verifier<'_> {
     /// Where there is a key, a chain without one could be anybody's, unless something with a key knows its end.
     fn unkeyed(&mut self, name: &str, chain: &Chain) {
         let unkeyed = chain.key.as_deref() == Some(UNKEYED) || chain.key.is_none();
-        let Some(last) = chain.links.last().filter(|_| unkeyed) else { return };
+        let Some(last) = chain.links.last().filter(|_| unkeyed) else {
+            return;
+        };
         if self.keys.chain().is_none() {
             self.remarks.push(format!(
                 "chain {name} is sealed without a key: whoever can write the lake could have made it anew"
@@ -315,7 +330,10 @@ impl Verifier<'_> {
 
     fn compare(&mut self, claim: &Claim, chain: Option<&Chain>) {
         let Some(last) = chain.and_then(|chain| chain.links.last()) else {
-            let what = format!("all events of the chain are missing: {} knows event {}", claim.by, claim.seq);
+            let what = format!(
+                "all events of the chain are missing: {} knows event {}",
+                claim.by, claim.seq
+            );
             return self.wrong(&claim.chain, 1, what);
         };
         if last.seq < claim.seq {
@@ -325,7 +343,9 @@ impl Verifier<'_> {
             );
             return self.wrong(&claim.chain, last.seq + 1, what);
         }
-        let (Some(chain), Some(hash)) = (chain, &claim.hash) else { return };
+        let (Some(chain), Some(hash)) = (chain, &claim.hash) else {
+            return;
+        };
         let found = chain.links.binary_search_by_key(&claim.seq, |link| link.seq);
         let found = found.ok().and_then(|at| chain.links.get(at));
         if found.is_some_and(|link| link.hash != bytes(hash)) {
@@ -431,7 +451,11 @@ mod tests {
         let mut mixed = good.clone();
         mixed[2].seal("a", 3, &good[1].hash.clone(), None);
         let found = problems(&keys, &[&mixed], Vec::new());
-        assert_eq!((found[0].seq, found[0].what.contains("without the chain's key")), (3, true), "{found:?}");
+        assert_eq!(
+            (found[0].seq, found[0].what.contains("without the chain's key")),
+            (3, true),
+            "{found:?}"
+        );
     }
 
     #[test]

@@ -96,7 +96,11 @@ impl LocalLog {
         let file = OpenOptions::new().append(true).create_new(true).open(&path);
         let file = file.map_err(failed("making", &path))?;
         // The file is found again only when the folders that lead to it are flushed.
-        for folder in path.ancestors().skip(1).take_while(|folder| folder.starts_with(&self.root)) {
+        for folder in path
+            .ancestors()
+            .skip(1)
+            .take_while(|folder| folder.starts_with(&self.root))
+        {
             let flushed = File::open(folder).and_then(|folder| folder.sync_all());
             flushed.map_err(failed("flushing", folder))?;
         }
@@ -117,7 +121,11 @@ impl LocalLog {
 
 impl Log for LocalLog {
     fn append(&mut self, first: i64, last: i64, lines: &[u8]) -> Result<(), AuditError> {
-        if self.current.as_ref().is_some_and(|segment| segment.bytes >= SEGMENT_BYTES) {
+        if self
+            .current
+            .as_ref()
+            .is_some_and(|segment| segment.bytes >= SEGMENT_BYTES)
+        {
             self.sync()?;
             self.close_current();
         }
@@ -227,7 +235,11 @@ pub(super) async fn read_all(lake: &Lake) -> Result<BTreeMap<String, Left>, Audi
     let mut chains: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for object in lake.list(ROOT).await? {
         let path = object.location.to_string();
-        let mut parts = path.strip_prefix(ROOT).unwrap_or_default().trim_start_matches('/').split('/');
+        let mut parts = path
+            .strip_prefix(ROOT)
+            .unwrap_or_default()
+            .trim_start_matches('/')
+            .split('/');
         if let (Some(chain), Some(name), None) = (parts.next(), parts.next(), parts.next())
             && name.ends_with(".jsonl")
         {
@@ -340,7 +352,9 @@ mod tests {
     }
 
     async fn lake(dir: &Path) -> Arc<Lake> {
-        Lake::open(&format!("file://{}", dir.display()), &BTreeMap::new()).await.unwrap()
+        Lake::open(&format!("file://{}", dir.display()), &BTreeMap::new())
+            .await
+            .unwrap()
     }
 
     #[tokio::test]
@@ -354,7 +368,10 @@ mod tests {
         log.append(2, 4, &lines(&all[1..])).unwrap();
         log.sync().unwrap();
         let left = read_all(&lake).await.unwrap().remove("c").unwrap();
-        assert_eq!(left.events.iter().map(|event| event.seq).collect::<Vec<_>>(), [1, 2, 3, 4]);
+        assert_eq!(
+            left.events.iter().map(|event| event.seq).collect::<Vec<_>>(),
+            [1, 2, 3, 4]
+        );
         assert!(left.torn > 0 && left.damaged.is_none());
         assert!(is_alive(&lake, "c"));
         drop(log);

@@ -363,7 +363,9 @@ impl Writer {
     }
 
     fn recovered(&mut self) {
-        let Some(failing) = self.state.failing.take() else { return };
+        let Some(failing) = self.state.failing.take() else {
+            return;
+        };
         self.shared.failing.store(false, Ordering::Relaxed);
         tracing::warn!(lost = failing.lost, "the audit trail is written again");
         if failing.lost > 0 {
@@ -429,7 +431,11 @@ mod tests {
         fn sync(&mut self) -> Result<(), AuditError> {
             self.syncs.fetch_add(1, Ordering::Relaxed);
             std::thread::sleep(Duration::from_millis(2));
-            if self.full.load(Ordering::Relaxed) { Err(AuditError::Full) } else { Ok(()) }
+            if self.full.load(Ordering::Relaxed) {
+                Err(AuditError::Full)
+            } else {
+                Ok(())
+            }
         }
         fn outlives_process(&self) -> bool {
             true
@@ -473,7 +479,10 @@ mod tests {
         unique.dedup();
         let mut before = GENESIS.to_owned();
         for (seq, event) in (1..).zip(&unique) {
-            assert_eq!((event.seq, &event.prev, event.sealed_by(None)), (seq, &before, event.hash.clone()));
+            assert_eq!(
+                (event.seq, &event.prev, event.sealed_by(None)),
+                (seq, &before, event.hash.clone())
+            );
             before.clone_from(&event.hash);
         }
         unique.len()
@@ -518,6 +527,9 @@ mod tests {
         assert_eq!(chained(&bench.lines.lock()), 5);
         // Whatever was written twice is in the tail once.
         let tail = bench.shared.tail.lock();
-        assert_eq!(tail.events.iter().map(|event| event.seq).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
+        assert_eq!(
+            tail.events.iter().map(|event| event.seq).collect::<Vec<_>>(),
+            [1, 2, 3, 4, 5]
+        );
     }
 }

@@ -48,7 +48,11 @@ impl QueryLog {
     pub(crate) fn start(
         &self,
         id: Uuid,
-        principal: &str, sql: &str, policy_generation: u64, catalog_generation: u64) -> Running {
+        principal: &str,
+        sql: &str,
+        policy_generation: u64,
+        catalog_generation: u64,
+    ) -> Running {
         let entry = Arc::new(Mutex::new(Entry {
             id,
             principal: principal.to_owned(),
@@ -134,7 +138,8 @@ mod tests {
     fn it_stays_bounded_and_knows_how_each_ended() {
         let log = QueryLog::default();
         for n in 0..REMEMBERED_MAX + 10 {
-            log.start(Uuid::now_v7(), "ana", &format!("SELECT {n}"), 1, 1).finish(None);
+            log.start(Uuid::now_v7(), "ana", &format!("SELECT {n}"), 1, 1)
+                .finish(None);
         }
         drop(log.start(Uuid::now_v7(), "ana", "SELECT slow", 1, 1));
         let entries = log.entries();

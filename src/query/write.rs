@@ -238,8 +238,7 @@ impl Engine {
             .notes()
             .detail(&serde_json::json!({"column": column, "old": old, "new": tags}));
         governed.decided().await?;
-        let changed =
-            labhouse_catalog::set_properties(&self.catalog, name, column.as_deref(), &properties).await;
+        let changed = labhouse_catalog::set_properties(&self.catalog, name, column.as_deref(), &properties).await;
         governed.wrote(changed.map_err(lake_error)?.version());
         Ok(0)
     }

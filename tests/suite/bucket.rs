@@ -97,7 +97,9 @@ impl Bucket {
         let from = ObjectPath::from(prefix);
         self.wait(async |store| {
             let objects: Vec<_> = store.list(Some(&from)).try_collect().await?;
-            let lasting = objects.iter().filter(|object| !object.location.as_ref().contains(TRAIL));
+            let lasting = objects
+                .iter()
+                .filter(|object| !object.location.as_ref().contains(TRAIL));
             let copies = lasting.map(|object| {
                 let rest = object
                     .location

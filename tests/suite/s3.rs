@@ -183,9 +183,14 @@ async fn the_audit_trail_of_a_bucket_survives_a_kill_and_is_verified() {
     }
     let verify = || {
         let mut command = Command::new(BINARY);
-        let command = command.args(["audit", "verify", "--config"]).arg(lab.dir.join("labhouse.toml"));
+        let command = command
+            .args(["audit", "verify", "--config"])
+            .arg(lab.dir.join("labhouse.toml"));
         let output = bucket.keys(command).output().unwrap();
-        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+        (
+            output.status.code(),
+            String::from_utf8_lossy(&output.stdout).into_owned(),
+        )
     };
     let (code, said) = verify();
     assert_eq!(code, Some(0), "{said}");

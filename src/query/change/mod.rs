@@ -116,7 +116,9 @@ impl Engine {
         let mut found = Found::default();
         for part in parts {
             let state = Arc::new(self.sessions.open(view).map_err(errors::from_datafusion)?);
-            let given = self.collect(view, state, part.query.clone(), parameters.to_vec()).await?;
+            let given = self
+                .collect(view, state, part.query.clone(), parameters.to_vec())
+                .await?;
             let rows =
                 concat_batches(&given.schema, &given.batches).map_err(|error| errors::from_datafusion(error.into()))?;
             match &part.effect {
@@ -224,7 +226,9 @@ fn permit(governed: &Governed, access: &Access, table: &LakeTable, effect: &Effe
             )));
         }
         if !open.as_ref().is_ok_and(|open| open.columns.contains(&at)) {
-            let closed = open.as_ref().map_or_else(|denied| (*denied).clone(), |open| closed(open));
+            let closed = open
+                .as_ref()
+                .map_or_else(|denied| (*denied).clone(), |open| closed(open));
             let path = format!("{}/{column}", table_path(name));
             governed.notes().decided(action, &path, &closed);
             return Err(QueryError::Denied(format!(
