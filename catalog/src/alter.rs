@@ -9,7 +9,7 @@ use deltalake_core::kernel::LogicalFileView;
 
 use crate::append::{ATTEMPTS_MAX, fit, storable};
 use crate::catalog::Catalog;
-use crate::delta::{CRAWL_APP, Change, commit, settled};
+use crate::delta::{CRAWL_APP, Change, DROPPED, commit, settled};
 use crate::error::LakeError;
 use crate::name::TableName;
 use crate::parquet_file;
@@ -60,7 +60,10 @@ pub async fn replace(
             adds: adds.clone(),
             removes,
             schema: Some(Arc::clone(&schema)),
-            properties: properties.clone(),
+            properties: match &base {
+                Some(table) => shown(table, properties.clone()),
+                None => properties.clone(),
+            },
             ..Change::default()
         };
         if let Some(table) = commit(lake, name, base.as_deref(), change).await? {
@@ -120,6 +123,14 @@ pub async fn set_properties(
         table: name.clone(),
         attempts: ATTEMPTS_MAX,
     })
+}
+
+/// The properties with which a table that was dropped is there again.
+pub(crate) fn shown(table: &LakeTable, mut properties: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    if table.is_dropped() {
+        properties.insert(DROPPED.to_owned(), false.to_string());
+    }
+    properties
 }
 
 /// The schema with more words on one column; none when there is no such column.

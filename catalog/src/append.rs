@@ -63,6 +63,11 @@ async fn create_or_append(
     let lake = catalog.lake();
     for _ in 0..ATTEMPTS_MAX {
         let base = catalog.latest(name).await?;
+        if base.as_ref().is_some_and(|table| table.is_dropped()) {
+            return Err(refused(
+                "it was dropped; UNDROP TABLE brings it back, CREATE TABLE … AS makes it anew".to_owned(),
+            ));
+        }
         if base.is_some() && !may_exist {
             return Err(refused(
                 "it exists already; choose another name or DROP it first".to_owned(),

@@ -56,7 +56,7 @@ impl Catalog {
         let found = self.find().await?;
         let opened: Vec<Opened> = stream::iter(found)
             .map(|name| {
-                let known = old.table(&name.schema, &name.table).cloned();
+                let known = old.known(&name).cloned();
                 async move { self.look(name, known).await }
             })
             .buffer_unordered(OPEN_AT_ONCE)
@@ -91,7 +91,7 @@ impl Catalog {
 
     /// The newest version of one table, published; `None` when there is no such table.
     pub(crate) async fn latest(&self, name: &TableName) -> Result<Option<Arc<LakeTable>>, LakeError> {
-        let known = self.snapshot().table(&name.schema, &name.table).cloned();
+        let known = self.snapshot().known(name).cloned();
         match self.look(name.clone(), known).await {
             Opened::Same(table) => Ok(Some(table)),
             Opened::New(table) => {
@@ -106,8 +106,7 @@ impl Catalog {
     pub(crate) async fn publish(&self, table: Arc<LakeTable>) {
         let _one = self.refreshing.lock().await;
         let old = self.snapshot();
-        let known = old.table(&table.name().schema, &table.name().table);
-        if known.is_some_and(|k| Arc::ptr_eq(k, &table)) {
+        if old.known(table.name()).is_some_and(|k| Arc::ptr_eq(k, &table)) {
             return;
         }
         let mut next = CatalogSnapshot::clone(&old);
@@ -195,6 +194,8 @@ pub struct CatalogSnapshot {
     /// Tables that are there and cannot be opened, with the reason.
     pub broken: Vec<(TableName, String)>,
     tables: BTreeMap<String, BTreeMap<String, Arc<LakeTable>>>,
+    /// Kept so that they are followed like the others; nobody is shown them.
+    dropped: BTreeMap<TableName, Arc<LakeTable>>,
 }
 
 impl CatalogSnapshot {
@@ -214,13 +215,29 @@ impl CatalogSnapshot {
         self.tables.values().flat_map(BTreeMap::values)
     }
 
+    /// The table of that name, dropped or not.
+    fn known(&self, name: &TableName) -> Option<&Arc<LakeTable>> {
+        self.table(&name.schema, &name.table).or_else(|| self.dropped.get(name))
+    }
+
     fn len(&self) -> usize {
         self.tables.values().map(BTreeMap::len).sum()
     }
 
     fn insert(&mut self, table: Arc<LakeTable>) {
         let name = table.name().clone();
-        self.tables.entry(name.schema).or_default().insert(name.table, table);
+        if !table.is_dropped() {
+            self.dropped.remove(&name);
+            self.tables.entry(name.schema).or_default().insert(name.table, table);
+            return;
+        }
+        if let Some(tables) = self.tables.get_mut(&name.schema) {
+            tables.remove(&name.table);
+            if tables.is_empty() {
+                self.tables.remove(&name.schema);
+            }
+        }
+        self.dropped.insert(name, table);
     }
 }
 

@@ -24,6 +24,9 @@ pub(crate) const BATCH_KEY: &str = "labhouse.batch";
 /// Statistics for every column, not only the first 32: replacing a file's rows finds them by `_source_file`, the last but two.
 const ALL_COLUMNS_INDEXED: (&str, &str) = ("delta.dataSkippingNumIndexedCols", "-1");
 
+/// A property that hides a table from every catalog while it is `true`.
+pub(crate) const DROPPED: &str = "labhouse.dropped";
+
 /// What one commit does to a table.
 #[derive(Default)]
 pub(crate) struct Change {
@@ -35,6 +38,8 @@ pub(crate) struct Change {
     pub(crate) table_id: Option<String>,
     /// Keys of the table's configuration to set; the others stay.
     pub(crate) properties: BTreeMap<String, String>,
+    /// What the table is for, in words.
+    pub(crate) description: Option<String>,
     /// What the table's history calls it; without, a write.
     pub(crate) operation: Option<DeltaOperation>,
     /// The crawler's batch number and manifest.
@@ -66,8 +71,13 @@ pub(crate) async fn commit(
     let overwrites = !change.removes.is_empty();
     let mut actions = Vec::new();
     match (base, &change.schema) {
-        (Some(base), None) if !change.properties.is_empty() => {
-            let metadata = configured(base.state()?.metadata().clone(), name, change.properties)?;
+        (Some(base), None) if !change.properties.is_empty() || change.description.is_some() => {
+            let mut metadata = configured(base.state()?.metadata().clone(), name, change.properties)?;
+            if let Some(text) = change.description {
+                metadata = metadata
+                    .with_description(text)
+                    .map_err(|source| LakeError::delta("describing", name)(source.into()))?;
+            }
             actions.push(Action::Metadata(metadata));
         }
         (_, None) => {}

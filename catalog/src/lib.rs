@@ -37,6 +37,7 @@ mod parquet_file;
 mod rewrite;
 mod scan;
 mod table;
+mod upkeep;
 
 pub use alter::{replace, set_properties};
 pub use append::{append, create};
@@ -48,3 +49,4 @@ pub use lake::{Lake, Put, object_store_url};
 pub use name::TableName;
 pub use rewrite::{ROW_ADDRESS, RowChange, TakenOut, address_field, addressed, take_out};
 pub use table::LakeTable;
+pub use upkeep::{Optimized, RETAIN_HOURS_MIN, When, at, describe, drop_table, optimize, restore, vacuum};

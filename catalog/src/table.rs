@@ -10,6 +10,7 @@ use deltalake_core::logstore::commit_uri_from_version;
 use deltalake_core::table::state::DeltaTableState;
 use object_store::ObjectStoreExt;
 
+use crate::delta::DROPPED;
 use crate::error::LakeError;
 use crate::lake::{Lake, object_store_url};
 use crate::name::TableName;
@@ -70,8 +71,13 @@ impl LakeTable {
         &self.properties
     }
 
+    /// Whether it was dropped: see [`crate::drop_table`].
+    pub(crate) fn is_dropped(&self) -> bool {
+        self.properties.get(DROPPED).is_some_and(|value| value == "true")
+    }
+
     pub fn description(&self) -> Option<&str> {
-        self.description.as_deref()
+        self.description.as_deref().filter(|text| !text.is_empty())
     }
 
     /// The table for delta-rs's own operations (update, delete, merge, optimize), at this version. A commit made with it

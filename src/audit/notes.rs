@@ -181,7 +181,9 @@ impl Facts {
 
     fn scan(&mut self, scan: &TableScan) {
         let Some(schema) = scan.table_name.schema() else { return };
-        let name = format!("{CATALOG}.{schema}.{}", scan.table_name.table());
+        // An older version is read under a name of its own, `table@version`.
+        let table = scan.table_name.table().split('@').next().unwrap_or_default();
+        let name = format!("{CATALOG}.{schema}.{table}");
         // The engine's own tables are not resolved by us.
         if schema == INFORMATION {
             self.tables.insert(name.clone());

@@ -15,6 +15,8 @@ mod run;
 pub(crate) mod statement;
 mod stream;
 pub(crate) mod tags;
+pub(crate) mod travel;
+mod upkeep;
 pub(crate) mod write;
 
 use std::sync::Arc;
@@ -120,7 +122,7 @@ impl Engine {
             return Ok(reads(&columns, parameters));
         }
         let state = Arc::new(self.sessions.open(governed).map_err(errors::from_datafusion)?);
-        let statement = Statement::parse(sql, &state)?;
+        let statement = self.parse(governed, &state, sql).await?;
         account.called(statement.verb(), statement.target());
         if statement.writes() {
             // Nothing but the type of a count is told.
@@ -269,7 +271,7 @@ impl Engine {
         parameters: Vec<ScalarValue>,
     ) -> Result<(Running, Wait), QueryError> {
         let state = Arc::new(self.sessions.open(governed).map_err(errors::from_datafusion)?);
-        let statement = Statement::parse(sql, &state)?;
+        let statement = self.parse(governed, &state, sql).await?;
         account.called(statement.verb(), statement.target());
         match statement {
             Statement::Read(statement) => self.read(governed, account, state, *statement, parameters).await,
@@ -279,6 +281,13 @@ impl Engine {
                 Ok((write::count_stream(count), account.decided(governed.notes().facts())))
             }
         }
+    }
+
+    /// Reads a statement, and older versions of tables that it names.
+    async fn parse(&self, governed: &Governed, state: &SessionState, sql: &str) -> Result<Statement, QueryError> {
+        let (sql, stops) = travel::rewrite(sql)?;
+        governed.travel(&self.catalog, &stops).await?;
+        Statement::parse(&sql, state)
     }
 
     /// Plans and starts a read.

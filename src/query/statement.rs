@@ -18,6 +18,7 @@ use labhouse_catalog::TableName;
 
 use super::QueryError;
 use super::change::{self, Change};
+use super::upkeep::{self, Upkeep};
 
 /// The catalog that holds everything.
 pub(crate) const CATALOG: &str = "lab";
@@ -45,6 +46,8 @@ pub(crate) enum Statement {
     },
     /// UPDATE, DELETE or MERGE.
     Change(Change),
+    /// Care of a whole table.
+    Upkeep(Upkeep),
     SetTags {
         table: TableName,
         column: Option<String>,
@@ -83,6 +86,7 @@ impl Statement {
             Self::CreateTableAs { .. } => "create_table",
             Self::Insert { .. } => "insert",
             Self::Change(change) => change.verb(),
+            Self::Upkeep(upkeep) => upkeep.verb(),
             Self::SetTags { .. } => "set_tags",
         }
     }
@@ -94,6 +98,7 @@ impl Statement {
             Self::CreateModel(model) => &model.name,
             Self::DropModel { name, .. } | Self::CreateTableAs { name, .. } | Self::Insert { name, .. } => name,
             Self::Change(change) => &change.target,
+            Self::Upkeep(upkeep) => &upkeep.table,
             Self::SetTags { table, .. } => table,
         };
         Some(format!("{CATALOG}.{name}"))
@@ -108,6 +113,7 @@ impl Statement {
             | Self::CreateTableAs { .. }
             | Self::Insert { .. }
             | Self::Change(_)
+            | Self::Upkeep(_)
             | Self::SetTags { .. } => true,
         }
     }
@@ -194,16 +200,20 @@ fn classify_ast(ast: Ast) -> Result<Statement, QueryError> {
         Ast::Update(update) => change::update(update).map(Statement::Change),
         Ast::Merge(merge) => change::merge(merge).map(Statement::Change),
         Ast::Set(_) => Err(settings_refused()),
-        other => Err(QueryError::Unsupported(format!(
-            "labhouse does not run this statement ({}); it runs SELECT, EXPLAIN SELECT, SHOW, DESCRIBE, CREATE TABLE … AS, INSERT, UPDATE, DELETE, MERGE, CREATE MODEL, DROP MODEL and ALTER TABLE … SET TAGS",
-            other
-                .to_string()
-                .split_whitespace()
-                .take(2)
-                .collect::<Vec<_>>()
-                .join(" ")
-        ))),
+        other => match upkeep::classify(other)? {
+            Ok(upkeep) => Ok(Statement::Upkeep(upkeep)),
+            Err(other) => Err(unknown(&other)),
+        },
     }
+}
+
+fn unknown(ast: &Ast) -> QueryError {
+    let text = ast.to_string();
+    let words: Vec<&str> = text.split_whitespace().take(2).collect();
+    QueryError::Unsupported(format!(
+        "labhouse does not run this statement ({}); it runs SELECT, EXPLAIN SELECT, SHOW, DESCRIBE, CREATE TABLE, INSERT, UPDATE, DELETE, MERGE, DROP TABLE, UNDROP TABLE, COMMENT ON, OPTIMIZE, VACUUM, CREATE MODEL, DROP MODEL and ALTER TABLE … SET TAGS",
+        words.join(" ")
+    ))
 }
 
 fn create_table(table: CreateTable) -> Result<Statement, QueryError> {
@@ -220,9 +230,15 @@ fn create_table(table: CreateTable) -> Result<Statement, QueryError> {
             or_replace: table.or_replace,
             if_not_exists: table.if_not_exists,
         }),
-        None => Err(QueryError::Unsupported(
-            "CREATE TABLE needs AS SELECT …: a table's columns come from a query or from landed files".into(),
+        None if table.columns.is_empty() || !table.constraints.is_empty() => Err(QueryError::Unsupported(
+            "CREATE TABLE takes AS SELECT … or (column type, …), without constraints".into(),
         )),
+        None => Ok(Statement::CreateTableAs {
+            name,
+            query: upkeep::no_rows(&table.columns)?,
+            or_replace: table.or_replace,
+            if_not_exists: table.if_not_exists,
+        }),
     }
 }
 
@@ -259,6 +275,9 @@ fn settings_refused() -> QueryError {
 fn parse_own(sql: &str) -> Result<Option<Statement>, QueryError> {
     let dialect = GenericDialect {};
     let mut parser = Parser::new(&dialect).try_with_sql(sql).map_err(syntax)?;
+    if let Some(upkeep) = upkeep::parse(&mut parser)? {
+        return Ok(Some(Statement::Upkeep(upkeep)));
+    }
     let statement = if parser.parse_keyword(Keyword::CREATE) {
         let or_replace = parser.parse_keywords(&[Keyword::OR, Keyword::REPLACE]);
         if word(&mut parser, "model") {
@@ -354,7 +373,7 @@ fn key_values(parser: &mut Parser<'_>) -> Result<BTreeMap<String, String>, Query
     Ok(pairs)
 }
 
-fn end(parser: &mut Parser<'_>) -> Result<(), QueryError> {
+pub(super) fn end(parser: &mut Parser<'_>) -> Result<(), QueryError> {
     while parser.consume_token(&Token::SemiColon) {}
     match parser.peek_token().token {
         Token::EOF => Ok(()),
@@ -364,7 +383,7 @@ fn end(parser: &mut Parser<'_>) -> Result<(), QueryError> {
     }
 }
 
-fn word(parser: &mut Parser<'_>, expected: &str) -> bool {
+pub(super) fn word(parser: &mut Parser<'_>, expected: &str) -> bool {
     let found = matches!(&parser.peek_token().token, Token::Word(word) if word.value.eq_ignore_ascii_case(expected));
     if found {
         parser.next_token();
@@ -380,7 +399,7 @@ pub(super) fn plain(ident: &Ident) -> String {
     }
 }
 
-fn syntax(error: impl std::fmt::Display) -> QueryError {
+pub(super) fn syntax(error: impl std::fmt::Display) -> QueryError {
     QueryError::Syntax(format!("the statement cannot be read: {error}"))
 }
 

@@ -67,6 +67,7 @@ impl Engine {
                 self.insert(governed, state, name, columns, query, parameters).await
             }
             Statement::Change(change) => self.change(governed, change, parameters).await,
+            Statement::Upkeep(upkeep) => self.upkeep(governed, upkeep).await,
             Statement::SetTags { table, column, tags } => self.set_tags(governed, &table, column, &tags).await,
         }
     }
@@ -132,9 +133,9 @@ impl Engine {
         let read = tables_read(governed, &plan)?;
         let versions = read
             .iter()
-            .map(|table| (table.name().to_string(), table.version()))
+            .map(|(table, version)| (table.name().to_string(), *version))
             .collect();
-        let objects: Vec<TableObject> = read.iter().map(|table| table_object(table)).collect();
+        let objects: Vec<TableObject> = read.iter().map(|(table, _)| table_object(table)).collect();
         let (schema, tags) = tags::inherit(&schema, &objects);
         Ok(Source {
             schema,
@@ -324,8 +325,8 @@ pub(super) async fn read_count(mut running: Running) -> Result<i64, QueryError> 
     Ok(count.unwrap_or(rows))
 }
 
-/// The tables a plan reads.
-pub(super) fn tables_read(governed: &Governed, plan: &LogicalPlan) -> Result<Vec<Arc<LakeTable>>, QueryError> {
+/// The tables a plan reads, as they are today, with the versions that are read.
+pub(super) fn tables_read(governed: &Governed, plan: &LogicalPlan) -> Result<Vec<(Arc<LakeTable>, u64)>, QueryError> {
     let mut read: Vec<TableReference> = Vec::new();
     plan.apply_with_subqueries(|node| {
         if let LogicalPlan::TableScan(scan) = node {
@@ -334,10 +335,9 @@ pub(super) fn tables_read(governed: &Governed, plan: &LogicalPlan) -> Result<Vec
         Ok(TreeNodeRecursion::Continue)
     })
     .map_err(errors::from_datafusion)?;
-    let catalog = &governed.world().catalog;
     let found = read
         .iter()
-        .filter_map(|reference| catalog.table(reference.schema()?, reference.table()).cloned());
+        .filter_map(|reference| governed.read(reference.schema()?, reference.table()));
     Ok(found.collect())
 }
 

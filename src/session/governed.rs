@@ -3,7 +3,7 @@
 //! A name resolves to a governed table or to nothing; hidden and absent are the same nothing. Decisions are made
 //! when a name is asked for and remembered for the statement.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
@@ -14,7 +14,7 @@ use datafusion::common::ResolvedTableReference;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::ScalarUDF;
-use labhouse_catalog::{CatalogSnapshot, LakeTable, TableName};
+use labhouse_catalog::{Catalog, CatalogSnapshot, LakeTable, TableName};
 use labhouse_policies::{Access, Action, Decision, Principal, TableAccess, TableObject, Tags, govern};
 use parking_lot::Mutex;
 
@@ -24,6 +24,7 @@ use crate::models::LoadedModel;
 use crate::query::QueryError;
 use crate::query::statement::CATALOG;
 use crate::query::tags::TAG;
+use crate::query::travel::Stop;
 use crate::system::{SYSTEM, SystemTables};
 
 const DEPARTMENT: &str = "labhouse.department";
@@ -35,6 +36,8 @@ pub(crate) struct Governed {
     system: Arc<SessionState>,
     system_tables: SystemTables,
     resolved: Mutex<BTreeMap<(String, String), Resolved>>,
+    /// Today's table and the version that is read, by the name that stands for that version.
+    travelled: Mutex<BTreeMap<(String, String), (Arc<LakeTable>, u64)>>,
     /// What the statement asked for by name, for its account.
     notes: Arc<Notes>,
     account: OnceLock<Arc<Account>>,
@@ -56,6 +59,7 @@ impl Governed {
             system,
             system_tables,
             resolved: Mutex::default(),
+            travelled: Mutex::default(),
             notes: Arc::default(),
             account: OnceLock::new(),
         }
@@ -141,6 +145,75 @@ impl Governed {
         Ok(Arc::new(view))
     }
 
+    /// Makes older versions of visible tables resolve by the names of `stops`: under today's policy and tags, with the
+    /// columns that are there and visible today.
+    ///
+    /// # Errors
+    /// A version that is not there, or cannot be read any more.
+    pub(crate) async fn travel(&self, catalog: &Catalog, stops: &BTreeSet<Stop>) -> Result<(), QueryError> {
+        for stop in stops {
+            let now = self
+                .resolve(&stop.schema, &stop.table)
+                .map_err(crate::query::errors::from_datafusion)?;
+            let table = self.world.catalog.table(&stop.schema, &stop.table);
+            // What is not visible stays so: its name resolves to nothing.
+            let (now, table) = match (now, table) {
+                (Resolved::Open(now, _), Some(table)) => (now, table),
+                (Resolved::Hidden(decision), _) => {
+                    self.notes.hidden(&stop.schema, &stop.table, &decision);
+                    continue;
+                }
+                (Resolved::Open(..), None) | (Resolved::Absent, _) => continue,
+            };
+            let old = labhouse_catalog::at(catalog, table, stop.when)
+                .await
+                .map_err(crate::query::write::lake_error)?;
+            let object = TableObject {
+                schema: old.schema(),
+                ..table_object(table)
+            };
+            let access = self
+                .world
+                .policies
+                .table(&self.who, &object, &self.system, Action::Select);
+            let TableAccess::Open(mut access) = access else {
+                continue;
+            };
+            let visible: BTreeSet<&String> = now
+                .columns
+                .iter()
+                .filter_map(|at| Some(now.schema.fields().get(*at)?.name()))
+                .collect();
+            let fields = access.schema.fields().clone();
+            let stays = |at: &usize| fields.get(*at).is_some_and(|field| visible.contains(field.name()));
+            access.columns.retain(stays);
+            if access.columns.is_empty() {
+                continue;
+            }
+            access.fingerprint.push_str(&format!("@{}", old.version()));
+            let provider = govern(old.provider(), &access, Arc::clone(&self.system))
+                .map_err(crate::query::errors::from_datafusion)?;
+            let key = (stop.schema.clone(), stop.name());
+            self.travelled
+                .lock()
+                .insert(key.clone(), (Arc::clone(table), old.version()));
+            self.resolved
+                .lock()
+                .insert(key, Resolved::Open(Box::new(access), provider));
+        }
+        Ok(())
+    }
+
+    /// The table of the lake that a scan of this name reads, as it is today, and the version that is read.
+    pub(crate) fn read(&self, schema: &str, table: &str) -> Option<(Arc<LakeTable>, u64)> {
+        let key = (schema.to_owned(), table.to_owned());
+        if let Some(found) = self.travelled.lock().get(&key) {
+            return Some(found.clone());
+        }
+        let found = self.world.catalog.table(schema, table)?;
+        Some((Arc::clone(found), found.version()))
+    }
+
     /// The same principal under the same policies, on a newer catalog.
     pub(crate) fn on(&self, catalog: Arc<CatalogSnapshot>) -> Arc<Self> {
         Arc::new(self.over(World {
@@ -224,10 +297,10 @@ impl Governed {
     fn ask(&self, schema: &str, table: &str) -> Result<Resolved, DataFusionError> {
         let resolved = self.resolve(schema, table)?;
         match &resolved {
-            Resolved::Open(access, _) => {
-                let version = self.world.catalog.table(schema, table).map(|table| table.version());
-                self.notes.resolved(schema, table, version, access);
-            }
+            Resolved::Open(access, _) => match self.read(schema, table) {
+                Some((found, version)) => self.notes.resolved(schema, &found.name().table, Some(version), access),
+                None => self.notes.resolved(schema, table, None, access),
+            },
             Resolved::Hidden(decision) => self.notes.hidden(schema, table, decision),
             Resolved::Absent => {}
         }

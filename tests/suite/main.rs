@@ -27,4 +27,5 @@ mod policies;
 mod python;
 mod raw;
 mod s3;
+mod upkeep;
 mod writes;

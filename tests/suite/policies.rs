@@ -209,7 +209,6 @@ async fn settings_copies_and_side_doors_are_refused() {
         "SELECT * FROM '/etc/passwd'",
         "SELECT * FROM read_parquet('/etc/passwd')",
         "SELECT input_file_name() FROM lab.chemistry.reactions",
-        "DROP TABLE lab.chemistry.reactions",
         "CREATE VIEW v AS SELECT 1",
         "PREPARE p AS SELECT 1",
         "SELECT 1; SELECT 2",
@@ -222,6 +221,11 @@ async fn settings_copies_and_side_doors_are_refused() {
     }
     // Statements that change rows exist, for those who hold the grant.
     for sql in [
+        "DROP TABLE lab.chemistry.reactions",
+        "UNDROP TABLE lab.chemistry.reactions",
+        "OPTIMIZE lab.chemistry.reactions",
+        "VACUUM lab.chemistry.reactions",
+        "COMMENT ON TABLE lab.chemistry.reactions IS 'x'",
         "DELETE FROM lab.chemistry.reactions",
         "UPDATE lab.chemistry.reactions SET yield_pct = 0",
         "MERGE INTO lab.chemistry.reactions AS t USING (VALUES (1)) AS s (n) ON true WHEN MATCHED THEN DELETE",

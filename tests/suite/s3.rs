@@ -235,6 +235,7 @@ fn the_suite_passes_on_a_bucket_too() {
             "flight_protocol::",
             "models::",
             "policies::",
+            "upkeep::",
             "writes::",
             "three_people_see",
         ])

@@ -5,11 +5,13 @@
 //! table, and the attempt starts over. So a batch that was committed by another server, or by us just before a crash, is seen
 //! in the ledger and not repeated.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use chrono::Utc;
+use deltalake_core::kernel::LogicalFileView;
 
+use crate::alter::shown;
 use crate::catalog::Catalog;
 use crate::delta::{Change, commit};
 use crate::error::LakeError;
@@ -275,7 +277,12 @@ async fn build(
     }
     let mut adds = parquet_file::write(lake, name, &shape.schema, batches).await?;
     let mut removes = Vec::new();
-    if let Some(table) = base {
+    let revived = base.filter(|table| table.is_dropped() && !adds.is_empty());
+    if let Some(table) = revived {
+        // What was dropped stays dropped: the table is there again with the new rows alone.
+        let files = table.state()?.log_data();
+        removes.extend(files.iter().map(|file: LogicalFileView| file.remove_action(true)));
+    } else if let Some(table) = base {
         let rewritten = without(lake, table, &gone, &shape.schema, shape.rewrite).await?;
         adds.extend(rewritten.adds);
         removes = rewritten.removes;
@@ -299,6 +306,7 @@ async fn build(
         reason: e.to_string(),
     })?;
     let change = Change {
+        properties: revived.map(|table| shown(table, BTreeMap::new())).unwrap_or_default(),
         adds,
         removes,
         schema,

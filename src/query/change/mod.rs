@@ -262,8 +262,8 @@ fn refuse_loosening(
     let name = table.name();
     let sources: Vec<TableObject> = tables_read(governed, &given.plan)?
         .iter()
-        .filter(|source| source.name() != name)
-        .map(|source| table_object(source))
+        .filter(|(source, _)| source.name() != name)
+        .map(|(source, _)| table_object(source))
         .collect();
     let target = table_object(table);
     let Some(tag) = tags::loosened(&target, names, &given.schema, &sources) else {

@@ -1,0 +1,252 @@
+//! Time travel: `FROM t FOR VERSION AS OF 3`, `FROM t FOR TIMESTAMP AS OF '2026-03-01'`; the word FOR may be left out.
+//!
+//! The engine's parser does not know it, so the words are taken out of the text before it reads them, and the table's name
+//! becomes one that no table can have: `"t@3"`. That name resolves to the older version for this one statement, under today's
+//! policy, today's tags, and only with columns that the table still has.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Utc};
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::keywords::{Keyword, RESERVED_FOR_TABLE_ALIAS};
+use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
+use labhouse_catalog::When;
+
+use super::QueryError;
+
+/// Older versions read by one statement: each means reading a log.
+const STOPS_MAX: usize = 8;
+
+/// A table at another time than now.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Stop {
+    pub(crate) schema: String,
+    pub(crate) table: String,
+    pub(crate) when: When,
+}
+
+impl Stop {
+    /// The name under which a statement finds it.
+    pub(crate) fn name(&self) -> String {
+        match self.when {
+            When::Version(version) => format!("{}@{version}", self.table),
+            When::Time(time) => format!("{}@{}", self.table, time.timestamp_micros()),
+        }
+    }
+}
+
+/// The text without its time travel, and the stops; the very same text when there is none.
+pub(super) fn rewrite(sql: &str) -> Result<(std::borrow::Cow<'_, str>, BTreeSet<Stop>), QueryError> {
+    let mut stops = BTreeSet::new();
+    // Cheap for the many statements without: no word, no tokens.
+    if !contains_word(sql, "as") || !(contains_word(sql, "version") || contains_word(sql, "timestamp")) {
+        return Ok((sql.into(), stops));
+    }
+    let Ok(tokens) = Tokenizer::new(&GenericDialect {}, sql).tokenize() else {
+        // The parser that comes next says what is wrong.
+        return Ok((sql.into(), stops));
+    };
+    let mut text = String::with_capacity(sql.len());
+    let mut written: Vec<Token> = Vec::with_capacity(tokens.len());
+    let mut rest = tokens.as_slice();
+    while let [token, after @ ..] = rest {
+        if let Some((clause, when)) = clause(rest, &written)? {
+            let (stop, place) = stop(&written, when)?;
+            written.truncate(place);
+            written.push(Token::make_word(&stop.name(), Some('"')));
+            rest = rest.get(clause..).unwrap_or_default();
+            if !is_named(rest) {
+                written.push(Token::make_word(" AS ", None));
+                written.push(Token::make_word(&stop.table, Some('"')));
+            }
+            stops.insert(stop);
+            if stops.len() > STOPS_MAX {
+                return Err(QueryError::Invalid(format!(
+                    "a statement may look at {STOPS_MAX} older versions at most"
+                )));
+            }
+            continue;
+        }
+        written.push(token.clone());
+        rest = after;
+    }
+    if stops.is_empty() {
+        return Ok((sql.into(), stops));
+    }
+    written.iter().for_each(|token| text.push_str(&token.to_string()));
+    Ok((text.into(), stops))
+}
+
+/// The number of tokens of `[FOR] VERSION|TIMESTAMP AS OF literal`, if that comes now.
+fn clause(tokens: &[Token], before: &[Token]) -> Result<Option<(usize, When)>, QueryError> {
+    // It stands behind a name: a column or alias called `version` does not.
+    if !matches!(before.iter().rev().find(|t| !is_space(t)), Some(Token::Word(_))) {
+        return Ok(None);
+    }
+    let meant: Vec<(usize, &Token)> = tokens
+        .iter()
+        .enumerate()
+        .filter(|(_, t)| !is_space(t))
+        .take(5)
+        .collect();
+    let meant: &[(usize, &Token)] = match meant.as_slice() {
+        [(0, first), rest @ ..] if is_word(first, "for") => rest,
+        [(0, _), ..] => meant.as_slice(),
+        _ => return Ok(None),
+    };
+    let [(_, what), (_, of_as), (_, of), (end, value), ..] = meant else {
+        return Ok(None);
+    };
+    if !(is_word(of_as, "as") && is_word(of, "of")) {
+        return Ok(None);
+    }
+    let when = match (is_word(what, "version"), is_word(what, "timestamp"), value) {
+        (true, _, Token::Number(number, _)) => number.parse().ok().map(When::Version),
+        (_, true, Token::SingleQuotedString(text)) => moment(text).map(When::Time),
+        (true, _, Token::SingleQuotedString(_) | Token::Minus) | (_, true, Token::Number(..) | Token::Minus) => None,
+        // A column called so, with the alias `of`.
+        _ => return Ok(None),
+    };
+    match when {
+        Some(when) => Ok(Some((end + 1, when))),
+        None => Err(QueryError::Syntax(format!(
+            "`{value}` is no version and no time: write FOR VERSION AS OF 3 or FOR TIMESTAMP AS OF '2026-03-01T12:00:00Z'"
+        ))),
+    }
+}
+
+/// The table whose name was written last, and where its own part of the name stands.
+fn stop(written: &[Token], when: When) -> Result<(Stop, usize), QueryError> {
+    let mut parts: Vec<(String, usize)> = Vec::new();
+    let mut dotted = true;
+    for (at, token) in written.iter().enumerate().rev().filter(|(_, t)| !is_space(t)) {
+        match token {
+            Token::Word(word) if dotted => {
+                let name = if word.quote_style.is_some() {
+                    word.value.clone()
+                } else {
+                    word.value.to_lowercase()
+                };
+                parts.push((name, at));
+                dotted = false;
+            }
+            Token::Period if !dotted => dotted = true,
+            _ => break,
+        }
+    }
+    match parts.as_slice() {
+        [(table, at), (schema, _)] => Ok((table, schema, *at)),
+        [(table, at), (schema, _), (catalog, _)] if catalog == super::statement::CATALOG => Ok((table, schema, *at)),
+        _ => Err(QueryError::Syntax(
+            "AS OF takes a table by its full name: FROM lab.chemistry.reactions FOR VERSION AS OF 3".into(),
+        )),
+    }
+    .map(|(table, schema, at)| {
+        let stop = Stop {
+            schema: schema.clone(),
+            table: table.clone(),
+            when,
+        };
+        (stop, at)
+    })
+}
+
+/// Whether the table gets a name of the statement's own.
+fn is_named(rest: &[Token]) -> bool {
+    match rest.iter().find(|token| !is_space(token)) {
+        Some(Token::Word(word)) => {
+            word.keyword == Keyword::AS
+                || word.quote_style.is_some()
+                || !RESERVED_FOR_TABLE_ALIAS.contains(&word.keyword)
+        }
+        _ => false,
+    }
+}
+
+/// A date is its first moment; a time without a zone is UTC.
+fn moment(text: &str) -> Option<DateTime<Utc>> {
+    if let Ok(at) = DateTime::parse_from_rfc3339(text) {
+        return Some(at.to_utc());
+    }
+    let plain = ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f"]
+        .iter()
+        .find_map(|format| NaiveDateTime::parse_from_str(text, format).ok());
+    let day = || Some(text.parse::<NaiveDate>().ok()?.and_time(NaiveTime::MIN));
+    plain.or_else(day).map(|at| at.and_utc())
+}
+
+fn is_word(token: &Token, wanted: &str) -> bool {
+    matches!(token, Token::Word(word) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case(wanted))
+}
+
+fn is_space(token: &Token) -> bool {
+    matches!(token, Token::Whitespace(_))
+}
+
+fn contains_word(sql: &str, word: &str) -> bool {
+    sql.as_bytes()
+        .windows(word.len())
+        .any(|window| window.eq_ignore_ascii_case(word.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(sql: &str) -> String {
+        rewrite(sql).unwrap().0.into_owned()
+    }
+
+    #[test]
+    fn a_table_is_named_by_its_version_and_keeps_its_name() {
+        for (given, wanted) in [
+            (
+                "SELECT t.a FROM lab.s.t FOR VERSION AS OF 3 WHERE t.a > 1",
+                "SELECT t.a FROM lab.s.\"t@3\" AS \"t\" WHERE t.a > 1",
+            ),
+            (
+                "select * from s.T version as of 12 AS old JOIN s.u AS new USING (id)",
+                "select * from s.\"t@12\" AS old JOIN s.u AS new USING (id)",
+            ),
+            (
+                "SELECT * FROM s.t VERSION AS OF 0 old, s.\"u\" FOR VERSION AS OF 1;",
+                "SELECT * FROM s.\"t@0\" old, s.\"u@1\" AS \"u\";",
+            ),
+            (
+                "SELECT * FROM (SELECT 1 FROM s.t FOR TIMESTAMP AS OF '2026-03-01') x",
+                "SELECT * FROM (SELECT 1 FROM s.\"t@1772323200000000\" AS \"t\") x",
+            ),
+        ] {
+            let squeezed = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+            assert_eq!(squeezed(&text(given)), wanted, "{given}");
+        }
+    }
+
+    #[test]
+    fn other_uses_of_the_words_stay() {
+        for sql in [
+            "SELECT version AS of FROM s.t",
+            "SELECT 'x FOR VERSION AS OF 3' FROM s.t",
+            "SELECT CAST(a AS timestamp) AS of FROM s.t -- VERSION AS OF 3",
+            "SELECT \"version\" AS \"of\", timestamp '2026-01-01' AS x FROM s.t",
+        ] {
+            let (text, stops) = rewrite(sql).unwrap();
+            assert!(text == sql && stops.is_empty(), "{sql}");
+        }
+    }
+
+    #[test]
+    fn times_and_names_that_are_none_are_refused() {
+        let many: String = (0..9).map(|n| format!("s.t VERSION AS OF {n} AS t{n}, ")).collect();
+        for sql in [
+            "SELECT * FROM t FOR VERSION AS OF 3",
+            "SELECT * FROM other.s.t FOR VERSION AS OF 3",
+            "SELECT * FROM s.t FOR VERSION AS OF 'three'",
+            "SELECT * FROM s.t FOR VERSION AS OF -1",
+            "SELECT * FROM s.t FOR TIMESTAMP AS OF 'yesterday'",
+            &format!("SELECT * FROM {many} s.u"),
+        ] {
+            assert!(rewrite(sql).is_err(), "{sql}");
+        }
+    }
+}

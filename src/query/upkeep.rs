@@ -1,0 +1,278 @@
+//! Statements about whole tables: `DROP`/`UNDROP TABLE`, `CREATE TABLE (columns)`, `COMMENT ON`, `OPTIMIZE`, `VACUUM`.
+
+use chrono::Duration;
+use datafusion::sql::sqlparser::ast::{ColumnDef, CommentObject, ObjectName, ObjectType, Query, Statement as Ast};
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::parser::Parser;
+use labhouse_catalog::{RETAIN_HOURS_MIN, TableName};
+use labhouse_policies::Action;
+
+use super::statement::{end, lake_name, plain, syntax, word};
+use super::write::{count, lake_error, require, reserved};
+use super::{QueryError, errors};
+use crate::engine::Engine;
+use crate::session::{Governed, table_object, table_path};
+
+/// The word under which a column's comment stands in its field.
+const COMMENT: &str = "comment";
+/// Bytes of a comment at most: it travels with every schema.
+const COMMENT_BYTES_MAX: usize = 4 << 10;
+
+/// What is to be done to a table.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Upkeep {
+    pub(super) table: TableName,
+    work: Work,
+}
+
+impl Upkeep {
+    /// What it does, in one word.
+    pub(super) fn verb(&self) -> &'static str {
+        match self.work {
+            Work::Drop { .. } => "drop_table",
+            Work::Undrop => "undrop_table",
+            Work::Comment { .. } => "comment",
+            Work::Optimize => "optimize",
+            Work::Vacuum { .. } => "vacuum",
+        }
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Work {
+    Drop { if_exists: bool },
+    Undrop,
+    Comment { column: Option<String>, text: String },
+    Optimize,
+    Vacuum { retain_hours: i64 },
+}
+
+/// Reads a statement that only this file knows; none when it is another one. Nothing is consumed then.
+pub(super) fn parse(parser: &mut Parser<'_>) -> Result<Option<Upkeep>, QueryError> {
+    let work = if word(parser, "undrop") {
+        parser.expect_keyword(Keyword::TABLE).map_err(syntax)?;
+        Work::Undrop
+    } else if word(parser, "optimize") {
+        parser.parse_keyword(Keyword::TABLE);
+        Work::Optimize
+    } else if word(parser, "vacuum") {
+        parser.parse_keyword(Keyword::TABLE);
+        Work::Vacuum {
+            retain_hours: RETAIN_HOURS_MIN,
+        }
+    } else {
+        return Ok(None);
+    };
+    let table = lake_name(&parser.parse_object_name(false).map_err(syntax)?)?;
+    let work = match work {
+        Work::Vacuum { .. } if word(parser, "retain") => {
+            let hours = parser.parse_literal_uint().map_err(syntax)?;
+            if !(word(parser, "hours") || word(parser, "hour")) {
+                return Err(syntax("RETAIN takes a number of hours: RETAIN 168 HOURS"));
+            }
+            Work::Vacuum {
+                retain_hours: i64::try_from(hours).unwrap_or(i64::MAX),
+            }
+        }
+        work => work,
+    };
+    end(parser)?;
+    Ok(Some(Upkeep { table, work }))
+}
+
+/// The statements of this kind that the engine's parser knows; others come back.
+pub(super) fn classify(ast: Ast) -> Result<Result<Upkeep, Box<Ast>>, QueryError> {
+    match ast {
+        Ast::Drop {
+            object_type: ObjectType::Table,
+            if_exists,
+            names,
+            cascade: false,
+            purge: false,
+            temporary: false,
+            ..
+        } => match names.as_slice() {
+            [name] => Ok(Ok(Upkeep {
+                table: lake_name(name)?,
+                work: Work::Drop { if_exists },
+            })),
+            _ => Err(QueryError::Unsupported("DROP TABLE takes one table at a time".into())),
+        },
+        Ast::Comment {
+            object_type,
+            object_name,
+            comment,
+            if_exists: false,
+            ..
+        } => {
+            let text = comment.unwrap_or_default();
+            if text.len() > COMMENT_BYTES_MAX {
+                return Err(QueryError::Invalid(format!(
+                    "a comment has at most {COMMENT_BYTES_MAX} bytes"
+                )));
+            }
+            let (table, column) = match object_type {
+                CommentObject::Table => (lake_name(&object_name)?, None),
+                CommentObject::Column => of_column(object_name)?,
+                other => {
+                    return Err(QueryError::Unsupported(format!(
+                        "COMMENT ON {other} is not run: comment on a TABLE or a COLUMN"
+                    )));
+                }
+            };
+            Ok(Ok(Upkeep {
+                table,
+                work: Work::Comment { column, text },
+            }))
+        }
+        other => Ok(Err(Box::new(other))),
+    }
+}
+
+fn of_column(mut name: ObjectName) -> Result<(TableName, Option<String>), QueryError> {
+    let column = name.0.pop();
+    let column = column.as_ref().and_then(|part| part.as_ident()).map(plain);
+    let column = column.ok_or_else(|| syntax("COMMENT ON COLUMN takes schema.table.column"))?;
+    Ok((lake_name(&name)?, Some(column)))
+}
+
+/// The query that gives an empty table of these columns.
+pub(super) fn no_rows(columns: &[ColumnDef]) -> Result<Box<Query>, QueryError> {
+    let mut list = Vec::with_capacity(columns.len());
+    for column in columns {
+        if let Some(option) = column.options.first() {
+            return Err(QueryError::Unsupported(format!(
+                "column {}: `{}` is not kept by the lake's tables; leave it out",
+                column.name, option.option
+            )));
+        }
+        list.push(format!("CAST(NULL AS {}) AS {}", column.data_type, column.name));
+    }
+    let sql = format!("SELECT {} WHERE false", list.join(", "));
+    let mut parser = Parser::new(&GenericDialect {}).try_with_sql(&sql).map_err(syntax)?;
+    parser.parse_query().map_err(syntax)
+}
+
+impl Engine {
+    /// Does it, for whoever holds the grant; gives the number of files or tables it was about.
+    pub(super) async fn upkeep(&self, governed: &Governed, upkeep: Upkeep) -> Result<i64, QueryError> {
+        let Upkeep { table: name, work } = upkeep;
+        reserved(&name)?;
+        let action = match &work {
+            Work::Drop { .. } | Work::Undrop => Action::Drop,
+            Work::Comment { .. } => Action::Alter,
+            Work::Optimize | Work::Vacuum { .. } => Action::Maintain,
+        };
+        if work == Work::Undrop {
+            // Nobody sees it, so there are no tags to ask: the schema's grants must cover it.
+            require(governed, &name.schema, &table_path(&name), &Default::default(), action)?;
+            governed.decided().await?;
+            labhouse_catalog::restore(&self.catalog, &name)
+                .await
+                .map_err(lake_error)?;
+            return Ok(1);
+        }
+        let missing = || {
+            QueryError::NotFound(format!(
+                "table 'lab.{name}' not found; SHOW TABLES lists what you may read"
+            ))
+        };
+        let access = governed
+            .access(&name.schema, &name.table)
+            .map_err(errors::from_datafusion)?;
+        let table = governed.world().catalog.table(&name.schema, &name.table);
+        let (Some(access), Some(table)) = (access, table) else {
+            return match work {
+                Work::Drop { if_exists: true } => Ok(0),
+                _ => Err(missing()),
+            };
+        };
+        let object = table_object(table);
+        require(governed, &object.department, &table_path(&name), &object.tags, action)?;
+        if let Work::Comment {
+            column: Some(column), ..
+        } = &work
+        {
+            let at = access.schema.index_of(column).ok();
+            if !at.is_some_and(|at| access.columns.contains(&at)) {
+                return Err(QueryError::NotFound(format!("{name} has no column {column}")));
+            }
+        }
+        governed.decided().await?;
+        let catalog = &self.catalog;
+        let done = match work {
+            Work::Undrop => Err(missing())?,
+            Work::Drop { .. } => labhouse_catalog::drop_table(catalog, &name).await.map(|()| 1),
+            Work::Comment { column: None, text } => labhouse_catalog::describe(catalog, &name, &text).await.map(|()| 1),
+            Work::Comment {
+                column: Some(column),
+                text,
+            } => {
+                let words = [(COMMENT.to_owned(), text)].into();
+                labhouse_catalog::set_properties(catalog, &name, Some(&column), &words)
+                    .await
+                    .map(|_| 1)
+            }
+            Work::Optimize => labhouse_catalog::optimize(catalog, &name)
+                .await
+                .map(|done| usize::try_from(done.files_removed).unwrap_or(usize::MAX)),
+            Work::Vacuum { retain_hours } => {
+                let retain = Duration::try_hours(retain_hours).unwrap_or(Duration::MAX);
+                labhouse_catalog::vacuum(catalog, &name, retain).await
+            }
+        };
+        count(done.map_err(lake_error)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(sql: &str) -> Result<Option<Upkeep>, QueryError> {
+        let mut parser = Parser::new(&GenericDialect {}).try_with_sql(sql).unwrap();
+        parse(&mut parser)
+    }
+
+    #[test]
+    fn whole_statements_are_read_and_half_ones_are_not() {
+        let table = || TableName {
+            schema: "s".into(),
+            table: "t".into(),
+        };
+        let vacuum = |retain_hours| {
+            Some(Upkeep {
+                table: table(),
+                work: Work::Vacuum { retain_hours },
+            })
+        };
+        assert_eq!(read("VACUUM lab.s.t RETAIN 720 HOURS;").unwrap(), vacuum(720));
+        assert_eq!(read("vacuum table s.t").unwrap(), vacuum(RETAIN_HOURS_MIN));
+        assert_eq!(read("SELECT 1").unwrap(), None);
+        for bad in [
+            "OPTIMIZE t",
+            "VACUUM s.t RETAIN HOURS",
+            "VACUUM s.t RETAIN 5 DAYS",
+            "UNDROP s.t",
+            "OPTIMIZE s.t ZORDER BY x",
+        ] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_empty_table_has_the_columns_that_were_said() {
+        let mut parser = Parser::new(&GenericDialect {})
+            .try_with_sql("CREATE TABLE s.t (a INT, b VARCHAR)")
+            .unwrap();
+        let Ast::CreateTable(table) = parser.parse_statement().unwrap() else {
+            panic!("no table")
+        };
+        let query = no_rows(&table.columns).unwrap().to_string();
+        assert_eq!(
+            query,
+            "SELECT CAST(NULL AS INT) AS a, CAST(NULL AS VARCHAR) AS b WHERE false"
+        );
+    }
+}
