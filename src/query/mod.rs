@@ -36,7 +36,7 @@ pub(crate) use log::QueryLog;
 pub(crate) use plans::Plans;
 pub(crate) use run::Runner;
 
-use crate::audit::{Account, Client, Wait};
+use crate::audit::{Account, Client, Facts, Wait};
 use crate::engine::Engine;
 use crate::session::{Governed, World};
 use plan::{Outlook, bind, logical, physical, plan_as_far, unbound, written_parameters};
@@ -157,7 +157,7 @@ impl Engine {
                     values: parameters.to_vec(),
                     world,
                 };
-                let accounted = account.decided(planned.facts.clone());
+                let accounted = account.decided(Facts::clone(&planned.facts));
                 self.plans.keep(asked, planned, (Arc::clone(account), accounted));
                 Ok(description)
             }
@@ -306,7 +306,7 @@ impl Engine {
         match outlook {
             Outlook::Planned(planned) => {
                 // It becomes durable while the plan runs already.
-                let accounted = account.decided(planned.facts.clone());
+                let accounted = account.decided(Facts::clone(&planned.facts));
                 Ok((self.execute(&planned)?, accounted))
             }
             Outlook::Open { parameters, .. } => Err(unbound(&parameters, bound)),

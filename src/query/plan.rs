@@ -47,7 +47,7 @@ pub(super) async fn plan_as_far(
         physical,
         state,
         parameters,
-        facts: governed.notes().facts(),
+        facts: Arc::new(governed.notes().facts()),
     }))
 }
 

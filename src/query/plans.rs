@@ -31,7 +31,7 @@ pub(super) struct Planned {
     /// The statement's parameters, bound ones included.
     pub(super) parameters: SchemaRef,
     /// What it was decided on.
-    pub(super) facts: Facts,
+    pub(super) facts: Arc<Facts>,
 }
 
 /// What a plan was made for.

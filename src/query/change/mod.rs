@@ -226,9 +226,7 @@ fn permit(governed: &Governed, access: &Access, table: &LakeTable, effect: &Effe
             )));
         }
         if !open.as_ref().is_ok_and(|open| open.columns.contains(&at)) {
-            let closed = open
-                .as_ref()
-                .map_or_else(|denied| (*denied).clone(), |open| closed(open));
+            let closed = open.as_ref().map_or_else(|denied| (*denied).clone(), closed);
             let path = format!("{}/{column}", table_path(name));
             governed.notes().decided(action, &path, &closed);
             return Err(QueryError::Denied(format!(
