@@ -157,7 +157,10 @@ async fn build(engine: &Arc<Engine>, dir: &Path) -> Result<(), Failure> {
     update(
         engine,
         &ada,
-        &format!("CREATE OR REPLACE TABLE {REACTIONS} AS {}", demo::REACTIONS_SQL),
+        &format!(
+            "CREATE OR REPLACE MATERIALIZED VIEW {REACTIONS} REFRESH ON CHANGE AS {}",
+            demo::REACTIONS_SQL
+        ),
     )
     .await?;
     tag(engine, &ada, |table| table == REACTIONS).await?;

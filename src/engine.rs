@@ -11,6 +11,7 @@ use crate::audit::{Audit, AuditError};
 use crate::auth::{Authenticator, UserError};
 use crate::config::{Config, RemovedFiles};
 use crate::models::ModelStore;
+use crate::pipelines::Failures;
 use crate::query::{Admission, Plans, QueryLog, Runner};
 use crate::session::{Governed, Sessions, World, table_object};
 use crate::system::SystemTables;
@@ -31,6 +32,7 @@ pub(crate) struct Engine {
     pub(crate) training: Semaphore,
     pub(crate) log: QueryLog,
     pub(crate) plans: Plans,
+    pub(crate) view_failures: Failures,
     pub(crate) runner: Runner,
     this: Weak<Engine>,
 }
@@ -80,6 +82,7 @@ impl Engine {
             training: Semaphore::new(config.limits.concurrent_trainings),
             log: QueryLog::default(),
             plans: Plans::default(),
+            view_failures: Failures::default(),
             runner,
             audit,
             catalog,

@@ -43,6 +43,7 @@ mod engine;
 mod flight;
 mod http;
 mod models;
+mod pipelines;
 mod query;
 mod server;
 mod session;

@@ -1,7 +1,8 @@
 //! From an engine to a served lab and back: doors, background work, signals.
 //!
 //! Background work is three loops, each with its own end: the crawler (woken by events, made true by the timed
-//! sweep), the policy files (looked at twice a second), and what other servers commit to the lake. The first SIGTERM
+//! sweep, which also takes over what other servers commit to the lake), the policy files (looked at twice a second), and
+//! the views that are due. The first SIGTERM
 //! closes the doors and waits for running statements, the second ends the wait.
 
 use std::io::Write;
@@ -107,6 +108,7 @@ impl Server {
         background.spawn(crawl(Arc::clone(&self.engine), stopped.clone()));
         background.spawn(follow_policies(Arc::clone(&self.engine), stopped.clone()));
         background.spawn(crate::audit::follow(Arc::clone(&self.engine.audit), stopped.clone()));
+        background.spawn(crate::pipelines::follow(Arc::clone(&self.engine), stopped.clone()));
 
         let mut doors = JoinSet::new();
         doors.spawn(crate::flight::serve(

@@ -15,18 +15,26 @@ use crate::name::TableName;
 use crate::parquet_file;
 use crate::table::LakeTable;
 
+/// A property that must still have the value it was seen with.
+#[derive(Debug)]
+pub struct OnlyIf<'a> {
+    pub key: &'a str,
+    pub value: String,
+}
+
 /// Makes a table of these rows, or gives an existing one these columns and rows instead of its own, in one commit.
 /// `properties` are set, the table's others stay. Older versions keep what they held.
 ///
 /// # Errors
 /// [`LakeError::Refused`] for types Delta has not, and for a table that landed files fill: a replay of their ledger must
-/// find their rows. [`LakeError::Busy`] when other writers keep winning.
+/// find their rows, or that is not there `only_if` it should be as seen. [`LakeError::Busy`] when other writers keep winning.
 pub async fn replace(
     catalog: &Catalog,
     name: &TableName,
     schema: SchemaRef,
     batches: Vec<RecordBatch>,
     properties: BTreeMap<String, String>,
+    only_if: Option<OnlyIf<'_>>,
 ) -> Result<Arc<LakeTable>, LakeError> {
     let refused = |reason: String| LakeError::Refused {
         table: name.clone(),
@@ -41,6 +49,14 @@ pub async fn replace(
     let adds = parquet_file::write(lake, name, &schema, batches).await?;
     for _ in 0..ATTEMPTS_MAX {
         let base = catalog.latest(name).await?;
+        let is_as_seen = |only_if: &OnlyIf<'_>| {
+            let table = base.as_ref().filter(|table| !table.is_dropped());
+            table.is_some_and(|table| table.properties().get(only_if.key) == Some(&only_if.value))
+        };
+        if !only_if.as_ref().is_none_or(is_as_seen) {
+            parquet_file::discard(lake, name, &adds).await;
+            return Err(refused("it was changed meanwhile".to_owned()));
+        }
         let removes = match &base {
             Some(table) if is_crawled(table).await? => {
                 parquet_file::discard(lake, name, &adds).await;

@@ -39,7 +39,7 @@ mod scan;
 mod table;
 mod upkeep;
 
-pub use alter::{replace, set_properties};
+pub use alter::{OnlyIf, replace, set_properties};
 pub use append::{append, create};
 pub use catalog::{Catalog, CatalogSnapshot};
 pub use crawl::{CrawlOptions, Crawler, FileOutcome, FileRecord, FileStatus, Gone, SweepReport, Watch};

@@ -20,7 +20,7 @@ use super::authn::Caller;
 use super::bindings::Bindings;
 use super::flights::Flights;
 use super::stream::of_batch;
-use super::{actions, ingest, metadata, wire};
+use super::{actions, metadata, wire};
 use crate::engine::Engine;
 
 /// What every streaming method answers with.
@@ -111,7 +111,7 @@ impl Door {
                     app_metadata: result.encode_to_vec().into(),
                 });
             }
-            Command::CommandStatementIngest(command) => ingest::run(caller, &command)?,
+            Command::CommandStatementIngest(command) => self.ingest(caller, command, messages).await?,
             Command::CommandStatementSubstraitPlan(_) => return Err(no_substrait()),
             other => return Err(misplaced(&other, "DoPut")),
         };

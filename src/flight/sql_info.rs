@@ -104,7 +104,7 @@ fn server() -> Vec<(SqlInfo, Value)> {
             (SqlSupportedTransaction::None as i32).into(),
         ),
         (I::FlightSqlServerCancel, true.into()),
-        (I::FlightSqlServerBulkIngestion, false.into()),
+        (I::FlightSqlServerBulkIngestion, true.into()),
         (I::FlightSqlServerIngestTransactionsSupported, false.into()),
         (
             I::FlightSqlServerStatementTimeout,

@@ -7,6 +7,7 @@
 mod admit;
 mod change;
 pub(crate) mod errors;
+pub(crate) mod ingest;
 mod log;
 pub(crate) mod narrow;
 mod plan;
@@ -17,6 +18,7 @@ mod stream;
 pub(crate) mod tags;
 pub(crate) mod travel;
 mod upkeep;
+pub(crate) mod view;
 pub(crate) mod write;
 
 use std::sync::Arc;
@@ -287,7 +289,13 @@ impl Engine {
     async fn parse(&self, governed: &Governed, state: &SessionState, sql: &str) -> Result<Statement, QueryError> {
         let (sql, stops) = travel::rewrite(sql)?;
         governed.travel(&self.catalog, &stops).await?;
-        Statement::parse(&sql, state)
+        let statement = Statement::parse(&sql, state)?;
+        if matches!(statement, Statement::View(_)) && !stops.is_empty() {
+            return Err(QueryError::Invalid(
+                "a view follows its sources, so it cannot read an older version of one; make a table of it".into(),
+            ));
+        }
+        Ok(statement)
     }
 
     /// Plans and starts a read.

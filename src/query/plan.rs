@@ -123,6 +123,7 @@ pub(super) async fn written_parameters(state: Arc<SessionState>, sql: String, st
         Statement::Read(_)
         | Statement::Change(_)
         | Statement::Upkeep(_)
+        | Statement::View(_)
         | Statement::DropModel { .. }
         | Statement::SetTags { .. } => None,
     };

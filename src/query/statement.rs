@@ -19,6 +19,7 @@ use labhouse_catalog::TableName;
 use super::QueryError;
 use super::change::{self, Change};
 use super::upkeep::{self, Upkeep};
+use super::view::{self, ViewStatement};
 
 /// The catalog that holds everything.
 pub(crate) const CATALOG: &str = "lab";
@@ -48,6 +49,8 @@ pub(crate) enum Statement {
     Change(Change),
     /// Care of a whole table.
     Upkeep(Upkeep),
+    /// Materialized views.
+    View(ViewStatement),
     SetTags {
         table: TableName,
         column: Option<String>,
@@ -87,6 +90,7 @@ impl Statement {
             Self::Insert { .. } => "insert",
             Self::Change(change) => change.verb(),
             Self::Upkeep(upkeep) => upkeep.verb(),
+            Self::View(view) => view.verb(),
             Self::SetTags { .. } => "set_tags",
         }
     }
@@ -99,6 +103,7 @@ impl Statement {
             Self::DropModel { name, .. } | Self::CreateTableAs { name, .. } | Self::Insert { name, .. } => name,
             Self::Change(change) => &change.target,
             Self::Upkeep(upkeep) => &upkeep.table,
+            Self::View(view) => view.name(),
             Self::SetTags { table, .. } => table,
         };
         Some(format!("{CATALOG}.{name}"))
@@ -114,6 +119,7 @@ impl Statement {
             | Self::Insert { .. }
             | Self::Change(_)
             | Self::Upkeep(_)
+            | Self::View(_)
             | Self::SetTags { .. } => true,
         }
     }
@@ -133,6 +139,11 @@ pub(crate) fn lake_name(name: &ObjectName) -> Result<TableName, QueryError> {
 /// The same for a name given as text, as table functions take it.
 pub(crate) fn lake_name_from_text(text: &str) -> Result<TableName, QueryError> {
     parse_name(&text.split('.').collect::<Vec<_>>(), text)
+}
+
+/// The same for a name that comes in parts.
+pub(crate) fn lake_name_of(schema: &str, table: &str) -> Result<TableName, QueryError> {
+    parse_name(&[schema, table], &format!("{schema}.{table}"))
 }
 
 fn parse_name(parts: &[&str], shown: &str) -> Result<TableName, QueryError> {
@@ -211,7 +222,7 @@ fn unknown(ast: &Ast) -> QueryError {
     let text = ast.to_string();
     let words: Vec<&str> = text.split_whitespace().take(2).collect();
     QueryError::Unsupported(format!(
-        "labhouse does not run this statement ({}); it runs SELECT, EXPLAIN SELECT, SHOW, DESCRIBE, CREATE TABLE, INSERT, UPDATE, DELETE, MERGE, DROP TABLE, UNDROP TABLE, COMMENT ON, OPTIMIZE, VACUUM, CREATE MODEL, DROP MODEL and ALTER TABLE … SET TAGS",
+        "labhouse does not run this statement ({}); it runs SELECT, EXPLAIN SELECT, SHOW, DESCRIBE, CREATE TABLE, INSERT, UPDATE, DELETE, MERGE, DROP TABLE, UNDROP TABLE, COMMENT ON, OPTIMIZE, VACUUM, CREATE, REFRESH and DROP MATERIALIZED VIEW, CREATE MODEL, DROP MODEL and ALTER TABLE … SET TAGS",
         words.join(" ")
     ))
 }
@@ -278,24 +289,30 @@ fn parse_own(sql: &str) -> Result<Option<Statement>, QueryError> {
     if let Some(upkeep) = upkeep::parse(&mut parser)? {
         return Ok(Some(Statement::Upkeep(upkeep)));
     }
+    if let Some(view) = view::refresh_now(&mut parser)? {
+        return Ok(Some(Statement::View(view)));
+    }
     let statement = if parser.parse_keyword(Keyword::CREATE) {
         let or_replace = parser.parse_keywords(&[Keyword::OR, Keyword::REPLACE]);
         if word(&mut parser, "model") {
             create_model(&mut parser, or_replace)?
-        } else if word(&mut parser, "materialized") || word(&mut parser, "alert") {
-            return Err(QueryError::Unsupported(
-                "materialized views and alerts are not there yet; CREATE TABLE … AS SELECT … makes a table once".into(),
-            ));
+        } else if word(&mut parser, "materialized") {
+            Statement::View(view::create(&mut parser, or_replace)?)
+        } else if word(&mut parser, "alert") {
+            return Err(QueryError::Unsupported("alerts are not there yet".into()));
         } else {
             return Ok(None);
         }
     } else if parser.parse_keyword(Keyword::DROP) {
-        if !word(&mut parser, "model") {
+        if word(&mut parser, "materialized") {
+            Statement::View(view::drop(&mut parser)?)
+        } else if word(&mut parser, "model") {
+            let if_exists = parser.parse_keywords(&[Keyword::IF, Keyword::EXISTS]);
+            let name = lake_name(&parser.parse_object_name(false).map_err(syntax)?)?;
+            Statement::DropModel { name, if_exists }
+        } else {
             return Ok(None);
         }
-        let if_exists = parser.parse_keywords(&[Keyword::IF, Keyword::EXISTS]);
-        let name = lake_name(&parser.parse_object_name(false).map_err(syntax)?)?;
-        Statement::DropModel { name, if_exists }
     } else if parser.parse_keywords(&[Keyword::ALTER, Keyword::TABLE]) {
         match set_tags(&mut parser)? {
             Some(statement) => statement,

@@ -92,7 +92,8 @@ fn lost(key: &str, sources: &Tags) -> String {
     }
 }
 
-fn of_field(field: &Field) -> Tags {
+/// The tags that a column carries.
+pub(crate) fn of_field(field: &Field) -> Tags {
     let metadata = field.metadata().iter();
     metadata
         .filter_map(|(key, value)| Some((key.strip_prefix(TAG)?.to_owned(), value.clone())))
@@ -108,6 +109,27 @@ pub(crate) fn all(schema: &Schema, own: &Tags) -> Tags {
         .filter(|tags: &Tags| !tags.is_empty())
         .collect();
     merge(std::iter::once(own).chain(&columns))
+}
+
+/// The tags of an outcome that is made again. `current` are those it has, `before` those its sources gave when it was made
+/// last, `now` those they give. What somebody set since stays, what the sources gave follows them, and where both changed
+/// both hold.
+pub(crate) fn settle(current: &Tags, before: &Tags, now: &Tags) -> Tags {
+    let keys: BTreeSet<&String> = current.keys().chain(now.keys()).collect();
+    let settled = keys.into_iter().filter_map(|key| {
+        let (current, before, now) = (current.get(key), before.get(key), now.get(key));
+        let value = if before == now {
+            current.cloned()
+        } else if current == before {
+            now.cloned()
+        } else {
+            let both = [current, now].map(|value| value.map(|value| Tags::from([(key.clone(), value.clone())])));
+            merge(both.iter().flatten()).remove(key)
+        };
+        // An empty value stands for a tag that the table's properties cannot lose any more.
+        Some((key.clone(), value.or_else(|| current.map(|_| String::new()))?))
+    });
+    settled.collect()
 }
 
 /// One set of tags for several sources: each key with every value it has, and the empty one where a source lacks it.
@@ -183,6 +205,20 @@ mod tests {
         ] {
             assert_eq!(loosened(&target, &names, &schema, &from).as_deref(), wants);
         }
+    }
+
+    #[test]
+    fn what_is_made_again_follows_its_sources_and_keeps_what_was_set() {
+        let t = |value: &str| tags(&[("k", value)]);
+        let none = Tags::new();
+        // Nothing changed in the sources: what was set stays.
+        assert_eq!(settle(&t("mine"), &t("a"), &t("a")), t("mine"));
+        // The source changed and nobody set anything: it follows, also to nothing and from nothing.
+        assert_eq!(settle(&t("a"), &t("a"), &t("b")), t("b"));
+        assert_eq!(settle(&none, &none, &t("b")), t("b"));
+        assert_eq!(settle(&t("a"), &t("a"), &none), t(""));
+        // Both changed: both hold.
+        assert_eq!(settle(&t("mine"), &t("a"), &t("b")), t("b|mine"));
     }
 
     #[test]

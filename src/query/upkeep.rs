@@ -54,10 +54,10 @@ pub(super) fn parse(parser: &mut Parser<'_>) -> Result<Option<Upkeep>, QueryErro
         parser.expect_keyword(Keyword::TABLE).map_err(syntax)?;
         Work::Undrop
     } else if word(parser, "optimize") {
-        parser.parse_keyword(Keyword::TABLE);
+        let _optional = parser.parse_keyword(Keyword::TABLE);
         Work::Optimize
     } else if word(parser, "vacuum") {
-        parser.parse_keyword(Keyword::TABLE);
+        let _optional = parser.parse_keyword(Keyword::TABLE);
         Work::Vacuum {
             retain_hours: RETAIN_HOURS_MIN,
         }
@@ -155,6 +155,26 @@ pub(super) fn no_rows(columns: &[ColumnDef]) -> Result<Box<Query>, QueryError> {
 }
 
 impl Engine {
+    /// Drops a view, which is a table.
+    pub(crate) async fn drop_view(
+        &self,
+        governed: &Governed,
+        name: TableName,
+        is_view: bool,
+        if_exists: bool,
+    ) -> Result<i64, QueryError> {
+        if !is_view && !if_exists {
+            return Err(QueryError::NotFound(format!(
+                "view 'lab.{name}' not found; system.pipelines lists views"
+            )));
+        }
+        if !is_view {
+            return Ok(0);
+        }
+        let work = Work::Drop { if_exists };
+        self.upkeep(governed, Upkeep { table: name, work }).await
+    }
+
     /// Does it, for whoever holds the grant; gives the number of files or tables it was about.
     pub(super) async fn upkeep(&self, governed: &Governed, upkeep: Upkeep) -> Result<i64, QueryError> {
         let Upkeep { table: name, work } = upkeep;

@@ -14,12 +14,13 @@ use datafusion::physical_plan::memory::MemoryStream;
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::sqlparser::ast::Query;
 use futures::StreamExt;
-use labhouse_catalog::{LakeError, LakeTable, TableName};
+use labhouse_catalog::{LakeError, LakeTable, OnlyIf, TableName};
 use labhouse_policies::{Action, TableObject, Tags};
 
 use super::statement::{Statement, as_engine_statement};
 use super::{QueryError, Running, bind, errors, logical, narrow, physical, tags};
 use crate::engine::Engine;
+use crate::pipelines;
 use crate::session::{Governed, table_object, table_path};
 
 const COUNT: &str = "count";
@@ -68,6 +69,7 @@ impl Engine {
             }
             Statement::Change(change) => self.change(governed, change, parameters).await,
             Statement::Upkeep(upkeep) => self.upkeep(governed, upkeep).await,
+            Statement::View(view) => self.view(governed, state, view, parameters).await,
             Statement::SetTags { table, column, tags } => self.set_tags(governed, &table, column, &tags).await,
         }
     }
@@ -156,38 +158,66 @@ impl Engine {
         or_replace: bool,
         if_not_exists: bool,
     ) -> Result<i64, QueryError> {
-        reserved(&name)?;
-        let existing = governed.world().catalog.table(&name.schema, &name.table).cloned();
-        let (department, tags) = match &existing {
-            Some(table) => {
-                let object = table_object(table);
-                (object.department, object.tags)
-            }
-            None => (name.schema.clone(), Tags::default()),
-        };
-        let action = if existing.is_some() {
-            Action::Drop
-        } else {
-            Action::Create
-        };
-        for action in [Action::Create, action] {
-            require(governed, &department, &table_path(&name), &tags, action)?;
-        }
-        if existing.is_some() && !or_replace {
-            return if if_not_exists {
-                Ok(0)
-            } else {
-                Err(QueryError::Conflict(format!(
-                    "{name} is there already; write CREATE OR REPLACE TABLE"
-                )))
-            };
+        if !self.may_create(governed, &name, or_replace, if_not_exists)? {
+            return Ok(0);
         }
         let source = self.source(governed, state, query, parameters).await?;
-        refuse_unnamed(&source.schema)?;
-        let rows: usize = source.batches.iter().map(RecordBatch::num_rows).sum();
-        let properties = tags::properties(&source.tags);
+        let plain = BTreeMap::new();
+        self.fill(governed, &name, source.schema, source.batches, &source.tags, plain, None)
+            .await
+    }
+
+    /// Whether a table is to be made: an error when it may not be, no when it is there and that is well.
+    pub(crate) fn may_create(
+        &self,
+        governed: &Governed,
+        name: &TableName,
+        or_replace: bool,
+        if_not_exists: bool,
+    ) -> Result<bool, QueryError> {
+        reserved(name)?;
+        let existing = governed.world().catalog.table(&name.schema, &name.table);
+        let (department, tags, action) = match existing {
+            Some(table) => {
+                let object = table_object(table);
+                (object.department, object.tags, Action::Drop)
+            }
+            None => (name.schema.clone(), Tags::default(), Action::Create),
+        };
+        for action in [Action::Create, action] {
+            require(governed, &department, &table_path(name), &tags, action)?;
+        }
+        match existing {
+            None => Ok(true),
+            Some(_) if or_replace => Ok(true),
+            Some(_) if if_not_exists => Ok(false),
+            Some(_) => Err(QueryError::Conflict(format!(
+                "{name} is there already; write CREATE OR REPLACE TABLE"
+            ))),
+        }
+    }
+
+    /// Makes the table of these rows, with these tags and other properties; gives the number of rows.
+    #[expect(clippy::too_many_arguments, reason = "the parts of one table")]
+    pub(crate) async fn fill(
+        &self,
+        governed: &Governed,
+        name: &TableName,
+        schema: SchemaRef,
+        batches: Vec<RecordBatch>,
+        tags: &Tags,
+        mut properties: BTreeMap<String, String>,
+        only_if: Option<OnlyIf<'_>>,
+    ) -> Result<i64, QueryError> {
+        refuse_unnamed(&schema)?;
+        let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
+        let existing = self.catalog.snapshot().table(&name.schema, &name.table).cloned();
+        if let Some((key, value)) = existing.and_then(|table| pipelines::no_view(&table)) {
+            properties.entry(key).or_insert(value);
+        }
+        properties.extend(tags::properties(tags));
         governed.decided().await?;
-        let made = labhouse_catalog::replace(&self.catalog, &name, source.schema, source.batches, properties).await;
+        let made = labhouse_catalog::replace(&self.catalog, name, schema, batches, properties, only_if).await;
         governed.wrote(made.map_err(lake_error)?.version());
         count(rows)
     }

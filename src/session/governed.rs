@@ -70,6 +70,13 @@ impl Governed {
         let _ = self.account.set(Arc::clone(account));
     }
 
+    /// As `other`: this view does a part of its statement, as somebody else.
+    pub(crate) fn account_like(&self, other: &Self) {
+        if let Some(account) = other.account.get() {
+            self.account_to(account);
+        }
+    }
+
     /// What the statement asked for.
     pub(crate) fn notes(&self) -> &Arc<Notes> {
         &self.notes

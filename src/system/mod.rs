@@ -31,11 +31,12 @@ pub(crate) struct SystemTables(pub(crate) Weak<Engine>);
 
 impl SystemTables {
     /// All of them, sorted.
-    pub(crate) const NAMES: [&'static str; 8] = [
+    pub(crate) const NAMES: [&'static str; 9] = [
         AUDIT,
         "commits",
         "files",
         "models",
+        "pipelines",
         "policies",
         "quarantine",
         "queries",

@@ -9,6 +9,7 @@ use labhouse_catalog::FileStatus;
 use labhouse_policies::Principal;
 
 use crate::engine::Engine;
+use crate::pipelines::{Freshness, View};
 use crate::query::QueryError;
 use crate::query::errors::from_datafusion;
 use crate::query::write::lake_error;
@@ -49,6 +50,17 @@ pub(super) fn schema(name: &str) -> Option<SchemaRef> {
             ("rows", NUMBER),
             ("training_data", TEXT),
         ],
+        "pipelines" => vec![
+            ("view_schema", TEXT),
+            ("view_name", TEXT),
+            ("owner", TEXT),
+            ("refresh", TEXT),
+            ("state", TEXT),
+            ("reason", TEXT),
+            ("refreshed_at", time()),
+            ("sources", TEXT),
+            ("sql", TEXT),
+        ],
         "policies" => vec![
             ("generation", NUMBER),
             ("fingerprint", TEXT),
@@ -82,6 +94,7 @@ pub(super) async fn rows(engine: &Engine, name: &str, who: &Principal) -> Result
         "commits" => commits(engine),
         "files" | "quarantine" => files(engine, name == "quarantine").await?,
         "models" => models(engine),
+        "pipelines" => pipelines(engine),
         "policies" => policies(engine),
         "queries" => queries(engine, who),
         "ungoverned" => ungoverned(engine),
@@ -148,6 +161,43 @@ fn models(engine: &Engine) -> Vec<ArrayRef> {
         time(records.iter().map(|record| record.created_at)),
         number(records.iter().map(|record| Some(record.rows as u64))),
         text(records.iter().map(|record| Some(data(record)))),
+    ]
+}
+
+fn pipelines(engine: &Engine) -> Vec<ArrayRef> {
+    let catalog = engine.catalog.snapshot();
+    let views: Vec<_> = catalog
+        .all()
+        .filter_map(|table| Some((table.name(), View::of(table)?, engine.view_failures.get(table.name()))))
+        .collect();
+    let state = |view: &View, failed: bool| match view.freshness(&catalog) {
+        _ if failed => "failed",
+        Freshness::Fresh => "fresh",
+        Freshness::Stale => "stale",
+        Freshness::Orphaned => "orphaned",
+    };
+    let sources = |view: &View| {
+        let sources = view.sources.iter().map(|(table, version)| format!("{table}@{version}"));
+        sources.collect::<Vec<_>>().join(", ")
+    };
+    vec![
+        text(views.iter().map(|(name, ..)| Some(name.schema.clone()))),
+        text(views.iter().map(|(name, ..)| Some(name.table.clone()))),
+        text(views.iter().map(|(_, view, _)| Some(view.owner.clone()))),
+        text(views.iter().map(|(_, view, _)| Some(view.refresh.to_string()))),
+        text(
+            views
+                .iter()
+                .map(|(_, view, failure)| Some(state(view, failure.is_some()).to_owned())),
+        ),
+        text(
+            views
+                .iter()
+                .map(|(.., failure)| failure.as_ref().map(|failure| failure.reason.clone())),
+        ),
+        time(views.iter().map(|(_, view, _)| view.refreshed_at)),
+        text(views.iter().map(|(_, view, _)| Some(sources(view)))),
+        text(views.iter().map(|(_, view, _)| Some(view.sql.clone()))),
     ]
 }
 

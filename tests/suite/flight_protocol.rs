@@ -269,7 +269,11 @@ async fn what_the_server_does_not_do_it_refuses_by_name() {
             "Substrait",
             raw.info(&CommandStatementSubstraitPlan::default()).await.map(drop),
         ),
-        (Code::Unimplemented, "ingest", raw.put(&ingest, None).await.map(drop)),
+        (
+            Code::InvalidArgument,
+            "name the schema",
+            raw.put(&ingest, None).await.map(drop),
+        ),
         (
             Code::Unimplemented,
             "DoExchange",

@@ -21,6 +21,7 @@ pub(crate) use parse::{Change, Effect, Part, delete, merge, update};
 use super::write::{Collected, count, lake_error, require, reserved, tables_read};
 use super::{QueryError, errors, tags};
 use crate::engine::Engine;
+use crate::pipelines::View;
 use crate::session::{Governed, table_object, table_path};
 
 /// How often a change is tried when other writers win.
@@ -164,19 +165,32 @@ impl Engine {
         let (access, table) = visible(governed, &name)?;
         permit(governed, &access, &table, &Effect::Insert(columns.clone()))?;
         let given = self.collect(governed, state, query, parameters).await?;
-        let target = table.schema();
         let names = filled(&columns, &access);
         refuse_loosening(governed, &table, &names, &given)?;
-        let batches = given
-            .batches
+        self.append_rows(governed, &name, names, &given.batches).await
+    }
+
+    /// Appends rows whose columns have these names, as far as the writer may fill them and will see the rows.
+    pub(super) async fn append_rows(
+        &self,
+        governed: &Governed,
+        name: &TableName,
+        columns: Vec<String>,
+        rows: &[RecordBatch],
+    ) -> Result<i64, QueryError> {
+        reserved(name)?;
+        let (access, table) = visible(governed, name)?;
+        permit(governed, &access, &table, &Effect::Insert(columns.clone()))?;
+        let target = table.schema();
+        let batches = rows
             .iter()
-            .map(|batch| fit(batch, &names, &target))
+            .map(|batch| fit(batch, &columns, &target))
             .collect::<Result<Vec<_>, _>>()?;
-        check(governed, &access, &batches, &name)?;
+        check(governed, &access, &batches, name)?;
         let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
         if rows > 0 {
             governed.decided().await?;
-            let grown = labhouse_catalog::append(&self.catalog, &name, batches).await;
+            let grown = labhouse_catalog::append(&self.catalog, name, batches).await;
             governed.wrote(grown.map_err(lake_error)?.version());
         }
         count(rows)
@@ -199,6 +213,11 @@ fn visible(governed: &Governed, name: &TableName) -> Result<(Access, Arc<LakeTab
 /// An error unless the grants for the effect are there: for the table, and for each column that gets a value.
 fn permit(governed: &Governed, access: &Access, table: &LakeTable, effect: &Effect) -> Result<(), QueryError> {
     let name = table.name();
+    if View::of(table).is_some() {
+        return Err(QueryError::Invalid(format!(
+            "{name} is a materialized view: its rows follow its sources, change those"
+        )));
+    }
     let object: TableObject = table_object(table);
     let (action, columns) = match effect {
         Effect::Delete => (Action::Delete, Vec::new()),

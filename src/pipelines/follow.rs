@@ -1,0 +1,120 @@
+//! The background of views: what is due is made again, one after the other, as its owner.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use labhouse_catalog::{CatalogSnapshot, TableName};
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use super::View;
+use crate::audit::Client;
+use crate::engine::Engine;
+
+/// How often the catalog is looked at; a look costs nothing when nothing changed.
+const LOOK: Duration = Duration::from_millis(250);
+/// Sources that change in every look are waited for, but not longer than this.
+const CALM_MAX: Duration = Duration::from_secs(3);
+/// A view that failed is tried again when catalog or policies changed, or after this time.
+const RETRY: Duration = Duration::from_secs(60);
+
+/// Views whose last refresh failed.
+#[derive(Default)]
+pub(crate) struct Failures(Mutex<BTreeMap<TableName, Failure>>);
+
+/// Why and when.
+#[derive(Debug, Clone)]
+pub(crate) struct Failure {
+    pub(crate) reason: String,
+    pub(crate) at: DateTime<Utc>,
+    /// Generations of catalog and policies: with the same it would fail again.
+    seen: (u64, u64),
+}
+
+impl Failures {
+    pub(crate) fn get(&self, name: &TableName) -> Option<Failure> {
+        self.0.lock().get(name).cloned()
+    }
+
+    fn waits(&self, name: &TableName, seen: (u64, u64), now: DateTime<Utc>) -> bool {
+        let young = |failure: &Failure| {
+            let since = now.signed_duration_since(failure.at);
+            since.to_std().is_ok_and(|since| since < RETRY)
+        };
+        self.get(name)
+            .is_some_and(|failure| failure.seen == seen && young(&failure))
+    }
+}
+
+/// Makes views again when they are due, until the server stops.
+pub(crate) async fn follow(engine: Arc<Engine>, mut stopped: watch::Receiver<bool>) {
+    let (mut last, mut restless) = (0, Duration::ZERO);
+    while !*stopped.borrow() {
+        let catalog = engine.catalog.snapshot();
+        // A crawl commits many times in a row: the views follow when it is through.
+        let calm = catalog.generation == last || restless >= CALM_MAX;
+        last = catalog.generation;
+        if calm {
+            restless = Duration::ZERO;
+            if let Some(name) = due(&engine, &catalog) {
+                refresh(&engine, &name).await;
+                continue;
+            }
+        } else {
+            restless += LOOK;
+        }
+        tokio::select! {
+            _ = stopped.changed() => break,
+            () = tokio::time::sleep(LOOK) => {}
+        }
+    }
+}
+
+/// The first view that is due and whose sources are not due themselves.
+fn due(engine: &Engine, catalog: &CatalogSnapshot) -> Option<TableName> {
+    let now = Utc::now();
+    let seen = (catalog.generation, engine.policies.current().generation());
+    let due: BTreeMap<String, (TableName, View)> = catalog
+        .all()
+        .filter_map(|table| Some((table.name().clone(), View::of(table)?)))
+        .filter(|(name, view)| view.is_due(catalog, now) && !engine.view_failures.waits(name, seen, now))
+        .map(|(name, view)| (name.to_string(), (name, view)))
+        .collect();
+    due.values()
+        .find(|(_, view)| !view.sources.keys().any(|source| due.contains_key(source)))
+        .map(|(name, _)| name.clone())
+}
+
+async fn refresh(engine: &Arc<Engine>, name: &TableName) {
+    let catalog = engine.catalog.snapshot();
+    let view = catalog
+        .table(&name.schema, &name.table)
+        .and_then(|table| View::of(table));
+    let Some(view) = view else { return };
+    let done = match engine.auth.named(&view.owner) {
+        Some(owner) => {
+            let sql = format!("REFRESH MATERIALIZED VIEW lab.{name}");
+            let done = engine.update(&owner, &Client::server(), &sql, Vec::new()).await;
+            done.map_err(|error| error.to_string())
+        }
+        None => Err(format!("its owner {} is no user any more", view.owner)),
+    };
+    let mut failures = engine.view_failures.0.lock();
+    match done {
+        Ok(rows) => {
+            failures.remove(name);
+            tracing::info!(view = %name, rows, "refreshed");
+        }
+        Err(reason) => {
+            tracing::warn!(view = %name, reason, "the view could not be refreshed; it shows what it showed before");
+            let seen = (
+                engine.catalog.snapshot().generation,
+                engine.policies.current().generation(),
+            );
+            let at = Utc::now();
+            failures.insert(name.clone(), Failure { reason, at, seen });
+        }
+    }
+}

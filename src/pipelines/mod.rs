@@ -1,0 +1,93 @@
+//! Pipelines: materialized views, tables that follow a query.
+//!
+//! A view is a table of the lake with one property more, which says what it is made of: the query, whose it is, when it is
+//! made again, and the versions of the sources its rows came from. The property is in the same commit as the rows. So what
+//! is stale follows from the lake alone: any server finds it, a crash leaves the old rows or the new ones, and a refresh
+//! that was done is not done twice. A refresh is a statement of the view's owner, on the one road, under the policies of
+//! that moment; what its owner may no longer read is no longer in the view.
+
+mod follow;
+mod statement;
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use labhouse_catalog::{CatalogSnapshot, LakeTable};
+use labhouse_policies::Tags;
+use serde::{Deserialize, Serialize};
+
+use crate::query::view::Refresh;
+
+pub(crate) use follow::{Failures, follow};
+
+/// The property of a view's table. Empty for a table that was a view once.
+const PROPERTY: &str = "labhouse.view";
+
+/// What a view's table knows of itself.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct View {
+    pub(crate) sql: String,
+    pub(crate) owner: String,
+    pub(crate) refresh: Refresh,
+    /// `schema.table` of each source and the version that was read.
+    pub(crate) sources: BTreeMap<String, u64>,
+    pub(crate) refreshed_at: DateTime<Utc>,
+    /// Tags that the sources gave the table, and each of its columns, when it was made last.
+    table_tags: Tags,
+    column_tags: BTreeMap<String, Tags>,
+}
+
+/// Whether a view shows what its sources hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Freshness {
+    Fresh,
+    Stale,
+    /// A source is not there any more.
+    Orphaned,
+}
+
+impl View {
+    /// The view that a table is; none for a plain table.
+    pub(crate) fn of(table: &LakeTable) -> Option<Self> {
+        let text = table.properties().get(PROPERTY).filter(|text| !text.is_empty())?;
+        match serde_json::from_str(text) {
+            Ok(view) => Some(view),
+            Err(error) => {
+                tracing::warn!(table = %table.name(), %error, "what the view is made of cannot be read; it is taken for a table");
+                None
+            }
+        }
+    }
+
+    pub(crate) fn freshness(&self, catalog: &CatalogSnapshot) -> Freshness {
+        let mut fresh = Freshness::Fresh;
+        for (source, version) in &self.sources {
+            let now = source
+                .split_once('.')
+                .and_then(|(schema, table)| catalog.table(schema, table));
+            match now {
+                None => return Freshness::Orphaned,
+                Some(now) if now.version() != *version => fresh = Freshness::Stale,
+                Some(_) => {}
+            }
+        }
+        fresh
+    }
+
+    /// Whether it is time to make it again.
+    fn is_due(&self, catalog: &CatalogSnapshot, now: DateTime<Utc>) -> bool {
+        match self.refresh {
+            Refresh::OnDemand => false,
+            Refresh::OnChange => self.freshness(catalog) == Freshness::Stale,
+            Refresh::EveryS(seconds) => {
+                let since = now.signed_duration_since(self.refreshed_at).num_seconds();
+                u64::try_from(since).is_ok_and(|since| since >= seconds)
+            }
+        }
+    }
+}
+
+/// The properties with which a plain table is no view any more.
+pub(crate) fn no_view(table: &LakeTable) -> Option<(String, String)> {
+    View::of(table).map(|_| (PROPERTY.to_owned(), String::new()))
+}
