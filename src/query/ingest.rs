@@ -96,7 +96,8 @@ impl Engine {
                     return Ok(0);
                 }
                 let (tags, plain) = (Tags::default(), BTreeMap::new());
-                self.fill(governed, name, ingest.schema, ingest.batches, &tags, plain, None).await
+                self.fill(governed, name, ingest.schema, ingest.batches, &tags, plain, None)
+                    .await
             }
         }
     }

@@ -163,8 +163,16 @@ impl Engine {
         }
         let source = self.source(governed, state, query, parameters).await?;
         let plain = BTreeMap::new();
-        self.fill(governed, &name, source.schema, source.batches, &source.tags, plain, None)
-            .await
+        self.fill(
+            governed,
+            &name,
+            source.schema,
+            source.batches,
+            &source.tags,
+            plain,
+            None,
+        )
+        .await
     }
 
     /// Whether a table is to be made: an error when it may not be, no when it is there and that is well.
