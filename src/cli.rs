@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 use labhouse_catalog::{Catalog, Crawler, FileStatus, Lake};
 use labhouse_policies::{Attribute, PolicyStore};
 
+use crate::audit::{self, command::AuditCommand};
 use crate::client::{self, SqlOptions};
 use crate::config::Config;
 use crate::engine::{Engine, crawl_options};
@@ -46,6 +47,9 @@ enum Command {
     /// The administrator's tools for policy files
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// The audit trail
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Local users
     #[command(subcommand)]
     User(UserCommand),
@@ -149,6 +153,7 @@ async fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Policy(PolicyCommand::Explain(_) | PolicyCommand::Test(_) | PolicyCommand::Diff(_)) => {
             return Err("this policy tool is not there yet; `labhouse policy check` is".into());
         }
+        Command::Audit(command) => return audit::command::run(command).await,
         Command::User(command) => user(command)?,
         Command::Sql(options) => client::run(options).await?,
         Command::Sync { dir, to } => {
@@ -167,7 +172,7 @@ async fn run(command: Command) -> Result<ExitCode, Failure> {
 
 /// Opens a lake and serves it until a signal.
 pub(crate) async fn serve(config: Config) -> Result<(), Failure> {
-    let server = Server::bind(Engine::open(config).await?).await?;
+    let mut server = Server::bind(Engine::open(config).await?).await?;
     server.announce()?;
     Ok(server.serve().await?)
 }
@@ -306,7 +311,7 @@ fn log(command: &Command) {
             "info,datafusion=warn,deltalake_core=warn,delta_kernel=warn,buoyant_kernel=warn"
         }
         Command::Demo(_) | Command::Crawl { .. } => "warn",
-        Command::Policy(_) | Command::User(_) | Command::Sql(_) | Command::Sync { .. } => "error",
+        Command::Policy(_) | Command::Audit(_) | Command::User(_) | Command::Sql(_) | Command::Sync { .. } => "error",
     };
     let filter = tracing_subscriber::EnvFilter::try_from_env("LABHOUSE_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// A config that was read and checked.
 #[derive(Debug, Clone, Deserialize)]
@@ -25,6 +25,8 @@ pub(crate) struct Config {
     pub(crate) tls: Tls,
     #[serde(default)]
     pub(crate) crawl: Crawl,
+    #[serde(default)]
+    pub(crate) audit: Audit,
     #[serde(default)]
     pub(crate) limits: Limits,
 }
@@ -141,6 +143,59 @@ impl Default for Crawl {
     }
 }
 
+/// How the audit trail is kept.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Audit {
+    /// What a result waits for.
+    pub(crate) durability: Durability,
+    /// How long an event that nothing waits for may be lost with power, in milliseconds.
+    pub(crate) flush_interval_ms: u64,
+    /// How often events are brought into the Delta table, in seconds.
+    pub(crate) fold_interval_s: u64,
+    /// What becomes of statements while the trail cannot be written.
+    pub(crate) on_failure: OnFailure,
+    /// File of anchors outside the lake; empty = none.
+    pub(crate) anchor: String,
+}
+
+/// What a result waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Durability {
+    /// Nothing is delivered before its event is durable.
+    Delivered,
+    /// Events become durable within the flush interval: power that fails may take the last ones.
+    Interval,
+}
+
+/// What becomes of statements while the trail cannot be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum OnFailure {
+    Refuse,
+    Continue,
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        Self {
+            durability: Durability::Delivered,
+            flush_interval_ms: 200,
+            fold_interval_s: 30,
+            on_failure: OnFailure::Refuse,
+            anchor: "audit-anchors.jsonl".into(),
+        }
+    }
+}
+
+impl Audit {
+    /// The file of anchors; none when it is off.
+    pub(crate) fn anchor_file(&self) -> Option<PathBuf> {
+        (!self.anchor.is_empty()).then(|| PathBuf::from(&self.anchor))
+    }
+}
+
 /// A number on everything that grows.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -228,7 +283,12 @@ impl Config {
             .unwrap_or_else(|| PathBuf::from("."));
         config.policies.dir = base.join(&config.policies.dir);
         config.auth.users = base.join(&config.auth.users);
-        for file in [&mut config.tls.cert, &mut config.tls.key, &mut config.tls.client_ca] {
+        for file in [
+            &mut config.tls.cert,
+            &mut config.tls.key,
+            &mut config.tls.client_ca,
+            &mut config.audit.anchor,
+        ] {
             if !file.is_empty() {
                 *file = base.join(&*file).to_string_lossy().into_owned();
             }
@@ -349,6 +409,7 @@ mod tests {
             ),
             ("[lake]\nurl = \"x\"\n[tls]\ncert = \"c.pem\"", "tls.key"),
             ("[lake]\nurl = \"x\"\n[limits]\nmemory_mib = 0", "limits.memory_mib"),
+            ("[lake]\nurl = \"x\"\n[audit]\ndurability = \"never\"", "durability"),
             ("[listen]\n", "lake"),
         ] {
             let error = parse(text).unwrap_err().to_string();
@@ -364,11 +425,12 @@ mod tests {
             parse("[lake]\nurl = \"file:///var/lib/labhouse\"").unwrap(),
         );
         assert_eq!(format!("{stated:?}"), format!("{default:?}"));
+        assert_eq!(default.audit.anchor, "/lab/audit-anchors.jsonl");
         let keys = text
             .lines()
             .filter(|line| line.contains(" = ") && !line.starts_with('#'))
             .count();
-        assert_eq!(keys, 29, "a new key needs a line in the example");
+        assert_eq!(keys, 34, "a new key needs a line in the example");
     }
 
     #[test]

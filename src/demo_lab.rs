@@ -14,6 +14,7 @@ use bytes::Bytes;
 use labhouse_catalog::{FileStatus, Put};
 use labhouse_policies::Principal;
 
+use crate::audit::Client;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::query::QueryError;
@@ -72,7 +73,7 @@ pub(crate) async fn run(options: DemoOptions) -> Result<(), Failure> {
         return Err("the demo's passwords are public, so it listens on loopback only: use 127.0.0.1:PORT".into());
     }
     let engine = Engine::open(config).await?;
-    let server = Server::bind(Arc::clone(&engine)).await?;
+    let mut server = Server::bind(Arc::clone(&engine)).await?;
     if fresh {
         build(&engine, &dir).await?;
         say(&format!("built in {:.0} s", started.elapsed().as_secs_f64()));
@@ -192,7 +193,7 @@ async fn tag(engine: &Arc<Engine>, who: &Principal, which: impl Fn(&str) -> bool
 }
 
 async fn update(engine: &Arc<Engine>, who: &Principal, sql: &str) -> Result<i64, QueryError> {
-    engine.update(who, sql, Vec::new()).await
+    engine.update(who, &Client::server(), sql, Vec::new()).await
 }
 
 fn welcome(server: &Server, dir: &Path) {

@@ -7,6 +7,7 @@ use labhouse_catalog::{Catalog, CrawlOptions, Crawler, Gone, Lake, LakeError};
 use labhouse_policies::{PolicyErrors, PolicyStore, Principal};
 use tokio::sync::Semaphore;
 
+use crate::audit::{Audit, AuditError};
 use crate::auth::{Authenticator, UserError};
 use crate::config::{Config, RemovedFiles};
 use crate::models::ModelStore;
@@ -21,6 +22,7 @@ pub(crate) struct Engine {
     pub(crate) config: Config,
     pub(crate) auth: Authenticator,
     pub(crate) tickets: Arc<Sealer>,
+    pub(crate) audit: Arc<Audit>,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) crawler: Crawler,
     pub(crate) policies: PolicyStore,
@@ -44,6 +46,10 @@ pub(crate) enum StartError {
     Users(#[from] UserError),
     #[error("the policy files are not valid, and without them nobody may see anything:\n{0}")]
     Policies(#[from] PolicyErrors),
+    #[error(
+        "{0}; a server does not start without its audit trail, unless on_failure in [audit] of the config is \"continue\""
+    )]
+    Audit(#[from] AuditError),
     #[error("threads for statements cannot be started: {0}; raise the limit on processes")]
     Threads(std::io::Error),
     #[error("the query engine does not start: {0}")]
@@ -64,6 +70,7 @@ impl Engine {
         let session = Duration::from_secs(config.auth.session_s);
         let auth = Authenticator::open(&config.auth.users, session, Arc::clone(&tickets))?;
         let crawler = Crawler::new(Arc::clone(&catalog), crawl_options(&config));
+        let audit = Audit::open(&lake, &config, &policies.current()).await?;
         let engine = Arc::new_cyclic(|this| Self {
             auth,
             tickets,
@@ -77,6 +84,7 @@ impl Engine {
             plans: Plans::default(),
             view_failures: Failures::default(),
             runner,
+            audit,
             catalog,
             config,
             this: Weak::clone(this),

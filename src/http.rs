@@ -1,6 +1,6 @@
 //! The HTTP door: health for machines, a first page for people.
 //!
-//! `/healthz` answers while the process lives, `/readyz` while it takes statements. Queries go through Flight SQL.
+//! `/healthz` answers while the process lives, `/readyz` while it takes statements and its audit trail is written. Queries go through Flight SQL.
 
 use std::sync::Arc;
 
@@ -30,7 +30,9 @@ pub(crate) async fn serve(
 }
 
 async fn ready(State(engine): State<Arc<Engine>>) -> Response {
-    if engine.admission.is_open() {
+    if !engine.audit.is_healthy() {
+        (StatusCode::SERVICE_UNAVAILABLE, "the audit trail cannot be written\n").into_response()
+    } else if engine.admission.is_open() {
         (StatusCode::OK, "ready\n").into_response()
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response()

@@ -17,7 +17,8 @@
 //! ```
 //!
 //! A statement is admitted (size, place), meets immutable snapshots of policies, catalog and models, is parsed,
-//! planned over governed tables, run, narrowed to wire types and logged. `describe` walks the same road and stops
+//! planned over governed tables, run, narrowed to wire types and logged; `audit` keeps who asked what and what decided,
+//! and nothing is delivered before that is durable. `describe` walks the same road and stops
 //! before running, so what is announced is what comes.
 //!
 //! A file lands; an event or the timed sweep finds it; it is read by content, and one Delta commit carries its rows
@@ -31,6 +32,7 @@
 //! * `COPY`, external tables, `SET`: nothing a user sends names a file, an address or a setting.
 //! * Anonymous calls: even metadata is asked by somebody.
 
+mod audit;
 mod auth;
 mod cli;
 mod client;

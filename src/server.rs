@@ -11,8 +11,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use labhouse_catalog::FileStatus;
+use labhouse_policies::PolicyErrors;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tonic::transport::{Identity, ServerTlsConfig};
@@ -52,6 +53,8 @@ pub(crate) struct Server {
     flight: TcpListener,
     http: Option<TcpListener>,
     tls: Option<ServerTlsConfig>,
+    /// Of termination and interruption.
+    signals: Option<(Signal, Signal)>,
     pub(crate) flight_url: String,
     pub(crate) http_url: Option<String>,
 }
@@ -76,13 +79,15 @@ impl Server {
             flight,
             http,
             tls,
+            signals: None,
             flight_url,
             http_url,
         })
     }
 
-    /// The line that scripts wait for, on standard output.
-    pub(crate) fn announce(&self) -> Result<(), ServeError> {
+    /// The line that scripts wait for, on standard output. Whoever has read it may send a signal.
+    pub(crate) fn announce(&mut self) -> Result<(), ServeError> {
+        self.signals = Some(signals()?);
         let ready = serde_json::json!({
             "flight": self.flight_url, "http": self.http_url, "postgres": null, "pid": std::process::id(),
         });
@@ -94,12 +99,15 @@ impl Server {
 
     /// Serves until a signal, then drains.
     pub(crate) async fn serve(self) -> Result<(), ServeError> {
-        let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Signals)?;
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Signals)?;
+        let (mut terminate, mut interrupt) = match self.signals {
+            Some(signals) => signals,
+            None => signals()?,
+        };
         let (stop, stopped) = watch::channel(false);
         let mut background = JoinSet::new();
         background.spawn(crawl(Arc::clone(&self.engine), stopped.clone()));
         background.spawn(follow_policies(Arc::clone(&self.engine), stopped.clone()));
+        background.spawn(crate::audit::follow(Arc::clone(&self.engine.audit), stopped.clone()));
         background.spawn(crate::pipelines::follow(Arc::clone(&self.engine), stopped.clone()));
 
         let mut doors = JoinSet::new();
@@ -137,6 +145,8 @@ impl Server {
             // Connections that idle clients keep open need not be waited for: nothing runs on them.
             let _ = tokio::time::timeout(Duration::from_secs(1), doors.join_next()).await;
             let _ = tokio::time::timeout(Duration::from_secs(limits.drain_s), background.join_all()).await;
+            self.engine.plans.clear();
+            let _ = tokio::time::timeout(Duration::from_secs(limits.drain_s), self.engine.audit.close()).await;
         };
         tokio::select! {
             () = drained => tracing::info!("drained"),
@@ -145,6 +155,12 @@ impl Server {
         }
         Ok(())
     }
+}
+
+fn signals() -> Result<(Signal, Signal), ServeError> {
+    let terminate = signal(SignalKind::terminate()).map_err(ServeError::Signals)?;
+    let interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Signals)?;
+    Ok((terminate, interrupt))
 }
 
 async fn listen(door: &'static str, address: Option<SocketAddr>) -> Result<Option<TcpListener>, ServeError> {
@@ -195,7 +211,12 @@ async fn crawl(engine: Arc<Engine>, mut stopped: watch::Receiver<bool>) {
 /// One sweep; true when files wait for it to come again.
 async fn sweep(engine: &Engine) -> bool {
     let waiting = match engine.crawler.sweep().await {
-        Ok(report) => report.files.iter().any(|file| file.status == FileStatus::Waiting),
+        Ok(report) => {
+            if report.changed() {
+                engine.audit.crawled(&report);
+            }
+            report.files.iter().any(|file| file.status == FileStatus::Waiting)
+        }
         Err(error) => {
             tracing::error!(%error, "the sweep failed; it is tried again");
             false
@@ -225,24 +246,26 @@ async fn follow_policies(engine: Arc<Engine>, mut stopped: watch::Receiver<bool>
             _ = stopped.changed() => break,
             () = tokio::time::sleep(POLICY_LOOK) => {}
         }
-        let looking = Arc::clone(&engine);
+        let (looking, before) = (Arc::clone(&engine), engine.policies.current());
         let outcome = tokio::task::spawn_blocking(move || {
             looking
                 .policies
                 .reload(|set| looking.check_policies(set))
-                .map_err(|problem| problem.to_string())
+                .map_err(|problems| (problems.to_string(), places(&problems)))
         })
         .await;
         match outcome {
             Ok(Ok(true)) => {
                 told = None;
+                engine.audit.policies(&before, &engine.policies.current());
                 tracing::info!(
                     generation = engine.policies.current().generation(),
                     "new policies are in force"
                 );
             }
             Ok(Ok(false)) => told = None,
-            Ok(Err(problem)) if told.as_ref() != Some(&problem) => {
+            Ok(Err((problem, places))) if told.as_ref() != Some(&problem) => {
+                engine.audit.policies_refused(&before, &places);
                 tracing::error!("the edited policies are refused, the old ones stay in force:\n{problem}");
                 told = Some(problem);
             }
@@ -250,6 +273,14 @@ async fn follow_policies(engine: Arc<Engine>, mut stopped: watch::Receiver<bool>
             Err(error) => tracing::error!(%error, "the policy files were not looked at"),
         }
     }
+}
+
+/// Where the problems are; their texts may quote values of a policy.
+fn places(problems: &PolicyErrors) -> Vec<String> {
+    problems
+        .iter()
+        .map(|problem| format!("{}:{}", problem.file, problem.line))
+        .collect()
 }
 
 async fn ended(mut stopped: watch::Receiver<bool>) {

@@ -162,7 +162,7 @@ fn configured(
     })
 }
 
-fn new_protocol(schema: &Schema) -> Result<Protocol, String> {
+pub(crate) fn new_protocol(schema: &Schema) -> Result<Protocol, String> {
     let json = if has_local_time(schema) {
         serde_json::json!({
             "minReaderVersion": 3, "minWriterVersion": 7,

@@ -4,7 +4,7 @@
 //! (`If-None-Match: *`), so no AWS SDK and no lock table is needed, but the server must honour the condition. [`Lake::probe`]
 //! checks that before the first write, because a store that ignores it loses rows silently.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -154,6 +154,27 @@ impl Lake {
         }
     }
 
+    /// Makes written objects survive a loss of power: on a local disk they and their folders are flushed, a store has done
+    /// so when its PUT returned.
+    ///
+    /// # Errors
+    /// The disk does not take them.
+    pub async fn flush(&self, paths: Vec<String>) -> Result<(), LakeError> {
+        let Some(root) = self.local.clone() else { return Ok(()) };
+        let flushed = tokio::task::spawn_blocking(move || {
+            let mut folders = BTreeSet::new();
+            for path in &paths {
+                let file = root.join(path);
+                flush(&file)?;
+                let above = file.ancestors().skip(1).take_while(|folder| folder.starts_with(&root));
+                folders.extend(above.map(Path::to_owned));
+            }
+            // A new folder is found again only when its parent is flushed, too.
+            folders.iter().try_for_each(|folder| flush(folder))
+        });
+        flushed.await.map_err(|e| LakeError::Task { reason: e.to_string() })?
+    }
+
     /// Every object below `prefix` (a folder), at any depth, in the order of their paths.
     pub async fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>, LakeError> {
         let mut found: Vec<ObjectMeta> = self
@@ -218,6 +239,12 @@ impl Lake {
             &config,
         ))
     }
+}
+
+fn flush(path: &Path) -> Result<(), LakeError> {
+    std::fs::File::open(path)
+        .and_then(|file| file.sync_all())
+        .map_err(LakeError::io("flushing", path.display().to_string()))
 }
 
 /// The url under which plans name the lake's store; [`Lake::register`] binds it.

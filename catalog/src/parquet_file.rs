@@ -33,6 +33,17 @@ pub(crate) async fn write(
     schema: &SchemaRef,
     batches: Vec<RecordBatch>,
 ) -> Result<Vec<Add>, LakeError> {
+    write_at(lake, name, &name.location(), schema, batches).await
+}
+
+/// The same below any folder of the lake; `name` is for messages.
+pub(crate) async fn write_at(
+    lake: &Lake,
+    name: &TableName,
+    location: &str,
+    schema: &SchemaRef,
+    batches: Vec<RecordBatch>,
+) -> Result<Vec<Add>, LakeError> {
     let mut adds = Vec::new();
     for group in by_bytes(batches) {
         let schema = Arc::clone(schema);
@@ -44,7 +55,7 @@ pub(crate) async fn write(
         .await?;
         let path = format!("part-{}.zstd.parquet", uuid::Uuid::new_v4());
         let size = i64::try_from(bytes.len()).unwrap_or(i64::MAX);
-        lake.put(&format!("{}/{path}", name.location()), bytes.into(), Put::Overwrite)
+        lake.put(&format!("{location}/{path}"), bytes.into(), Put::Overwrite)
             .await?;
         adds.push(Add {
             path,
@@ -67,6 +78,16 @@ pub(crate) async fn read(
     columns: Option<Vec<String>>,
 ) -> Result<Vec<RecordBatch>, LakeError> {
     let path = format!("{}/{}", name.location(), file.object_store_path());
+    read_at(lake, name, path, columns).await
+}
+
+/// The same for a data file anywhere in the lake.
+pub(crate) async fn read_at(
+    lake: &Lake,
+    name: &TableName,
+    path: String,
+    columns: Option<Vec<String>>,
+) -> Result<Vec<RecordBatch>, LakeError> {
     let bytes = lake.get(&path).await?.ok_or_else(|| LakeError::Refused {
         table: name.clone(),
         reason: format!("its data file {path} is gone; restore it, or run VACUUM REPAIR with a Delta tool"),
@@ -77,8 +98,13 @@ pub(crate) async fn read(
 
 /// Removes data files of a commit that did not happen. Best effort: what stays is never read.
 pub(crate) async fn discard(lake: &Lake, name: &TableName, adds: &[Add]) {
+    discard_at(lake, name, &name.location(), adds).await;
+}
+
+/// The same below any folder of the lake.
+pub(crate) async fn discard_at(lake: &Lake, name: &TableName, location: &str, adds: &[Add]) {
     for add in adds {
-        if let Err(error) = lake.delete(&format!("{}/{}", name.location(), add.path)).await {
+        if let Err(error) = lake.delete(&format!("{location}/{}", add.path)).await {
             tracing::debug!(%error, table = %name, "an unused data file stays behind");
         }
     }

@@ -4,6 +4,9 @@
 //! pad), `authorization: Bearer …`, and `auth-token-bin`, where pyarrow's classic handshake puts its token. More than
 //! one credential in a call is refused: which of two would count is a question an attacker likes to answer.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::alphabet::{STANDARD, URL_SAFE};
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -12,7 +15,9 @@ use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
 use tonic::{Response, Status};
 
 use super::status;
-use crate::auth::{AuthError, Authenticator};
+use crate::audit::Client;
+use crate::auth::AuthError;
+use crate::engine::Engine;
 
 /// The header of credentials, in calls and answers.
 pub(super) const AUTHORIZATION: &str = "authorization";
@@ -22,6 +27,8 @@ const AUTH_TOKEN: &str = "auth-token-bin";
 /// Someone whose credentials were checked for this call.
 pub(super) struct Caller {
     pub(super) principal: Principal,
+    /// From where, for the audit trail.
+    pub(super) client: Arc<Client>,
     /// A session token for a caller who sent a password, so that the next call need not.
     token: Option<String>,
 }
@@ -34,26 +41,49 @@ pub(super) enum Credential {
 }
 
 impl Caller {
-    /// Checks the credentials of a call.
+    /// Checks the credentials of a call. A refusal is told to the audit trail.
     ///
     /// # Errors
     /// UNAUTHENTICATED when they are missing, malformed, doubled or wrong.
-    pub(super) async fn from_headers(auth: &Authenticator, headers: &MetadataMap) -> Result<Self, Status> {
-        let credential = credential(headers)?.ok_or_else(|| status::of_login(AuthError::Missing))?;
-        Self::from_credential(auth, credential).await
+    pub(super) async fn from_headers(
+        engine: &Engine,
+        headers: &MetadataMap,
+        peer: Option<SocketAddr>,
+    ) -> Result<Self, Status> {
+        let client = client(headers, peer);
+        match credential(headers).and_then(|found| found.ok_or_else(|| status::of_login(AuthError::Missing))) {
+            Ok(credential) => Self::from_credential(engine, credential, client).await,
+            Err(refused) => {
+                engine.audit.login_refused(None, false, &client);
+                Err(refused)
+            }
+        }
     }
 
-    /// Checks one credential.
-    pub(super) async fn from_credential(auth: &Authenticator, credential: Credential) -> Result<Self, Status> {
-        match credential {
+    /// Checks one credential. A refusal is told to the audit trail.
+    pub(super) async fn from_credential(
+        engine: &Engine,
+        credential: Credential,
+        client: Arc<Client>,
+    ) -> Result<Self, Status> {
+        let (user, found) = match credential {
             Credential::Basic { user, password } => {
-                let principal = auth.basic(&user, &password).await.map_err(status::of_login)?;
-                let token = Some(auth.issue(&principal));
-                Ok(Self { principal, token })
+                let found = engine.auth.basic(&user, &password).await;
+                let found = found.map(|principal| (Some(engine.auth.issue(&principal)), principal));
+                (Some(user), found)
             }
-            Credential::Bearer(token) => {
-                let principal = auth.bearer(&token).map_err(status::of_login)?;
-                Ok(Self { principal, token: None })
+            Credential::Bearer(token) => (None, engine.auth.bearer(&token).map(|principal| (None, principal))),
+        };
+        match found {
+            Ok((token, principal)) => Ok(Self {
+                principal,
+                client,
+                token,
+            }),
+            Err(refused) => {
+                let is_known = user.as_ref().is_some_and(|user| engine.auth.named(user).is_some());
+                engine.audit.login_refused(user.as_deref(), is_known, &client);
+                Err(status::of_login(refused))
             }
         }
     }
@@ -71,6 +101,16 @@ impl Caller {
         }
         response
     }
+}
+
+/// From where a call comes, as far as its connection and headers say.
+pub(super) fn client(headers: &MetadataMap, peer: Option<SocketAddr>) -> Arc<Client> {
+    let agent = headers.get("user-agent").and_then(|agent| agent.to_str().ok());
+    Arc::new(Client {
+        door: "flight",
+        peer: peer.map(|peer| peer.to_string()),
+        agent: agent.map(Client::agent),
+    })
 }
 
 /// The one credential of a call, `None` when it has none.

@@ -19,9 +19,14 @@ impl Door {
         &self,
         request: Request<Streaming<HandshakeRequest>>,
     ) -> Result<Response<BoxedStream<HandshakeResponse>>, Status> {
+        let peer = request.remote_addr();
         let (headers, _, mut messages) = request.into_parts();
+        let client = authn::client(&headers, peer);
         // The header decides when there is one: its senders may never send a message.
-        let (credential, protocol_version) = match authn::credential(&headers)? {
+        let shown = authn::credential(&headers).inspect_err(|_| {
+            self.engine.audit.login_refused(None, false, &client);
+        })?;
+        let (credential, protocol_version) = match shown {
             Some(credential) => (credential, 0),
             None => {
                 let first = messages
@@ -44,7 +49,8 @@ impl Door {
             Credential::Bearer(token) => Some(token.clone()),
             Credential::Basic { .. } => None,
         };
-        let caller = Caller::from_credential(&self.engine.auth, credential).await?;
+        let caller = Caller::from_credential(&self.engine, credential, client).await?;
+        self.engine.audit.login(&caller.principal.name, &caller.client);
         let token = given.or_else(|| caller.token().map(str::to_owned)).unwrap_or_default();
         let answer = HandshakeResponse {
             protocol_version,

@@ -60,7 +60,7 @@ impl Door {
             batches,
         };
         self.engine
-            .ingest(&caller.principal, ingest)
+            .ingest(&caller.principal, &caller.client, ingest)
             .await
             .map_err(status::of_query)
     }

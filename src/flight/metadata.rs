@@ -103,7 +103,10 @@ impl Door {
     }
 
     async fn visible(&self, caller: &Caller) -> Result<Vec<VisibleTable>, Status> {
-        self.engine.tables(&caller.principal).await.map_err(status::of_query)
+        self.engine
+            .tables(&caller.principal, &caller.client)
+            .await
+            .map_err(status::of_query)
     }
 
     async fn schemas(&self, caller: &Caller) -> Result<BTreeSet<(String, String)>, Status> {

@@ -171,7 +171,7 @@ impl Door {
         let Some(parameters) = parameters else {
             return self
                 .engine
-                .update(&caller.principal, &handle.sql, Vec::new())
+                .update(&caller.principal, &caller.client, &handle.sql, Vec::new())
                 .await
                 .map_err(status::of_query);
         };
@@ -180,7 +180,7 @@ impl Door {
         for values in runs {
             let count = self
                 .engine
-                .update(&caller.principal, &handle.sql, values)
+                .update(&caller.principal, &caller.client, &handle.sql, values)
                 .await
                 .map_err(|error| {
                     let error = status::of_query(error);
@@ -236,7 +236,7 @@ impl Door {
         sql: &str,
         parameters: usize,
     ) -> Result<Option<Description>, Status> {
-        match self.engine.describe(&caller.principal, sql, &[]).await {
+        match self.engine.describe(&caller.principal, &caller.client, sql, &[]).await {
             Ok(description) => Ok(Some(description)),
             Err(QueryError::Invalid(_)) if parameters > 0 => Ok(None),
             Err(error) => Err(status::of_query(error)),

@@ -14,7 +14,6 @@ use arrow_flight::{
 };
 use futures::{Stream, StreamExt, stream};
 use prost::Message;
-use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::authn::Caller;
@@ -43,8 +42,8 @@ impl Door {
         }
     }
 
-    async fn caller(&self, headers: &MetadataMap) -> Result<Caller, Status> {
-        Caller::from_headers(&self.engine.auth, headers).await
+    async fn caller<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
+        Caller::from_headers(&self.engine, request.metadata(), request.remote_addr()).await
     }
 
     async fn info(&self, caller: &Caller, descriptor: FlightDescriptor) -> Result<FlightInfo, Status> {
@@ -141,19 +140,19 @@ impl FlightService for Door {
 
     /// Results are made on request, so there is nothing to list; the catalog is asked by the metadata commands.
     async fn list_flights(&self, request: Request<Criteria>) -> Result<Response<Self::ListFlightsStream>, Status> {
-        let caller = self.caller(request.metadata()).await?;
+        let caller = self.caller(&request).await?;
         Ok(caller.answer(Box::pin(stream::empty())))
     }
 
     async fn get_flight_info(&self, request: Request<FlightDescriptor>) -> Result<Response<FlightInfo>, Status> {
-        let caller = self.caller(request.metadata()).await?;
+        let caller = self.caller(&request).await?;
         let info = self.info(&caller, request.into_inner()).await?;
         Ok(caller.answer(info))
     }
 
     /// Complete at once: a result streams from the first batch, there is no phase to poll through.
     async fn poll_flight_info(&self, request: Request<FlightDescriptor>) -> Result<Response<PollInfo>, Status> {
-        let caller = self.caller(request.metadata()).await?;
+        let caller = self.caller(&request).await?;
         let info = self.info(&caller, request.into_inner()).await?;
         let poll = PollInfo {
             info: Some(info),
@@ -165,7 +164,7 @@ impl FlightService for Door {
     }
 
     async fn get_schema(&self, request: Request<FlightDescriptor>) -> Result<Response<SchemaResult>, Status> {
-        let caller = self.caller(request.metadata()).await?;
+        let caller = self.caller(&request).await?;
         let schema = self.schema(&caller, request.get_ref()).await?;
         Ok(caller.answer(SchemaResult {
             schema: wire::schema_bytes(&schema)?,
@@ -173,24 +172,24 @@ impl FlightService for Door {
     }
 
     async fn do_get(&self, request: Request<Ticket>) -> Result<Response<Self::DoGetStream>, Status> {
-        let caller = self.caller(request.metadata()).await?;
+        let caller = self.caller(&request).await?;
         let stream = self.get(&caller, request.get_ref()).await?;
         Ok(caller.answer(stream))
     }
 
     async fn do_put(&self, request: Request<Streaming<FlightData>>) -> Result<Response<Self::DoPutStream>, Status> {
-        let caller = self.caller(request.metadata()).await?;
+        let caller = self.caller(&request).await?;
         let result = self.put(&caller, request.into_inner()).await?;
         Ok(caller.answer(Box::pin(stream::iter([Ok(result)]))))
     }
 
     async fn list_actions(&self, request: Request<Empty>) -> Result<Response<Self::ListActionsStream>, Status> {
-        let caller = self.caller(request.metadata()).await?;
+        let caller = self.caller(&request).await?;
         Ok(caller.answer(Box::pin(stream::iter(actions::all().map(Ok)))))
     }
 
     async fn do_action(&self, request: Request<Action>) -> Result<Response<Self::DoActionStream>, Status> {
-        let caller = self.caller(request.metadata()).await?;
+        let caller = self.caller(&request).await?;
         let results = self.act(&caller, request.get_ref()).await?;
         Ok(caller.answer(Box::pin(stream::iter(results.map(Ok)))))
     }
@@ -199,7 +198,7 @@ impl FlightService for Door {
         &self,
         request: Request<Streaming<FlightData>>,
     ) -> Result<Response<Self::DoExchangeStream>, Status> {
-        self.caller(request.metadata()).await?;
+        self.caller(&request).await?;
         Err(Status::unimplemented(
             "Flight SQL has no DoExchange: use DoGet to read and DoPut to write",
         ))

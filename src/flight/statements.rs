@@ -111,7 +111,7 @@ impl Door {
     ) -> Result<i64, Status> {
         refuse_transaction(command.transaction_id.as_deref())?;
         self.engine
-            .update(&caller.principal, &command.query, Vec::new())
+            .update(&caller.principal, &caller.client, &command.query, Vec::new())
             .await
             .map_err(status::of_query)
     }
@@ -136,11 +136,13 @@ impl Door {
         let first = self.run(caller, &ticket, first, &boarded).await?;
         let schema = Arc::clone(&first.schema);
         let (engine, principal, generations) = (Arc::clone(&self.engine), caller.principal.clone(), ticket.generations);
+        let client = Arc::clone(&caller.client);
         // Later rows run only when the reader has come so far.
         let rest = stream::iter(runs).then(move |values| {
             let (engine, principal, sql) = (Arc::clone(&engine), principal.clone(), ticket.sql.clone());
+            let client = Arc::clone(&client);
             async move {
-                let running = engine.run(&principal, &sql, values, generations).await;
+                let running = engine.run(&principal, &client, &sql, values, generations).await;
                 running
                     .map(|running| running.stream)
                     .map_err(crate::query::QueryError::into_datafusion)
@@ -158,7 +160,7 @@ impl Door {
         values: &[ScalarValue],
     ) -> Result<Description, Status> {
         self.engine
-            .describe(&caller.principal, sql, values)
+            .describe(&caller.principal, &caller.client, sql, values)
             .await
             .map_err(status::of_query)
     }
@@ -191,7 +193,7 @@ impl Door {
         tokio::select! {
             biased;
             () = boarded.cancelled.cancelled() => Err(super::flights::cancelled()),
-            running = self.engine.run(&caller.principal, &ticket.sql, values, ticket.generations) => {
+            running = self.engine.run(&caller.principal, &caller.client, &ticket.sql, values, ticket.generations) => {
                 running.map_err(status::of_query)
             }
         }

@@ -94,7 +94,9 @@ impl Engine {
             policy_generation: governed.world().policies.generation(),
         };
         let rows = i64::try_from(record.rows).map_err(QueryError::internal)?;
+        governed.decided().await?;
         let version = self.models.store(record, &model.to_bytes()).await.map_err(lake_error)?;
+        governed.wrote(version);
         tracing::info!(model = %name, version, author = governed.who().name, rows, "model stored");
         Ok(rows)
     }
@@ -134,7 +136,9 @@ impl Engine {
             created_at: Utc::now(),
             ..model.record().clone()
         };
-        self.models.store(record, &[]).await.map_err(lake_error)?;
+        governed.decided().await?;
+        let version = self.models.store(record, &[]).await.map_err(lake_error)?;
+        governed.wrote(version);
         Ok(0)
     }
 

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::View;
+use crate::audit::Client;
 use crate::engine::Engine;
 
 /// How often the catalog is looked at; a look costs nothing when nothing changed.
@@ -95,7 +96,7 @@ async fn refresh(engine: &Arc<Engine>, name: &TableName) {
     let done = match engine.auth.named(&view.owner) {
         Some(owner) => {
             let sql = format!("REFRESH MATERIALIZED VIEW lab.{name}");
-            let done = engine.update(&owner, &sql, Vec::new()).await;
+            let done = engine.update(&owner, &Client::server(), &sql, Vec::new()).await;
             done.map_err(|error| error.to_string())
         }
         None => Err(format!("its owner {} is no user any more", view.owner)),

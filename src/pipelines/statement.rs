@@ -84,7 +84,9 @@ impl Engine {
                     view.owner
                 ))
             })?;
-            self.govern(&owner, governed.world().clone())
+            let as_owner = self.govern(&owner, governed.world().clone());
+            as_owner.account_like(governed);
+            as_owner
         };
         self.may_create(&governed, name, true, false)?;
         let state = Arc::new(
@@ -140,6 +142,7 @@ impl Engine {
             .and_then(|(table, _)| Some((PROPERTY, table.properties().get(PROPERTY)?.clone())))
             .map(|(key, value)| OnlyIf { key, value });
         self.fill(
+            governed,
             name,
             schema,
             batches,

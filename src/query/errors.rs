@@ -42,6 +42,22 @@ impl QueryError {
         Self::Internal { id }
     }
 
+    /// Its kind in one word, without anything the statement or the data says.
+    pub(crate) fn word(&self) -> &'static str {
+        match self {
+            Self::Syntax(_) => "syntax",
+            Self::Invalid(_) => "invalid",
+            Self::NotFound(_) => "not_found",
+            Self::Denied(_) => "denied",
+            Self::Exhausted(_) => "exhausted",
+            Self::Deadline(_) => "deadline",
+            Self::Unsupported(_) => "unsupported",
+            Self::Conflict(_) => "conflict",
+            Self::Unavailable(_) => "unavailable",
+            Self::Internal { .. } => "internal",
+        }
+    }
+
     /// Carries this error through an engine stream; `from_datafusion` takes it out again.
     pub(crate) fn into_datafusion(self) -> DataFusionError {
         DataFusionError::External(Box::new(self))

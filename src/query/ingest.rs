@@ -9,7 +9,9 @@ use arrow::datatypes::SchemaRef;
 use labhouse_catalog::TableName;
 use labhouse_policies::{Principal, Tags};
 
+use super::statement::CATALOG;
 use super::{QueryError, errors};
+use crate::audit::Client;
 use crate::engine::Engine;
 use crate::session::Governed;
 
@@ -39,14 +41,32 @@ pub(crate) struct Ingest {
 
 impl Engine {
     /// Writes the rows in one commit; gives their number.
-    pub(crate) async fn ingest(self: &Arc<Self>, who: &Principal, ingest: Ingest) -> Result<i64, QueryError> {
-        let text = format!("INGEST INTO lab.{}", ingest.name);
-        let _permit = self.admission.enter(&text).await?;
+    pub(crate) async fn ingest(
+        self: &Arc<Self>,
+        who: &Principal,
+        client: &Client,
+        ingest: Ingest,
+    ) -> Result<i64, QueryError> {
+        let target = format!("{CATALOG}.{}", ingest.name);
+        let text = format!("INGEST INTO {target}");
+        let admitted = self.admission.enter(&text).await;
         let world = self.world();
-        let entry = self
-            .log
-            .start(&who.name, &text, world.policies.generation(), world.catalog.generation);
-        let outcome = self.write_ingest(&self.govern(who, world), ingest).await;
+        let account = self.audit.account(who, client, &text, &world);
+        account.called("ingest", Some(target));
+        let (policy, catalog) = (world.policies.generation(), world.catalog.generation);
+        let entry = self.log.start(account.id(), &who.name, &text, policy, catalog);
+        let governed = self.govern(who, world);
+        governed.account_to(&account);
+        let written = match admitted {
+            Ok(_permit) => self.write_ingest(&governed, ingest).await,
+            Err(error) => Err(error),
+        };
+        let outcome = match written {
+            // One that had nothing to change is decided here.
+            Ok(rows) => account.decided(governed.notes().facts()).await.map(|()| rows),
+            Err(error) => Err(account.refused(governed.notes(), error).await),
+        };
+        account.ended(outcome.as_ref().err());
         entry.finish(outcome.as_ref().err().map(|error| error as &dyn std::fmt::Display));
         outcome
     }
@@ -76,7 +96,8 @@ impl Engine {
                     return Ok(0);
                 }
                 let (tags, plain) = (Tags::default(), BTreeMap::new());
-                self.fill(name, ingest.schema, ingest.batches, &tags, plain, None).await
+                self.fill(governed, name, ingest.schema, ingest.batches, &tags, plain, None)
+                    .await
             }
         }
     }

@@ -44,10 +44,17 @@ pub(crate) struct Running {
 }
 
 impl QueryLog {
-    /// Opens an entry.
-    pub(crate) fn start(&self, principal: &str, sql: &str, policy_generation: u64, catalog_generation: u64) -> Running {
+    /// Opens an entry under the statement's number.
+    pub(crate) fn start(
+        &self,
+        id: Uuid,
+        principal: &str,
+        sql: &str,
+        policy_generation: u64,
+        catalog_generation: u64,
+    ) -> Running {
         let entry = Arc::new(Mutex::new(Entry {
-            id: Uuid::now_v7(),
+            id,
             principal: principal.to_owned(),
             sql: shorten(sql),
             started_at: Utc::now(),
@@ -131,9 +138,10 @@ mod tests {
     fn it_stays_bounded_and_knows_how_each_ended() {
         let log = QueryLog::default();
         for n in 0..REMEMBERED_MAX + 10 {
-            log.start("ana", &format!("SELECT {n}"), 1, 1).finish(None);
+            log.start(Uuid::now_v7(), "ana", &format!("SELECT {n}"), 1, 1)
+                .finish(None);
         }
-        drop(log.start("ana", "SELECT slow", 1, 1));
+        drop(log.start(Uuid::now_v7(), "ana", "SELECT slow", 1, 1));
         let entries = log.entries();
         assert_eq!(entries.len(), REMEMBERED_MAX);
         assert_eq!(entries[0].state, "cancelled");

@@ -38,9 +38,10 @@ pub(crate) use log::QueryLog;
 pub(crate) use plans::Plans;
 pub(crate) use run::Runner;
 
+use crate::audit::{Account, Client, Facts, Wait};
 use crate::engine::Engine;
 use crate::session::{Governed, World};
-use plan::{Outlook, bind, logical, plan_as_far, unbound, written_parameters};
+use plan::{Outlook, bind, logical, physical, plan_as_far, unbound, written_parameters};
 use plans::{Asked, Planned};
 use statement::Statement;
 use stream::Guard;
@@ -83,11 +84,33 @@ impl Engine {
     pub(crate) async fn describe(
         &self,
         who: &Principal,
+        client: &Client,
         sql: &str,
         parameters: &[ScalarValue],
     ) -> Result<Description, QueryError> {
-        let _permit = self.admission.enter(sql).await?;
+        let admitted = self.admission.enter(sql).await;
         let world = self.world();
+        let governed = self.govern(who, world.clone());
+        let account = self.audit.account(who, client, sql, &world);
+        let described = match admitted {
+            Ok(_permit) => self.outline(&governed, &account, world, sql, parameters).await,
+            Err(error) => Err(error),
+        };
+        match described {
+            Ok(description) => Ok(description),
+            Err(error) => Err(account.description_refused(governed.notes(), error).await),
+        }
+    }
+
+    async fn outline(
+        &self,
+        governed: &Arc<Governed>,
+        account: &Arc<Account>,
+        world: World,
+        sql: &str,
+        parameters: &[ScalarValue],
+    ) -> Result<Description, QueryError> {
+        let who = governed.who();
         let generations = generations(&world);
         let reads = |columns: &Schema, parameters| Description {
             schema: narrow::narrow_schema(columns),
@@ -96,12 +119,16 @@ impl Engine {
             generations,
         };
         if let Some((columns, parameters)) = self.plans.announced(who, sql, parameters, &world) {
+            // The plan that is kept has an account already.
+            account.forget();
             return Ok(reads(&columns, parameters));
         }
-        let governed = self.govern(who, world.clone());
-        let state = Arc::new(self.sessions.open(&governed).map_err(errors::from_datafusion)?);
-        let statement = self.parse(&governed, &state, sql).await?;
+        let state = Arc::new(self.sessions.open(governed).map_err(errors::from_datafusion)?);
+        let statement = self.parse(governed, &state, sql).await?;
+        account.called(statement.verb(), statement.target());
         if statement.writes() {
+            // Nothing but the type of a count is told.
+            account.forget();
             let sql = sql.to_owned();
             return Ok(Description {
                 schema: Arc::new(write::count_schema()),
@@ -115,12 +142,15 @@ impl Engine {
         let Statement::Read(statement) = statement else {
             return Err(QueryError::internal("a statement that neither reads nor writes"));
         };
-        let values = parameters.to_vec();
+        let (values, view) = (parameters.to_vec(), Arc::clone(governed));
         match self
-            .planning(move || async move { plan_as_far(state, *statement, values).await })
+            .planning(move || async move { plan_as_far(view, state, *statement, values).await })
             .await?
         {
-            Outlook::Open { columns, parameters } => Ok(reads(&columns, parameters)),
+            Outlook::Open { columns, parameters } => {
+                account.described(governed.notes().facts());
+                Ok(reads(&columns, parameters))
+            }
             Outlook::Planned(planned) => {
                 let description = reads(&planned.physical.schema(), Arc::clone(&planned.parameters));
                 let asked = Asked {
@@ -129,7 +159,8 @@ impl Engine {
                     values: parameters.to_vec(),
                     world,
                 };
-                self.plans.keep(asked, planned);
+                let accounted = account.decided(Facts::clone(&planned.facts));
+                self.plans.keep(asked, planned, (Arc::clone(account), accounted));
                 Ok(description)
             }
         }
@@ -139,34 +170,52 @@ impl Engine {
     pub(crate) async fn run(
         self: &Arc<Self>,
         who: &Principal,
+        client: &Client,
         sql: &str,
         parameters: Vec<ScalarValue>,
         pinned: Option<Generations>,
     ) -> Result<Running, QueryError> {
-        let permit = self.admission.enter(sql).await?;
+        let admitted = self.admission.enter(sql).await;
         let world = self.world();
-        if pinned.is_some_and(|pinned| pinned.policy != world.policies.generation()) {
-            return Err(QueryError::Conflict(
-                "the policies changed since this statement was planned; run it again".into(),
-            ));
-        }
+        let kept = match &admitted {
+            Ok(_) => self.plans.take(who, sql, &parameters, &world),
+            Err(_) => None,
+        };
+        let (kept, account) = match kept {
+            Some((planned, (account, accounted))) => (Some((planned, accounted)), account),
+            None => (None, self.audit.account(who, client, sql, &world)),
+        };
+        let generations = generations(&world);
         let entry = self
             .log
-            .start(&who.name, sql, world.policies.generation(), world.catalog.generation);
-        let outcome = match self.plans.take(who, sql, &parameters, &world) {
-            Some(planned) => self.execute(&planned),
-            None => self.start(&self.govern(who, world), sql, parameters).await,
+            .start(account.id(), &who.name, sql, generations.policy, generations.catalog);
+        let governed = self.govern(who, world);
+        governed.account_to(&account);
+        let started = async {
+            let permit = admitted?;
+            if pinned.is_some_and(|pinned| pinned.policy != generations.policy) {
+                return Err(QueryError::Conflict(
+                    "the policies changed since this statement was planned; run it again".into(),
+                ));
+            }
+            let (running, accounted) = match kept {
+                Some((planned, accounted)) => (self.execute(&planned)?, accounted),
+                None => self.start(&governed, &account, sql, parameters).await?,
+            };
+            Ok((permit, running, accounted))
         };
-        match outcome {
-            Ok(Running { schema, stream }) => {
+        match started.await {
+            Ok((permit, Running { schema, stream }, accounted)) => {
                 let limit = Duration::from_secs(self.config.limits.statement_s);
-                let stream = Guard::new(stream, Arc::clone(&schema), entry, permit, limit);
+                let account = (account, accounted);
+                let stream = Guard::new(stream, Arc::clone(&schema), entry, account, permit, limit);
                 Ok(Running {
                     schema,
                     stream: Box::pin(stream),
                 })
             }
             Err(error) => {
+                let error = account.refused(governed.notes(), error).await;
                 entry.finish(Some(&error));
                 Err(error)
             }
@@ -177,15 +226,16 @@ impl Engine {
     pub(crate) async fn update(
         self: &Arc<Self>,
         who: &Principal,
+        client: &Client,
         sql: &str,
         parameters: Vec<ScalarValue>,
     ) -> Result<i64, QueryError> {
-        let running = self.run(who, sql, parameters, None).await?;
+        let running = self.run(who, client, sql, parameters, None).await?;
         write::read_count(running).await
     }
 
     /// The tables that `who` may see, sorted by name.
-    pub(crate) async fn tables(&self, who: &Principal) -> Result<Vec<VisibleTable>, QueryError> {
+    pub(crate) async fn tables(&self, who: &Principal, client: &Client) -> Result<Vec<VisibleTable>, QueryError> {
         let governed = self.govern(who, self.world());
         let mut tables = Vec::new();
         for (schema, table) in governed.visible() {
@@ -211,21 +261,26 @@ impl Engine {
             });
         }
         tables.sort_by(|a, b| (&a.schema, &a.table).cmp(&(&b.schema, &b.table)));
+        self.audit.metadata(&who.name, client, tables.len());
         Ok(tables)
     }
 
     async fn start(
         self: &Arc<Self>,
         governed: &Arc<Governed>,
+        account: &Arc<Account>,
         sql: &str,
         parameters: Vec<ScalarValue>,
-    ) -> Result<Running, QueryError> {
+    ) -> Result<(Running, Wait), QueryError> {
         let state = Arc::new(self.sessions.open(governed).map_err(errors::from_datafusion)?);
-        match self.parse(governed, &state, sql).await? {
-            Statement::Read(statement) => self.read(state, *statement, parameters).await,
+        let statement = self.parse(governed, &state, sql).await?;
+        account.called(statement.verb(), statement.target());
+        match statement {
+            Statement::Read(statement) => self.read(governed, account, state, *statement, parameters).await,
             other => {
                 let count = self.write(governed, state, other, parameters, sql).await?;
-                Ok(write::count_stream(count))
+                // One that had nothing to change is decided here.
+                Ok((write::count_stream(count), account.decided(governed.notes().facts())))
             }
         }
     }
@@ -246,16 +301,22 @@ impl Engine {
     /// Plans and starts a read.
     async fn read(
         &self,
+        governed: &Arc<Governed>,
+        account: &Arc<Account>,
         state: Arc<SessionState>,
         statement: EngineStatement,
         parameters: Vec<ScalarValue>,
-    ) -> Result<Running, QueryError> {
-        let bound = parameters.len();
+    ) -> Result<(Running, Wait), QueryError> {
+        let (bound, view) = (parameters.len(), Arc::clone(governed));
         let outlook = self
-            .planning(move || async move { plan_as_far(state, statement, parameters).await })
+            .planning(move || async move { plan_as_far(view, state, statement, parameters).await })
             .await?;
         match outlook {
-            Outlook::Planned(planned) => self.execute(&planned),
+            Outlook::Planned(planned) => {
+                // It becomes durable while the plan runs already.
+                let accounted = account.decided(Facts::clone(&planned.facts));
+                Ok((self.execute(&planned)?, accounted))
+            }
             Outlook::Open { parameters, .. } => Err(unbound(&parameters, bound)),
         }
     }

@@ -8,12 +8,15 @@ use datafusion::common::ParamValues;
 use datafusion::execution::SessionState;
 use datafusion::execution::context::SQLOptions;
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::parser::Statement as EngineStatement;
 
 use super::plans::Planned;
 use super::statement::{Statement, as_engine_statement};
 use super::{QueryError, errors, narrow};
+use crate::audit::Notes;
+use crate::session::Governed;
 
 /// How far a read could be planned.
 pub(super) enum Outlook {
@@ -27,6 +30,7 @@ pub(super) enum Outlook {
 
 /// Plans a read to the end when its parameters are bound.
 pub(super) async fn plan_as_far(
+    governed: Arc<Governed>,
     state: Arc<SessionState>,
     statement: EngineStatement,
     values: Vec<ScalarValue>,
@@ -38,15 +42,36 @@ pub(super) async fn plan_as_far(
         return Ok(Outlook::Open { columns, parameters });
     }
     let bound = with_values(logical, values)?;
-    let physical = state
-        .create_physical_plan(&bound)
-        .await
-        .map_err(errors::from_datafusion)?;
+    let physical = physical(&governed, &state, &bound).await?;
     Ok(Outlook::Planned(Planned {
         physical,
         state,
         parameters,
+        facts: Arc::new(governed.notes().facts()),
     }))
+}
+
+/// The physical plan; what it reads is noted for the statement's account.
+pub(super) async fn physical(
+    governed: &Governed,
+    state: &SessionState,
+    plan: &LogicalPlan,
+) -> Result<Arc<dyn ExecutionPlan>, QueryError> {
+    let made = async {
+        let models = &governed.world().models;
+        // Before the optimiser, which folds a model's answer to constants into a constant.
+        Notes::functions(plan, |function| {
+            if let Some(model) = models.by_function(function) {
+                governed
+                    .notes()
+                    .model(&model.name().to_string(), model.record().version);
+            }
+        })?;
+        let optimised = state.optimize(plan)?;
+        governed.notes().reads(&optimised)?;
+        state.query_planner().create_physical_plan(&optimised, state).await
+    };
+    made.await.map_err(errors::from_datafusion)
 }
 
 pub(super) fn unbound(parameters: &Schema, bound: usize) -> QueryError {

@@ -16,6 +16,7 @@ use datafusion::scalar::ScalarValue;
 use labhouse_policies::Principal;
 use parking_lot::Mutex;
 
+use crate::audit::{Account, Facts, Wait};
 use crate::session::World;
 
 /// Plans kept: one for each of the statements that may run at once on a busy server of this size.
@@ -29,6 +30,8 @@ pub(super) struct Planned {
     pub(super) state: Arc<SessionState>,
     /// The statement's parameters, bound ones included.
     pub(super) parameters: SchemaRef,
+    /// What it was decided on.
+    pub(super) facts: Arc<Facts>,
 }
 
 /// What a plan was made for.
@@ -39,6 +42,9 @@ pub(super) struct Asked {
     pub(super) world: World,
 }
 
+/// The account of a kept plan: it becomes durable while the client comes back for the rows.
+pub(super) type Accounted = (Arc<Account>, Wait);
+
 /// The plans that wait for their fetch.
 #[derive(Default)]
 pub(crate) struct Plans(Mutex<VecDeque<Kept>>);
@@ -46,19 +52,28 @@ pub(crate) struct Plans(Mutex<VecDeque<Kept>>);
 struct Kept {
     asked: Asked,
     planned: Planned,
+    accounted: Accounted,
     at: Instant,
 }
 
 impl Plans {
     /// Keeps a plan; the oldest makes room.
-    pub(super) fn keep(&self, asked: Asked, planned: Planned) {
+    pub(super) fn keep(&self, asked: Asked, planned: Planned, accounted: Accounted) {
         let mut kept = self.0.lock();
-        kept.retain(|kept| kept.at.elapsed() <= AGE_MAX);
-        if kept.len() >= KEPT_MAX {
-            kept.pop_front();
-        }
+        let (young, old) = std::mem::take(&mut *kept)
+            .into_iter()
+            .partition(|kept| kept.at.elapsed() <= AGE_MAX);
+        *kept = young;
+        let oldest = if kept.len() >= KEPT_MAX { kept.pop_front() } else { None };
+        let old: VecDeque<Kept> = old;
+        old.into_iter().chain(oldest).for_each(Kept::unused);
         let at = Instant::now();
-        kept.push_back(Kept { asked, planned, at });
+        kept.push_back(Kept {
+            asked,
+            planned,
+            accounted,
+            at,
+        });
     }
 
     /// The kept plan's result columns (in the engine's types) and parameters; the plan stays.
@@ -75,14 +90,30 @@ impl Plans {
     }
 
     /// Takes the kept plan away.
-    pub(super) fn take(&self, who: &Principal, sql: &str, values: &[ScalarValue], world: &World) -> Option<Planned> {
+    pub(super) fn take(
+        &self,
+        who: &Principal,
+        sql: &str,
+        values: &[ScalarValue],
+        world: &World,
+    ) -> Option<(Planned, Accounted)> {
         let mut kept = self.0.lock();
         let at = kept.iter().position(|kept| kept.fits(who, sql, values, world))?;
-        kept.remove(at).map(|kept| kept.planned)
+        kept.remove(at).map(|kept| (kept.planned, kept.accounted))
+    }
+
+    /// Lets go of all plans.
+    pub(crate) fn clear(&self) {
+        std::mem::take(&mut *self.0.lock()).into_iter().for_each(Kept::unused);
     }
 }
 
 impl Kept {
+    fn unused(self) {
+        let (account, _) = self.accounted;
+        account.not_fetched();
+    }
+
     fn fits(&self, who: &Principal, sql: &str, values: &[ScalarValue], world: &World) -> bool {
         let asked = &self.asked;
         asked.sql == sql

@@ -80,6 +80,35 @@ impl Statement {
         classify(parsed)
     }
 
+    /// What it does, in one word.
+    pub(crate) fn verb(&self) -> &'static str {
+        match self {
+            Self::Read(_) => "read",
+            Self::CreateModel(_) => "create_model",
+            Self::DropModel { .. } => "drop_model",
+            Self::CreateTableAs { .. } => "create_table",
+            Self::Insert { .. } => "insert",
+            Self::Change(change) => change.verb(),
+            Self::Upkeep(upkeep) => upkeep.verb(),
+            Self::View(view) => view.verb(),
+            Self::SetTags { .. } => "set_tags",
+        }
+    }
+
+    /// What it is to change.
+    pub(crate) fn target(&self) -> Option<String> {
+        let name = match self {
+            Self::Read(_) => return None,
+            Self::CreateModel(model) => &model.name,
+            Self::DropModel { name, .. } | Self::CreateTableAs { name, .. } | Self::Insert { name, .. } => name,
+            Self::Change(change) => &change.target,
+            Self::Upkeep(upkeep) => &upkeep.table,
+            Self::View(view) => view.name(),
+            Self::SetTags { table, .. } => table,
+        };
+        Some(format!("{CATALOG}.{name}"))
+    }
+
     /// Whether it changes something.
     pub(crate) fn writes(&self) -> bool {
         match self {

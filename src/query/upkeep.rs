@@ -22,8 +22,21 @@ const COMMENT_BYTES_MAX: usize = 4 << 10;
 /// What is to be done to a table.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Upkeep {
-    table: TableName,
+    pub(super) table: TableName,
     work: Work,
+}
+
+impl Upkeep {
+    /// What it does, in one word.
+    pub(super) fn verb(&self) -> &'static str {
+        match self.work {
+            Work::Drop { .. } => "drop_table",
+            Work::Undrop => "undrop_table",
+            Work::Comment { .. } => "comment",
+            Work::Optimize => "optimize",
+            Work::Vacuum { .. } => "vacuum",
+        }
+    }
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -174,6 +187,7 @@ impl Engine {
         if work == Work::Undrop {
             // Nobody sees it, so there are no tags to ask: the schema's grants must cover it.
             require(governed, &name.schema, &table_path(&name), &Default::default(), action)?;
+            governed.decided().await?;
             labhouse_catalog::restore(&self.catalog, &name)
                 .await
                 .map_err(lake_error)?;
@@ -196,6 +210,16 @@ impl Engine {
         };
         let object = table_object(table);
         require(governed, &object.department, &table_path(&name), &object.tags, action)?;
+        if let Work::Comment {
+            column: Some(column), ..
+        } = &work
+        {
+            let at = access.schema.index_of(column).ok();
+            if !at.is_some_and(|at| access.columns.contains(&at)) {
+                return Err(QueryError::NotFound(format!("{name} has no column {column}")));
+            }
+        }
+        governed.decided().await?;
         let catalog = &self.catalog;
         let done = match work {
             Work::Undrop => Err(missing())?,
@@ -205,10 +229,6 @@ impl Engine {
                 column: Some(column),
                 text,
             } => {
-                let at = access.schema.index_of(&column).ok();
-                if !at.is_some_and(|at| access.columns.contains(&at)) {
-                    return Err(QueryError::NotFound(format!("{name} has no column {column}")));
-                }
                 let words = [(COMMENT.to_owned(), text)].into();
                 labhouse_catalog::set_properties(catalog, &name, Some(&column), &words)
                     .await

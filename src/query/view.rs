@@ -53,6 +53,24 @@ pub(crate) enum ViewStatement {
     },
 }
 
+impl ViewStatement {
+    /// What it does, in one word.
+    pub(super) fn verb(&self) -> &'static str {
+        match self {
+            Self::Create { .. } => "create_view",
+            Self::Refresh { .. } => "refresh_view",
+            Self::Drop { .. } => "drop_view",
+        }
+    }
+
+    /// The view it is about.
+    pub(super) fn name(&self) -> &TableName {
+        match self {
+            Self::Create { name, .. } | Self::Refresh { name } | Self::Drop { name, .. } => name,
+        }
+    }
+}
+
 /// What follows `CREATE [OR REPLACE] MATERIALIZED`.
 pub(super) fn create(parser: &mut Parser<'_>, or_replace: bool) -> Result<ViewStatement, QueryError> {
     parser.expect_keyword(Keyword::VIEW).map_err(syntax)?;

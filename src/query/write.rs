@@ -9,6 +9,7 @@ use datafusion::common::TableReference;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::memory::MemoryStream;
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::sqlparser::ast::Query;
@@ -17,7 +18,7 @@ use labhouse_catalog::{LakeError, LakeTable, OnlyIf, TableName};
 use labhouse_policies::{Action, TableObject, Tags};
 
 use super::statement::{Statement, as_engine_statement};
-use super::{QueryError, Running, bind, errors, logical, narrow, tags};
+use super::{QueryError, Running, bind, errors, logical, narrow, physical, tags};
 use crate::engine::Engine;
 use crate::pipelines;
 use crate::session::{Governed, table_object, table_path};
@@ -76,21 +77,32 @@ impl Engine {
     /// Runs a query as its author and keeps the rows, at most `limits.write_rows`.
     pub(super) async fn collect(
         &self,
+        governed: &Arc<Governed>,
         state: Arc<SessionState>,
         query: Box<Query>,
         parameters: Vec<ScalarValue>,
     ) -> Result<Collected, QueryError> {
-        let statement = as_engine_statement(query);
+        let (statement, view) = (as_engine_statement(query), Arc::clone(governed));
         let (physical, state, plan) = self
             .planning(move || async move {
                 let plan = bind(logical(&state, statement).await?, parameters)?;
-                let physical = state
-                    .create_physical_plan(&plan)
-                    .await
-                    .map_err(errors::from_datafusion)?;
+                let physical = physical(&view, &state, &plan).await?;
                 Ok((physical, state, plan))
             })
             .await?;
+        governed.notes().pause(true);
+        let collected = self.rows(physical, state, plan).await;
+        governed.notes().pause(false);
+        collected
+    }
+
+    /// Runs a plan and keeps its rows.
+    async fn rows(
+        &self,
+        physical: Arc<dyn ExecutionPlan>,
+        state: Arc<SessionState>,
+        plan: LogicalPlan,
+    ) -> Result<Collected, QueryError> {
         let schema = narrow::narrow_schema(&physical.schema());
         let mut stream = self
             .runner
@@ -119,7 +131,7 @@ impl Engine {
         query: Box<Query>,
         parameters: Vec<ScalarValue>,
     ) -> Result<Source, QueryError> {
-        let Collected { schema, batches, plan } = self.collect(state, query, parameters).await?;
+        let Collected { schema, batches, plan } = self.collect(governed, state, query, parameters).await?;
         let read = tables_read(governed, &plan)?;
         let versions = read
             .iter()
@@ -151,8 +163,16 @@ impl Engine {
         }
         let source = self.source(governed, state, query, parameters).await?;
         let plain = BTreeMap::new();
-        self.fill(&name, source.schema, source.batches, &source.tags, plain, None)
-            .await
+        self.fill(
+            governed,
+            &name,
+            source.schema,
+            source.batches,
+            &source.tags,
+            plain,
+            None,
+        )
+        .await
     }
 
     /// Whether a table is to be made: an error when it may not be, no when it is there and that is well.
@@ -186,8 +206,10 @@ impl Engine {
     }
 
     /// Makes the table of these rows, with these tags and other properties; gives the number of rows.
+    #[expect(clippy::too_many_arguments, reason = "the parts of one table")]
     pub(crate) async fn fill(
         &self,
+        governed: &Governed,
         name: &TableName,
         schema: SchemaRef,
         batches: Vec<RecordBatch>,
@@ -202,9 +224,9 @@ impl Engine {
             properties.entry(key).or_insert(value);
         }
         properties.extend(tags::properties(tags));
-        labhouse_catalog::replace(&self.catalog, name, schema, batches, properties, only_if)
-            .await
-            .map_err(lake_error)?;
+        governed.decided().await?;
+        let made = labhouse_catalog::replace(&self.catalog, name, schema, batches, properties, only_if).await;
+        governed.wrote(made.map_err(lake_error)?.version());
         count(rows)
     }
 
@@ -246,9 +268,17 @@ impl Engine {
             return Err(QueryError::NotFound(format!("{name} has no column {column}")));
         }
         let properties = tags::properties(tags);
-        labhouse_catalog::set_properties(&self.catalog, name, column.as_deref(), &properties)
-            .await
-            .map_err(lake_error)?;
+        let old = match &column {
+            None => object.tags.clone(),
+            Some(column) => object.column_tags.get(column).cloned().unwrap_or_default(),
+        };
+        let old: BTreeMap<_, _> = old.into_iter().filter(|(key, _)| tags.contains_key(key)).collect();
+        governed
+            .notes()
+            .detail(&serde_json::json!({"column": column, "old": old, "new": tags}));
+        governed.decided().await?;
+        let changed = labhouse_catalog::set_properties(&self.catalog, name, column.as_deref(), &properties).await;
+        governed.wrote(changed.map_err(lake_error)?.version());
         Ok(0)
     }
 }
@@ -275,7 +305,9 @@ pub(crate) fn require(
     tags: &Tags,
     action: Action,
 ) -> Result<(), QueryError> {
-    if governed.decide(department, object, tags, action).allowed {
+    let decision = governed.decide(department, object, tags, action);
+    governed.notes().decided(action, object, &decision);
+    if decision.allowed {
         return Ok(());
     }
     Err(QueryError::Denied(format!(

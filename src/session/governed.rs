@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow::datatypes::Field;
 use async_trait::async_trait;
@@ -19,6 +19,7 @@ use labhouse_policies::{Access, Action, Decision, Principal, TableAccess, TableO
 use parking_lot::Mutex;
 
 use super::World;
+use crate::audit::{Account, Notes};
 use crate::models::LoadedModel;
 use crate::query::QueryError;
 use crate::query::statement::CATALOG;
@@ -37,9 +38,18 @@ pub(crate) struct Governed {
     resolved: Mutex<BTreeMap<(String, String), Resolved>>,
     /// Today's table and the version that is read, by the name that stands for that version.
     travelled: Mutex<BTreeMap<(String, String), (Arc<LakeTable>, u64)>>,
+    /// What the statement asked for by name, for its account.
+    notes: Arc<Notes>,
+    account: OnceLock<Arc<Account>>,
 }
 
-type Resolved = Option<(Access, Arc<dyn TableProvider>)>;
+/// What a name leads to.
+#[derive(Clone)]
+enum Resolved {
+    Open(Box<Access>, Arc<dyn TableProvider>),
+    Hidden(Decision),
+    Absent,
+}
 
 impl Governed {
     pub(super) fn new(who: Principal, world: World, system: Arc<SessionState>, system_tables: SystemTables) -> Self {
@@ -50,6 +60,40 @@ impl Governed {
             system_tables,
             resolved: Mutex::default(),
             travelled: Mutex::default(),
+            notes: Arc::default(),
+            account: OnceLock::new(),
+        }
+    }
+
+    /// Everything done through this view is accounted for there.
+    pub(crate) fn account_to(&self, account: &Arc<Account>) {
+        let _ = self.account.set(Arc::clone(account));
+    }
+
+    /// As `other`: this view does a part of its statement, as somebody else.
+    pub(crate) fn account_like(&self, other: &Self) {
+        if let Some(account) = other.account.get() {
+            self.account_to(account);
+        }
+    }
+
+    /// What the statement asked for.
+    pub(crate) fn notes(&self) -> &Arc<Notes> {
+        &self.notes
+    }
+
+    /// All grants for a change were found: its account must be durable before anything changes.
+    pub(crate) async fn decided(&self) -> Result<(), QueryError> {
+        match self.account.get() {
+            Some(account) => account.decided(self.notes.facts()).await,
+            None => Err(QueryError::internal("a change that nobody accounts for")),
+        }
+    }
+
+    /// The version that a change made.
+    pub(crate) fn wrote(&self, version: u64) {
+        if let Some(account) = self.account.get() {
+            account.wrote(version);
         }
     }
 
@@ -68,12 +112,18 @@ impl Governed {
 
     /// The governed table of that name; none when it is hidden or absent.
     pub(crate) fn table(&self, schema: &str, table: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
-        Ok(self.resolve(schema, table)?.map(|(_, provider)| provider))
+        Ok(match self.ask(schema, table)? {
+            Resolved::Open(_, provider) => Some(provider),
+            Resolved::Hidden(_) | Resolved::Absent => None,
+        })
     }
 
     /// What the principal may see of a table; none when it is hidden or absent.
     pub(crate) fn access(&self, schema: &str, table: &str) -> Result<Option<Access>, DataFusionError> {
-        Ok(self.resolve(schema, table)?.map(|(access, _)| access))
+        Ok(match self.ask(schema, table)? {
+            Resolved::Open(access, _) => Some(*access),
+            Resolved::Hidden(_) | Resolved::Absent => None,
+        })
     }
 
     /// Which columns of a visible table the principal may fill by `action`; what refused it otherwise.
@@ -97,7 +147,8 @@ impl Governed {
         let provider = govern(inner, &access, Arc::clone(&self.system))?;
         let key = (name.schema.clone(), name.table.clone());
         let view = self.over(self.world.clone());
-        view.resolved.lock().insert(key, Some((access, provider)));
+        let resolved = Resolved::Open(Box::new(access), provider);
+        view.resolved.lock().insert(key, resolved);
         Ok(Arc::new(view))
     }
 
@@ -109,12 +160,17 @@ impl Governed {
     pub(crate) async fn travel(&self, catalog: &Catalog, stops: &BTreeSet<Stop>) -> Result<(), QueryError> {
         for stop in stops {
             let now = self
-                .access(&stop.schema, &stop.table)
+                .resolve(&stop.schema, &stop.table)
                 .map_err(crate::query::errors::from_datafusion)?;
             let table = self.world.catalog.table(&stop.schema, &stop.table);
             // What is not visible stays so: its name resolves to nothing.
-            let (Some(now), Some(table)) = (now, table) else {
-                continue;
+            let (now, table) = match (now, table) {
+                (Resolved::Open(now, _), Some(table)) => (now, table),
+                (Resolved::Hidden(decision), _) => {
+                    self.notes.hidden(&stop.schema, &stop.table, &decision);
+                    continue;
+                }
+                (Resolved::Open(..), None) | (Resolved::Absent, _) => continue,
             };
             let old = labhouse_catalog::at(catalog, table, stop.when)
                 .await
@@ -148,7 +204,9 @@ impl Governed {
             self.travelled
                 .lock()
                 .insert(key.clone(), (Arc::clone(table), old.version()));
-            self.resolved.lock().insert(key, Some((access, provider)));
+            self.resolved
+                .lock()
+                .insert(key, Resolved::Open(Box::new(access), provider));
         }
         Ok(())
     }
@@ -172,12 +230,16 @@ impl Governed {
     }
 
     fn over(&self, world: World) -> Self {
-        Self::new(
-            self.who.clone(),
-            world,
-            Arc::clone(&self.system),
-            self.system_tables.clone(),
-        )
+        Self {
+            notes: Arc::clone(&self.notes),
+            account: self.account.clone(),
+            ..Self::new(
+                self.who.clone(),
+                world,
+                Arc::clone(&self.system),
+                self.system_tables.clone(),
+            )
+        }
     }
 
     /// Names of the tables that the principal may see, sorted, system tables included.
@@ -191,7 +253,7 @@ impl Governed {
             .iter()
             .map(|name| (SYSTEM.to_owned(), (*name).to_owned()));
         lake.chain(system)
-            .filter(|(schema, table)| matches!(self.resolve(schema, table), Ok(Some(_))))
+            .filter(|(schema, table)| matches!(self.resolve(schema, table), Ok(Resolved::Open(..))))
             .collect()
     }
 
@@ -215,7 +277,11 @@ impl Governed {
         let model = self.world.models.get(name)?;
         let called = self.may_call(function, &model);
         let owned = model.function().is_some_and(|own| self.may_call(own, &model)) || self.may_ask(&model);
-        (called && owned).then_some(model)
+        if !(called && owned) {
+            return None;
+        }
+        self.notes.model(&name.to_string(), model.record().version);
+        Some(model)
     }
 
     fn may_call(&self, function: &str, model: &LoadedModel) -> bool {
@@ -234,6 +300,20 @@ impl Governed {
         .allowed
     }
 
+    /// Resolves a name that the statement asks for, and notes it.
+    fn ask(&self, schema: &str, table: &str) -> Result<Resolved, DataFusionError> {
+        let resolved = self.resolve(schema, table)?;
+        match &resolved {
+            Resolved::Open(access, _) => match self.read(schema, table) {
+                Some((found, version)) => self.notes.resolved(schema, &found.name().table, Some(version), access),
+                None => self.notes.resolved(schema, table, None, access),
+            },
+            Resolved::Hidden(decision) => self.notes.hidden(schema, table, decision),
+            Resolved::Absent => {}
+        }
+        Ok(resolved)
+    }
+
     fn resolve(&self, schema: &str, table: &str) -> Result<Resolved, DataFusionError> {
         let key = (schema.to_owned(), table.to_owned());
         if let Some(known) = self.resolved.lock().get(&key) {
@@ -247,12 +327,12 @@ impl Governed {
     fn resolve_new(&self, schema: &str, table: &str) -> Result<Resolved, DataFusionError> {
         let (object, inner) = if schema == SYSTEM {
             let Some(inner) = self.system_tables.table(table, &self.who) else {
-                return Ok(None);
+                return Ok(Resolved::Absent);
             };
             (system_object(table, &inner), inner)
         } else {
             let Some(found) = self.world.catalog.table(schema, table) else {
-                return Ok(None);
+                return Ok(Resolved::Absent);
             };
             (table_object(found), found.provider())
         };
@@ -261,10 +341,10 @@ impl Governed {
             .policies
             .table(&self.who, &object, &self.system, Action::Select)
         {
-            TableAccess::Hidden(_) => Ok(None),
+            TableAccess::Hidden(decision) => Ok(Resolved::Hidden(decision)),
             TableAccess::Open(access) => {
                 let governed = govern(inner, &access, Arc::clone(&self.system))?;
-                Ok(Some((access, governed)))
+                Ok(Resolved::Open(Box::new(access), governed))
             }
         }
     }
@@ -371,6 +451,6 @@ impl SchemaProvider for GovernedSchema {
     }
 
     fn table_exist(&self, name: &str) -> bool {
-        matches!(self.governed.table(&self.name, name), Ok(Some(_)))
+        matches!(self.governed.resolve(&self.name, name), Ok(Resolved::Open(..)))
     }
 }

@@ -1,7 +1,7 @@
 //! `lab.system.*`: what the server knows of itself, as tables, governed like any other.
 //!
-//! Rows are made when a statement reads them. `system.queries` shows a person his own statements, and all of them to
-//! an administrator; the rest is visible to whoever a policy grants it.
+//! Rows are made when a statement reads them. `system.queries` and `system.audit` show a person his own statements, and
+//! all of them to an administrator; the rest is visible to whoever a policy grants it.
 
 mod rows;
 
@@ -18,6 +18,7 @@ use datafusion::physical_plan::streaming::PartitionStream;
 use labhouse_catalog::FileStatus;
 use labhouse_policies::Principal;
 
+use crate::audit::{AUDIT, AuditTable};
 use crate::engine::Engine;
 use crate::query::QueryError;
 
@@ -30,7 +31,8 @@ pub(crate) struct SystemTables(pub(crate) Weak<Engine>);
 
 impl SystemTables {
     /// All of them, sorted.
-    pub(crate) const NAMES: [&'static str; 8] = [
+    pub(crate) const NAMES: [&'static str; 9] = [
+        AUDIT,
         "commits",
         "files",
         "models",
@@ -44,6 +46,9 @@ impl SystemTables {
     /// The table of that name as `who` may read it before policies; none when there is none.
     pub(crate) fn table(&self, name: &str, who: &Principal) -> Option<Arc<dyn TableProvider>> {
         let name = Self::NAMES.into_iter().find(|known| *known == name)?;
+        if name == AUDIT {
+            return Some(Arc::new(AuditTable::new(self.0.clone(), who)));
+        }
         let schema = rows::schema(name)?;
         let partition = SystemRows {
             name,

@@ -332,11 +332,18 @@ pub(crate) async fn fetch(
     stream.try_collect().await.map_err(|error| error.to_string())
 }
 
+/// The audit trail below a lake. Servers that share a lake write and remove files there all the time, so a copy of a lab
+/// begins without it.
+pub(crate) const TRAIL: &str = "_labhouse/audit";
+
 pub(crate) fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
         let target = to.join(entry.file_name());
+        if entry.path().ends_with(TRAIL) {
+            continue;
+        }
         if entry.file_type().unwrap().is_dir() {
             copy(&entry.path(), &target);
         } else {

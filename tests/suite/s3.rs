@@ -163,6 +163,55 @@ async fn a_bucket_is_crawled_queried_written_and_learned_from() {
     assert!(lab.query("guest", sql).await.is_err());
 }
 
+#[tokio::test]
+async fn the_audit_trail_of_a_bucket_survives_a_kill_and_is_verified() {
+    let store = seaweed();
+    let bucket = Bucket::at(&store.endpoint, "trail");
+    bucket.make();
+    for n in 0..3 {
+        let mut lab = lab::on_bucket(bucket.clone(), |config| config);
+        lab.query("ada", &format!("SELECT 1 AS kill_{n}_x")).await.unwrap();
+        lab.child.kill().unwrap();
+        lab.child.wait().unwrap();
+    }
+    let mut lab = lab::on_bucket(bucket.clone(), |config| config);
+    for n in 0..3 {
+        let sql = format!(
+            "SELECT count(*) FROM system.audit WHERE event = 'statement' AND statement LIKE '%kill_{n}_x' AND principal = 'ada'"
+        );
+        assert_eq!(lab.number("ada", &sql).await, 1, "kill {n}");
+    }
+    let verify = || {
+        let mut command = Command::new(BINARY);
+        let command = command
+            .args(["audit", "verify", "--config"])
+            .arg(lab.dir.join("labhouse.toml"));
+        let output = bucket.keys(command).output().unwrap();
+        (
+            output.status.code(),
+            String::from_utf8_lossy(&output.stdout).into_owned(),
+        )
+    };
+    let (code, said) = verify();
+    assert_eq!(code, Some(0), "{said}");
+    lab.terminate();
+    assert!(lab.child.wait().unwrap().success(), "{}", lab.log());
+    let (code, said) = verify();
+    assert!(code == Some(0) && said.contains("in 4 chains"), "{said}");
+
+    // The commits of the table are gone from the bucket: the anchors know better.
+    let log = lab.dir.join("log");
+    bucket.download("_labhouse/audit/events/_delta_log", &log);
+    for file in std::fs::read_dir(&log).unwrap().flatten() {
+        bucket.remove(&format!(
+            "_labhouse/audit/events/_delta_log/{}",
+            file.file_name().to_string_lossy()
+        ));
+    }
+    let (code, said) = verify();
+    assert!(code == Some(1) && said.contains("missing"), "{said}");
+}
+
 /// The tests of this binary whose lake may lie anywhere, run once more on a bucket.
 #[test]
 fn the_suite_passes_on_a_bucket_too() {

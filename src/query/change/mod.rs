@@ -14,7 +14,7 @@ use arrow::compute::{CastOptions, cast_with_options, concat_batches, take};
 use arrow::datatypes::{FieldRef, SchemaRef};
 use datafusion::scalar::ScalarValue;
 use labhouse_catalog::{LakeTable, TableName, TakenOut};
-use labhouse_policies::{Access, Action, TableObject};
+use labhouse_policies::{Access, Action, Decision, Reason, TableObject};
 
 pub(crate) use parse::{Change, Effect, Part, delete, merge, update};
 
@@ -83,6 +83,7 @@ impl Engine {
         if touched.is_empty() && inserted == 0 {
             return Ok(Some(0));
         }
+        governed.decided().await?;
         let taken = labhouse_catalog::take_out(lake, &table, &touched)
             .await
             .map_err(lake_error)?;
@@ -92,7 +93,10 @@ impl Engine {
         }) {
             Ok(rows) => {
                 let done = taken.put_back(&self.catalog, &table, &rows, change.kind).await;
-                Ok(done.map_err(lake_error)?.map(|_| touched.len() + inserted))
+                Ok(done.map_err(lake_error)?.map(|table| {
+                    governed.wrote(table.version());
+                    touched.len() + inserted
+                }))
             }
             Err(error) => {
                 taken.give_up(lake).await;
@@ -113,7 +117,9 @@ impl Engine {
         let mut found = Found::default();
         for part in parts {
             let state = Arc::new(self.sessions.open(view).map_err(errors::from_datafusion)?);
-            let given = self.collect(state, part.query.clone(), parameters.to_vec()).await?;
+            let given = self
+                .collect(view, state, part.query.clone(), parameters.to_vec())
+                .await?;
             let rows =
                 concat_batches(&given.schema, &given.batches).map_err(|error| errors::from_datafusion(error.into()))?;
             match &part.effect {
@@ -158,7 +164,7 @@ impl Engine {
         reserved(&name)?;
         let (access, table) = visible(governed, &name)?;
         permit(governed, &access, &table, &Effect::Insert(columns.clone()))?;
-        let given = self.collect(state, query, parameters).await?;
+        let given = self.collect(governed, state, query, parameters).await?;
         let names = filled(&columns, &access);
         refuse_loosening(governed, &table, &names, &given)?;
         self.append_rows(governed, &name, names, &given.batches).await
@@ -183,9 +189,9 @@ impl Engine {
         check(governed, &access, &batches, name)?;
         let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
         if rows > 0 {
-            labhouse_catalog::append(&self.catalog, name, batches)
-                .await
-                .map_err(lake_error)?;
+            governed.decided().await?;
+            let grown = labhouse_catalog::append(&self.catalog, name, batches).await;
+            governed.wrote(grown.map_err(lake_error)?.version());
         }
         count(rows)
     }
@@ -222,7 +228,7 @@ fn permit(governed: &Governed, access: &Access, table: &LakeTable, effect: &Effe
     if columns.is_empty() {
         return Ok(());
     }
-    let open = governed.writable(table, action).ok();
+    let open = governed.writable(table, action);
     for column in &columns {
         let seen = position(access, column);
         let Some(at) = seen else {
@@ -238,7 +244,10 @@ fn permit(governed: &Governed, access: &Access, table: &LakeTable, effect: &Effe
                 "{column} of {name} is shown to you masked, so you cannot write it: ask an administrator for a grant without the mask"
             )));
         }
-        if !open.as_ref().is_some_and(|open| open.columns.contains(&at)) {
+        if !open.as_ref().is_ok_and(|open| open.columns.contains(&at)) {
+            let closed = open.as_ref().map_or_else(|denied| (*denied).clone(), closed);
+            let path = format!("{}/{column}", table_path(name));
+            governed.notes().decided(action, &path, &closed);
             return Err(QueryError::Denied(format!(
                 "{} may not {} {}/{column}; a grant in policy.csv for department {} would allow it",
                 governed.who().name,
@@ -249,6 +258,15 @@ fn permit(governed: &Governed, access: &Access, table: &LakeTable, effect: &Effe
         }
     }
     Ok(())
+}
+
+/// What closes a column to somebody who may do the same to others of the table.
+fn closed(open: &Access) -> Decision {
+    Decision {
+        allowed: false,
+        determined_by: open.determined_by.clone(),
+        reason: Reason::NothingMatched,
+    }
 }
 
 /// An error when what is written would be freer here than where it comes from, unless an administrator of the table writes.

@@ -23,6 +23,17 @@ pub(crate) struct Change {
     pub(crate) parts: Vec<Part>,
 }
 
+impl Change {
+    /// What it does, in one word.
+    pub(crate) fn verb(&self) -> &'static str {
+        match self.kind {
+            RowChange::Update => "update",
+            RowChange::Delete => "delete",
+            RowChange::Merge => "merge",
+        }
+    }
+}
+
 /// One thing that it does.
 #[derive(Debug, Clone)]
 pub(crate) struct Part {
