@@ -14,13 +14,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{BooleanArray, RecordBatch};
-use arrow::compute::cast;
 use arrow::datatypes::{Field, Schema, SchemaRef};
-use chrono::Utc;
-use datafusion::common::cast::as_boolean_array;
-use datafusion::common::{DFSchema, ResolvedTableReference, plan_datafusion_err};
-use datafusion::error::DataFusionError;
+use datafusion::common::ResolvedTableReference;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{Expr, lit};
 use sha2::{Digest, Sha256};
@@ -28,6 +23,7 @@ use sha2::{Digest, Sha256};
 use crate::action::Action;
 use crate::compile;
 use crate::decision::{Decision, Reason, RuleRef, Weighed, in_domain, weigh};
+use crate::explain::{Note, Notes};
 use crate::filters;
 use crate::object::Tags;
 use crate::principal::Principal;
@@ -50,6 +46,13 @@ pub struct TableObject {
     pub column_tags: BTreeMap<String, Tags>,
     /// The table's full schema.
     pub schema: SchemaRef,
+}
+
+impl TableObject {
+    /// Catalog, schema and table: the object's path without columns.
+    pub(crate) fn path(&self) -> [&str; 3] {
+        [&self.reference.catalog, &self.reference.schema, &self.reference.table]
+    }
 }
 
 /// The answer of [`PolicySet::table`].
@@ -101,30 +104,6 @@ impl Access {
         self.fingerprint.push_str("+address");
         self
     }
-
-    /// Which of these raw rows the row filter shows; a row of which it knows nothing is not shown.
-    ///
-    /// # Errors
-    /// The rows lack a column of the filter.
-    pub fn shows(&self, rows: &RecordBatch, state: &SessionState) -> Result<BooleanArray, DataFusionError> {
-        let Some(filter) = &self.row_filter else {
-            return Ok(BooleanArray::from(vec![true; rows.num_rows()]));
-        };
-        let columns = self.schema.fields().iter().map(|field| {
-            let column = rows.column_by_name(field.name());
-            let column = column.ok_or_else(|| plan_datafusion_err!("the rows have no column {}", field.name()))?;
-            Ok(cast(column, field.data_type())?)
-        });
-        let columns = columns.collect::<Result<Vec<_>, DataFusionError>>()?;
-        let rows = &RecordBatch::try_new(SchemaRef::clone(&self.schema), columns)?;
-        let schema = DFSchema::try_from(self.schema.as_ref().clone())?;
-        let filter = state.create_physical_expr(compile::pin_clock(filter.clone(), Utc::now())?, &schema)?;
-        let shown = filter.evaluate(rows)?.into_array(rows.num_rows())?;
-        Ok(as_boolean_array(&shown)?
-            .iter()
-            .map(|shown| Some(shown == Some(true)))
-            .collect())
-    }
 }
 
 impl fmt::Debug for Access {
@@ -146,28 +125,27 @@ pub(crate) fn table(
     table: &TableObject,
     state: &SessionState,
     action: Action,
+    notes: &mut Notes,
 ) -> Result<Access, Decision> {
     let subject = who.subject();
     let department = table.department.as_str();
-    let path = [
-        &*table.reference.catalog,
-        &*table.reference.schema,
-        &*table.reference.table,
-    ];
+    let path = table.path();
     let select = set.engine.candidates(&subject, department, Action::Select);
 
     let on_table = weigh(&select, &path, &table.tags);
+    asked(notes, &path, Action::Select, &on_table);
     if !on_table.allowed() {
         return Err(on_table.decision());
     }
     let mut decided: Vec<RuleRef> = on_table.allows.iter().map(|g| g.reference()).collect();
-    decided.extend(may_use(set, &subject, table, &path)?);
+    decided.extend(may_use(set, &subject, table, &path, notes)?);
     let other = match action {
         Action::Select | Action::Use => None,
         other => Some(set.engine.candidates(&subject, department, other)),
     };
     if let Some(other) = &other {
         let on_table = weigh(other, &path, &table.tags);
+        asked(notes, &path, action, &on_table);
         if !on_table.allowed() {
             return Err(on_table.decision());
         }
@@ -184,6 +162,11 @@ pub(crate) fn table(
             weighed.extend(readings.iter().map(|tags| weigh(other, &object, tags)));
         }
         let open = !weighed.is_empty() && weighed.iter().all(Weighed::allowed);
+        notes.add(|| Note::Column {
+            at,
+            open,
+            decisions: weighed.iter().map(Weighed::decision).collect(),
+        });
         if open {
             columns.push(at);
         }
@@ -194,8 +177,8 @@ pub(crate) fn table(
         return Err(Decision::no(Reason::NoColumn, decided));
     }
 
-    let row_filter = row_filter(set, who, table, state, &path, &mut decided)?;
-    let masks = masks(set, who, table, state, &columns, &path, &mut decided)?;
+    let row_filter = row_filter(set, who, table, state, &path, &mut decided, notes)?;
+    let masks = masks(set, who, table, state, &columns, &mut decided, notes)?;
     decided.sort();
     decided.dedup();
     let mut access = Access {
@@ -211,11 +194,26 @@ pub(crate) fn table(
     Ok(access)
 }
 
+fn asked(notes: &mut Notes, object: &[&str], action: Action, weighed: &Weighed<'_>) {
+    notes.add(|| Note::Asked {
+        object: object.iter().map(|part| (*part).to_owned()).collect(),
+        action,
+        decision: weighed.decision(),
+    });
+}
+
 /// `use` of catalog and schema, or an error with what closed them.
-fn may_use(set: &PolicySet, subject: &str, table: &TableObject, path: &[&str; 3]) -> Result<Vec<RuleRef>, Decision> {
+fn may_use(
+    set: &PolicySet,
+    subject: &str,
+    table: &TableObject,
+    path: &[&str; 3],
+    notes: &mut Notes,
+) -> Result<Vec<RuleRef>, Decision> {
     let candidates = set.engine.candidates(subject, &table.department, Action::Use);
     let on_table = weigh(&candidates, path, &table.tags);
     if !on_table.denies.is_empty() {
+        asked(notes, path, Action::Use, &on_table);
         return Err(on_table.decision());
     }
     let by_tag: Vec<RuleRef> = on_table
@@ -231,7 +229,10 @@ fn may_use(set: &PolicySet, subject: &str, table: &TableObject, path: &[&str; 3]
         match weighed.allowed() {
             true => decided.extend(weighed.allows.iter().map(|g| g.reference())),
             false if weighed.denies.is_empty() && !by_tag.is_empty() => decided.extend(by_tag.iter().cloned()),
-            false => return Err(weighed.decision()),
+            false => {
+                asked(notes, object, Action::Use, &weighed);
+                return Err(weighed.decision());
+            }
         }
     }
     Ok(decided)
@@ -272,6 +273,7 @@ fn row_filter(
     state: &SessionState,
     path: &[&str; 3],
     decided: &mut Vec<RuleRef>,
+    notes: &mut Notes,
 ) -> Result<Option<Expr>, Decision> {
     let subject = who.subject();
     let department = table.department.as_str();
@@ -316,6 +318,7 @@ fn row_filter(
         .filter(|f| f.mode == Some(Mode::Restrictive))
     {
         let next = compiled(filter)?;
+        filtered_by(notes, filter, &next);
         condition = Some(condition.map_or(next.clone(), |so_far| so_far.and(next)));
         decided.push(filter.reference());
     }
@@ -335,17 +338,30 @@ fn row_filter(
         .iter()
         .find(|g| free.contains(&g.subject) && !filtered(&g.subject))
     {
+        notes.add(|| Note::Unfiltered {
+            grant: grant.reference(),
+        });
         decided.push(grant.reference());
         return Ok(condition);
     }
     let mut any: Option<Expr> = None;
     for filter in permissive {
         let next = compiled(filter)?;
+        filtered_by(notes, filter, &next);
         any = Some(any.map_or(next.clone(), |so_far| so_far.or(next)));
         decided.push(filter.reference());
     }
     let any = any.unwrap_or_else(|| lit(false));
     Ok(Some(condition.map_or(any.clone(), |all| all.and(any))))
+}
+
+fn filtered_by(notes: &mut Notes, filter: &Attachment, condition: &Expr) {
+    notes.add(|| Note::Filter {
+        name: filter.name.clone(),
+        mode: filter.mode,
+        attached: filter.reference(),
+        condition: condition.clone(),
+    });
 }
 
 fn masks(
@@ -354,8 +370,8 @@ fn masks(
     table: &TableObject,
     state: &SessionState,
     columns: &[usize],
-    path: &[&str; 3],
     decided: &mut Vec<RuleRef>,
+    notes: &mut Notes,
 ) -> Result<BTreeMap<String, Expr>, Decision> {
     let held = set.engine.held(&who.subject(), &table.department);
     let here: Vec<&Attachment> = set
@@ -366,7 +382,7 @@ fn masks(
         .filter(|m| in_domain(&m.domain, &table.department) && (m.subject == "*" || held.contains(&m.subject)))
         .collect();
     let mut masks = BTreeMap::new();
-    let [catalog, schema, name] = *path;
+    let [catalog, schema, name] = table.path();
     for field in columns.iter().filter_map(|at| table.schema.fields().get(*at)) {
         let object = [catalog, schema, name, field.name().as_str()];
         let readings = readings(&table.tags, table.column_tags.get(field.name()));
@@ -399,6 +415,11 @@ fn masks(
         }
         let expr = compile::mask(&entry.how, field.name(), &table.schema, state, set.bindings(Some(who)))
             .map_err(|e| broken(format!("{}; {}", e.what, e.remedy)))?;
+        notes.add(|| Note::Mask {
+            column: field.name().clone(),
+            name: mask.name.clone(),
+            attached: mask.reference(),
+        });
         masks.insert(field.name().clone(), expr);
         decided.push(mask.reference());
     }

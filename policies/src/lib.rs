@@ -24,6 +24,7 @@ mod check;
 mod compile;
 mod decision;
 mod defaults;
+mod explain;
 mod filters;
 mod mask;
 mod model_conf;
@@ -32,6 +33,7 @@ mod oracle;
 mod principal;
 mod problem;
 mod roles;
+mod rows;
 mod rules;
 mod secret;
 mod set;
@@ -45,6 +47,9 @@ pub use action::{Action, UnknownAction};
 pub use barrier::{govern, public_schema};
 pub use decision::{Decision, Reason, RuleRef};
 pub use defaults::default_files;
+pub use explain::{
+    Closed, ColumnVerdict, ColumnWhy, Explanation, Fact, FilterWhy, Nearest, RowVerdict, RuleLine, Verdict,
+};
 pub use object::Tags;
 pub use oracle::OracleError;
 pub use principal::{Attribute, Principal};

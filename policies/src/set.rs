@@ -11,6 +11,7 @@ use crate::action::Action;
 use crate::check;
 use crate::compile::Bindings;
 use crate::decision::{Decision, Engine, Reason, weigh};
+use crate::explain::Notes;
 use crate::filters::{self, Entries};
 use crate::model_conf;
 use crate::object::Tags;
@@ -197,7 +198,7 @@ impl PolicySet {
         state: &SessionState,
         action: Action,
     ) -> TableAccess {
-        match access::table(self, principal, table, state, action) {
+        match access::table(self, principal, table, state, action, &mut Notes::off()) {
             Ok(access) => TableAccess::Open(access),
             Err(decision) => {
                 if let Reason::Broken(why) = &decision.reason {
