@@ -41,6 +41,7 @@ mod engine;
 mod flight;
 mod http;
 mod models;
+mod policy_tools;
 mod query;
 mod server;
 mod session;

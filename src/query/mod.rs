@@ -7,6 +7,7 @@
 mod admit;
 mod change;
 pub(crate) mod errors;
+mod explain;
 mod log;
 pub(crate) mod narrow;
 mod plan;
@@ -108,8 +109,15 @@ impl Engine {
                 generations,
             });
         }
-        let Statement::Read(statement) = statement else {
-            return Err(QueryError::internal("a statement that neither reads nor writes"));
+        let statement = match statement {
+            Statement::Read(statement) => statement,
+            Statement::ExplainPolicy(_) => return Ok(reads(&explain::schema(), Arc::new(Schema::empty()))),
+            Statement::CreateModel(_)
+            | Statement::DropModel { .. }
+            | Statement::CreateTableAs { .. }
+            | Statement::Insert { .. }
+            | Statement::Change(_)
+            | Statement::SetTags { .. } => return Err(QueryError::internal("a statement that writes came to be read")),
         };
         let values = parameters.to_vec();
         match self
@@ -219,6 +227,7 @@ impl Engine {
         let state = Arc::new(self.sessions.open(governed).map_err(errors::from_datafusion)?);
         match Statement::parse(sql, &state)? {
             Statement::Read(statement) => self.read(state, *statement, parameters).await,
+            Statement::ExplainPolicy(statement) => self.explain_policy(governed, state, statement).await,
             other => {
                 let count = self.write(governed, state, other, parameters, sql).await?;
                 Ok(write::count_stream(count))

@@ -18,6 +18,7 @@ use labhouse_catalog::TableName;
 
 use super::QueryError;
 use super::change::{self, Change};
+use super::explain::ExplainPolicy;
 
 /// The catalog that holds everything.
 pub(crate) const CATALOG: &str = "lab";
@@ -27,6 +28,8 @@ pub(crate) const CATALOG: &str = "lab";
 pub(crate) enum Statement {
     /// Gives rows: SELECT, EXPLAIN, SHOW, DESCRIBE.
     Read(Box<EngineStatement>),
+    /// `EXPLAIN POLICY …`, which gives rows too.
+    ExplainPolicy(ExplainPolicy),
     CreateModel(CreateModel),
     DropModel {
         name: TableName,
@@ -77,7 +80,7 @@ impl Statement {
     /// Whether it changes something.
     pub(crate) fn writes(&self) -> bool {
         match self {
-            Self::Read(_) => false,
+            Self::Read(_) | Self::ExplainPolicy(_) => false,
             Self::CreateModel(_)
             | Self::DropModel { .. }
             | Self::CreateTableAs { .. }
@@ -170,7 +173,7 @@ fn classify_ast(ast: Ast) -> Result<Statement, QueryError> {
         Ast::Merge(merge) => change::merge(merge).map(Statement::Change),
         Ast::Set(_) => Err(settings_refused()),
         other => Err(QueryError::Unsupported(format!(
-            "labhouse does not run this statement ({}); it runs SELECT, EXPLAIN SELECT, SHOW, DESCRIBE, CREATE TABLE … AS, INSERT, UPDATE, DELETE, MERGE, CREATE MODEL, DROP MODEL and ALTER TABLE … SET TAGS",
+            "labhouse does not run this statement ({}); it runs SELECT, EXPLAIN SELECT, EXPLAIN POLICY, SHOW, DESCRIBE, CREATE TABLE … AS, INSERT, UPDATE, DELETE, MERGE, CREATE MODEL, DROP MODEL and ALTER TABLE … SET TAGS",
             other
                 .to_string()
                 .split_whitespace()
@@ -257,6 +260,11 @@ fn parse_own(sql: &str) -> Result<Option<Statement>, QueryError> {
             Some(statement) => statement,
             None => return Ok(None),
         }
+    } else if parser.parse_keyword(Keyword::EXPLAIN) {
+        match ExplainPolicy::parse(&mut parser)? {
+            Some(explain) => Statement::ExplainPolicy(explain),
+            None => return Ok(None),
+        }
     } else {
         return Ok(None);
     };
@@ -339,7 +347,7 @@ fn end(parser: &mut Parser<'_>) -> Result<(), QueryError> {
     }
 }
 
-fn word(parser: &mut Parser<'_>, expected: &str) -> bool {
+pub(super) fn word(parser: &mut Parser<'_>, expected: &str) -> bool {
     let found = matches!(&parser.peek_token().token, Token::Word(word) if word.value.eq_ignore_ascii_case(expected));
     if found {
         parser.next_token();
@@ -355,7 +363,7 @@ pub(super) fn plain(ident: &Ident) -> String {
     }
 }
 
-fn syntax(error: impl std::fmt::Display) -> QueryError {
+pub(super) fn syntax(error: impl std::fmt::Display) -> QueryError {
     QueryError::Syntax(format!("the statement cannot be read: {error}"))
 }
 

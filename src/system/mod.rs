@@ -30,11 +30,12 @@ pub(crate) struct SystemTables(pub(crate) Weak<Engine>);
 
 impl SystemTables {
     /// All of them, sorted.
-    pub(crate) const NAMES: [&'static str; 7] = [
+    pub(crate) const NAMES: [&'static str; 8] = [
         "commits",
         "files",
         "models",
         "policies",
+        "policy_rules",
         "quarantine",
         "queries",
         "ungoverned",

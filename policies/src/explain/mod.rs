@@ -10,6 +10,7 @@ mod nearest;
 mod notes;
 mod rows;
 
+use arrow::datatypes::SchemaRef;
 use datafusion::common::ResolvedTableReference;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::Expr;
@@ -36,6 +37,8 @@ pub struct Explanation {
     pub principal: String,
     /// The table.
     pub table: ResolvedTableReference,
+    /// Its full schema, hidden columns included.
+    pub schema: SchemaRef,
     /// The department that owns it.
     pub department: String,
     /// The roles held in that department, nearest first.
@@ -126,6 +129,7 @@ impl PolicySet {
         let mut explanation = Explanation {
             principal: principal.name.clone(),
             table: table.reference.clone(),
+            schema: SchemaRef::clone(&table.schema),
             department: table.department.clone(),
             roles: held.iter().filter(|role| **role != subject).cloned().collect(),
             access,
