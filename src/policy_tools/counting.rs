@@ -11,7 +11,8 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
 use datafusion::functions_aggregate::expr_fn::count;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, lit, when};
-use datafusion::physical_plan::{collect, displayable};
+use datafusion::physical_plan::collect;
+use datafusion::scalar::ScalarValue;
 use labhouse_catalog::TableName;
 use labhouse_policies::TableAccess;
 
@@ -19,21 +20,46 @@ use super::Trouble;
 use crate::query::QueryError;
 use crate::session::Governed;
 
-/// Conditions counted in one pass: each is a column of the engine's aggregate.
-const CONDITIONS_MAX: usize = 64;
+/// Counts made in one pass: each is a column of the engine's aggregate.
+const COUNTS_MAX: usize = 64;
 /// Name of the scan in the plans of these tools.
 pub(super) const TABLE: &str = "rows";
 
-/// A plan with one row: how many rows of `table` there are, then for how many each condition is true.
-pub(crate) fn counting_plan(
-    table: Arc<dyn TableProvider>,
-    conditions: &[Expr],
-) -> Result<LogicalPlan, DataFusionError> {
+/// What a counted row must be. A row of which a condition knows nothing does not fulfil it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct When {
+    pub(super) is: Vec<Expr>,
+    pub(super) is_not: Vec<Expr>,
+}
+
+impl When {
+    /// One condition is true.
+    pub(crate) fn is(condition: Expr) -> Self {
+        Self {
+            is: vec![condition],
+            is_not: Vec::new(),
+        }
+    }
+
+    /// One where the row counts, else NULL. `CASE` takes NULL for false as SQL does; `IS TRUE`, which would say the same,
+    /// breaks the engine's plans where it stands in two counts (its nullability differs between the two kinds of plan).
+    fn counted(&self) -> Result<Expr, DataFusionError> {
+        let mut hit = lit(1_i64);
+        for condition in &self.is_not {
+            hit = when(condition.clone(), lit(ScalarValue::Int64(None))).otherwise(hit)?;
+        }
+        for condition in &self.is {
+            hit = when(condition.clone(), hit).end()?;
+        }
+        Ok(hit)
+    }
+}
+
+/// A plan with one row: how many rows of `table` there are, then how many are as each of `wanted` says.
+pub(crate) fn counting_plan(table: Arc<dyn TableProvider>, wanted: &[When]) -> Result<LogicalPlan, DataFusionError> {
     let mut counted = vec![count(lit(1)).alias("rows")];
-    for (at, condition) in conditions.iter().enumerate() {
-        // `IS TRUE` because a row of which a filter knows nothing is not shown.
-        let hit = when(Expr::IsTrue(Box::new(condition.clone())), lit(1)).end()?;
-        counted.push(count(hit).alias(format!("c{at}")));
+    for (at, when) in wanted.iter().enumerate() {
+        counted.push(count(when.counted()?).alias(format!("c{at}")));
     }
     LogicalPlanBuilder::scan(TABLE, provider_as_source(table), None)?
         .aggregate(Vec::<Expr>::new(), counted)?
@@ -75,13 +101,13 @@ impl Reader {
         table.ok_or_else(|| format!("there is no table lab.{name}").into())
     }
 
-    /// All rows, then those for which each condition is true.
-    pub(super) async fn count(&self, name: &TableName, conditions: &[Expr]) -> Result<Vec<u64>, Trouble> {
+    /// All rows, then those that are as each of `wanted` says.
+    pub(super) async fn count(&self, name: &TableName, wanted: &[When]) -> Result<Vec<u64>, Trouble> {
         let table = self.provider(name)?;
-        let mut all = Vec::with_capacity(conditions.len() + 1);
-        let parts: Vec<&[Expr]> = match conditions {
+        let mut all = Vec::with_capacity(wanted.len() + 1);
+        let parts: Vec<&[When]> = match wanted {
             [] => vec![&[]],
-            some => some.chunks(CONDITIONS_MAX).collect(),
+            some => some.chunks(COUNTS_MAX).collect(),
         };
         for part in parts {
             let plan = counting_plan(Arc::clone(&table), part)?;
@@ -93,7 +119,6 @@ impl Reader {
 
     pub(super) async fn run(&self, plan: &LogicalPlan) -> Result<Vec<RecordBatch>, Trouble> {
         let physical = self.state.create_physical_plan(plan).await?;
-        tracing::debug!(plan = %displayable(physical.as_ref()).indent(false), "policy tool");
         Ok(collect(physical, self.state.task_ctx()).await?)
     }
 }

@@ -10,7 +10,7 @@ use labhouse_catalog::TableName;
 use labhouse_policies::{Action, ColumnVerdict, Explanation, Fact, PolicySet, Principal, TableAccess, Verdict};
 use serde_json::{Value, json};
 
-use super::counting::{Reader, conditions_of};
+use super::counting::{Reader, When, conditions_of};
 use super::picking::{PICKED_MAX, Picked, judge, picking_plan};
 use super::telling::{fact_json, rules_json, write_fact, write_rules};
 use super::{Lab, Trouble};
@@ -108,7 +108,7 @@ async fn answer(view: &Governed, reader: &Reader, name: &TableName) -> Result<An
         .explain(view.who(), &object, view.system(), Action::Select);
     let rows = if Lab::has_rows(name) {
         let condition = conditions_of(&explanation.access, Utc::now())?;
-        match reader.count(name, &[condition]).await?.as_slice() {
+        match reader.count(name, &[When::is(condition)]).await?.as_slice() {
             [all, shown] => Some((*shown, *all)),
             _ => None,
         }
@@ -181,6 +181,7 @@ impl Answer {
             return Ok(());
         }
         writeln!(out, "{principal} sees {}: {}", fact.object, self.extent())?;
+        write_rules(out, &fact.rules)?;
         let columns = self.explanation.column_facts();
         for fact in columns.filter(|fact| fact.verdict != Verdict::Shown) {
             write_fact(out, &fact)?;
@@ -188,7 +189,6 @@ impl Answer {
         for fact in self.explanation.filter_facts() {
             write_fact(out, &fact)?;
         }
-        write_rules(out, &fact.rules)?;
         Ok(())
     }
 

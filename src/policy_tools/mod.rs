@@ -14,7 +14,7 @@ mod picking;
 mod rights;
 mod telling;
 
-pub(crate) use counting::{conditions_of, counting_plan, counts};
+pub(crate) use counting::{When, conditions_of, counting_plan, counts};
 pub(crate) use lab::Lab;
 pub(crate) use picking::{judge, picking_plan};
 

@@ -22,7 +22,7 @@ const VALUE_CHARS_MAX: usize = 60;
 
 /// A picked row with what became of it.
 pub(crate) struct Picked {
-    /// The row in words: the columns it was picked by or judged by, with their values.
+    /// The row in words: its first column and those it was picked by or judged by, with their values.
     pub(crate) row: String,
     pub(crate) shown: bool,
     pub(crate) facts: Vec<Fact>,
@@ -62,12 +62,12 @@ pub(crate) fn judge(
 
 fn in_words(rows: &RecordBatch, at: usize, columns: &BTreeSet<String>) -> Result<String, DataFusionError> {
     let schema = rows.schema();
-    let named = |name: &String| columns.contains(name) || columns.is_empty();
-    let shown = schema.fields().iter().zip(rows.columns());
-    let shown = shown.filter(|(field, _)| named(field.name())).take(VALUES_MAX);
+    let shown = schema.fields().iter().zip(rows.columns()).enumerate();
+    // The first column is most often the row's own name.
+    let shown = shown.filter(|(at, (field, _))| *at == 0 || columns.contains(field.name()));
     let options = FormatOptions::default().with_null("NULL");
     let mut words = Vec::new();
-    for (field, column) in shown {
+    for (_, (field, column)) in shown.take(VALUES_MAX) {
         let value = ArrayFormatter::try_new(column.as_ref(), &options)?
             .value(at)
             .to_string();

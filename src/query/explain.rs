@@ -26,7 +26,7 @@ use super::statement::{CATALOG, lake_name, syntax, word};
 use super::write::require;
 use super::{QueryError, Running, errors};
 use crate::engine::Engine;
-use crate::policy_tools::{conditions_of, counting_plan, counts, judge, picking_plan};
+use crate::policy_tools::{When, conditions_of, counting_plan, counts, judge, picking_plan};
 use crate::session::{Governed, table_path};
 use crate::system::SYSTEM;
 
@@ -178,7 +178,7 @@ impl Engine {
     ) -> Result<Fact, QueryError> {
         let condition = conditions_of(&explanation.access, Utc::now()).map_err(errors::from_datafusion)?;
         let provider = whole(governed, table)?;
-        let plan = counting_plan(provider, &[condition]).map_err(errors::from_datafusion)?;
+        let plan = counting_plan(provider, &[When::is(condition)]).map_err(errors::from_datafusion)?;
         let counted = counts(&self.read_plan(state, plan).await?)?;
         let [all, shown] = counted.as_slice() else {
             return Err(QueryError::internal("two counts were asked for"));

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::action::Action;
-use crate::decision::{RuleRef, in_domain};
+use crate::decision::{RuleRef, in_domain, weigh};
 use crate::object::Tags;
 use crate::principal::{Principal, ROLE};
 use crate::rules::{Effect, Grant};
@@ -59,8 +59,12 @@ pub(super) fn nearest(
         match only {
             // A path that matches something else is about something else; a tag can be set.
             Missing::Tag => grant.object.is_tags().then_some(only),
-            // Nobody becomes another person.
-            Missing::Role => grant.subject.starts_with(ROLE).then_some(only),
+            // Nobody becomes another person, and a role may bring a denial with its grant.
+            Missing::Role => {
+                let brought = set.engine.candidates(&grant.subject, department, action);
+                let helps = grant.subject.starts_with(ROLE) && weigh(&brought, object, tags).allowed();
+                helps.then_some(only)
+            }
             Missing::Action | Missing::Department => Some(only),
         }
     };

@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use chrono::Utc;
 use datafusion::common::DFSchema;
-use datafusion::logical_expr::Expr;
 use labhouse_catalog::TableName;
 use labhouse_policies::{Action, ColumnVerdict, Explanation, PolicySet, RuleRef, TableAccess};
 
 use super::{Assertion, Claim, Count, Look, Object};
-use crate::policy_tools::counting::{Reader, conditions_of};
+use crate::policy_tools::counting::{Reader, When, conditions_of};
 use crate::policy_tools::rights::{Right, on_table};
 use crate::policy_tools::{Lab, Trouble};
 use crate::query::statement::CATALOG;
@@ -240,8 +239,12 @@ impl Counted {
             }
         };
         let filter = conditions_of(&explanation.access, Utc::now())?;
-        let all = condition.unwrap_or_else(|| datafusion::logical_expr::lit(true));
-        let shown = Expr::IsTrue(Box::new(filter)).and(all.clone());
+        let all = When {
+            is: condition.into_iter().collect(),
+            is_not: Vec::new(),
+        };
+        let mut shown = all.clone();
+        shown.is.push(filter);
         match reader.count(name, &[shown, all]).await?.as_slice() {
             [_, shown, all] => Ok(Self {
                 shown: *shown,

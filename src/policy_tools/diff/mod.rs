@@ -18,7 +18,7 @@ use labhouse_policies::{Action, Explanation, PolicySet, Principal};
 
 use change::{Changes, RowsChange, TableChange, rights};
 
-use super::counting::{Reader, conditions_of};
+use super::counting::{Reader, When, conditions_of};
 use super::{Lab, Trouble};
 use crate::session::Governed;
 
@@ -127,22 +127,24 @@ async fn rows(
         pairs.push((old != new).then_some((old, new)));
     }
     let mut at: HashMap<&(Expr, Expr), usize> = HashMap::new();
-    let mut conditions = Vec::new();
+    let mut wanted = Vec::new();
     for pair in pairs.iter().flatten() {
         if at.contains_key(pair) {
             continue;
         }
-        at.insert(pair, conditions.len());
+        at.insert(pair, wanted.len());
         let (old, new) = pair;
-        for (then, before) in [(new, old), (old, new)] {
-            let not = Expr::IsNotTrue(Box::new(before.clone()));
-            conditions.push(Expr::IsTrue(Box::new(then.clone())).and(not));
+        for (is, is_not) in [(new, old), (old, new)] {
+            wanted.push(When {
+                is: vec![is.clone()],
+                is_not: vec![is_not.clone()],
+            });
         }
     }
-    if conditions.is_empty() {
+    if wanted.is_empty() {
         return Ok(vec![None; seen.len()]);
     }
-    let counts = reader.count(name, &conditions).await?;
+    let counts = reader.count(name, &wanted).await?;
     let change = |pair: &(Expr, Expr)| {
         // The first count is that of all rows.
         let first = at.get(pair)? + 1;
