@@ -226,7 +226,8 @@ impl Answer {
         match picked.len() {
             0 => writeln!(out, "no row of {} fulfils {row}", fact.object)?,
             PICKED_MAX.. => writeln!(out, "the first {PICKED_MAX} rows where {row}:")?,
-            some => writeln!(out, "{some} rows where {row}:")?,
+            1 => writeln!(out, "the one row where {row}:")?,
+            some => writeln!(out, "the {some} rows where {row}:")?,
         }
         for fact in picked.iter().flat_map(|picked| &picked.facts) {
             write_fact(out, fact)?;

@@ -13,6 +13,7 @@ mod attacks;
 mod barrier;
 mod decisions;
 mod entries;
+mod explain;
 mod fixture;
 mod golden;
 mod interference;

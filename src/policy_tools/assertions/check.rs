@@ -9,7 +9,7 @@ use labhouse_policies::{Action, ColumnVerdict, Explanation, PolicySet, RuleRef, 
 
 use super::{Assertion, Claim, Count, Look, Object};
 use crate::policy_tools::counting::{Reader, When, conditions_of};
-use crate::policy_tools::rights::{Right, on_table};
+use crate::policy_tools::rights::{Right, on_table, to_create};
 use crate::policy_tools::{Lab, Trouble};
 use crate::query::statement::CATALOG;
 use crate::session::{Governed, model_object};
@@ -300,10 +300,11 @@ fn right(lab: &Lab, view: &Governed, action: Action, object: &Object) -> Result<
     match object {
         Object::Table(name) => {
             // What is created need not be there; all else must be.
-            if action != Action::Create {
-                lab.table(view, &format!("{CATALOG}.{name}"))?;
+            if action == Action::Create && view.object(&name.schema, &name.table).is_none() {
+                return Ok(to_create(view, name, action));
             }
-            Ok(on_table(view, name, action))
+            let seen = explained(lab, view, name)?;
+            Ok(on_table(view, name, action, &seen))
         }
         Object::Model(name) => {
             let model = view.world().models.get(name);

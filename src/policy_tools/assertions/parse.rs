@@ -498,4 +498,15 @@ mod tests {
             assert!(!faults[0].remedy.is_empty(), "{line}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_line_is_read_or_refused(text in "(ana |sees |does not see |may (not )?|rows? of |lab\\.c\\.t|columns? |, |where |3 |µ|,|\\PC){0,8}") {
+            let lines = text.lines().filter(|line| !line.trim().is_empty() && !line.trim().starts_with('#')).count();
+            match parse(&text) {
+                Ok(read) => proptest::prop_assert_eq!(read.len(), lines),
+                Err(faults) => proptest::prop_assert!(!faults.is_empty() && faults.iter().all(|fault| !fault.what.is_empty())),
+            }
+        }
+    }
 }

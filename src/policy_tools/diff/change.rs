@@ -6,7 +6,7 @@ use labhouse_catalog::TableName;
 use labhouse_policies::{Action, ColumnVerdict, Explanation, TableAccess};
 
 use super::Sides;
-use crate::policy_tools::rights::{ON_TABLES, on_table};
+use crate::policy_tools::rights::may_on_table;
 use crate::session::Governed;
 
 /// Everything that changes for one principal.
@@ -130,11 +130,16 @@ impl TableChange {
     }
 }
 
-/// What may be done with a table under one set and not under the other.
-pub(super) fn rights(old: &Governed, new: &Governed, name: &TableName) -> Gained<Action> {
-    let may = |view: &Governed| -> BTreeSet<Action> {
-        let actions = ON_TABLES.into_iter();
-        actions.filter(|action| on_table(view, name, *action).allowed).collect()
+/// What may be done with a table under one set and not under the other; each side is a view and what it shows.
+pub(super) fn rights(
+    old: (&Governed, &Explanation),
+    new: (&Governed, &Explanation),
+    name: &TableName,
+) -> Gained<Action> {
+    let may = |(view, seen): (&Governed, &Explanation)| -> BTreeSet<Action> {
+        let object = view.object(&name.schema, &name.table);
+        let actions = object.map(|object| may_on_table(view, &object, name, seen));
+        actions.into_iter().flatten().collect()
     };
     Gained::between(&may(old), &may(new))
 }

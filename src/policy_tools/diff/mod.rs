@@ -97,7 +97,7 @@ async fn compare(
         };
         for (((changes, side), (old, new)), rows) in all.iter_mut().zip(sides).zip(&seen).zip(rows) {
             let mut change = TableChange::between(old, new, rows);
-            change.rights = rights(&side.old, &side.new, name);
+            change.rights = rights((&side.old, old), (&side.new, new), name);
             if !change.is_nothing() {
                 changes.tables.push(change);
             }
