@@ -8,26 +8,27 @@
 //!   table and has no permissive filter gives all rows, because the administrator gave that role the table without one;
 //!   but not if it is only reached through a role that has a filter, because that filter was written for everything the
 //!   role brings. A permissive filter for `*` leaves nobody free. NULL is not visible.
+//! * Fields inside columns are judged one by one where a rule names one; see [`crate::nested`].
 //! * Masks: any mask for a role held applies, like a denial; of several the first in the file.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::datatypes::{Field, Schema, SchemaRef};
-use datafusion::common::ResolvedTableReference;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::common::{Column, ResolvedTableReference};
 use datafusion::execution::session_state::SessionState;
-use datafusion::logical_expr::{Expr, lit};
+use datafusion::logical_expr::Expr;
 use sha2::{Digest, Sha256};
 
 use crate::action::Action;
-use crate::compile;
-use crate::decision::{Decision, Reason, RuleRef, Weighed, in_domain, weigh};
+use crate::attached::{held_masks, masks, row_filter};
+use crate::decision::{Decision, Reason, RuleRef, Weighed};
 use crate::explain::{Note, Notes};
-use crate::filters;
+use crate::inside::Inside;
+use crate::nested::{self, Shape};
 use crate::object::Tags;
 use crate::principal::Principal;
-use crate::rules::{Attachment, Mode};
 use crate::set::{PolicySet, hex};
 
 /// Tags of one column that may contradict its table's. Each doubles the readings that are asked.
@@ -81,6 +82,8 @@ pub struct Access {
     pub row_filter: Option<Expr>,
     /// Masked columns: name to expression over raw columns.
     pub masks: BTreeMap<String, Expr>,
+    /// Types of the masked columns of which fields are left out; the other columns keep theirs.
+    pub types: BTreeMap<String, DataType>,
     /// The rules that decided, in file order.
     pub determined_by: Vec<RuleRef>,
     /// SHA-256 in hex over all of the above: two accesses with the same fingerprint show the same.
@@ -130,9 +133,9 @@ pub(crate) fn table(
     let subject = who.subject();
     let department = table.department.as_str();
     let path = table.path();
-    let select = set.engine.candidates(&subject, department, Action::Select);
+    let select = set.engine.question(&subject, department, Action::Select);
 
-    let on_table = weigh(&select, &path, &table.tags);
+    let on_table = select.weigh(&path, &table.tags);
     asked(notes, &path, Action::Select, &on_table);
     if !on_table.allowed() {
         return Err(on_table.decision());
@@ -141,10 +144,10 @@ pub(crate) fn table(
     decided.extend(may_use(set, &subject, table, &path, notes)?);
     let other = match action {
         Action::Select | Action::Use => None,
-        other => Some(set.engine.candidates(&subject, department, other)),
+        other => Some(set.engine.question(&subject, department, other)),
     };
     if let Some(other) = &other {
-        let on_table = weigh(other, &path, &table.tags);
+        let on_table = other.weigh(&path, &table.tags);
         asked(notes, &path, action, &on_table);
         if !on_table.allowed() {
             return Err(on_table.decision());
@@ -152,24 +155,53 @@ pub(crate) fn table(
         decided.extend(on_table.allows.iter().map(|g| g.reference()));
     }
 
-    let mut columns = Vec::new();
+    let held_masks = held_masks(set, &subject, department);
+    let (mut columns, mut shapes) = (Vec::new(), BTreeMap::new());
     for (at, field) in table.schema.fields().iter().enumerate() {
         let [catalog, schema, name] = path;
         let object = [catalog, schema, name, field.name().as_str()];
         let readings = readings(&table.tags, table.column_tags.get(field.name()));
-        let mut weighed: Vec<Weighed<'_>> = readings.iter().map(|tags| weigh(&select, &object, tags)).collect();
+        let mut weighed: Vec<Weighed<'_>> = Vec::new();
         if let Some(other) = &other {
-            weighed.extend(readings.iter().map(|tags| weigh(other, &object, tags)));
+            weighed.extend(readings.iter().map(|tags| other.weigh(&object, tags)));
         }
-        let open = !weighed.is_empty() && weighed.iter().all(Weighed::allowed);
-        notes.add(|| Note::Column {
-            at,
-            open,
-            decisions: weighed.iter().map(Weighed::decision).collect(),
-        });
+        let asked_other = weighed.len();
+        let inside = if set.engine.inside_columns && nested::fields(field.data_type()).is_some() {
+            let column = Inside {
+                set,
+                who,
+                table,
+                state,
+                select: &select,
+                readings: &readings,
+                masks: &held_masks,
+            };
+            Some(column.look(&path, field)?)
+        } else {
+            weighed.extend(readings.iter().map(|tags| select.weigh(&object, tags)));
+            None
+        };
+        let seen = inside.as_ref().is_none_or(|inside| inside.shape.is_some());
+        let open = seen && !readings.is_empty() && weighed.iter().all(Weighed::allowed);
+        if let Some(inside) = &inside {
+            decided.extend(inside.steps.iter().flat_map(|step| step.rules.iter().cloned()));
+            if let (true, Some(shape @ (Shape::Fields(_) | Shape::Masked(_)))) = (open, &inside.shape) {
+                shapes.insert(field.name().clone(), (shape.clone(), field.data_type().clone()));
+            }
+        }
         if open {
             columns.push(at);
         }
+        notes.add(|| {
+            let action = |nth| if nth < asked_other { action } else { Action::Select };
+            let decisions = weighed.iter().enumerate();
+            Note::Column {
+                at,
+                open,
+                decisions: decisions.map(|(nth, w)| (action(nth), w.decision())).collect(),
+                inside,
+            }
+        });
         let rules = weighed.iter().flat_map(|w| if open { &w.allows } else { &w.denies });
         decided.extend(rules.map(|g| g.reference()));
     }
@@ -178,7 +210,15 @@ pub(crate) fn table(
     }
 
     let row_filter = row_filter(set, who, table, state, &path, &mut decided, notes)?;
-    let masks = masks(set, who, table, state, &columns, &mut decided, notes)?;
+    let mut masks = masks(set, who, table, state, &columns, &held_masks, &mut decided, notes)?;
+    let mut types = BTreeMap::new();
+    for (column, (shape, raw)) in shapes {
+        let value = masks
+            .remove(&column)
+            .unwrap_or_else(|| Expr::Column(Column::new_unqualified(&column)));
+        types.insert(column.clone(), shape.data_type(&raw));
+        masks.insert(column, shape.over(value));
+    }
     decided.sort();
     decided.dedup();
     let mut access = Access {
@@ -187,6 +227,7 @@ pub(crate) fn table(
         columns,
         row_filter,
         masks,
+        types,
         determined_by: decided,
         fingerprint: String::new(),
     };
@@ -210,8 +251,8 @@ fn may_use(
     path: &[&str; 3],
     notes: &mut Notes,
 ) -> Result<Vec<RuleRef>, Decision> {
-    let candidates = set.engine.candidates(subject, &table.department, Action::Use);
-    let on_table = weigh(&candidates, path, &table.tags);
+    let question = set.engine.question(subject, &table.department, Action::Use);
+    let on_table = question.weigh(path, &table.tags);
     if !on_table.denies.is_empty() {
         asked(notes, path, Action::Use, &on_table);
         return Err(on_table.decision());
@@ -225,7 +266,7 @@ fn may_use(
     let [catalog, schema, _] = path;
     let mut decided = Vec::new();
     for object in [[*catalog].as_slice(), [*catalog, *schema].as_slice()] {
-        let weighed = weigh(&candidates, object, &Tags::new());
+        let weighed = question.weigh(object, &Tags::new());
         match weighed.allowed() {
             true => decided.extend(weighed.allows.iter().map(|g| g.reference())),
             false if weighed.denies.is_empty() && !by_tag.is_empty() => decided.extend(by_tag.iter().cloned()),
@@ -240,7 +281,7 @@ fn may_use(
 
 /// The tag sets under which a column must be allowed: one if its own tags contradict none of its table's, else one for each
 /// way to resolve the contradictions. Empty (so: no) if there are too many.
-fn readings(table: &Tags, column: Option<&Tags>) -> Vec<Tags> {
+pub(crate) fn readings(table: &Tags, column: Option<&Tags>) -> Vec<Tags> {
     let Some(column) = column else {
         return vec![table.clone()];
     };
@@ -266,166 +307,6 @@ fn readings(table: &Tags, column: Option<&Tags>) -> Vec<Tags> {
     readings
 }
 
-fn row_filter(
-    set: &PolicySet,
-    who: &Principal,
-    table: &TableObject,
-    state: &SessionState,
-    path: &[&str; 3],
-    decided: &mut Vec<RuleRef>,
-    notes: &mut Notes,
-) -> Result<Option<Expr>, Decision> {
-    let subject = who.subject();
-    let department = table.department.as_str();
-    let held = set.engine.held(&subject, department);
-    let here: Vec<&Attachment> = set
-        .engine
-        .rules
-        .filters
-        .iter()
-        .filter(|f| in_domain(&f.domain, department) && f.object.matches(path, &table.tags))
-        .collect();
-    let applies = |f: &&&Attachment| f.subject == "*" || held.contains(&f.subject);
-    let compiled = |f: &Attachment| -> Result<Expr, Decision> {
-        let broken = |why: String| {
-            let why = format!(
-                "filter {} ({}:{}) on {}: {why}",
-                f.name,
-                crate::rules::FILE,
-                f.line,
-                table.reference
-            );
-            Decision::no(Reason::Broken(why), vec![f.reference()])
-        };
-        let entry = set
-            .entries
-            .filters
-            .get(&f.name)
-            .ok_or_else(|| broken(format!("not in {}", filters::FILE)))?;
-        if !entry.table.matches(path, &table.tags) {
-            return Err(broken(
-                "its `table` does not cover this table; widen it, or attach the filter elsewhere".to_owned(),
-            ));
-        }
-        compile::row_filter(&entry.template, &table.schema, state, set.bindings(Some(who)))
-            .map_err(|e| broken(format!("{}; {}", e.what, e.remedy)))
-    };
-
-    let mut condition: Option<Expr> = None;
-    for filter in here
-        .iter()
-        .filter(applies)
-        .filter(|f| f.mode == Some(Mode::Restrictive))
-    {
-        let next = compiled(filter)?;
-        filtered_by(notes, filter, &next);
-        condition = Some(condition.map_or(next.clone(), |so_far| so_far.and(next)));
-        decided.push(filter.reference());
-    }
-    let permissive: Vec<&&Attachment> = here
-        .iter()
-        .filter(applies)
-        .filter(|f| f.mode == Some(Mode::Permissive))
-        .collect();
-    if permissive.is_empty() {
-        return Ok(condition);
-    }
-    let filtered = |role: &str| permissive.iter().any(|f| f.subject == "*" || f.subject == role);
-    let grants = set.engine.candidates(&subject, department, Action::Select);
-    let granting = weigh(&grants, path, &table.tags).allows;
-    let free = set.engine.roles.held_without_passing(&subject, department, filtered);
-    if let Some(grant) = granting
-        .iter()
-        .find(|g| free.contains(&g.subject) && !filtered(&g.subject))
-    {
-        notes.add(|| Note::Unfiltered {
-            grant: grant.reference(),
-        });
-        decided.push(grant.reference());
-        return Ok(condition);
-    }
-    let mut any: Option<Expr> = None;
-    for filter in permissive {
-        let next = compiled(filter)?;
-        filtered_by(notes, filter, &next);
-        any = Some(any.map_or(next.clone(), |so_far| so_far.or(next)));
-        decided.push(filter.reference());
-    }
-    let any = any.unwrap_or_else(|| lit(false));
-    Ok(Some(condition.map_or(any.clone(), |all| all.and(any))))
-}
-
-fn filtered_by(notes: &mut Notes, filter: &Attachment, condition: &Expr) {
-    notes.add(|| Note::Filter {
-        name: filter.name.clone(),
-        mode: filter.mode,
-        attached: filter.reference(),
-        condition: condition.clone(),
-    });
-}
-
-fn masks(
-    set: &PolicySet,
-    who: &Principal,
-    table: &TableObject,
-    state: &SessionState,
-    columns: &[usize],
-    decided: &mut Vec<RuleRef>,
-    notes: &mut Notes,
-) -> Result<BTreeMap<String, Expr>, Decision> {
-    let held = set.engine.held(&who.subject(), &table.department);
-    let here: Vec<&Attachment> = set
-        .engine
-        .rules
-        .masks
-        .iter()
-        .filter(|m| in_domain(&m.domain, &table.department) && (m.subject == "*" || held.contains(&m.subject)))
-        .collect();
-    let mut masks = BTreeMap::new();
-    let [catalog, schema, name] = table.path();
-    for field in columns.iter().filter_map(|at| table.schema.fields().get(*at)) {
-        let object = [catalog, schema, name, field.name().as_str()];
-        let readings = readings(&table.tags, table.column_tags.get(field.name()));
-        let Some(mask) = here
-            .iter()
-            .find(|m| readings.iter().any(|tags| m.object.matches(&object, tags)))
-        else {
-            continue;
-        };
-        let broken = |why: String| {
-            let why = format!(
-                "mask {} ({}:{}) on {}.{}: {why}",
-                mask.name,
-                crate::rules::FILE,
-                mask.line,
-                table.reference,
-                field.name()
-            );
-            Decision::no(Reason::Broken(why), vec![mask.reference()])
-        };
-        let entry = set
-            .entries
-            .masks
-            .get(&mask.name)
-            .ok_or_else(|| broken(format!("not in {}", filters::FILE)))?;
-        if !readings.iter().any(|tags| entry.column.matches(&object, tags)) {
-            return Err(broken(
-                "its `column` does not cover this column; widen it, or attach the mask elsewhere".to_owned(),
-            ));
-        }
-        let expr = compile::mask(&entry.how, field.name(), &table.schema, state, set.bindings(Some(who)))
-            .map_err(|e| broken(format!("{}; {}", e.what, e.remedy)))?;
-        notes.add(|| Note::Mask {
-            column: field.name().clone(),
-            name: mask.name.clone(),
-            attached: mask.reference(),
-        });
-        masks.insert(field.name().clone(), expr);
-        decided.push(mask.reference());
-    }
-    Ok(masks)
-}
-
 fn fingerprint(set: &PolicySet, access: &Access) -> String {
     let mut digest = Sha256::new();
     let mut add = |text: &str| {
@@ -440,6 +321,7 @@ fn fingerprint(set: &PolicySet, access: &Access) -> String {
     }
     add(&format!("{:?}", access.columns));
     add(&access.row_filter.as_ref().map(|f| format!("{f:?}")).unwrap_or_default());
+    add(&format!("{:?}", access.types));
     for (column, mask) in &access.masks {
         add(column);
         add(&format!("{mask:?}"));

@@ -9,6 +9,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::action::Action;
+use crate::index::PatternIndex;
+use crate::inside::COLUMN_DEPTH;
 use crate::object::Tags;
 use crate::roles::Roles;
 use crate::rules::{self, Attachment, Effect, Grant, Rules};
@@ -95,7 +97,10 @@ impl Grant {
         RuleRef {
             file: rules::FILE,
             line: self.line,
-            text: format!("p, {}", self.fields.join(", ")),
+            text: match &self.until {
+                None => format!("p, {}", self.fields.join(", ")),
+                Some(until) => format!("p, {}, {}", self.fields.join(", "), until.text),
+            },
         }
     }
 }
@@ -110,24 +115,42 @@ impl Attachment {
     }
 }
 
-/// Subject and domain to the roles held.
-type HeldRoles = HashMap<(String, String), Arc<Vec<String>>>;
-
-/// Rules by subject, and who holds what.
+/// Rules by subject and domain, and who holds what.
 pub(crate) struct Engine {
     pub rules: Rules,
     pub roles: Roles,
-    by_subject: HashMap<String, Vec<usize>>,
+    /// Subject, then domain, then its patterns.
+    by_subject: HashMap<String, HashMap<String, PatternIndex>>,
     held: Mutex<HeldRoles>,
+    /// Whether a rule is about a field inside a column, so that columns cannot be judged as a whole.
+    pub inside_columns: bool,
+}
+
+/// Subject and domain to the roles held.
+type HeldRoles = HashMap<(String, String), Arc<Vec<String>>>;
+
+/// A person's question about an action in a department, before an object is named.
+pub(crate) struct Question<'a> {
+    engine: &'a Engine,
+    held: Arc<Vec<String>>,
+    domain: &'a str,
+    action: Action,
 }
 
 impl Engine {
     pub(crate) fn new(rules: Rules, roles: Roles) -> Self {
-        let mut by_subject: HashMap<String, Vec<usize>> = HashMap::new();
-        for (at, grant) in rules.grants.iter().enumerate() {
-            by_subject.entry(grant.subject.clone()).or_default().push(at);
+        let mut by_subject: HashMap<String, HashMap<String, PatternIndex>> = HashMap::new();
+        for (at, grant) in (0..).zip(&rules.grants) {
+            let domains = by_subject.entry(grant.subject.clone()).or_default();
+            domains
+                .entry(grant.domain.clone())
+                .or_default()
+                .insert(&grant.object, at);
         }
+        let objects = rules.grants.iter().map(|grant| &grant.object);
+        let objects = objects.chain(rules.masks.iter().map(|mask| &mask.object));
         Engine {
+            inside_columns: objects.into_iter().any(|object| object.levels() > COLUMN_DEPTH),
             rules,
             roles,
             by_subject,
@@ -152,46 +175,77 @@ impl Engine {
 
     /// Whether any grant but an administrator's on everything opens an object of a department to somebody.
     pub(crate) fn opens(&self, domain: &str, object: &[&str], tags: &Tags) -> bool {
-        self.rules.grants.iter().any(|grant| {
+        let opening = |grant: &Grant| {
             grant.effect == Effect::Allow
                 && !grant.object.is_everything()
                 && grant.actions.contains(Action::Select)
-                && in_domain(&grant.domain, domain)
                 && grant.object.surely_matches(object, tags)
-        })
+        };
+        self.by_subject
+            .keys()
+            .any(|subject| self.about(subject, domain, object, tags).any(opening))
     }
 
-    /// The grants that could apply to a person in a department for an action, whatever the object; in file order.
-    pub(crate) fn candidates(&self, subject: &str, domain: &str, action: Action) -> Vec<&Grant> {
-        let held = self.held(subject, domain);
-        let mut at: Vec<usize> = held
-            .iter()
-            .filter_map(|role| self.by_subject.get(role))
-            .flatten()
-            .copied()
-            .collect();
-        at.sort_unstable();
-        let grants = at.into_iter().filter_map(|i| self.rules.grants.get(i));
-        grants
-            .filter(|g| g.actions.contains(action) && in_domain(&g.domain, domain))
-            .collect()
+    /// What is asked of the rules that could apply to a person in a department for an action.
+    pub(crate) fn question<'a>(&'a self, subject: &str, domain: &'a str, action: Action) -> Question<'a> {
+        Question {
+            engine: self,
+            held: self.held(subject, domain),
+            domain,
+            action,
+        }
+    }
+
+    /// The grants of one subject that are about an object, in any reading of its tags.
+    fn about(&self, subject: &str, domain: &str, object: &[&str], tags: &Tags) -> impl Iterator<Item = &Grant> {
+        let mut found = Vec::new();
+        if let Some(domains) = self.by_subject.get(subject) {
+            let everywhere = domains.get("*").filter(|_| domain != "*");
+            for index in domains.get(domain).into_iter().chain(everywhere) {
+                index.find(object, tags, &mut found);
+            }
+        }
+        found
+            .into_iter()
+            .filter_map(|at| self.rules.grants.get(usize::try_from(at).ok()?))
     }
 }
 
-/// Weighs candidates on one object. An object without a name, or with an empty part of one, matches nothing.
-pub(crate) fn weigh<'a>(candidates: &[&'a Grant], object: &[&str], tags: &Tags) -> Weighed<'a> {
-    let mut weighed = Weighed::default();
-    if object.is_empty() || object.iter().any(|part| part.is_empty()) {
-        return weighed;
-    }
-    for grant in candidates {
-        match grant.effect {
-            Effect::Allow if grant.object.surely_matches(object, tags) => weighed.allows.push(grant),
-            Effect::Deny if grant.object.matches(object, tags) => weighed.denies.push(grant),
-            Effect::Allow | Effect::Deny => {}
+impl<'a> Question<'a> {
+    /// The grants and denials that match an object, in file order. An object without a name, or with an empty part of one,
+    /// matches nothing.
+    pub(crate) fn weigh(&self, object: &[&str], tags: &Tags) -> Weighed<'a> {
+        let mut weighed = Weighed::default();
+        if object.is_empty() || object.iter().any(|part| part.is_empty()) {
+            return weighed;
         }
+        let engine = self.engine;
+        let mut about: Vec<&Grant> = self
+            .held
+            .iter()
+            .flat_map(|role| engine.about(role, self.domain, object, tags))
+            .filter(|grant| grant.actions.contains(self.action))
+            .collect();
+        about.sort_unstable_by_key(|grant| grant.line);
+        about.dedup_by_key(|grant| grant.line);
+        for grant in about {
+            match grant.effect {
+                Effect::Allow if grant.object.surely_matches(object, tags) => weighed.allows.push(grant),
+                Effect::Deny => weighed.denies.push(grant),
+                Effect::Allow => {}
+            }
+        }
+        weighed
     }
-    weighed
+
+    /// The grants and denials of everything, whatever the object.
+    pub(crate) fn of_everything(&self) -> Weighed<'a> {
+        // `**` is about any object; what else is about this one is left out.
+        let mut weighed = self.weigh(&["*"], &Tags::new());
+        weighed.allows.retain(|grant| grant.object.is_everything());
+        weighed.denies.retain(|grant| grant.object.is_everything());
+        weighed
+    }
 }
 
 /// Whether a rule's domain covers a department.

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use crate::mask::{Mask, Unit};
 use crate::object::ObjectPattern;
@@ -117,7 +118,7 @@ pub(crate) fn parse(text: &str, problems: &mut PolicyErrors) -> Entries {
     };
     for (name, filter) in raw.filter {
         let line = line_of(text, "filter", &name);
-        let found = pattern(&filter.table, 3, "table = \"lab/SCHEMA/TABLE\"").and_then(|table| {
+        let found = pattern(&filter.table, 3..=3, "table = \"lab/SCHEMA/TABLE\"").and_then(|table| {
             let template = Template::parse(&filter.sql)
                 .map_err(|what| (what, "write one SQL condition over the table's columns".to_owned()))?;
             Ok(FilterEntry { line, table, template })
@@ -129,7 +130,7 @@ pub(crate) fn parse(text: &str, problems: &mut PolicyErrors) -> Entries {
     }
     for (name, mask) in raw.mask {
         let line = line_of(text, "mask", &name);
-        let found = pattern(&mask.column, 4, "column = \"lab/SCHEMA/TABLE/COLUMN\"")
+        let found = pattern(&mask.column, 4..=usize::MAX, "column = \"lab/SCHEMA/TABLE/COLUMN\"")
             .and_then(|column| how(&mask).map(|how| MaskEntry { line, column, how }));
         match found {
             Ok(entry) => drop(entries.masks.insert(name, entry)),
@@ -141,10 +142,10 @@ pub(crate) fn parse(text: &str, problems: &mut PolicyErrors) -> Entries {
 
 type Refusal = (String, String);
 
-fn pattern(text: &str, depth: usize, example: &str) -> Result<ObjectPattern, Refusal> {
+fn pattern(text: &str, depth: RangeInclusive<usize>, example: &str) -> Result<ObjectPattern, Refusal> {
     let remedy = || format!("write {example}; stars are allowed");
     let pattern = ObjectPattern::parse(text).map_err(|what| (what, remedy()))?;
-    if pattern.depth().is_some_and(|d| d != depth) {
+    if pattern.depth().is_some_and(|d| !depth.contains(&d)) {
         return Err((format!("`{text}` has the wrong number of parts"), remedy()));
     }
     Ok(pattern)

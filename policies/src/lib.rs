@@ -19,6 +19,7 @@
 
 mod access;
 mod action;
+mod attached;
 mod barrier;
 mod check;
 mod compile;
@@ -26,12 +27,16 @@ mod decision;
 mod defaults;
 mod explain;
 mod filters;
+mod index;
+mod inside;
 mod mask;
 mod model_conf;
+mod nested;
 mod object;
 mod oracle;
 mod principal;
 mod problem;
+mod remember;
 mod roles;
 mod rows;
 mod rules;
@@ -40,6 +45,7 @@ mod set;
 mod store;
 mod template;
 mod total;
+mod until;
 mod verify;
 
 pub use access::{Access, TableAccess, TableObject};

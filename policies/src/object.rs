@@ -100,6 +100,14 @@ impl ObjectPattern {
         }
     }
 
+    /// How many levels a path pattern names before its `**`, if it has one.
+    pub(crate) fn levels(&self) -> usize {
+        match self {
+            ObjectPattern::Path { parts, .. } => parts.len(),
+            ObjectPattern::Tags(_) => 0,
+        }
+    }
+
     /// Whether this is `**`: everything.
     pub(crate) fn is_everything(&self) -> bool {
         matches!(self, ObjectPattern::Path { parts, and_below: true } if parts.is_empty())

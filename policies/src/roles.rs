@@ -147,17 +147,16 @@ pub(crate) fn check(rules: &Rules, roles: &Roles, problems: &mut PolicyErrors) {
 }
 
 fn roles_of_people(rules: &Rules) -> HashSet<&str> {
+    let mut given: HashMap<&str, Vec<&str>> = HashMap::new();
+    for link in &rules.links {
+        given.entry(&link.member).or_default().push(&link.role);
+    }
     let mut reached: HashSet<&str> = HashSet::new();
-    let mut queue: Vec<&str> = rules
-        .links
-        .iter()
-        .map(|l| l.member.as_str())
-        .filter(|m| m.starts_with(USER))
-        .collect();
+    let mut queue: Vec<&str> = given.keys().copied().filter(|m| m.starts_with(USER)).collect();
     while let Some(member) = queue.pop() {
-        for link in rules.links.iter().filter(|l| l.member == member) {
-            if reached.insert(&link.role) {
-                queue.push(&link.role);
+        for role in given.get(member).into_iter().flatten() {
+            if reached.insert(role) {
+                queue.push(role);
             }
         }
     }

@@ -6,15 +6,18 @@
 
 use std::collections::HashMap;
 
+use chrono::{DateTime, Utc};
+
 use crate::action::Actions;
 use crate::object::ObjectPattern;
 use crate::principal::{ROLE, USER};
 use crate::problem::{PolicyErrors, Problem};
+use crate::until::{Until, VALID_UNTIL};
 
 /// The file's name in the policy directory.
 pub(crate) const FILE: &str = "policy.csv";
-/// Bytes of `policy.csv` at most: 10,000 rules of 400 bytes. A larger file is a mistake, or an attack on the loader.
-pub(crate) const POLICY_BYTES_MAX: usize = 4 << 20;
+/// Bytes of `policy.csv` at most: 100,000 rules of 300 bytes. A larger file is a mistake, or an attack on the loader.
+pub(crate) const POLICY_BYTES_MAX: usize = 32 << 20;
 
 /// Whether a grant gives or takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +44,7 @@ pub(crate) struct Grant {
     pub effect: Effect,
     /// The fields as written, for Casbin and for explanations.
     pub fields: [String; 5],
+    pub until: Option<Until>,
 }
 
 /// `g`: a person or role holds a role in a domain.
@@ -50,6 +54,7 @@ pub(crate) struct Link {
     pub member: String,
     pub role: String,
     pub domain: String,
+    pub until: Option<Until>,
 }
 
 /// `p2` (row filter, with a mode) or `p3` (mask, without).
@@ -71,6 +76,31 @@ pub(crate) struct Rules {
     pub links: Vec<Link>,
     pub filters: Vec<Attachment>,
     pub masks: Vec<Attachment>,
+    /// Grants and denials whose time is over: they decide nothing and explain why something is closed.
+    pub expired: Vec<Grant>,
+}
+
+impl Rules {
+    /// Takes out the lines whose time is over and says so; gives the moment at which the next one is.
+    pub(crate) fn expire(&mut self, now: DateTime<Utc>, problems: &mut PolicyErrors) -> Option<DateTime<Utc>> {
+        let mut next: Option<DateTime<Utc>> = None;
+        let mut holds = |line: usize, until: &Option<Until>| match until {
+            Some(until) if until.over_at <= now => {
+                let what = format!("the line held until {} and does nothing any more", until.over_at);
+                problems.push(Problem::warning(FILE, line, what, "remove it, or give it a later time"));
+                false
+            }
+            Some(until) => {
+                next = Some(next.map_or(until.over_at, |next| next.min(until.over_at)));
+                true
+            }
+            None => true,
+        };
+        let grants = std::mem::take(&mut self.grants).into_iter();
+        (self.grants, self.expired) = grants.partition(|grant| holds(grant.line, &grant.until));
+        self.links.retain(|link| holds(link.line, &link.until));
+        next
+    }
 }
 
 /// Reads `policy.csv`. Lines with problems are reported and left out; the caller refuses the whole set if any is fatal.
@@ -140,11 +170,25 @@ fn read(line: usize, text: &str, rules: &mut Rules) -> Result<String, Refusal> {
     if text.contains('#') {
         return refuse("a comment stands behind a rule", "put the comment on its own line");
     }
-    let fields: Vec<&str> = text.split(',').map(|f| f.trim_matches([' ', '\t'])).collect();
+    let mut fields: Vec<&str> = text.split(',').map(|f| f.trim_matches([' ', '\t'])).collect();
     if let Some(at) = fields.iter().position(|f| f.is_empty()) {
         return refuse(format!("field {} is empty", at + 1), "fill it in, or use * for all");
     }
     let canonical = fields.join(", ");
+    let until = match (fields.first(), fields.last()) {
+        (Some(kind), Some(last)) if last.starts_with(VALID_UNTIL) => {
+            if !["p", "g"].contains(kind) {
+                return refuse(
+                    format!("`{kind}` does not take {VALID_UNTIL}: data would open by itself when its time is over"),
+                    "remove the filter or mask by hand when its time has come, or limit the p line of another role",
+                );
+            }
+            let until = Until::parse(last)?;
+            fields.pop();
+            Some(until)
+        }
+        _ => None,
+    };
     match fields.as_slice() {
         ["p", sub, dom, obj, act, eft] => {
             let object = object(obj)?;
@@ -168,6 +212,7 @@ fn read(line: usize, text: &str, rules: &mut Rules) -> Result<String, Refusal> {
                 actions,
                 effect,
                 fields: [*sub, *dom, *obj, *act, *eft].map(str::to_owned),
+                until,
             });
         }
         ["g", member, role, dom] => {
@@ -183,6 +228,7 @@ fn read(line: usize, text: &str, rules: &mut Rules) -> Result<String, Refusal> {
                 member,
                 role,
                 domain: domain(dom)?,
+                until,
             });
         }
         ["p2", sub, dom, obj, mode, name] => {
@@ -200,8 +246,8 @@ fn read(line: usize, text: &str, rules: &mut Rules) -> Result<String, Refusal> {
             .push(attachment(line, &canonical, sub, dom, obj, None, name)?),
         [kind @ ("p" | "g" | "p2" | "p3"), rest @ ..] => {
             let wanted = match *kind {
-                "p" => "p, subject, domain, object, action, effect",
-                "g" => "g, member, role, domain",
+                "p" => "p, subject, domain, object, action, effect[, valid_until=TIME]",
+                "g" => "g, member, role, domain[, valid_until=TIME]",
                 "p2" => "p2, subject, domain, object, mode, filter",
                 _ => "p3, subject, domain, object, mask",
             };
@@ -233,9 +279,15 @@ fn attachment(
     let object = object(obj)?;
     let (depth, level) = match mode {
         Some(_) => (3, "a table: lab/SCHEMA/TABLE"),
-        None => (4, "a column: lab/SCHEMA/TABLE/COLUMN"),
+        None => (
+            4,
+            "a column: lab/SCHEMA/TABLE/COLUMN, or a field inside one: …/COLUMN/FIELD",
+        ),
     };
-    if object.depth().is_some_and(|d| d != depth) {
+    if object
+        .depth()
+        .is_some_and(|d| d < depth || (d > depth && mode.is_some()))
+    {
         return refuse(
             format!("`{obj}` does not name {level}"),
             format!("name {level}, with stars if you like, or end it in /**"),

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use chrono::Utc;
 use parking_lot::Mutex;
 
 use crate::problem::PolicyErrors;
@@ -36,7 +37,29 @@ impl PolicyStore {
 
     /// The set in force. Take it once per statement.
     pub fn current(&self) -> Arc<PolicySet> {
-        self.current.load_full()
+        let current = self.current.load_full();
+        if current.is_over(Utc::now()) {
+            return self.renew();
+        }
+        current
+    }
+
+    /// Puts the same policy in force again without the lines whose time is over. If that fails nobody may do anything: a
+    /// right that has ended must not go on.
+    fn renew(&self) -> Arc<PolicySet> {
+        let _one_at_a_time = self.reloading.lock();
+        let current = self.current.load_full();
+        let now = Utc::now();
+        if !current.is_over(now) {
+            return current;
+        }
+        let next = current.renewed(now).unwrap_or_else(|problems| {
+            tracing::error!(%problems, "the policy cannot go on without its expired lines: everything is closed");
+            current.closed()
+        });
+        let next = Arc::new(next);
+        self.current.store(Arc::clone(&next));
+        next
     }
 
     /// Reads the directory again and puts it in force if its content changed and both the loader and `check` (usually
@@ -49,10 +72,11 @@ impl PolicyStore {
     pub fn reload(&self, check: impl FnOnce(&PolicySet) -> Result<(), PolicyErrors>) -> Result<bool, PolicyErrors> {
         let _one_at_a_time = self.reloading.lock();
         let outcome = PolicyFiles::read(&self.dir).and_then(|files| {
-            if files.fingerprint() == self.current().fingerprint() {
+            let current = self.current.load_full();
+            if files.fingerprint() == current.fingerprint() {
                 return Ok(None);
             }
-            let set = PolicySet::from_files(&files, self.current().generation() + 1)?;
+            let set = PolicySet::from_files(&files, current.generation() + 1)?;
             check(&set)?;
             Ok(Some(set))
         });

@@ -2,9 +2,13 @@
 
 use datafusion::execution::session_state::SessionState;
 
+use arrow::datatypes::FieldRef;
+
 use crate::access::TableObject;
 use crate::compile::{self, CompileError};
 use crate::filters;
+use crate::inside::{is_inside, nested_mask};
+use crate::nested::{fields, leads_somewhere};
 use crate::object::Tags;
 use crate::problem::{PolicyErrors, Problem};
 use crate::rules::{self, Effect};
@@ -61,7 +65,7 @@ pub(crate) fn verify(set: &PolicySet, state: &SessionState, tables: &[TableObjec
                 .rules
                 .masks
                 .iter()
-                .filter(|m| m.object.matches(&object, &tags))
+                .filter(|m| !is_inside(m) && m.object.matches(&object, &tags))
             {
                 let Some(entry) = set.entries.masks.get(&attached.name) else {
                     continue;
@@ -86,10 +90,50 @@ pub(crate) fn verify(set: &PolicySet, state: &SessionState, tables: &[TableObjec
                     problems.push(told("mask", &attached.name, entry.line, &place, e));
                 }
             }
+            inner_masks(set, table, &mut object.to_vec(), field, &tags, state, &mut problems);
         }
         missing_columns(set, table, &path, &mut problems);
     }
     problems
+}
+
+/// Masks of the fields inside a column.
+fn inner_masks<'a>(
+    set: &PolicySet,
+    table: &TableObject,
+    path: &mut Vec<&'a str>,
+    column: &'a FieldRef,
+    tags: &Tags,
+    state: &SessionState,
+    problems: &mut PolicyErrors,
+) {
+    let masks = &set.engine.rules.masks;
+    if !masks.iter().any(is_inside) {
+        return;
+    }
+    for field in fields(column.data_type()).into_iter().flatten() {
+        path.push(field.name());
+        for attached in masks.iter().filter(|m| is_inside(m) && m.object.matches(path, tags)) {
+            let Some(entry) = set.entries.masks.get(&attached.name) else {
+                continue;
+            };
+            if !entry.column.matches(path, tags) {
+                let what = format!(
+                    "mask {} is attached to {} but its `column` does not cover it",
+                    attached.name,
+                    path.join("/")
+                );
+                let remedy = "widen `column` in filters.toml, or attach another mask";
+                problems.push(Problem::error(rules::FILE, attached.line, what, remedy));
+                continue;
+            }
+            if let Err(e) = nested_mask(&entry.how, field, state, set.bindings(None)) {
+                problems.push(told("mask", &attached.name, entry.line, &path.join("/"), e));
+            }
+        }
+        inner_masks(set, table, path, field, tags, state, problems);
+        path.pop();
+    }
 }
 
 /// A denial or mask of a column that the table does not have protects nothing: most often a misspelt name.
@@ -103,11 +147,16 @@ fn missing_columns(set: &PolicySet, table: &TableObject, path: &[&str; 3], probl
         .map(|g| (g.line, &g.object));
     let masks = set.engine.rules.masks.iter().map(|m| (m.line, &m.object));
     for (line, object) in denials.chain(masks) {
-        let Some([catalog, schema, name, column]) = object.exact().and_then(|parts| <[&str; 4]>::try_from(parts).ok())
-        else {
+        let Some(parts) = object.exact() else { continue };
+        let [catalog, schema, name, column, inner @ ..] = parts.as_slice() else {
             continue;
         };
-        if [catalog, schema, name] == *path && table.schema.field_with_name(column).is_err() {
+        if [catalog, schema, name] != path.each_ref() {
+            continue;
+        }
+        let field = table.schema.field_with_name(column);
+        let column = [&[*column], inner].concat().join("/");
+        if !field.is_ok_and(|field| leads_somewhere(field.data_type(), inner)) {
             let what = format!(
                 "{} has no column `{column}`, so the line protects nothing",
                 table.reference

@@ -166,10 +166,15 @@ fn check_column(view: &Governed, name: &TableName, column: Option<&str>) -> Resu
 impl Answer {
     fn columns(&self, only: Option<&str>) -> Vec<Fact> {
         let wanted = only.map(|column| format!("{}.{column}", self.explanation.table));
-        self.explanation
-            .column_facts()
-            .filter(|fact| wanted.as_ref().is_none_or(|wanted| fact.object == *wanted))
-            .collect()
+        // A column with the fields inside it.
+        let asked = |object: &str| {
+            wanted.as_ref().is_none_or(|wanted| {
+                let rest = object.strip_prefix(wanted.as_str());
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            })
+        };
+        let all = self.explanation.column_facts();
+        all.filter(|fact| asked(&fact.object)).collect()
     }
 
     fn write_short(&self, out: &mut dyn Write) -> Result<(), Trouble> {
@@ -207,7 +212,9 @@ impl Answer {
         };
         let seen = match fact.verdict {
             Verdict::Hidden => format!("does not see {}: {}", fact.object, fact.why),
-            Verdict::Shown | Verdict::Masked | Verdict::Filtered => format!("sees {}: {}", fact.object, self.extent()),
+            Verdict::Shown | Verdict::Masked | Verdict::Partly | Verdict::Filtered => {
+                format!("sees {}: {}", fact.object, self.extent())
+            }
         };
         writeln!(out, "{principal} (roles in {department}: {roles}) {seen}")?;
         write_rules(out, &fact.rules)?;
@@ -246,7 +253,14 @@ impl Answer {
             TableAccess::Open(access) => access.columns.len(),
             TableAccess::Hidden(_) => 0,
         };
+        let partly = columns
+            .iter()
+            .filter(|column| column.verdict == ColumnVerdict::Partly)
+            .count();
         let mut extent = format!("{shown} of {} columns", columns.len());
+        if partly > 0 {
+            extent.push_str(&format!(", {partly} in part"));
+        }
         if masked > 0 {
             extent.push_str(&format!(", {masked} masked"));
         }

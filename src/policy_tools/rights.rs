@@ -1,5 +1,7 @@
 //! Whether somebody may do something, by the questions that the server asks before it does it.
 
+use std::sync::Arc;
+
 use labhouse_catalog::TableName;
 use labhouse_policies::{Action, Decision, Explanation, Reason, RuleRef, TableAccess, TableObject, Tags};
 
@@ -87,8 +89,8 @@ fn explained(explanation: &Explanation) -> Right {
     }
 }
 
-impl From<Decision> for Right {
-    fn from(decision: Decision) -> Self {
+impl From<Arc<Decision>> for Right {
+    fn from(decision: Arc<Decision>) -> Self {
         let why = match &decision.reason {
             Reason::Allowed => "granted".to_owned(),
             Reason::Denied => "denied, and a denial always wins".to_owned(),
@@ -98,7 +100,7 @@ impl From<Decision> for Right {
         };
         Right {
             allowed: decision.allowed,
-            rules: decision.determined_by,
+            rules: decision.determined_by.clone(),
             why,
         }
     }

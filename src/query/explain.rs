@@ -269,7 +269,14 @@ fn told_to_anybody(access: &Access) -> Vec<Fact> {
     let columns = access.columns.iter().filter_map(|at| access.schema.fields().get(*at));
     let columns = columns.map(|field| {
         let object = format!("{table}.{}", field.name());
-        match access.masks.contains_key(field.name()) {
+        // A column without some of its fields has a shape too, and those fields are nobody's business.
+        let masked = access.masks.contains_key(field.name());
+        match masked
+            && access
+                .types
+                .get(field.name())
+                .is_none_or(|shown| shown == field.data_type())
+        {
             true => fact(
                 object,
                 Verdict::Masked,

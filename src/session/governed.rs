@@ -121,7 +121,7 @@ impl Governed {
     }
 
     /// Whether the principal may do something to an object of a department.
-    pub(crate) fn decide(&self, department: &str, object: &str, tags: &Tags, action: Action) -> Decision {
+    pub(crate) fn decide(&self, department: &str, object: &str, tags: &Tags, action: Action) -> Arc<Decision> {
         self.world.policies.decide(&self.who, department, object, tags, action)
     }
 
@@ -143,7 +143,7 @@ impl Governed {
 
     /// Everything that can be executed, by name, and whether the principal may: `fn/NAME` of models, `model/lab/SCHEMA/NAME`,
     /// and `fn/NAME of lab.SCHEMA.MODEL` for what is asked of a model.
-    pub(crate) fn executables(&self) -> Vec<(String, Decision)> {
+    pub(crate) fn executables(&self) -> Vec<(String, Arc<Decision>)> {
         let models = &self.world.models;
         let functions = models
             .functions()
@@ -163,20 +163,20 @@ impl Governed {
         self.call(function, model).allowed
     }
 
-    fn call(&self, function: &str, model: &LoadedModel) -> Decision {
+    fn call(&self, function: &str, model: &LoadedModel) -> Arc<Decision> {
         let object = format!("fn/{function}");
         self.decide(model.department(), &object, model.tags(), Action::Execute)
     }
 
     /// Whether the model itself is open: by its own function or by its name.
-    fn own(&self, model: &LoadedModel) -> Decision {
+    fn own(&self, model: &LoadedModel) -> Arc<Decision> {
         let by_function = model.function().map(|function| self.call(function, model));
         by_function
             .filter(|decision| decision.allowed)
             .unwrap_or_else(|| self.ask(model))
     }
 
-    fn ask(&self, model: &LoadedModel) -> Decision {
+    fn ask(&self, model: &LoadedModel) -> Arc<Decision> {
         let object = model_object(model.name());
         self.decide(model.department(), &object, model.tags(), Action::Execute)
     }

@@ -98,14 +98,14 @@ async fn writers_at_once_lose_nothing() {
 #[tokio::test]
 async fn a_writer_behind_a_filter_changes_what_he_sees_and_writes_what_he_sees() {
     let lab = lab::own();
-    let path = lab.dir.join("policies/policy.csv");
-    let mut text = std::fs::read_to_string(&path).unwrap();
-    text.push_str("\np, role:lab_analyst, chemistry, lab/chemistry/reactions/**, insert|update|delete, allow\n");
-    std::fs::write(&path, text).unwrap();
     let table = "lab.chemistry.reactions";
     let all = lab.number("ada", &format!("SELECT count(*) FROM {table}")).await;
     let seen = lab.number("ana", &format!("SELECT count(*) FROM {table}")).await;
     assert!(seen > 0 && seen < all);
+    let path = lab.dir.join("policies/policy.csv");
+    let mut text = std::fs::read_to_string(&path).unwrap();
+    text.push_str("\np, role:lab_analyst, chemistry, lab/chemistry/reactions/**, insert|update|delete, allow\n");
+    std::fs::write(&path, text).unwrap();
     let nothing = format!("DELETE FROM {table} WHERE false");
     lab.until_updated("ana", &nothing).await;
 

@@ -210,8 +210,6 @@ async fn settings_copies_and_side_doors_are_refused() {
         "SELECT * FROM read_parquet('/etc/passwd')",
         "SELECT input_file_name() FROM lab.chemistry.reactions",
         "DROP TABLE lab.chemistry.reactions",
-        "DELETE FROM lab.chemistry.reactions",
-        "UPDATE lab.chemistry.reactions SET yield_pct = 0",
         "CREATE VIEW v AS SELECT 1",
         "PREPARE p AS SELECT 1",
         "SELECT 1; SELECT 2",
@@ -221,6 +219,19 @@ async fn settings_copies_and_side_doors_are_refused() {
         let read = lab.query("ada", sql).await;
         let update = lab.update("ada", sql).await;
         assert!(read.is_err() && update.is_err(), "{sql} was not {error}");
+    }
+    // Statements that change rows exist, for those who hold the grant.
+    for sql in [
+        "DELETE FROM lab.chemistry.reactions",
+        "UPDATE lab.chemistry.reactions SET yield_pct = 0",
+        "MERGE INTO lab.chemistry.reactions AS t USING (VALUES (1)) AS s (n) ON true WHEN MATCHED THEN DELETE",
+        "INSERT INTO lab.chemistry.reactions (status) VALUES ('released')",
+    ] {
+        for who in ["ana", "dee", "guest"] {
+            let read = lab.query(who, sql).await;
+            let update = lab.update(who, sql).await;
+            assert!(read.is_err() && update.is_err(), "{sql} was not {error} to {who}");
+        }
     }
     assert_eq!(
         lab.number("ada", "SELECT count(*) FROM lab.chemistry.reactions").await,

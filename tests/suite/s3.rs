@@ -35,6 +35,9 @@ fn seaweed() -> Store {
             "-ip=127.0.0.1",
             "-ip.bind=127.0.0.1",
             "-s3",
+            // Catalog doors on fixed ports, which two stores on one machine cannot share.
+            "-s3.port.iceberg=0",
+            "-s3.port.lance=0",
             "-volume.max=20",
             "-master.volumeSizeLimitMB=64",
         ])
@@ -103,8 +106,9 @@ fn careless() -> Store {
 /// Ports for SeaweedFS: each also needs the one 10,000 above for its gRPC.
 fn free_pairs() -> [u16; 4] {
     const GRPC: u16 = 10_000;
-    // Below the range the system itself hands out, from a place that differs from test to test.
-    let start = 12_000 + u16::try_from(std::process::id() % 9_000).unwrap();
+    // Below the range the system itself hands out, from a place that differs from test to test: processes that start
+    // together have neighbouring numbers, and each gets eight ports before the next one's.
+    let start = 12_000 + u16::try_from(std::process::id() * 8 % 9_000).unwrap();
     let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
     let mut pairs = (start..start + 1_000).filter(|port| free(*port) && free(port + GRPC));
     std::array::from_fn(|_| pairs.next().unwrap())

@@ -27,7 +27,8 @@ pub fn public_schema(access: &Access) -> SchemaRef {
                 .filter(kept)
                 .map(|(k, v)| (k.clone(), v.clone()))
                 .collect();
-            Field::new(field.name(), public_type(field.data_type()), nullable).with_metadata(metadata)
+            let data_type = access.types.get(field.name()).unwrap_or(field.data_type());
+            Field::new(field.name(), public_type(data_type), nullable).with_metadata(metadata)
         });
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }

@@ -13,6 +13,8 @@ pub enum Verdict {
     Shown,
     /// It is there, with other values.
     Masked,
+    /// Some of what is inside it is hidden or masked.
+    Partly,
     /// It is not there.
     Hidden,
     /// A row filter keeps rows of it back.
@@ -25,6 +27,7 @@ impl Verdict {
         match self {
             Verdict::Shown => "shown",
             Verdict::Masked => "masked",
+            Verdict::Partly => "partly",
             Verdict::Hidden => "hidden",
             Verdict::Filtered => "filtered",
         }
@@ -55,6 +58,7 @@ impl Explanation {
                 let told: Vec<&RuleRef> = self
                     .columns
                     .iter()
+                    .flat_map(|column| std::iter::once(column).chain(&column.fields))
                     .filter(|column| column.verdict != ColumnVerdict::Shown)
                     .flat_map(|column| &column.rules)
                     .chain(self.filters.iter().map(|filter| &filter.attached))
@@ -79,9 +83,11 @@ impl Explanation {
         }
     }
 
-    /// One fact a column, in the table's order.
+    /// One fact a column, in the table's order, and one for each field inside that has a fate of its own.
     pub fn column_facts(&self) -> impl Iterator<Item = Fact> {
-        self.columns.iter().map(|column| self.column_fact(column))
+        let all = self.columns.iter();
+        let all = all.flat_map(|column| std::iter::once(column).chain(&column.fields));
+        all.map(|column| self.column_fact(column))
     }
 
     /// Which row filters apply, or why none does.
@@ -139,6 +145,7 @@ impl Explanation {
         let (verdict, by) = match &column.verdict {
             ColumnVerdict::Shown => (Verdict::Shown, None),
             ColumnVerdict::Masked(mask) => (Verdict::Masked, Some(mask.clone())),
+            ColumnVerdict::Partly => (Verdict::Partly, None),
             ColumnVerdict::Hidden => (Verdict::Hidden, None),
         };
         Fact {

@@ -38,10 +38,12 @@ impl PolicySet {
             line(kind, &grant.subject, &grant.domain, grant.reference())
         });
         let links = rules.links.iter().map(|link| {
+            let until = link.until.as_ref().map(|until| format!(", {}", until.text));
+            let until = until.unwrap_or_default();
             let rule = RuleRef {
                 file: rules::FILE,
                 line: link.line,
-                text: format!("g, {}, {}, {}", link.member, link.role, link.domain),
+                text: format!("g, {}, {}, {}{until}", link.member, link.role, link.domain),
             };
             line("role", &link.member, &link.domain, rule)
         });

@@ -4,6 +4,7 @@
 //! its steps, and turns them into sentences with file and line. Only the nearest grant, the one that would have helped, is
 //! looked for afterwards; it is advice and decides nothing.
 
+mod columns;
 mod facts;
 mod listing;
 mod nearest;
@@ -68,7 +69,7 @@ pub struct Closed {
     pub nearest: Option<Nearest>,
 }
 
-/// Why a column is shown, masked or hidden.
+/// Why a column, or a field inside one, is shown, masked or hidden.
 #[derive(Debug, Clone)]
 pub struct ColumnWhy {
     /// The column.
@@ -81,6 +82,9 @@ pub struct ColumnWhy {
     pub why: String,
     /// The grant that would have shown a hidden column, if the policy has one.
     pub nearest: Option<Nearest>,
+    /// The fields inside it, where rules are about them: each with its path from the column on, as `column/field/field`,
+    /// and none below one that is seen or hidden as a whole.
+    pub fields: Vec<ColumnWhy>,
 }
 
 /// The fate of a column.
@@ -90,6 +94,8 @@ pub enum ColumnVerdict {
     Shown,
     /// Shown through the mask of that name.
     Masked(String),
+    /// Shown without some of its fields, or with some of them masked.
+    Partly,
     /// Not there.
     Hidden,
 }
@@ -142,8 +148,13 @@ impl PolicySet {
         for note in notes.taken() {
             match note {
                 Note::Asked { .. } => last = Some(note),
-                Note::Column { at, open, decisions } => {
-                    let column = self.column(principal, table, at, open, &decisions, action);
+                Note::Column {
+                    at,
+                    open,
+                    decisions,
+                    inside,
+                } => {
+                    let column = columns::explained(self, principal, table, at, open, &decisions, inside.as_ref());
                     explanation.columns.extend(column);
                 }
                 Note::Filter {
@@ -158,15 +169,21 @@ impl PolicySet {
                 Note::Unfiltered { grant } => explanation.unfiltered = Some(grant),
                 Note::Mask { column, name, attached } => {
                     if let Some(masked) = explanation.columns.iter_mut().find(|c| c.name == column) {
-                        masked.why = self.mask_in_words(&name);
-                        masked.verdict = ColumnVerdict::Masked(name);
-                        masked.rules = vec![attached];
+                        let how = self.mask_in_words(&name);
+                        if masked.verdict == ColumnVerdict::Partly {
+                            masked.why = format!("{}; what is left is masked by {name}: {how}", masked.why);
+                            masked.rules.push(attached);
+                        } else {
+                            masked.why = how;
+                            masked.verdict = ColumnVerdict::Masked(name);
+                            masked.rules = vec![attached];
+                        }
                     }
                 }
             }
         }
         if let TableAccess::Hidden(decision) = &explanation.access {
-            explanation.closed = self.closed(principal, table, decision, last);
+            explanation.closed = self.what_closed(principal, table, decision, last);
             // Only a table that nothing else closed is closed by its columns; otherwise their fates never came true.
             if decision.reason != Reason::NoColumn {
                 explanation.columns.clear();
@@ -177,7 +194,13 @@ impl PolicySet {
         explanation
     }
 
-    fn closed(&self, who: &Principal, table: &TableObject, decision: &Decision, last: Option<Note>) -> Option<Closed> {
+    fn what_closed(
+        &self,
+        who: &Principal,
+        table: &TableObject,
+        decision: &Decision,
+        last: Option<Note>,
+    ) -> Option<Closed> {
         let Some(Note::Asked {
             object,
             action,
@@ -205,57 +228,6 @@ impl PolicySet {
         })
     }
 
-    fn column(
-        &self,
-        who: &Principal,
-        table: &TableObject,
-        at: usize,
-        open: bool,
-        decisions: &[Decision],
-        action: Action,
-    ) -> Option<ColumnWhy> {
-        let name = table.schema.fields().get(at)?.name().clone();
-        let of = |reason: Reason| {
-            let those = decisions.iter().filter(move |d| d.reason == reason);
-            let mut rules: Vec<RuleRef> = those.flat_map(|d| d.determined_by.iter().cloned()).collect();
-            rules.sort();
-            rules.dedup();
-            rules
-        };
-        let denied = of(Reason::Denied);
-        let (verdict, rules, why, nearest) = if open {
-            (ColumnVerdict::Shown, of(Reason::Allowed), "granted".to_owned(), None)
-        } else if !denied.is_empty() {
-            let why = "denied, and a denial always wins".to_owned();
-            (ColumnVerdict::Hidden, denied, why, None)
-        } else if decisions.is_empty() {
-            let why = "too many of its tags contradict its table's to be weighed; give table and column the same tags";
-            (ColumnVerdict::Hidden, Vec::new(), why.to_owned(), None)
-        } else {
-            let [catalog, schema, table_name] = table.path();
-            let mut tags = table.tags.clone();
-            tags.extend(table.column_tags.get(&name).cloned().unwrap_or_default());
-            let path = [catalog, schema, table_name, name.as_str()];
-            let (wanted, decisions) = refused(decisions, action);
-            let nearest = nearest::nearest(self, who, &table.department, &path, &tags, wanted);
-            let contradicts = decisions.iter().any(|d| d.allowed);
-            let why = match contradicts {
-                true => {
-                    "granted by some of its tags, but its table's tags say otherwise, and both must allow it".to_owned()
-                }
-                false => facts::nothing_grants(who, &table.department, wanted, &path, nearest.as_ref()),
-            };
-            (ColumnVerdict::Hidden, Vec::new(), why, nearest)
-        };
-        Some(ColumnWhy {
-            name,
-            verdict,
-            rules,
-            why,
-            nearest,
-        })
-    }
-
     fn filter(
         &self,
         who: &Principal,
@@ -279,24 +251,10 @@ impl PolicySet {
         })
     }
 
-    fn mask_in_words(&self, name: &str) -> String {
+    pub(super) fn mask_in_words(&self, name: &str) -> String {
         match self.entries.masks.get(name) {
             Some(entry) => format!("{} ({}:{})", entry.how.in_words(), filters::FILE, entry.line),
             None => String::new(),
-        }
-    }
-}
-
-/// A column is weighed for `select` first and then as often for another action: the first of the two that was refused.
-fn refused(decisions: &[Decision], action: Action) -> (Action, &[Decision]) {
-    match action {
-        Action::Select | Action::Use => (Action::Select, decisions),
-        other => {
-            let (select, rest) = decisions.split_at(decisions.len() / 2);
-            match select.iter().all(|d| d.allowed) {
-                true => (other, rest),
-                false => (Action::Select, select),
-            }
         }
     }
 }

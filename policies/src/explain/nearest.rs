@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::action::Action;
-use crate::decision::{RuleRef, in_domain, weigh};
+use crate::decision::{RuleRef, in_domain};
 use crate::object::Tags;
 use crate::principal::{Principal, ROLE};
 use crate::rules::{Effect, Grant};
@@ -24,9 +24,10 @@ impl fmt::Display for Nearest {
     }
 }
 
-/// The smallest step first: an action added to a line, a line widened, a tag set, a role given.
+/// The smallest step first: a time prolonged, an action added to a line, a line widened, a tag set, a role given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Missing {
+    Time,
     Action,
     Department,
     Tag,
@@ -42,7 +43,7 @@ pub(super) fn nearest(
     action: Action,
 ) -> Option<Nearest> {
     let held = set.engine.held(&who.subject(), department);
-    let missing = |grant: &Grant| -> Option<Missing> {
+    let missing = |grant: &Grant, is_over: bool| -> Option<Missing> {
         if grant.effect != Effect::Allow {
             return None;
         }
@@ -51,6 +52,7 @@ pub(super) fn nearest(
             (!in_domain(&grant.domain, department), Missing::Department),
             (!grant.object.surely_matches(object, tags), Missing::Tag),
             (!held.contains(&grant.subject), Missing::Role),
+            (is_over, Missing::Time),
         ];
         let mut lacking = lacks.into_iter().filter(|(lacks, _)| *lacks).map(|(_, what)| what);
         let (only, None) = (lacking.next()?, lacking.next()) else {
@@ -61,25 +63,24 @@ pub(super) fn nearest(
             Missing::Tag => grant.object.is_tags().then_some(only),
             // Nobody becomes another person, and a role may bring a denial with its grant.
             Missing::Role => {
-                let brought = set.engine.candidates(&grant.subject, department, action);
-                let helps = grant.subject.starts_with(ROLE) && weigh(&brought, object, tags).allowed();
+                let brought = set.engine.question(&grant.subject, department, action);
+                let helps = grant.subject.starts_with(ROLE) && brought.weigh(object, tags).allowed();
                 helps.then_some(only)
             }
-            Missing::Action | Missing::Department => Some(only),
+            Missing::Action | Missing::Department | Missing::Time => Some(only),
         }
     };
-    let found = set
-        .engine
-        .rules
-        .grants
-        .iter()
-        .filter_map(|grant| Some((missing(grant)?, grant)));
+    let rules = &set.engine.rules;
+    let all = rules.grants.iter().map(|grant| (grant, false));
+    let all = all.chain(rules.expired.iter().map(|grant| (grant, true)));
+    let found = all.filter_map(|(grant, is_over)| Some((missing(grant, is_over)?, grant)));
     // Of several the narrower one: `**` is the administrators' and the last to hand out.
     let (what, grant) = found.min_by_key(|(what, grant)| (*what, grant.object.is_everything(), grant.line))?;
     let [_, domain, pattern, actions, _] = &grant.fields;
     Some(Nearest {
         rule: grant.reference(),
         missing: match what {
+            Missing::Time => "if its time were not over".to_owned(),
             Missing::Action => format!("if it gave {action}; it gives {actions}"),
             Missing::Department => format!("if it were for department {department}; it is for {domain}"),
             Missing::Tag => format!("if the object had {pattern}"),

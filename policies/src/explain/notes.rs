@@ -7,6 +7,7 @@ use datafusion::logical_expr::Expr;
 
 use crate::action::Action;
 use crate::decision::{Decision, RuleRef};
+use crate::inside::Look;
 use crate::rules::Mode;
 
 /// One step.
@@ -18,11 +19,13 @@ pub(crate) enum Note {
         action: Action,
         decision: Decision,
     },
-    /// A column was weighed: once for each reading of its tags and each action.
+    /// A column was weighed: once for each reading of its tags and each action; or looked into, when it has fields inside
+    /// that rules are about.
     Column {
         at: usize,
         open: bool,
-        decisions: Vec<Decision>,
+        decisions: Vec<(Action, Decision)>,
+        inside: Option<Look>,
     },
     /// A row filter applies.
     Filter {

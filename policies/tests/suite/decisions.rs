@@ -37,7 +37,7 @@ fn deny_wins_and_silence_is_a_no() {
         &Tags::new(),
         Action::Select,
     );
-    assert_eq!((no.reason, no.determined_by[0].line), (Reason::Denied, 3));
+    assert_eq!((no.reason.clone(), no.determined_by[0].line), (Reason::Denied, 3));
     let silent = set.decide(
         &Principal::new("b"),
         "chem",
@@ -45,7 +45,10 @@ fn deny_wins_and_silence_is_a_no() {
         &Tags::new(),
         Action::Select,
     );
-    assert_eq!((silent.reason, silent.determined_by.len()), (Reason::NothingMatched, 0));
+    assert_eq!(
+        (silent.reason.clone(), silent.determined_by.len()),
+        (Reason::NothingMatched, 0)
+    );
     for odd in ["", "/", "lab//chem", "lab/chem/", "/lab/chem/open"] {
         assert!(!may(&set, "a", "chem", odd, Action::Select), "{odd}");
     }

@@ -4,8 +4,8 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Int64Array, RecordBatch, StringArray};
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, new_null_array};
+use arrow::datatypes::{DataType, Field, Fields, Schema};
 use datafusion::execution::session_state::SessionState;
 use datafusion::prelude::SessionContext;
 use labhouse_policies::{
@@ -34,11 +34,24 @@ fn table(own: &[(&str, &str)], column: &[(&str, &str)]) -> TableObject {
     }
 }
 
+/// The same table with a column `b` of fields `c` and `d`, and `e` in `d`.
+fn with_fields(mut table: TableObject) -> TableObject {
+    let d = DataType::Struct(Fields::from(vec![Field::new("e", DataType::Int64, true)]));
+    let b = Fields::from(vec![Field::new("c", DataType::Utf8, true), Field::new("d", d, true)]);
+    let mut fields: Vec<_> = table.schema.fields().iter().cloned().collect();
+    fields.push(Arc::new(Field::new("b", DataType::Struct(b), true)));
+    table.schema = Arc::new(Schema::new(fields));
+    table
+}
+
 fn rows(table: &TableObject) -> RecordBatch {
     let a = StringArray::from(vec![Some("x"), Some("y"), None, Some("x"), Some("z")]);
     let n = Int64Array::from(vec![Some(1), Some(2), Some(3), None, Some(0)]);
     let s = StringArray::from(vec!["one", "two", "three", "four", "five"]);
-    RecordBatch::try_new(Arc::clone(&table.schema), vec![Arc::new(a), Arc::new(n), Arc::new(s)]).unwrap()
+    let mut columns: Vec<ArrayRef> = vec![Arc::new(a), Arc::new(n), Arc::new(s)];
+    let more = table.schema.fields().iter().skip(3);
+    columns.extend(more.map(|field| new_null_array(field.data_type(), 5)));
+    RecordBatch::try_new(Arc::clone(&table.schema), columns).unwrap()
 }
 
 const OPEN: &str = "g, user:u, role:r, c\np, role:r, *, lab, use, allow\np, role:r, c, lab/c, use, allow\n";
@@ -263,6 +276,77 @@ fn a_role_without_a_filter_is_named_as_the_reason_for_all_rows() {
 }
 
 #[test]
+fn fields_inside_a_column_have_reasons_of_their_own() {
+    let deny = "p, role:r, c, lab/c/t/b/d, select, deny";
+    let policy = format!("{OPEN}p, role:r, c, lab/c/t/**, select, allow\n{deny}\np3, role:r, c, lab/c/t/b/c, hidden\n");
+    let told = explain(&policy, &Principal::new("u"), &with_fields(table(&[], &[])));
+    let b = &told.columns[3];
+    assert_eq!(b.verdict, ColumnVerdict::Partly);
+    let fields: Vec<(&str, &ColumnVerdict)> = b
+        .fields
+        .iter()
+        .map(|field| (field.name.as_str(), &field.verdict))
+        .collect();
+    let masked = ColumnVerdict::Masked("hidden".into());
+    assert_eq!(fields, [("b/c", &masked), ("b/d", &ColumnVerdict::Hidden)]);
+    assert_eq!(b.fields[1].rules[0].line, line(&policy, deny));
+    assert_eq!(b.fields[0].rules[0].line, 6);
+    let objects: Vec<String> = told
+        .column_facts()
+        .map(|fact| format!("{} {}", fact.object, fact.verdict.as_str()))
+        .collect();
+    assert!(
+        objects.contains(&"lab.c.t.b partly".to_owned()) && objects.contains(&"lab.c.t.b/d hidden".to_owned()),
+        "{objects:?}"
+    );
+    for (path, verdict) in [
+        ("b", Some(&ColumnVerdict::Partly)),
+        ("b/c", Some(&masked)),
+        ("b/d/e", Some(&ColumnVerdict::Hidden)),
+        ("b/x", None),
+    ] {
+        assert_eq!(told.verdict(path), verdict, "{path}");
+    }
+    // One that only a field's grant opens.
+    let policy = format!("{OPEN}p, role:r, c, lab/c/t, select, allow\np, role:r, c, lab/c/t/b/d/e, select, allow\n");
+    let told = explain(&policy, &Principal::new("u"), &with_fields(table(&[], &[])));
+    assert_eq!(told.verdict("b/d/e"), Some(&ColumnVerdict::Shown));
+    assert_eq!(
+        told.verdict("b/d"),
+        Some(&ColumnVerdict::Shown),
+        "all that is in it is shown"
+    );
+    assert_eq!(told.verdict("b/c"), Some(&ColumnVerdict::Hidden));
+    let e = told.columns[3].fields.iter().find(|field| field.name == "b/c").unwrap();
+    assert!(e.why.contains("nothing grants"), "{}", e.why);
+}
+
+#[test]
+fn a_grant_whose_time_is_over_is_told_as_the_reason() {
+    let over = "p, role:r, c, lab/c/t/**, select, allow, valid_until=2020-01-31";
+    let fact = explain(&format!("{OPEN}{over}\n"), &Principal::new("u"), &table(&[], &[])).table_fact();
+    assert!(
+        fact.why.ends_with("policy.csv:4 would, if its time were not over"),
+        "{}",
+        fact.why
+    );
+    let holds = explain(
+        &format!("{OPEN}{}\n", over.replace("2020", "2999")),
+        &Principal::new("u"),
+        &table(&[], &[]),
+    );
+    let fact = holds.table_fact();
+    assert_eq!(fact.verdict, Verdict::Shown);
+    assert!(
+        fact.rules
+            .iter()
+            .any(|rule| rule.text.ends_with("valid_until=2999-01-31")),
+        "{:?}",
+        fact.rules
+    );
+}
+
+#[test]
 fn rules_in_force_are_listed_with_file_line_and_kind() {
     let policy = format!(
         "# head\n{OPEN}p, role:r, c, lab/c/t/n, select, deny\np2, role:r, c, lab/c/t, permissive, is_x\np3, role:r, c, lab/c/t/a, none\n"
@@ -328,6 +412,9 @@ fn policies() -> impl Strategy<Value = String> {
         "lab/*/t/*",
         "tag:k=y",
         "tag:p=q",
+        "lab/c/t/b/**",
+        "lab/c/t/b/c",
+        "lab/c/t/b/d/e",
     ]);
     let grant = (role(), domain(), prop_oneof![2 => wide, 1 => narrow.clone()], actions())
         .prop_map(|(s, d, o, a)| format!("p, {s}, {d}, {o}, {a}, allow\n"));
@@ -350,7 +437,7 @@ fn policies() -> impl Strategy<Value = String> {
     let masked = (
         subject(),
         domain(),
-        object(&["lab/c/t/a", "lab/c/t/n", "lab/c/*/s", "tag:p=q"]),
+        object(&["lab/c/t/a", "lab/c/t/n", "lab/c/*/s", "tag:p=q", "lab/c/t/b/c"]),
         mask,
     )
         .prop_map(|(s, d, o, m)| format!("p3, {s}, {d}, {o}, {m}\n"));
@@ -372,6 +459,7 @@ struct Met {
     filtered: Cell<usize>,
     masked: Cell<usize>,
     hidden_columns: Cell<usize>,
+    parts: Cell<usize>,
     closed: Cell<usize>,
     advised: Cell<usize>,
 }
@@ -400,7 +488,7 @@ fn an_explanation_is_of_the_decision() {
                 (&[("k", "x"), ("p", "z")], &[("k", "y")]),
             ];
             for (own, column) in tagged {
-                let table = table(own, column);
+                let table = with_fields(table(own, column));
                 for name in ["u0", "u1", "u2"] {
                     let mut who = Principal::new(name);
                     if attributes {
@@ -423,7 +511,8 @@ fn an_explanation_is_of_the_decision() {
                             one(&met.open, true);
                             one(&met.filtered, !told.filters.is_empty());
                             one(&met.masked, !decided.masks.is_empty());
-                            one(&met.hidden_columns, decided.columns.len() < 3);
+                            one(&met.hidden_columns, decided.columns.len() < 4);
+                            one(&met.parts, !decided.types.is_empty());
                         }
                         (decided, explained) => prop_assert!(false, "{decided:?} explained as {explained:?}"),
                     }
@@ -438,10 +527,11 @@ fn an_explanation_is_of_the_decision() {
         filtered,
         masked,
         hidden_columns,
+        parts,
         closed,
         advised,
     } = &met;
-    for often in [open, filtered, masked, hidden_columns, closed, advised] {
+    for often in [open, filtered, masked, hidden_columns, parts, closed, advised] {
         assert!(often.get() > 10, "{met:?}");
     }
 }
@@ -459,11 +549,11 @@ fn closed_as(told: &Explanation, decided: &Decision) -> Result<(), TestCaseError
 }
 
 fn columns_as(told: &Explanation, decided: &Access) -> Result<(), TestCaseError> {
-    prop_assert_eq!(told.columns.len(), 3);
+    prop_assert_eq!(told.columns.len(), 4);
     for (at, column) in told.columns.iter().enumerate() {
         let seen = match &column.verdict {
             ColumnVerdict::Shown => (true, false),
-            ColumnVerdict::Masked(_) => (true, true),
+            ColumnVerdict::Masked(_) | ColumnVerdict::Partly => (true, true),
             ColumnVerdict::Hidden => (false, false),
         };
         let masked = decided.masks.contains_key(&column.name);
@@ -474,6 +564,47 @@ fn columns_as(told: &Explanation, decided: &Access) -> Result<(), TestCaseError>
             prop_assert!(rule.text.ends_with(effect) || masked, "{:?}", rule);
         }
         prop_assert!(!column.why.is_empty());
+    }
+    fields_as(told, decided)
+}
+
+/// The fields of `b` as the type that is shown has them.
+fn fields_as(told: &Explanation, decided: &Access) -> Result<(), TestCaseError> {
+    let raw = told.schema.field_with_name("b").unwrap().data_type();
+    let shown = decided
+        .columns
+        .contains(&3)
+        .then(|| decided.types.get("b").unwrap_or(raw));
+    let has = |path: &[&str]| {
+        let inner = |of: Option<&DataType>, name: &&str| match of {
+            Some(DataType::Struct(fields)) => fields
+                .iter()
+                .find(|field| field.name() == name)
+                .map(|f| f.data_type().clone()),
+            _ => None,
+        };
+        path.iter()
+            .fold(shown.cloned(), |of, name| inner(of.as_ref(), name))
+            .is_some()
+    };
+    for path in [&["c"][..], &["d"], &["d", "e"]] {
+        let name = format!("b/{}", path.join("/"));
+        let verdict = told.verdict(&name).unwrap();
+        prop_assert_eq!(
+            *verdict != ColumnVerdict::Hidden,
+            has(path),
+            "{} is {:?} in {:?}",
+            name,
+            verdict,
+            told.columns[3]
+        );
+    }
+    prop_assert!(told.verdict("b/x").is_none() && told.verdict("a/c").is_none());
+    for field in told.columns.iter().flat_map(|column| &column.fields) {
+        prop_assert!(!field.why.is_empty());
+        for rule in &field.rules {
+            prop_assert!(decided.determined_by.contains(rule), "{:?}", rule);
+        }
     }
     Ok(())
 }

@@ -127,24 +127,19 @@ fn nothing(view: &Governed) -> Checked {
 fn columns_look(explanation: &Explanation, columns: &[String], look: &Look) -> Result<Checked, Trouble> {
     let table = &explanation.table;
     let fields = explanation.schema.fields();
-    if let Some(unknown) = columns
-        .iter()
-        .find(|column| explanation.schema.field_with_name(column).is_err())
-    {
+    if let Some(unknown) = columns.iter().find(|column| explanation.verdict(column).is_none()) {
         let names: Vec<&str> = fields.iter().map(|field| field.name().as_str()).collect();
         return Err(format!("{table} has no column {unknown}; it has {}", names.join(", ")).into());
     }
-    let verdict = |column: &str| {
-        let why = explanation.columns.iter().find(|why| why.name == column);
-        why.map_or(&ColumnVerdict::Hidden, |why| &why.verdict)
-    };
+    let verdict = |column: &str| explanation.verdict(column).unwrap_or(&ColumnVerdict::Hidden);
     let in_words = |column: &str| match verdict(column) {
         ColumnVerdict::Shown => format!("{column} in clear"),
         ColumnVerdict::Masked(mask) => format!("{column} masked by {mask}"),
+        ColumnVerdict::Partly => format!("{column} in part"),
         ColumnVerdict::Hidden => format!("{column} hidden"),
     };
     let fits = |column: &str| match (look, verdict(column)) {
-        (Look::Shown | Look::Only, ColumnVerdict::Shown | ColumnVerdict::Masked(_)) => true,
+        (Look::Shown | Look::Only, ColumnVerdict::Shown | ColumnVerdict::Masked(_) | ColumnVerdict::Partly) => true,
         (Look::Shown | Look::Only, ColumnVerdict::Hidden) => false,
         (Look::Hidden, found) => *found == ColumnVerdict::Hidden,
         (Look::Clear, found) => *found == ColumnVerdict::Shown,
@@ -166,6 +161,7 @@ fn columns_look(explanation: &Explanation, columns: &[String], look: &Look) -> R
     let mut rules: Vec<RuleRef> = explanation
         .columns
         .iter()
+        .flat_map(|column| std::iter::once(column).chain(&column.fields))
         .filter(|why| wrong.contains(&&why.name))
         .flat_map(|why| why.rules.iter().cloned())
         .collect();

@@ -1,7 +1,9 @@
 //! What changes for one principal: tables, columns, masks, rows, rights.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use arrow::datatypes::{DataType, FieldRef};
+use datafusion::logical_expr::Expr;
 use labhouse_catalog::TableName;
 use labhouse_policies::{Action, ColumnVerdict, Explanation, TableAccess};
 
@@ -31,7 +33,7 @@ pub(super) struct TableChange {
     /// Whether the table itself is gained or lost.
     pub(super) seen: Seen,
     pub(super) columns: Gained<String>,
-    /// Columns seen before and after, with the mask they have now, or none.
+    /// Columns and fields seen before and after, with the mask they have now, or none.
     pub(super) masks: Vec<(String, Option<String>)>,
     /// None when both filters are the same, or the table has no rows without a server.
     pub(super) rows: Option<RowsChange>,
@@ -91,17 +93,16 @@ impl Changes {
 impl TableChange {
     pub(super) fn between(old: &Explanation, new: &Explanation, rows: Option<RowsChange>) -> Self {
         let (seen_old, seen_new) = (columns(old), columns(new));
+        let mut seen = Gained::between(&seen_old, &seen_new);
+        // A column that comes or goes takes its fields along.
+        for paths in [&mut seen.gained, &mut seen.lost] {
+            let whole = paths.clone();
+            paths.retain(|path| !whole.iter().any(|other| path.starts_with(&format!("{other}/"))));
+        }
+        let (masks_old, masks_new) = (masks(old), masks(new));
         let both = seen_old.intersection(&seen_new);
-        let masks = both
-            .filter(|column| mask(old, column) != mask(new, column))
-            .map(|column| {
-                let name = new.columns.iter().find(|why| why.name == **column);
-                let name = name.and_then(|why| match &why.verdict {
-                    ColumnVerdict::Masked(name) => Some(name.clone()),
-                    ColumnVerdict::Shown | ColumnVerdict::Hidden => None,
-                });
-                ((*column).clone(), name)
-            });
+        let changed = both.filter(|path| masks_old.get(*path) != masks_new.get(*path));
+        let changed = changed.map(|path| (path.clone(), masks_new.get(path).map(|(name, _)| name.clone())));
         Self {
             table: new.table.to_string(),
             seen: match (seen_old.is_empty(), seen_new.is_empty()) {
@@ -110,8 +111,8 @@ impl TableChange {
                 (false, true) => Seen::Lost,
                 (false, false) => Seen::Both,
             },
-            masks: masks.collect(),
-            columns: Gained::between(&seen_old, &seen_new),
+            masks: changed.collect(),
+            columns: seen,
             rows: rows.filter(|rows| rows.gained + rows.lost > 0),
             rights: Gained {
                 gained: Vec::new(),
@@ -144,20 +145,46 @@ pub(super) fn rights(
     Gained::between(&may(old), &may(new))
 }
 
-/// The columns of the shape itself: an open table has at least one.
+/// What the shape itself shows: columns, and the fields inside them as `column/field`. An open table has at least one.
 fn columns(explanation: &Explanation) -> BTreeSet<String> {
-    let TableAccess::Open(access) = &explanation.access else {
-        return BTreeSet::new();
-    };
-    let fields = access.schema.fields();
-    let seen = access.columns.iter().filter_map(|at| fields.get(*at));
-    seen.map(|field| field.name().clone()).collect()
+    let mut seen = BTreeSet::new();
+    if let TableAccess::Open(access) = &explanation.access {
+        let fields = access.schema.fields();
+        for field in access.columns.iter().filter_map(|at| fields.get(*at)) {
+            let shown = access.types.get(field.name()).unwrap_or(field.data_type());
+            add(field.name().clone(), shown, &mut seen);
+        }
+    }
+    seen
 }
 
-/// The mask itself and not its name: the same name may come to mean something else.
-fn mask<'a>(explanation: &'a Explanation, column: &str) -> Option<&'a datafusion::logical_expr::Expr> {
-    match &explanation.access {
-        TableAccess::Open(access) => access.masks.get(column),
-        TableAccess::Hidden(_) => None,
+fn add(path: String, data_type: &DataType, seen: &mut BTreeSet<String>) {
+    for field in fields(data_type) {
+        add(format!("{path}/{}", field.name()), field.data_type(), seen);
     }
+    seen.insert(path);
+}
+
+/// The fields of a struct, or of the structs in a list.
+fn fields(data_type: &DataType) -> &[FieldRef] {
+    match data_type {
+        DataType::Struct(fields) => fields,
+        DataType::List(item) => fields(item.data_type()),
+        _ => &[],
+    }
+}
+
+/// The masks of columns and fields, by path: the name, and for a column what it does, because the same name may come to
+/// mean something else.
+fn masks(explanation: &Explanation) -> BTreeMap<String, (String, Option<&Expr>)> {
+    let TableAccess::Open(access) = &explanation.access else {
+        return BTreeMap::new();
+    };
+    let all = explanation.columns.iter();
+    let all = all.flat_map(|column| std::iter::once(column).chain(&column.fields));
+    let masked = all.filter_map(|why| match &why.verdict {
+        ColumnVerdict::Masked(name) => Some((why.name.clone(), (name.clone(), access.masks.get(&why.name)))),
+        ColumnVerdict::Shown | ColumnVerdict::Partly | ColumnVerdict::Hidden => None,
+    });
+    masked.collect()
 }
