@@ -1,5 +1,7 @@
 //! The command line: one subcommand a task, errors as sentences on standard error, results on standard output.
 
+mod policy;
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -7,14 +9,13 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use labhouse_catalog::{Catalog, Crawler, FileStatus, Lake};
-use labhouse_policies::{Attribute, PolicyStore};
+use labhouse_policies::Attribute;
 
 use crate::audit::{self, command::AuditCommand};
 use crate::client::{self, SqlOptions};
 use crate::config::Config;
 use crate::engine::{Engine, crawl_options};
 use crate::server::Server;
-use crate::session::{Sessions, table_object};
 use crate::{auth, demo_lab};
 
 /// Planning recurses over expressions; admission bounds their depth, this bounds what a bounded depth may take.
@@ -46,7 +47,7 @@ enum Command {
     },
     /// The administrator's tools for policy files
     #[command(subcommand)]
-    Policy(PolicyCommand),
+    Policy(policy::PolicyCommand),
     /// The audit trail
     #[command(subcommand)]
     Audit(AuditCommand),
@@ -70,18 +71,6 @@ struct ConfigFile {
     /// The config file
     #[arg(long, default_value = "labhouse.toml")]
     config: PathBuf,
-}
-
-#[derive(Debug, Subcommand)]
-enum PolicyCommand {
-    /// Check the policy files against the lake's tables
-    Check(ConfigFile),
-    /// What a user sees and why (not there yet)
-    Explain(ConfigFile),
-    /// Run the assertions of a file (not there yet)
-    Test(ConfigFile),
-    /// What a change of the files would change (not there yet)
-    Diff(ConfigFile),
 }
 
 #[derive(Debug, Subcommand)]
@@ -149,10 +138,7 @@ async fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Demo(options) => demo_lab::run(options).await?,
         Command::Serve(file) => serve(Config::read(&file.config)?).await?,
         Command::Crawl { config, json } => return crawl(&Config::read(&config.config)?, json).await,
-        Command::Policy(PolicyCommand::Check(file)) => check(&Config::read(&file.config)?).await?,
-        Command::Policy(PolicyCommand::Explain(_) | PolicyCommand::Test(_) | PolicyCommand::Diff(_)) => {
-            return Err("this policy tool is not there yet; `labhouse policy check` is".into());
-        }
+        Command::Policy(command) => return policy::run(command).await,
         Command::Audit(command) => return audit::command::run(command).await,
         Command::User(command) => user(command)?,
         Command::Sql(options) => client::run(options).await?,
@@ -201,29 +187,6 @@ async fn crawl(config: &Config, json: bool) -> Result<ExitCode, Failure> {
         }
     }
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
-}
-
-async fn check(config: &Config) -> Result<(), Failure> {
-    let set = PolicyStore::open(&config.policies.dir)?.current();
-    let lake = Lake::open(&config.lake.url, &config.lake.options).await?;
-    let catalog = Catalog::load(std::sync::Arc::clone(&lake)).await?.snapshot();
-    let sessions = Sessions::new(&config.limits, &lake)?;
-    let objects: Vec<_> = catalog.all().map(|table| table_object(table)).collect();
-    let problems = set.verify(sessions.system(), &objects);
-    if problems.is_fatal() {
-        return Err(problems.into());
-    }
-    let mut out = std::io::stdout().lock();
-    for warning in set.warnings().iter().chain(problems.iter()) {
-        writeln!(out, "{warning}")?;
-    }
-    writeln!(
-        out,
-        "ok: {} checked against {} tables",
-        config.policies.dir.display(),
-        objects.len()
-    )?;
-    Ok(())
 }
 
 fn user(command: UserCommand) -> Result<(), Failure> {

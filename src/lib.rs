@@ -44,6 +44,7 @@ mod flight;
 mod http;
 mod models;
 mod pipelines;
+mod policy_tools;
 mod query;
 mod server;
 mod session;

@@ -15,26 +15,20 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{BooleanArray, RecordBatch};
-use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use chrono::Utc;
-use datafusion::common::cast::as_boolean_array;
-use datafusion::common::{Column, DFSchema, ResolvedTableReference, plan_datafusion_err};
-use datafusion::error::DataFusionError;
+use datafusion::common::{Column, ResolvedTableReference};
 use datafusion::execution::session_state::SessionState;
-use datafusion::logical_expr::{Expr, lit};
+use datafusion::logical_expr::Expr;
 use sha2::{Digest, Sha256};
 
 use crate::action::Action;
-use crate::compile;
-use crate::decision::{Decision, Reason, RuleRef, Weighed, in_domain};
-use crate::filters;
-use crate::inside::{Inside, is_inside};
+use crate::attached::{held_masks, masks, row_filter};
+use crate::decision::{Decision, Reason, RuleRef, Weighed};
+use crate::explain::{Note, Notes};
+use crate::inside::Inside;
 use crate::nested::{self, Shape};
 use crate::object::Tags;
 use crate::principal::Principal;
-use crate::rules::{Attachment, Mode};
 use crate::set::{PolicySet, hex};
 
 /// Tags of one column that may contradict its table's. Each doubles the readings that are asked.
@@ -53,6 +47,13 @@ pub struct TableObject {
     pub column_tags: BTreeMap<String, Tags>,
     /// The table's full schema.
     pub schema: SchemaRef,
+}
+
+impl TableObject {
+    /// Catalog, schema and table: the object's path without columns.
+    pub(crate) fn path(&self) -> [&str; 3] {
+        [&self.reference.catalog, &self.reference.schema, &self.reference.table]
+    }
 }
 
 /// The answer of [`PolicySet::table`].
@@ -106,30 +107,6 @@ impl Access {
         self.fingerprint.push_str("+address");
         self
     }
-
-    /// Which of these raw rows the row filter shows; a row of which it knows nothing is not shown.
-    ///
-    /// # Errors
-    /// The rows lack a column of the filter.
-    pub fn shows(&self, rows: &RecordBatch, state: &SessionState) -> Result<BooleanArray, DataFusionError> {
-        let Some(filter) = &self.row_filter else {
-            return Ok(BooleanArray::from(vec![true; rows.num_rows()]));
-        };
-        let columns = self.schema.fields().iter().map(|field| {
-            let column = rows.column_by_name(field.name());
-            let column = column.ok_or_else(|| plan_datafusion_err!("the rows have no column {}", field.name()))?;
-            Ok(cast(column, field.data_type())?)
-        });
-        let columns = columns.collect::<Result<Vec<_>, DataFusionError>>()?;
-        let rows = &RecordBatch::try_new(SchemaRef::clone(&self.schema), columns)?;
-        let schema = DFSchema::try_from(self.schema.as_ref().clone())?;
-        let filter = state.create_physical_expr(compile::pin_clock(filter.clone(), Utc::now())?, &schema)?;
-        let shown = filter.evaluate(rows)?.into_array(rows.num_rows())?;
-        Ok(as_boolean_array(&shown)?
-            .iter()
-            .map(|shown| Some(shown == Some(true)))
-            .collect())
-    }
 }
 
 impl fmt::Debug for Access {
@@ -151,28 +128,27 @@ pub(crate) fn table(
     table: &TableObject,
     state: &SessionState,
     action: Action,
+    notes: &mut Notes,
 ) -> Result<Access, Decision> {
     let subject = who.subject();
     let department = table.department.as_str();
-    let path = [
-        &*table.reference.catalog,
-        &*table.reference.schema,
-        &*table.reference.table,
-    ];
+    let path = table.path();
     let select = set.engine.question(&subject, department, Action::Select);
 
     let on_table = select.weigh(&path, &table.tags);
+    asked(notes, &path, Action::Select, &on_table);
     if !on_table.allowed() {
         return Err(on_table.decision());
     }
     let mut decided: Vec<RuleRef> = on_table.allows.iter().map(|g| g.reference()).collect();
-    decided.extend(may_use(set, &subject, table, &path)?);
+    decided.extend(may_use(set, &subject, table, &path, notes)?);
     let other = match action {
         Action::Select | Action::Use => None,
         other => Some(set.engine.question(&subject, department, other)),
     };
     if let Some(other) = &other {
         let on_table = other.weigh(&path, &table.tags);
+        asked(notes, &path, action, &on_table);
         if !on_table.allowed() {
             return Err(on_table.decision());
         }
@@ -189,9 +165,9 @@ pub(crate) fn table(
         if let Some(other) = &other {
             weighed.extend(readings.iter().map(|tags| other.weigh(&object, tags)));
         }
-        let nested = set.engine.inside_columns && nested::fields(field.data_type()).is_some();
-        if nested {
-            let inside = Inside {
+        let asked_other = weighed.len();
+        let inside = if set.engine.inside_columns && nested::fields(field.data_type()).is_some() {
+            let column = Inside {
                 set,
                 who,
                 table,
@@ -200,20 +176,32 @@ pub(crate) fn table(
                 readings: &readings,
                 masks: &held_masks,
             };
-            let (shape, rules) = inside.column(&path, field)?;
-            decided.extend(rules);
-            match shape {
-                None => continue,
-                Some(Shape::Whole) => {}
-                Some(shape) => drop(shapes.insert(field.name().clone(), (shape, field.data_type().clone()))),
-            }
+            Some(column.look(&path, field)?)
         } else {
             weighed.extend(readings.iter().map(|tags| select.weigh(&object, tags)));
+            None
+        };
+        let seen = inside.as_ref().is_none_or(|inside| inside.shape.is_some());
+        let open = seen && !readings.is_empty() && weighed.iter().all(Weighed::allowed);
+        if let Some(inside) = &inside {
+            decided.extend(inside.steps.iter().flat_map(|step| step.rules.iter().cloned()));
+            if let (true, Some(shape @ (Shape::Fields(_) | Shape::Masked(_)))) = (open, &inside.shape) {
+                shapes.insert(field.name().clone(), (shape.clone(), field.data_type().clone()));
+            }
         }
-        let open = !readings.is_empty() && weighed.iter().all(Weighed::allowed);
         if open {
             columns.push(at);
         }
+        notes.add(|| {
+            let action = |nth| if nth < asked_other { action } else { Action::Select };
+            let decisions = weighed.iter().enumerate();
+            Note::Column {
+                at,
+                open,
+                decisions: decisions.map(|(nth, w)| (action(nth), w.decision())).collect(),
+                inside,
+            }
+        });
         let rules = weighed.iter().flat_map(|w| if open { &w.allows } else { &w.denies });
         decided.extend(rules.map(|g| g.reference()));
     }
@@ -221,8 +209,8 @@ pub(crate) fn table(
         return Err(Decision::no(Reason::NoColumn, decided));
     }
 
-    let row_filter = row_filter(set, who, table, state, &path, &mut decided)?;
-    let mut masks = masks(set, who, table, state, &columns, &path, &held_masks, &mut decided)?;
+    let row_filter = row_filter(set, who, table, state, &path, &mut decided, notes)?;
+    let mut masks = masks(set, who, table, state, &columns, &held_masks, &mut decided, notes)?;
     let mut types = BTreeMap::new();
     for (column, (shape, raw)) in shapes {
         let value = masks
@@ -247,11 +235,26 @@ pub(crate) fn table(
     Ok(access)
 }
 
+fn asked(notes: &mut Notes, object: &[&str], action: Action, weighed: &Weighed<'_>) {
+    notes.add(|| Note::Asked {
+        object: object.iter().map(|part| (*part).to_owned()).collect(),
+        action,
+        decision: weighed.decision(),
+    });
+}
+
 /// `use` of catalog and schema, or an error with what closed them.
-fn may_use(set: &PolicySet, subject: &str, table: &TableObject, path: &[&str; 3]) -> Result<Vec<RuleRef>, Decision> {
-    let asked = set.engine.question(subject, &table.department, Action::Use);
-    let on_table = asked.weigh(path, &table.tags);
+fn may_use(
+    set: &PolicySet,
+    subject: &str,
+    table: &TableObject,
+    path: &[&str; 3],
+    notes: &mut Notes,
+) -> Result<Vec<RuleRef>, Decision> {
+    let question = set.engine.question(subject, &table.department, Action::Use);
+    let on_table = question.weigh(path, &table.tags);
     if !on_table.denies.is_empty() {
+        asked(notes, path, Action::Use, &on_table);
         return Err(on_table.decision());
     }
     let by_tag: Vec<RuleRef> = on_table
@@ -263,11 +266,14 @@ fn may_use(set: &PolicySet, subject: &str, table: &TableObject, path: &[&str; 3]
     let [catalog, schema, _] = path;
     let mut decided = Vec::new();
     for object in [[*catalog].as_slice(), [*catalog, *schema].as_slice()] {
-        let weighed = asked.weigh(object, &Tags::new());
+        let weighed = question.weigh(object, &Tags::new());
         match weighed.allowed() {
             true => decided.extend(weighed.allows.iter().map(|g| g.reference())),
             false if weighed.denies.is_empty() && !by_tag.is_empty() => decided.extend(by_tag.iter().cloned()),
-            false => return Err(weighed.decision()),
+            false => {
+                asked(notes, object, Action::Use, &weighed);
+                return Err(weighed.decision());
+            }
         }
     }
     Ok(decided)
@@ -275,7 +281,7 @@ fn may_use(set: &PolicySet, subject: &str, table: &TableObject, path: &[&str; 3]
 
 /// The tag sets under which a column must be allowed: one if its own tags contradict none of its table's, else one for each
 /// way to resolve the contradictions. Empty (so: no) if there are too many.
-fn readings(table: &Tags, column: Option<&Tags>) -> Vec<Tags> {
+pub(crate) fn readings(table: &Tags, column: Option<&Tags>) -> Vec<Tags> {
     let Some(column) = column else {
         return vec![table.clone()];
     };
@@ -299,150 +305,6 @@ fn readings(table: &Tags, column: Option<&Tags>) -> Vec<Tags> {
         readings.extend(other);
     }
     readings
-}
-
-fn row_filter(
-    set: &PolicySet,
-    who: &Principal,
-    table: &TableObject,
-    state: &SessionState,
-    path: &[&str; 3],
-    decided: &mut Vec<RuleRef>,
-) -> Result<Option<Expr>, Decision> {
-    let subject = who.subject();
-    let department = table.department.as_str();
-    let held = set.engine.held(&subject, department);
-    let here: Vec<&Attachment> = set
-        .engine
-        .rules
-        .filters
-        .iter()
-        .filter(|f| in_domain(&f.domain, department) && f.object.matches(path, &table.tags))
-        .collect();
-    let applies = |f: &&&Attachment| f.subject == "*" || held.contains(&f.subject);
-    let compiled = |f: &Attachment| -> Result<Expr, Decision> {
-        let broken = |why: String| {
-            let why = format!(
-                "filter {} ({}:{}) on {}: {why}",
-                f.name,
-                crate::rules::FILE,
-                f.line,
-                table.reference
-            );
-            Decision::no(Reason::Broken(why), vec![f.reference()])
-        };
-        let entry = set
-            .entries
-            .filters
-            .get(&f.name)
-            .ok_or_else(|| broken(format!("not in {}", filters::FILE)))?;
-        if !entry.table.matches(path, &table.tags) {
-            return Err(broken(
-                "its `table` does not cover this table; widen it, or attach the filter elsewhere".to_owned(),
-            ));
-        }
-        compile::row_filter(&entry.template, &table.schema, state, set.bindings(Some(who)))
-            .map_err(|e| broken(format!("{}; {}", e.what, e.remedy)))
-    };
-
-    let mut condition: Option<Expr> = None;
-    for filter in here
-        .iter()
-        .filter(applies)
-        .filter(|f| f.mode == Some(Mode::Restrictive))
-    {
-        let next = compiled(filter)?;
-        condition = Some(condition.map_or(next.clone(), |so_far| so_far.and(next)));
-        decided.push(filter.reference());
-    }
-    let permissive: Vec<&&Attachment> = here
-        .iter()
-        .filter(applies)
-        .filter(|f| f.mode == Some(Mode::Permissive))
-        .collect();
-    if permissive.is_empty() {
-        return Ok(condition);
-    }
-    let filtered = |role: &str| permissive.iter().any(|f| f.subject == "*" || f.subject == role);
-    let grants = set.engine.question(&subject, department, Action::Select);
-    let granting = grants.weigh(path, &table.tags).allows;
-    let free = set.engine.roles.held_without_passing(&subject, department, filtered);
-    if let Some(grant) = granting
-        .iter()
-        .find(|g| free.contains(&g.subject) && !filtered(&g.subject))
-    {
-        decided.push(grant.reference());
-        return Ok(condition);
-    }
-    let mut any: Option<Expr> = None;
-    for filter in permissive {
-        let next = compiled(filter)?;
-        any = Some(any.map_or(next.clone(), |so_far| so_far.or(next)));
-        decided.push(filter.reference());
-    }
-    let any = any.unwrap_or_else(|| lit(false));
-    Ok(Some(condition.map_or(any.clone(), |all| all.and(any))))
-}
-
-/// The masks of the roles that the principal holds in the department.
-fn held_masks<'a>(set: &'a PolicySet, subject: &str, department: &str) -> Vec<&'a Attachment> {
-    let held = set.engine.held(subject, department);
-    let masks = set.engine.rules.masks.iter();
-    masks
-        .filter(|m| in_domain(&m.domain, department) && (m.subject == "*" || held.contains(&m.subject)))
-        .collect()
-}
-
-#[expect(clippy::too_many_arguments, reason = "the parts of one access")]
-fn masks(
-    set: &PolicySet,
-    who: &Principal,
-    table: &TableObject,
-    state: &SessionState,
-    columns: &[usize],
-    path: &[&str; 3],
-    here: &[&Attachment],
-    decided: &mut Vec<RuleRef>,
-) -> Result<BTreeMap<String, Expr>, Decision> {
-    let mut masks = BTreeMap::new();
-    let [catalog, schema, name] = *path;
-    for field in columns.iter().filter_map(|at| table.schema.fields().get(*at)) {
-        let object = [catalog, schema, name, field.name().as_str()];
-        let readings = readings(&table.tags, table.column_tags.get(field.name()));
-        let Some(mask) = here
-            .iter()
-            .filter(|m| !is_inside(m))
-            .find(|m| readings.iter().any(|tags| m.object.matches(&object, tags)))
-        else {
-            continue;
-        };
-        let broken = |why: String| {
-            let why = format!(
-                "mask {} ({}:{}) on {}.{}: {why}",
-                mask.name,
-                crate::rules::FILE,
-                mask.line,
-                table.reference,
-                field.name()
-            );
-            Decision::no(Reason::Broken(why), vec![mask.reference()])
-        };
-        let entry = set
-            .entries
-            .masks
-            .get(&mask.name)
-            .ok_or_else(|| broken(format!("not in {}", filters::FILE)))?;
-        if !readings.iter().any(|tags| entry.column.matches(&object, tags)) {
-            return Err(broken(
-                "its `column` does not cover this column; widen it, or attach the mask elsewhere".to_owned(),
-            ));
-        }
-        let expr = compile::mask(&entry.how, field.name(), &table.schema, state, set.bindings(Some(who)))
-            .map_err(|e| broken(format!("{}; {}", e.what, e.remedy)))?;
-        masks.insert(field.name().clone(), expr);
-        decided.push(mask.reference());
-    }
-    Ok(masks)
 }
 
 fn fingerprint(set: &PolicySet, access: &Access) -> String {

@@ -35,27 +35,62 @@ pub(crate) struct Inside<'a> {
     pub masks: &'a [&'a Attachment],
 }
 
+/// What is seen of a column that has fields inside, and how that came about.
+#[derive(Debug, Clone)]
+pub(crate) struct Look {
+    /// None when nothing of it is seen.
+    pub shape: Option<Shape>,
+    /// One for each path that was asked for, and one for each mask.
+    pub steps: Vec<Step>,
+}
+
+/// The rules that spoke of one path.
+#[derive(Debug, Clone)]
+pub(crate) struct Step {
+    /// The column and the fields below it.
+    pub path: Vec<String>,
+    pub word: Word,
+    pub rules: Vec<RuleRef>,
+    /// The mask that is put on it, by name; its attachment is the one rule.
+    pub mask: Option<String>,
+}
+
 impl Inside<'_> {
-    /// What is seen of the column, and the rules that decided; none when nothing is.
+    /// Looks at a column with its fields.
     ///
     /// # Errors
     /// A nested mask cannot be used, which closes the table.
-    pub(crate) fn column(&self, path: &[&str; 3], field: &Field) -> Result<(Option<Shape>, Vec<RuleRef>), Decision> {
+    pub(crate) fn look(&self, path: &[&str; 3], field: &Field) -> Result<Look, Decision> {
         let asked = Asked {
             of: self,
-            decided: RefCell::default(),
+            steps: RefCell::default(),
         };
         let [catalog, schema, table] = *path;
         let mut path = vec![catalog, schema, table, field.name().as_str()];
         let seen = shape(&asked, &mut path, false, field.data_type())?;
-        Ok((seen, asked.decided.into_inner()))
+        Ok(Look {
+            shape: seen,
+            steps: asked.steps.into_inner(),
+        })
     }
 }
 
 /// Remembers which rules spoke.
 struct Asked<'a> {
     of: &'a Inside<'a>,
-    decided: RefCell<Vec<RuleRef>>,
+    steps: RefCell<Vec<Step>>,
+}
+
+impl Asked<'_> {
+    fn step(&self, path: &[&str], word: Word, rules: Vec<RuleRef>, mask: Option<String>) {
+        let path = path.iter().skip(COLUMN_DEPTH - 1).map(|part| (*part).to_owned());
+        self.steps.borrow_mut().push(Step {
+            path: path.collect(),
+            word,
+            rules,
+            mask,
+        });
+    }
 }
 
 impl Rulings for Asked<'_> {
@@ -75,9 +110,7 @@ impl Rulings for Asked<'_> {
         } else {
             (Word::Silent, Vec::new())
         };
-        self.decided
-            .borrow_mut()
-            .extend(rules.iter().map(|grant| grant.reference()));
+        self.step(path, word, rules.iter().map(|grant| grant.reference()).collect(), None);
         word
     }
 
@@ -107,7 +140,7 @@ impl Rulings for Asked<'_> {
         }
         let expr = nested_mask(&entry.how, field, of.state, of.set.bindings(Some(of.who)));
         let expr = expr.map_err(|e| broken(format!("{}; {}", e.what, e.remedy)))?;
-        self.decided.borrow_mut().push(mask.reference());
+        self.step(path, Word::Allowed, vec![mask.reference()], Some(mask.name.clone()));
         Ok(Some(expr))
     }
 }

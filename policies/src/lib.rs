@@ -19,11 +19,13 @@
 
 mod access;
 mod action;
+mod attached;
 mod barrier;
 mod check;
 mod compile;
 mod decision;
 mod defaults;
+mod explain;
 mod filters;
 mod index;
 mod inside;
@@ -36,6 +38,7 @@ mod principal;
 mod problem;
 mod remember;
 mod roles;
+mod rows;
 mod rules;
 mod secret;
 mod set;
@@ -50,6 +53,9 @@ pub use action::{Action, UnknownAction};
 pub use barrier::{govern, public_schema};
 pub use decision::{Decision, Reason, RuleRef};
 pub use defaults::default_files;
+pub use explain::{
+    Closed, ColumnVerdict, ColumnWhy, Explanation, Fact, FilterWhy, Nearest, RowVerdict, RuleLine, Verdict,
+};
 pub use object::Tags;
 pub use oracle::OracleError;
 pub use principal::{Attribute, Principal};

@@ -76,6 +76,8 @@ pub(crate) struct Rules {
     pub links: Vec<Link>,
     pub filters: Vec<Attachment>,
     pub masks: Vec<Attachment>,
+    /// Grants and denials whose time is over: they decide nothing and explain why something is closed.
+    pub expired: Vec<Grant>,
 }
 
 impl Rules {
@@ -94,7 +96,8 @@ impl Rules {
             }
             None => true,
         };
-        self.grants.retain(|grant| holds(grant.line, &grant.until));
+        let grants = std::mem::take(&mut self.grants).into_iter();
+        (self.grants, self.expired) = grants.partition(|grant| holds(grant.line, &grant.until));
         self.links.retain(|link| holds(link.line, &link.until));
         next
     }

@@ -14,6 +14,7 @@ use crate::action::Action;
 use crate::check;
 use crate::compile::Bindings;
 use crate::decision::{Decision, Engine, Reason};
+use crate::explain::Notes;
 use crate::filters::{self, Entries};
 use crate::model_conf;
 use crate::object::Tags;
@@ -226,7 +227,7 @@ impl PolicySet {
         state: &SessionState,
         action: Action,
     ) -> TableAccess {
-        match access::table(self, principal, table, state, action) {
+        match access::table(self, principal, table, state, action, &mut Notes::off()) {
             Ok(access) => TableAccess::Open(access),
             Err(decision) => {
                 if let Reason::Broken(why) = &decision.reason {

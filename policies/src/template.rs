@@ -3,10 +3,15 @@
 //! `$user.NAME` and `$secret.salt` are joined to one placeholder each while the text is still tokens, so a value never
 //! becomes text that is read again: it enters later as a literal of its own type.
 
+use std::ops::ControlFlow;
+
+use datafusion::scalar::ScalarValue;
 use datafusion::sql::parser::{DFParserBuilder, ParserInput};
-use datafusion::sql::sqlparser::ast::ExprWithAlias;
+use datafusion::sql::sqlparser::ast::{Expr as Ast, ExprWithAlias, Value, visit_expressions_mut};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, Word};
+
+use crate::compile::Bindings;
 
 /// Bytes of SQL in one entry at most. A filter is a condition, not a program, and the parser is recursive.
 pub(crate) const SQL_BYTES_MAX: usize = 8 << 10;
@@ -53,6 +58,58 @@ impl Template {
             return Err("the expression has an alias".to_owned());
         }
         Ok(Template { expr, uses_secret })
+    }
+
+    /// The SQL with a person's attributes in the places of their placeholders, to be read and never parsed again. The
+    /// secret stays a placeholder.
+    pub(crate) fn shown(&self, with: Bindings<'_>) -> String {
+        let mut expr = self.expr.expr.clone();
+        let done: ControlFlow<()> = visit_expressions_mut(&mut expr, |node| {
+            match node {
+                Ast::InList { list, .. } => {
+                    // A list has taken the place of its placeholder already, brackets in brackets.
+                    let items = std::mem::take(list).into_iter().flat_map(|item| match item {
+                        Ast::Tuple(values) => values,
+                        other => vec![other],
+                    });
+                    *list = items.collect();
+                }
+                Ast::Value(value) => {
+                    if let Value::Placeholder(id) = &value.value
+                        && let Some(bound) = with.shown(id)
+                    {
+                        *node = bound;
+                    }
+                }
+                _ => {}
+            }
+            ControlFlow::Continue(())
+        });
+        debug_assert!(done.is_continue());
+        expr.to_string()
+    }
+}
+
+impl Bindings<'_> {
+    /// What stands for a placeholder, as SQL: NULL for an attribute the person lacks, a tuple for a list. None for what is
+    /// not the person's.
+    fn shown(self, placeholder: &str) -> Option<Ast> {
+        let name = placeholder.strip_prefix(USER_PREFIX)?;
+        let literal = |value: &ScalarValue| {
+            let value = match value {
+                ScalarValue::Boolean(Some(flag)) => Value::Boolean(*flag),
+                ScalarValue::Utf8(Some(text)) => Value::SingleQuotedString(text.clone()),
+                other => Value::Number(other.to_string(), false),
+            };
+            Ast::Value(value.into())
+        };
+        let null = || Ast::Value(Value::Null.into());
+        let is_list = self.principal.is_some_and(|who| who.is_list(name));
+        Some(match self.principal.and_then(|who| who.attribute(name)) {
+            None => null(),
+            Some(values) if is_list => Ast::Tuple(values.iter().map(literal).collect()),
+            Some(values) => values.first().map_or_else(null, literal),
+        })
     }
 }
 
@@ -122,6 +179,7 @@ fn any_to_in(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::principal::{Attribute, Principal};
 
     #[test]
     fn placeholders_are_joined_and_unknown_ones_refused() {
@@ -148,6 +206,31 @@ mod tests {
             "$user.\"x\" = 1",
         ] {
             assert!(Template::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn attributes_are_shown_in_place_and_the_secret_never() {
+        let who = Principal::new("ana")
+            .with("site", Attribute::Text("O'Hara".into()))
+            .with("level", Attribute::Integer(3))
+            .with("projects", Attribute::List(vec!["p1".into(), "p2".into()]));
+        let with = Bindings {
+            principal: Some(&who),
+            secret: Some("not to be seen"),
+        };
+        for (sql, shown) in [
+            (
+                "owner = $user.name AND level <= $user.level",
+                "owner = 'ana' AND level <= 3",
+            ),
+            ("site = $user.site OR x = $user.lacks", "site = 'O''Hara' OR x = NULL"),
+            ("p = ANY($user.projects)", "p IN ('p1', 'p2')"),
+            ("p NOT IN ('p0', $user.projects)", "p NOT IN ('p0', 'p1', 'p2')"),
+            ("array_has($user.projects, p)", "array_has(('p1', 'p2'), p)"),
+            ("h = $secret.salt", "h = $secret.salt"),
+        ] {
+            assert_eq!(Template::parse(sql).unwrap().shown(with), shown);
         }
     }
 

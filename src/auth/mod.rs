@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 
 use crate::ticket::Sealer;
 
-pub(crate) use users::{UserError, add, issue_token, list, remove};
+pub(crate) use users::{UserError, add, issue_token, list, principals, remove};
 use users::{Users, UsersFile};
 
 /// Failed logins in a row that lock a login: guessing stays hopeless, and a tool with an old password in it does not

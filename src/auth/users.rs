@@ -220,6 +220,13 @@ pub(crate) fn list(path: &Path) -> Result<Vec<(String, Vec<String>)>, UserError>
         .collect())
 }
 
+/// Everybody in the users file, with their attributes, by name.
+pub(crate) fn principals(path: &Path) -> Result<BTreeMap<String, Principal>, UserError> {
+    let users = Users::read(path)?;
+    let named = users.users.keys().filter_map(|name| users.principal(name));
+    Ok(named.map(|who| (who.name.clone(), who)).collect())
+}
+
 /// Makes a personal token, valid for `days` or until it is replaced. The token is shown this once.
 pub(crate) fn issue_token(path: &Path, name: &str, label: &str, days: Option<u32>) -> Result<String, UserError> {
     let mut users = Users::read(path)?;

@@ -7,6 +7,7 @@
 mod admit;
 mod change;
 pub(crate) mod errors;
+mod explain;
 pub(crate) mod ingest;
 mod log;
 pub(crate) mod narrow;
@@ -139,8 +140,17 @@ impl Engine {
                 generations,
             });
         }
-        let Statement::Read(statement) = statement else {
-            return Err(QueryError::internal("a statement that neither reads nor writes"));
+        let statement = match statement {
+            Statement::Read(statement) => statement,
+            Statement::ExplainPolicy(_) => return Ok(reads(&explain::schema(), Arc::new(Schema::empty()))),
+            Statement::CreateModel(_)
+            | Statement::DropModel { .. }
+            | Statement::CreateTableAs { .. }
+            | Statement::Insert { .. }
+            | Statement::Change(_)
+            | Statement::Upkeep(_)
+            | Statement::View(_)
+            | Statement::SetTags { .. } => return Err(QueryError::internal("a statement that writes came to be read")),
         };
         let (values, view) = (parameters.to_vec(), Arc::clone(governed));
         match self
@@ -277,6 +287,10 @@ impl Engine {
         account.called(statement.verb(), statement.target());
         match statement {
             Statement::Read(statement) => self.read(governed, account, state, *statement, parameters).await,
+            Statement::ExplainPolicy(statement) => {
+                let running = self.explain_policy(governed, state, statement).await?;
+                Ok((running, account.decided(governed.notes().facts())))
+            }
             other => {
                 let count = self.write(governed, state, other, parameters, sql).await?;
                 // One that had nothing to change is decided here.

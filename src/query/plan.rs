@@ -121,6 +121,7 @@ pub(super) async fn written_parameters(state: Arc<SessionState>, sql: String, st
         Statement::CreateTableAs { query, .. } => Some(as_engine_statement(query)),
         Statement::CreateModel(model) => Some(as_engine_statement(model.query)),
         Statement::Read(_)
+        | Statement::ExplainPolicy(_)
         | Statement::Change(_)
         | Statement::Upkeep(_)
         | Statement::View(_)

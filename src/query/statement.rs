@@ -18,6 +18,7 @@ use labhouse_catalog::TableName;
 
 use super::QueryError;
 use super::change::{self, Change};
+use super::explain::ExplainPolicy;
 use super::upkeep::{self, Upkeep};
 use super::view::{self, ViewStatement};
 
@@ -29,6 +30,8 @@ pub(crate) const CATALOG: &str = "lab";
 pub(crate) enum Statement {
     /// Gives rows: SELECT, EXPLAIN, SHOW, DESCRIBE.
     Read(Box<EngineStatement>),
+    /// `EXPLAIN POLICY …`, which gives rows too.
+    ExplainPolicy(ExplainPolicy),
     CreateModel(CreateModel),
     DropModel {
         name: TableName,
@@ -84,6 +87,7 @@ impl Statement {
     pub(crate) fn verb(&self) -> &'static str {
         match self {
             Self::Read(_) => "read",
+            Self::ExplainPolicy(_) => "explain_policy",
             Self::CreateModel(_) => "create_model",
             Self::DropModel { .. } => "drop_model",
             Self::CreateTableAs { .. } => "create_table",
@@ -98,7 +102,7 @@ impl Statement {
     /// What it is to change.
     pub(crate) fn target(&self) -> Option<String> {
         let name = match self {
-            Self::Read(_) => return None,
+            Self::Read(_) | Self::ExplainPolicy(_) => return None,
             Self::CreateModel(model) => &model.name,
             Self::DropModel { name, .. } | Self::CreateTableAs { name, .. } | Self::Insert { name, .. } => name,
             Self::Change(change) => &change.target,
@@ -112,7 +116,7 @@ impl Statement {
     /// Whether it changes something.
     pub(crate) fn writes(&self) -> bool {
         match self {
-            Self::Read(_) => false,
+            Self::Read(_) | Self::ExplainPolicy(_) => false,
             Self::CreateModel(_)
             | Self::DropModel { .. }
             | Self::CreateTableAs { .. }
@@ -222,7 +226,7 @@ fn unknown(ast: &Ast) -> QueryError {
     let text = ast.to_string();
     let words: Vec<&str> = text.split_whitespace().take(2).collect();
     QueryError::Unsupported(format!(
-        "labhouse does not run this statement ({}); it runs SELECT, EXPLAIN SELECT, SHOW, DESCRIBE, CREATE TABLE, INSERT, UPDATE, DELETE, MERGE, DROP TABLE, UNDROP TABLE, COMMENT ON, OPTIMIZE, VACUUM, CREATE, REFRESH and DROP MATERIALIZED VIEW, CREATE MODEL, DROP MODEL and ALTER TABLE … SET TAGS",
+        "labhouse does not run this statement ({}); it runs SELECT, EXPLAIN SELECT, EXPLAIN POLICY, SHOW, DESCRIBE, CREATE TABLE, INSERT, UPDATE, DELETE, MERGE, DROP TABLE, UNDROP TABLE, COMMENT ON, OPTIMIZE, VACUUM, CREATE, REFRESH and DROP MATERIALIZED VIEW, CREATE MODEL, DROP MODEL and ALTER TABLE … SET TAGS",
         words.join(" ")
     ))
 }
@@ -316,6 +320,11 @@ fn parse_own(sql: &str) -> Result<Option<Statement>, QueryError> {
     } else if parser.parse_keywords(&[Keyword::ALTER, Keyword::TABLE]) {
         match set_tags(&mut parser)? {
             Some(statement) => statement,
+            None => return Ok(None),
+        }
+    } else if parser.parse_keyword(Keyword::EXPLAIN) {
+        match ExplainPolicy::parse(&mut parser)? {
+            Some(explain) => Statement::ExplainPolicy(explain),
             None => return Ok(None),
         }
     } else {

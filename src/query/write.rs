@@ -52,7 +52,9 @@ impl Engine {
         sql: &str,
     ) -> Result<i64, QueryError> {
         match statement {
-            Statement::Read(_) => Err(QueryError::internal("a read came to the writing side")),
+            Statement::Read(_) | Statement::ExplainPolicy(_) => {
+                Err(QueryError::internal("a read came to the writing side"))
+            }
             Statement::CreateModel(model) => self.create_model(governed, state, model, parameters, sql).await,
             Statement::DropModel { name, if_exists } => self.drop_model(governed, &name, if_exists).await,
             Statement::CreateTableAs {

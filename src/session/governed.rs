@@ -21,6 +21,7 @@ use parking_lot::Mutex;
 use super::World;
 use crate::audit::{Account, Notes};
 use crate::models::LoadedModel;
+use crate::models::functions::NAMES as TABLE_FUNCTIONS;
 use crate::query::QueryError;
 use crate::query::statement::CATALOG;
 use crate::query::tags::TAG;
@@ -244,17 +245,8 @@ impl Governed {
 
     /// Names of the tables that the principal may see, sorted, system tables included.
     pub(crate) fn visible(&self) -> Vec<(String, String)> {
-        let lake = self
-            .world
-            .catalog
-            .all()
-            .map(|table| (table.name().schema.clone(), table.name().table.clone()));
-        let system = SystemTables::NAMES
-            .iter()
-            .map(|name| (SYSTEM.to_owned(), (*name).to_owned()));
-        lake.chain(system)
-            .filter(|(schema, table)| matches!(self.resolve(schema, table), Ok(Resolved::Open(..))))
-            .collect()
+        let seen = |(schema, table): &(String, String)| matches!(self.resolve(schema, table), Ok(Resolved::Open(..)));
+        self.world.tables().filter(seen).collect()
     }
 
     /// Whether the principal may do something to an object of a department.
@@ -275,29 +267,51 @@ impl Governed {
     /// The model of that name, when the principal may ask it through `function`.
     pub(crate) fn model(&self, name: &TableName, function: &str) -> Option<Arc<LoadedModel>> {
         let model = self.world.models.get(name)?;
-        let called = self.may_call(function, &model);
-        let owned = model.function().is_some_and(|own| self.may_call(own, &model)) || self.may_ask(&model);
-        if !(called && owned) {
+        if !(self.may_call(function, &model) && self.own(&model).allowed) {
             return None;
         }
         self.notes.model(&name.to_string(), model.record().version);
         Some(model)
     }
 
-    fn may_call(&self, function: &str, model: &LoadedModel) -> bool {
-        let object = format!("fn/{function}");
-        self.decide(model.department(), &object, model.tags(), Action::Execute)
-            .allowed
+    /// Everything that can be executed, by name, and whether the principal may: `fn/NAME` of models, `model/lab/SCHEMA/NAME`,
+    /// and `fn/NAME of lab.SCHEMA.MODEL` for what is asked of a model.
+    pub(crate) fn executables(&self) -> Vec<(String, Arc<Decision>)> {
+        let models = &self.world.models;
+        let functions = models
+            .functions()
+            .map(|(name, model)| (format!("fn/{name}"), self.call(name, model)));
+        let asked = models.all().flat_map(|model| {
+            let of_model = TABLE_FUNCTIONS.into_iter().map(|function| {
+                let called = self.call(function, model);
+                let decision = if called.allowed { self.own(model) } else { called };
+                (format!("fn/{function} of {CATALOG}.{}", model.name()), decision)
+            });
+            of_model.chain([(model_object(model.name()), self.ask_model(model))])
+        });
+        functions.chain(asked).collect()
     }
 
-    fn may_ask(&self, model: &LoadedModel) -> bool {
-        self.decide(
-            model.department(),
-            &model_object(model.name()),
-            model.tags(),
-            Action::Execute,
-        )
-        .allowed
+    fn may_call(&self, function: &str, model: &LoadedModel) -> bool {
+        self.call(function, model).allowed
+    }
+
+    fn call(&self, function: &str, model: &LoadedModel) -> Arc<Decision> {
+        let object = format!("fn/{function}");
+        self.decide(model.department(), &object, model.tags(), Action::Execute)
+    }
+
+    /// Whether the model itself is open: by its own function or by its name.
+    fn own(&self, model: &LoadedModel) -> Arc<Decision> {
+        let by_function = model.function().map(|function| self.call(function, model));
+        by_function
+            .filter(|decision| decision.allowed)
+            .unwrap_or_else(|| self.ask_model(model))
+    }
+
+    fn ask_model(&self, model: &LoadedModel) -> Arc<Decision> {
+        let object = model_object(model.name());
+        self.decide(model.department(), &object, model.tags(), Action::Execute)
     }
 
     /// Resolves a name that the statement asks for, and notes it.
@@ -324,17 +338,25 @@ impl Governed {
         Ok(resolved)
     }
 
+    /// A table as policies see it, whether or not the principal does: for deciding and for explaining, never for reading.
+    pub(crate) fn object(&self, schema: &str, table: &str) -> Option<TableObject> {
+        if schema == SYSTEM {
+            let inner = self.system_tables.table(table, &self.who)?;
+            return Some(system_object(table, &inner));
+        }
+        self.world.catalog.table(schema, table).map(|found| table_object(found))
+    }
+
+    fn inner(&self, schema: &str, table: &str) -> Option<Arc<dyn TableProvider>> {
+        if schema == SYSTEM {
+            return self.system_tables.table(table, &self.who);
+        }
+        self.world.catalog.table(schema, table).map(|found| found.provider())
+    }
+
     fn resolve_new(&self, schema: &str, table: &str) -> Result<Resolved, DataFusionError> {
-        let (object, inner) = if schema == SYSTEM {
-            let Some(inner) = self.system_tables.table(table, &self.who) else {
-                return Ok(Resolved::Absent);
-            };
-            (system_object(table, &inner), inner)
-        } else {
-            let Some(found) = self.world.catalog.table(schema, table) else {
-                return Ok(Resolved::Absent);
-            };
-            (table_object(found), found.provider())
+        let (Some(object), Some(inner)) = (self.object(schema, table), self.inner(schema, table)) else {
+            return Ok(Resolved::Absent);
         };
         match self
             .world

@@ -24,6 +24,7 @@ pub(crate) use governed::{Governed, model_object, table_object, table_path};
 use crate::config::Limits;
 use crate::models::ModelSnapshot;
 use crate::query::statement::CATALOG;
+use crate::system::{SYSTEM, SystemTables};
 
 /// Functions that would name files behind a table.
 const SIDE_DOORS: [&str; 2] = ["input_file_name", "file_row_index"];
@@ -45,6 +46,18 @@ pub(crate) struct World {
 }
 
 impl World {
+    /// Schema and name of every table there is, system tables last.
+    pub(crate) fn tables(&self) -> impl Iterator<Item = (String, String)> {
+        let lake = self
+            .catalog
+            .all()
+            .map(|table| (table.name().schema.clone(), table.name().table.clone()));
+        let system = SystemTables::NAMES
+            .iter()
+            .map(|name| (SYSTEM.to_owned(), (*name).to_owned()));
+        lake.chain(system)
+    }
+
     /// Whether both are the very same snapshots.
     pub(crate) fn same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.policies, &other.policies)
@@ -102,12 +115,7 @@ impl Sessions {
     }
 
     /// The governed view that `who` has of the world.
-    pub(crate) fn govern(
-        &self,
-        who: &Principal,
-        world: World,
-        system_tables: crate::system::SystemTables,
-    ) -> Arc<Governed> {
+    pub(crate) fn govern(&self, who: &Principal, world: World, system_tables: SystemTables) -> Arc<Governed> {
         Arc::new(Governed::new(
             who.clone(),
             world,

@@ -31,13 +31,14 @@ pub(crate) struct SystemTables(pub(crate) Weak<Engine>);
 
 impl SystemTables {
     /// All of them, sorted.
-    pub(crate) const NAMES: [&'static str; 9] = [
+    pub(crate) const NAMES: [&'static str; 10] = [
         AUDIT,
         "commits",
         "files",
         "models",
         "pipelines",
         "policies",
+        "policy_rules",
         "quarantine",
         "queries",
         "ungoverned",

@@ -67,6 +67,14 @@ pub(super) fn schema(name: &str) -> Option<SchemaRef> {
             ("in_force", DataType::Boolean),
             ("problem", TEXT),
         ],
+        "policy_rules" => vec![
+            ("file", TEXT),
+            ("line", NUMBER),
+            ("kind", TEXT),
+            ("subject", TEXT),
+            ("department", TEXT),
+            ("text", TEXT),
+        ],
         "queries" => vec![
             ("id", TEXT),
             ("principal", TEXT),
@@ -96,6 +104,7 @@ pub(super) async fn rows(engine: &Engine, name: &str, who: &Principal) -> Result
         "models" => models(engine),
         "pipelines" => pipelines(engine),
         "policies" => policies(engine),
+        "policy_rules" => policy_rules(engine),
         "queries" => queries(engine, who),
         "ungoverned" => ungoverned(engine),
         other => return Err(QueryError::internal(format!("no system table {other}"))),
@@ -209,6 +218,19 @@ fn policies(engine: &Engine) -> Vec<ArrayRef> {
         text([Some(current.fingerprint().to_owned())].into_iter()),
         Arc::new(BooleanArray::from(vec![true])),
         text([problem].into_iter()),
+    ]
+}
+
+/// The rules in force, line by line.
+fn policy_rules(engine: &Engine) -> Vec<ArrayRef> {
+    let rules = engine.policies.current().rules();
+    vec![
+        text(rules.iter().map(|line| Some(line.rule.file.to_owned()))),
+        number(rules.iter().map(|line| Some(line.rule.line as u64))),
+        text(rules.iter().map(|line| Some(line.kind.to_owned()))),
+        text(rules.iter().map(|line| line.subject.clone())),
+        text(rules.iter().map(|line| line.department.clone())),
+        text(rules.iter().map(|line| Some(line.rule.text.clone()))),
     ]
 }
 

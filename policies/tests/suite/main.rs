@@ -14,6 +14,7 @@ mod barrier;
 mod decisions;
 mod entries;
 mod expiry;
+mod explain;
 mod fixture;
 mod golden;
 mod interference;

@@ -1,0 +1,380 @@
+//! `EXPLAIN POLICY [FOR login] ON table [WHERE condition]`: why somebody sees what he sees.
+//!
+//! Without FOR anybody may ask about himself, and learns what he could have found out by himself: which columns there
+//! are and which of them are masked. Rules, row filters, hidden columns and other people are told to those who hold the
+//! admin action on the table and see all of it; to everybody else a table that they do not see is not there.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use chrono::Utc;
+use datafusion::common::DFSchema;
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::memory::MemoryStream;
+use datafusion::sql::sqlparser::ast::{Expr as Ast, ExprWithAlias};
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::parser::Parser;
+use datafusion::sql::sqlparser::tokenizer::Token;
+use futures::TryStreamExt;
+use labhouse_catalog::TableName;
+use labhouse_policies::{Access, Action, Explanation, Fact, Principal, RuleRef, Verdict};
+
+use super::statement::{CATALOG, lake_name, syntax, word};
+use super::write::require;
+use super::{QueryError, Running, errors};
+use crate::engine::Engine;
+use crate::policy_tools::{When, conditions_of, counting_plan, counts, judge, picking_plan};
+use crate::session::{Governed, table_path};
+use crate::system::SYSTEM;
+
+/// `EXPLAIN POLICY …`
+#[derive(Debug)]
+pub(crate) struct ExplainPolicy {
+    /// Whose view; none for the asker's own.
+    who: Option<String>,
+    table: TableName,
+    condition: Option<Box<Ast>>,
+}
+
+/// What one row of the answer says.
+struct Told {
+    fact: Fact,
+    rule: Option<RuleRef>,
+}
+
+impl ExplainPolicy {
+    /// Reads what follows `EXPLAIN`; none when that is no `POLICY FOR` or `POLICY ON`.
+    pub(super) fn parse(parser: &mut Parser<'_>) -> Result<Option<Self>, QueryError> {
+        if !word(parser, "policy") {
+            return Ok(None);
+        }
+        let who = match parser.parse_keyword(Keyword::FOR) {
+            true => Some(login(parser)?),
+            false => None,
+        };
+        if !parser.parse_keyword(Keyword::ON) {
+            return match who {
+                // A table named policy can be described.
+                None => Ok(None),
+                Some(who) => Err(QueryError::Syntax(format!(
+                    "EXPLAIN POLICY FOR {who} names no table: write EXPLAIN POLICY FOR {who} ON {CATALOG}.<schema>.<table>"
+                ))),
+            };
+        }
+        let table = lake_name(&parser.parse_object_name(false).map_err(syntax)?)?;
+        let condition = match parser.parse_keyword(Keyword::WHERE) {
+            true => Some(Box::new(parser.parse_expr().map_err(syntax)?)),
+            false => None,
+        };
+        Ok(Some(Self { who, table, condition }))
+    }
+}
+
+/// A login as a plain word, or quoted when it has a dot, a dash or an @ in it.
+fn login(parser: &mut Parser<'_>) -> Result<String, QueryError> {
+    match parser.next_token().token {
+        Token::SingleQuotedString(text) => Ok(text),
+        Token::Word(word) if word.quote_style.is_some() => Ok(word.value),
+        Token::Word(word) => Ok(word.value.to_lowercase()),
+        other => Err(QueryError::Syntax(format!(
+            "EXPLAIN POLICY FOR takes a login, in quotes if it is no plain word; `{other}` stands there"
+        ))),
+    }
+}
+
+/// The columns of the answer.
+pub(super) fn schema() -> SchemaRef {
+    let text = |name| Field::new(name, DataType::Utf8, true);
+    Arc::new(Schema::new(vec![
+        text("subject"),
+        text("verdict"),
+        text("object"),
+        text("rule"),
+        text("file"),
+        Field::new("line", DataType::Int64, true),
+        text("text"),
+        text("why"),
+    ]))
+}
+
+impl Engine {
+    pub(super) async fn explain_policy(
+        &self,
+        governed: &Arc<Governed>,
+        state: Arc<SessionState>,
+        statement: ExplainPolicy,
+    ) -> Result<Running, QueryError> {
+        let ExplainPolicy { who, table, condition } = statement;
+        let missing = || {
+            QueryError::NotFound(format!(
+                "table '{CATALOG}.{table}' not found; SHOW TABLES lists what you may read"
+            ))
+        };
+        let access = governed.access(&table.schema, &table.table);
+        let access = access.map_err(errors::from_datafusion)?.ok_or_else(missing)?;
+        let object = governed.object(&table.schema, &table.table).ok_or_else(missing)?;
+        let own = who.as_ref().is_none_or(|who| *who == governed.who().name);
+        let allowed = require(
+            governed,
+            &object.department,
+            &table_path(&table),
+            &object.tags,
+            Action::Admin,
+        );
+        let steward = match allowed {
+            Ok(()) => access.is_unrestricted(),
+            Err(_) if own && condition.is_none() => false,
+            Err(refused) => return Err(refused),
+        };
+        if !steward {
+            if own && condition.is_none() {
+                return answer(&governed.who().name, told_to_anybody(&access));
+            }
+            return Err(QueryError::Denied(format!(
+                "EXPLAIN POLICY tells of every column and row of {CATALOG}.{table}, and your own view of it is not whole: ask somebody who sees all of it"
+            )));
+        }
+        let who = match who {
+            Some(name) => self.explained_person(governed, name)?,
+            None => governed.who().clone(),
+        };
+        let policies = &governed.world().policies;
+        let explanation = policies.explain(&who, &object, governed.system(), Action::Select);
+        let mut facts = vec![explanation.table_fact()];
+        if table.schema != SYSTEM {
+            let rows = self.rows_shown(governed, &state, &table, &explanation).await?;
+            facts.push(rows);
+        }
+        facts.extend(explanation.column_facts());
+        facts.extend(explanation.filter_facts());
+        if let Some(condition) = condition {
+            let rows = self.rows_judged(governed, &state, &table, &explanation, *condition);
+            facts.extend(rows.await?);
+        }
+        answer(&who.name, facts)
+    }
+
+    fn explained_person(&self, governed: &Governed, name: String) -> Result<Principal, QueryError> {
+        if let Some(who) = self.auth.named(&name) {
+            return Ok(who);
+        }
+        match governed.world().policies.people().contains(&name) {
+            true => Ok(Principal::new(name)),
+            false => Err(QueryError::NotFound(format!(
+                "nobody is called {name}: neither the users file nor policy.csv has that login"
+            ))),
+        }
+    }
+
+    async fn rows_shown(
+        &self,
+        governed: &Governed,
+        state: &Arc<SessionState>,
+        table: &TableName,
+        explanation: &Explanation,
+    ) -> Result<Fact, QueryError> {
+        let condition = conditions_of(&explanation.access, Utc::now()).map_err(errors::from_datafusion)?;
+        let provider = whole(governed, table)?;
+        let plan = counting_plan(provider, &[When::is(condition)]).map_err(errors::from_datafusion)?;
+        let counted = counts(&self.read_plan(state, plan).await?)?;
+        let [all, shown] = counted.as_slice() else {
+            return Err(QueryError::internal("two counts were asked for"));
+        };
+        Ok(Fact {
+            object: format!("{CATALOG}.{table}"),
+            verdict: match shown {
+                0 => Verdict::Hidden,
+                some if some == all => Verdict::Shown,
+                _ => Verdict::Filtered,
+            },
+            by: None,
+            rules: Vec::new(),
+            why: format!("{shown} of {all} rows"),
+        })
+    }
+
+    async fn rows_judged(
+        &self,
+        governed: &Governed,
+        state: &Arc<SessionState>,
+        table: &TableName,
+        explanation: &Explanation,
+        condition: Ast,
+    ) -> Result<Vec<Fact>, QueryError> {
+        if table.schema == SYSTEM {
+            return Err(QueryError::Unsupported(
+                "the rows of system tables are not judged one by one; leave WHERE out".into(),
+            ));
+        }
+        let provider = whole(governed, table)?;
+        let columns = DFSchema::try_from(provider.schema().as_ref().clone()).map_err(errors::from_datafusion)?;
+        let condition = ExprWithAlias {
+            expr: condition,
+            alias: None,
+        };
+        let condition = state
+            .create_logical_expr_from_sql_expr(condition, &columns)
+            .map_err(errors::from_datafusion)?;
+        let by: BTreeSet<String> = condition
+            .column_refs()
+            .iter()
+            .map(|column| column.name.clone())
+            .collect();
+        let plan = picking_plan(provider, condition).map_err(errors::from_datafusion)?;
+        let rows = self.read_plan(state, plan).await?;
+        let picked = judge(explanation, &rows, &by, governed.system()).map_err(errors::from_datafusion)?;
+        Ok(picked.into_iter().flat_map(|picked| picked.facts).collect())
+    }
+
+    /// Plans with the planner's deadline and runs where statements run.
+    async fn read_plan(&self, state: &Arc<SessionState>, plan: LogicalPlan) -> Result<Vec<RecordBatch>, QueryError> {
+        let planning = Arc::clone(state);
+        let physical = self
+            .planning(move || async move {
+                planning
+                    .create_physical_plan(&plan)
+                    .await
+                    .map_err(errors::from_datafusion)
+            })
+            .await?;
+        let stream = self
+            .runner
+            .start(physical, state.task_ctx())
+            .map_err(errors::from_datafusion)?;
+        stream.try_collect().await.map_err(errors::from_datafusion)
+    }
+}
+
+/// The asker's own table, of which he sees everything.
+fn whole(governed: &Governed, table: &TableName) -> Result<Arc<dyn datafusion::catalog::TableProvider>, QueryError> {
+    let found = governed
+        .table(&table.schema, &table.table)
+        .map_err(errors::from_datafusion)?;
+    found.ok_or_else(|| QueryError::internal(format!("{table} went away while it was explained")))
+}
+
+/// What a person can find out by himself: that the table and its columns are there, and which are masked.
+fn told_to_anybody(access: &Access) -> Vec<Fact> {
+    let fact = |object, verdict, why: &str| Fact {
+        object,
+        verdict,
+        by: None,
+        rules: Vec::new(),
+        why: why.to_owned(),
+    };
+    let table = access.table.to_string();
+    let columns = access.columns.iter().filter_map(|at| access.schema.fields().get(*at));
+    let columns = columns.map(|field| {
+        let object = format!("{table}.{}", field.name());
+        // A column without some of its fields has a shape too, and those fields are nobody's business.
+        let masked = access.masks.contains_key(field.name());
+        match masked
+            && access
+                .types
+                .get(field.name())
+                .is_none_or(|shown| shown == field.data_type())
+        {
+            true => fact(
+                object,
+                Verdict::Masked,
+                "the policies show you other values than are stored",
+            ),
+            false => fact(object, Verdict::Shown, "the policies show it to you"),
+        }
+    });
+    let columns: Vec<Fact> = columns.collect();
+    let about = "the policies show it to you; whether it has rows or columns that they do not show is not told";
+    std::iter::once(fact(table, Verdict::Shown, about))
+        .chain(columns)
+        .collect()
+}
+
+/// Facts as rows: one for each line that decided, or one without a line.
+fn answer(subject: &str, facts: Vec<Fact>) -> Result<Running, QueryError> {
+    let told: Vec<Told> = facts
+        .into_iter()
+        .flat_map(|fact| {
+            let rules: Vec<Option<RuleRef>> = match fact.rules.as_slice() {
+                [] => vec![None],
+                rules => rules.iter().cloned().map(Some).collect(),
+            };
+            rules.into_iter().map(move |rule| Told {
+                fact: fact.clone(),
+                rule,
+            })
+        })
+        .collect();
+    let text =
+        |of: &dyn Fn(&Told) -> Option<String>| -> ArrayRef { Arc::new(told.iter().map(of).collect::<StringArray>()) };
+    let line = told
+        .iter()
+        .map(|told| i64::try_from(told.rule.as_ref()?.line).ok())
+        .collect::<Int64Array>();
+    let columns: Vec<ArrayRef> = vec![
+        text(&|_| Some(subject.to_owned())),
+        text(&|told| Some(told.fact.verdict.as_str().to_owned())),
+        text(&|told| Some(told.fact.object.clone())),
+        text(&|told| told.fact.by.clone()),
+        text(&|told| told.rule.as_ref().map(|rule| rule.file.to_owned())),
+        Arc::new(line),
+        text(&|told| told.rule.as_ref().map(|rule| rule.text.clone())),
+        text(&|told| Some(told.fact.why.clone())),
+    ];
+    let schema = schema();
+    let batch =
+        RecordBatch::try_new(Arc::clone(&schema), columns).map_err(|error| errors::from_datafusion(error.into()))?;
+    let stream = MemoryStream::try_new(vec![batch], Arc::clone(&schema), None).map_err(errors::from_datafusion)?;
+    Ok(Running {
+        schema,
+        stream: Box::pin(stream),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::sql::sqlparser::dialect::GenericDialect;
+
+    use super::*;
+
+    fn read(sql: &str) -> Result<Option<ExplainPolicy>, QueryError> {
+        let dialect = GenericDialect {};
+        let mut parser = Parser::new(&dialect).try_with_sql(sql).unwrap();
+        assert!(parser.parse_keyword(Keyword::EXPLAIN));
+        ExplainPolicy::parse(&mut parser)
+    }
+
+    #[test]
+    fn the_three_forms_are_read_and_other_explains_left_alone() {
+        let full = read("EXPLAIN POLICY FOR Ana ON lab.c.t WHERE a = 'x' OR b")
+            .unwrap()
+            .unwrap();
+        assert_eq!(
+            (full.who.as_deref(), full.table.to_string().as_str()),
+            (Some("ana"), "c.t")
+        );
+        assert_eq!(full.condition.unwrap().to_string(), "a = 'x' OR b");
+        let quoted = read("explain policy for 'ana.b-2@lab' on c.t").unwrap().unwrap();
+        assert_eq!(quoted.who.as_deref(), Some("ana.b-2@lab"));
+        let own = read("EXPLAIN POLICY ON c.t").unwrap().unwrap();
+        assert!(own.who.is_none() && own.condition.is_none());
+        for other in ["EXPLAIN SELECT 1", "EXPLAIN policy", "EXPLAIN policies"] {
+            assert!(read(other).unwrap().is_none(), "{other}");
+        }
+    }
+
+    #[test]
+    fn half_sentences_say_what_is_missing() {
+        for (sql, says) in [
+            ("EXPLAIN POLICY FOR ana", "names no table"),
+            ("EXPLAIN POLICY FOR 7 ON c.t", "takes a login"),
+            ("EXPLAIN POLICY FOR ana ON t", "not a full name"),
+            ("EXPLAIN POLICY ON c.t WHERE", "cannot be read"),
+        ] {
+            let error = read(sql).unwrap_err().to_string();
+            assert!(error.contains(says), "{sql}: {error}");
+        }
+    }
+}
