@@ -14,6 +14,9 @@ mod barrier;
 mod decisions;
 mod entries;
 mod fixture;
+#[path = "../fuzz/mod.rs"]
+mod fuzz;
+mod fuzzing;
 mod golden;
 mod interference;
 mod loader;

@@ -1,0 +1,448 @@
+//! Queries: what is read, how it is joined, and what is made of it.
+
+use super::{Col, Family, Maker, Scope, Seen, Statement};
+
+/// A query's text and what it gives: a family for each column, named `y1`, `y2`, …
+struct Made {
+    sql: String,
+    families: Vec<Family>,
+    loose: Vec<bool>,
+}
+
+impl Maker<'_> {
+    pub(super) fn top(&mut self) -> Statement {
+        let statement = |maker: &Self, sql: String, loose: Vec<bool>, ordered: bool| Statement {
+            sql,
+            loose,
+            ordered,
+            fallible: maker.fallible,
+        };
+        // Which rows a bare LIMIT gives is open, how many is not; and whether it meets a failing row is open too.
+        if !self.fallible && self.rng.chance(5) {
+            let inner = self.select(1);
+            let (limit, offset) = (self.rng.below(12), self.rng.below(4));
+            let sql = format!("SELECT count(*) AS y1 FROM ({} LIMIT {limit} OFFSET {offset}) z", inner.sql);
+            return statement(self, sql, vec![false], true);
+        }
+        if self.rng.chance(2) {
+            let table = self.rng.pick(self.tables);
+            if table.keyed {
+                let sql = format!(
+                    "WITH RECURSIVE r AS (SELECT 0 AS i UNION ALL SELECT r.i + 1 FROM r JOIN {} q ON q.id = r.i WHERE r.i < 6) SELECT count(*) AS y1 FROM r",
+                    table.name
+                );
+                return statement(self, sql, vec![false], true);
+            }
+        }
+        let mut head = String::new();
+        while self.rng.chance(15) && self.common.len() < 2 {
+            let made = self.query(1);
+            let name = self.name();
+            head.push_str(if head.is_empty() { "WITH " } else { ", " });
+            head.push_str(&format!("{name} AS ({})", made.sql));
+            self.common.push((name, columns(&made)));
+        }
+        let made = self.query(2);
+        let mut sql = format!("{head} {}", made.sql).trim().to_owned();
+        let sortable = made.families.iter().all(|f| f.sortable()) && made.loose.iter().all(|loose| !loose);
+        let mut ordered = false;
+        if sortable && self.rng.chance(55) {
+            let by: Vec<String> = (1..=made.families.len())
+                .map(|at| format!("{at}{}", self.rng.pick(&["", " DESC", " NULLS FIRST", " DESC NULLS LAST"])))
+                .collect();
+            sql.push_str(&format!(" ORDER BY {}", by.join(", ")));
+            ordered = true;
+            if self.rng.chance(50) {
+                sql.push_str(&format!(" LIMIT {}", self.rng.below(9)));
+                if self.rng.chance(30) {
+                    sql.push_str(&format!(" OFFSET {}", self.rng.below(5)));
+                }
+            }
+        }
+        statement(self, sql, made.loose, ordered)
+    }
+
+    /// A select, or two of the same columns put together.
+    fn query(&mut self, depth: usize) -> Made {
+        if depth > 0 && self.scans > 1 && self.rng.chance(15) {
+            let families: Vec<Family> = (0..=self.rng.below(2)).map(|_| *self.rng.pick(&Family::PLAIN)).collect();
+            let op = *self.rng.pick(&["UNION ALL", "UNION", "INTERSECT", "EXCEPT"]);
+            let (left, right) = (self.plain(depth - 1, Some(&families)), self.plain(depth - 1, Some(&families)));
+            return Made {
+                sql: format!("{} {op} {}", left.sql, right.sql),
+                families,
+                loose: left.loose,
+            };
+        }
+        self.select(depth)
+    }
+
+    fn select(&mut self, depth: usize) -> Made {
+        match self.rng.below(10) {
+            0..=4 => self.plain(depth, None),
+            5..=7 => self.aggregate(depth),
+            _ => self.windowed(depth),
+        }
+    }
+
+    fn plain(&mut self, depth: usize, wanted: Option<&[Family]>) -> Made {
+        let (from, scope) = self.from(depth);
+        let families: Vec<Family> = match wanted {
+            Some(families) => families.to_vec(),
+            None => (0..=self.rng.below(4)).map(|_| self.family_in(&scope)).collect(),
+        };
+        let items: Vec<String> = families.iter().map(|f| self.expr(*f, &scope, 2)).collect();
+        let distinct = if families.iter().all(|f| f.sortable()) && self.rng.chance(15) { "DISTINCT " } else { "" };
+        let sql = format!("SELECT {distinct}{} FROM {from}{}", named(&items), self.filter(&scope));
+        Made {
+            sql,
+            loose: vec![false; families.len()],
+            families,
+        }
+    }
+
+    fn aggregate(&mut self, depth: usize) -> Made {
+        let (from, scope) = self.from(depth);
+        let filter = self.filter(&scope);
+        let mut families = Vec::new();
+        let mut items = Vec::new();
+        for _ in 0..self.rng.below(3) {
+            let family = *self.rng.pick(&[Family::Bool, Family::Int, Family::Text, Family::Text, Family::Date, Family::Decimal]);
+            families.push(family);
+            items.push(self.expr(family, &scope, 1));
+        }
+        let groups = families.len();
+        let mut loose = vec![false; groups];
+        for _ in 0..=self.rng.below(3) {
+            let (item, family, vague) = self.aggregate_call(&scope);
+            let item = if self.rng.chance(15) && !item.contains("OVER") {
+                format!("{item} FILTER (WHERE {})", self.condition(&scope, 1))
+            } else {
+                item
+            };
+            items.push(item);
+            families.push(family);
+            loose.push(vague);
+        }
+        let mut sql = format!("SELECT {} FROM {from}{filter}", named(&items));
+        if groups > 0 {
+            let keys = items[..groups].join(", ");
+            sql.push_str(&match self.rng.below(10) {
+                0 => format!(" GROUP BY ROLLUP ({keys})"),
+                1 => format!(" GROUP BY CUBE ({keys})"),
+                _ => format!(" GROUP BY {keys}"),
+            });
+        }
+        if self.rng.chance(25) {
+            let having = match self.rng.below(3) {
+                0 => format!("count(*) > {}", self.rng.below(4)),
+                1 => format!("max({}) IS NOT NULL", self.leaf(Family::Int, &scope)),
+                _ if self.fallible => format!("1 / (count(*) - {}) <> 99", self.rng.below(5)),
+                _ => format!("min({}) < {}", self.leaf(Family::Text, &scope), self.literal(Family::Text)),
+            };
+            sql.push_str(&format!(" HAVING {having}"));
+        }
+        Made { sql, families, loose }
+    }
+
+    /// A call, what it gives, and whether its value depends on the order of additions.
+    fn aggregate_call(&mut self, scope: &Scope) -> (String, Family, bool) {
+        if let Some(keys) = scope.keys.as_ref().filter(|_| self.rng.chance(20)) {
+            let by = keys.join(", ");
+            return match self.rng.below(4) {
+                0 => (format!("string_agg({}, '|' ORDER BY {by})", self.leaf(Family::Text, scope)), Family::Text, false),
+                1 => (format!("first_value({} ORDER BY {by})", self.leaf(Family::Int, scope)), Family::Int, false),
+                2 => (format!("last_value({} ORDER BY {by})", self.leaf(Family::Text, scope)), Family::Text, false),
+                _ => (format!("array_agg({} ORDER BY {by})", self.leaf(Family::Int, scope)), Family::List, false),
+            };
+        }
+        let plain = *self.rng.pick(&[Family::Int, Family::Text, Family::Date, Family::Moment, Family::Decimal]);
+        match self.rng.below(14) {
+            0 | 1 => ("count(*)".to_owned(), Family::Int, false),
+            2 => (format!("count({})", self.expr(plain, scope, 1)), Family::Int, false),
+            3 => (format!("count(DISTINCT {})", self.expr(plain, scope, 1)), Family::Int, false),
+            4 | 5 => (format!("min({})", self.expr(plain, scope, 1)), plain, false),
+            6 | 7 => (format!("max({})", self.expr(plain, scope, 1)), plain, false),
+            8 => (format!("sum({})", self.expr(Family::Int, scope, 1)), Family::Int, false),
+            9 => (format!("sum({})", self.leaf(Family::Decimal, scope)), Family::Decimal, false),
+            10 => (format!("bool_or({})", self.expr(Family::Bool, scope, 1)), Family::Bool, false),
+            11 => (format!("bit_xor({})", self.leaf(Family::Int, scope)), Family::Int, false),
+            12 => (format!("CAST(approx_distinct({}) AS BIGINT)", self.leaf(plain_hash(plain), scope)), Family::Int, false),
+            _ => {
+                let call = *self.rng.pick(&["sum", "avg", "stddev", "max"]);
+                (format!("{call}({})", self.leaf(Family::Float, scope)), Family::Float, true)
+            }
+        }
+    }
+
+    fn windowed(&mut self, depth: usize) -> Made {
+        let (from, scope) = self.from(depth);
+        let mut families = vec![self.family_in(&scope)];
+        let mut items = vec![self.expr(families[0], &scope, 1)];
+        for _ in 0..=self.rng.below(2) {
+            let partition = match self.rng.chance(50) {
+                true => {
+                    let family = *self.rng.pick(&[Family::Bool, Family::Text, Family::Int]);
+                    format!("PARTITION BY {}", self.leaf(family, &scope))
+                }
+                false => String::new(),
+            };
+            let (item, family) = match &scope.keys {
+                Some(keys) => {
+                    let by = keys.join(", ");
+                    let over = format!("OVER ({partition} ORDER BY {by})");
+                    let framed = format!("OVER ({partition} ORDER BY {by} ROWS BETWEEN 2 PRECEDING AND 1 FOLLOWING)");
+                    let value = self.rng.pick(&[Family::Int, Family::Text, Family::Date]);
+                    match self.rng.below(7) {
+                        0 => (format!("row_number() {over}"), Family::Int),
+                        1 => (format!("lag({}) {over}", self.leaf(*value, &scope)), *value),
+                        2 => (format!("lead({}, 2) {over}", self.leaf(*value, &scope)), *value),
+                        3 => (format!("first_value({}) {over}", self.leaf(*value, &scope)), *value),
+                        4 => (format!("sum({}) {framed}", self.leaf(Family::Int, &scope)), Family::Int),
+                        5 => (format!("ntile(3) {over}"), Family::Int),
+                        _ => (format!("max({}) {framed}", self.leaf(Family::Text, &scope)), Family::Text),
+                    }
+                }
+                None => {
+                    let by = format!("ORDER BY {}", self.leaf(Family::Int, &scope));
+                    match self.rng.below(4) {
+                        0 => (format!("rank() OVER ({partition} {by})"), Family::Int),
+                        1 => (format!("dense_rank() OVER ({partition} {by})"), Family::Int),
+                        2 => (format!("count(*) OVER ({partition} {by})"), Family::Int),
+                        _ => (format!("max({}) OVER ({partition})", self.leaf(Family::Text, &scope)), Family::Text),
+                    }
+                }
+            };
+            items.push(item);
+            families.push(family);
+        }
+        Made {
+            sql: format!("SELECT {} FROM {from}{}", named(&items), self.filter(&scope)),
+            loose: vec![false; families.len()],
+            families,
+        }
+    }
+
+    fn filter(&mut self, scope: &Scope) -> String {
+        match self.rng.chance(65) {
+            true => format!(" WHERE {}", self.expr(Family::Bool, scope, 3)),
+            false => String::new(),
+        }
+    }
+
+    fn family_in(&mut self, scope: &Scope) -> Family {
+        match scope.columns.is_empty() {
+            true => Family::Int,
+            false => self.rng.pick(&scope.columns).family,
+        }
+    }
+
+    fn from(&mut self, depth: usize) -> (String, Scope) {
+        if self.scans > 1 && self.rng.chance(40) {
+            return self.join(depth);
+        }
+        self.item(depth)
+    }
+
+    fn item(&mut self, depth: usize) -> (String, Scope) {
+        let alias = self.name();
+        if !self.common.is_empty() && self.rng.chance(40) {
+            let (name, columns) = self.rng.pick(&self.common).clone();
+            return (format!("{name} AS {alias}"), within(&alias, &columns, None));
+        }
+        if depth > 0 && self.rng.chance(20) {
+            let made = self.query(depth - 1);
+            return (format!("({}) AS {alias}", made.sql), within(&alias, &columns(&made), None));
+        }
+        match self.rng.below(25) {
+            0 => (
+                format!("generate_series(-1, {}) AS {alias}(y1)", self.rng.below(6)),
+                within(&alias, &[col("y1", Family::Int)], Some(vec![format!("{alias}.y1")])),
+            ),
+            1 => {
+                let rows: Vec<String> = (0..=self.rng.below(3))
+                    .map(|_| format!("({}, {})", self.literal(Family::Int), self.literal(Family::Text)))
+                    .collect();
+                (
+                    format!("(VALUES (1, 'a'), {}) AS {alias}(y1, y2)", rows.join(", ")),
+                    within(&alias, &[col("y1", Family::Int), col("y2", Family::Text)], None),
+                )
+            }
+            _ => {
+                self.scans = self.scans.saturating_sub(1);
+                let table = self.rng.pick(self.tables);
+                let columns = seen(table);
+                let list = table.columns.iter().find(|(_, kind)| Family::from(kind) == Family::List);
+                match list.filter(|_| self.rng.chance(20)) {
+                    Some((list, super::Kind::List(of))) => {
+                        let mut with = columns.clone();
+                        with.push(col("u", Family::from(of.as_ref())));
+                        (
+                            format!("(SELECT *, unnest({list}) AS u FROM {}) AS {alias}", table.name),
+                            within(&alias, &with, None),
+                        )
+                    }
+                    _ => (
+                        format!("{} AS {alias}", table.name),
+                        within(&alias, &columns, table.keyed.then(|| vec![format!("{alias}.id")])),
+                    ),
+                }
+            }
+        }
+    }
+
+    fn join(&mut self, depth: usize) -> (String, Scope) {
+        let (left, a) = self.item(depth);
+        let (right, b) = if self.scans > 1 && self.rng.chance(25) {
+            let (inner, scope) = self.join(depth);
+            (format!("({inner})"), scope)
+        } else {
+            self.item(depth)
+        };
+        let both = Scope {
+            columns: a.columns.iter().chain(&b.columns).cloned().collect(),
+            keys: a.keys.clone().zip(b.keys.clone()).map(|(a, b)| [a, b].concat()),
+        };
+        let kind = *self.rng.pick(&[
+            "JOIN", "JOIN", "JOIN", "LEFT JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN", "LEFT SEMI JOIN", "LEFT ANTI JOIN",
+            "CROSS JOIN",
+        ]);
+        if kind == "CROSS JOIN" {
+            return (format!("{left} CROSS JOIN {right}"), both);
+        }
+        let mut on = self.pair(&a, &b);
+        if self.rng.chance(25) {
+            // Subqueries do not stand in every kind of join condition.
+            let scans = std::mem::take(&mut self.scans);
+            on = format!("{on} AND {}", self.condition(&both, 1));
+            self.scans = scans;
+        }
+        let scope = if kind.contains("SEMI") || kind.contains("ANTI") { a } else { both };
+        (format!("{left} {kind} {right} ON {on}"), scope)
+    }
+
+    /// An equality of a column on each side, or another comparison.
+    fn pair(&mut self, a: &Scope, b: &Scope) -> String {
+        let families: Vec<Family> = Family::PLAIN
+            .into_iter()
+            .filter(|f| [a, b].iter().all(|scope| scope.columns.iter().any(|c| c.family == *f)))
+            .collect();
+        if families.is_empty() {
+            return "true".to_owned();
+        }
+        let family = *self.rng.pick(&families);
+        let column = |maker: &mut Self, scope: &Scope| {
+            let fitting: Vec<&Col> = scope.columns.iter().filter(|c| c.family == family).collect();
+            maker.rng.pick(&fitting).sql.clone()
+        };
+        let op = *self.rng.pick(&["=", "=", "=", "=", "<", "IS NOT DISTINCT FROM"]);
+        format!("{} {op} {}", column(self, a), column(self, b))
+    }
+
+    pub(super) fn scalar_subquery(&mut self, family: Family, outer: &Scope) -> String {
+        if self.scans < 2 {
+            return self.leaf(family, outer);
+        }
+        self.scans -= 1;
+        let (from, scope) = self.bare();
+        let call = match family {
+            Family::Int if self.rng.chance(50) => "count(*)".to_owned(),
+            _ => format!("{}({})", self.rng.pick(&["min", "max"]), self.leaf(family, &scope)),
+        };
+        let condition = match self.rng.chance(50) {
+            true => self.pair(&scope, outer),
+            false => self.simple(&scope),
+        };
+        format!("(SELECT {call} FROM {from} WHERE {condition})")
+    }
+
+    pub(super) fn in_subquery(&mut self, outer: &Scope) -> String {
+        if self.scans < 2 {
+            return self.leaf(Family::Bool, outer);
+        }
+        self.scans -= 1;
+        let (from, scope) = self.bare();
+        let family = *self.rng.pick(&[Family::Int, Family::Text, Family::Date]);
+        let not = *self.rng.pick(&["", "NOT "]);
+        format!(
+            "({} {not}IN (SELECT {} FROM {from} WHERE {}))",
+            self.leaf(family, outer),
+            self.leaf(family, &scope),
+            self.simple(&scope)
+        )
+    }
+
+    pub(super) fn exists(&mut self, outer: &Scope) -> String {
+        if self.scans < 2 {
+            return self.leaf(Family::Bool, outer);
+        }
+        self.scans -= 1;
+        let (from, scope) = self.bare();
+        let not = *self.rng.pick(&["", "NOT "]);
+        let pair = match self.rng.chance(75) {
+            true => self.pair(&scope, outer),
+            false => "true".to_owned(),
+        };
+        format!("({not}EXISTS (SELECT 1 FROM {from} WHERE {pair} AND {}))", self.simple(&scope))
+    }
+
+    fn bare(&mut self) -> (String, Scope) {
+        let alias = self.name();
+        let table = self.rng.pick(self.tables);
+        (format!("{} AS {alias}", table.name), within(&alias, &seen(table), None))
+    }
+
+    /// A condition without further scans.
+    fn simple(&mut self, scope: &Scope) -> String {
+        let scans = std::mem::take(&mut self.scans);
+        let condition = self.condition(scope, 1);
+        self.scans = scans;
+        condition
+    }
+}
+
+fn plain_hash(family: Family) -> Family {
+    match family {
+        Family::Decimal | Family::Moment => Family::Text,
+        other => other,
+    }
+}
+
+fn named(items: &[String]) -> String {
+    let items: Vec<String> = items.iter().enumerate().map(|(at, item)| format!("{item} AS y{}", at + 1)).collect();
+    items.join(", ")
+}
+
+fn columns(made: &Made) -> Vec<Col> {
+    made.families
+        .iter()
+        .enumerate()
+        // What a floating point sum gives may not be asked about again.
+        .filter(|(at, _)| !made.loose[*at])
+        .map(|(at, family)| col(&format!("y{}", at + 1), *family))
+        .collect()
+}
+
+fn seen(table: &Seen) -> Vec<Col> {
+    table.columns.iter().map(|(name, kind)| col(name, Family::from(kind))).collect()
+}
+
+fn col(name: &str, family: Family) -> Col {
+    Col {
+        sql: name.to_owned(),
+        family,
+    }
+}
+
+fn within(alias: &str, columns: &[Col], keys: Option<Vec<String>>) -> Scope {
+    Scope {
+        columns: columns
+            .iter()
+            .map(|c| Col {
+                sql: format!("{alias}.{}", c.sql),
+                family: c.family,
+            })
+            .collect(),
+        keys,
+    }
+}

@@ -1,0 +1,286 @@
+//! A fuzzer of non-interference.
+//!
+//! A seed makes a lab: tables of every type the lake holds, rows, a policy in real files, a person. The lab has two worlds
+//! that differ only in hidden rows and hidden values, and a copy that was filtered and masked by an oracle which shares no
+//! code with the policies crate. Then random statements are asked, and compared:
+//!
+//! * with the copy: columns, rows, and whether there is an error. An error for the person alone is a difference; one on the
+//!   copy alone is counted, because there a condition may meet rows in another order.
+//! * between the worlds: columns, rows, errors, plans with statistics, EXPLAIN in its kinds.
+//!
+//! Nothing a statement shows, and nothing a recording function hears, may hold a marked value. Plans of the same person are
+//! planned from what earlier statements let the barrier remember, so the order of statements is part of a lab.
+//!
+//! What is open, and counted: which of several failing rows an error names, and whether a condition behind AND meets a
+//! failing row, depend on how visible rows fall into batches. Such a case is asked again on the copy, cut in other ways;
+//! it is excused only if the copy alone shows both outcomes. The same holds for an answer: where the engine itself answers
+//! differently on visible rows alone, by the plan it chose, there is nothing hidden to see.
+//!
+//! The module stands apart so that the suites of several crates can use it, each with its own stores.
+
+mod condition;
+pub(crate) mod grammar;
+pub(crate) mod keep;
+pub(crate) mod lab;
+mod mask;
+mod policy;
+pub(crate) mod rng;
+mod shrink;
+pub(crate) mod table;
+mod told;
+mod value;
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use grammar::{Maker, Statement};
+use keep::{Keepers, Store};
+use lab::{Lab, Side, Wall};
+use rng::Rng;
+use told::{Answer, Told, ask, kind_of_error, settled};
+use value::MARK;
+
+/// Ways to cut the copy before an outcome counts as impossible on visible rows alone.
+const CUTS: u64 = 10;
+
+/// What to run.
+pub(crate) struct Campaign<'a> {
+    pub seed: u64,
+    /// Ends after so many statements …
+    pub statements: usize,
+    /// … or after this long, whichever comes first.
+    pub patience: Duration,
+    pub per_lab: usize,
+    pub stores: &'a [Store],
+    pub wall: Wall,
+    pub keepers: &'a Keepers<'a>,
+    /// Says now and then how far it is.
+    pub loud: bool,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Counts {
+    pub labs: usize,
+    pub statements: usize,
+    /// Statements that gave rows, by whether there were any.
+    pub with_rows: usize,
+    pub without_rows: usize,
+    /// Statements that failed for the person and on the copy.
+    pub failed: usize,
+    pub only_copy_failed: usize,
+    /// The engine's own answer to visible rows alone depends on its plan.
+    pub answered_by_plan: usize,
+    /// Failed for the person, and on the copy only when cut or planned as behind a barrier.
+    pub failed_by_cut: usize,
+    /// Failed in one world alone, and on the copy in some cuts.
+    pub torn_by_cut: usize,
+    /// Errors of the same kind that named another visible value.
+    pub other_words: usize,
+    pub explained: usize,
+    pub heard: usize,
+}
+
+/// The first difference found, told so that it can be found again.
+#[derive(Debug)]
+pub(crate) struct Difference {
+    pub what: String,
+    pub statement: String,
+    pub smallest: String,
+    pub lab: String,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}\n\nstatement: {}\nsmallest: {}\n\n{}", self.what, self.statement, self.smallest, self.lab)
+    }
+}
+
+/// Runs until the end, or to the first difference.
+pub(crate) async fn run(campaign: &Campaign<'_>) -> (Counts, Option<Difference>) {
+    let mut counts = Counts::default();
+    let began = Instant::now();
+    let mut seeds = Rng::new(campaign.seed);
+    while counts.statements < campaign.statements && began.elapsed() < campaign.patience {
+        let seed = seeds.between(0, i64::MAX - 1) as u64;
+        let store = campaign.stores[counts.labs % campaign.stores.len()];
+        let Some(lab) = Lab::new(seed, store, campaign.wall, campaign.keepers).await else {
+            continue;
+        };
+        counts.labs += 1;
+        let mut rng = Rng::new(seed ^ 0xabcd);
+        let mut asked: Vec<Statement> = Vec::new();
+        for _ in 0..campaign.per_lab {
+            if counts.statements >= campaign.statements || began.elapsed() >= campaign.patience {
+                break;
+            }
+            let statement = match asked.is_empty() || rng.chance(92) {
+                true => Maker::statement(&mut rng, &lab.seen, &lab.literals),
+                false => rng.pick(&asked).clone(),
+            };
+            let explain = *rng.pick(&["", "", "", "", "", "EXPLAIN VERBOSE ", "EXPLAIN ANALYZE ", "EXPLAIN FORMAT TREE "]);
+            if let Err(what) = compare(&lab, &statement, explain, campaign.wall, &mut counts).await {
+                let smallest = shrink::smallest(&lab, &statement, explain, campaign.wall).await;
+                let difference = Difference {
+                    what: format!("lab seed {seed}, {store:?}, after {} statements: {what}", asked.len()),
+                    statement: statement.sql.clone(),
+                    smallest,
+                    lab: lab.story.clone(),
+                };
+                return (counts, Some(difference));
+            }
+            counts.statements += 1;
+            asked.push(statement);
+            if campaign.loud && counts.statements % 1_000 == 0 {
+                let rate = counts.statements as f64 / began.elapsed().as_secs_f64();
+                println!("{} statements, {rate:.1} a second: {counts:?}", counts.statements);
+            }
+        }
+    }
+    (counts, None)
+}
+
+/// One statement on all sides; the error says what differed.
+async fn compare(lab: &Lab, statement: &Statement, explain: &str, wall: Wall, counts: &mut Counts) -> Result<(), String> {
+    let first = ask(&lab.first, statement).await;
+    let second = ask(&lab.second, statement).await;
+    let copy = ask(&lab.copy, statement).await;
+    silent(lab, &first, counts)?;
+    with_copy(lab, statement, &first, &copy, counts).await?;
+    // A view shows its scan in the plan: that alone would be a difference, and prove little.
+    if wall == Wall::Barrier && first.plan != second.plan {
+        return Err(format!("hidden rows show in the plan:\n{}\n---\n{}", first.plan, second.plan));
+    }
+    between_worlds(lab, statement, &first, &second, counts).await?;
+    if !explain.is_empty() && wall == Wall::Barrier {
+        counts.explained += 1;
+        let explained = Statement {
+            sql: format!("{explain}{}", statement.sql),
+            loose: Vec::new(),
+            ordered: true,
+            fallible: statement.fallible,
+        };
+        let tell = |told: Told| match told.answer {
+            Answer::Rows { rows, .. } if explain.contains("ANALYZE") => settled(&rows.join("\n")),
+            Answer::Rows { rows, .. } => rows.join("\n"),
+            // Whether and how it fails was compared above.
+            Answer::Error(_) => String::new(),
+        };
+        let (a, b) = (ask(&lab.first, &explained).await, ask(&lab.second, &explained).await);
+        silent(lab, &a, counts)?;
+        if a.failed() == b.failed() {
+            let (a, b) = (tell(a), tell(b));
+            if a != b {
+                return Err(format!("hidden rows show in {explain}:\n{a}\n---\n{b}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Nothing marked is told or heard, and nothing failed below.
+fn silent(lab: &Lab, told: &Told, counts: &mut Counts) -> Result<(), String> {
+    let text = told.text();
+    if text.contains("(incident ") {
+        return Err(format!("something failed below the barrier: {text}"));
+    }
+    for side in [&lab.first, &lab.second] {
+        for value in side.heard() {
+            counts.heard += 1;
+            if lab.marked && value.contains(MARK) {
+                return Err(format!("a function heard a hidden value: {value}"));
+            }
+        }
+    }
+    match lab.marked && text.contains(MARK) {
+        true => Err(format!("a hidden value is told:\n{text}")),
+        false => Ok(()),
+    }
+}
+
+async fn with_copy(lab: &Lab, statement: &Statement, told: &Told, copy: &Told, counts: &mut Counts) -> Result<(), String> {
+    match (&told.answer, &copy.answer) {
+        (Answer::Rows { .. }, Answer::Rows { rows, .. }) => {
+            match rows.is_empty() {
+                true => counts.without_rows += 1,
+                false => counts.with_rows += 1,
+            }
+            if told.answer == copy.answer {
+                return Ok(());
+            }
+            counts.answered_by_plan += 1;
+            match cuts(lab, statement).await.iter().any(|cut| cut.answer == told.answer) {
+                true => {
+                    println!("the engine answers in two ways on visible rows alone: {}", statement.sql);
+                    Ok(())
+                }
+                false => Err(format!(
+                    "the copy differs:\n{:#?}\n---\n{:#?}\n{}",
+                    told.answer, copy.answer, told.plan
+                )),
+            }
+        }
+        (Answer::Error(_), Answer::Error(_)) => {
+            counts.failed += 1;
+            Ok(())
+        }
+        (Answer::Rows { .. }, Answer::Error(_)) => {
+            counts.only_copy_failed += 1;
+            Ok(())
+        }
+        (Answer::Error(error), Answer::Rows { .. }) => {
+            counts.failed_by_cut += 1;
+            match cuts(lab, statement).await.iter().any(Told::failed) {
+                true => Ok(()),
+                false => Err(format!("an error for the person alone: {error}\n{}", told.plan)),
+            }
+        }
+    }
+}
+
+async fn between_worlds(lab: &Lab, statement: &Statement, a: &Told, b: &Told, counts: &mut Counts) -> Result<(), String> {
+    let differ = |what: &str| Err(format!("{what}:\n{:#?}\n---\n{:#?}\n{}", a.answer, b.answer, a.plan));
+    match (&a.answer, &b.answer) {
+        (Answer::Rows { .. }, Answer::Rows { .. }) => match a.answer == b.answer {
+            true => Ok(()),
+            false => differ("hidden rows show"),
+        },
+        (Answer::Error(x), Answer::Error(y)) if x == y => Ok(()),
+        (Answer::Error(x), Answer::Error(y)) if kind_of_error(x) == kind_of_error(y) => {
+            counts.other_words += 1;
+            Ok(())
+        }
+        (Answer::Error(x), Answer::Error(y)) => {
+            counts.other_words += 1;
+            let kinds: Vec<String> = cuts(lab, statement)
+                .await
+                .into_iter()
+                .filter_map(|told| match told.answer {
+                    Answer::Error(text) => Some(kind_of_error(&text)),
+                    Answer::Rows { .. } => None,
+                })
+                .collect();
+            match [x, y].iter().all(|text| kinds.contains(&kind_of_error(text))) {
+                true => Ok(()),
+                false => differ("hidden rows show in the error"),
+            }
+        }
+        (Answer::Error(_), Answer::Rows { .. }) | (Answer::Rows { .. }, Answer::Error(_)) => {
+            counts.torn_by_cut += 1;
+            let told = cuts(lab, statement).await;
+            match told.iter().any(Told::failed) && !told.iter().all(Told::failed) {
+                true => Ok(()),
+                false => differ("hidden rows decide whether there is an error"),
+            }
+        }
+    }
+}
+
+async fn cuts(lab: &Lab, statement: &Statement) -> Vec<Told> {
+    let mut told = Vec::new();
+    for cut in 0..CUTS {
+        let side: Side = lab.cut_anew(cut);
+        told.push(ask(&side, statement).await);
+    }
+    told
+}
