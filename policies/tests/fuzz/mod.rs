@@ -42,6 +42,8 @@ use value::MARK;
 
 /// Ways to cut the copy before an outcome counts as impossible on visible rows alone.
 const CUTS: u64 = 10;
+/// The engine's planner orders some expressions by chance: two plans differ if so many of each have none in common.
+const REPEATS: usize = 10;
 
 /// What to run.
 pub(crate) struct Campaign<'a> {
@@ -69,6 +71,8 @@ pub(crate) struct Counts {
     /// Statements that failed for the person and on the copy.
     pub failed: usize,
     pub only_copy_failed: usize,
+    /// Plans that differed and had others in common.
+    pub unsteady_plans: usize,
     /// The engine's own answer to visible rows alone depends on its plan.
     pub answered_by_plan: usize,
     /// Failed for the person, and on the copy only when cut or planned as behind a barrier.
@@ -142,40 +146,59 @@ pub(crate) async fn run(campaign: &Campaign<'_>) -> (Counts, Option<Difference>)
 
 /// One statement on all sides; the error says what differed.
 async fn compare(lab: &Lab, statement: &Statement, explain: &str, wall: Wall, counts: &mut Counts) -> Result<(), String> {
-    let first = ask(&lab.first, statement).await;
-    let second = ask(&lab.second, statement).await;
+    let a = told::plan(&lab.first, &statement.sql).await;
+    let b = told::plan(&lab.second, &statement.sql).await;
+    // A view shows its scan in the plan: that alone would be a difference, and prove little.
+    if wall == Wall::Barrier && a.text != b.text {
+        counts.unsteady_plans += 1;
+        let (mut ones, mut others) = (vec![a.text.clone()], vec![b.text.clone()]);
+        for _ in 0..REPEATS {
+            ones.push(told::plan(&lab.first, &statement.sql).await.text);
+            others.push(told::plan(&lab.second, &statement.sql).await.text);
+        }
+        if !ones.iter().any(|plan| others.contains(plan)) {
+            return Err(format!("hidden rows show in the plan:\n{}\n---\n{}", a.text, b.text));
+        }
+    }
+    let first = told::run(&lab.first, a, statement).await;
+    let second = told::run(&lab.second, b, statement).await;
     let copy = ask(&lab.copy, statement).await;
     silent(lab, &first, counts)?;
     with_copy(lab, statement, &first, &copy, counts).await?;
-    // A view shows its scan in the plan: that alone would be a difference, and prove little.
-    if wall == Wall::Barrier && first.plan != second.plan {
-        return Err(format!("hidden rows show in the plan:\n{}\n---\n{}", first.plan, second.plan));
-    }
     between_worlds(lab, statement, &first, &second, counts).await?;
     if !explain.is_empty() && wall == Wall::Barrier {
         counts.explained += 1;
-        let explained = Statement {
-            sql: format!("{explain}{}", statement.sql),
-            loose: Vec::new(),
-            ordered: true,
-            fallible: statement.fallible,
-        };
-        let tell = |told: Told| match told.answer {
-            Answer::Rows { rows, .. } if explain.contains("ANALYZE") => settled(&rows.join("\n")),
-            Answer::Rows { rows, .. } => rows.join("\n"),
-            // Whether and how it fails was compared above.
-            Answer::Error(_) => String::new(),
-        };
-        let (a, b) = (ask(&lab.first, &explained).await, ask(&lab.second, &explained).await);
-        silent(lab, &a, counts)?;
-        if a.failed() == b.failed() {
-            let (a, b) = (tell(a), tell(b));
-            if a != b {
-                return Err(format!("hidden rows show in {explain}:\n{a}\n---\n{b}"));
-            }
-        }
+        explained(lab, statement, explain, counts).await?;
     }
     Ok(())
+}
+
+/// The plan as the person may print it.
+async fn explained(lab: &Lab, statement: &Statement, explain: &str, counts: &mut Counts) -> Result<(), String> {
+    let statement = Statement {
+        sql: format!("{explain}{}", statement.sql),
+        loose: Vec::new(),
+        ordered: true,
+        fallible: statement.fallible,
+    };
+    let tell = |told: Told| match told.answer {
+        Answer::Rows { rows, .. } if explain.contains("ANALYZE") => settled(&rows.join("\n")),
+        Answer::Rows { rows, .. } => rows.join("\n"),
+        // Whether and how it fails is compared without EXPLAIN.
+        Answer::Error(_) => String::new(),
+    };
+    let (mut ones, mut others) = (Vec::new(), Vec::new());
+    for _ in 0..REPEATS {
+        let (a, b) = (ask(&lab.first, &statement).await, ask(&lab.second, &statement).await);
+        silent(lab, &a, counts)?;
+        ones.push(tell(a));
+        others.push(tell(b));
+        if ones.iter().chain(&others).any(String::is_empty) || ones.iter().any(|plan| others.contains(plan)) {
+            return Ok(());
+        }
+        counts.unsteady_plans += 1;
+    }
+    Err(format!("hidden rows show in {explain}:\n{}\n---\n{}", ones[0], others[0]))
 }
 
 /// Nothing marked is told or heard, and nothing failed below.
@@ -220,7 +243,10 @@ async fn with_copy(lab: &Lab, statement: &Statement, told: &Told, copy: &Told, c
                 )),
             }
         }
-        (Answer::Error(_), Answer::Error(_)) => {
+        (Answer::Error(error), Answer::Error(_)) => {
+            if std::env::var_os("LABHOUSE_FUZZ_ERRORS").is_some() {
+                println!("error: {} <- {}", kind_of_error(error), statement.sql);
+            }
             counts.failed += 1;
             Ok(())
         }
@@ -241,10 +267,20 @@ async fn with_copy(lab: &Lab, statement: &Statement, told: &Told, copy: &Told, c
 async fn between_worlds(lab: &Lab, statement: &Statement, a: &Told, b: &Told, counts: &mut Counts) -> Result<(), String> {
     let differ = |what: &str| Err(format!("{what}:\n{:#?}\n---\n{:#?}\n{}", a.answer, b.answer, a.plan));
     match (&a.answer, &b.answer) {
-        (Answer::Rows { .. }, Answer::Rows { .. }) => match a.answer == b.answer {
-            true => Ok(()),
-            false => differ("hidden rows show"),
-        },
+        (Answer::Rows { .. }, Answer::Rows { .. }) => {
+            if a.answer == b.answer {
+                return Ok(());
+            }
+            counts.answered_by_plan += 1;
+            let told = cuts(lab, statement).await;
+            match [a, b].iter().all(|world| told.iter().any(|cut| cut.answer == world.answer)) {
+                true => {
+                    println!("the engine answers in two ways on visible rows alone: {}", statement.sql);
+                    Ok(())
+                }
+                false => differ("hidden rows show"),
+            }
+        }
         (Answer::Error(x), Answer::Error(y)) if x == y => Ok(()),
         (Answer::Error(x), Answer::Error(y)) if kind_of_error(x) == kind_of_error(y) => {
             counts.other_words += 1;

@@ -118,7 +118,7 @@ impl Policy {
         }
         let mut grants = Vec::new();
         for role in ROLES {
-            if rng.chance(if role == "r0" { 70 } else { 40 }) {
+            if rng.chance(if role == "r0" { 75 } else { 15 }) {
                 grants.push(Grant {
                     role: role.to_owned(),
                     domain: "*".to_owned(),
@@ -147,16 +147,16 @@ impl Policy {
                 allow: false,
             });
         }
-        let subject = |rng: &mut Rng| (*rng.pick(&["r0", "r0", "r1", "r2", "r3", "*"])).to_owned();
+        let subject = |rng: &mut Rng| (*rng.pick(&["r0", "r0", "r0", "*", "*", "r1", "r2", "r3"])).to_owned();
         let mut filters = Vec::new();
         let mut masks = Vec::new();
         for table in tables {
-            for _ in 0..rng.below(4) {
+            for _ in 0..if rng.chance(85) { rng.between(1, 3) } else { 0 } {
                 filters.push(Filter {
                     subject: subject(rng),
                     domain: domain(rng),
                     table: table.name.clone(),
-                    permissive: rng.chance(65),
+                    permissive: rng.chance(60),
                     condition: Condition::random(rng, table, 2),
                     name: format!("f{}", filters.len()),
                 });

@@ -1,10 +1,11 @@
 //! What a person is told by one statement, in a form that can be compared.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use datafusion::physical_plan::{collect, displayable};
+use datafusion::physical_plan::{ExecutionPlan, collect, displayable};
 use futures::FutureExt;
 
 use super::grammar::Statement;
@@ -40,33 +41,53 @@ impl Told {
     }
 }
 
-/// Plans and runs a statement; a panic is an error like any other.
-pub(crate) async fn ask(side: &Side, statement: &Statement) -> Told {
-    let mut plan = String::new();
-    let asked = AssertUnwindSafe(run(side, &statement.sql, &mut plan)).catch_unwind().await;
-    let answer = match asked {
-        Ok(Ok((columns, batches))) => Answer::Rows {
-            columns,
-            rows: rows(&batches, statement),
-        },
-        Ok(Err(error)) => Answer::Error(error),
-        Err(_) => Answer::Error("panicked".to_owned()),
-    };
-    Told { plan, answer }
+/// A statement that was planned, or refused.
+pub(crate) struct Planned {
+    pub text: String,
+    plan: Result<Arc<dyn ExecutionPlan>, String>,
 }
 
-async fn run(side: &Side, sql: &str, plan: &mut String) -> Result<(String, Vec<RecordBatch>), String> {
-    let frame = side.context.sql(sql).await.map_err(|e| e.strip_backtrace())?;
-    let physical = frame.create_physical_plan().await.map_err(|e| e.strip_backtrace())?;
-    *plan = displayable(physical.as_ref()).set_show_statistics(true).indent(true).to_string();
-    let columns: Vec<String> = physical
-        .schema()
-        .fields()
-        .iter()
-        .map(|field| format!("{}: {}", field.name(), field.data_type()))
-        .collect();
-    let batches = collect(physical, side.context.task_ctx()).await.map_err(|e| e.strip_backtrace())?;
-    Ok((columns.join(", "), batches))
+/// Plans a statement; a panic is an error like any other.
+pub(crate) async fn plan(side: &Side, sql: &str) -> Planned {
+    let made = async {
+        let frame = side.context.sql(sql).await.map_err(|e| e.strip_backtrace())?;
+        frame.create_physical_plan().await.map_err(|e| e.strip_backtrace())
+    };
+    let plan = AssertUnwindSafe(made).catch_unwind().await.unwrap_or_else(|_| Err("panicked".to_owned()));
+    let text = match &plan {
+        Ok(plan) => displayable(plan.as_ref()).set_show_statistics(true).indent(true).to_string(),
+        Err(_) => String::new(),
+    };
+    Planned { text, plan }
+}
+
+/// Runs what was planned.
+pub(crate) async fn run(side: &Side, planned: Planned, statement: &Statement) -> Told {
+    let answer = match planned.plan {
+        Err(error) => Answer::Error(error),
+        Ok(plan) => {
+            let columns: Vec<String> =
+                plan.schema().fields().iter().map(|field| format!("{}: {}", field.name(), field.data_type())).collect();
+            match AssertUnwindSafe(collect(plan, side.context.task_ctx())).catch_unwind().await {
+                Ok(Ok(batches)) => Answer::Rows {
+                    columns: columns.join(", "),
+                    rows: rows(&batches, statement),
+                },
+                Ok(Err(error)) => Answer::Error(error.strip_backtrace()),
+                Err(_) => Answer::Error("panicked".to_owned()),
+            }
+        }
+    };
+    Told {
+        plan: planned.text,
+        answer,
+    }
+}
+
+/// Plans and runs a statement.
+pub(crate) async fn ask(side: &Side, statement: &Statement) -> Told {
+    let planned = plan(side, &statement.sql).await;
+    run(side, planned, statement).await
 }
 
 fn rows(batches: &[RecordBatch], statement: &Statement) -> Vec<String> {

@@ -26,7 +26,7 @@ impl Maker<'_> {
             };
         }
         if self.fallible && self.rng.chance(35)
-            && let Some(risky) = self.risky(family, scope, d) {
+            && let Some(risky) = self.risky(family, scope) {
                 return risky;
             }
         match family {
@@ -103,7 +103,7 @@ impl Maker<'_> {
         match self.rng.below(8) {
             0 => format!("({} + {})", self.leaf(Family::Float, scope), self.leaf(Family::Float, scope)),
             1 => format!("CAST({} AS DOUBLE)", self.expr(Family::Int, scope, d)),
-            2 => format!("sqrt({})", self.leaf(Family::Float, scope)),
+            2 => format!("sqrt(abs({}))", self.leaf(Family::Float, scope)),
             3 => format!("({} / {})", self.leaf(Family::Float, scope), self.leaf(Family::Float, scope)),
             4 => format!("floor({})", self.leaf(Family::Float, scope)),
             5 => format!("try_cast({} AS DOUBLE)", self.leaf(Family::Text, scope)),
@@ -131,49 +131,69 @@ impl Maker<'_> {
         }
     }
 
-    /// What fails on some values.
-    fn risky(&mut self, family: Family, scope: &Scope, d: usize) -> Option<String> {
-        Some(match family {
-            Family::Int => match self.rng.below(9) {
-                0 => format!("(1000 / ({} - {}))", self.expr(Family::Int, scope, d), self.literal(Family::Int)),
-                1 => format!("(7 % ({} - {}))", self.column(Family::Int, scope), self.literal(Family::Int)),
-                2 => format!("CAST({} AS BIGINT)", self.expr(Family::Text, scope, d)),
-                3 => format!("CAST({} AS BIGINT)", self.expr(Family::Float, scope, d)),
-                4 => format!("arrow_cast({}, 'Int64')", self.column(Family::Text, scope)),
-                5 => format!("CAST({} AS TINYINT)", self.column(Family::Int, scope)),
-                6 => format!("factorial({})", self.column(Family::Int, scope)),
-                7 => format!("CAST(1 / nullif({}, {}) AS BIGINT)", self.column(Family::Int, scope), self.literal(Family::Int)),
-                _ => format!("CAST({} AS INT)", self.column(Family::Decimal, scope)),
-            },
-            Family::Float => format!("CAST({} AS DOUBLE)", self.expr(Family::Text, scope, d)),
-            Family::Decimal => match self.rng.below(3) {
-                0 => format!("({} / ({} - {}))", self.column(family, scope), self.column(family, scope), self.literal(family)),
-                1 => format!("CAST({} AS DECIMAL(4, 2))", self.column(Family::Int, scope)),
-                _ => format!("CAST({} AS DECIMAL(9, 2))", self.column(Family::Text, scope)),
-            },
-            Family::Text => match self.rng.below(4) {
-                0 => format!("chr({})", self.column(Family::Int, scope)),
-                1 => format!("substr({}, 1, {})", self.column(Family::Text, scope), self.column(Family::Int, scope)),
-                2 => format!("split_part({}, '-', {})", self.column(Family::Text, scope), self.column(Family::Int, scope)),
-                _ => format!("arrow_cast({}, 'Utf8')", self.column(Family::Bytes, scope)),
-            },
-            Family::Date => match self.rng.below(3) {
-                0 => format!("CAST({} AS DATE)", self.column(Family::Text, scope)),
-                1 => format!("make_date({}, 1, 1)", self.column(Family::Int, scope)),
-                _ => format!("make_date(2024, {}, 1)", self.column(Family::Int, scope)),
-            },
-            Family::Moment => format!("to_timestamp({})", self.column(Family::Text, scope)),
-            Family::Bool => match self.rng.below(2) {
-                0 => format!("CAST({} AS BOOLEAN)", self.column(Family::Text, scope)),
-                _ => format!("(1 / ({} - {}) <> 99)", self.column(Family::Int, scope), self.literal(Family::Int)),
-            },
+    /// What fails on some values; of columns, because a literal would fail at once.
+    fn risky(&mut self, family: Family, scope: &Scope) -> Option<String> {
+        let has = |family: Family| scope.columns.iter().any(|c| c.family == family);
+        let from = match family {
+            Family::Int => *self.rng.pick(&[Family::Int, Family::Int, Family::Text, Family::Float, Family::Decimal]),
+            Family::Float | Family::Moment => Family::Text,
+            Family::Decimal => *self.rng.pick(&[Family::Int, Family::Text, Family::Decimal]),
+            Family::Text => *self.rng.pick(&[Family::Int, Family::Bytes]),
+            Family::Date | Family::Bool => *self.rng.pick(&[Family::Int, Family::Int, Family::Text]),
             Family::Bytes | Family::List | Family::Struct => return None,
+        };
+        if !has(from) {
+            return None;
+        }
+        let column = self.column(from, scope);
+        Some(match (family, from) {
+            (Family::Int, Family::Int) => match self.rng.below(5) {
+                0 => format!("(1000 / ({column} - {}))", self.literal(from)),
+                1 => format!("(7 % ({column} - {}))", self.literal(from)),
+                2 => format!("CAST({column} AS TINYINT)"),
+                3 => format!("factorial({column})"),
+                _ => format!("CAST(1 / nullif({column}, {}) AS BIGINT)", self.literal(from)),
+            },
+            (Family::Int, Family::Text) => match self.rng.below(3) {
+                0 => format!("arrow_cast({column}, 'Int64')"),
+                1 => format!("CAST(substr({column}, 1, 2) AS INT)"),
+                _ => format!("CAST({column} AS BIGINT)"),
+            },
+            (Family::Int, _) => format!("CAST({column} AS INT)"),
+            (Family::Float, _) => format!("CAST({column} AS DOUBLE)"),
+            (Family::Decimal, Family::Int) => format!("CAST({column} AS DECIMAL(4, 2))"),
+            (Family::Decimal, Family::Text) => format!("CAST({column} AS DECIMAL(9, 2))"),
+            (Family::Decimal, _) => format!("CAST({column} / ({column} - {}) AS DECIMAL(18, 2))", self.literal(from)),
+            (Family::Text, Family::Int) => match self.rng.below(3) {
+                0 => format!("chr({column})"),
+                1 => format!("substr({}, 1, {column})", self.column(Family::Text, scope)),
+                _ => format!("split_part({}, '-', {column})", self.column(Family::Text, scope)),
+            },
+            (Family::Text, _) => format!("arrow_cast({column}, 'Utf8')"),
+            (Family::Date, Family::Int) => match self.rng.below(2) {
+                0 => format!("make_date({column}, 1, 1)"),
+                _ => format!("make_date(2024, {column}, 1)"),
+            },
+            (Family::Date, _) => format!("CAST({column} AS DATE)"),
+            (Family::Moment, _) => format!("to_timestamp({column})"),
+            (Family::Bool, Family::Int) => format!("(1 / ({column} - {}) <> 99)", self.literal(from)),
+            (Family::Bool, _) => format!("CAST({column} AS BOOLEAN)"),
+            (Family::Bytes | Family::List | Family::Struct, _) => return None,
         })
+    }
+
+    /// A plain family, mostly one that the scope has columns of.
+    pub(super) fn family(&mut self, scope: &Scope) -> Family {
+        let plain: Vec<Family> =
+            scope.columns.iter().map(|c| c.family).filter(|family| Family::PLAIN.contains(family)).collect();
+        match plain.is_empty() || self.rng.chance(10) {
+            true => *self.rng.pick(&Family::PLAIN),
+            false => *self.rng.pick(&plain),
+        }
     }
 
     /// A condition.
     pub(super) fn condition(&mut self, scope: &Scope, d: usize) -> String {
-        let pick = |maker: &mut Self| *maker.rng.pick(&Family::PLAIN);
         let compare = |maker: &mut Self, family: Family| {
             let op = *maker.rng.pick(&["=", "<>", "<", "<=", ">", ">=", "IS DISTINCT FROM", "IS NOT DISTINCT FROM"]);
             let left = match maker.rng.chance(60) {
@@ -184,23 +204,23 @@ impl Maker<'_> {
         };
         match self.rng.below(20) {
             0..=4 => {
-                let family = pick(self);
+                let family = self.family(scope);
                 compare(self, family)
             }
             5 | 6 => format!("({} AND {})", self.expr(Family::Bool, scope, d), self.expr(Family::Bool, scope, d)),
             7 | 8 => format!("({} OR {})", self.expr(Family::Bool, scope, d), self.expr(Family::Bool, scope, d)),
             9 => format!("(NOT {})", self.expr(Family::Bool, scope, d)),
             10 => {
-                let family = pick(self);
+                let family = self.family(scope);
                 format!("({} IS {}NULL)", self.expr(family, scope, d), self.rng.pick(&["", "NOT "]))
             }
             11 => {
-                let family = pick(self);
+                let family = self.family(scope);
                 let list: Vec<String> = (0..=self.rng.below(3)).map(|_| self.literal(family)).collect();
                 format!("({} {}IN ({}))", self.column(family, scope), self.rng.pick(&["", "NOT "]), list.join(", "))
             }
             12 => {
-                let family = pick(self);
+                let family = self.family(scope);
                 format!("({} BETWEEN {} AND {})", self.column(family, scope), self.literal(family), self.literal(family))
             }
             13 => {
