@@ -117,8 +117,9 @@ impl Access {
         });
         let columns = columns.collect::<Result<Vec<_>, DataFusionError>>()?;
         let rows = &RecordBatch::try_new(SchemaRef::clone(&self.schema), columns)?;
-        let schema = DFSchema::try_from(self.schema.as_ref().clone())?;
-        let filter = state.create_physical_expr(compile::pin_clock(filter.clone(), Utc::now())?, &schema)?;
+        let schema = Arc::new(DFSchema::try_from(self.schema.as_ref().clone())?);
+        let filter = compile::simplified(compile::pin_clock(filter.clone(), Utc::now())?, &schema, state)?;
+        let filter = state.create_physical_expr(filter, &schema)?;
         let shown = filter.evaluate(rows)?.into_array(rows.num_rows())?;
         Ok(as_boolean_array(&shown)?
             .iter()

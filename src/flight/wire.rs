@@ -101,4 +101,36 @@ mod tests {
     fn noise_is_no_command_and_the_callers_fault() {
         assert_eq!(command(b"\xff\xff\xff").unwrap_err().code(), Code::InvalidArgument);
     }
+
+    proptest::proptest! {
+        /// Noise, and commands with a piece of noise in them, Substrait plans included: a command or the caller's fault.
+        #[test]
+        fn damaged_commands_are_commands_or_the_callers_fault(
+            noise in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..40),
+            at in 0..200_usize,
+            lost in 0..20_usize,
+        ) {
+            use arrow_flight::sql::{CommandGetTables, CommandStatementQuery, CommandStatementSubstraitPlan, SubstraitPlan};
+            let plan = SubstraitPlan { plan: noise.clone().into(), version: "0.1".into() };
+            let good = [
+                packed(&CommandStatementQuery { query: "SELECT 1".into(), transaction_id: None }),
+                packed(&CommandStatementSubstraitPlan { plan: Some(plan), transaction_id: None }),
+                packed(&CommandGetTables { catalog: Some("lab".into()), include_schema: true, ..Default::default() }),
+                Bytes::new(),
+            ];
+            for bytes in good {
+                let mut bytes = bytes.to_vec();
+                let from = at.min(bytes.len());
+                let to = (from + lost).min(bytes.len());
+                bytes.splice(from..to, noise.iter().copied());
+                if let Err(refused) = command(&bytes) {
+                    proptest::prop_assert_eq!(refused.code(), Code::InvalidArgument);
+                }
+                let body = action_body::<ActionClosePreparedStatementRequest>(&bytes, "ActionClosePreparedStatementRequest");
+                if let Err(refused) = body {
+                    proptest::prop_assert_eq!(refused.code(), Code::InvalidArgument);
+                }
+            }
+        }
+    }
 }

@@ -58,7 +58,8 @@ def same(told):
     def same(sql):
         def with_number(number):
             text = told(sql.replace("{}", str(number))).replace(str(number), "N")
-            # Times of EXPLAIN ANALYZE are no answer.
+            # Times of EXPLAIN ANALYZE and numbers of log entries are no answer.
+            text = re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "ID", text)
             return re.sub(r"[\d.]+(ns|µs|ms|s)\b", "T", text)
 
         held, absent = with_number(HELD), with_number(ABSENT)
@@ -70,11 +71,13 @@ def same(told):
 
 @pytest.fixture(scope="module")
 def silent(told):
-    def silent(sql, *allowed):
+    def silent(sql):
         text = told(sql)
-        for secret in SECRETS:
+        # The engine's settings have words of plans in their names.
+        settings = "df_settings" in sql or sql == "SHOW ALL"
+        for secret in SECRETS[:5] if settings else SECRETS:
             # What the statement itself says may be repeated.
-            assert secret in allowed or secret in sql or secret not in text, f"{sql} tells {secret}:\n{text}"
+            assert secret in sql or secret not in text, f"{sql} tells {secret}:\n{text}"
         assert "panicked" not in text
         return text
 
@@ -136,7 +139,8 @@ ATTACKS = [
     (8, "in capitals", "refused", f"SELECT \"HIDDEN_ZQ\" FROM {T}"),
     (9, "star", "silent", f"SELECT * FROM {T}", f"TABLE {T}", f"SELECT x.* FROM {T} x", f"SELECT * EXCLUDE (m) FROM {T}",
      f"SELECT * REPLACE (1 AS m) FROM {T}", f"SELECT COLUMNS('.*') FROM {T}", f"SELECT * EXCEPT (m) FROM {T}"),
-    (9, "star without it", "hidden", f"SELECT * EXCLUDE ({H}) FROM {T}", f"SELECT * REPLACE (1 AS {H}) FROM {T}"),
+    (9, "star without it", "hidden", f"SELECT * EXCLUDE ({H}) FROM {T}", f"SELECT * EXCEPT ({H}) FROM {T}"),
+    (9, "star with another in its place", "silent", f"SELECT * REPLACE (1 AS {H}) FROM {T}"),
     (10, "clauses", "hidden", f"SELECT id FROM {T} WHERE {H} LIKE 'h%'", f"SELECT id FROM {T} ORDER BY {H}",
      f"SELECT count(*) FROM {T} GROUP BY {H}", f"SELECT count(*) FROM {T} HAVING max({H}) > ''",
      f"SELECT count(*) FILTER (WHERE {H} > '') FROM {T}", f"SELECT row_number() OVER (ORDER BY {H}) FROM {T}",
@@ -316,8 +320,8 @@ def test_38_a_copy_is_filtered_and_keeps_the_tags(query, value, connect):
 
 def changed(connect, user, sql):
     with connect(user).cursor() as cursor:
-        cursor.execute(sql)
-        return cursor.fetchall()[0][0]
+        cursor.adbc_statement.set_sql_query(sql)
+        return cursor.adbc_statement.execute_update()
 
 
 def test_51_writing_counts_visible_rows_only(connect, value, told):
@@ -573,14 +577,14 @@ def until(condition, patience_s=60):
 
 
 @pytest.mark.parametrize("row, sql, says", [
-    (64, "dept IN (SELECT dept FROM lab.chemistry.protocols)", "subquery"),
+    (64, "dept IN (SELECT dept FROM lab.chemistry.protocols)", "own_department"),
     (65, "CAST(tx AS INT) = 1", "cast"),
     (65, "1 / n > 0", "zero"),
 ], ids=["64", "65-cast", "65-division"])  # fmt: skip
 def test_64_and_65_and_66_a_policy_with_a_bad_filter_never_acts(lab_dir, query, value, row, sql, says):
     problem = lambda: str(query("ada", "SELECT problem FROM system.policies").to_pylist())
     with edited(lab_dir, "filters.toml", lambda text: text.replace("sql = \"dept = 'chem'\"", f'sql = "{sql}"')):
-        until(lambda: says in problem())
+        until(lambda: "filters.toml" in problem() and says in problem())
         assert value("ana", f"SELECT count(*) FROM {T}") == SHOWN, "the old set stays, whole"
     until(lambda: "None" in problem())
 

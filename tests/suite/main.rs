@@ -20,6 +20,12 @@ mod crawling;
 mod demo;
 mod flight;
 mod flight_protocol;
+#[path = "../../policies/tests/fuzz/mod.rs"]
+#[allow(dead_code, reason = "the suite of the policies crate uses the rest")]
+mod fuzz;
+mod fuzzing;
+mod garbled;
+mod golden;
 mod lab;
 mod lifecycle;
 mod models;

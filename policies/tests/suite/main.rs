@@ -17,6 +17,7 @@ mod fixture;
 #[path = "../fuzz/mod.rs"]
 mod fuzz;
 mod fuzzing;
+mod garbled;
 mod golden;
 mod interference;
 mod loader;
