@@ -229,14 +229,13 @@ fn function(call: &ScalarFunction, schema: &DFSchema) -> Result<(), NotTotal> {
     )
 }
 
-/// Whether a value of `from` that does not fit `to` gives NULL. Arrow knows casts that it refuses as a whole, writes days and
-/// instants far away as errors even when asked for NULL, and multiplies days into instants unchecked: a day far ahead
-/// becomes one long ago, and an embargo ends.
+/// Whether a value of `from` that does not fit `to` gives NULL. Arrow knows casts that it refuses as a whole, gives an error
+/// for days and instants far away even when asked for NULL, and multiplies days into instants unchecked: a day far ahead
+/// becomes one long ago, and an embargo ends. So of times only their numbers and other units of an instant are taken.
 pub(crate) fn try_cast_is_total(from: &DataType, to: &DataType) -> bool {
-    use DataType::{Date32, Date64, LargeUtf8, Timestamp, Utf8, Utf8View};
-    let text = matches!(to, Utf8 | LargeUtf8 | Utf8View);
-    let days_to_instant = matches!((from, to), (Date32 | Date64, Timestamp(_, _)));
-    can_cast_types(from, to) && !days_to_instant && !(text && holds_times(from))
+    let of_times =
+        from == to || to.is_integer() || matches!((from, to), (DataType::Timestamp(_, _), DataType::Timestamp(_, _)));
+    can_cast_types(from, to) && (of_times || !holds_times(from))
 }
 
 fn holds_times(data_type: &DataType) -> bool {
@@ -253,8 +252,8 @@ fn holds_times(data_type: &DataType) -> bool {
 /// Whether every value of `from` has a value in `to`.
 pub(crate) fn cast_is_total(from: &DataType, to: &DataType) -> bool {
     use DataType::{
-        Binary, BinaryView, Boolean, Decimal128, Dictionary, Float16, Float32, Float64, Int8, Int16, Int32,
-        Int64, LargeBinary, LargeUtf8, Null, UInt8, UInt16, UInt32, UInt64, Utf8, Utf8View,
+        Binary, BinaryView, Boolean, Decimal128, Dictionary, Float16, Float32, Float64, Int8, Int16, Int32, Int64,
+        LargeBinary, LargeUtf8, Null, UInt8, UInt16, UInt32, UInt64, Utf8, Utf8View,
     };
     let text = |t: &DataType| matches!(t, Utf8 | LargeUtf8 | Utf8View);
     let bytes = |t: &DataType| matches!(t, Binary | LargeBinary | BinaryView);

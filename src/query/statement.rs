@@ -408,7 +408,12 @@ mod tests {
         if let Some(own) = parse_own(sql)? {
             return Ok(own);
         }
-        classify(datafusion::sql::parser::DFParser::parse_sql(sql).unwrap().remove(0).unwrap())
+        classify(
+            datafusion::sql::parser::DFParser::parse_sql(sql)
+                .unwrap()
+                .remove(0)
+                .unwrap(),
+        )
     }
 
     /// The name of a statement's row. A new kind of statement does not compile until it has one.

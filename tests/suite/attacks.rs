@@ -24,7 +24,11 @@ fn secured() -> String {
             _ if hidden => 900_000 + i,
             _ => 1_000 + i,
         };
-        let tx = if hidden { format!("forbidden-text-of-row-{i}") } else { (i % 50).to_string() };
+        let tx = if hidden {
+            format!("forbidden-text-of-row-{i}")
+        } else {
+            (i % 50).to_string()
+        };
         let m = format!("raw-structure-CCOC-{}", i % 30);
         let day = format!("2026-0{}-{:02}", 1 + i % 6, 1 + i % 28);
         writeln!(csv, "{i},{dept},{n},{tx},{m},hidden-column-value-{i},{}.5,{day}", i % 5).unwrap();
@@ -81,7 +85,10 @@ async fn no_channel_tells_a_reader_what_is_hidden() {
         answer.as_ref().is_ok_and(|text| text.contains(&format!("| {shown} ")))
     })
     .await;
-    let extra = HashMap::from([("LABHOUSE_ATTACK_ROWS", ROWS.to_string()), ("LABHOUSE_ATTACK_SHOWN", shown)]);
+    let extra = HashMap::from([
+        ("LABHOUSE_ATTACK_ROWS", ROWS.to_string()),
+        ("LABHOUSE_ATTACK_SHOWN", shown),
+    ]);
     lab.pytest("test_attacks.py", &extra);
     assert!(!lab.log().contains("panicked"), "{}", lab.log());
 }

@@ -57,7 +57,10 @@ fn keepers(store: Store, config: SessionConfig) -> Box<dyn Keeper> {
     if store != Store::Delta {
         return local(store, config);
     }
-    #[expect(clippy::disallowed_methods, reason = "the fuzzer plans as src/session does, without a server")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the fuzzer plans as src/session does, without a server"
+    )]
     let context = SessionContext::new_with_config(config);
     Box::new(InLake {
         context,
@@ -99,7 +102,10 @@ async fn a_long_run_over_delta_finds_no_difference() {
     let patience = Duration::from_secs(number("LABHOUSE_FUZZ_SECONDS", 7 * 86_400));
     let (counts, difference) = run(&campaign(seed, statements, patience, 60, true)).await;
     let rate = counts.statements as f64 / began.elapsed().as_secs_f64();
-    println!("seed {seed}: {} statements, {rate:.1} a second, {counts:?}", counts.statements);
+    println!(
+        "seed {seed}: {} statements, {rate:.1} a second, {counts:?}",
+        counts.statements
+    );
     if let Some(difference) = difference {
         panic!("{difference}");
     }

@@ -35,7 +35,12 @@ fn damaged(rng: &mut Rng, good: &[u8]) -> Vec<u8> {
 fn callers_fault(status: &Status) -> bool {
     let kind = matches!(
         status.code(),
-        Code::InvalidArgument | Code::NotFound | Code::Unauthenticated | Code::PermissionDenied | Code::Unimplemented | Code::FailedPrecondition
+        Code::InvalidArgument
+            | Code::NotFound
+            | Code::Unauthenticated
+            | Code::PermissionDenied
+            | Code::Unimplemented
+            | Code::FailedPrecondition
     );
     kind && !status.message().contains("panicked")
 }
@@ -48,7 +53,11 @@ async fn noise_is_refused_and_the_server_goes_on() {
     let (_, wanted) = ana.ask(&query(sql)).await.unwrap();
     let (handle, _) = ana.prepare(sql).await.unwrap();
     let handle = handle.prepared_statement_handle;
-    let ticket = ana.info(&query(sql)).await.unwrap().endpoint[0].ticket.clone().unwrap().ticket;
+    let ticket = ana.info(&query(sql)).await.unwrap().endpoint[0]
+        .ticket
+        .clone()
+        .unwrap()
+        .ticket;
     let plan = SubstraitPlan {
         plan: b"\x0a\x0b/etc/passwd".to_vec().into(),
         version: "0.1".into(),
@@ -88,7 +97,15 @@ async fn noise_is_refused_and_the_server_goes_on() {
         query: sql.into(),
         transaction_id: None,
     };
-    let actions = ["CreatePreparedStatement", "ClosePreparedStatement", "CancelFlightInfo", "CancelQuery", "RenewFlightEndpoint", "SetSessionOptions", "CreatePreparedSubstraitPlan"];
+    let actions = [
+        "CreatePreparedStatement",
+        "ClosePreparedStatement",
+        "CancelFlightInfo",
+        "CancelQuery",
+        "RenewFlightEndpoint",
+        "SetSessionOptions",
+        "CreatePreparedSubstraitPlan",
+    ];
     let mut rng = Rng::new(14);
     let mut refused = 0;
     for case in 0..CASES {

@@ -73,76 +73,236 @@ fn rows() -> Vec<(&'static str, &'static str, Try)> {
         ("system table", "files", Read("SELECT count(*) FROM system.files")),
         ("system table", "models", Read("SELECT count(*) FROM system.models")),
         ("system table", "policies", Read("SELECT count(*) FROM system.policies")),
-        ("system table", "quarantine", Read("SELECT count(*) FROM system.quarantine")),
+        (
+            "system table",
+            "quarantine",
+            Read("SELECT count(*) FROM system.quarantine"),
+        ),
         ("system table", "queries", Read("SELECT count(*) FROM system.queries")),
-        ("system table", "ungoverned", Read("SELECT count(*) FROM system.ungoverned")),
-        ("table function", "top_recommendations", Read("SELECT count(*) FROM top_recommendations('lab.chemistry.yield_model', 3)")),
-        ("table function", "warning_list", Read("SELECT count(*) FROM warning_list('lab.chemistry.yield_model', 3)")),
-        ("table function", "model_leaderboard", Read("SELECT count(*) FROM model_leaderboard('lab.chemistry.yield_model')")),
-        ("table function", "feature_importance", Read("SELECT count(*) FROM feature_importance('lab.chemistry.yield_model')")),
-        ("table function", "model_card", Read("SELECT count(*) FROM model_card('lab.chemistry.yield_model')")),
+        (
+            "system table",
+            "ungoverned",
+            Read("SELECT count(*) FROM system.ungoverned"),
+        ),
+        (
+            "table function",
+            "top_recommendations",
+            Read("SELECT count(*) FROM top_recommendations('lab.chemistry.yield_model', 3)"),
+        ),
+        (
+            "table function",
+            "warning_list",
+            Read("SELECT count(*) FROM warning_list('lab.chemistry.yield_model', 3)"),
+        ),
+        (
+            "table function",
+            "model_leaderboard",
+            Read("SELECT count(*) FROM model_leaderboard('lab.chemistry.yield_model')"),
+        ),
+        (
+            "table function",
+            "feature_importance",
+            Read("SELECT count(*) FROM feature_importance('lab.chemistry.yield_model')"),
+        ),
+        (
+            "table function",
+            "model_card",
+            Read("SELECT count(*) FROM model_card('lab.chemistry.yield_model')"),
+        ),
         (
             "function",
             "predict_yield",
             Read("SELECT predict_yield('a', 'b', 'c', 'd', 'e', 60.0, 1.0, 300.0, 3.0, 50.0, 3.0, 1.0)"),
         ),
-        ("statement", "Read", Read("SELECT count(*) FROM lab.chemistry.reactions")),
-        ("statement", "Read EXPLAIN", Read("EXPLAIN SELECT count(*) FROM lab.chemistry.reactions")),
+        (
+            "statement",
+            "Read",
+            Read("SELECT count(*) FROM lab.chemistry.reactions"),
+        ),
+        (
+            "statement",
+            "Read EXPLAIN",
+            Read("EXPLAIN SELECT count(*) FROM lab.chemistry.reactions"),
+        ),
         ("statement", "Read DESCRIBE", Read("DESCRIBE lab.chemistry.reactions")),
         ("statement", "Read SHOW TABLES", Read("SHOW TABLES")),
-        ("statement", "Read information_schema", Read("SELECT count(*) FROM information_schema.tables")),
-        ("statement", "Read another department", Read("SELECT count(*) FROM lab.assay.ic50")),
+        (
+            "statement",
+            "Read information_schema",
+            Read("SELECT count(*) FROM information_schema.tables"),
+        ),
+        (
+            "statement",
+            "Read another department",
+            Read("SELECT count(*) FROM lab.assay.ic50"),
+        ),
         (
             "statement",
             "CreateModel",
-            Write("CREATE MODEL lab.chemistry.golden_@ OPTIONS (target = 'no_such_column') AS SELECT yield_pct FROM lab.chemistry.reactions LIMIT 5"),
+            Write(
+                "CREATE MODEL lab.chemistry.golden_@ OPTIONS (target = 'no_such_column') AS SELECT yield_pct FROM lab.chemistry.reactions LIMIT 5",
+            ),
         ),
-        ("statement", "DropModel", Write("DROP MODEL IF EXISTS lab.chemistry.golden_@")),
-        ("statement", "CreateTableAs", Write("CREATE TABLE lab.chemistry.golden_@ AS SELECT 1 AS n")),
-        ("statement", "Insert", Write("INSERT INTO lab.chemistry.reagent_lots SELECT * FROM lab.chemistry.reagent_lots WHERE false")),
-        ("statement", "Change UPDATE", Write("UPDATE lab.chemistry.reagent_lots SET lot = lot WHERE false")),
-        ("statement", "Change DELETE", Write("DELETE FROM lab.chemistry.reagent_lots WHERE false")),
+        (
+            "statement",
+            "DropModel",
+            Write("DROP MODEL IF EXISTS lab.chemistry.golden_@"),
+        ),
+        (
+            "statement",
+            "CreateTableAs",
+            Write("CREATE TABLE lab.chemistry.golden_@ AS SELECT 1 AS n"),
+        ),
+        (
+            "statement",
+            "Insert",
+            Write("INSERT INTO lab.chemistry.reagent_lots SELECT * FROM lab.chemistry.reagent_lots WHERE false"),
+        ),
+        (
+            "statement",
+            "Change UPDATE",
+            Write("UPDATE lab.chemistry.reagent_lots SET lot = lot WHERE false"),
+        ),
+        (
+            "statement",
+            "Change DELETE",
+            Write("DELETE FROM lab.chemistry.reagent_lots WHERE false"),
+        ),
         (
             "statement",
             "Change MERGE",
-            Write("MERGE INTO lab.chemistry.reagent_lots t USING (SELECT 'x' AS lot WHERE false) s ON t.lot = s.lot WHEN MATCHED THEN DELETE"),
+            Write(
+                "MERGE INTO lab.chemistry.reagent_lots t USING (SELECT 'x' AS lot WHERE false) s ON t.lot = s.lot WHEN MATCHED THEN DELETE",
+            ),
         ),
-        ("statement", "SetTags", Write("ALTER TABLE lab.chemistry.reagent_lots SET TAGS (golden = 'yes')")),
-        ("refused statement", "SET", Read("SET datafusion.execution.batch_size = 1")),
-        ("refused statement", "COPY", Write("COPY (SELECT 1) TO '/tmp/golden.csv'")),
-        ("refused statement", "CREATE EXTERNAL TABLE", Write("CREATE EXTERNAL TABLE x STORED AS CSV LOCATION '/etc/passwd'")),
-        ("refused statement", "CREATE VIEW", Write("CREATE VIEW lab.chemistry.v AS SELECT 1")),
-        ("refused statement", "CREATE FUNCTION", Write("CREATE FUNCTION f(BIGINT) RETURNS BIGINT RETURN $1")),
+        (
+            "statement",
+            "SetTags",
+            Write("ALTER TABLE lab.chemistry.reagent_lots SET TAGS (golden = 'yes')"),
+        ),
+        (
+            "refused statement",
+            "SET",
+            Read("SET datafusion.execution.batch_size = 1"),
+        ),
+        (
+            "refused statement",
+            "COPY",
+            Write("COPY (SELECT 1) TO '/tmp/golden.csv'"),
+        ),
+        (
+            "refused statement",
+            "CREATE EXTERNAL TABLE",
+            Write("CREATE EXTERNAL TABLE x STORED AS CSV LOCATION '/etc/passwd'"),
+        ),
+        (
+            "refused statement",
+            "CREATE VIEW",
+            Write("CREATE VIEW lab.chemistry.v AS SELECT 1"),
+        ),
+        (
+            "refused statement",
+            "CREATE FUNCTION",
+            Write("CREATE FUNCTION f(BIGINT) RETURNS BIGINT RETURN $1"),
+        ),
         ("refused statement", "PREPARE", Write("PREPARE p AS SELECT 1")),
-        ("refused statement", "GRANT", Write("GRANT SELECT ON lab.chemistry.reactions TO guest")),
-        ("refused statement", "TRUNCATE", Write("TRUNCATE TABLE lab.chemistry.reagent_lots")),
+        (
+            "refused statement",
+            "GRANT",
+            Write("GRANT SELECT ON lab.chemistry.reactions TO guest"),
+        ),
+        (
+            "refused statement",
+            "TRUNCATE",
+            Write("TRUNCATE TABLE lab.chemistry.reagent_lots"),
+        ),
         ("command", "CommandStatementQuery", Info(query.as_any())),
         ("command", "CommandStatementQuery as ticket", Get(query.as_any())),
         ("command", "CommandStatementUpdate", Put(update.as_any())),
-        ("command", "CommandStatementIngest", Put(CommandStatementIngest { table: "reagent_lots".into(), ..Default::default() }.as_any())),
-        ("command", "CommandStatementSubstraitPlan", Info(CommandStatementSubstraitPlan::default().as_any())),
-        ("command", "CommandPreparedStatementQuery", Info(CommandPreparedStatementQuery::default().as_any())),
-        ("command", "CommandPreparedStatementUpdate", Put(CommandPreparedStatementUpdate::default().as_any())),
-        ("command", "TicketStatementQuery", Get(TicketStatementQuery::default().as_any())),
-        ("command", "CommandGetCatalogs", Info(CommandGetCatalogs::default().as_any())),
-        ("command", "CommandGetDbSchemas", Info(CommandGetDbSchemas::default().as_any())),
-        ("command", "CommandGetTables", Info(CommandGetTables::default().as_any())),
-        ("command", "CommandGetTableTypes", Info(CommandGetTableTypes::default().as_any())),
-        ("command", "CommandGetSqlInfo", Info(CommandGetSqlInfo::default().as_any())),
-        ("command", "CommandGetXdbcTypeInfo", Info(CommandGetXdbcTypeInfo::default().as_any())),
+        (
+            "command",
+            "CommandStatementIngest",
+            Put(CommandStatementIngest {
+                table: "reagent_lots".into(),
+                ..Default::default()
+            }
+            .as_any()),
+        ),
+        (
+            "command",
+            "CommandStatementSubstraitPlan",
+            Info(CommandStatementSubstraitPlan::default().as_any()),
+        ),
+        (
+            "command",
+            "CommandPreparedStatementQuery",
+            Info(CommandPreparedStatementQuery::default().as_any()),
+        ),
+        (
+            "command",
+            "CommandPreparedStatementUpdate",
+            Put(CommandPreparedStatementUpdate::default().as_any()),
+        ),
+        (
+            "command",
+            "TicketStatementQuery",
+            Get(TicketStatementQuery::default().as_any()),
+        ),
+        (
+            "command",
+            "CommandGetCatalogs",
+            Info(CommandGetCatalogs::default().as_any()),
+        ),
+        (
+            "command",
+            "CommandGetDbSchemas",
+            Info(CommandGetDbSchemas::default().as_any()),
+        ),
+        (
+            "command",
+            "CommandGetTables",
+            Info(CommandGetTables::default().as_any()),
+        ),
+        (
+            "command",
+            "CommandGetTableTypes",
+            Info(CommandGetTableTypes::default().as_any()),
+        ),
+        (
+            "command",
+            "CommandGetSqlInfo",
+            Info(CommandGetSqlInfo::default().as_any()),
+        ),
+        (
+            "command",
+            "CommandGetXdbcTypeInfo",
+            Info(CommandGetXdbcTypeInfo::default().as_any()),
+        ),
         ("command", "CommandGetPrimaryKeys", Info(keys.as_any())),
         ("command", "CommandGetExportedKeys", Info(exported.as_any())),
         ("command", "CommandGetImportedKeys", Info(imported.as_any())),
         ("command", "CommandGetCrossReference", Info(cross.as_any())),
-        ("action", "CreatePreparedStatement", Act("CreatePreparedStatement", prepare.as_any().encode_to_vec())),
-        ("action", "ClosePreparedStatement", Act("ClosePreparedStatement", Vec::new())),
+        (
+            "action",
+            "CreatePreparedStatement",
+            Act("CreatePreparedStatement", prepare.as_any().encode_to_vec()),
+        ),
+        (
+            "action",
+            "ClosePreparedStatement",
+            Act("ClosePreparedStatement", Vec::new()),
+        ),
         ("action", "CancelQuery", Act("CancelQuery", Vec::new())),
         ("action", "CancelFlightInfo", Act("CancelFlightInfo", Vec::new())),
         ("action", "RenewFlightEndpoint", Act("RenewFlightEndpoint", Vec::new())),
         ("action", "SetSessionOptions", Act("SetSessionOptions", Vec::new())),
         ("action", "GetSessionOptions", Act("GetSessionOptions", Vec::new())),
         ("action", "CloseSession", Act("CloseSession", Vec::new())),
-        ("action", "CreatePreparedSubstraitPlan", Act("CreatePreparedSubstraitPlan", Vec::new())),
+        (
+            "action",
+            "CreatePreparedSubstraitPlan",
+            Act("CreatePreparedSubstraitPlan", Vec::new()),
+        ),
         ("action", "BeginTransaction", Act("BeginTransaction", Vec::new())),
         ("action", "EndTransaction", Act("EndTransaction", Vec::new())),
         ("action", "BeginSavepoint", Act("BeginSavepoint", Vec::new())),
@@ -164,7 +324,10 @@ async fn tried(raw: &mut Raw, who: &str, how: &Try) -> Result<(), Status> {
         transaction_id: None,
     };
     match how {
-        Try::Read(text) => raw.get(Ticket::new(select(text).as_any().encode_to_vec())).await.map(drop),
+        Try::Read(text) => raw
+            .get(Ticket::new(select(text).as_any().encode_to_vec()))
+            .await
+            .map(drop),
         Try::Write(text) => {
             let command = CommandStatementUpdate {
                 query: sql(text),
@@ -232,13 +395,26 @@ async fn every_door_lets_through_whom_the_matrix_says() {
             who => Raw::login(&lab, who).await,
         });
     }
-    let mut text = format!("# what | name | {} (gRPC codes of the demo's people)\n", PEOPLE.join(" | "));
+    let mut text = format!(
+        "# what | name | {} (gRPC codes of the demo's people)\n",
+        PEOPLE.join(" | ")
+    );
     for (kind, name, how) in rows() {
         write!(text, "{kind} | {name}").unwrap();
         for (who, raw) in PEOPLE.iter().zip(&mut people) {
-            let code = tried(raw, who, &how).await.err().map_or(Code::Ok, |status| status.code());
-            assert!(*who != "nobody" || code == Code::Unauthenticated, "{kind} {name} answers without a login: {code:?}");
-            assert!(code != Code::Internal && code != Code::Unknown, "{kind} {name} as {who}: {code:?}\n{}", lab.log());
+            let code = tried(raw, who, &how)
+                .await
+                .err()
+                .map_or(Code::Ok, |status| status.code());
+            assert!(
+                *who != "nobody" || code == Code::Unauthenticated,
+                "{kind} {name} answers without a login: {code:?}"
+            );
+            assert!(
+                code != Code::Internal && code != Code::Unknown,
+                "{kind} {name} as {who}: {code:?}\n{}",
+                lab.log()
+            );
             write!(text, " | {code:?}").unwrap();
         }
         text.push('\n');

@@ -108,7 +108,9 @@ impl Condition {
                 _ => {}
             }
         }
-        let plain: Vec<usize> = (0..table.columns.len()).filter(|at| table.columns[*at].kind.is_plain()).collect();
+        let plain: Vec<usize> = (0..table.columns.len())
+            .filter(|at| table.columns[*at].kind.is_plain())
+            .collect();
         let at = *rng.pick(&plain);
         let Column { kind, .. } = &table.columns[at];
         let value = |rng: &mut Rng| loop {
@@ -118,7 +120,11 @@ impl Condition {
                 value => return value,
             }
         };
-        let same: Vec<usize> = plain.iter().copied().filter(|other| table.columns[*other].kind == *kind).collect();
+        let same: Vec<usize> = plain
+            .iter()
+            .copied()
+            .filter(|other| table.columns[*other].kind == *kind)
+            .collect();
         match rng.below(12) {
             0 => Condition::IsNull(at, rng.chance(50)),
             1 => Condition::In(at, (0..=rng.below(4)).map(|_| value(rng)).collect(), rng.chance(30)),
@@ -167,7 +173,9 @@ impl Condition {
                 Place::Anywhere => text(at)?.contains(piece.as_str()),
             }),
             Condition::Number(at, op, n) => {
-                let number = text(at).and_then(|text| text.parse::<i64>().ok()).map_or(Value::Null, Value::Int);
+                let number = text(at)
+                    .and_then(|text| text.parse::<i64>().ok())
+                    .map_or(Value::Null, Value::Int);
                 op.holds(&number, &Value::Int(*n))
             }
             Condition::Site(at, op) => op.holds(&row[*at], &Value::Text(who.site.clone())),
@@ -212,7 +220,13 @@ impl Condition {
                 format!("{} {}IN ({})", name(at), not(negated), list.join(", "))
             }
             Condition::Between(at, low, high, negated) => {
-                format!("{} {}BETWEEN {} AND {}", name(at), not(negated), literal(at, low), literal(at, high))
+                format!(
+                    "{} {}BETWEEN {} AND {}",
+                    name(at),
+                    not(negated),
+                    literal(at, low),
+                    literal(at, high)
+                )
             }
             Condition::Like(at, piece, place) => {
                 let piece = piece.replace('\'', "''");
@@ -246,7 +260,10 @@ pub(crate) fn literal(value: &Value, kind: &Kind) -> String {
     match (value, kind) {
         (Value::Moment(micros), Kind::Moment { zoned }) => {
             let zone = if *zoned { "Some(\"UTC\")" } else { "None" };
-            format!("arrow_cast('{}', 'Timestamp(Microsecond, {zone})')", moment_text(*micros))
+            format!(
+                "arrow_cast('{}', 'Timestamp(Microsecond, {zone})')",
+                moment_text(*micros)
+            )
         }
         _ => value.sql(kind),
     }

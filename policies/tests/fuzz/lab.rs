@@ -88,7 +88,12 @@ impl Lab {
                     let raw = batch(table, &[], &arrow_schema(table));
                     let object = object(table, raw.schema());
                     let found = set.table(&principal(&policy), &object, &keeper.session().state(), Action::Select);
-                    assert!(matches!(found, TableAccess::Hidden(_)), "{}: open, and should not be: {found:?}\n{}", table.name, policy.csv(&tables, ""));
+                    assert!(
+                        matches!(found, TableAccess::Hidden(_)),
+                        "{}: open, and should not be: {found:?}\n{}",
+                        table.name,
+                        policy.csv(&tables, "")
+                    );
                 }
                 continue;
             }
@@ -96,16 +101,32 @@ impl Lab {
             let other = table.with_other_secrets(&mut rng, &policy, &rows);
             let visible: Vec<Row> = rows.iter().filter_map(|row| policy.shown(table, row)).collect();
             let again: Vec<Row> = other.iter().filter_map(|row| policy.shown(table, row)).collect();
-            assert_eq!(format!("{visible:?}"), format!("{again:?}"), "the two worlds look the same");
+            assert_eq!(
+                format!("{visible:?}"),
+                format!("{again:?}"),
+                "the two worlds look the same"
+            );
             marked &= !visible.iter().flatten().any(Value::holds_mark);
             let mut public: Option<SchemaRef> = None;
             for (at, rows) in [&rows, &other].into_iter().enumerate() {
-                let raw = keeper[at].keep(table, batch(table, rows, &arrow_schema(table)), rng.fork()).await;
+                let raw = keeper[at]
+                    .keep(table, batch(table, rows, &arrow_schema(table)), rng.fork())
+                    .await;
                 let system = Arc::new(keeper[at].session().state());
-                let access = match sets[at].table(&principal(&policy), &object(table, raw.schema()), &system, Action::Select) {
+                let access = match sets[at].table(
+                    &principal(&policy),
+                    &object(table, raw.schema()),
+                    &system,
+                    Action::Select,
+                ) {
                     TableAccess::Open(access) => access,
                     TableAccess::Hidden(why) => {
-                        panic!("{} should be open: {why:?}\n{}\n{}", table.name, policy.csv(&tables, ""), policy.toml(&tables))
+                        panic!(
+                            "{} should be open: {why:?}\n{}\n{}",
+                            table.name,
+                            policy.csv(&tables, ""),
+                            policy.toml(&tables)
+                        )
                     }
                 };
                 let provider: Arc<dyn TableProvider> = match wall {
@@ -114,7 +135,12 @@ impl Lab {
                 };
                 let wanted = public_schema(&raw.schema(), &columns, &policy, table);
                 if wall == Wall::Barrier {
-                    assert_eq!(provider.schema(), wanted, "the columns of {} as they are shown", table.name);
+                    assert_eq!(
+                        provider.schema(),
+                        wanted,
+                        "the columns of {} as they are shown",
+                        table.name
+                    );
                 }
                 public = Some(wanted);
                 contexts[at].0.register_table(&table.name, provider).unwrap();
@@ -123,14 +149,28 @@ impl Lab {
             let kinds: Vec<Kind> = columns.iter().map(|at| hydrated(&table.columns[*at].kind)).collect();
             let shown_rows = public_batch(&kinds, &visible, &schema);
             let parts = vec![pieces(&shown_rows, &mut rng, 2)];
-            copy.register_table(&table.name, Arc::new(MemTable::try_new(Arc::clone(&schema), parts).unwrap()))
-                .unwrap();
+            copy.register_table(
+                &table.name,
+                Arc::new(MemTable::try_new(Arc::clone(&schema), parts).unwrap()),
+            )
+            .unwrap();
             seen.push(Seen {
                 name: table.name.clone(),
                 keyed: columns[0] == 0 && policy.masked(table).iter().all(|(column, _)| *column != 0),
-                columns: columns.iter().map(|at| table.columns[*at].name.clone()).zip(kinds).collect(),
+                columns: columns
+                    .iter()
+                    .map(|at| table.columns[*at].name.clone())
+                    .zip(kinds)
+                    .collect(),
             });
-            story.push_str(&format!("{}: {} rows, {} shown, {} in the other world; {:?}\n", table.name, rows.len(), visible.len(), other.len(), table.columns.iter().map(|c| (&c.name, &c.kind)).collect::<Vec<_>>()));
+            story.push_str(&format!(
+                "{}: {} rows, {} shown, {} in the other world; {:?}\n",
+                table.name,
+                rows.len(),
+                visible.len(),
+                other.len(),
+                table.columns.iter().map(|c| (&c.name, &c.kind)).collect::<Vec<_>>()
+            ));
             shown.push((table.name.clone(), schema, shown_rows));
         }
         if seen.is_empty() {
@@ -225,8 +265,10 @@ fn load(policy: &Policy, tables: &[Table], note: &str) -> PolicySet {
 
 fn principal(policy: &Policy) -> Principal {
     let mut who = Principal::new(USER);
-    who.attributes.insert(SITE.to_owned(), Attribute::Text(policy.who.site.clone()));
-    who.attributes.insert(PROJECTS.to_owned(), Attribute::List(policy.who.projects.clone()));
+    who.attributes
+        .insert(SITE.to_owned(), Attribute::Text(policy.who.site.clone()));
+    who.attributes
+        .insert(PROJECTS.to_owned(), Attribute::List(policy.who.projects.clone()));
     who
 }
 
@@ -259,7 +301,12 @@ fn arrow_schema(table: &Table) -> SchemaRef {
 }
 
 fn batch(table: &Table, rows: &[Row], schema: &SchemaRef) -> RecordBatch {
-    let column = |at: usize| array(&table.columns[at].kind, &rows.iter().map(|row| &row[at]).collect::<Vec<_>>());
+    let column = |at: usize| {
+        array(
+            &table.columns[at].kind,
+            &rows.iter().map(|row| &row[at]).collect::<Vec<_>>(),
+        )
+    };
     let columns = (0..table.columns.len()).map(column).collect();
     RecordBatch::try_new(Arc::clone(schema), columns).unwrap()
 }
@@ -323,10 +370,21 @@ fn person(batch_size: usize, system: &SessionContext) -> (SessionContext, Arc<Mu
         let listen = move |args: &[ColumnarValue]| {
             let arrays = ColumnarValue::values_to_arrays(args)?;
             let text = arrow::compute::cast(&arrays[0], &DataType::Utf8)?;
-            ear.lock().unwrap().extend(text.as_string::<i32>().iter().flatten().map(str::to_owned));
-            Ok(ColumnarValue::Array(Arc::new(BooleanArray::from(vec![true; text.len()]))))
+            ear.lock()
+                .unwrap()
+                .extend(text.as_string::<i32>().iter().flatten().map(str::to_owned));
+            Ok(ColumnarValue::Array(Arc::new(BooleanArray::from(vec![
+                true;
+                text.len()
+            ]))))
         };
-        let function = create_udf(name, vec![kind], DataType::Boolean, Volatility::Immutable, Arc::new(listen));
+        let function = create_udf(
+            name,
+            vec![kind],
+            DataType::Boolean,
+            Volatility::Immutable,
+            Arc::new(listen),
+        );
         context.register_udf(function);
     }
     (context, heard)

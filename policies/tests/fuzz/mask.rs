@@ -51,7 +51,7 @@ impl Mask {
             Kind::Bool => Mask::Constant(Value::Bool(true)),
             Kind::Decimal(_, _) => Mask::Constant(Value::Decimal(150)),
             Kind::Date | Kind::Moment { .. } if rng.chance(80) => {
-                Mask::Truncate(*rng.pick(&["year", "quarter", "month", "day"]))
+                Mask::Truncate(rng.pick::<&str>(&["year", "quarter", "month", "day"]))
             }
             Kind::Date => Mask::Constant(Value::Date(0)),
             Kind::Moment { .. } | Kind::Bytes | Kind::List(_) | Kind::Struct(_) => Mask::Null,
@@ -114,7 +114,11 @@ impl Mask {
             (Mask::Bucket(width), Value::Int(n)) => bucket(*n, *width, kind),
             (Mask::Bucket(width), Value::Float(f)) => {
                 let cut = (f / width).floor() * width;
-                Value::Float(if *kind == Kind::Float32 { f64::from(cut as f32) } else { cut })
+                Value::Float(if *kind == Kind::Float32 {
+                    f64::from(cut as f32)
+                } else {
+                    cut
+                })
             }
             (Mask::Truncate(unit), Value::Date(days)) => {
                 Value::Date(i32::try_from(truncate(unit, i64::from(*days) * 86_400_000_000) / 86_400_000_000).unwrap())

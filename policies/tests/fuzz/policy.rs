@@ -77,7 +77,9 @@ impl Object {
             3 | 4 => Object::Table(table.schema.clone(), table.name.clone()),
             5 => Object::Column(table.schema.clone(), table.name.clone(), column),
             6 => Object::AnyColumn(column),
-            _ => rng.pick(&[Object::Tag("class", "open"), Object::Tag("pii", "true")]).clone(),
+            _ => rng
+                .pick(&[Object::Tag("class", "open"), Object::Tag("pii", "true")])
+                .clone(),
         }
     }
 
@@ -111,7 +113,14 @@ impl Policy {
     pub(crate) fn random(rng: &mut Rng, tables: &[Table]) -> Policy {
         let domain = |rng: &mut Rng| (*rng.pick(&["*", "*", "s0", "s1"])).to_owned();
         let mut links = vec![(USER.to_owned(), "r0".to_owned(), "*".to_owned())];
-        for (member, role) in [(USER, "r1"), (USER, "r2"), ("r0", "r2"), ("r1", "r3"), ("r2", "r3"), ("r0", "r1")] {
+        for (member, role) in [
+            (USER, "r1"),
+            (USER, "r2"),
+            ("r0", "r2"),
+            ("r1", "r3"),
+            ("r2", "r3"),
+            ("r0", "r1"),
+        ] {
             if rng.chance(35) {
                 links.push((member.to_owned(), role.to_owned(), domain(rng)));
             }
@@ -196,24 +205,50 @@ impl Policy {
             "*" => "*".to_owned(),
             role => format!("role:{role}"),
         };
-        let mut text = format!("# {note}\ng, user:{USER}, role:base, *\np, role:base, *, lab, use, allow\np, role:base, *, lab/*, use, allow\n");
+        let mut text = format!(
+            "# {note}\ng, user:{USER}, role:base, *\np, role:base, *, lab, use, allow\np, role:base, *, lab/*, use, allow\n"
+        );
         for (member, role, domain) in &self.links {
             writeln!(text, "g, {}, role:{role}, {domain}", typed(member)).unwrap();
         }
         for grant in &self.grants {
             let effect = if grant.allow { "allow" } else { "deny" };
-            writeln!(text, "p, role:{}, {}, {}, select, {effect}", grant.role, grant.domain, grant.object.path()).unwrap();
+            writeln!(
+                text,
+                "p, role:{}, {}, {}, select, {effect}",
+                grant.role,
+                grant.domain,
+                grant.object.path()
+            )
+            .unwrap();
         }
         let schema = |name: &str| &tables.iter().find(|t| t.name == name).unwrap().schema;
         for filter in &self.filters {
             let mode = if filter.permissive { "permissive" } else { "restrictive" };
             let object = format!("lab/{}/{}", schema(&filter.table), filter.table);
-            writeln!(text, "p2, {}, {}, {object}, {mode}, {}", typed(&filter.subject), filter.domain, filter.name).unwrap();
+            writeln!(
+                text,
+                "p2, {}, {}, {object}, {mode}, {}",
+                typed(&filter.subject),
+                filter.domain,
+                filter.name
+            )
+            .unwrap();
         }
         for mask in &self.masks {
             let table = tables.iter().find(|t| t.name == mask.table).unwrap();
-            let object = format!("lab/{}/{}/{}", table.schema, table.name, table.columns[mask.column].name);
-            writeln!(text, "p3, {}, {}, {object}, {}", typed(&mask.subject), mask.domain, mask.name).unwrap();
+            let object = format!(
+                "lab/{}/{}/{}",
+                table.schema, table.name, table.columns[mask.column].name
+            );
+            writeln!(
+                text,
+                "p3, {}, {}, {object}, {}",
+                typed(&mask.subject),
+                mask.domain,
+                mask.name
+            )
+            .unwrap();
         }
         text
     }
@@ -254,7 +289,11 @@ impl Policy {
         let held = self.held(&table.schema, |_| false);
         let allowed = |column: Option<&str>, tags: &[(String, String)]| {
             let mut allowed = false;
-            for grant in self.grants.iter().filter(|g| held.contains(&g.role) && covers(&g.domain, &table.schema)) {
+            for grant in self
+                .grants
+                .iter()
+                .filter(|g| held.contains(&g.role) && covers(&g.domain, &table.schema))
+            {
                 if grant.object.means(table, column, tags) {
                     if !grant.allow {
                         return false;
@@ -270,7 +309,9 @@ impl Policy {
         }
         let visible = |at: &usize| {
             let column = &table.columns[*at];
-            readings(table, *at).iter().all(|tags| allowed(Some(&column.name), tags))
+            readings(table, *at)
+                .iter()
+                .all(|tags| allowed(Some(&column.name), tags))
         };
         (0..table.columns.len()).filter(visible).collect()
     }
@@ -340,7 +381,11 @@ impl Policy {
         // A filter for everybody stops at the person already.
         let mut open = if stops(USER) { Vec::new() } else { vec![USER.to_owned()] };
         while let Some(member) = open.pop() {
-            for (_, role, _) in self.links.iter().filter(|(m, _, domain)| *m == member && covers(domain, department)) {
+            for (_, role, _) in self
+                .links
+                .iter()
+                .filter(|(m, _, domain)| *m == member && covers(domain, department))
+            {
                 if held.insert(role.clone()) && !stops(role) {
                     open.push(role.clone());
                 }

@@ -19,7 +19,9 @@ pub(crate) async fn smallest(lab: &Lab, statement: &Statement, explain: &str, wa
             ordered: statement.ordered && sql.rfind(" ORDER BY ") > sql.rfind(')'),
             ..statement.clone()
         };
-        compare(lab, &statement, explain, wall, &mut Counts::default()).await.err()
+        compare(lab, &statement, explain, wall, &mut Counts::default())
+            .await
+            .err()
     };
     let Some(mut what) = differs(&statement.sql).await else {
         return "it does not show when asked again: it needs the statements before it".to_owned();
@@ -71,7 +73,7 @@ fn smaller(query: &Query, keep_columns: bool) -> Vec<Query> {
         }
         SetExpr::Select(select) => {
             for select in smaller_select(select, keep_columns) {
-                with(&|q| q.body = Box::new(SetExpr::Select(Box::new(select.clone()))));
+                with(&|q| *q.body = SetExpr::Select(Box::new(select.clone())));
             }
         }
         _ => {}
@@ -106,7 +108,7 @@ fn smaller_select(select: &Select, keep_columns: bool) -> Vec<Select> {
             for inner in smaller(subquery, true) {
                 with(&|s| {
                     if let TableFactor::Derived { subquery, .. } = &mut s.from[at].relation {
-                        *subquery = Box::new(inner.clone());
+                        **subquery = inner.clone();
                     }
                 });
             }

@@ -15,7 +15,10 @@ use super::lab::Side;
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Answer {
     /// Column names and types, and the rows as texts.
-    Rows { columns: String, rows: Vec<String> },
+    Rows {
+        columns: String,
+        rows: Vec<String>,
+    },
     Error(String),
 }
 
@@ -53,9 +56,15 @@ pub(crate) async fn plan(side: &Side, sql: &str) -> Planned {
         let frame = side.context.sql(sql).await.map_err(|e| e.strip_backtrace())?;
         frame.create_physical_plan().await.map_err(|e| e.strip_backtrace())
     };
-    let plan = AssertUnwindSafe(made).catch_unwind().await.unwrap_or_else(|_| Err("panicked".to_owned()));
+    let plan = AssertUnwindSafe(made)
+        .catch_unwind()
+        .await
+        .unwrap_or_else(|_| Err("panicked".to_owned()));
     let text = match &plan {
-        Ok(plan) => displayable(plan.as_ref()).set_show_statistics(true).indent(true).to_string(),
+        Ok(plan) => displayable(plan.as_ref())
+            .set_show_statistics(true)
+            .indent(true)
+            .to_string(),
         Err(_) => String::new(),
     };
     Planned { text, plan }
@@ -66,9 +75,16 @@ pub(crate) async fn run(side: &Side, planned: Planned, statement: &Statement) ->
     let answer = match planned.plan {
         Err(error) => Answer::Error(error),
         Ok(plan) => {
-            let columns: Vec<String> =
-                plan.schema().fields().iter().map(|field| format!("{}: {}", field.name(), field.data_type())).collect();
-            match AssertUnwindSafe(collect(plan, side.context.task_ctx())).catch_unwind().await {
+            let columns: Vec<String> = plan
+                .schema()
+                .fields()
+                .iter()
+                .map(|field| format!("{}: {}", field.name(), field.data_type()))
+                .collect();
+            match AssertUnwindSafe(collect(plan, side.context.task_ctx()))
+                .catch_unwind()
+                .await
+            {
                 Ok(Ok(batches)) => Answer::Rows {
                     columns: columns.join(", "),
                     rows: rows(&batches, statement),
@@ -94,8 +110,11 @@ fn rows(batches: &[RecordBatch], statement: &Statement) -> Vec<String> {
     let options = FormatOptions::default().with_null("∅").with_display_error(true);
     let mut rows = Vec::new();
     for batch in batches {
-        let columns: Vec<ArrayFormatter<'_>> =
-            batch.columns().iter().map(|c| ArrayFormatter::try_new(c.as_ref(), &options).unwrap()).collect();
+        let columns: Vec<ArrayFormatter<'_>> = batch
+            .columns()
+            .iter()
+            .map(|c| ArrayFormatter::try_new(c.as_ref(), &options).unwrap())
+            .collect();
         for at in 0..batch.num_rows() {
             let cells: Vec<String> = columns
                 .iter()
@@ -143,15 +162,24 @@ pub(crate) fn kind_of_error(text: &str) -> String {
 pub(crate) fn settled(analysed: &str) -> String {
     let early = ["fetch=", "Limit", "limit="].iter().any(|word| analysed.contains(word));
     let lines = analysed.lines().map(|line| {
-        let alone = ["mode=Partial", "RepartitionExec", "CoalescePartitions"].iter().any(|word| line.contains(word));
+        let alone = ["mode=Partial", "RepartitionExec", "CoalescePartitions"]
+            .iter()
+            .any(|word| line.contains(word));
         let Some((before, after)) = line.split_once("metrics=[") else {
             return line.to_owned();
         };
         let (metrics, after) = after.split_once(']').unwrap_or((after, ""));
         let rows = metrics.split(", ").find(|metric| metric.starts_with("output_rows="));
-        format!("{before}{}{after}", rows.filter(|_| !early && !alone).unwrap_or_default())
+        format!(
+            "{before}{}{after}",
+            rows.filter(|_| !early && !alone).unwrap_or_default()
+        )
     });
     let settled: String = lines.collect::<Vec<_>>().join("\n");
     // Times change the width of the printed table.
-    settled.split_whitespace().collect::<Vec<_>>().join(" ").replace(['-', '+'], "")
+    settled
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
+        .replace(['-', '+'], "")
 }

@@ -86,7 +86,13 @@ impl Kind {
     pub(crate) fn random(rng: &mut Rng, delta: bool) -> Kind {
         let text = |rng: &mut Rng| match delta {
             true => Kind::Text(TextAs::Plain),
-            false => Kind::Text(*rng.pick(&[TextAs::View, TextAs::View, TextAs::Plain, TextAs::Large, TextAs::Dictionary])),
+            false => Kind::Text(*rng.pick(&[
+                TextAs::View,
+                TextAs::View,
+                TextAs::Plain,
+                TextAs::Large,
+                TextAs::Dictionary,
+            ])),
         };
         match rng.below(20) {
             0 | 1 => Kind::Bool,
@@ -123,9 +129,7 @@ impl Kind {
             Kind::Text(TextAs::View) => DataType::Utf8View,
             Kind::Text(TextAs::Plain) => DataType::Utf8,
             Kind::Text(TextAs::Large) => DataType::LargeUtf8,
-            Kind::Text(TextAs::Dictionary) => {
-                DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))
-            }
+            Kind::Text(TextAs::Dictionary) => DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8)),
             Kind::Bytes => DataType::BinaryView,
             Kind::Date => DataType::Date32,
             Kind::Moment { zoned } => DataType::Timestamp(TimeUnit::Microsecond, zoned.then(|| "UTC".into())),
@@ -155,7 +159,11 @@ impl Kind {
             }),
             Kind::Float32 | Kind::Float64 => {
                 let float = *rng.pick(if odd { &HIDDEN_FLOATS[..] } else { &FLOATS[..] });
-                Value::Float(if *self == Kind::Float32 { f64::from(float as f32) } else { float })
+                Value::Float(if *self == Kind::Float32 {
+                    f64::from(float as f32)
+                } else {
+                    float
+                })
             }
             Kind::Decimal(_, _) => Value::Decimal(i128::from(if odd {
                 rng.between(50_000, 50_006)
@@ -234,7 +242,10 @@ impl Value {
             (Value::Date(days), _) => format!("DATE '{}'", date_text(*days)),
             (Value::Moment(micros), _) => format!("'{}'", moment_text(*micros)),
             (Value::List(items), Kind::List(kind)) => {
-                format!("make_array({})", items.iter().map(|v| v.sql(kind)).collect::<Vec<_>>().join(", "))
+                format!(
+                    "make_array({})",
+                    items.iter().map(|v| v.sql(kind)).collect::<Vec<_>>().join(", ")
+                )
             }
             (Value::Struct(_) | Value::List(_), _) => "NULL".to_owned(),
         }
@@ -244,7 +255,12 @@ impl Value {
 pub(crate) fn decimal_text(value: i128, scale: i8) -> String {
     let unit = 10_i128.pow(u32::try_from(scale).unwrap());
     let sign = if value < 0 { "-" } else { "" };
-    format!("{sign}{}.{:0width$}", value.abs() / unit, value.abs() % unit, width = scale as usize)
+    format!(
+        "{sign}{}.{:0width$}",
+        value.abs() / unit,
+        value.abs() % unit,
+        width = scale as usize
+    )
 }
 
 pub(crate) fn date_text(days: i32) -> String {
@@ -278,7 +294,9 @@ pub(crate) fn array(kind: &Kind, values: &[&Value]) -> ArrayRef {
             Value::Bool(b) => Some(*b),
             _ => None,
         })),
-        Kind::Int32 => Arc::new(each::<_, Int32Array>(values, |v| int(v).map(|n| i32::try_from(n).unwrap()))),
+        Kind::Int32 => Arc::new(each::<_, Int32Array>(values, |v| {
+            int(v).map(|n| i32::try_from(n).unwrap())
+        })),
         Kind::Int64 => Arc::new(each::<_, Int64Array>(values, int)),
         Kind::Float32 => Arc::new(each::<_, Float32Array>(values, |v| float(v).map(|f| f as f32))),
         Kind::Float64 => Arc::new(each::<_, Float64Array>(values, float)),

@@ -30,7 +30,6 @@ fn filters_are_type_checked_total_and_deterministic() {
         "CASE WHEN n > 5 THEN true ELSE status = 'x' END",
         "array_has($user.projects, project)",
         "coalesce(status, '') <> $user.name",
-        "try_cast(at AS DATE) <= current_date()",
         "try_cast(n AS DOUBLE) / 0.5 > 1",
         "sha256(concat($secret.salt, project)) IS NOT NULL",
         "true",
@@ -62,6 +61,7 @@ fn filters_are_type_checked_total_and_deterministic() {
         ("try_cast(until AS VARCHAR) = 'x'", "all the same"),
         ("concat(until, 'x') = 'x'", "cast"),
         ("try_cast(until AS TIMESTAMP) < now()", "all the same"),
+        ("try_cast(at AS DATE) < current_date()", "all the same"),
         ("try_cast(n > 5 AS DATE) IS NULL", "all the same"),
     ] {
         let told = filter(bad);

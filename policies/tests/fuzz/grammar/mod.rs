@@ -99,7 +99,11 @@ impl Literals {
                     continue;
                 }
                 let text = value.sql(&kind);
-                let text = if let Value::Moment(_) = value { format!("TIMESTAMP {text}") } else { text };
+                let text = if let Value::Moment(_) = value {
+                    format!("TIMESTAMP {text}")
+                } else {
+                    text
+                };
                 assert!(!text.contains(MARK));
                 literals.push((Family::from(&kind), text));
             }
@@ -122,7 +126,12 @@ impl Literals {
     }
 
     fn of(&self, family: Family, rng: &mut Rng) -> String {
-        let fitting: Vec<&String> = self.0.iter().filter(|(f, _)| *f == family).map(|(_, text)| text).collect();
+        let fitting: Vec<&String> = self
+            .0
+            .iter()
+            .filter(|(f, _)| *f == family)
+            .map(|(_, text)| text)
+            .collect();
         match family {
             Family::List => "make_array(1, 2)".to_owned(),
             Family::Struct => "NULL".to_owned(),

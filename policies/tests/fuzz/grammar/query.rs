@@ -21,7 +21,10 @@ impl Maker<'_> {
         if !self.fallible && self.rng.chance(5) {
             let inner = self.select(1);
             let (limit, offset) = (self.rng.below(12), self.rng.below(4));
-            let sql = format!("SELECT count(*) AS y1 FROM ({} LIMIT {limit} OFFSET {offset}) z", inner.sql);
+            let sql = format!(
+                "SELECT count(*) AS y1 FROM ({} LIMIT {limit} OFFSET {offset}) z",
+                inner.sql
+            );
             return statement(self, sql, vec![false], true);
         }
         if self.rng.chance(2) {
@@ -48,7 +51,12 @@ impl Maker<'_> {
         let mut ordered = false;
         if sortable && self.rng.chance(55) {
             let by: Vec<String> = (1..=made.families.len())
-                .map(|at| format!("{at}{}", self.rng.pick(&["", " DESC", " NULLS FIRST", " DESC NULLS LAST"])))
+                .map(|at| {
+                    format!(
+                        "{at}{}",
+                        self.rng.pick(&["", " DESC", " NULLS FIRST", " DESC NULLS LAST"])
+                    )
+                })
                 .collect();
             sql.push_str(&format!(" ORDER BY {}", by.join(", ")));
             ordered = true;
@@ -65,9 +73,14 @@ impl Maker<'_> {
     /// A select, or two of the same columns put together.
     fn query(&mut self, depth: usize) -> Made {
         if depth > 0 && self.scans > 1 && self.rng.chance(15) {
-            let families: Vec<Family> = (0..=self.rng.below(2)).map(|_| *self.rng.pick(&Family::PLAIN)).collect();
+            let families: Vec<Family> = (0..=self.rng.below(2))
+                .map(|_| *self.rng.pick(&Family::PLAIN))
+                .collect();
             let op = *self.rng.pick(&["UNION ALL", "UNION", "INTERSECT", "EXCEPT"]);
-            let (left, right) = (self.plain(depth - 1, Some(&families)), self.plain(depth - 1, Some(&families)));
+            let (left, right) = (
+                self.plain(depth - 1, Some(&families)),
+                self.plain(depth - 1, Some(&families)),
+            );
             return Made {
                 sql: format!("{} {op} {}", left.sql, right.sql),
                 families,
@@ -92,7 +105,11 @@ impl Maker<'_> {
             None => (0..=self.rng.below(4)).map(|_| self.family_in(&scope)).collect(),
         };
         let items: Vec<String> = families.iter().map(|f| self.expr(*f, &scope, 2)).collect();
-        let distinct = if families.iter().all(|f| f.sortable()) && self.rng.chance(15) { "DISTINCT " } else { "" };
+        let distinct = if families.iter().all(|f| f.sortable()) && self.rng.chance(15) {
+            "DISTINCT "
+        } else {
+            ""
+        };
         let sql = format!("SELECT {distinct}{} FROM {from}{}", named(&items), self.filter(&scope));
         Made {
             sql,
@@ -128,19 +145,27 @@ impl Maker<'_> {
         if groups > 0 {
             let keys = items[..groups].join(", ");
             // With constants among the keys the engine takes grouping sets for sorted by them, and sorts wrongly.
-            let columns = items[..groups].iter().all(|item| scope.columns.iter().any(|c| c.sql == *item));
-            sql.push_str(&match self.rng.below(if columns { 5 } else { 10 }) + if columns { 0 } else { 2 } {
-                0 => format!(" GROUP BY ROLLUP ({keys})"),
-                1 => format!(" GROUP BY CUBE ({keys})"),
-                _ => format!(" GROUP BY {keys}"),
-            });
+            let columns = items[..groups]
+                .iter()
+                .all(|item| scope.columns.iter().any(|c| c.sql == *item));
+            sql.push_str(
+                &match self.rng.below(if columns { 5 } else { 10 }) + if columns { 0 } else { 2 } {
+                    0 => format!(" GROUP BY ROLLUP ({keys})"),
+                    1 => format!(" GROUP BY CUBE ({keys})"),
+                    _ => format!(" GROUP BY {keys}"),
+                },
+            );
         }
         if self.rng.chance(25) {
             let having = match self.rng.below(3) {
                 0 => format!("count(*) > {}", self.rng.below(4)),
                 1 => format!("max({}) IS NOT NULL", self.leaf(Family::Int, &scope)),
                 _ if self.fallible => format!("1 / (count(*) - {}) <> 99", self.rng.below(5)),
-                _ => format!("min({}) < {}", self.leaf(Family::Text, &scope), self.literal(Family::Text)),
+                _ => format!(
+                    "min({}) < {}",
+                    self.leaf(Family::Text, &scope),
+                    self.literal(Family::Text)
+                ),
             };
             sql.push_str(&format!(" HAVING {having}"));
         }
@@ -152,10 +177,26 @@ impl Maker<'_> {
         if let Some(keys) = scope.keys.as_ref().filter(|_| self.rng.chance(20)) {
             let by = keys.join(", ");
             return match self.rng.below(4) {
-                0 => (format!("string_agg({}, '|' ORDER BY {by})", self.leaf(Family::Text, scope)), Family::Text, false),
-                1 => (format!("first_value({} ORDER BY {by})", self.leaf(Family::Int, scope)), Family::Int, false),
-                2 => (format!("last_value({} ORDER BY {by})", self.leaf(Family::Text, scope)), Family::Text, false),
-                _ => (format!("array_agg({} ORDER BY {by})", self.leaf(Family::Int, scope)), Family::List, false),
+                0 => (
+                    format!("string_agg({}, '|' ORDER BY {by})", self.leaf(Family::Text, scope)),
+                    Family::Text,
+                    false,
+                ),
+                1 => (
+                    format!("first_value({} ORDER BY {by})", self.leaf(Family::Int, scope)),
+                    Family::Int,
+                    false,
+                ),
+                2 => (
+                    format!("last_value({} ORDER BY {by})", self.leaf(Family::Text, scope)),
+                    Family::Text,
+                    false,
+                ),
+                _ => (
+                    format!("array_agg({} ORDER BY {by})", self.leaf(Family::Int, scope)),
+                    Family::List,
+                    false,
+                ),
             };
         }
         let plain = match self.family(scope) {
@@ -165,17 +206,44 @@ impl Maker<'_> {
         match self.rng.below(14) {
             0 | 1 => ("count(*)".to_owned(), Family::Int, false),
             2 => (format!("count({})", self.expr(plain, scope, 1)), Family::Int, false),
-            3 => (format!("count(DISTINCT {})", self.expr(plain, scope, 1)), Family::Int, false),
+            3 => (
+                format!("count(DISTINCT {})", self.expr(plain, scope, 1)),
+                Family::Int,
+                false,
+            ),
             4 | 5 => (format!("min({})", self.expr(plain, scope, 1)), plain, false),
             6 | 7 => (format!("max({})", self.expr(plain, scope, 1)), plain, false),
             8 => (format!("sum({})", self.expr(Family::Int, scope, 1)), Family::Int, false),
-            9 => (format!("sum({})", self.leaf(Family::Decimal, scope)), Family::Decimal, false),
-            10 => (format!("bool_or({})", self.expr(Family::Bool, scope, 1)), Family::Bool, false),
-            11 => (format!("bit_xor({})", self.leaf(Family::Int, scope)), Family::Int, false),
-            12 => (format!("CAST(approx_distinct({}) AS BIGINT)", self.leaf(plain_hash(plain), scope)), Family::Int, false),
+            9 => (
+                format!("sum({})", self.leaf(Family::Decimal, scope)),
+                Family::Decimal,
+                false,
+            ),
+            10 => (
+                format!("bool_or({})", self.expr(Family::Bool, scope, 1)),
+                Family::Bool,
+                false,
+            ),
+            11 => (
+                format!("bit_xor({})", self.leaf(Family::Int, scope)),
+                Family::Int,
+                false,
+            ),
+            12 => (
+                format!(
+                    "CAST(approx_distinct({}) AS BIGINT)",
+                    self.leaf(plain_hash(plain), scope)
+                ),
+                Family::Int,
+                false,
+            ),
             _ => {
                 let call = *self.rng.pick(&["sum", "avg", "stddev", "max"]);
-                (format!("{call}({})", self.leaf(Family::Float, scope)), Family::Float, true)
+                (
+                    format!("{call}({})", self.leaf(Family::Float, scope)),
+                    Family::Float,
+                    true,
+                )
             }
         }
     }
@@ -205,7 +273,10 @@ impl Maker<'_> {
                         3 => (format!("first_value({}) {over}", self.leaf(*value, &scope)), *value),
                         4 => (format!("sum({}) {framed}", self.leaf(Family::Int, &scope)), Family::Int),
                         5 => (format!("ntile(3) {over}"), Family::Int),
-                        _ => (format!("max({}) {framed}", self.leaf(Family::Text, &scope)), Family::Text),
+                        _ => (
+                            format!("max({}) {framed}", self.leaf(Family::Text, &scope)),
+                            Family::Text,
+                        ),
                     }
                 }
                 None => {
@@ -214,7 +285,10 @@ impl Maker<'_> {
                         0 => (format!("rank() OVER ({partition} {by})"), Family::Int),
                         1 => (format!("dense_rank() OVER ({partition} {by})"), Family::Int),
                         2 => (format!("count(*) OVER ({partition} {by})"), Family::Int),
-                        _ => (format!("max({}) OVER ({partition})", self.leaf(Family::Text, &scope)), Family::Text),
+                        _ => (
+                            format!("max({}) OVER ({partition})", self.leaf(Family::Text, &scope)),
+                            Family::Text,
+                        ),
                     }
                 }
             };
@@ -257,7 +331,10 @@ impl Maker<'_> {
         }
         if depth > 0 && self.rng.chance(20) {
             let made = self.query(depth - 1);
-            return (format!("({}) AS {alias}", made.sql), within(&alias, &columns(&made), None));
+            return (
+                format!("({}) AS {alias}", made.sql),
+                within(&alias, &columns(&made), None),
+            );
         }
         match self.rng.below(25) {
             0 => (
@@ -277,7 +354,10 @@ impl Maker<'_> {
                 self.scans = self.scans.saturating_sub(1);
                 let table = self.rng.pick(self.tables);
                 let columns = seen(table);
-                let list = table.columns.iter().find(|(_, kind)| Family::from(kind) == Family::List);
+                let list = table
+                    .columns
+                    .iter()
+                    .find(|(_, kind)| Family::from(kind) == Family::List);
                 match list.filter(|_| self.rng.chance(20)) {
                     Some((list, super::Kind::List(of))) => {
                         let mut with = columns.clone();
@@ -309,7 +389,15 @@ impl Maker<'_> {
             keys: a.keys.clone().zip(b.keys.clone()).map(|(a, b)| [a, b].concat()),
         };
         let kind = *self.rng.pick(&[
-            "JOIN", "JOIN", "JOIN", "LEFT JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN", "LEFT SEMI JOIN", "LEFT ANTI JOIN",
+            "JOIN",
+            "JOIN",
+            "JOIN",
+            "LEFT JOIN",
+            "LEFT JOIN",
+            "RIGHT JOIN",
+            "FULL JOIN",
+            "LEFT SEMI JOIN",
+            "LEFT ANTI JOIN",
             "CROSS JOIN",
         ]);
         if kind == "CROSS JOIN" {
@@ -322,7 +410,11 @@ impl Maker<'_> {
             on = format!("{on} AND {}", self.condition(&both, 1));
             self.scans = scans;
         }
-        let scope = if kind.contains("SEMI") || kind.contains("ANTI") { a } else { both };
+        let scope = if kind.contains("SEMI") || kind.contains("ANTI") {
+            a
+        } else {
+            both
+        };
         (format!("{left} {kind} {right} ON {on}"), scope)
     }
 
@@ -389,7 +481,10 @@ impl Maker<'_> {
             true => self.pair(&scope, outer),
             false => "true".to_owned(),
         };
-        format!("({not}EXISTS (SELECT 1 FROM {from} WHERE {pair} AND {}))", self.simple(&scope))
+        format!(
+            "({not}EXISTS (SELECT 1 FROM {from} WHERE {pair} AND {}))",
+            self.simple(&scope)
+        )
     }
 
     fn bare(&mut self) -> (String, Scope) {
@@ -415,7 +510,11 @@ fn plain_hash(family: Family) -> Family {
 }
 
 fn named(items: &[String]) -> String {
-    let items: Vec<String> = items.iter().enumerate().map(|(at, item)| format!("{item} AS y{}", at + 1)).collect();
+    let items: Vec<String> = items
+        .iter()
+        .enumerate()
+        .map(|(at, item)| format!("{item} AS y{}", at + 1))
+        .collect();
     items.join(", ")
 }
 
@@ -430,7 +529,11 @@ fn columns(made: &Made) -> Vec<Col> {
 }
 
 fn seen(table: &Seen) -> Vec<Col> {
-    table.columns.iter().map(|(name, kind)| col(name, Family::from(kind))).collect()
+    table
+        .columns
+        .iter()
+        .map(|(name, kind)| col(name, Family::from(kind)))
+        .collect()
 }
 
 fn col(name: &str, family: Family) -> Col {
