@@ -108,9 +108,16 @@ impl Lab {
             );
             marked &= !visible.iter().flatten().any(Value::holds_mark);
             let mut public: Option<SchemaRef> = None;
+            // Where every row is shown, hidden values have no say in how rows lie; elsewhere hidden rows move the others.
+            let every_row = visible.len() == rows.len() && visible.len() == other.len();
+            let layout = rng.fork();
             for (at, rows) in [&rows, &other].into_iter().enumerate() {
                 let raw = keeper[at]
-                    .keep(table, batch(table, rows, &arrow_schema(table)), rng.fork())
+                    .keep(
+                        table,
+                        batch(table, rows, &arrow_schema(table)),
+                        if every_row { layout.clone() } else { rng.fork() },
+                    )
                     .await;
                 let system = Arc::new(keeper[at].session().state());
                 let access = match sets[at].table(

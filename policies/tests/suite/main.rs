@@ -23,3 +23,4 @@ mod interference;
 mod loader;
 mod residue;
 mod store;
+mod totality;

@@ -2,6 +2,7 @@
 //! or inside a count; windows and ordered aggregates sort by keys that no two rows share.
 
 mod expr;
+mod from;
 mod query;
 
 use super::rng::Rng;
