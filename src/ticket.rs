@@ -172,4 +172,38 @@ mod tests {
             );
         }
     }
+
+    proptest::proptest! {
+        /// Spliced, cut, doubled, joined with another ticket: what is not the very bytes that were sealed opens nowhere.
+        #[test]
+        fn nothing_opens_but_what_was_sealed(
+            noise in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..80),
+            from in 0..200_usize,
+            to in 0..200_usize,
+            cut in 0..200_usize,
+        ) {
+            let sealer = Sealer::new();
+            let (a, b) = (
+                sealer.seal("ticket", &who("ana"), MINUTE, &"SELECT 1"),
+                sealer.seal("ticket", &who("ada"), MINUTE, &"SELECT secret FROM t"),
+            );
+            let (from, to, cut) = (from.min(a.len()), to.min(b.len()), cut.min(a.len()));
+            for forged in [
+                noise.clone(),
+                [&a[..from], &noise, &a[from..]].concat(),
+                [&a[..from], &b[to..]].concat(),
+                [&b[..to], &a[from..]].concat(),
+                a[cut..].to_vec(),
+                [a.as_slice(), &a].concat(),
+                [&a[..NONCE_BYTES], &b[NONCE_BYTES..]].concat(),
+            ] {
+                if forged == a {
+                    continue;
+                }
+                for purpose in ["ticket", "handle", ""] {
+                    proptest::prop_assert!(sealer.open::<String>(purpose, &who("ana"), &forged).is_err());
+                }
+            }
+        }
+    }
 }

@@ -215,12 +215,16 @@ fn refuse_foreign(expr: &Expr) -> Result<(), CompileError> {
 
 fn check_total(expr: &Expr, schema: &Arc<DFSchema>, state: &SessionState) -> Result<(), CompileError> {
     let pinned = pin_clock(expr.clone(), Utc::now())?;
+    Ok(total::check(&simplified(pinned, schema, state)?, schema)?)
+}
+
+/// The expression as the optimizer would hand it to a plan. Some functions (`coalesce`, `nvl`) only run in that form.
+pub(crate) fn simplified(expr: Expr, schema: &Arc<DFSchema>, state: &SessionState) -> PlanResult<Expr> {
     let context = SimplifyContext::builder()
         .with_schema(Arc::clone(schema))
         .with_config_options(Arc::clone(state.config_options()))
         .build();
-    let folded = ExprSimplifier::new(context).simplify(pinned)?;
-    Ok(total::check(&folded, schema)?)
+    ExprSimplifier::new(context).simplify(expr)
 }
 
 /// Placeholders become literals. An attribute the person does not have is NULL, also as a list, so a condition on it is

@@ -166,6 +166,7 @@ pub(crate) fn nested_mask(
         true,
     )]));
     let expr = compile::mask(how, field.name(), &alone, state, with)?;
-    let expr = compile::pin_clock(expr, Utc::now())?;
-    Ok(state.create_physical_expr(expr, &DFSchema::try_from(alone.as_ref().clone())?)?)
+    let schema = Arc::new(DFSchema::try_from(alone.as_ref().clone())?);
+    let expr = compile::simplified(compile::pin_clock(expr, Utc::now())?, &schema, state)?;
+    Ok(state.create_physical_expr(expr, &schema)?)
 }

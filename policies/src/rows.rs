@@ -45,8 +45,9 @@ impl Access {
         rows: &RecordBatch,
         state: &SessionState,
     ) -> Result<BooleanArray, DataFusionError> {
-        let schema = DFSchema::try_from(self.schema.as_ref().clone())?;
-        let condition = state.create_physical_expr(compile::pin_clock(condition.clone(), Utc::now())?, &schema)?;
+        let schema = Arc::new(DFSchema::try_from(self.schema.as_ref().clone())?);
+        let condition = compile::simplified(compile::pin_clock(condition.clone(), Utc::now())?, &schema, state)?;
+        let condition = state.create_physical_expr(condition, &schema)?;
         let found = condition.evaluate(rows)?.into_array(rows.num_rows())?;
         Ok(as_boolean_array(&found)?.clone())
     }

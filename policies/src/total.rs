@@ -4,6 +4,7 @@
 //! table away from everybody. So only what is known to be total is accepted, and the rest is named with a way out. The
 //! check runs after type coercion, so casts that the planner adds are seen, and after constants are folded.
 
+use arrow::compute::can_cast_types;
 use arrow::datatypes::DataType;
 use datafusion::common::DFSchema;
 use datafusion::logical_expr::expr::{InList, ScalarFunction};
@@ -114,7 +115,17 @@ pub(crate) fn check(expr: &Expr, schema: &DFSchema) -> Result<(), NotTotal> {
                 remedy,
             )
         }
-        Expr::TryCast(cast) => check(&cast.expr, schema),
+        Expr::TryCast(cast) => {
+            check(&cast.expr, schema)?;
+            let (from, to) = (type_of(&cast.expr, schema)?, cast.field.data_type());
+            if try_cast_is_total(&from, to) {
+                return Ok(());
+            }
+            refuse(
+                format!("try_cast from {from} to {to}, which fails on some values all the same"),
+                "compare dates with dates and times with times, for example with current_date() or now()",
+            )
+        }
         Expr::ScalarFunction(call) => function(call, schema),
         Expr::Negative(_) => refuse("a negated column", "compare with the negated constant instead"),
         Expr::SimilarTo(_) => refuse("SIMILAR TO", "use LIKE, starts_with or contains"),
@@ -218,11 +229,31 @@ fn function(call: &ScalarFunction, schema: &DFSchema) -> Result<(), NotTotal> {
     )
 }
 
+/// Whether a value of `from` that does not fit `to` gives NULL. Arrow knows casts that it refuses as a whole, gives an error
+/// for days and instants far away even when asked for NULL, and multiplies days into instants unchecked: a day far ahead
+/// becomes one long ago, and an embargo ends. So of times only their numbers and other units of an instant are taken.
+pub(crate) fn try_cast_is_total(from: &DataType, to: &DataType) -> bool {
+    let of_times =
+        from == to || to.is_integer() || matches!((from, to), (DataType::Timestamp(_, _), DataType::Timestamp(_, _)));
+    can_cast_types(from, to) && (of_times || !holds_times(from))
+}
+
+fn holds_times(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Dictionary(_, value) => holds_times(value),
+        DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
+            holds_times(item.data_type())
+        }
+        DataType::Struct(fields) => fields.iter().any(|field| holds_times(field.data_type())),
+        other => other.is_temporal(),
+    }
+}
+
 /// Whether every value of `from` has a value in `to`.
 pub(crate) fn cast_is_total(from: &DataType, to: &DataType) -> bool {
     use DataType::{
-        Binary, BinaryView, Boolean, Date32, Decimal128, Dictionary, Float16, Float32, Float64, Int8, Int16, Int32,
-        Int64, LargeBinary, LargeUtf8, Null, UInt8, UInt16, UInt32, UInt64, Utf8, Utf8View,
+        Binary, BinaryView, Boolean, Decimal128, Dictionary, Float16, Float32, Float64, Int8, Int16, Int32, Int64,
+        LargeBinary, LargeUtf8, Null, UInt8, UInt16, UInt32, UInt64, Utf8, Utf8View,
     };
     let text = |t: &DataType| matches!(t, Utf8 | LargeUtf8 | Utf8View);
     let bytes = |t: &DataType| matches!(t, Binary | LargeBinary | BinaryView);
@@ -247,7 +278,7 @@ pub(crate) fn cast_is_total(from: &DataType, to: &DataType) -> bool {
         | (UInt32, UInt64 | Int64) => true,
         (a, Float32 | Float64) if a.is_integer() => true,
         (Float16 | Float32, Float64) | (Float16, Float32) => true,
-        (a, b) if (a.is_integer() || a.is_floating() || *a == Date32) && text(b) => true,
+        (a, b) if (a.is_integer() || a.is_floating()) && text(b) => true,
         (Decimal128(p, s), Decimal128(q, t)) => {
             t >= s && i16::from(*q) - i16::from(*t) >= i16::from(*p) - i16::from(*s)
         }

@@ -160,3 +160,18 @@ impl Door {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_action_has_a_row_in_the_golden_matrix() {
+        for (name, _) in ACTIONS {
+            assert!(
+                include_str!("../../tests/suite/golden.txt").contains(&format!("\naction | {name} |")),
+                "add {name} to tests/suite/golden.rs and bless it"
+            );
+        }
+    }
+}

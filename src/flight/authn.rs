@@ -237,4 +237,55 @@ mod tests {
             assert_eq!(error.code(), Code::Unauthenticated, "{value}");
         }
     }
+
+    proptest::proptest! {
+        /// Whatever a header holds: no panic, and a login comes out only as it was packed.
+        #[test]
+        fn a_login_comes_out_only_as_it_was_packed(
+            user in "[a-z:@é\u{0}]{0,12}",
+            password in "[ -~é]{0,24}",
+            noise in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..60),
+            at in 0..80_usize,
+            scheme in "(?i)basic|bearer|digest|[ -~]{0,8}",
+        ) {
+            use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE};
+            let pair = format!("{user}:{password}");
+            let (want_user, want_password) = pair.split_once(':').unwrap();
+            let packed = Some(basic(want_user, want_password));
+            for word in [STANDARD.encode(&pair), STANDARD_NO_PAD.encode(&pair), URL_SAFE.encode(&pair)] {
+                let read = credential(&headers(&[&format!("Basic {word}")])).unwrap();
+                proptest::prop_assert_eq!(&read, &packed);
+                // Damaged in one place: refused, or another login than the one that was packed, never a panic.
+                let mut bytes = format!("{scheme} {word}").into_bytes();
+                let at = at.min(bytes.len());
+                bytes.splice(at..at, noise.iter().copied());
+                let Ok(value) = MetadataValue::try_from(bytes.as_slice()) else { continue };
+                let mut map = MetadataMap::new();
+                map.insert(AUTHORIZATION, value);
+                match credential(&map) {
+                    Err(refused) => proptest::prop_assert_eq!(refused.code(), Code::Unauthenticated),
+                    Ok(Some(Credential::Basic { user, password })) => {
+                        let read = String::from_utf8_lossy(&bytes).trim().split_once(' ').map(|(_, w)| w.trim().to_owned()).unwrap();
+                        proptest::prop_assert_eq!(decode_base64(&read).unwrap(), format!("{user}:{password}").into_bytes());
+                    }
+                    Ok(Some(Credential::Bearer(token))) => {
+                        proptest::prop_assert!(String::from_utf8_lossy(&bytes).contains(&token));
+                    }
+                    Ok(None) => proptest::prop_assert!(false, "a header that is there is read or refused"),
+                }
+            }
+        }
+
+        /// The binary header of the classic handshake.
+        #[test]
+        fn a_binary_token_is_a_bearer_or_refused(noise in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..60)) {
+            let mut map = MetadataMap::new();
+            map.insert_bin(AUTH_TOKEN, MetadataValue::from_bytes(&noise));
+            match credential(&map) {
+                Ok(Some(Credential::Bearer(token))) => proptest::prop_assert_eq!(token.into_bytes(), noise),
+                Ok(other) => proptest::prop_assert!(false, "{other:?}"),
+                Err(refused) => proptest::prop_assert_eq!(refused.code(), Code::Unauthenticated),
+            }
+        }
+    }
 }

@@ -240,3 +240,18 @@ fn whole(argument: &Expr) -> Option<usize> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_table_function_has_a_row_in_the_golden_matrix() {
+        for name in NAMES {
+            assert!(
+                include_str!("../../tests/suite/golden.txt").contains(&format!("\ntable function | {name} |")),
+                "add {name} to tests/suite/golden.rs and bless it"
+            );
+        }
+    }
+}

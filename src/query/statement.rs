@@ -473,4 +473,53 @@ mod tests {
         }
         assert!(parse_own("SELECT 1").unwrap().is_none());
     }
+
+    fn parse(sql: &str) -> Result<Statement, QueryError> {
+        if let Some(own) = parse_own(sql)? {
+            return Ok(own);
+        }
+        classify(
+            datafusion::sql::parser::DFParser::parse_sql(sql)
+                .unwrap()
+                .remove(0)
+                .unwrap(),
+        )
+    }
+
+    /// The name of a statement's row. A new kind of statement does not compile until it has one.
+    fn row(statement: &Statement) -> &'static str {
+        match statement {
+            Statement::Read(_) => "Read",
+            Statement::CreateModel(_) => "CreateModel",
+            Statement::DropModel { .. } => "DropModel",
+            Statement::CreateTableAs { .. } => "CreateTableAs",
+            Statement::Insert { .. } => "Insert",
+            Statement::Change(_) => "Change UPDATE",
+            Statement::SetTags { .. } => "SetTags",
+        }
+    }
+
+    #[test]
+    fn every_kind_of_statement_has_a_row_in_the_golden_matrix() {
+        let golden = include_str!("../../tests/suite/golden.txt");
+        let statements = [
+            "SELECT 1",
+            "CREATE MODEL lab.a.m AS SELECT 1",
+            "DROP MODEL lab.a.m",
+            "CREATE TABLE lab.a.t AS SELECT 1",
+            "INSERT INTO lab.a.t SELECT 1",
+            "UPDATE lab.a.t SET x = 1",
+            "ALTER TABLE lab.a.t SET TAGS (a = 'b')",
+        ];
+        let mut rows: Vec<&str> = statements.into_iter().map(|sql| row(&parse(sql).unwrap())).collect();
+        rows.sort_unstable();
+        rows.dedup();
+        assert_eq!(rows.len(), statements.len(), "one statement of each kind");
+        for name in rows {
+            assert!(
+                golden.contains(&format!("\nstatement | {name} |")),
+                "add {name} to tests/suite/golden.rs and bless it"
+            );
+        }
+    }
 }

@@ -110,3 +110,19 @@ pub(crate) fn status(status: FileStatus) -> &'static str {
         FileStatus::Ignored => "ignored",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_system_table_has_a_row_in_the_golden_matrix() {
+        for name in SystemTables::NAMES {
+            assert!(rows::schema(name).is_some(), "{name}");
+            assert!(
+                include_str!("../../tests/suite/golden.txt").contains(&format!("\nsystem table | {name} |")),
+                "add {name} to tests/suite/golden.rs and bless it"
+            );
+        }
+    }
+}

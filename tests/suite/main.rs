@@ -13,6 +13,7 @@
 )]
 
 mod audit;
+mod attacks;
 mod bucket;
 mod changes;
 mod command_line;
@@ -21,6 +22,12 @@ mod demo;
 mod explain_policy;
 mod flight;
 mod flight_protocol;
+#[path = "../../policies/tests/fuzz/mod.rs"]
+#[allow(dead_code, reason = "the suite of the policies crate uses the rest")]
+mod fuzz;
+mod fuzzing;
+mod garbled;
+mod golden;
 mod lab;
 mod lifecycle;
 mod models;

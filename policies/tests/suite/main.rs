@@ -16,9 +16,14 @@ mod entries;
 mod expiry;
 mod explain;
 mod fixture;
+#[path = "../fuzz/mod.rs"]
+mod fuzz;
+mod fuzzing;
+mod garbled;
 mod golden;
 mod interference;
 mod loader;
 mod nested;
 mod residue;
 mod store;
+mod totality;

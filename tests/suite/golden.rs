@@ -1,0 +1,431 @@
+//! Who may go through which door to what: the demo's people against everything the server has, as committed text.
+//!
+//! `golden.txt` has a row for each system table, table function, kind of statement, action and command of the protocol; unit
+//! tests beside those lists fail when one has no row here. A changed cell is a changed right: read the difference before
+//! you commit it. With LABHOUSE_BLESS=1 the test writes the file anew.
+
+use std::fmt::Write;
+
+use arrow_flight::sql::{
+    ActionCreatePreparedStatementRequest, Any, CommandGetCatalogs, CommandGetCrossReference, CommandGetDbSchemas,
+    CommandGetExportedKeys, CommandGetImportedKeys, CommandGetPrimaryKeys, CommandGetSqlInfo, CommandGetTableTypes,
+    CommandGetTables, CommandGetXdbcTypeInfo, CommandPreparedStatementQuery, CommandPreparedStatementUpdate,
+    CommandStatementIngest, CommandStatementQuery, CommandStatementSubstraitPlan, CommandStatementUpdate,
+    ProstMessageExt, TicketStatementQuery,
+};
+use arrow_flight::{Criteria, Empty, FlightData, FlightDescriptor, Ticket};
+use futures::stream;
+use prost::Message;
+use tonic::{Code, Status};
+
+use crate::lab;
+use crate::raw::{Raw, connect};
+
+/// In the order of the columns; nobody is not logged in.
+const PEOPLE: [&str; 6] = ["ada", "sam", "ana", "dee", "guest", "nobody"];
+
+/// How a row is tried.
+enum Try {
+    Read(&'static str),
+    /// `@` stands for the person's name, so that each makes a thing of his own.
+    Write(&'static str),
+    /// The command as descriptor, and what it gives as a ticket.
+    Info(Any),
+    Get(Any),
+    Put(Any),
+    Act(&'static str, Vec<u8>),
+    Method(&'static str),
+}
+
+fn rows() -> Vec<(&'static str, &'static str, Try)> {
+    use Try::{Act, Get, Info, Method, Put, Read, Write};
+    let query = CommandStatementQuery {
+        query: "SELECT count(*) FROM lab.chemistry.reactions".into(),
+        transaction_id: None,
+    };
+    let update = CommandStatementUpdate {
+        query: "DELETE FROM lab.chemistry.reagent_lots WHERE false".into(),
+        transaction_id: None,
+    };
+    let prepare = ActionCreatePreparedStatementRequest {
+        query: query.query.clone(),
+        transaction_id: None,
+    };
+    let keys = CommandGetPrimaryKeys {
+        table: "reactions".into(),
+        ..Default::default()
+    };
+    let exported = CommandGetExportedKeys {
+        table: "reactions".into(),
+        ..Default::default()
+    };
+    let imported = CommandGetImportedKeys {
+        table: "reactions".into(),
+        ..Default::default()
+    };
+    let cross = CommandGetCrossReference {
+        pk_table: "reactions".into(),
+        fk_table: "protocols".into(),
+        ..Default::default()
+    };
+    vec![
+        ("system table", "commits", Read("SELECT count(*) FROM system.commits")),
+        ("system table", "files", Read("SELECT count(*) FROM system.files")),
+        ("system table", "models", Read("SELECT count(*) FROM system.models")),
+        ("system table", "policies", Read("SELECT count(*) FROM system.policies")),
+        (
+            "system table",
+            "quarantine",
+            Read("SELECT count(*) FROM system.quarantine"),
+        ),
+        ("system table", "queries", Read("SELECT count(*) FROM system.queries")),
+        (
+            "system table",
+            "ungoverned",
+            Read("SELECT count(*) FROM system.ungoverned"),
+        ),
+        (
+            "table function",
+            "top_recommendations",
+            Read("SELECT count(*) FROM top_recommendations('lab.chemistry.yield_model', 3)"),
+        ),
+        (
+            "table function",
+            "warning_list",
+            Read("SELECT count(*) FROM warning_list('lab.chemistry.yield_model', 3)"),
+        ),
+        (
+            "table function",
+            "model_leaderboard",
+            Read("SELECT count(*) FROM model_leaderboard('lab.chemistry.yield_model')"),
+        ),
+        (
+            "table function",
+            "feature_importance",
+            Read("SELECT count(*) FROM feature_importance('lab.chemistry.yield_model')"),
+        ),
+        (
+            "table function",
+            "model_card",
+            Read("SELECT count(*) FROM model_card('lab.chemistry.yield_model')"),
+        ),
+        (
+            "function",
+            "predict_yield",
+            Read("SELECT predict_yield('a', 'b', 'c', 'd', 'e', 60.0, 1.0, 300.0, 3.0, 50.0, 3.0, 1.0)"),
+        ),
+        (
+            "statement",
+            "Read",
+            Read("SELECT count(*) FROM lab.chemistry.reactions"),
+        ),
+        (
+            "statement",
+            "Read EXPLAIN",
+            Read("EXPLAIN SELECT count(*) FROM lab.chemistry.reactions"),
+        ),
+        ("statement", "Read DESCRIBE", Read("DESCRIBE lab.chemistry.reactions")),
+        ("statement", "Read SHOW TABLES", Read("SHOW TABLES")),
+        (
+            "statement",
+            "Read information_schema",
+            Read("SELECT count(*) FROM information_schema.tables"),
+        ),
+        (
+            "statement",
+            "Read another department",
+            Read("SELECT count(*) FROM lab.assay.ic50"),
+        ),
+        (
+            "statement",
+            "CreateModel",
+            Write(
+                "CREATE MODEL lab.chemistry.golden_@ OPTIONS (target = 'no_such_column') AS SELECT yield_pct FROM lab.chemistry.reactions LIMIT 5",
+            ),
+        ),
+        (
+            "statement",
+            "DropModel",
+            Write("DROP MODEL IF EXISTS lab.chemistry.golden_@"),
+        ),
+        (
+            "statement",
+            "CreateTableAs",
+            Write("CREATE TABLE lab.chemistry.golden_@ AS SELECT 1 AS n"),
+        ),
+        (
+            "statement",
+            "Insert",
+            Write("INSERT INTO lab.chemistry.reagent_lots SELECT * FROM lab.chemistry.reagent_lots WHERE false"),
+        ),
+        (
+            "statement",
+            "Change UPDATE",
+            Write("UPDATE lab.chemistry.reagent_lots SET lot = lot WHERE false"),
+        ),
+        (
+            "statement",
+            "Change DELETE",
+            Write("DELETE FROM lab.chemistry.reagent_lots WHERE false"),
+        ),
+        (
+            "statement",
+            "Change MERGE",
+            Write(
+                "MERGE INTO lab.chemistry.reagent_lots t USING (SELECT 'x' AS lot WHERE false) s ON t.lot = s.lot WHEN MATCHED THEN DELETE",
+            ),
+        ),
+        (
+            "statement",
+            "SetTags",
+            Write("ALTER TABLE lab.chemistry.reagent_lots SET TAGS (golden = 'yes')"),
+        ),
+        (
+            "refused statement",
+            "SET",
+            Read("SET datafusion.execution.batch_size = 1"),
+        ),
+        (
+            "refused statement",
+            "COPY",
+            Write("COPY (SELECT 1) TO '/tmp/golden.csv'"),
+        ),
+        (
+            "refused statement",
+            "CREATE EXTERNAL TABLE",
+            Write("CREATE EXTERNAL TABLE x STORED AS CSV LOCATION '/etc/passwd'"),
+        ),
+        (
+            "refused statement",
+            "CREATE VIEW",
+            Write("CREATE VIEW lab.chemistry.v AS SELECT 1"),
+        ),
+        (
+            "refused statement",
+            "CREATE FUNCTION",
+            Write("CREATE FUNCTION f(BIGINT) RETURNS BIGINT RETURN $1"),
+        ),
+        ("refused statement", "PREPARE", Write("PREPARE p AS SELECT 1")),
+        (
+            "refused statement",
+            "GRANT",
+            Write("GRANT SELECT ON lab.chemistry.reactions TO guest"),
+        ),
+        (
+            "refused statement",
+            "TRUNCATE",
+            Write("TRUNCATE TABLE lab.chemistry.reagent_lots"),
+        ),
+        ("command", "CommandStatementQuery", Info(query.as_any())),
+        ("command", "CommandStatementQuery as ticket", Get(query.as_any())),
+        ("command", "CommandStatementUpdate", Put(update.as_any())),
+        (
+            "command",
+            "CommandStatementIngest",
+            Put(CommandStatementIngest {
+                table: "reagent_lots".into(),
+                ..Default::default()
+            }
+            .as_any()),
+        ),
+        (
+            "command",
+            "CommandStatementSubstraitPlan",
+            Info(CommandStatementSubstraitPlan::default().as_any()),
+        ),
+        (
+            "command",
+            "CommandPreparedStatementQuery",
+            Info(CommandPreparedStatementQuery::default().as_any()),
+        ),
+        (
+            "command",
+            "CommandPreparedStatementUpdate",
+            Put(CommandPreparedStatementUpdate::default().as_any()),
+        ),
+        (
+            "command",
+            "TicketStatementQuery",
+            Get(TicketStatementQuery::default().as_any()),
+        ),
+        (
+            "command",
+            "CommandGetCatalogs",
+            Info(CommandGetCatalogs::default().as_any()),
+        ),
+        (
+            "command",
+            "CommandGetDbSchemas",
+            Info(CommandGetDbSchemas::default().as_any()),
+        ),
+        (
+            "command",
+            "CommandGetTables",
+            Info(CommandGetTables::default().as_any()),
+        ),
+        (
+            "command",
+            "CommandGetTableTypes",
+            Info(CommandGetTableTypes::default().as_any()),
+        ),
+        (
+            "command",
+            "CommandGetSqlInfo",
+            Info(CommandGetSqlInfo::default().as_any()),
+        ),
+        (
+            "command",
+            "CommandGetXdbcTypeInfo",
+            Info(CommandGetXdbcTypeInfo::default().as_any()),
+        ),
+        ("command", "CommandGetPrimaryKeys", Info(keys.as_any())),
+        ("command", "CommandGetExportedKeys", Info(exported.as_any())),
+        ("command", "CommandGetImportedKeys", Info(imported.as_any())),
+        ("command", "CommandGetCrossReference", Info(cross.as_any())),
+        (
+            "action",
+            "CreatePreparedStatement",
+            Act("CreatePreparedStatement", prepare.as_any().encode_to_vec()),
+        ),
+        (
+            "action",
+            "ClosePreparedStatement",
+            Act("ClosePreparedStatement", Vec::new()),
+        ),
+        ("action", "CancelQuery", Act("CancelQuery", Vec::new())),
+        ("action", "CancelFlightInfo", Act("CancelFlightInfo", Vec::new())),
+        ("action", "RenewFlightEndpoint", Act("RenewFlightEndpoint", Vec::new())),
+        ("action", "SetSessionOptions", Act("SetSessionOptions", Vec::new())),
+        ("action", "GetSessionOptions", Act("GetSessionOptions", Vec::new())),
+        ("action", "CloseSession", Act("CloseSession", Vec::new())),
+        (
+            "action",
+            "CreatePreparedSubstraitPlan",
+            Act("CreatePreparedSubstraitPlan", Vec::new()),
+        ),
+        ("action", "BeginTransaction", Act("BeginTransaction", Vec::new())),
+        ("action", "EndTransaction", Act("EndTransaction", Vec::new())),
+        ("action", "BeginSavepoint", Act("BeginSavepoint", Vec::new())),
+        ("action", "EndSavepoint", Act("EndSavepoint", Vec::new())),
+        ("action", "NoSuchAction", Act("NoSuchAction", Vec::new())),
+        ("method", "ListFlights", Method("ListFlights")),
+        ("method", "ListActions", Method("ListActions")),
+        ("method", "PollFlightInfo", Method("PollFlightInfo")),
+        ("method", "GetSchema", Method("GetSchema")),
+        ("method", "DoExchange", Method("DoExchange")),
+        ("method", "GetFlightInfo by path", Method("GetFlightInfo by path")),
+    ]
+}
+
+async fn tried(raw: &mut Raw, who: &str, how: &Try) -> Result<(), Status> {
+    let sql = |text: &str| text.replace('@', who);
+    let select = |text: &str| CommandStatementQuery {
+        query: sql(text),
+        transaction_id: None,
+    };
+    match how {
+        Try::Read(text) => raw
+            .get(Ticket::new(select(text).as_any().encode_to_vec()))
+            .await
+            .map(drop),
+        Try::Write(text) => {
+            let command = CommandStatementUpdate {
+                query: sql(text),
+                transaction_id: None,
+            };
+            raw.update(&command, None).await.map(drop)
+        }
+        Try::Info(command) => {
+            let request = raw.request(FlightDescriptor::new_cmd(command.encode_to_vec()));
+            let info = raw.client.get_flight_info(request).await?.into_inner();
+            raw.get(info.endpoint[0].ticket.clone().unwrap()).await.map(drop)
+        }
+        Try::Get(command) => raw.get(Ticket::new(command.encode_to_vec())).await.map(drop),
+        Try::Put(command) => {
+            let descriptor = FlightDescriptor::new_cmd(command.encode_to_vec());
+            let message = FlightData::new().with_descriptor(descriptor);
+            let request = raw.request(stream::iter([message]));
+            raw.client.do_put(request).await?.into_inner().message().await.map(drop)
+        }
+        Try::Act(name, body) => raw.act(name, body.clone()).await.map(drop),
+        Try::Method(name) => {
+            let described = FlightDescriptor::new_cmd(select("SELECT 1").as_any().encode_to_vec());
+            match *name {
+                "ListFlights" => {
+                    let request = raw.request(Criteria::default());
+                    raw.client.list_flights(request).await.map(drop)
+                }
+                "ListActions" => {
+                    let request = raw.request(Empty {});
+                    raw.client.list_actions(request).await.map(drop)
+                }
+                "PollFlightInfo" => {
+                    let request = raw.request(described);
+                    raw.client.poll_flight_info(request).await.map(drop)
+                }
+                "GetSchema" => {
+                    let request = raw.request(described);
+                    raw.client.get_schema(request).await.map(drop)
+                }
+                "DoExchange" => {
+                    let request = raw.request(stream::iter([FlightData::new().with_descriptor(described)]));
+                    raw.client.do_exchange(request).await.map(drop)
+                }
+                "GetFlightInfo by path" => {
+                    let path = ["lab", "chemistry", "reactions"].map(str::to_owned).to_vec();
+                    let request = raw.request(FlightDescriptor::new_path(path));
+                    raw.client.get_flight_info(request).await.map(drop)
+                }
+                other => panic!("no method {other}"),
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_door_lets_through_whom_the_matrix_says() {
+    let lab = lab::own();
+    let mut people = Vec::new();
+    for who in PEOPLE {
+        people.push(match who {
+            "nobody" => Raw {
+                client: connect(&lab).await,
+                token: String::new(),
+            },
+            who => Raw::login(&lab, who).await,
+        });
+    }
+    let mut text = format!(
+        "# what | name | {} (gRPC codes of the demo's people)\n",
+        PEOPLE.join(" | ")
+    );
+    for (kind, name, how) in rows() {
+        write!(text, "{kind} | {name}").unwrap();
+        for (who, raw) in PEOPLE.iter().zip(&mut people) {
+            let code = tried(raw, who, &how)
+                .await
+                .err()
+                .map_or(Code::Ok, |status| status.code());
+            assert!(
+                *who != "nobody" || code == Code::Unauthenticated,
+                "{kind} {name} answers without a login: {code:?}"
+            );
+            assert!(
+                code != Code::Internal && code != Code::Unknown,
+                "{kind} {name} as {who}: {code:?}\n{}",
+                lab.log()
+            );
+            write!(text, " | {code:?}").unwrap();
+        }
+        text.push('\n');
+    }
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/suite/golden.txt");
+    if std::env::var_os("LABHOUSE_BLESS").is_some() {
+        std::fs::write(path, &text).unwrap();
+    }
+    let golden = std::fs::read_to_string(path).unwrap();
+    for (now, then) in text.lines().zip(golden.lines()) {
+        assert_eq!(now, then);
+    }
+    assert_eq!(text, golden);
+}

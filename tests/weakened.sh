@@ -1,0 +1,73 @@
+#!/bin/sh
+# Proves that the leak suites can fail: builds labhouse with a plain filter in the barrier's place, in a throw-away copy of
+# the committed tree, and wants the suites to fail there by name. Not part of CI, because it builds the workspace again.
+#
+#     tests/weakened.sh [TARGET_DIR]
+#
+# TARGET_DIR keeps the build; dependencies in it are used. Default: a folder that is removed at the end.
+set -eu
+
+top=$(git -C "$(dirname "$0")" rev-parse --show-toplevel)
+copy=$(mktemp -d)
+trap 'rm -rf "$copy"' EXIT
+git -C "$top" archive HEAD | tar -x -C "$copy"
+cd "$copy"
+export CARGO_TARGET_DIR="${1:-$copy/target}"
+
+barrier=policies/src/barrier/mod.rs
+whole='Ok(Arc::new(table::GovernedTable::try_new(inner, access, system)?))'
+grep -qF "$whole" "$barrier" || { echo "weakened.sh: $barrier has changed; correct this script" >&2; exit 2; }
+sed -i 's|Ok(Arc::new(table::GovernedTable::try_new(inner, access, system)?))|weak::view(inner, access, \&system)|' "$barrier"
+cat >>"$barrier" <<'RUST'
+
+/// What many systems do: the same filter, columns and masks, as a view that the optimizer may look through.
+mod weak {
+    use super::*;
+    use datafusion::common::Column;
+    use datafusion::datasource::{ViewTable, provider_as_source};
+    use datafusion::logical_expr::{Expr, LogicalPlanBuilder};
+
+    pub(super) fn view(
+        inner: Arc<dyn TableProvider>,
+        access: &Access,
+        system: &Arc<SessionState>,
+    ) -> Result<Arc<dyn TableProvider>, DataFusionError> {
+        drop(table::GovernedTable::try_new(Arc::clone(&inner), access, Arc::clone(system))?);
+        let mut plan = LogicalPlanBuilder::scan("raw", provider_as_source(inner), None)?;
+        if let Some(filter) = &access.row_filter {
+            plan = plan.filter(filter.clone())?;
+        }
+        let columns = access.columns.iter().map(|at| {
+            let name = access.schema.field(*at).name();
+            let raw = Expr::Column(Column::new_unqualified(name));
+            access.masks.get(name).cloned().unwrap_or(raw).alias(name)
+        });
+        let plan = plan.project(columns.collect::<Vec<_>>())?.build()?;
+        Ok(Arc::new(ViewTable::new(plan, None)))
+    }
+}
+RUST
+
+log="$copy/weakened.log"
+if nice -n 10 cargo nextest run --workspace --locked --no-fail-fast \
+    -E 'test(no_channel_tells_a_reader_what_is_hidden) or test(random_statements_show_nothing)' >"$log" 2>&1; then
+    echo "weakened.sh: the suites pass against a plain filter: they prove nothing" >&2
+    exit 1
+fi
+missing=0
+for name in \
+    'test_one_statement\[01-division\]' \
+    'test_one_statement\[02-cast\]' \
+    'test_one_statement\[03-statistics\]' \
+    'test_one_statement\[04-metrics\]' \
+    'test_24_and_25_no_byte_of_a_hidden_value_travels' \
+    'random_statements_show_nothing_of_what_is_hidden'; do
+    if grep -qE "(____|FAIL).* ?$name|FAIL.*$name" "$log"; then
+        echo "fails, as it should: $name"
+    else
+        echo "weakened.sh: $name does not fail" >&2
+        missing=1
+    fi
+done
+grep -aE "^ *_{4,} .* _{4,}$|^ +FAIL|[0-9]+ failed" "$log" | sort -u
+[ "$missing" = 0 ] || { tail -n 60 "$log" >&2; exit 1; }
