@@ -65,6 +65,12 @@ pub(super) fn is_marked(filled: &[&str]) -> bool {
     marked && (rest.len() <= 1 || matches!(classify(filled), HeadLine::Pairs(_)))
 }
 
+/// A value without the formula that keeps Excel from reading it as a number: `="1050209"`.
+pub(super) fn unquoted(cell: &str) -> &str {
+    let inner = cell.strip_prefix("=\"").and_then(|inner| inner.strip_suffix('"'));
+    inner.map_or(cell, |inner| inner.trim_matches('"'))
+}
+
 /// Puts pairs into the properties; a repeated key gets a number, so that nothing is lost.
 pub(super) fn record(properties: &mut BTreeMap<String, String>, key: &str, value: &str) {
     let mut name = key.to_owned();

@@ -109,13 +109,19 @@ fn one_line(cell: &str) -> String {
     }
 }
 
-fn is_label(cell: &str) -> bool {
+/// Whether a trimmed cell could be a column's name: no number, date, boolean or word for "no value".
+pub(super) fn is_label(cell: &str) -> bool {
     number::parse(cell).is_none()
         && number::parse_comma(cell).is_none()
         && !moment::is_moment(cell)
         && infer::boolean(cell).is_none()
         && !infer::is_null_word(cell)
         && !cell.is_empty()
+}
+
+/// Whether some of the names are numbers that make an axis.
+pub(super) fn is_axis(first: &[&str]) -> bool {
+    !axis(first).is_empty()
 }
 
 /// Columns whose names are numbers that rise or fall all along: an axis, not data, if something else names the rest.

@@ -10,7 +10,7 @@ use crate::formats::grid::Grid;
 use crate::formats::head::{self, HeadLine};
 use crate::formats::refuse::{self, Outline};
 use crate::formats::shapes::{self, Shape};
-use crate::formats::{ReadError, header, infer, moment, number, plate};
+use crate::formats::{ReadError, blocks, header, infer, moment, number};
 
 /// Rows that show whether a column holds numbers.
 const TYPED_ROWS: usize = 100;
@@ -27,14 +27,23 @@ pub(super) struct Source {
     pub(super) single_column: bool,
 }
 
-/// The table of a grid.
+/// The tables of a grid.
 #[derive(Debug)]
 pub(super) struct Found {
-    pub(super) batches: Vec<RecordBatch>,
-    pub(super) first_row: u64,
+    /// At least one, the main table first.
+    pub(super) tables: Vec<FoundTable>,
     /// For `taken_for`.
     pub(super) notes: Vec<String>,
     pub(super) properties: BTreeMap<String, String>,
+}
+
+/// One of them.
+#[derive(Debug)]
+pub(super) struct FoundTable {
+    /// `None` for the main table.
+    pub(super) name: Option<String>,
+    pub(super) batches: Vec<RecordBatch>,
+    pub(super) first_row: u64,
 }
 
 /// Finds and types the table of a grid.
@@ -43,12 +52,15 @@ pub(super) struct Found {
 /// `NotATable`, `NoDataRows`, `LongRow`.
 pub(super) fn read(grid: &Grid, source: &Source) -> Result<Found, ReadError> {
     let shape = Shape::of(grid);
-    let plates = plate::find(grid, &shape, source)?;
-    if !plates.is_empty() {
-        return plate::read(grid, &shape, &plates, source);
+    if blocks::has_plates(grid) {
+        return blocks::read(grid, &shape, source);
     }
-    let area = Area::find(grid, &shape, source)?;
-    area.read(grid, &shape, source)
+    let one = Area::find(grid, &shape, source).and_then(|area| area.read(grid, &shape, source));
+    match one {
+        Ok(found) => Ok(found),
+        // What the one-table reading says is wrong is the better reason, unless blocks explain the grid.
+        Err(error) => blocks::read(grid, &shape, source).map_err(|_| error),
+    }
 }
 
 /// Which rows are what.
@@ -321,8 +333,11 @@ impl Area {
         notes.push(format!("{width} columns, {} rows", rows.len()));
         self.remark(grid, &rows, width, source, &mut notes);
         Ok(Found {
-            batches,
-            first_row: grid.line(first_body),
+            tables: vec![FoundTable {
+                name: None,
+                batches,
+                first_row: grid.line(first_body),
+            }],
             notes,
             properties,
         })

@@ -10,6 +10,7 @@
 //! in quarantine costs a minute; a wrong table costs an experiment. Nothing is dropped or repaired without a word in
 //! [`Parsed::taken_for`].
 
+mod blocks;
 mod column;
 mod dialect;
 mod error;
@@ -26,7 +27,6 @@ mod moment;
 mod normalise;
 mod number;
 mod parquet_file;
-mod plate;
 mod refuse;
 mod shapes;
 mod sniff;

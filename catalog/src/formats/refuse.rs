@@ -4,7 +4,8 @@ use crate::formats::grid::Grid;
 use crate::formats::head::{self, HeadLine};
 use crate::formats::layout::{GridCells, Source, is_typed};
 use crate::formats::shapes::{self, Shape};
-use crate::formats::{ReadError, plate};
+use crate::formats::ReadError;
+use crate::formats::blocks;
 
 /// What is known of a table when its rows are judged.
 #[derive(Debug, Clone, Copy)]
@@ -76,7 +77,7 @@ pub(super) fn other_shapes(
 ) -> Result<(), ReadError> {
     let head: Vec<&str> = grid.cells(outline.first).collect();
     let first_width = rows.first().map(|row| grid.width(*row));
-    let why = if outline.blank_lines > 0 && plate::numbers_columns(&head) {
+    let why = if outline.blank_lines > 0 && blocks::numbers_columns(&head) {
         "groups of plate rows without row letters"
     } else if !outline.has_header
         && rows.iter().any(|row| Some(grid.width(*row)) != first_width)

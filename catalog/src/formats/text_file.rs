@@ -32,11 +32,15 @@ pub(super) fn read(file_name: &str, decoded: &Decoded, limits: &Limits) -> Resul
     parts.extend(found.notes);
     Ok(Parsed {
         taken_for: parts.join(", "),
-        blocks: vec![Block {
-            name: None,
-            batches: found.batches,
-            first_row: found.first_row,
-        }],
+        blocks: found
+            .tables
+            .into_iter()
+            .map(|table| Block {
+                name: table.name,
+                batches: table.batches,
+                first_row: table.first_row,
+            })
+            .collect(),
         properties: found.properties,
     })
 }

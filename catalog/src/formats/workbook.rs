@@ -192,11 +192,18 @@ fn assemble(kind: Kind, sheets: Vec<SheetGrid>) -> Result<Parsed, ReadError> {
         for (key, value) in &found.properties {
             head::record(&mut properties, key, value);
         }
-        blocks.push(Block {
-            name: (!blocks.is_empty()).then(|| name.clone()),
-            batches: found.batches,
-            first_row: found.first_row,
-        });
+        for table in found.tables {
+            let own = match table.name {
+                Some(block) if count > 1 => Some(format!("{name} {block}")),
+                Some(block) => Some(block),
+                None => (!blocks.is_empty()).then(|| name.clone()),
+            };
+            blocks.push(Block {
+                name: own,
+                batches: table.batches,
+                first_row: table.first_row,
+            });
+        }
     }
     if blocks.is_empty() {
         return Err(ReadError::NoDataRows {

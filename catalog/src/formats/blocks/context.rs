@@ -1,0 +1,112 @@
+//! The lines between blocks: what they say about the block below them.
+
+use crate::formats::grid::Grid;
+use crate::formats::head::{self, HeadLine};
+
+/// A longer title is a sentence and names nothing.
+const TITLE_CHARS_MAX: usize = 80;
+
+/// The lines since the block before.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Context {
+    /// Lines of one cell, in order, without the marks that frame them.
+    pub(super) titles: Vec<String>,
+    /// Keys and values, in order; a key may come again.
+    pub(super) pairs: Vec<(String, String)>,
+    /// The same from tables of one row above a plate.
+    pub(super) row: Vec<(String, String)>,
+    /// Values of pairs that list several numbers (`280 450 562`), which name what stands side by side below.
+    lists: Vec<Vec<String>>,
+    /// Titles that a table above has taken for its own.
+    taken: usize,
+}
+
+impl Context {
+    /// Takes a line in. False when it is neither title nor pair, but several cells of an unknown meaning.
+    pub(super) fn read(&mut self, grid: &Grid, row: usize) -> bool {
+        let filled = grid.filled(row);
+        self.lists.extend(filled.iter().filter_map(|cell| number_list(cell)));
+        match head::classify(&filled) {
+            HeadLine::Pairs(mut pairs) => {
+                // `Plate: P1, 1.3, Endpoint, …`: the first value belongs to the key, the others are settings.
+                if let ([(_, value)], [_, first, _, ..]) = (pairs.as_mut_slice(), filled.as_slice()) {
+                    *value = (*first).to_owned();
+                }
+                self.pairs.extend(pairs);
+                true
+            }
+            HeadLine::Note(note) => {
+                let title = unframed(&note);
+                if !title.is_empty() {
+                    self.titles.push(title);
+                }
+                true
+            }
+            HeadLine::Row => false,
+        }
+    }
+
+    /// The last title that is not yet some table's own.
+    pub(super) fn title(&self) -> Option<&str> {
+        self.titles
+            .get(self.taken..)?
+            .iter()
+            .rev()
+            .map(String::as_str)
+            .find(|title| title.chars().count() <= TITLE_CHARS_MAX)
+    }
+
+    /// All titles that no table above has taken.
+    pub(super) fn open_titles(&self) -> &[String] {
+        self.titles.get(self.taken..).unwrap_or_default()
+    }
+
+    /// The titles so far belong to a table above.
+    pub(super) fn take_titles(&mut self) {
+        self.taken = self.titles.len();
+    }
+
+    /// Names for `count` things side by side, if some cell lists so many numbers.
+    pub(super) fn numbered(&self, count: usize) -> Option<&[String]> {
+        let list = self.lists.iter().rev().find(|list| list.len() == count)?;
+        Some(list.as_slice())
+    }
+
+    /// Whether any of the words stands in a title or pair.
+    pub(super) fn says(&self, words: &[&str]) -> bool {
+        let pairs = self.pairs.iter().chain(&self.row).flat_map(|(key, value)| [key, value]);
+        let texts = self.open_titles().iter().chain(pairs);
+        texts
+            .map(|text| text.to_lowercase())
+            .any(|text| words.iter().any(|word| has_word(&text, word)))
+    }
+}
+
+/// Whether a word of the lower-case text starts with `start`.
+pub(super) fn has_word(text: &str, start: &str) -> bool {
+    text.match_indices(start).any(|(at, _)| {
+        let before = text.get(..at).and_then(|before| before.chars().next_back());
+        before.is_none_or(|character| !character.is_alphanumeric())
+    })
+}
+
+/// Two or more different numbers in one cell, parted by spaces.
+fn number_list(cell: &str) -> Option<Vec<String>> {
+    let parts: Vec<String> = cell.split_whitespace().map(str::to_owned).collect();
+    let numbers = parts.iter().all(|part| crate::formats::number::parse(part).is_some());
+    let mut distinct = parts.clone();
+    distinct.sort();
+    distinct.dedup();
+    (parts.len() > 1 && numbers && distinct.len() == parts.len()).then_some(parts)
+}
+
+/// A title without the marks around it: `[Results]`, `==== Data ====`, `-- CRC --`.
+fn unframed(note: &str) -> String {
+    let mark = |character: char| matches!(character, '=' | '-' | '#' | '*' | '~' | '_' | '/') || character == ' ';
+    let inner = note.trim_matches(mark);
+    let inner = inner
+        .strip_prefix('[')
+        .and_then(|inner| inner.strip_suffix(']'))
+        .unwrap_or(inner);
+    inner.trim().to_owned()
+}

@@ -1,0 +1,186 @@
+//! Files of several blocks: a head of keys and values, sections with titles, plate matrices, lists with a column per
+//! well, plain tables, and what stands between them.
+//!
+//! The grid is read once from top to bottom ([`scan`]); readings of plates are joined to one row a well ([`plates`]),
+//! plain tables of one shape to one table ([`join`]). A grid of which too much stays unexplained is refused.
+
+mod context;
+mod draft;
+mod frame;
+mod join;
+mod layer;
+mod list;
+mod matrix;
+mod outline;
+mod plates;
+mod scan;
+mod table;
+mod well;
+
+use std::collections::BTreeMap;
+
+use crate::formats::blocks::draft::Draft;
+use crate::formats::blocks::outline::Outline;
+use crate::formats::blocks::scan::Scan;
+use crate::formats::column::{self, Cells};
+use crate::formats::grid::Grid;
+use crate::formats::infer::ColumnType;
+use crate::formats::layout::{Found, FoundTable, Source, keep};
+use crate::formats::shapes::{self, Shape};
+use crate::formats::{ReadError, header};
+
+/// Up to this share of rows may be neither in a block nor a title or pair.
+const ODD_ROWS_MAX: f64 = 0.2;
+/// Cells of all tables of one file together; each costs some thirty bytes while the types are decided.
+const DRAFT_CELLS_MAX: usize = 1 << 24;
+/// Tables of one file; more are not blocks, but a text that looks like them.
+const TABLES_MAX: usize = 64;
+
+/// Whether the grid holds a plate matrix or a list with a column per well, which no plain table explains.
+pub(super) fn has_plates(grid: &Grid) -> bool {
+    let outline = Outline::of(grid);
+    let mut row = outline.next_content(0);
+    while let Some(at) = row {
+        let none = |_: usize| None;
+        if matrix::at(grid, &outline, at).is_some()
+            || list::at(grid, &outline, at, none).is_some()
+            || frame::at(grid, &outline, at, none).is_some()
+        {
+            return true;
+        }
+        row = outline.next_content(at + 1);
+    }
+    false
+}
+
+/// Reads a grid as blocks.
+///
+/// # Errors
+/// `NotATable` when no block is found or too much is unexplained, `TooLarge` for more cells than fit.
+pub(super) fn read(grid: &Grid, shape: &Shape, source: &Source) -> Result<Found, ReadError> {
+    let outline = Outline::of(grid);
+    let scan = Scan::of(grid, &outline);
+    refuse(grid, shape, source, &scan)?;
+    let mut properties = BTreeMap::new();
+    for row in &scan.lines {
+        keep(grid, *row, source, &mut properties);
+    }
+    let (lines, odd, head) = (scan.lines.len(), scan.odd.len(), scan.head);
+    let plate_count: usize = scan.plates.len();
+    let plates = plates::drafts(&head, scan.plates);
+    let tables = join::drafts(grid, scan.tables);
+    let mut drafts = plates;
+    let has_plates = !drafts.is_empty();
+    drafts.extend(tables);
+    if !has_plates {
+        put_main_first(&mut drafts);
+    }
+    let cells: usize = drafts.iter().map(Draft::cell_count).sum();
+    if cells > DRAFT_CELLS_MAX || drafts.len() > TABLES_MAX {
+        return Err(ReadError::TooLarge {
+            what: "the cells of all blocks, or the number of blocks,",
+            seen: format!("{cells} cells in {} blocks", drafts.len()),
+            max: DRAFT_CELLS_MAX as u64,
+        });
+    }
+    let place = source.place;
+    let mut notes = Vec::new();
+    if plate_count > 0 {
+        notes.push(format!("{plate_count} plate readings or layouts"));
+    }
+    let mut found = Vec::new();
+    for draft in &drafts {
+        let table = finish(grid, draft, source)?;
+        let name = draft.title.as_deref().unwrap_or("the main table");
+        notes.push(format!(
+            "{name}: {} rows from {place} {}{}",
+            draft.height(),
+            table.first_row,
+            match draft.blank_wells {
+                0 => String::new(),
+                blank => format!(", {blank} blank wells left out"),
+            }
+        ));
+        found.push(table);
+    }
+    if lines > 0 {
+        notes.push(format!("{lines} other {place}s kept as properties"));
+    }
+    if odd > 0 {
+        notes.push(format!("{odd} of them of unknown meaning"));
+    }
+    Ok(Found {
+        tables: found,
+        notes,
+        properties,
+    })
+}
+
+fn refuse(grid: &Grid, shape: &Shape, source: &Source, scan: &Scan<'_>) -> Result<(), ReadError> {
+    if let Some((header, rows)) = scan.cut {
+        let why = format!(
+            "a plate layout in {} {} ends with the file after {rows} rows",
+            source.place,
+            grid.line(header)
+        );
+        return Err(shapes::not_a_table(grid, shape, &why, source));
+    }
+    let blocks = scan.plates.len() + scan.tables.len();
+    if blocks == 0 {
+        return Err(shapes::not_a_table(grid, shape, "no block that could be a table", source));
+    }
+    let odd = scan.odd.len();
+    if odd as f64 > ODD_ROWS_MAX * (odd + scan.rows_taken) as f64 {
+        let at: Vec<String> = scan.odd.iter().take(4).map(|row| grid.line(*row).to_string()).collect();
+        let why = format!("{odd} {}s of unknown meaning (such as {})", source.place, at.join(", "));
+        return Err(shapes::not_a_table(grid, shape, &why, source));
+    }
+    Ok(())
+}
+
+/// Without plates the main table is the one called results; else the one with wells, else the largest.
+fn put_main_first(drafts: &mut [Draft<'_>]) {
+    let score = |draft: &Draft<'_>| {
+        let title = draft.title.as_deref().unwrap_or_default().to_lowercase();
+        let is_result = context::has_word(&title, "result") || context::has_word(&title, "measurement");
+        let is_summary = title.ends_with("summary");
+        let has_wells = (0..draft.names.len()).any(|column| {
+            join::is_of_wells((0..draft.height()).map(|row| draft.cell(row, column).trim()))
+        });
+        (!is_summary, is_result, has_wells, draft.cell_count())
+    };
+    let best = (0..drafts.len()).max_by_key(|at| drafts.get(*at).map(score));
+    if let Some(part) = best.and_then(|best| drafts.get_mut(..=best)) {
+        part.rotate_right(1);
+    }
+    if let Some(main) = drafts.first_mut() {
+        main.title = None;
+    }
+}
+
+fn finish(grid: &Grid, draft: &Draft<'_>, source: &Source) -> Result<FoundTable, ReadError> {
+    let names = header::names(draft.names.iter().map(String::as_str));
+    let mut types = column::types(names.len(), draft, source.comma_cells);
+    let constants = draft.constant_columns();
+    for (column, kind) in types.iter_mut().enumerate() {
+        let is_number = matches!(kind, ColumnType::Int64 | ColumnType::Float64 { .. } | ColumnType::Boolean);
+        if column < constants && is_number {
+            // A batch is called 12 in one file and 12b in the next.
+            *kind = ColumnType::Text;
+        } else if column >= draft.values_from && matches!(kind, ColumnType::Int64 | ColumnType::Null) {
+            // A plate of whole numbers is still a plate of measurements: the next one may have fractions.
+            *kind = ColumnType::Float64 { comma: false };
+        }
+    }
+    Ok(FoundTable {
+        name: draft.title.clone(),
+        batches: column::batches(&names, &types, draft)?,
+        first_row: grid.line(draft.first),
+    })
+}
+
+/// Whether the cells hold all column numbers of a plate, in order.
+pub(super) fn numbers_columns(cells: &[&str]) -> bool {
+    let numbers: Vec<usize> = cells.iter().filter_map(|cell| cell.trim().parse().ok()).collect();
+    numbers.len() >= 12 && well::rows_of(numbers.len()).is_some() && numbers.iter().copied().eq(1..=numbers.len())
+}

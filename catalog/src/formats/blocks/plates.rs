@@ -1,0 +1,507 @@
+//! Readings of plates joined: one row for each well of each plate at each time or wavelength, one column for each thing
+//! read, the plate's layout beside it.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use crate::formats::blocks::context::{Context, has_word};
+use crate::formats::blocks::draft::Draft;
+use crate::formats::blocks::layer::Layer;
+use crate::formats::blocks::scan::Plates;
+use crate::formats::blocks::well::{self, Well};
+use crate::formats::column::Cells;
+use crate::formats::infer;
+
+/// A longer title is a sentence and no name for a column.
+const NAME_CHARS_MAX: usize = 60;
+/// Keys of the head that name what was measured.
+const VALUE_KEYS: [&str; 2] = ["measurement", "readout"];
+/// Titles of what was planned, not read.
+const LAYOUT_WORDS: [&str; 4] = ["layout", "platemap", "plate map", "template"];
+/// Titles of what was computed from readings.
+const CALCULATED_WORDS: [&str; 1] = ["calc"];
+/// Up to this share of blank wells a plate was meant to be read whole and some wells failed; beyond it, the blank wells
+/// were not part of the run and get no rows.
+const BLANK_WELLS_MAX: f64 = 0.1;
+/// Keys above the plates that become columns; a longer head is a protocol.
+const KEYS_MAX: usize = 64;
+
+/// What a section of a file holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum Kind {
+    Reading,
+    Calculated,
+    Layout,
+}
+
+/// One section: its state and what its titles say.
+struct Section<'a> {
+    kind: Kind,
+    /// Which plate, by the titles.
+    plate: Option<String>,
+    /// What was read, by the titles.
+    title: Option<String>,
+    /// Place in the list of distinct states (keys and values that hold here).
+    state: usize,
+    layers: Vec<Layer<'a>>,
+    first: usize,
+}
+
+/// The tables that plates make: readings, then what was calculated, each of one shape.
+pub(super) fn drafts<'a>(head: &[(String, String)], plates: Vec<Plates<'a>>) -> Vec<Draft<'a>> {
+    let (keys, states, sections) = sections(head, plates);
+    let mut layout = Layout::default();
+    let mut groups: Vec<(Signature, Vec<Section<'a>>)> = Vec::new();
+    let has_readings = sections.iter().any(|section| section.kind != Kind::Layout);
+    let mut several_plates = HashSet::new();
+    for section in sections {
+        if section.kind == Kind::Layout && has_readings {
+            layout.take(section);
+            continue;
+        }
+        several_plates.insert(section.plate.clone());
+        let signature = Signature::of(&section);
+        match groups.iter_mut().find(|(known, _)| *known == signature) {
+            Some((_, sections)) => sections.push(section),
+            None => groups.push((signature, vec![section])),
+        }
+    }
+    let mut drafts: Vec<Draft<'a>> = Vec::new();
+    for (signature, sections) in groups {
+        let mut draft = Group::new(&keys, &states, &sections, &layout).draft();
+        draft.title = match (drafts.is_empty(), signature.kind) {
+            (true, _) => None,
+            (false, Kind::Calculated) => Some("calculated".to_owned()),
+            (false, Kind::Reading | Kind::Layout) => sections
+                .iter()
+                .find_map(|section| section.title.clone())
+                .or_else(|| Some("plate values".to_owned())),
+        };
+        if draft.height() > 0 {
+            drafts.push(draft);
+        }
+    }
+    drafts
+}
+
+/// Layers of one signature make one table.
+#[derive(Debug, PartialEq, Eq)]
+struct Signature {
+    kind: Kind,
+    axis: Vec<String>,
+    beside: bool,
+}
+
+impl Signature {
+    fn of(section: &Section<'_>) -> Self {
+        let first = section.layers.first();
+        Self {
+            kind: section.kind,
+            axis: first.map_or_else(Vec::new, |layer| layer.axis.iter().map(|(name, _)| name.clone()).collect()),
+            beside: first.is_some_and(|layer| layer.beside.is_some()),
+        }
+    }
+}
+
+type States = Vec<Vec<String>>;
+
+/// Keys that are columns, the distinct states of their values, and the sections.
+fn sections<'a>(head: &[(String, String)], plates: Vec<Plates<'a>>) -> (Vec<String>, States, Vec<Section<'a>>) {
+    let mut keys: Vec<String> = Vec::new();
+    let all = plates
+        .iter()
+        .flat_map(|plates| plates.context.pairs.iter().chain(&plates.context.row));
+    for (key, _) in head.iter().chain(all) {
+        if !keys.contains(key) && keys.len() < KEYS_MAX {
+            keys.push(key.clone());
+        }
+    }
+    let mut current: BTreeMap<String, String> = head.iter().cloned().collect();
+    let mut states: States = Vec::new();
+    let mut sections = Vec::new();
+    let mut plate = None;
+    for Plates { context, layers, first } in plates {
+        current.extend(context.pairs.iter().chain(&context.row).cloned());
+        let values: Vec<String> = keys
+            .iter()
+            .map(|key| current.get(key).cloned().unwrap_or_default())
+            .collect();
+        let state = match states.iter().position(|known| *known == values) {
+            Some(at) => at,
+            None => {
+                states.push(values);
+                states.len() - 1
+            }
+        };
+        let (named, title) = titles(&context);
+        // A plate's title holds until the next one.
+        plate = named.or(plate);
+        sections.push(Section {
+            kind: kind(&context, title.as_deref(), &layers),
+            plate: plate.clone(),
+            title,
+            state,
+            layers,
+            first,
+        });
+    }
+    (keys, states, sections)
+}
+
+/// The title that names a plate, and the last one that does not.
+fn titles(context: &Context) -> (Option<String>, Option<String>) {
+    let is_plate = |title: &&String| {
+        let text = title.to_lowercase();
+        has_word(&text, "plate") && !LAYOUT_WORDS.iter().any(|word| has_word(&text, word))
+    };
+    let open = context.open_titles();
+    let plate = open.iter().rev().find(is_plate).cloned();
+    let title = context.title().filter(|title| plate.as_deref() != Some(title));
+    (plate, title.map(str::to_owned))
+}
+
+fn kind(context: &Context, title: Option<&str>, layers: &[Layer<'_>]) -> Kind {
+    let title = title.unwrap_or_default().to_lowercase();
+    let last_titles = context.open_titles().iter().rev().take(2);
+    let says_layout = last_titles
+        .map(|title| title.to_lowercase())
+        .any(|title| LAYOUT_WORDS.iter().any(|word| has_word(&title, word)));
+    let names_samples = !layers.is_empty()
+        && layers.iter().all(|layer| {
+            let label = layer.label.as_deref().unwrap_or_default().to_lowercase();
+            has_word(&label, "sample") || has_word(&label, "well id")
+        });
+    if says_layout || names_samples {
+        Kind::Layout
+    } else if CALCULATED_WORDS.iter().any(|word| has_word(&title, word)) || context.says(&CALCULATED_WORDS) {
+        Kind::Calculated
+    } else {
+        Kind::Reading
+    }
+}
+
+/// What was planned for the wells: names and, for each plate (or for all), values.
+#[derive(Default)]
+struct Layout<'a> {
+    names: Vec<String>,
+    plates: Vec<(Option<String>, HashMap<Well, Vec<&'a str>>)>,
+}
+
+impl<'a> Layout<'a> {
+    fn take(&mut self, section: Section<'a>) {
+        let at = match self.plates.iter().position(|(plate, _)| *plate == section.plate) {
+            Some(at) => at,
+            None => {
+                self.plates.push((section.plate.clone(), HashMap::new()));
+                self.plates.len() - 1
+            }
+        };
+        for layer in section.layers {
+            let says = |value: &str| !value.is_empty() && !infer::is_null_word(value);
+            if !layer.wells.iter().any(|(_, value)| says(value)) {
+                continue;
+            }
+            let name = layer.label.or_else(|| section.title.clone());
+            let name = name
+                .filter(|name| name.chars().count() <= NAME_CHARS_MAX)
+                .unwrap_or_else(|| "layout".to_owned());
+            let column = match self.names.iter().position(|known| *known == name) {
+                Some(column) => column,
+                None => {
+                    self.names.push(name);
+                    self.names.len() - 1
+                }
+            };
+            let Some((_, wells)) = self.plates.get_mut(at) else {
+                continue;
+            };
+            for (well, value) in layer.wells.into_iter().filter(|(_, value)| !value.is_empty()) {
+                let values = wells.entry(well).or_default();
+                if values.len() <= column {
+                    values.resize(column + 1, "");
+                }
+                if let Some(place) = values.get_mut(column) {
+                    *place = value;
+                }
+            }
+        }
+    }
+
+    fn of(&self, plate: Option<&String>, well: Well, column: usize) -> &'a str {
+        let own = self.plates.iter().find(|(name, _)| name.as_ref() == plate);
+        let any = || self.plates.iter().find(|(_, wells)| wells.contains_key(&well));
+        let wells = own.filter(|(_, wells)| wells.contains_key(&well)).or_else(any);
+        wells
+            .and_then(|(_, wells)| wells.get(&well))
+            .and_then(|values| values.get(column))
+            .copied()
+            .unwrap_or_default()
+    }
+}
+
+/// Sections of one signature on their way to one table.
+struct Group<'g, 'a> {
+    keys: &'g [String],
+    states: &'g [Vec<String>],
+    sections: &'g [Section<'a>],
+    layout: &'g Layout<'a>,
+    /// Readings named by titles that differ only in numbers are rows, not columns.
+    long: bool,
+    has_plates: bool,
+}
+
+impl<'g, 'a> Group<'g, 'a> {
+    fn new(
+        keys: &'g [String],
+        states: &'g [Vec<String>],
+        sections: &'g [Section<'a>],
+        layout: &'g Layout<'a>,
+    ) -> Self {
+        let untitled = sections
+            .iter()
+            .flat_map(|section| &section.layers)
+            .all(|layer| layer.label.is_none());
+        let titles: HashSet<&str> = sections.iter().filter_map(|section| section.title.as_deref()).collect();
+        let stems: HashSet<String> = titles.iter().map(|title| stem(title)).collect();
+        Self {
+            keys,
+            states,
+            sections,
+            layout,
+            long: untitled && titles.len() > 1 && stems.len() == 1,
+            has_plates: sections.iter().any(|section| section.plate.is_some()),
+        }
+    }
+
+    /// The name of a layer's column; `None` where one name serves all.
+    fn column_of(&self, section: &Section<'_>, layer: &Layer<'_>) -> Option<String> {
+        let title = if self.long { None } else { section.title.clone() };
+        layer
+            .label
+            .clone()
+            .or(title)
+            .filter(|name| name.chars().count() <= NAME_CHARS_MAX)
+    }
+
+    fn draft(&self) -> Draft<'a> {
+        let measured = self.measured();
+        let mut columns: Vec<Option<String>> = Vec::new();
+        for section in self.sections {
+            for layer in &section.layers {
+                let column = self.column_of(section, layer);
+                if !columns.contains(&column) {
+                    columns.push(column);
+                }
+            }
+        }
+        let rows = Rows::of(self, &columns);
+        let alone = columns.len() == 1;
+        let value_names = columns.iter().map(|column| match (column, &measured) {
+            (_, Some(measured)) if alone => measured.clone(),
+            (Some(name), _) => name.clone(),
+            (None, _) => "value".to_owned(),
+        });
+        let axis: Vec<String> = self
+            .sections
+            .first()
+            .and_then(|section| section.layers.first())
+            .map_or_else(Vec::new, |layer| layer.axis.iter().map(|(name, _)| name.clone()).collect());
+        let keys: Vec<usize> = (0..self.keys.len())
+            .filter(|at| {
+                let key = self.keys.get(*at).map(String::as_str).unwrap_or_default();
+                // What names the values is said by the column's name already.
+                !(is_value_key(key) && measured.is_some())
+            })
+            .collect();
+        let mut constants: Vec<String> = keys.iter().filter_map(|at| self.keys.get(*at).cloned()).collect();
+        constants.extend(self.has_plates.then(|| "plate".to_owned()));
+        constants.extend(self.long.then(|| "reading".to_owned()));
+        for name in &mut constants {
+            // A key called like one of our columns gives way to it.
+            if ["well", "row", "column"].contains(&name.trim().to_lowercase().as_str()) {
+                name.push_str("_of_head");
+            }
+        }
+        let mut names = constants;
+        names.extend(axis.iter().cloned());
+        names.extend(rows.beside.then(|| if axis.is_empty() && !self.long { "reading" } else { "read" }.to_owned()));
+        names.extend(["well", "row", "column"].map(str::to_owned));
+        names.extend(self.layout.names.iter().cloned());
+        let values_from = names.len();
+        names.extend(value_names);
+        let mut draft = Draft::new(names, self.sections.first().map_or(0, |section| section.first));
+        draft.values_from = values_from;
+        draft.blank_wells = rows.left_out;
+        for row in &rows.rows {
+            let Some(section) = self.sections.get(row.section) else { continue };
+            let state = self.states.get(section.state).map_or(&[][..], Vec::as_slice);
+            let constants = draft.constants(row.section, || {
+                let mut constants: Vec<String> = keys
+                    .iter()
+                    .map(|at| state.get(*at).cloned().unwrap_or_default())
+                    .collect();
+                if self.has_plates {
+                    constants.push(section.plate.clone().unwrap_or_default());
+                }
+                if self.long {
+                    constants.push(section.title.clone().unwrap_or_default());
+                }
+                constants
+            });
+            let mut cells: Vec<std::borrow::Cow<'a, str>> = Vec::with_capacity(axis.len() + 4 + columns.len());
+            cells.extend(row.axis.iter().map(|value| value.clone().into()));
+            cells.extend(rows.beside.then(|| row.beside.clone().unwrap_or_default().into()));
+            cells.push(row.well.name().into());
+            cells.push(well::letters(row.well.row).into());
+            cells.push((row.well.column + 1).to_string().into());
+            let planned = 0..self.layout.names.len();
+            cells.extend(planned.map(|column| self.layout.of(section.plate.as_ref(), row.well, column).into()));
+            cells.extend(row.values.iter().map(|value| std::borrow::Cow::Borrowed(*value)));
+            draft.push(constants, cells);
+        }
+        draft
+    }
+
+    /// The one thing that was measured, if a key says so for all.
+    fn measured(&self) -> Option<String> {
+        let at = self.keys.iter().position(|key| is_value_key(key))?;
+        let mut values: Vec<&String> = self
+            .sections
+            .iter()
+            .filter_map(|section| self.states.get(section.state)?.get(at))
+            .collect();
+        values.dedup();
+        match values.as_slice() {
+            [one] if !one.is_empty() => Some((*one).clone()),
+            _ => None,
+        }
+    }
+}
+
+/// One row of the table.
+struct Row<'a> {
+    section: usize,
+    axis: Vec<String>,
+    beside: Option<String>,
+    well: Well,
+    values: Vec<&'a str>,
+}
+
+struct Rows<'a> {
+    rows: Vec<Row<'a>>,
+    beside: bool,
+    left_out: usize,
+}
+
+impl<'a> Rows<'a> {
+    fn of(group: &Group<'_, 'a>, columns: &[Option<String>]) -> Self {
+        let mut rows: Vec<Row<'a>> = Vec::new();
+        // A row is one well of one plate in one state at one place of the axes.
+        type Key = (usize, Option<String>, Option<String>, Vec<String>, Option<String>);
+        let mut known: HashMap<Key, HashMap<Well, usize>> = HashMap::new();
+        let mut taken: HashSet<(Key, usize)> = HashSet::new();
+        let mut beside = false;
+        let mut framed = false;
+        for (at, section) in group.sections.iter().enumerate() {
+            for layer in &section.layers {
+                framed |= layer.framed;
+                let column = group.column_of(section, layer);
+                let column = columns.iter().position(|known| *known == column).unwrap_or(0);
+                let axis: Vec<String> = layer.axis.iter().map(|(_, value)| value.clone()).collect();
+                let title = section.title.clone().filter(|_| group.long);
+                let mut key: Key = (section.state, section.plate.clone(), title, axis.clone(), layer.beside.clone());
+                // The same reading again: another read.
+                let mut again = 1;
+                while !taken.insert((key.clone(), column)) {
+                    again += 1;
+                    key.4 = Some(match &layer.beside {
+                        Some(beside) => format!("{beside} ({again})"),
+                        None => again.to_string(),
+                    });
+                }
+                beside |= key.4.is_some();
+                let places = known.entry(key.clone()).or_default();
+                for (well, value) in &layer.wells {
+                    let row = *places.entry(*well).or_insert_with(|| {
+                        rows.push(Row {
+                            section: at,
+                            axis: axis.clone(),
+                            beside: key.4.clone(),
+                            well: *well,
+                            values: vec![""; columns.len()],
+                        });
+                        rows.len() - 1
+                    });
+                    if let Some(place) = rows.get_mut(row).and_then(|row| row.values.get_mut(column)) {
+                        *place = value;
+                    }
+                }
+            }
+        }
+        let before = rows.len();
+        if !framed {
+            rows = without_blank(group, rows);
+        }
+        if beside {
+            for row in &mut rows {
+                row.beside.get_or_insert_with(|| "1".to_owned());
+            }
+        }
+        Self {
+            left_out: before - rows.len(),
+            rows,
+            beside,
+        }
+    }
+}
+
+/// Leaves out the wells of a plate that never have a value, unless they are few. Lines of a row that are blank
+/// throughout are no reading at all.
+fn without_blank<'a>(group: &Group<'_, 'a>, rows: Vec<Row<'a>>) -> Vec<Row<'a>> {
+    let has_value = |row: &Row<'_>| row.values.iter().any(|value| !value.is_empty());
+    let plate = |row: &Row<'_>| {
+        let section = group.sections.get(row.section);
+        (
+            section.map_or(0, |section| section.state),
+            section.and_then(|section| section.plate.clone()),
+        )
+    };
+    let mut wells: HashMap<(usize, Option<String>), HashMap<Well, bool>> = HashMap::new();
+    let mut lines: HashMap<(usize, Vec<String>), bool> = HashMap::new();
+    for row in &rows {
+        let filled = has_value(row);
+        *wells.entry(plate(row)).or_default().entry(row.well).or_default() |= filled;
+        *lines.entry((row.section, row.axis.clone())).or_default() |= filled;
+    }
+    let keep_blank: HashSet<(usize, Option<String>)> = wells
+        .iter()
+        .filter(|(_, wells)| {
+            let blank = wells.values().filter(|filled| !**filled).count();
+            blank as f64 <= BLANK_WELLS_MAX * wells.len() as f64
+        })
+        .map(|(plate, _)| plate.clone())
+        .collect();
+    rows.into_iter()
+        .filter(|row| {
+            let plate = plate(row);
+            let line = lines.get(&(row.section, row.axis.clone())) == Some(&true);
+            let read = wells.get(&plate).and_then(|wells| wells.get(&row.well)) == Some(&true);
+            line && (read || keep_blank.contains(&plate))
+        })
+        .collect()
+}
+
+fn is_value_key(key: &str) -> bool {
+    VALUE_KEYS.contains(&key.trim().to_lowercase().as_str())
+}
+
+/// A title without its numbers.
+fn stem(title: &str) -> String {
+    let mut stem = String::new();
+    for character in title.chars() {
+        let character = if character.is_ascii_digit() { '#' } else { character };
+        if character != '#' || !stem.ends_with('#') {
+            stem.push(character);
+        }
+    }
+    stem
+}
