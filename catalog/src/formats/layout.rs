@@ -291,8 +291,11 @@ impl Area {
                 grid.line(units)
             ));
         }
+        if has_header && rows.len() > 1 && rows.first().is_some_and(|row| blocks::only_numbers_columns(grid, *row)) {
+            notes.push(format!("{} {} only numbers the columns", source.place, grid.line(rows.remove(0))));
+        }
         let line = grid.line(self.first);
-        let Some(first_body) = rows.first().copied() else {
+        if rows.is_empty() {
             if !self.after.is_empty() {
                 return Err(shapes::not_a_table(grid, shape, "no rows of data", source));
             }
@@ -312,14 +315,31 @@ impl Area {
             blank_lines: self.blank_lines,
         };
         refuse::other_shapes(&outline, grid, shape, &rows, source)?;
+        let grouped = has_header.then(|| self.grouped_names(grid, &names)).flatten();
+        if let Some(grouped) = &grouped {
+            names = grouped.iter().map(String::as_str).collect();
+        }
         let first_names: Vec<&str> = if has_header {
             names.iter().take(width).copied().collect()
         } else {
             vec![""; width]
         };
         let names = header::names(first_names.into_iter());
-        let cells = GridCells { grid, rows: &rows };
-        let batches = column::table(&names, &cells, source.comma_cells)?;
+        let summary = blocks::summary_rows(grid, &rows, width);
+        let (rows, summed) = summary.unwrap_or((rows, Vec::new()));
+        let mut tables = Vec::new();
+        for (name, rows) in [(None, &rows), (Some("summary"), &summed)] {
+            if let Some(first) = rows.first() {
+                tables.push(FoundTable {
+                    name: name.map(str::to_owned),
+                    batches: column::table(&names, &GridCells { grid, rows }, source.comma_cells)?,
+                    first_row: grid.line(*first),
+                });
+            }
+        }
+        if !summed.is_empty() {
+            notes.push(format!("{} summary rows in a table of their own", summed.len()));
+        }
         let place = source.place;
         notes.push(if has_header {
             match self.before.len() {
@@ -333,14 +353,38 @@ impl Area {
         notes.push(format!("{width} columns, {} rows", rows.len()));
         self.remark(grid, &rows, width, source, &mut notes);
         Ok(Found {
-            tables: vec![FoundTable {
-                name: None,
-                batches,
-                first_row: grid.line(first_body),
-            }],
+            tables,
             notes,
             properties,
         })
+    }
+
+    /// Names with the group that stands above them, where the names alone are not unique: `FAM`, `VIC` above
+    /// `Target, Conc., Target, Conc.`
+    fn grouped_names(&self, grid: &Grid, names: &[&str]) -> Option<Vec<String>> {
+        let above = self.before.last().copied().filter(|row| row + 1 == self.first)?;
+        let groups = grid.filled(above);
+        let sparse = groups.len() * 2 <= names.len() && groups.iter().all(|cell| header::is_label(cell));
+        let mut count: BTreeMap<&str, usize> = BTreeMap::new();
+        names.iter().for_each(|name| *count.entry(name.trim()).or_default() += 1);
+        let repeated = |name: &str| !name.is_empty() && count.get(name).is_some_and(|count| *count > 1);
+        if !sparse || !names.iter().any(|name| repeated(name.trim())) {
+            return None;
+        }
+        let mut group = "";
+        let named = names.iter().enumerate().map(|(column, name)| {
+            let cell = grid.cell(above, column).trim();
+            if !cell.is_empty() {
+                group = cell;
+            }
+            let name = name.trim();
+            if repeated(name) && !group.is_empty() {
+                format!("{group} {name}")
+            } else {
+                name.to_owned()
+            }
+        });
+        Some(named.collect())
     }
 
     fn remark(&self, grid: &Grid, rows: &[usize], width: usize, source: &Source, notes: &mut Vec<String>) {

@@ -10,6 +10,7 @@
 //! in quarantine costs a minute; a wrong table costs an experiment. Nothing is dropped or repaired without a word in
 //! [`Parsed::taken_for`].
 
+mod aligned;
 mod blocks;
 mod column;
 mod dialect;

@@ -84,6 +84,8 @@ pub(super) fn other_shapes(
         && source.place == "line"
     {
         "rows of different widths without a header"
+    } else if !outline.has_header && rows.len() > 2 && is_record_of_its_own(shape, rows) {
+        "a first row of another width than all others"
     } else if shape.filled_width(outline.first) == 2
         && outline.blank_lines > 1
         && !is_typed(GridCells { grid, rows }, 1)
@@ -93,4 +95,11 @@ pub(super) fn other_shapes(
         return Ok(());
     };
     Err(shapes::not_a_table(grid, shape, why, source))
+}
+
+/// The first row has another width than all others, which agree: a record about the file.
+fn is_record_of_its_own(shape: &Shape, rows: &[usize]) -> bool {
+    let mut widths = rows.iter().map(|row| shape.filled_width(*row));
+    let (first, second) = (widths.next(), widths.next());
+    first != second && widths.all(|width| Some(width) == second)
 }

@@ -3,7 +3,7 @@
 use crate::formats::layout::{self, Source};
 use crate::formats::split::{Delimiter, split};
 use crate::formats::text::Decoded;
-use crate::formats::{Block, Limits, Parsed, ReadError, dialect};
+use crate::formats::{Block, Limits, Parsed, ReadError, aligned, dialect};
 
 /// Reads a decoded text that is not JSON.
 ///
@@ -12,7 +12,10 @@ use crate::formats::{Block, Limits, Parsed, ReadError, dialect};
 pub(super) fn read(file_name: &str, decoded: &Decoded, limits: &Limits) -> Result<Parsed, ReadError> {
     refuse_markup(&decoded.text)?;
     let dialect = dialect::choose(file_name, &decoded.text, limits);
-    let grid = split(&decoded.text, dialect, limits)?.grid;
+    let mut grid = split(&decoded.text, dialect, limits)?.grid;
+    if let Some(cut) = aligned::cut(&grid, limits)? {
+        grid = cut;
+    }
     let name = file_name.to_ascii_lowercase();
     let source = Source {
         place: "line",

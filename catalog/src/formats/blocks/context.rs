@@ -19,6 +19,8 @@ pub(super) struct Context {
     lists: Vec<Vec<String>>,
     /// Titles that a table above has taken for its own.
     taken: usize,
+    /// Pairs that stood above a table before.
+    old_pairs: usize,
 }
 
 impl Context {
@@ -33,6 +35,11 @@ impl Context {
                     *value = (*first).to_owned();
                 }
                 self.pairs.extend(pairs);
+                true
+            }
+            // `~End` and `##BLOCKS= 4` are the writer's own brackets: what stood before them is another part.
+            HeadLine::Note(_) if filled.first().is_some_and(|cell| cell.starts_with(['~']) || cell.starts_with("##")) => {
+                self.take_titles();
                 true
             }
             HeadLine::Note(note) => {
@@ -64,6 +71,12 @@ impl Context {
     /// The titles so far belong to a table above.
     pub(super) fn take_titles(&mut self) {
         self.taken = self.titles.len();
+        self.old_pairs = self.pairs.len();
+    }
+
+    /// The last pair since the table above.
+    pub(super) fn own_pair(&self) -> Option<&(String, String)> {
+        self.pairs.get(self.old_pairs..)?.last()
     }
 
     /// Names for `count` things side by side, if some cell lists so many numbers.

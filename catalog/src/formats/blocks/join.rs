@@ -8,11 +8,12 @@ use crate::formats::blocks::draft::Draft;
 use crate::formats::blocks::table::Table;
 use crate::formats::blocks::well::Well;
 use crate::formats::grid::Grid;
-use crate::formats::head;
+use crate::formats::{head, number};
 
 /// Words in place of a well's or group's name that mark a row as computed from others.
-const SUMMARY_WORDS: [&str; 14] = [
+const SUMMARY_WORDS: [&str; 15] = [
     "average", "avg", "mean", "median", "sd", "stdev", "std dev", "std. dev.", "cv", "cv%", "%cv", "sum", "total", "summary",
+    "pooled",
 ];
 /// Share of a column's values that are wells in a column of wells.
 const WELLS_MIN: f64 = 0.6;
@@ -92,6 +93,23 @@ fn well_column(grid: &Grid, tables: &[Table]) -> Option<usize> {
     })
 }
 
+/// Rows without and with a summary word in the column of wells, when there are both. A row without a well and without
+/// any number heads a group.
+pub(super) fn summary_rows(grid: &Grid, rows: &[usize], width: usize) -> Option<(Vec<usize>, Vec<usize>)> {
+    let cells = |column: usize| rows.iter().map(move |row| grid.cell(*row, column).trim());
+    let column = (0..width).find(|column| {
+        is_of_wells(cells(*column)) && cells(*column).any(|cell| cell.is_empty() || is_summary(cell))
+    })?;
+    let is_empty = |row: usize| {
+        grid.cell(row, column).trim().is_empty()
+            && grid.filled(row).iter().all(|cell| number::parse(cell).is_none())
+    };
+    let (summed, plain): (Vec<usize>, Vec<usize>) = rows
+        .iter()
+        .partition(|row| is_summary(grid.cell(**row, column)) || is_empty(**row));
+    (!summed.is_empty() && !plain.is_empty()).then_some((plain, summed))
+}
+
 /// An unnamed column of wells is called `well`.
 fn name_wells(grid: &Grid, tables: &[Table], names: &mut [String]) {
     let has_well = names.iter().any(|name| name.eq_ignore_ascii_case("well"));
@@ -148,8 +166,7 @@ impl Constants {
             1 => first.and_then(|table| table.context.title()).map(str::to_owned),
             _ => first.and_then(|table| table.names.iter().find(|name| !name.is_empty()).cloned()),
         };
-        let only_pair = first.and_then(|table| table.context.pairs.last());
-        let named_by_pair = || only_pair.map(|(key, value)| if tables.len() > 1 || value.is_empty() { key.clone() } else { value.clone() });
+        let named_by_pair = || first.and_then(|table| table.context.own_pair()).map(|(key, _)| key.clone());
         let named_by_column = || first.and_then(|table| table.names.iter().find(|name| !name.is_empty()).cloned());
         Self {
             title: title.or_else(named_by_pair).or_else(named_by_column),

@@ -193,7 +193,7 @@ fn lines(grid: &Grid, outline: &Outline, body: usize, letters: usize, header: &[
             }
             (None, Some((plate_row, part)))
                 if grid.cell(row, letters).trim().is_empty()
-                    && outline.filled(row) > 1
+                    && (outline.filled(row) > 1 || outline.filled_width(row) > letters + columns)
                     && runs(grid, row).is_empty() =>
             {
                 open = Some((plate_row, part + 1));

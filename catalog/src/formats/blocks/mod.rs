@@ -13,6 +13,7 @@ mod list;
 mod matrix;
 mod outline;
 mod plates;
+mod record;
 mod scan;
 mod table;
 mod well;
@@ -60,6 +61,9 @@ pub(super) fn has_plates(grid: &Grid) -> bool {
 pub(super) fn read(grid: &Grid, shape: &Shape, source: &Source) -> Result<Found, ReadError> {
     let outline = Outline::of(grid);
     let scan = Scan::of(grid, &outline);
+    if let Some(found) = record::read(grid, source, &scan)? {
+        return Ok(found);
+    }
     refuse(grid, shape, source, &scan)?;
     let mut properties = BTreeMap::new();
     for row in &scan.lines {
@@ -125,6 +129,14 @@ fn refuse(grid: &Grid, shape: &Shape, source: &Source, scan: &Scan<'_>) -> Resul
         );
         return Err(shapes::not_a_table(grid, shape, &why, source));
     }
+    if let Some(row) = scan.unexplained {
+        let why = format!(
+            "column numbers of a plate in {} {} over rows that are no plate",
+            source.place,
+            grid.line(row)
+        );
+        return Err(shapes::not_a_table(grid, shape, &why, source));
+    }
     let blocks = scan.plates.len() + scan.tables.len();
     if blocks == 0 {
         return Err(shapes::not_a_table(grid, shape, "no block that could be a table", source));
@@ -172,15 +184,56 @@ fn finish(grid: &Grid, draft: &Draft<'_>, source: &Source) -> Result<FoundTable,
             *kind = ColumnType::Float64 { comma: false };
         }
     }
+    // A key that says nothing in any section of this table is none of its columns.
+    let kept: Vec<usize> = (0..names.len())
+        .filter(|column| *column >= constants || types.get(*column) != Some(&ColumnType::Null))
+        .collect();
+    let pick = |column: &usize| names.get(*column).cloned().zip(types.get(*column).copied());
+    let (names, types): (Vec<String>, Vec<ColumnType>) = kept.iter().filter_map(pick).unzip();
+    let cells = Kept {
+        draft,
+        columns: &kept,
+    };
     Ok(FoundTable {
         name: draft.title.clone(),
-        batches: column::batches(&names, &types, draft)?,
+        batches: column::batches(&names, &types, &cells)?,
         first_row: grid.line(draft.first),
     })
+}
+
+/// Some columns of a draft.
+struct Kept<'d, 'a> {
+    draft: &'d Draft<'a>,
+    columns: &'d [usize],
+}
+
+impl Cells for Kept<'_, '_> {
+    fn height(&self) -> usize {
+        self.draft.height()
+    }
+
+    fn cell(&self, row: usize, column: usize) -> &str {
+        self.columns.get(column).map_or("", |column| self.draft.cell(row, *column))
+    }
+}
+
+/// See [`join::summary_rows`].
+pub(super) fn summary_rows(grid: &Grid, rows: &[usize], width: usize) -> Option<(Vec<usize>, Vec<usize>)> {
+    join::summary_rows(grid, rows, width)
+}
+
+/// See [`table::only_numbers_columns`].
+pub(super) fn only_numbers_columns(grid: &Grid, row: usize) -> bool {
+    table::only_numbers_columns(grid.cells(row))
 }
 
 /// Whether the cells hold all column numbers of a plate, in order.
 pub(super) fn numbers_columns(cells: &[&str]) -> bool {
     let numbers: Vec<usize> = cells.iter().filter_map(|cell| cell.trim().parse().ok()).collect();
     numbers.len() >= 12 && well::rows_of(numbers.len()).is_some() && numbers.iter().copied().eq(1..=numbers.len())
+}
+
+/// Whether the text is the letter of a plate's row.
+pub(super) fn is_plate_row(text: &str) -> bool {
+    well::plate_row(text).is_some()
 }

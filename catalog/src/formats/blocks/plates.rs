@@ -13,8 +13,8 @@ use crate::formats::infer;
 
 /// A longer title is a sentence and no name for a column.
 const NAME_CHARS_MAX: usize = 60;
-/// Keys of the head that name what was measured.
-const VALUE_KEYS: [&str; 2] = ["measurement", "readout"];
+/// Keys that name what was measured.
+const VALUE_KEYS: [&str; 5] = ["measurement", "readout", "parameter", "analysisparameter", "data type"];
 /// Titles of what was planned, not read.
 const LAYOUT_WORDS: [&str; 4] = ["layout", "platemap", "plate map", "template"];
 /// Titles of what was computed from readings.
@@ -40,6 +40,8 @@ struct Section<'a> {
     plate: Option<String>,
     /// What was read, by the titles.
     title: Option<String>,
+    /// What was read, by a key.
+    measured: Option<String>,
     /// Place in the list of distinct states (keys and values that hold here).
     state: usize,
     layers: Vec<Layer<'a>>,
@@ -111,7 +113,7 @@ fn sections<'a>(head: &[(String, String)], plates: Vec<Plates<'a>>) -> (Vec<Stri
         .iter()
         .flat_map(|plates| plates.context.pairs.iter().chain(&plates.context.row));
     for (key, _) in head.iter().chain(all) {
-        if !keys.contains(key) && keys.len() < KEYS_MAX {
+        if !keys.contains(key) && keys.len() < KEYS_MAX && !is_value_key(key) {
             keys.push(key.clone());
         }
     }
@@ -139,12 +141,21 @@ fn sections<'a>(head: &[(String, String)], plates: Vec<Plates<'a>>) -> (Vec<Stri
             kind: kind(&context, title.as_deref(), &layers),
             plate: plate.clone(),
             title,
+            measured: measured(&current),
             state,
             layers,
             first,
         });
+        // What was measured here says nothing of the next section, unless it stands in the head.
+        current.retain(|key, _| !is_value_key(key) || head.iter().any(|(known, _)| known == key));
     }
     (keys, states, sections)
+}
+
+/// What a key says was measured.
+fn measured(state: &BTreeMap<String, String>) -> Option<String> {
+    let named = state.iter().find(|(key, value)| is_value_key(key) && !value.is_empty());
+    named.map(|(_, value)| value.clone())
 }
 
 /// The title that names a plate, and the last one that does not.
@@ -259,7 +270,8 @@ impl<'g, 'a> Group<'g, 'a> {
         let untitled = sections
             .iter()
             .flat_map(|section| &section.layers)
-            .all(|layer| layer.label.is_none());
+            .all(|layer| layer.label.is_none())
+            && sections.iter().all(|section| section.measured.is_none());
         let titles: HashSet<&str> = sections.iter().filter_map(|section| section.title.as_deref()).collect();
         let stems: HashSet<String> = titles.iter().map(|title| stem(title)).collect();
         Self {
@@ -278,12 +290,12 @@ impl<'g, 'a> Group<'g, 'a> {
         layer
             .label
             .clone()
+            .or_else(|| section.measured.clone())
             .or(title)
             .filter(|name| name.chars().count() <= NAME_CHARS_MAX)
     }
 
     fn draft(&self) -> Draft<'a> {
-        let measured = self.measured();
         let mut columns: Vec<Option<String>> = Vec::new();
         for section in self.sections {
             for layer in &section.layers {
@@ -294,25 +306,15 @@ impl<'g, 'a> Group<'g, 'a> {
             }
         }
         let rows = Rows::of(self, &columns);
-        let alone = columns.len() == 1;
-        let value_names = columns.iter().map(|column| match (column, &measured) {
-            (_, Some(measured)) if alone => measured.clone(),
-            (Some(name), _) => name.clone(),
-            (None, _) => "value".to_owned(),
-        });
+        let value_names = columns
+            .iter()
+            .map(|column| column.clone().unwrap_or_else(|| "value".to_owned()));
         let axis: Vec<String> = self
             .sections
             .first()
             .and_then(|section| section.layers.first())
             .map_or_else(Vec::new, |layer| layer.axis.iter().map(|(name, _)| name.clone()).collect());
-        let keys: Vec<usize> = (0..self.keys.len())
-            .filter(|at| {
-                let key = self.keys.get(*at).map(String::as_str).unwrap_or_default();
-                // What names the values is said by the column's name already.
-                !(is_value_key(key) && measured.is_some())
-            })
-            .collect();
-        let mut constants: Vec<String> = keys.iter().filter_map(|at| self.keys.get(*at).cloned()).collect();
+        let mut constants: Vec<String> = self.keys.to_vec();
         constants.extend(self.has_plates.then(|| "plate".to_owned()));
         constants.extend(self.long.then(|| "reading".to_owned()));
         for name in &mut constants {
@@ -335,10 +337,7 @@ impl<'g, 'a> Group<'g, 'a> {
             let Some(section) = self.sections.get(row.section) else { continue };
             let state = self.states.get(section.state).map_or(&[][..], Vec::as_slice);
             let constants = draft.constants(row.section, || {
-                let mut constants: Vec<String> = keys
-                    .iter()
-                    .map(|at| state.get(*at).cloned().unwrap_or_default())
-                    .collect();
+                let mut constants: Vec<String> = state.to_vec();
                 if self.has_plates {
                     constants.push(section.plate.clone().unwrap_or_default());
                 }
@@ -359,21 +358,6 @@ impl<'g, 'a> Group<'g, 'a> {
             draft.push(constants, cells);
         }
         draft
-    }
-
-    /// The one thing that was measured, if a key says so for all.
-    fn measured(&self) -> Option<String> {
-        let at = self.keys.iter().position(|key| is_value_key(key))?;
-        let mut values: Vec<&String> = self
-            .sections
-            .iter()
-            .filter_map(|section| self.states.get(section.state)?.get(at))
-            .collect();
-        values.dedup();
-        match values.as_slice() {
-            [one] if !one.is_empty() => Some((*one).clone()),
-            _ => None,
-        }
     }
 }
 
@@ -472,8 +456,10 @@ fn without_blank<'a>(group: &Group<'_, 'a>, rows: Vec<Row<'a>>) -> Vec<Row<'a>> 
         *wells.entry(plate(row)).or_default().entry(row.well).or_default() |= filled;
         *lines.entry((row.section, row.axis.clone())).or_default() |= filled;
     }
+    let is_series = rows.first().is_some_and(|row| !row.axis.is_empty());
     let keep_blank: HashSet<(usize, Option<String>)> = wells
         .iter()
+        .filter(|_| !is_series)
         .filter(|(_, wells)| {
             let blank = wells.values().filter(|filled| !**filled).count();
             blank as f64 <= BLANK_WELLS_MAX * wells.len() as f64

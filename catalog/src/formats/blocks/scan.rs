@@ -31,6 +31,8 @@ pub(super) struct Scan<'a> {
     pub(super) rows_taken: usize,
     /// A plate that starts like one and ends with the file: the copy may have stopped early.
     pub(super) cut: Option<(usize, usize)>,
+    /// Column numbers of a plate over rows that are none.
+    pub(super) unexplained: Option<usize>,
 }
 
 impl<'a> Scan<'a> {
@@ -80,6 +82,8 @@ impl<'a> Scan<'a> {
                 scan.rows_taken += found.body.len() + found.header_rows;
                 says_plate |= found.names.iter().any(|name| name.to_lowercase().contains("plate"));
                 is_first = scan.leave_head(&mut context, is_first);
+                let is_plate = |row: &usize| is_plate_header(grid, *row);
+                scan.unexplained = scan.unexplained.or_else(|| (at..=end).find(is_plate));
                 found.context = context.clone();
                 context.take_titles();
                 if found.body.len() == 1 && found.header_rows > 0 {
@@ -88,6 +92,9 @@ impl<'a> Scan<'a> {
                 }
                 scan.tables.push(found);
             } else {
+                if is_plate_header(grid, at) {
+                    scan.unexplained.get_or_insert(at);
+                }
                 scan.lines.push(at);
                 if !context.read(grid, at) {
                     scan.odd.push(at);
@@ -112,6 +119,15 @@ impl<'a> Scan<'a> {
         }
         false
     }
+}
+
+/// Column numbers of a plate of 96 wells or more, and no pair of a key and a list.
+fn is_plate_header(grid: &Grid, row: usize) -> bool {
+    let runs = matrix::runs(grid, row);
+    runs.first()
+        .is_some_and(|run| run.columns >= 12 && well::rows_of(run.columns).is_some())
+        && !head::is_marked(&grid.filled(row))
+        && !matches!(head::classify(&grid.filled(row)), head::HeadLine::Pairs(_))
 }
 
 /// The one row of a table as keys and values.

@@ -115,7 +115,25 @@ fn could_be_header(names: &[&str]) -> bool {
     let filled: Vec<&str> = names.iter().copied().filter(|name| !name.is_empty()).collect();
     let labels = filled.iter().filter(|name| header::is_label(name)).count();
     let is_axis = labels > 0 && filled.len() >= labels + 3 && header::is_axis(names);
-    (labels == filled.len() || is_axis) && filled.len() * 10 >= names.len() * 6
+    let distinct: std::collections::HashSet<&str> = filled.iter().copied().collect();
+    (labels == filled.len() || is_axis) && filled.len() * 10 >= names.len() * 6 && distinct.len() * 10 >= filled.len() * 6
+}
+
+/// A row that only numbers the columns (0, 1, 2, …; some left out), which some exports hide below the header.
+pub(super) fn only_numbers_columns<'a>(cells: impl Iterator<Item = &'a str>) -> bool {
+    /// A column or two may be without a number.
+    const STEP_MAX: f64 = 3.0;
+    let numbers: Vec<Option<f64>> = cells
+        .map(str::trim)
+        .filter(|cell| !cell.is_empty())
+        .map(|cell| cell.parse::<f64>().ok())
+        .collect();
+    let rises = numbers
+        .iter()
+        .zip(numbers.iter().skip(1))
+        .all(|pair| matches!(pair, (Some(a), Some(b)) if b > a && b - a <= STEP_MAX && a.fract() == 0.0));
+    let first = numbers.first().copied().flatten();
+    rises && numbers.len() > 4 && matches!(first, Some(first) if first == 0.0 || first == 1.0)
 }
 
 struct Body<'a> {
@@ -167,6 +185,7 @@ impl Body<'_> {
             }
             match self.group_label(next) {
                 Some(true) => label = Some(next),
+                Some(false) if self.is_within(next) => self.rows.push((next, None)),
                 Some(false) => break,
                 None if self.is_new_header(next) => break,
                 None => {
@@ -217,6 +236,24 @@ impl Body<'_> {
         Some(first && below)
     }
 
+    /// A row of one cell between rows whose first columns have one type: a remark that lost its other cells.
+    fn is_within(&self, row: usize) -> bool {
+        let Some((last, _)) = self.rows.last().copied() else {
+            return false;
+        };
+        let both = [last, row + 1];
+        let cells = GridCells {
+            grid: self.grid,
+            rows: &both,
+        };
+        last + 1 == row
+            && self.fits(row + 1)
+            && self.outline.filled(row + 1) > 1
+            && !self.grid.cell(row, self.start).trim().is_empty()
+            && is_typed(cells, self.start)
+            && both.iter().all(|row| !infer::is_empty(self.grid.cell(*row, self.start)))
+    }
+
     /// Names where the rows so far hold values.
     fn is_new_header(&self, row: usize) -> bool {
         if !header::is_all_labels(&self.grid.filled(row)) {
@@ -234,16 +271,7 @@ impl Body<'_> {
 
     /// The rows without one that only numbers the columns (0, 1, 2, …), which some exports hide below the header.
     fn numbering_left_out(&self) -> Vec<(usize, Option<usize>)> {
-        let counts = |row: usize| {
-            let numbers: Vec<Option<f64>> = (self.start..self.end)
-                .map(|column| self.grid.cell(row, column).trim())
-                .filter(|cell| !cell.is_empty())
-                .map(|cell| cell.parse::<f64>().ok())
-                .collect();
-            let rising = numbers.iter().zip(numbers.iter().skip(1)).all(|(a, b)| matches!((a, b), (Some(a), Some(b)) if b > a && b - a <= 3.0));
-            let first = numbers.first().copied().flatten();
-            rising && numbers.len() > 4 && matches!(first, Some(first) if first == 0.0 || first == 1.0)
-        };
+        let counts = |row: usize| only_numbers_columns((self.start..self.end).map(|column| self.grid.cell(row, column)));
         let mut rows = self.rows.clone();
         if rows.len() > 1 && rows.first().is_some_and(|(row, _)| counts(*row)) {
             rows.remove(0);
