@@ -64,6 +64,9 @@ pub(super) fn is_marked(filled: &[&str]) -> bool {
     let Some((first, rest)) = filled.split_first() else {
         return false;
     };
+    if filled.get(1) == Some(&":") {
+        return matches!(classify(filled), HeadLine::Pairs(_));
+    }
     let marked = pair(first).is_some() || (first.ends_with([':', '=']) && first.len() > 1);
     marked && (rest.len() <= 1 || matches!(classify(filled), HeadLine::Pairs(_)))
 }

@@ -99,9 +99,15 @@ impl Area {
         }
         // A header names most of the columns; lines of a head fill one or two cells.
         let least = if width <= 3 { 2 } else { (width * 6).div_ceil(10) };
-        let first = rows
-            .iter()
-            .position(|row| shape.filled_width(*row) >= least && !head::is_marked(&grid.filled(*row)));
+        let could_start =
+            |row: &usize| shape.filled_width(*row) >= least && !head::is_marked(&grid.filled(*row));
+        let first = rows.iter().position(could_start).map(|at| {
+            // Few cells above many names are the groups of those names.
+            let names = rows.get(at + 1).map(|row| grid.filled(*row)).unwrap_or_default();
+            let groups = rows.get(at).map(|row| grid.filled(*row)).unwrap_or_default();
+            let is_group = groups.len() < least && names.len() >= least && groups.len() * 2 <= names.len();
+            if is_group && header::is_all_labels(&names) { at + 1 } else { at }
+        });
         let Some(at) = first else {
             return Err(shapes::not_a_table(
                 grid,
@@ -315,6 +321,10 @@ impl Area {
             blank_lines: self.blank_lines,
         };
         refuse::other_shapes(&outline, grid, shape, &rows, source)?;
+        let well = has_header.then(|| self.unnamed_wells(grid, &names, &rows)).flatten();
+        if let Some(name) = well.and_then(|column| names.get_mut(column)) {
+            *name = "well";
+        }
         let grouped = has_header.then(|| self.grouped_names(grid, &names)).flatten();
         if let Some(grouped) = &grouped {
             names = grouped.iter().map(String::as_str).collect();
@@ -357,6 +367,15 @@ impl Area {
             notes,
             properties,
         })
+    }
+
+    /// The first column without a name that holds wells, unless another is called so.
+    fn unnamed_wells(&self, grid: &Grid, names: &[&str], rows: &[usize]) -> Option<usize> {
+        let mut unnamed = (0..names.len()).filter(|column| names.get(*column).is_some_and(|name| infer::is_empty(name)));
+        if names.iter().any(|name| name.trim().eq_ignore_ascii_case("well")) {
+            return None;
+        }
+        unnamed.find(|column| blocks::is_of_wells(rows.iter().map(|row| grid.cell(*row, *column).trim())))
     }
 
     /// Names with the group that stands above them, where the names alone are not unique: `FAM`, `VIC` above

@@ -12,10 +12,13 @@ use crate::formats::grid::Grid;
 use crate::formats::head::{self, HeadLine};
 use crate::formats::layout::{self, Source};
 use crate::formats::shapes::Shape;
-use crate::formats::{Block, Limits, Parsed, ReadError, zip_directory};
+use crate::formats::{Block, Limits, Parsed, ReadError, header, moment, number, zip_directory};
 
 /// Beyond this a float has no fraction left and is written with an exponent.
 const PLAIN_FLOAT_MAX: f64 = 1e15;
+
+/// Rows of a sheet of settings; a longer one is a list.
+const SETTINGS_ROWS_MAX: usize = 200;
 
 /// Reads all visible sheets: the first table is the main block, the others carry their sheet's name.
 ///
@@ -176,7 +179,7 @@ fn assemble(kind: Kind, sheets: Vec<SheetGrid>) -> Result<Parsed, ReadError> {
             notes.push(format!("hidden sheet {name:?} not read"));
             continue;
         }
-        if is_notes(&sheet.grid, &shape) && count > 1 {
+        if (is_notes(&sheet.grid, &shape) || is_pairs(&sheet.grid, &shape)) && count > 1 {
             for row in shape.rows() {
                 let mut of_sheet = BTreeMap::new();
                 layout::keep(&sheet.grid, row, &source, &mut of_sheet);
@@ -228,6 +231,19 @@ fn is_notes(grid: &Grid, shape: &Shape) -> bool {
             let filled = grid.filled(row);
             filled.len() == 1 || head::is_marked(&filled)
         })
+}
+
+/// A sheet of settings: at most two cells a row, and no second column of values under a header.
+fn is_pairs(grid: &Grid, shape: &Shape) -> bool {
+    let rows: Vec<usize> = shape.rows().collect();
+    let pairs: Vec<Vec<&str>> = rows.iter().map(|row| grid.filled(*row)).filter(|filled| filled.len() == 2).collect();
+    let is_value = |cell: &&str| number::parse(cell).is_some() || moment::is_moment(cell);
+    let is_list = pairs.len() > 2
+        && pairs.len() * 2 > rows.len()
+        && pairs.iter().skip(1).all(|pair| pair.get(1).is_some_and(is_value));
+    let small = rows.len() <= SETTINGS_ROWS_MAX && rows.iter().all(|row| grid.filled(*row).len() <= 2);
+    small && pairs.len() * 2 >= rows.len() && !is_list && pairs.iter().any(|pair| !pair.iter().all(|cell| header::is_label(cell)))
+        || small && rows.len() <= 4 && pairs.len() == 1
 }
 
 /// Puts sparse cells (in row order, as sheets store them) into a grid; empty rows between are kept as one blank row.

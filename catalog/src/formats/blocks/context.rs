@@ -2,6 +2,7 @@
 
 use crate::formats::grid::Grid;
 use crate::formats::head::{self, HeadLine};
+use crate::formats::header;
 
 /// A longer title is a sentence and names nothing.
 const TITLE_CHARS_MAX: usize = 80;
@@ -49,7 +50,13 @@ impl Context {
                 }
                 true
             }
-            HeadLine::Row => false,
+            HeadLine::Row => match pairs_beside(grid, row) {
+                Some(pairs) => {
+                    self.pairs.extend(pairs);
+                    true
+                }
+                None => false,
+            },
         }
     }
 
@@ -93,6 +100,26 @@ impl Context {
             .map(|text| text.to_lowercase())
             .any(|text| words.iter().any(|word| has_word(&text, word)))
     }
+}
+
+/// Keys and values in groups parted by empty cells: `Name | P1 | | Start | 9:30 | | Rate | 10 | Hz`.
+fn pairs_beside(grid: &Grid, row: usize) -> Option<Vec<(String, String)>> {
+    let cells: Vec<&str> = grid.cells(row).map(str::trim).collect();
+    let groups: Vec<&[&str]> = cells
+        .split(|cell| cell.is_empty())
+        .filter(|group| !group.is_empty())
+        .collect();
+    let pairs: Option<Vec<(String, String)>> = groups
+        .iter()
+        .map(|group| match group {
+            [key, value] if header::is_label(key) => Some(((*key).to_owned(), (*value).to_owned())),
+            [key, value, unit] if header::is_label(key) && !header::is_label(value) => {
+                Some(((*key).to_owned(), format!("{value} {unit}")))
+            }
+            _ => None,
+        })
+        .collect();
+    pairs.filter(|pairs| pairs.len() > 1)
 }
 
 /// Whether a word of the lower-case text starts with `start`.

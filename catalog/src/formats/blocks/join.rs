@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use crate::formats::blocks::draft::Draft;
+use crate::formats::blocks::plates::is_value_key;
 use crate::formats::blocks::table::Table;
 use crate::formats::blocks::well::Well;
 use crate::formats::grid::Grid;
@@ -166,7 +167,12 @@ impl Constants {
             1 => first.and_then(|table| table.context.title()).map(str::to_owned),
             _ => first.and_then(|table| table.names.iter().find(|name| !name.is_empty()).cloned()),
         };
-        let named_by_pair = || first.and_then(|table| table.context.own_pair()).map(|(key, _)| key.clone());
+        // What was measured names its table; of any other pair the key does, for the value is one section's own.
+        let named_by_pair = || {
+            first.and_then(|table| table.context.own_pair()).map(|(key, value)| {
+                if is_value_key(key) && tables.len() == 1 { value.clone() } else { key.clone() }
+            })
+        };
         let named_by_column = || first.and_then(|table| table.names.iter().find(|name| !name.is_empty()).cloned());
         Self {
             title: title.or_else(named_by_pair).or_else(named_by_column),

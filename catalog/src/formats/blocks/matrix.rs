@@ -31,6 +31,8 @@ pub(super) struct Matrix<'a> {
     /// Columns, and rows with a letter.
     pub(super) columns: usize,
     pub(super) letters: Vec<usize>,
+    /// Lines with a cell too many: which well each value belongs to is not known.
+    pub(super) shifted: Vec<usize>,
 }
 
 impl Matrix<'_> {
@@ -92,7 +94,17 @@ pub(super) fn at<'a>(grid: &'a Grid, outline: &Outline, header: usize) -> Option
         None => return None,
     };
     let end = runs.last().map_or(0, |run| run.start + run.columns) + shift;
-    let lines = lines(grid, outline, body, letters, &runs, end + BEHIND_MAX);
+    let mut lines = lines(grid, outline, body, letters, &runs, end + BEHIND_MAX);
+    let last = lines.last().map_or(header, |line| line.row);
+    let named = lines.iter().filter(|line| !behind(grid, line.row, end).is_empty()).count();
+    let mut shifted = Vec::new();
+    if named > 0 && named < lines.len() {
+        if named * 2 >= lines.len() {
+            return None;
+        }
+        shifted = lines.iter().map(|line| line.row).filter(|row| !behind(grid, *row, end).is_empty()).collect();
+        lines.retain(|line| !shifted.contains(&line.row));
+    }
     let mut rows: Vec<usize> = lines.iter().map(|line| line.plate_row).collect();
     rows.dedup();
     let known = well::rows_of(first.columns).is_some();
@@ -141,9 +153,10 @@ pub(super) fn at<'a>(grid: &'a Grid, outline: &Outline, header: usize) -> Option
     Some(Matrix {
         layers,
         header,
-        last: lines.last().map_or(header, |line| line.row),
+        last,
         columns: first.columns,
         letters: rows,
+        shifted,
     })
 }
 

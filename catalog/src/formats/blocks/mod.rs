@@ -70,6 +70,7 @@ pub(super) fn read(grid: &Grid, shape: &Shape, source: &Source) -> Result<Found,
         keep(grid, *row, source, &mut properties);
     }
     let (lines, odd, head) = (scan.lines.len(), scan.odd.len(), scan.head);
+    let shifted: Vec<String> = scan.shifted.iter().map(|row| grid.line(*row).to_string()).collect();
     let plate_count: usize = scan.plates.len();
     let plates = plates::drafts(&head, scan.plates);
     let tables = join::drafts(grid, scan.tables);
@@ -109,6 +110,9 @@ pub(super) fn read(grid: &Grid, shape: &Shape, source: &Source) -> Result<Found,
     }
     if lines > 0 {
         notes.push(format!("{lines} other {place}s kept as properties"));
+    }
+    if !shifted.is_empty() {
+        notes.push(format!("{place}s {} have a cell too many for their plate and were not read", shifted.join(", ")));
     }
     if odd > 0 {
         notes.push(format!("{odd} of them of unknown meaning"));
@@ -220,6 +224,11 @@ impl Cells for Kept<'_, '_> {
 /// See [`join::summary_rows`].
 pub(super) fn summary_rows(grid: &Grid, rows: &[usize], width: usize) -> Option<(Vec<usize>, Vec<usize>)> {
     join::summary_rows(grid, rows, width)
+}
+
+/// See [`join::is_of_wells`].
+pub(super) fn is_of_wells<'a>(cells: impl Iterator<Item = &'a str>) -> bool {
+    join::is_of_wells(cells)
 }
 
 /// See [`table::only_numbers_columns`].

@@ -14,7 +14,7 @@ use crate::formats::infer;
 /// A longer title is a sentence and no name for a column.
 const NAME_CHARS_MAX: usize = 60;
 /// Keys that name what was measured.
-const VALUE_KEYS: [&str; 5] = ["measurement", "readout", "parameter", "analysisparameter", "data type"];
+const VALUE_KEYS: [&str; 6] = ["measurement", "readout", "parameter", "analysisparameter", "data type", "datatype"];
 /// Titles of what was planned, not read.
 const LAYOUT_WORDS: [&str; 4] = ["layout", "platemap", "plate map", "template"];
 /// Titles of what was computed from readings.
@@ -67,6 +67,7 @@ pub(super) fn drafts<'a>(head: &[(String, String)], plates: Vec<Plates<'a>>) -> 
             None => groups.push((signature, vec![section])),
         }
     }
+    groups.sort_by_key(|(signature, _)| signature.kind);
     let mut drafts: Vec<Draft<'a>> = Vec::new();
     for (signature, sections) in groups {
         let mut draft = Group::new(&keys, &states, &sections, &layout).draft();
@@ -76,6 +77,7 @@ pub(super) fn drafts<'a>(head: &[(String, String)], plates: Vec<Plates<'a>>) -> 
             (false, Kind::Reading | Kind::Layout) => sections
                 .iter()
                 .find_map(|section| section.title.clone())
+                .filter(|title| title.chars().count() <= NAME_CHARS_MAX)
                 .or_else(|| Some("plate values".to_owned())),
         };
         if draft.height() > 0 {
@@ -158,16 +160,22 @@ fn measured(state: &BTreeMap<String, String>) -> Option<String> {
     named.map(|(_, value)| value.clone())
 }
 
-/// The title that names a plate, and the last one that does not.
+/// The title that names a plate, and the last one that does not. Only the last two may name a plate: a protocol further
+/// up speaks of plates as well.
 fn titles(context: &Context) -> (Option<String>, Option<String>) {
-    let is_plate = |title: &&String| {
-        let text = title.to_lowercase();
-        has_word(&text, "plate") && !LAYOUT_WORDS.iter().any(|word| has_word(&text, word))
-    };
     let open = context.open_titles();
-    let plate = open.iter().rev().find(is_plate).cloned();
+    let plate = open.iter().rev().take(2).find(|title| names_plate(title)).cloned();
     let title = context.title().filter(|title| plate.as_deref() != Some(title));
     (plate, title.map(str::to_owned))
+}
+
+/// `Plate 1`, `Blank plate`, `Assay plate 2`; not `Eject plate on completion`.
+fn names_plate(title: &str) -> bool {
+    let text = title.to_lowercase();
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let at = words.iter().position(|word| word.starts_with("plate"));
+    let is_last = at.is_some_and(|at| words.len() <= at + 2);
+    is_last && words.len() <= 4 && !LAYOUT_WORDS.iter().any(|word| has_word(&text, word))
 }
 
 fn kind(context: &Context, title: Option<&str>, layers: &[Layer<'_>]) -> Kind {
@@ -476,7 +484,7 @@ fn without_blank<'a>(group: &Group<'_, 'a>, rows: Vec<Row<'a>>) -> Vec<Row<'a>> 
         .collect()
 }
 
-fn is_value_key(key: &str) -> bool {
+pub(super) fn is_value_key(key: &str) -> bool {
     VALUE_KEYS.contains(&key.trim().to_lowercase().as_str())
 }
 

@@ -27,6 +27,8 @@ pub(super) struct Scan<'a> {
     pub(super) lines: Vec<usize>,
     /// Those of them that are neither title nor pair.
     pub(super) odd: Vec<usize>,
+    /// Lines of plates with a cell too many, which are left out.
+    pub(super) shifted: Vec<usize>,
     /// Rows that blocks hold.
     pub(super) rows_taken: usize,
     /// A plate that starts like one and ends with the file: the copy may have stopped early.
@@ -56,6 +58,8 @@ impl<'a> Scan<'a> {
                     shapes.push((found.columns, found.letters.clone()));
                 }
                 end = found.last;
+                scan.lines.extend(&found.shifted);
+                scan.shifted.extend(found.shifted);
                 layers = Some(found.layers);
             } else if let Some(found) = list::at(grid, outline, at, names) {
                 end = found.last;

@@ -6,7 +6,8 @@ use crate::formats::blocks::outline::Outline;
 use crate::formats::column::Cells;
 use crate::formats::grid::Grid;
 use crate::formats::layout::{GridCells, is_typed};
-use crate::formats::{head, header, infer};
+use crate::formats::head::{self, HeadLine};
+use crate::formats::{header, infer};
 
 /// A table of fewer columns among other blocks is a list of keys and values.
 const COLUMNS_MIN: usize = 3;
@@ -16,6 +17,8 @@ const GAP_MAX: usize = 1;
 const BARE_ROWS_MIN: usize = 3;
 /// Typed columns that rows without a header need.
 const BARE_TYPED_MIN: usize = 2;
+/// Share of filled cells in a table of nothing but words.
+const FILLED_MIN: f64 = 0.6;
 /// Rows looked at for the type of a column while the table's end is sought.
 const TYPED_ROWS: usize = 50;
 
@@ -37,7 +40,8 @@ pub(super) struct Table {
 
 /// The table whose header is `first`.
 pub(super) fn at(grid: &Grid, outline: &Outline, first: usize) -> Option<Table> {
-    if outline.filled(first) < COLUMNS_MIN || head::is_marked(&grid.filled(first)) {
+    let filled = grid.filled(first);
+    if filled.len() < COLUMNS_MIN || head::is_marked(&filled) || head::classify(&filled) != HeadLine::Row {
         return None;
     }
     let start = (0..grid.width(first)).find(|column| !grid.cell(first, *column).trim().is_empty())?;
@@ -60,7 +64,7 @@ pub(super) fn at(grid: &Grid, outline: &Outline, first: usize) -> Option<Table> 
     let rows = body.numbering_left_out();
     let plain: Vec<usize> = rows.iter().map(|(row, _)| *row).collect();
     let shifted = Shifted { grid, rows: &plain, start };
-    if plain.is_empty() || !header::is_header(&names, &shifted) {
+    if plain.is_empty() || !header::is_header(&names, &shifted) || !is_convincing(&names, &shifted) {
         return None;
     }
     let names = names
@@ -108,6 +112,26 @@ pub(super) fn bare(grid: &Grid, outline: &Outline, first: usize) -> Option<Table
         body: rows.into_iter().map(|row| (row, None)).collect(),
         header_rows: 0,
     })
+}
+
+/// Some column has values of one type; or the rows fill the columns. One row proves a table only without a gap.
+fn is_convincing(names: &[&str], cells: &Shifted<'_>) -> bool {
+    let columns = 0..names.len();
+    let rows = GridCells {
+        grid: cells.grid,
+        rows: cells.rows,
+    };
+    let is_gap = |column: usize| names.get(column).is_none_or(|name| name.is_empty());
+    if cells.rows.len() == 1 && columns.clone().any(is_gap) {
+        return false;
+    }
+    let typed = columns.clone().any(|column| is_typed(rows, cells.start + column));
+    let named: Vec<usize> = columns.filter(|column| !is_gap(*column)).collect();
+    let filled: usize = (0..cells.height())
+        .map(|row| named.iter().filter(|column| !infer::is_empty(cells.cell(row, **column))).count())
+        .sum();
+    let all = named.len() * cells.height();
+    typed || filled == all || (cells.height() >= BARE_ROWS_MIN && filled as f64 >= FILLED_MIN * all as f64)
 }
 
 /// Labels; or labels and an axis of numbers.
@@ -202,7 +226,7 @@ impl Body<'_> {
         let left = (0..self.start).all(|column| self.grid.cell(row, column).trim().is_empty());
         let filled = self.grid.filled(row);
         left && self.outline.filled_width(row) <= self.end
-            && !(head::is_marked(&filled) && filled.len() * 2 < self.end - self.start)
+            && !(head::is_marked(&filled) && (filled.len() * 2 < self.end - self.start || filled.contains(&":")))
             && matrix::runs(self.grid, row).is_empty()
     }
 
