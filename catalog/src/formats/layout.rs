@@ -176,7 +176,9 @@ impl Area {
         for (at, row) in rest.iter().copied().enumerate() {
             let gap = row - before - 1;
             let filled = grid.filled(row);
-            let is_foot_line = (shape.filled_width(row) == 1 && width > 1) || head::is_marked(&filled);
+            let is_foot_line = (shape.filled_width(row) == 1 && width > 1)
+                || head::is_marked(&filled)
+                || (gap > 0 && self.is_setting(grid, &filled, width));
             let apart = gap > 0 || (grid.width(row) == 1 && width > 2 && is_sentence(&filled));
             if apart && is_foot_line {
                 let foot = rest.get(at..).unwrap_or_default();
@@ -198,6 +200,15 @@ impl Area {
             before = row;
         }
         Ok(())
+    }
+
+    /// Two cells, the first a word where the table's first column holds values: a setting below the table.
+    fn is_setting(&self, grid: &Grid, filled: &[&str], width: usize) -> bool {
+        let rows = self.body.get(..self.body.len().min(TYPED_ROWS)).unwrap_or_default();
+        filled.len() == 2
+            && width > 3
+            && filled.first().is_some_and(|cell| header::is_label(cell))
+            && is_typed(GridCells { grid, rows }, 0)
     }
 
     /// After a blank line: a wider row, or names where the column so far holds numbers.

@@ -29,6 +29,7 @@ mod normalise;
 mod number;
 mod parquet_file;
 mod refuse;
+mod rescue;
 mod shapes;
 mod sniff;
 mod split;
@@ -36,6 +37,7 @@ mod text;
 mod text_file;
 mod unpack;
 mod workbook;
+mod xml;
 mod zip_directory;
 
 #[cfg(test)]
@@ -123,7 +125,10 @@ pub(crate) fn read(file_name: &str, bytes: Bytes, limits: &Limits) -> Result<Par
             drop(bytes);
             match json_file::read(file_name, &decoded, limits)? {
                 Some(parsed) => parsed,
-                None => text_file::read(file_name, &decoded, limits)?,
+                None => match xml::read(&decoded, limits)? {
+                    Some(parsed) => parsed,
+                    None => text_file::read(file_name, &decoded, limits)?,
+                },
             }
         }
     };

@@ -48,7 +48,7 @@ pub(super) fn read(file_name: &str, decoded: &Decoded, limits: &Limits) -> Resul
     })
 }
 
-/// XML and HTML are text too, but no table; some programs name HTML `.xls`.
+/// HTML is text too, but no table; some programs name it `.xls`.
 fn refuse_markup(text: &str) -> Result<(), ReadError> {
     let start: String = text
         .trim_start()
@@ -56,9 +56,7 @@ fn refuse_markup(text: &str) -> Result<(), ReadError> {
         .take(20)
         .collect::<String>()
         .to_ascii_lowercase();
-    let seen = if start.starts_with("<?xml") {
-        "an XML document"
-    } else if ["<html", "<!doctype html", "<table", "<body", "<head"]
+    let seen = if ["<html", "<!doctype html", "<table", "<body", "<head"]
         .iter()
         .any(|tag| start.starts_with(tag))
     {

@@ -29,7 +29,20 @@ pub(super) fn read(bytes: Bytes, limits: &Limits) -> Result<Parsed, ReadError> {
     // The decoder is a library that meets hostile files here: a panic in it is a damaged file, not our end.
     let sheets = catch_unwind(AssertUnwindSafe(|| kind.sheets(bytes, limits)))
         .unwrap_or_else(|_| Err(damaged(kind, "the reader gave up on it")))?;
-    assemble(kind, sheets)
+    assemble(kind.name(), sheets)
+}
+
+/// Sheets that come as grids, by the same rules.
+///
+/// # Errors
+/// As [`read`].
+pub(super) fn of_grids(kind: &str, sheets: Vec<(String, Grid)>) -> Result<Parsed, ReadError> {
+    let sheets = sheets.into_iter().map(|(name, grid)| SheetGrid {
+        name,
+        hidden: false,
+        grid,
+    });
+    assemble(kind, sheets.collect())
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -158,14 +171,14 @@ fn each_sheet(
         .collect()
 }
 
-fn assemble(kind: Kind, sheets: Vec<SheetGrid>) -> Result<Parsed, ReadError> {
+fn assemble(kind: &str, sheets: Vec<SheetGrid>) -> Result<Parsed, ReadError> {
     let source = Source {
         place: "row",
         delimiter: "cell".to_owned(),
         comma_cells: true,
         single_column: true,
     };
-    let mut notes = vec![kind.name().to_owned()];
+    let mut notes = vec![kind.to_owned()];
     let mut blocks: Vec<Block> = Vec::new();
     let mut properties = BTreeMap::new();
     let count = sheets.len();
@@ -233,17 +246,16 @@ fn is_notes(grid: &Grid, shape: &Shape) -> bool {
         })
 }
 
-/// A sheet of settings: at most two cells a row, and no second column of values under a header.
+/// A sheet of settings: a title, then at most two cells a row, and no second column of values under a header.
 fn is_pairs(grid: &Grid, shape: &Shape) -> bool {
-    let rows: Vec<usize> = shape.rows().collect();
-    let pairs: Vec<Vec<&str>> = rows.iter().map(|row| grid.filled(*row)).filter(|filled| filled.len() == 2).collect();
+    let rows: Vec<Vec<&str>> = shape.rows().take(SETTINGS_ROWS_MAX + 1).map(|row| grid.filled(row)).collect();
+    let titled = rows.first().is_some_and(|first| first.len() == 1);
+    let pairs: Vec<&Vec<&str>> = rows.iter().filter(|filled| filled.len() == 2).collect();
+    let small = rows.len() <= SETTINGS_ROWS_MAX && rows.iter().all(|filled| filled.len() <= 2);
     let is_value = |cell: &&str| number::parse(cell).is_some() || moment::is_moment(cell);
-    let is_list = pairs.len() > 2
-        && pairs.len() * 2 > rows.len()
-        && pairs.iter().skip(1).all(|pair| pair.get(1).is_some_and(is_value));
-    let small = rows.len() <= SETTINGS_ROWS_MAX && rows.iter().all(|row| grid.filled(*row).len() <= 2);
-    small && pairs.len() * 2 >= rows.len() && !is_list && pairs.iter().any(|pair| !pair.iter().all(|cell| header::is_label(cell)))
-        || small && rows.len() <= 4 && pairs.len() == 1
+    let named = pairs.first().is_some_and(|pair| header::is_all_labels(pair));
+    let is_list = named && pairs.len() > 1 && pairs.iter().skip(1).all(|pair| pair.get(1).is_some_and(is_value));
+    titled && small && !is_list && !pairs.is_empty() && pairs.len() * 3 >= rows.len()
 }
 
 /// Puts sparse cells (in row order, as sheets store them) into a grid; empty rows between are kept as one blank row.

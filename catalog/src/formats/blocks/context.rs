@@ -35,6 +35,13 @@ impl Context {
                 if let ([(_, value)], [_, first, _, ..]) = (pairs.as_mut_slice(), filled.as_slice()) {
                     *value = (*first).to_owned();
                 }
+                // `Platemap:` alone is the title of what follows.
+                if let [(key, value)] = pairs.as_slice()
+                    && value.is_empty()
+                {
+                    self.titles.push(key.clone());
+                    return true;
+                }
                 self.pairs.extend(pairs);
                 true
             }

@@ -148,7 +148,7 @@ struct Constants {
 
 impl Constants {
     fn of(tables: &[Table]) -> Self {
-        let titles: BTreeSet<Option<&str>> = tables.iter().map(|table| table.context.title()).collect();
+        let titles: BTreeSet<&str> = tables.iter().filter_map(|table| table.context.title()).collect();
         let mut keys: Vec<String> = Vec::new();
         for (key, _) in tables.iter().flat_map(|table| &table.context.pairs) {
             if !keys.contains(key) && keys.len() < KEYS_MAX {
@@ -164,7 +164,7 @@ impl Constants {
         }
         let first = tables.first();
         let title = match titles.len() {
-            1 => first.and_then(|table| table.context.title()).map(str::to_owned),
+            1 => titles.first().map(|title| (*title).to_owned()),
             _ => first.and_then(|table| table.names.iter().find(|name| !name.is_empty()).cloned()),
         };
         // What was measured names its table; of any other pair the key does, for the value is one section's own.

@@ -23,9 +23,9 @@ use std::collections::BTreeMap;
 use crate::formats::blocks::draft::Draft;
 use crate::formats::blocks::outline::Outline;
 use crate::formats::blocks::scan::Scan;
-use crate::formats::column::{self, Cells};
+use crate::formats::column::{self, Cells, Plan};
 use crate::formats::grid::Grid;
-use crate::formats::infer::ColumnType;
+use crate::formats::infer::{ColumnType, Style};
 use crate::formats::layout::{Found, FoundTable, Source, keep};
 use crate::formats::shapes::{self, Shape};
 use crate::formats::{ReadError, header};
@@ -176,23 +176,25 @@ fn put_main_first(drafts: &mut [Draft<'_>]) {
 
 fn finish(grid: &Grid, draft: &Draft<'_>, source: &Source) -> Result<FoundTable, ReadError> {
     let names = header::names(draft.names.iter().map(String::as_str));
-    let mut types = column::types(names.len(), draft, source.comma_cells);
     let constants = draft.constant_columns();
-    for (column, kind) in types.iter_mut().enumerate() {
-        let is_number = matches!(kind, ColumnType::Int64 | ColumnType::Float64 { .. } | ColumnType::Boolean);
+    let mut plan = column::plan(names.len(), draft, source.comma_cells, draft.values_from);
+    for (column, kind) in plan.types.iter_mut().enumerate() {
+        let is_number = matches!(kind, ColumnType::Int64 | ColumnType::Float64(_) | ColumnType::Boolean);
         if column < constants && is_number {
             // A batch is called 12 in one file and 12b in the next.
             *kind = ColumnType::Text;
         } else if column >= draft.values_from && matches!(kind, ColumnType::Int64 | ColumnType::Null) {
             // A plate of whole numbers is still a plate of measurements: the next one may have fractions.
-            *kind = ColumnType::Float64 { comma: false };
+            *kind = ColumnType::Float64(Style::Point);
         }
     }
     // A key that says nothing in any section of this table is none of its columns.
     let kept: Vec<usize> = (0..names.len())
-        .filter(|column| *column >= constants || types.get(*column) != Some(&ColumnType::Null))
+        .filter(|column| *column >= constants || plan.types.get(*column) != Some(&ColumnType::Null))
         .collect();
-    let pick = |column: &usize| names.get(*column).cloned().zip(types.get(*column).copied());
+    let place = |column: &usize| kept.iter().position(|kept| kept == column);
+    let rescued = plan.rescued.iter().filter(|column| **column >= constants).filter_map(place).collect();
+    let pick = |column: &usize| names.get(*column).cloned().zip(plan.types.get(*column).copied());
     let (names, types): (Vec<String>, Vec<ColumnType>) = kept.iter().filter_map(pick).unzip();
     let cells = Kept {
         draft,
@@ -200,7 +202,7 @@ fn finish(grid: &Grid, draft: &Draft<'_>, source: &Source) -> Result<FoundTable,
     };
     Ok(FoundTable {
         name: draft.title.clone(),
-        batches: column::batches(&names, &types, &cells)?,
+        batches: column::build(&names, &Plan { types, rescued }, &cells)?,
         first_row: grid.line(draft.first),
     })
 }
