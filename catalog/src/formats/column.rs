@@ -10,6 +10,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::record_batch::RecordBatch;
 
 use crate::formats::ReadError;
+use crate::formats::constants::{self, WithConstants};
 use crate::formats::infer::{self, ColumnType, Commas, Evidence, Style};
 use crate::formats::{moment, number, rescue};
 
@@ -37,6 +38,29 @@ pub(super) struct Plan {
 /// `NotATable` if Arrow refuses the arrays, which would be a defect here.
 pub(super) fn table(names: &[String], cells: &dyn Cells, comma_cells: bool) -> Result<Vec<RecordBatch>, ReadError> {
     build(names, &plan(names.len(), cells, comma_cells, usize::MAX), cells)
+}
+
+/// As [`table`], with constants of the whole file as further columns.
+///
+/// # Errors
+/// As [`table`].
+pub(super) fn table_with(
+    names: &[String],
+    cells: &dyn Cells,
+    comma_cells: bool,
+    constants: &[(String, String)],
+) -> Result<Vec<RecordBatch>, ReadError> {
+    let mut plan = plan(names.len(), cells, comma_cells, usize::MAX);
+    plan.types
+        .extend(constants.iter().map(|(_, value)| constants::kind(value)));
+    let all = names.iter().chain(constants.iter().map(|(name, _)| name));
+    let all = crate::formats::header::names(all.map(String::as_str));
+    let cells = WithConstants {
+        cells,
+        width: names.len(),
+        constants,
+    };
+    build(&all, &plan, &cells)
 }
 
 /// The type of each of the first `width` columns over all rows; `comma_cells` as in [`table`]. Columns from

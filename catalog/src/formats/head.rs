@@ -94,7 +94,9 @@ fn parted(cells: &[&str]) -> Option<Vec<(String, String)>> {
     let mut pairs = Vec::new();
     for (number, colon) in colons.iter().enumerate() {
         let key = cells.get(colon.checked_sub(1)?)?;
-        let end = colons.get(number + 1).map_or(cells.len(), |next| next.saturating_sub(1));
+        let end = colons
+            .get(number + 1)
+            .map_or(cells.len(), |next| next.saturating_sub(1));
         let value = cells.get(colon + 1..end).unwrap_or_default().join(" ");
         if !is_key(key) {
             return None;
@@ -107,10 +109,10 @@ fn parted(cells: &[&str]) -> Option<Vec<(String, String)>> {
 /// `key: value` or `key = value` in one cell. A colon without a space after it is a time, a path or an address.
 fn pair(cell: &str) -> Option<(String, String)> {
     // Some writers put a no-break space behind the colon.
-    let at = cell
-        .match_indices(':')
-        .map(|(at, _)| at)
-        .find(|at| cell.get(at + 1..).is_some_and(|rest| rest.starts_with(char::is_whitespace)));
+    let at = cell.match_indices(':').map(|(at, _)| at).find(|at| {
+        cell.get(at + 1..)
+            .is_some_and(|rest| rest.starts_with(char::is_whitespace))
+    });
     let (key, value) = match at {
         Some(at) => (cell.get(..at)?, cell.get(at + 1..)?),
         None => cell.split_once(" = ")?,

@@ -1,6 +1,6 @@
 //! Is the first row of a table its header, and what are the columns called?
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::formats::column::Cells;
 use crate::formats::infer::{self, ColumnType, Commas, Evidence};
@@ -81,20 +81,23 @@ pub(super) fn names<'a>(cells: impl Iterator<Item = &'a str>) -> Vec<String> {
         .collect();
     let mut taken: HashSet<String> = HashSet::new();
     let reserved: HashSet<String> = given.iter().map(|name| name.to_lowercase()).collect();
+    // The number each repeated name goes on with, so that thousands of one name do not count up from 2 each.
+    let mut next: HashMap<String, usize> = HashMap::new();
     given
         .into_iter()
         .map(|name| {
-            if taken.insert(name.to_lowercase()) {
+            let lower = name.to_lowercase();
+            if taken.insert(lower.clone()) {
                 return name;
             }
-            let mut number = 2usize;
+            let number = next.entry(lower).or_insert(2);
             loop {
                 let candidate = format!("{name}_{number}");
+                *number += 1;
                 let key = candidate.to_lowercase();
                 if !reserved.contains(&key) && taken.insert(key) {
                     return candidate;
                 }
-                number += 1;
             }
         })
         .collect()

@@ -10,7 +10,7 @@ use crate::formats::grid::Grid;
 use crate::formats::head::{self, HeadLine};
 use crate::formats::refuse::{self, Outline};
 use crate::formats::shapes::{self, Shape};
-use crate::formats::{ReadError, blocks, header, infer, moment, number};
+use crate::formats::{ReadError, blocks, constants, header, infer, moment, number};
 
 /// Rows that show whether a column holds numbers.
 const TYPED_ROWS: usize = 100;
@@ -99,14 +99,17 @@ impl Area {
         }
         // A header names most of the columns; lines of a head fill one or two cells.
         let least = if width <= 3 { 2 } else { (width * 6).div_ceil(10) };
-        let could_start =
-            |row: &usize| shape.filled_width(*row) >= least && !head::is_marked(&grid.filled(*row));
+        let could_start = |row: &usize| shape.filled_width(*row) >= least && !head::is_marked(&grid.filled(*row));
         let first = rows.iter().position(could_start).map(|at| {
             // Few cells above many names are the groups of those names.
             let names = rows.get(at + 1).map(|row| grid.filled(*row)).unwrap_or_default();
             let groups = rows.get(at).map(|row| grid.filled(*row)).unwrap_or_default();
             let is_group = groups.len() < least && names.len() >= least && groups.len() * 2 <= names.len();
-            if is_group && header::is_all_labels(&names) { at + 1 } else { at }
+            if is_group && header::is_all_labels(&names) {
+                at + 1
+            } else {
+                at
+            }
         });
         let Some(at) = first else {
             return Err(shapes::not_a_table(
@@ -309,7 +312,11 @@ impl Area {
             ));
         }
         if has_header && rows.len() > 1 && rows.first().is_some_and(|row| blocks::only_numbers_columns(grid, *row)) {
-            notes.push(format!("{} {} only numbers the columns", source.place, grid.line(rows.remove(0))));
+            notes.push(format!(
+                "{} {} only numbers the columns",
+                source.place,
+                grid.line(rows.remove(0))
+            ));
         }
         let line = grid.line(self.first);
         if rows.is_empty() {
@@ -348,12 +355,13 @@ impl Area {
         let names = header::names(first_names.into_iter());
         let summary = blocks::summary_rows(grid, &rows, width);
         let (rows, summed) = summary.unwrap_or((rows, Vec::new()));
+        let constants = constants::beside(&self.head(grid, grouped.is_some()), &names);
         let mut tables = Vec::new();
         for (name, rows) in [(None, &rows), (Some("summary"), &summed)] {
             if let Some(first) = rows.first() {
                 tables.push(FoundTable {
                     name: name.map(str::to_owned),
-                    batches: column::table(&names, &GridCells { grid, rows }, source.comma_cells)?,
+                    batches: column::table_with(&names, &GridCells { grid, rows }, source.comma_cells, &constants)?,
                     first_row: grid.line(*first),
                 });
             }
@@ -380,9 +388,32 @@ impl Area {
         })
     }
 
+    /// Keys and values above the table.
+    fn head(&self, grid: &Grid, grouped: bool) -> Vec<(String, String)> {
+        let names_groups = |row: &&usize| grouped && Some(*row) == self.before.last();
+        // A comment is a pair only if it is written like one: `# made by X, in 2026` is a sentence.
+        let is_pair = |row: &&usize| {
+            let filled = grid.filled(**row);
+            !filled.first().is_some_and(|cell| cell.starts_with('#')) || head::is_marked(&filled)
+        };
+        let pairs = self
+            .before
+            .iter()
+            .filter(|row| is_pair(row) && !names_groups(row))
+            .map(|row| head::classify(&grid.filled(*row)));
+        pairs
+            .filter_map(|line| match line {
+                HeadLine::Pairs(pairs) => Some(pairs),
+                HeadLine::Note(_) | HeadLine::Row => None,
+            })
+            .flatten()
+            .collect()
+    }
+
     /// The first column without a name that holds wells, unless another is called so.
     fn unnamed_wells(&self, grid: &Grid, names: &[&str], rows: &[usize]) -> Option<usize> {
-        let mut unnamed = (0..names.len()).filter(|column| names.get(*column).is_some_and(|name| infer::is_empty(name)));
+        let mut unnamed =
+            (0..names.len()).filter(|column| names.get(*column).is_some_and(|name| infer::is_empty(name)));
         if names.iter().any(|name| name.trim().eq_ignore_ascii_case("well")) {
             return None;
         }
@@ -396,7 +427,9 @@ impl Area {
         let groups = grid.filled(above);
         let sparse = groups.len() * 2 <= names.len() && groups.iter().all(|cell| header::is_label(cell));
         let mut count: BTreeMap<&str, usize> = BTreeMap::new();
-        names.iter().for_each(|name| *count.entry(name.trim()).or_default() += 1);
+        names
+            .iter()
+            .for_each(|name| *count.entry(name.trim()).or_default() += 1);
         let repeated = |name: &str| !name.is_empty() && count.get(name).is_some_and(|count| *count > 1);
         if !sparse || !names.iter().any(|name| repeated(name.trim())) {
             return None;

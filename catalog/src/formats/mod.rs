@@ -11,8 +11,10 @@
 //! [`Parsed::taken_for`].
 
 mod aligned;
+mod archive;
 mod blocks;
 mod column;
+mod constants;
 mod dialect;
 mod error;
 mod grid;
@@ -22,6 +24,7 @@ mod infer;
 mod json;
 mod json_array;
 mod json_file;
+mod json_records;
 mod json_shape;
 mod layout;
 mod moment;
@@ -117,23 +120,36 @@ pub(crate) fn read(file_name: &str, bytes: Bytes, limits: &Limits) -> Result<Par
         return Err(ReadError::Empty { bytes: 0 });
     }
     let (bytes, packed) = unpack::unpack(bytes, limits)?;
-    let mut parsed = match sniff::sniff(&bytes)? {
-        sniff::Kind::Parquet => parquet_file::read(bytes, limits)?,
-        sniff::Kind::Zip | sniff::Kind::Ole => workbook::read(bytes, limits)?,
-        sniff::Kind::Text => {
-            let decoded = text::decode(&bytes)?;
-            drop(bytes);
-            match json_file::read(file_name, &decoded, limits)? {
-                Some(parsed) => parsed,
-                None => match xml::read(&decoded, limits)? {
-                    Some(parsed) => parsed,
-                    None => text_file::read(file_name, &decoded, limits)?,
-                },
-            }
-        }
+    let is_archive = sniff::sniff(&bytes)? == sniff::Kind::Zip && !workbook::is_workbook(&bytes, limits)?;
+    let mut parsed = if is_archive {
+        archive::read(&bytes, limits)?
+    } else {
+        read_content(file_name, bytes, limits)?
     };
     if let Some(codec) = packed {
         parsed.taken_for = format!("{codec} of {}", parsed.taken_for);
     }
     Ok(parsed)
+}
+
+/// Reads content that is packed no more.
+fn read_content(file_name: &str, bytes: Bytes, limits: &Limits) -> Result<Parsed, ReadError> {
+    if bytes.is_empty() {
+        return Err(ReadError::Empty { bytes: 0 });
+    }
+    match sniff::sniff(&bytes)? {
+        sniff::Kind::Parquet => parquet_file::read(bytes, limits),
+        sniff::Kind::Zip | sniff::Kind::Ole => workbook::read(bytes, limits),
+        sniff::Kind::Text => {
+            let decoded = text::decode(&bytes)?;
+            drop(bytes);
+            if let Some(parsed) = json_file::read(file_name, &decoded, limits)? {
+                return Ok(parsed);
+            }
+            match xml::read(&decoded, limits)? {
+                Some(parsed) => Ok(parsed),
+                None => text_file::read(file_name, &decoded, limits),
+            }
+        }
+    }
 }

@@ -1,11 +1,11 @@
 //! Rectangles that are not one table, and the words to refuse them with.
 
+use crate::formats::ReadError;
+use crate::formats::blocks;
 use crate::formats::grid::Grid;
 use crate::formats::head::{self, HeadLine};
 use crate::formats::layout::{GridCells, Source, is_typed};
 use crate::formats::shapes::{self, Shape};
-use crate::formats::ReadError;
-use crate::formats::blocks;
 
 /// What is known of a table when its rows are judged.
 #[derive(Debug, Clone, Copy)]

@@ -17,6 +17,18 @@ use crate::formats::{Block, Limits, Parsed, ReadError, header, moment, number, z
 /// Beyond this a float has no fraction left and is written with an exponent.
 const PLAIN_FLOAT_MAX: f64 = 1e15;
 
+/// Whether the archive is a workbook at all.
+///
+/// # Errors
+/// As [`read`].
+pub(super) fn is_workbook(bytes: &[u8], limits: &Limits) -> Result<bool, ReadError> {
+    match Kind::of(bytes, limits) {
+        Ok(_) => Ok(true),
+        Err(ReadError::Unsupported { seen }) if seen.starts_with("a zip archive of") => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// Rows of a sheet of settings; a longer one is a list.
 const SETTINGS_ROWS_MAX: usize = 200;
 
@@ -78,11 +90,7 @@ impl Kind {
             Ok(Self::Ods)
         } else {
             Err(ReadError::Unsupported {
-                seen: format!(
-                    "a zip archive of {} files (such as {:?}), not a workbook; unpack it into the landing folder",
-                    names.len(),
-                    names.first().map(String::as_str).unwrap_or_default()
-                ),
+                seen: format!("a zip archive of {} files inside another", names.len()),
             })
         }
     }
@@ -248,7 +256,11 @@ fn is_notes(grid: &Grid, shape: &Shape) -> bool {
 
 /// A sheet of settings: a title, then at most two cells a row, and no second column of values under a header.
 fn is_pairs(grid: &Grid, shape: &Shape) -> bool {
-    let rows: Vec<Vec<&str>> = shape.rows().take(SETTINGS_ROWS_MAX + 1).map(|row| grid.filled(row)).collect();
+    let rows: Vec<Vec<&str>> = shape
+        .rows()
+        .take(SETTINGS_ROWS_MAX + 1)
+        .map(|row| grid.filled(row))
+        .collect();
     let titled = rows.first().is_some_and(|first| first.len() == 1);
     let pairs: Vec<&Vec<&str>> = rows.iter().filter(|filled| filled.len() == 2).collect();
     let small = rows.len() <= SETTINGS_ROWS_MAX && rows.iter().all(|filled| filled.len() <= 2);

@@ -46,7 +46,11 @@ impl Context {
                 true
             }
             // `~End` and `##BLOCKS= 4` are the writer's own brackets: what stood before them is another part.
-            HeadLine::Note(_) if filled.first().is_some_and(|cell| cell.starts_with(['~']) || cell.starts_with("##")) => {
+            HeadLine::Note(_)
+                if filled
+                    .first()
+                    .is_some_and(|cell| cell.starts_with(['~']) || cell.starts_with("##")) =>
+            {
                 self.take_titles();
                 true
             }

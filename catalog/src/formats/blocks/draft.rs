@@ -56,6 +56,16 @@ impl<'a> Draft<'a> {
         self.cells.extend(cells);
     }
 
+    /// Adds constants of the whole file to every row.
+    pub(super) fn add_constants(&mut self, pairs: &[(String, String)]) {
+        let at = self.constant_columns();
+        self.names.splice(at..at, pairs.iter().map(|(name, _)| name.clone()));
+        self.values_from += pairs.len();
+        for section in &mut self.constants {
+            section.extend(pairs.iter().map(|(_, value)| value.clone()));
+        }
+    }
+
     /// How many leading columns are constants of a section.
     pub(super) fn constant_columns(&self) -> usize {
         self.constants.first().map_or(0, Vec::len)
@@ -78,6 +88,8 @@ impl Cells for Draft<'_> {
             return section.and_then(|values| values.get(column)).map_or("", String::as_str);
         }
         let width = self.names.len() - constants;
-        self.cells.get(row * width + column - constants).map_or("", AsRef::as_ref)
+        self.cells
+            .get(row * width + column - constants)
+            .map_or("", AsRef::as_ref)
     }
 }

@@ -50,7 +50,9 @@ pub(super) fn at<'a>(
         }
     }
     let last = groups.last()?.last().copied()?;
-    let axis_names: Vec<&str> = (0..first.start).map(|column| grid.cell(header, column).trim()).collect();
+    let axis_names: Vec<&str> = (0..first.start)
+        .map(|column| grid.cell(header, column).trim())
+        .collect();
     let axis_used: Vec<bool> = (0..first.start)
         .map(|column| {
             groups
@@ -154,7 +156,9 @@ fn belongs(grid: &Grid, outline: &Outline, row: usize, runs: &[Run], end: usize)
     });
     let axis = (0..start).all(|column| {
         let cell = grid.cell(row, column).trim();
-        cell.is_empty() || infer::is_null_word(cell) || cell.starts_with(|first: char| first.is_ascii_digit() || first == '-')
+        cell.is_empty()
+            || infer::is_null_word(cell)
+            || cell.starts_with(|first: char| first.is_ascii_digit() || first == '-')
     });
     !outside && axis && outline.filled_width(row) <= end && matrix::runs(grid, row).is_empty()
 }

@@ -13,7 +13,20 @@ use crate::formats::{head, number};
 
 /// Words in place of a well's or group's name that mark a row as computed from others.
 const SUMMARY_WORDS: [&str; 15] = [
-    "average", "avg", "mean", "median", "sd", "stdev", "std dev", "std. dev.", "cv", "cv%", "%cv", "sum", "total", "summary",
+    "average",
+    "avg",
+    "mean",
+    "median",
+    "sd",
+    "stdev",
+    "std dev",
+    "std. dev.",
+    "cv",
+    "cv%",
+    "%cv",
+    "sum",
+    "total",
+    "summary",
     "pooled",
 ];
 /// Share of a column's values that are wells in a column of wells.
@@ -26,13 +39,14 @@ pub(super) fn is_summary(cell: &str) -> bool {
     SUMMARY_WORDS.contains(&cell.trim().to_lowercase().as_str())
 }
 
-/// The tables, each with its title; `named` are keys of the whole file that the first (main) table also gets.
-pub(super) fn drafts<'a>(grid: &'a Grid, tables: Vec<Table>) -> Vec<Draft<'a>> {
+/// The tables, each with its title; `head` holds where a section does not say otherwise.
+pub(super) fn drafts<'a>(grid: &'a Grid, head: &[(String, String)], tables: Vec<Table>) -> Vec<Draft<'a>> {
     let mut groups: Vec<Vec<Table>> = Vec::new();
     for table in tables {
         let same = |group: &&mut Vec<Table>| {
             group.first().is_some_and(|first| {
-                first.names == table.names && (!table.names.iter().all(String::is_empty) || first.columns == table.columns)
+                first.names == table.names
+                    && (!table.names.iter().all(String::is_empty) || first.columns == table.columns)
             })
         };
         match groups.iter_mut().find(same) {
@@ -40,18 +54,21 @@ pub(super) fn drafts<'a>(grid: &'a Grid, tables: Vec<Table>) -> Vec<Draft<'a>> {
             None => groups.push(vec![table]),
         }
     }
-    groups.iter().flat_map(|group| join(grid, group)).collect()
+    groups.iter().flat_map(|group| join(grid, head, group)).collect()
 }
 
 /// One shape: its rows, and its summary rows if there are any.
-fn join<'a>(grid: &'a Grid, tables: &[Table]) -> Vec<Draft<'a>> {
+fn join<'a>(grid: &'a Grid, head: &[(String, String)], tables: &[Table]) -> Vec<Draft<'a>> {
     let Some(first) = tables.first() else { return Vec::new() };
-    let constants = Constants::of(tables);
+    let constants = Constants::of(head, tables);
     let mut names = constants.names();
     let mut own = first.names.clone();
     name_wells(grid, tables, &mut own);
     names.extend(own);
-    let start = tables.iter().find_map(|table| table.body.first()).map_or(0, |(row, _)| *row);
+    let start = tables
+        .iter()
+        .find_map(|table| table.body.first())
+        .map_or(0, |(row, _)| *row);
     let mut rows = Draft::new(names.clone(), start);
     let mut summary = Draft::new(names, start);
     rows.title = constants.title.clone();
@@ -98,12 +115,10 @@ fn well_column(grid: &Grid, tables: &[Table]) -> Option<usize> {
 /// any number heads a group.
 pub(super) fn summary_rows(grid: &Grid, rows: &[usize], width: usize) -> Option<(Vec<usize>, Vec<usize>)> {
     let cells = |column: usize| rows.iter().map(move |row| grid.cell(*row, column).trim());
-    let column = (0..width).find(|column| {
-        is_of_wells(cells(*column)) && cells(*column).any(|cell| cell.is_empty() || is_summary(cell))
-    })?;
+    let column = (0..width)
+        .find(|column| is_of_wells(cells(*column)) && cells(*column).any(|cell| cell.is_empty() || is_summary(cell)))?;
     let is_empty = |row: usize| {
-        grid.cell(row, column).trim().is_empty()
-            && grid.filled(row).iter().all(|cell| number::parse(cell).is_none())
+        grid.cell(row, column).trim().is_empty() && grid.filled(row).iter().all(|cell| number::parse(cell).is_none())
     };
     let (summed, plain): (Vec<usize>, Vec<usize>) = rows
         .iter()
@@ -140,14 +155,15 @@ pub(super) fn is_of_wells<'a>(cells: impl Iterator<Item = &'a str>) -> bool {
 }
 
 /// What differs between the sections of one shape.
-struct Constants {
+struct Constants<'h> {
+    head: &'h [(String, String)],
     keys: Vec<String>,
     by_title: bool,
     title: Option<String>,
 }
 
-impl Constants {
-    fn of(tables: &[Table]) -> Self {
+impl<'h> Constants<'h> {
+    fn of(head: &'h [(String, String)], tables: &[Table]) -> Self {
         let titles: BTreeSet<&str> = tables.iter().filter_map(|table| table.context.title()).collect();
         let mut keys: Vec<String> = Vec::new();
         for (key, _) in tables.iter().flat_map(|table| &table.context.pairs) {
@@ -158,24 +174,30 @@ impl Constants {
         if tables.len() > 1 {
             // A key that says the same everywhere, or nothing, tells no section from another.
             keys.retain(|key| {
-                let values: BTreeSet<Option<&str>> = tables.iter().map(|table| value_of(table, key)).collect();
+                let values: BTreeSet<Option<&str>> = tables.iter().map(|table| value_of(head, table, key)).collect();
                 values.len() > 1
             });
         }
         let first = tables.first();
         let title = match titles.len() {
+            0 => None,
             1 => titles.first().map(|title| (*title).to_owned()),
             _ => first.and_then(|table| table.names.iter().find(|name| !name.is_empty()).cloned()),
         };
         // What was measured names its table; of any other pair the key does, for the value is one section's own.
         let named_by_pair = || {
             first.and_then(|table| table.context.own_pair()).map(|(key, value)| {
-                if is_value_key(key) && tables.len() == 1 { value.clone() } else { key.clone() }
+                if is_value_key(key) && tables.len() == 1 {
+                    value.clone()
+                } else {
+                    key.clone()
+                }
             })
         };
         let named_by_column = || first.and_then(|table| table.names.iter().find(|name| !name.is_empty()).cloned());
         Self {
             title: title.or_else(named_by_pair).or_else(named_by_column),
+            head,
             by_title: titles.len() > 1,
             keys,
         }
@@ -191,15 +213,18 @@ impl Constants {
         let mut values: Vec<String> = self
             .keys
             .iter()
-            .map(|key| value_of(table, key).unwrap_or_default().to_owned())
+            .map(|key| value_of(self.head, table, key).unwrap_or_default().to_owned())
             .collect();
-        values.extend(self.by_title.then(|| table.context.title().unwrap_or_default().to_owned()));
+        values.extend(
+            self.by_title
+                .then(|| table.context.title().unwrap_or_default().to_owned()),
+        );
         values
     }
 }
 
-fn value_of<'t>(table: &'t Table, key: &str) -> Option<&'t str> {
-    let pairs = table.context.pairs.iter().rev();
+fn value_of<'t>(head: &'t [(String, String)], table: &'t Table, key: &str) -> Option<&'t str> {
+    let pairs = table.context.pairs.iter().rev().chain(head.iter().rev());
     pairs
         .into_iter()
         .find(|(known, _)| known == key)

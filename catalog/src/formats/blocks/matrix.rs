@@ -96,13 +96,20 @@ pub(super) fn at<'a>(grid: &'a Grid, outline: &Outline, header: usize) -> Option
     let end = runs.last().map_or(0, |run| run.start + run.columns) + shift;
     let mut lines = lines(grid, outline, body, letters, &runs, end + BEHIND_MAX);
     let last = lines.last().map_or(header, |line| line.row);
-    let named = lines.iter().filter(|line| !behind(grid, line.row, end).is_empty()).count();
+    let named = lines
+        .iter()
+        .filter(|line| !behind(grid, line.row, end).is_empty())
+        .count();
     let mut shifted = Vec::new();
     if named > 0 && named < lines.len() {
         if named * 2 >= lines.len() {
             return None;
         }
-        shifted = lines.iter().map(|line| line.row).filter(|row| !behind(grid, *row, end).is_empty()).collect();
+        shifted = lines
+            .iter()
+            .map(|line| line.row)
+            .filter(|row| !behind(grid, *row, end).is_empty())
+            .collect();
         lines.retain(|line| !shifted.contains(&line.row));
     }
     let mut rows: Vec<usize> = lines.iter().map(|line| line.plate_row).collect();
@@ -111,8 +118,16 @@ pub(super) fn at<'a>(grid: &'a Grid, outline: &Outline, header: usize) -> Option
     if rows.len() < 2 && !known {
         return None;
     }
-    let corner = if shift == 0 { grid.cell(header, letters).trim() } else { "" };
-    let corner = if is_marker(corner) { None } else { Some(corner.to_owned()) };
+    let corner = if shift == 0 {
+        grid.cell(header, letters).trim()
+    } else {
+        ""
+    };
+    let corner = if is_marker(corner) {
+        None
+    } else {
+        Some(corner.to_owned())
+    };
     let labelled = lines.iter().any(|line| !behind(grid, line.row, end).is_empty());
     let stacked = lines.iter().any(|line| line.part > 0);
     let mut layers: Vec<Layer<'a>> = Vec::new();

@@ -28,30 +28,41 @@ use crate::formats::grid::Grid;
 use crate::formats::infer::{ColumnType, Style};
 use crate::formats::layout::{Found, FoundTable, Source, keep};
 use crate::formats::shapes::{self, Shape};
-use crate::formats::{ReadError, header};
+use crate::formats::{ReadError, constants, header};
 
 /// Up to this share of rows may be neither in a block nor a title or pair.
 const ODD_ROWS_MAX: f64 = 0.2;
 /// Cells of all tables of one file together; each costs some thirty bytes while the types are decided.
 const DRAFT_CELLS_MAX: usize = 1 << 24;
+/// Cells looked at to see whether a row heads a plate: an axis or two, then the first columns.
+const HEAD_CELLS: usize = 8;
 /// Tables of one file; more are not blocks, but a text that looks like them.
 const TABLES_MAX: usize = 64;
 
 /// Whether the grid holds a plate matrix or a list with a column per well, which no plain table explains.
 pub(super) fn has_plates(grid: &Grid) -> bool {
-    let outline = Outline::of(grid);
-    let mut row = outline.next_content(0);
-    while let Some(at) = row {
+    let mut outline = None;
+    for row in (0..grid.height()).filter(|row| could_head(grid, *row)) {
+        // Most files have no such row, and pay nothing for the outline.
+        let outline = outline.get_or_insert_with(|| Outline::of(grid));
         let none = |_: usize| None;
-        if matrix::at(grid, &outline, at).is_some()
-            || list::at(grid, &outline, at, none).is_some()
-            || frame::at(grid, &outline, at, none).is_some()
+        if matrix::at(grid, outline, row).is_some()
+            || list::at(grid, outline, row, none).is_some()
+            || frame::at(grid, outline, row, none).is_some()
         {
             return true;
         }
-        row = outline.next_content(at + 1);
     }
     false
+}
+
+/// The cheap look: near the start of the row stand 1 and 2, or two wells, side by side.
+fn could_head(grid: &Grid, row: usize) -> bool {
+    let cells: Vec<&str> = grid.cells(row).take(HEAD_CELLS).map(str::trim).collect();
+    cells.iter().zip(cells.iter().skip(1)).any(|(first, second)| {
+        let counts = matches!(*first, "1" | "01" | "1.0") && matches!(*second, "2" | "02" | "2.0");
+        counts || (well::Well::parse(first).is_some() && well::Well::parse(second).is_some())
+    })
 }
 
 /// Reads a grid as blocks.
@@ -73,12 +84,16 @@ pub(super) fn read(grid: &Grid, shape: &Shape, source: &Source) -> Result<Found,
     let shifted: Vec<String> = scan.shifted.iter().map(|row| grid.line(*row).to_string()).collect();
     let plate_count: usize = scan.plates.len();
     let plates = plates::drafts(&head, scan.plates);
-    let tables = join::drafts(grid, scan.tables);
+    let tables = join::drafts(grid, &head, scan.tables);
     let mut drafts = plates;
     let has_plates = !drafts.is_empty();
     drafts.extend(tables);
     if !has_plates {
         put_main_first(&mut drafts);
+        if let Some(main) = drafts.first_mut() {
+            let pairs = constants::beside(&head, &main.names);
+            main.add_constants(&pairs);
+        }
     }
     let cells: usize = drafts.iter().map(Draft::cell_count).sum();
     if cells > DRAFT_CELLS_MAX || drafts.len() > TABLES_MAX {
@@ -112,7 +127,10 @@ pub(super) fn read(grid: &Grid, shape: &Shape, source: &Source) -> Result<Found,
         notes.push(format!("{lines} other {place}s kept as properties"));
     }
     if !shifted.is_empty() {
-        notes.push(format!("{place}s {} have a cell too many for their plate and were not read", shifted.join(", ")));
+        notes.push(format!(
+            "{place}s {} have a cell too many for their plate and were not read",
+            shifted.join(", ")
+        ));
     }
     if odd > 0 {
         notes.push(format!("{odd} of them of unknown meaning"));
@@ -143,7 +161,12 @@ fn refuse(grid: &Grid, shape: &Shape, source: &Source, scan: &Scan<'_>) -> Resul
     }
     let blocks = scan.plates.len() + scan.tables.len();
     if blocks == 0 {
-        return Err(shapes::not_a_table(grid, shape, "no block that could be a table", source));
+        return Err(shapes::not_a_table(
+            grid,
+            shape,
+            "no block that could be a table",
+            source,
+        ));
     }
     let odd = scan.odd.len();
     if odd as f64 > ODD_ROWS_MAX * (odd + scan.rows_taken) as f64 {
@@ -160,9 +183,8 @@ fn put_main_first(drafts: &mut [Draft<'_>]) {
         let title = draft.title.as_deref().unwrap_or_default().to_lowercase();
         let is_result = context::has_word(&title, "result") || context::has_word(&title, "measurement");
         let is_summary = title.ends_with("summary");
-        let has_wells = (0..draft.names.len()).any(|column| {
-            join::is_of_wells((0..draft.height()).map(|row| draft.cell(row, column).trim()))
-        });
+        let has_wells = (0..draft.names.len())
+            .any(|column| join::is_of_wells((0..draft.height()).map(|row| draft.cell(row, column).trim())));
         (!is_summary, is_result, has_wells, draft.cell_count())
     };
     let best = (0..drafts.len()).max_by_key(|at| drafts.get(*at).map(score));
@@ -193,13 +215,15 @@ fn finish(grid: &Grid, draft: &Draft<'_>, source: &Source) -> Result<FoundTable,
         .filter(|column| *column >= constants || plan.types.get(*column) != Some(&ColumnType::Null))
         .collect();
     let place = |column: &usize| kept.iter().position(|kept| kept == column);
-    let rescued = plan.rescued.iter().filter(|column| **column >= constants).filter_map(place).collect();
+    let rescued = plan
+        .rescued
+        .iter()
+        .filter(|column| **column >= constants)
+        .filter_map(place)
+        .collect();
     let pick = |column: &usize| names.get(*column).cloned().zip(plan.types.get(*column).copied());
     let (names, types): (Vec<String>, Vec<ColumnType>) = kept.iter().filter_map(pick).unzip();
-    let cells = Kept {
-        draft,
-        columns: &kept,
-    };
+    let cells = Kept { draft, columns: &kept };
     Ok(FoundTable {
         name: draft.title.clone(),
         batches: column::build(&names, &Plan { types, rescued }, &cells)?,
@@ -219,7 +243,9 @@ impl Cells for Kept<'_, '_> {
     }
 
     fn cell(&self, row: usize, column: usize) -> &str {
-        self.columns.get(column).map_or("", |column| self.draft.cell(row, *column))
+        self.columns
+            .get(column)
+            .map_or("", |column| self.draft.cell(row, *column))
     }
 }
 

@@ -14,7 +14,14 @@ use crate::formats::infer;
 /// A longer title is a sentence and no name for a column.
 const NAME_CHARS_MAX: usize = 60;
 /// Keys that name what was measured.
-const VALUE_KEYS: [&str; 6] = ["measurement", "readout", "parameter", "analysisparameter", "data type", "datatype"];
+const VALUE_KEYS: [&str; 6] = [
+    "measurement",
+    "readout",
+    "parameter",
+    "analysisparameter",
+    "data type",
+    "datatype",
+];
 /// Titles of what was planned, not read.
 const LAYOUT_WORDS: [&str; 4] = ["layout", "platemap", "plate map", "template"];
 /// Titles of what was computed from readings.
@@ -100,7 +107,9 @@ impl Signature {
         let first = section.layers.first();
         Self {
             kind: section.kind,
-            axis: first.map_or_else(Vec::new, |layer| layer.axis.iter().map(|(name, _)| name.clone()).collect()),
+            axis: first.map_or_else(Vec::new, |layer| {
+                layer.axis.iter().map(|(name, _)| name.clone()).collect()
+            }),
             beside: first.is_some_and(|layer| layer.beside.is_some()),
         }
     }
@@ -269,12 +278,7 @@ struct Group<'g, 'a> {
 }
 
 impl<'g, 'a> Group<'g, 'a> {
-    fn new(
-        keys: &'g [String],
-        states: &'g [Vec<String>],
-        sections: &'g [Section<'a>],
-        layout: &'g Layout<'a>,
-    ) -> Self {
+    fn new(keys: &'g [String], states: &'g [Vec<String>], sections: &'g [Section<'a>], layout: &'g Layout<'a>) -> Self {
         let untitled = sections
             .iter()
             .flat_map(|section| &section.layers)
@@ -321,7 +325,9 @@ impl<'g, 'a> Group<'g, 'a> {
             .sections
             .first()
             .and_then(|section| section.layers.first())
-            .map_or_else(Vec::new, |layer| layer.axis.iter().map(|(name, _)| name.clone()).collect());
+            .map_or_else(Vec::new, |layer| {
+                layer.axis.iter().map(|(name, _)| name.clone()).collect()
+            });
         let mut constants: Vec<String> = self.keys.to_vec();
         constants.extend(self.has_plates.then(|| "plate".to_owned()));
         constants.extend(self.long.then(|| "reading".to_owned()));
@@ -333,7 +339,14 @@ impl<'g, 'a> Group<'g, 'a> {
         }
         let mut names = constants;
         names.extend(axis.iter().cloned());
-        names.extend(rows.beside.then(|| if axis.is_empty() && !self.long { "reading" } else { "read" }.to_owned()));
+        names.extend(rows.beside.then(|| {
+            if axis.is_empty() && !self.long {
+                "reading"
+            } else {
+                "read"
+            }
+            .to_owned()
+        }));
         names.extend(["well", "row", "column"].map(str::to_owned));
         names.extend(self.layout.names.iter().cloned());
         let values_from = names.len();
@@ -342,7 +355,9 @@ impl<'g, 'a> Group<'g, 'a> {
         draft.values_from = values_from;
         draft.blank_wells = rows.left_out;
         for row in &rows.rows {
-            let Some(section) = self.sections.get(row.section) else { continue };
+            let Some(section) = self.sections.get(row.section) else {
+                continue;
+            };
             let state = self.states.get(section.state).map_or(&[][..], Vec::as_slice);
             let constants = draft.constants(row.section, || {
                 let mut constants: Vec<String> = state.to_vec();
@@ -390,7 +405,7 @@ impl<'a> Rows<'a> {
         // A row is one well of one plate in one state at one place of the axes.
         type Key = (usize, Option<String>, Option<String>, Vec<String>, Option<String>);
         let mut known: HashMap<Key, HashMap<Well, usize>> = HashMap::new();
-        let mut taken: HashSet<(Key, usize)> = HashSet::new();
+        let mut reads: HashMap<(Key, usize), usize> = HashMap::new();
         let mut beside = false;
         let mut framed = false;
         for (at, section) in group.sections.iter().enumerate() {
@@ -400,11 +415,17 @@ impl<'a> Rows<'a> {
                 let column = columns.iter().position(|known| *known == column).unwrap_or(0);
                 let axis: Vec<String> = layer.axis.iter().map(|(_, value)| value.clone()).collect();
                 let title = section.title.clone().filter(|_| group.long);
-                let mut key: Key = (section.state, section.plate.clone(), title, axis.clone(), layer.beside.clone());
+                let mut key: Key = (
+                    section.state,
+                    section.plate.clone(),
+                    title,
+                    axis.clone(),
+                    layer.beside.clone(),
+                );
                 // The same reading again: another read.
-                let mut again = 1;
-                while !taken.insert((key.clone(), column)) {
-                    again += 1;
+                let again = reads.entry((key.clone(), column)).or_default();
+                *again += 1;
+                if *again > 1 {
                     key.4 = Some(match &layer.beside {
                         Some(beside) => format!("{beside} ({again})"),
                         None => again.to_string(),

@@ -79,9 +79,7 @@ impl<'a> Scan<'a> {
                     layers,
                     first: at,
                 });
-            } else if let Some(mut found) =
-                table::at(grid, outline, at).or_else(|| table::bare(grid, outline, at))
-            {
+            } else if let Some(mut found) = table::at(grid, outline, at).or_else(|| table::bare(grid, outline, at)) {
                 end = found.last;
                 scan.rows_taken += found.body.len() + found.header_rows;
                 says_plate |= found.names.iter().any(|name| name.to_lowercase().contains("plate"));

@@ -5,8 +5,8 @@ use crate::formats::blocks::matrix;
 use crate::formats::blocks::outline::Outline;
 use crate::formats::column::Cells;
 use crate::formats::grid::Grid;
-use crate::formats::layout::{GridCells, is_typed};
 use crate::formats::head::{self, HeadLine};
+use crate::formats::layout::{GridCells, is_typed};
 use crate::formats::{header, infer};
 
 /// A table of fewer columns among other blocks is a list of keys and values.
@@ -63,7 +63,11 @@ pub(super) fn at(grid: &Grid, outline: &Outline, first: usize) -> Option<Table> 
     let last = body.rows.last().map_or(below.unwrap_or(first), |(row, _)| *row);
     let rows = body.numbering_left_out();
     let plain: Vec<usize> = rows.iter().map(|(row, _)| *row).collect();
-    let shifted = Shifted { grid, rows: &plain, start };
+    let shifted = Shifted {
+        grid,
+        rows: &plain,
+        start,
+    };
     if plain.is_empty() || !header::is_header(&names, &shifted) || !is_convincing(&names, &shifted) {
         return None;
     }
@@ -128,7 +132,12 @@ fn is_convincing(names: &[&str], cells: &Shifted<'_>) -> bool {
     let typed = columns.clone().any(|column| is_typed(rows, cells.start + column));
     let named: Vec<usize> = columns.filter(|column| !is_gap(*column)).collect();
     let filled: usize = (0..cells.height())
-        .map(|row| named.iter().filter(|column| !infer::is_empty(cells.cell(row, **column))).count())
+        .map(|row| {
+            named
+                .iter()
+                .filter(|column| !infer::is_empty(cells.cell(row, **column)))
+                .count()
+        })
         .sum();
     let all = named.len() * cells.height();
     typed || filled == all || (cells.height() >= BARE_ROWS_MIN && filled as f64 >= FILLED_MIN * all as f64)
@@ -140,7 +149,9 @@ fn could_be_header(names: &[&str]) -> bool {
     let labels = filled.iter().filter(|name| header::is_label(name)).count();
     let is_axis = labels > 0 && filled.len() >= labels + 3 && header::is_axis(names);
     let distinct: std::collections::HashSet<&str> = filled.iter().copied().collect();
-    (labels == filled.len() || is_axis) && filled.len() * 10 >= names.len() * 6 && distinct.len() * 10 >= filled.len() * 6
+    (labels == filled.len() || is_axis)
+        && filled.len() * 10 >= names.len() * 6
+        && distinct.len() * 10 >= filled.len() * 6
 }
 
 /// A row that only numbers the columns (0, 1, 2, …; some left out), which some exports hide below the header.
@@ -244,7 +255,8 @@ impl Body<'_> {
     }
 
     fn is_header_again(&self, row: usize) -> bool {
-        (self.start..self.end).all(|column| self.grid.cell(row, column).trim() == self.grid.cell(self.header, column).trim())
+        (self.start..self.end)
+            .all(|column| self.grid.cell(row, column).trim() == self.grid.cell(self.header, column).trim())
     }
 
     /// A row of one cell: `true` when it labels the rows below it, `false` when it belongs to no table.
@@ -253,7 +265,10 @@ impl Body<'_> {
             return None;
         }
         let first = !self.grid.cell(row, self.start).trim().is_empty();
-        let next = self.outline.next_content(row + 1).filter(|next| next - row - 1 <= GAP_MAX);
+        let next = self
+            .outline
+            .next_content(row + 1)
+            .filter(|next| next - row - 1 <= GAP_MAX);
         let below = next.is_some_and(|next| {
             self.fits(next) && self.outline.filled(next) > 1 && self.grid.cell(next, self.start).trim().is_empty()
         });
@@ -275,7 +290,9 @@ impl Body<'_> {
             && self.outline.filled(row + 1) > 1
             && !self.grid.cell(row, self.start).trim().is_empty()
             && is_typed(cells, self.start)
-            && both.iter().all(|row| !infer::is_empty(self.grid.cell(*row, self.start)))
+            && both
+                .iter()
+                .all(|row| !infer::is_empty(self.grid.cell(*row, self.start)))
     }
 
     /// Names where the rows so far hold values.
@@ -295,7 +312,8 @@ impl Body<'_> {
 
     /// The rows without one that only numbers the columns (0, 1, 2, …), which some exports hide below the header.
     fn numbering_left_out(&self) -> Vec<(usize, Option<usize>)> {
-        let counts = |row: usize| only_numbers_columns((self.start..self.end).map(|column| self.grid.cell(row, column)));
+        let counts =
+            |row: usize| only_numbers_columns((self.start..self.end).map(|column| self.grid.cell(row, column)));
         let mut rows = self.rows.clone();
         if rows.len() > 1 && rows.first().is_some_and(|(row, _)| counts(*row)) {
             rows.remove(0);

@@ -78,7 +78,10 @@ fn instrument_files_count_right() {
                     println!("right    {path}: {wanted:?}");
                 } else {
                     wrong += 1;
-                    println!("WRONG    {path}: wanted {wanted:?}, got {counts:?}: {}", parsed.taken_for);
+                    println!(
+                        "WRONG    {path}: wanted {wanted:?}, got {counts:?}: {}",
+                        parsed.taken_for
+                    );
                 }
                 if std::env::var_os("SURVEY_SHOW").is_some_and(|wanted| path.contains(wanted.to_str().unwrap())) {
                     show(&parsed);
@@ -102,13 +105,22 @@ fn instrument_files_count_right() {
         }
     }
     println!("of {}: {right} right, {refused} refused, {wrong} wrong", expected.len());
-    assert!(right >= RIGHT_MIN, "{right} of {} right, {RIGHT_MIN} wanted", expected.len());
+    assert!(
+        right >= RIGHT_MIN,
+        "{right} of {} right, {RIGHT_MIN} wanted",
+        expected.len()
+    );
 }
 
 fn show(parsed: &crate::formats::Parsed) {
     println!("{}", parsed.taken_for);
     for block in &parsed.blocks {
-        println!("  {:?} from {}: {}", block.name, block.first_row, schema(&block.batches[0]).join(", "));
+        println!(
+            "  {:?} from {}: {}",
+            block.name,
+            block.first_row,
+            schema(&block.batches[0]).join(", ")
+        );
         let few = block.batches[0].slice(0, block.batches[0].num_rows().min(4));
         println!("{}", arrow::util::pretty::pretty_format_batches(&[few]).unwrap());
     }
@@ -120,7 +132,10 @@ fn counted(block: &crate::formats::Block) -> (Option<String>, usize, Vec<usize>)
     let batch = arrow::compute::concat_batches(&block.batches[0].schema(), &block.batches).unwrap();
     let mut wells = Vec::new();
     for field in batch.schema().fields() {
-        let values: Vec<String> = column(&batch, field.name()).into_iter().filter(|value| value != "∅").collect();
+        let values: Vec<String> = column(&batch, field.name())
+            .into_iter()
+            .filter(|value| value != "∅")
+            .collect();
         let distinct: HashSet<&str> = values.iter().map(|value| value.trim()).collect();
         let name = field.name().to_lowercase();
         let of_wells = values.iter().filter(|value| holds_well(value)).count() * 10 >= values.len() * 9;
@@ -133,7 +148,12 @@ fn counted(block: &crate::formats::Block) -> (Option<String>, usize, Vec<usize>)
 
 /// `A1`, and `1(1,A1)`.
 fn holds_well(value: &str) -> bool {
-    let inner = value.trim().trim_end_matches(')').rsplit(',').next().unwrap_or_default();
+    let inner = value
+        .trim()
+        .trim_end_matches(')')
+        .rsplit(',')
+        .next()
+        .unwrap_or_default();
     let digits = inner.trim_start_matches(|letter: char| letter.is_ascii_uppercase());
     let letters = inner.len() - digits.len();
     (1..=2).contains(&letters) && (1..=2).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit())

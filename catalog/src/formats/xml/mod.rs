@@ -48,7 +48,11 @@ pub(super) fn read(decoded: &Decoded, limits: &Limits) -> Result<Option<Parsed>,
     }
     if !left.is_empty() {
         let shown: Vec<&str> = left.iter().take(LEFT_SHOWN).map(String::as_str).collect();
-        notes.push(format!("{} other repeated elements not read: {}", left.len(), shown.join(", ")));
+        notes.push(format!(
+            "{} other repeated elements not read: {}",
+            left.len(),
+            shown.join(", ")
+        ));
     }
     Ok(Some(Parsed {
         taken_for: notes.join(", "),

@@ -31,7 +31,11 @@ impl Cells for Records<'_> {
     }
 
     fn cell(&self, row: usize, column: usize) -> &str {
-        self.rows.get(row).and_then(|row| row.get(column)).copied().unwrap_or_default()
+        self.rows
+            .get(row)
+            .and_then(|row| row.get(column))
+            .copied()
+            .unwrap_or_default()
     }
 }
 
@@ -174,7 +178,12 @@ impl<'t> Places<'t> {
             for child in self.children(around) {
                 if child.children.is_empty() && !self.repeated.contains(&child.path) && child.path != element.path {
                     let leaf = self.tree.name(child.path);
-                    values.extend(child.attributes.iter().map(|(key, value)| (format!("{leaf}_{key}"), value.as_str())));
+                    values.extend(
+                        child
+                            .attributes
+                            .iter()
+                            .map(|(key, value)| (format!("{leaf}_{key}"), value.as_str())),
+                    );
                     if !child.text.is_empty() {
                         values.push((format!("{name}_{leaf}"), &child.text));
                     }
@@ -227,7 +236,9 @@ fn entry(element: &Element) -> Option<(&str, &str)> {
     }
     match element.attributes.as_slice() {
         [(key, name)] if is_key(&NAME_KEYS, key) => Some((name, element.text.as_str())),
-        [(key, name), (other, value)] if is_key(&NAME_KEYS, key) && is_key(&VALUE_KEYS, other) && element.text.is_empty() => {
+        [(key, name), (other, value)]
+            if is_key(&NAME_KEYS, key) && is_key(&VALUE_KEYS, other) && element.text.is_empty() =>
+        {
             Some((name, value))
         }
         _ => None,

@@ -16,8 +16,14 @@ pub(super) struct Sheet {
 /// # Errors
 /// `TooLarge`, as any grid.
 pub(super) fn sheets(tree: &Tree, limits: &Limits) -> Result<Option<Vec<Sheet>>, ReadError> {
-    let is_workbook = tree.elements.first().is_some_and(|root| tree.name(root.path) == "Workbook");
-    let worksheets = tree.elements.iter().filter(|element| tree.name(element.path) == "Worksheet");
+    let is_workbook = tree
+        .elements
+        .first()
+        .is_some_and(|root| tree.name(root.path) == "Workbook");
+    let worksheets = tree
+        .elements
+        .iter()
+        .filter(|element| tree.name(element.path) == "Worksheet");
     if !is_workbook {
         return Ok(None);
     }

@@ -28,21 +28,13 @@ pub(super) struct Element {
     pub(super) children: Vec<usize>,
 }
 
-/// Where elements of one name chain stand.
-#[derive(Debug)]
-pub(super) struct Path {
-    pub(super) parent: Option<usize>,
-    /// Without its prefix.
-    pub(super) name: String,
-    pub(super) depth: usize,
-}
-
 /// A document.
 #[derive(Debug, Default)]
 pub(super) struct Tree {
     /// In document order; the root is the first.
     pub(super) elements: Vec<Element>,
-    pub(super) paths: Vec<Path>,
+    /// The local name of each place: a chain of names from the root.
+    paths: Vec<String>,
 }
 
 impl Tree {
@@ -98,7 +90,7 @@ impl Tree {
             }
         }
         if let Some(element) = open.last().and_then(|at| tree.elements.get(*at)) {
-            let name = tree.paths.get(element.path).map_or("", |path| path.name.as_str());
+            let name = tree.name(element.path);
             return Err(ReadError::Damaged {
                 format: "XML",
                 why: format!("the file ends before </{name}>"),
@@ -108,7 +100,7 @@ impl Tree {
     }
 
     pub(super) fn name(&self, path: usize) -> &str {
-        self.paths.get(path).map_or("", |path| path.name.as_str())
+        self.paths.get(path).map_or("", String::as_str)
     }
 
     fn add(
@@ -123,19 +115,16 @@ impl Tree {
             return Err(too_large("the number of XML elements", "larger", ELEMENTS_MAX));
         }
         let name = start.local_name().into_inner().to_owned();
-        let parent_path = parent.and_then(|parent| self.elements.get(parent)).map(|parent| parent.path);
+        let parent_path = parent
+            .and_then(|parent| self.elements.get(parent))
+            .map(|parent| parent.path);
         let path = match index.get(&(parent_path, name.clone())) {
             Some(path) => *path,
             None => {
                 if self.paths.len() >= PATHS_MAX {
                     return Err(too_large("the number of different XML elements", "larger", PATHS_MAX));
                 }
-                let depth = parent_path.and_then(|parent| self.paths.get(parent)).map_or(0, |parent| parent.depth + 1);
-                self.paths.push(Path {
-                    parent: parent_path,
-                    name: name.clone(),
-                    depth,
-                });
+                self.paths.push(name.clone());
                 index.insert((parent_path, name), self.paths.len() - 1);
                 self.paths.len() - 1
             }
@@ -181,7 +170,11 @@ impl Tree {
 
 fn check_cell(bytes: usize, limits: &Limits) -> Result<(), ReadError> {
     if bytes > limits.cell_bytes_max {
-        return Err(too_large("a text in the XML", &format!("{bytes} bytes"), limits.cell_bytes_max));
+        return Err(too_large(
+            "a text in the XML",
+            &format!("{bytes} bytes"),
+            limits.cell_bytes_max,
+        ));
     }
     Ok(())
 }
