@@ -29,6 +29,8 @@ pub(super) struct Plan {
     pub(super) types: Vec<ColumnType>,
     /// Columns of numbers among whose cells some are none: those go, as they are, to a column of their own.
     pub(super) rescued: Vec<usize>,
+    /// Columns of dates whose day and month nothing tells apart; they are text.
+    pub(super) undecided: Vec<usize>,
 }
 
 /// Types every column over all rows and builds the batches. `comma_cells`: whether a comma may be a decimal one here
@@ -40,7 +42,8 @@ pub(super) fn table(names: &[String], cells: &dyn Cells, comma_cells: bool) -> R
     build(names, &plan(names.len(), cells, comma_cells, usize::MAX), cells)
 }
 
-/// As [`table`], with constants of the whole file as further columns.
+/// As [`table`], with constants of the whole file as further columns; and the names of columns whose dates stay text
+/// because nothing tells day and month apart.
 ///
 /// # Errors
 /// As [`table`].
@@ -49,8 +52,13 @@ pub(super) fn table_with(
     cells: &dyn Cells,
     comma_cells: bool,
     constants: &[(String, String)],
-) -> Result<Vec<RecordBatch>, ReadError> {
+) -> Result<(Vec<RecordBatch>, Vec<String>), ReadError> {
     let mut plan = plan(names.len(), cells, comma_cells, usize::MAX);
+    let undecided = plan
+        .undecided
+        .iter()
+        .filter_map(|column| names.get(*column).cloned())
+        .collect();
     plan.types
         .extend(constants.iter().map(|(_, value)| constants::kind(value)));
     let all = names.iter().chain(constants.iter().map(|(name, _)| name));
@@ -60,7 +68,7 @@ pub(super) fn table_with(
         width: names.len(),
         constants,
     };
-    build(&all, &plan, &cells)
+    Ok((build(&all, &plan, &cells)?, undecided))
 }
 
 /// The type of each of the first `width` columns over all rows; `comma_cells` as in [`table`]. Columns from
@@ -92,7 +100,14 @@ pub(super) fn plan(width: usize, cells: &dyn Cells, comma_cells: bool, measured_
             rescued.push(column);
         }
     }
-    Plan { types, rescued }
+    let undecided = (0..width)
+        .filter(|column| evidence.get(*column).is_some_and(Evidence::has_undecided_dates))
+        .collect();
+    Plan {
+        types,
+        rescued,
+        undecided,
+    }
 }
 
 /// Builds the batches of a plan, with a column of what does not fit where there is such.

@@ -175,6 +175,12 @@ impl Evidence {
         }
     }
 
+    /// Dates all of them, in which day and month cannot be told apart: the column stays text.
+    pub(super) fn has_undecided_dates(&self) -> bool {
+        let [_, day, month, _] = self.orders;
+        self.values > 0 && !self.is_text && day == self.values && month == self.values && self.order().is_none()
+    }
+
     fn order(&self) -> Option<Order> {
         let [year, day, month, name] = self.orders.map(|count| count == self.values);
         if year {

@@ -359,9 +359,16 @@ impl Area {
         let mut tables = Vec::new();
         for (name, rows) in [(None, &rows), (Some("summary"), &summed)] {
             if let Some(first) = rows.first() {
+                let cells = GridCells { grid, rows };
+                let (batches, undecided) = column::table_with(&names, &cells, source.comma_cells, &constants)?;
+                for name in undecided {
+                    notes.push(format!(
+                        "{name:?} kept as text: its dates may start with the day or the month"
+                    ));
+                }
                 tables.push(FoundTable {
                     name: name.map(str::to_owned),
-                    batches: column::table_with(&names, &GridCells { grid, rows }, source.comma_cells, &constants)?,
+                    batches,
                     first_row: grid.line(*first),
                 });
             }

@@ -36,6 +36,8 @@ const ODD_ROWS_MAX: f64 = 0.2;
 const DRAFT_CELLS_MAX: usize = 1 << 24;
 /// Cells looked at to see whether a row heads a plate: an axis or two, then the first columns.
 const HEAD_CELLS: usize = 8;
+/// Wells times reads of one file: 384 wells at ten thousand points.
+const READINGS_MAX: usize = 1 << 22;
 /// Tables of one file; more are not blocks, but a text that looks like them.
 const TABLES_MAX: usize = 64;
 
@@ -82,7 +84,16 @@ pub(super) fn read(grid: &Grid, shape: &Shape, source: &Source) -> Result<Found,
     }
     let (lines, odd, head) = (scan.lines.len(), scan.odd.len(), scan.head);
     let shifted: Vec<String> = scan.shifted.iter().map(|row| grid.line(*row).to_string()).collect();
-    let plate_count: usize = scan.plates.len();
+    let plate_count = scan.plates.len();
+    let layers = scan.plates.iter().flat_map(|plates| &plates.layers);
+    let readings: usize = layers.map(|layer| layer.wells.len()).sum();
+    if readings > READINGS_MAX {
+        return Err(ReadError::TooLarge {
+            what: "the number of readings of wells",
+            seen: readings.to_string(),
+            max: READINGS_MAX as u64,
+        });
+    }
     let plates = plates::drafts(&head, scan.plates);
     let tables = join::drafts(grid, &head, scan.tables);
     let mut drafts = plates;
@@ -223,10 +234,15 @@ fn finish(grid: &Grid, draft: &Draft<'_>, source: &Source) -> Result<FoundTable,
         .collect();
     let pick = |column: &usize| names.get(*column).cloned().zip(plan.types.get(*column).copied());
     let (names, types): (Vec<String>, Vec<ColumnType>) = kept.iter().filter_map(pick).unzip();
+    let plan = Plan {
+        types,
+        rescued,
+        undecided: Vec::new(),
+    };
     let cells = Kept { draft, columns: &kept };
     Ok(FoundTable {
         name: draft.title.clone(),
-        batches: column::build(&names, &Plan { types, rescued }, &cells)?,
+        batches: column::build(&names, &plan, &cells)?,
         first_row: grid.line(draft.first),
     })
 }

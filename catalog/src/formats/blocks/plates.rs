@@ -211,8 +211,11 @@ fn kind(context: &Context, title: Option<&str>, layers: &[Layer<'_>]) -> Kind {
 #[derive(Default)]
 struct Layout<'a> {
     names: Vec<String>,
-    plates: Vec<(Option<String>, HashMap<Well, Vec<&'a str>>)>,
+    plates: Vec<(Option<String>, Planned<'a>)>,
 }
+
+/// Values by well, in the order of the layout's names.
+type Planned<'a> = HashMap<Well, Vec<&'a str>>;
 
 impl<'a> Layout<'a> {
     fn take(&mut self, section: Section<'a>) {
@@ -370,7 +373,8 @@ impl<'g, 'a> Group<'g, 'a> {
                 constants
             });
             let mut cells: Vec<std::borrow::Cow<'a, str>> = Vec::with_capacity(axis.len() + 4 + columns.len());
-            cells.extend(row.axis.iter().map(|value| value.clone().into()));
+            let values = rows.axes.get(row.axis).map_or(&[][..], Vec::as_slice);
+            cells.extend(values.iter().map(|value| value.clone().into()));
             cells.extend(rows.beside.then(|| row.beside.clone().unwrap_or_default().into()));
             cells.push(row.well.name().into());
             cells.push(well::letters(row.well.row).into());
@@ -387,7 +391,8 @@ impl<'g, 'a> Group<'g, 'a> {
 /// One row of the table.
 struct Row<'a> {
     section: usize,
-    axis: Vec<String>,
+    /// Place in the list of distinct axis values.
+    axis: usize,
     beside: Option<String>,
     well: Well,
     values: Vec<&'a str>,
@@ -395,6 +400,7 @@ struct Row<'a> {
 
 struct Rows<'a> {
     rows: Vec<Row<'a>>,
+    axes: Vec<Vec<String>>,
     beside: bool,
     left_out: usize,
 }
@@ -403,7 +409,9 @@ impl<'a> Rows<'a> {
     fn of(group: &Group<'_, 'a>, columns: &[Option<String>]) -> Self {
         let mut rows: Vec<Row<'a>> = Vec::new();
         // A row is one well of one plate in one state at one place of the axes.
-        type Key = (usize, Option<String>, Option<String>, Vec<String>, Option<String>);
+        type Key = (usize, Option<String>, Option<String>, usize, Option<String>);
+        let mut axes: Vec<Vec<String>> = Vec::new();
+        let mut places_of_axes: HashMap<Vec<String>, usize> = HashMap::new();
         let mut known: HashMap<Key, HashMap<Well, usize>> = HashMap::new();
         let mut reads: HashMap<(Key, usize), usize> = HashMap::new();
         let mut beside = false;
@@ -413,15 +421,13 @@ impl<'a> Rows<'a> {
                 framed |= layer.framed;
                 let column = group.column_of(section, layer);
                 let column = columns.iter().position(|known| *known == column).unwrap_or(0);
-                let axis: Vec<String> = layer.axis.iter().map(|(_, value)| value.clone()).collect();
+                let values: Vec<String> = layer.axis.iter().map(|(_, value)| value.clone()).collect();
+                let axis = *places_of_axes.entry(values.clone()).or_insert_with(|| {
+                    axes.push(values);
+                    axes.len() - 1
+                });
                 let title = section.title.clone().filter(|_| group.long);
-                let mut key: Key = (
-                    section.state,
-                    section.plate.clone(),
-                    title,
-                    axis.clone(),
-                    layer.beside.clone(),
-                );
+                let mut key: Key = (section.state, section.plate.clone(), title, axis, layer.beside.clone());
                 // The same reading again: another read.
                 let again = reads.entry((key.clone(), column)).or_default();
                 *again += 1;
@@ -437,7 +443,7 @@ impl<'a> Rows<'a> {
                     let row = *places.entry(*well).or_insert_with(|| {
                         rows.push(Row {
                             section: at,
-                            axis: axis.clone(),
+                            axis,
                             beside: key.4.clone(),
                             well: *well,
                             values: vec![""; columns.len()],
@@ -452,7 +458,8 @@ impl<'a> Rows<'a> {
         }
         let before = rows.len();
         if !framed {
-            rows = without_blank(group, rows);
+            let is_series = axes.iter().any(|axis| !axis.is_empty());
+            rows = without_blank(group, rows, is_series);
         }
         if beside {
             for row in &mut rows {
@@ -462,6 +469,7 @@ impl<'a> Rows<'a> {
         Self {
             left_out: before - rows.len(),
             rows,
+            axes,
             beside,
         }
     }
@@ -469,7 +477,7 @@ impl<'a> Rows<'a> {
 
 /// Leaves out the wells of a plate that never have a value, unless they are few. Lines of a row that are blank
 /// throughout are no reading at all.
-fn without_blank<'a>(group: &Group<'_, 'a>, rows: Vec<Row<'a>>) -> Vec<Row<'a>> {
+fn without_blank<'a>(group: &Group<'_, 'a>, rows: Vec<Row<'a>>, is_series: bool) -> Vec<Row<'a>> {
     let has_value = |row: &Row<'_>| row.values.iter().any(|value| !value.is_empty());
     let plate = |row: &Row<'_>| {
         let section = group.sections.get(row.section);
@@ -479,13 +487,12 @@ fn without_blank<'a>(group: &Group<'_, 'a>, rows: Vec<Row<'a>>) -> Vec<Row<'a>> 
         )
     };
     let mut wells: HashMap<(usize, Option<String>), HashMap<Well, bool>> = HashMap::new();
-    let mut lines: HashMap<(usize, Vec<String>), bool> = HashMap::new();
+    let mut lines: HashMap<(usize, usize), bool> = HashMap::new();
     for row in &rows {
         let filled = has_value(row);
         *wells.entry(plate(row)).or_default().entry(row.well).or_default() |= filled;
-        *lines.entry((row.section, row.axis.clone())).or_default() |= filled;
+        *lines.entry((row.section, row.axis)).or_default() |= filled;
     }
-    let is_series = rows.first().is_some_and(|row| !row.axis.is_empty());
     let keep_blank: HashSet<(usize, Option<String>)> = wells
         .iter()
         .filter(|_| !is_series)
@@ -498,7 +505,7 @@ fn without_blank<'a>(group: &Group<'_, 'a>, rows: Vec<Row<'a>>) -> Vec<Row<'a>> 
     rows.into_iter()
         .filter(|row| {
             let plate = plate(row);
-            let line = lines.get(&(row.section, row.axis.clone())) == Some(&true);
+            let line = lines.get(&(row.section, row.axis)) == Some(&true);
             let read = wells.get(&plate).and_then(|wells| wells.get(&row.well)) == Some(&true);
             line && (read || keep_blank.contains(&plate))
         })
