@@ -10,7 +10,7 @@ use crate::formats::grid::Grid;
 use crate::formats::head::{self, HeadLine};
 use crate::formats::refuse::{self, Outline};
 use crate::formats::shapes::{self, Shape};
-use crate::formats::{ReadError, blocks, constants, header, infer, moment, number};
+use crate::formats::{ReadError, blocks, constants, header, infer, layout_names, moment, number};
 
 /// Rows that show whether a column holds numbers.
 const TYPED_ROWS: usize = 100;
@@ -339,11 +339,15 @@ impl Area {
             blank_lines: self.blank_lines,
         };
         refuse::other_shapes(&outline, grid, shape, &rows, source)?;
-        let well = has_header.then(|| self.unnamed_wells(grid, &names, &rows)).flatten();
+        let well = has_header
+            .then(|| layout_names::unnamed_wells(grid, &names, &rows))
+            .flatten();
         if let Some(name) = well.and_then(|column| names.get_mut(column)) {
             *name = "well";
         }
-        let grouped = has_header.then(|| self.grouped_names(grid, &names)).flatten();
+        let grouped = has_header
+            .then(|| layout_names::grouped(grid, &self.before, self.first, &names))
+            .flatten();
         if let Some(grouped) = &grouped {
             names = grouped.iter().map(String::as_str).collect();
         }
@@ -355,7 +359,7 @@ impl Area {
         let names = header::names(first_names.into_iter());
         let summary = blocks::summary_rows(grid, &rows, width);
         let (rows, summed) = summary.unwrap_or((rows, Vec::new()));
-        let constants = constants::beside(&self.head(grid, grouped.is_some()), &names);
+        let constants = constants::beside(&layout_names::head(grid, &self.before, grouped.is_some()), &names);
         let mut tables = Vec::new();
         for (name, rows) in [(None, &rows), (Some("summary"), &summed)] {
             if let Some(first) = rows.first() {
@@ -393,68 +397,6 @@ impl Area {
             notes,
             properties,
         })
-    }
-
-    /// Keys and values above the table.
-    fn head(&self, grid: &Grid, grouped: bool) -> Vec<(String, String)> {
-        let names_groups = |row: &&usize| grouped && Some(*row) == self.before.last();
-        // A comment is a pair only if it is written like one: `# made by X, in 2026` is a sentence.
-        let is_pair = |row: &&usize| {
-            let filled = grid.filled(**row);
-            !filled.first().is_some_and(|cell| cell.starts_with('#')) || head::is_marked(&filled)
-        };
-        let pairs = self
-            .before
-            .iter()
-            .filter(|row| is_pair(row) && !names_groups(row))
-            .map(|row| head::classify(&grid.filled(*row)));
-        pairs
-            .filter_map(|line| match line {
-                HeadLine::Pairs(pairs) => Some(pairs),
-                HeadLine::Note(_) | HeadLine::Row => None,
-            })
-            .flatten()
-            .collect()
-    }
-
-    /// The first column without a name that holds wells, unless another is called so.
-    fn unnamed_wells(&self, grid: &Grid, names: &[&str], rows: &[usize]) -> Option<usize> {
-        let mut unnamed =
-            (0..names.len()).filter(|column| names.get(*column).is_some_and(|name| infer::is_empty(name)));
-        if names.iter().any(|name| name.trim().eq_ignore_ascii_case("well")) {
-            return None;
-        }
-        unnamed.find(|column| blocks::is_of_wells(rows.iter().map(|row| grid.cell(*row, *column).trim())))
-    }
-
-    /// Names with the group that stands above them, where the names alone are not unique: `FAM`, `VIC` above
-    /// `Target, Conc., Target, Conc.`
-    fn grouped_names(&self, grid: &Grid, names: &[&str]) -> Option<Vec<String>> {
-        let above = self.before.last().copied().filter(|row| row + 1 == self.first)?;
-        let groups = grid.filled(above);
-        let sparse = groups.len() * 2 <= names.len() && groups.iter().all(|cell| header::is_label(cell));
-        let mut count: BTreeMap<&str, usize> = BTreeMap::new();
-        names
-            .iter()
-            .for_each(|name| *count.entry(name.trim()).or_default() += 1);
-        let repeated = |name: &str| !name.is_empty() && count.get(name).is_some_and(|count| *count > 1);
-        if !sparse || !names.iter().any(|name| repeated(name.trim())) {
-            return None;
-        }
-        let mut group = "";
-        let named = names.iter().enumerate().map(|(column, name)| {
-            let cell = grid.cell(above, column).trim();
-            if !cell.is_empty() {
-                group = cell;
-            }
-            let name = name.trim();
-            if repeated(name) && !group.is_empty() {
-                format!("{group} {name}")
-            } else {
-                name.to_owned()
-            }
-        });
-        Some(named.collect())
     }
 
     fn remark(&self, grid: &Grid, rows: &[usize], width: usize, source: &Source, notes: &mut Vec<String>) {

@@ -1,14 +1,15 @@
 //! Reading what labs write: from the bytes of one file to typed tables.
 //!
 //! The road, each step a pure function over memory: **detect** what the bytes are ([`sniff`]; content first, the name
-//! only breaks ties), **unpack** gzip or zstd ([`unpack`]), **decode** text ([`text`]), **parse** it into a grid of cells
-//! ([`dialect`], [`split`], [`workbook`]), find the table in the grid ([`layout`], [`plate`]), **type** each column over
-//! the whole file ([`infer`], [`column`]). JSON ([`json`], [`json_shape`], [`json_array`]) and Parquet
-//! ([`parquet_file`]) carry their own structure and skip the grid.
+//! only breaks ties), **unpack** gzip, zstd or a zip archive ([`unpack`], [`archive`]), **decode** text ([`text`]),
+//! **parse** it into a grid of cells ([`dialect`], [`split`], [`workbook`]), find the tables in the grid: one rectangle
+//! ([`layout`]), or blocks of several kinds with what stands between them ([`blocks`]), **type** each column over the
+//! whole file ([`infer`], [`column`]; words among numbers: [`rescue`]). JSON ([`json`], [`json_shape`], [`json_array`],
+//! [`json_records`]), XML ([`xml`]) and Parquet ([`parquet_file`]) carry their own structure and skip the grid.
 //!
-//! The rule that decides every doubt: a file that is not clearly one table is an error that says what was seen. A file
-//! in quarantine costs a minute; a wrong table costs an experiment. Nothing is dropped or repaired without a word in
-//! [`Parsed::taken_for`].
+//! The rule that decides every doubt: a file that is not clearly a set of tables is an error that says what was seen. A
+//! file in quarantine costs a minute; a wrong table costs an experiment. Nothing is dropped or repaired without a word
+//! in [`Parsed::taken_for`].
 
 mod aligned;
 mod archive;
@@ -27,6 +28,7 @@ mod json_file;
 mod json_records;
 mod json_shape;
 mod layout;
+mod layout_names;
 mod moment;
 mod normalise;
 mod number;

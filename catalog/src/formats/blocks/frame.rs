@@ -20,15 +20,17 @@ pub(super) struct Frame<'a> {
     pub(super) last: usize,
 }
 
-/// The reads whose header is `header`; `names` are for several matrices side by side.
+/// The reads whose header is `header`; `told` as in [`matrix::at`]; `names` are for several matrices side by side.
 pub(super) fn at<'a>(
     grid: &'a Grid,
     outline: &Outline,
     header: usize,
+    told: bool,
     names: impl Fn(usize) -> Option<Vec<String>>,
 ) -> Option<Frame<'a>> {
     let runs = matrix::runs(grid, header);
-    let first = runs.first().copied().filter(|run| run.start > 0)?;
+    let sure = |run: &Run| run.start > 0 && (told || run.columns >= well::SURE_COLUMNS);
+    let first = runs.first().copied().filter(sure)?;
     let end = runs.last().map_or(0, |run| run.start + run.columns);
     let plate_rows = well::rows_of(first.columns)?;
     let mut groups: Vec<Vec<usize>> = Vec::new();

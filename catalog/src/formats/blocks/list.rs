@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use crate::formats::blocks::frame::axis_name;
 use crate::formats::blocks::layer::Layer;
 use crate::formats::blocks::outline::Outline;
-use crate::formats::blocks::well::Well;
+use crate::formats::blocks::well::{SURE_COLUMNS, Well};
 use crate::formats::grid::Grid;
 use crate::formats::{infer, number};
 
@@ -57,14 +57,16 @@ impl Header {
     }
 }
 
-/// The list whose header is `header`; `names` are for rows that no axis tells apart.
+/// The list whose header is `header`; `told` as in [`super::matrix::at`]; `names` are for rows that no axis tells apart.
 pub(super) fn at<'a>(
     grid: &'a Grid,
     outline: &Outline,
     header: usize,
+    told: bool,
     names: impl Fn(usize) -> Option<Vec<String>>,
 ) -> Option<List<'a>> {
-    let found = Header::of(grid, outline, header)?;
+    let sure = |found: &Header| told || found.wells.len() >= SURE_COLUMNS;
+    let found = Header::of(grid, outline, header).filter(sure)?;
     let mut rows = Vec::new();
     let mut row = header + 1;
     while let Some(next) = outline.next_content(row) {

@@ -81,10 +81,11 @@ pub(super) fn runs(grid: &Grid, row: usize) -> Vec<Run> {
     }
 }
 
-/// The matrix whose header is `header`.
-pub(super) fn at<'a>(grid: &'a Grid, outline: &Outline, header: usize) -> Option<Matrix<'a>> {
+/// The matrix whose header is `header`. `told`: the file speaks of plates or wells, so small ones count as well.
+pub(super) fn at<'a>(grid: &'a Grid, outline: &Outline, header: usize, told: bool) -> Option<Matrix<'a>> {
     let runs = runs(grid, header);
-    let first = runs.first().copied()?;
+    let sure = |run: &Run| told || run.columns >= well::SURE_COLUMNS;
+    let first = runs.first().copied().filter(sure)?;
     let body = outline.next_content(header + 1).filter(|row| row - header <= GAP_MAX)?;
     let lettered = |column: usize| well::plate_row(grid.cell(body, column).trim()).is_some();
     // Without a corner cell the header stands one cell to the left of its values.

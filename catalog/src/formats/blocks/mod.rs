@@ -12,8 +12,10 @@ mod layer;
 mod list;
 mod matrix;
 mod outline;
+mod planned;
 mod plates;
 mod record;
+mod rows;
 mod scan;
 mod table;
 mod well;
@@ -34,6 +36,8 @@ use crate::formats::{ReadError, constants, header};
 const ODD_ROWS_MAX: f64 = 0.2;
 /// Cells of all tables of one file together; each costs some thirty bytes while the types are decided.
 const DRAFT_CELLS_MAX: usize = 1 << 24;
+/// Rows of a head that are looked at for a word about plates.
+const HEAD_ROWS: usize = 500;
 /// Cells looked at to see whether a row heads a plate: an axis or two, then the first columns.
 const HEAD_CELLS: usize = 8;
 /// Wells times reads of one file: 384 wells at ten thousand points.
@@ -44,13 +48,16 @@ const TABLES_MAX: usize = 64;
 /// Whether the grid holds a plate matrix or a list with a column per well, which no plain table explains.
 pub(super) fn has_plates(grid: &Grid) -> bool {
     let mut outline = None;
+    let mut told: Option<bool> = None;
     for row in (0..grid.height()).filter(|row| could_head(grid, *row)) {
-        // Most files have no such row, and pay nothing for the outline.
+        // Most files have no such row, and pay nothing for these two.
         let outline = outline.get_or_insert_with(|| Outline::of(grid));
+        let told =
+            *told.get_or_insert_with(|| (0..row.min(HEAD_ROWS)).any(|row| grid.cells(row).any(scan::speaks_of_plates)));
         let none = |_: usize| None;
-        if matrix::at(grid, outline, row).is_some()
-            || list::at(grid, outline, row, none).is_some()
-            || frame::at(grid, outline, row, none).is_some()
+        if matrix::at(grid, outline, row, told).is_some()
+            || list::at(grid, outline, row, told, none).is_some()
+            || frame::at(grid, outline, row, told, none).is_some()
         {
             return true;
         }

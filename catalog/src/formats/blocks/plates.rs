@@ -1,18 +1,19 @@
 //! Readings of plates joined: one row for each well of each plate at each time or wavelength, one column for each thing
 //! read, the plate's layout beside it.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use crate::formats::blocks::context::{Context, has_word};
 use crate::formats::blocks::draft::Draft;
 use crate::formats::blocks::layer::Layer;
+use crate::formats::blocks::planned::Layout;
+use crate::formats::blocks::rows::Rows;
 use crate::formats::blocks::scan::Plates;
-use crate::formats::blocks::well::{self, Well};
+use crate::formats::blocks::well;
 use crate::formats::column::Cells;
-use crate::formats::infer;
 
 /// A longer title is a sentence and no name for a column.
-const NAME_CHARS_MAX: usize = 60;
+pub(super) const NAME_CHARS_MAX: usize = 60;
 /// Keys that name what was measured.
 const VALUE_KEYS: [&str; 6] = [
     "measurement",
@@ -26,9 +27,6 @@ const VALUE_KEYS: [&str; 6] = [
 const LAYOUT_WORDS: [&str; 4] = ["layout", "platemap", "plate map", "template"];
 /// Titles of what was computed from readings.
 const CALCULATED_WORDS: [&str; 1] = ["calc"];
-/// Up to this share of blank wells a plate was meant to be read whole and some wells failed; beyond it, the blank wells
-/// were not part of the run and get no rows.
-const BLANK_WELLS_MAX: f64 = 0.1;
 /// Keys above the plates that become columns; a longer head is a protocol.
 const KEYS_MAX: usize = 64;
 
@@ -41,17 +39,17 @@ enum Kind {
 }
 
 /// One section: its state and what its titles say.
-struct Section<'a> {
+pub(super) struct Section<'a> {
     kind: Kind,
     /// Which plate, by the titles.
-    plate: Option<String>,
+    pub(super) plate: Option<String>,
     /// What was read, by the titles.
-    title: Option<String>,
+    pub(super) title: Option<String>,
     /// What was read, by a key.
     measured: Option<String>,
     /// Place in the list of distinct states (keys and values that hold here).
-    state: usize,
-    layers: Vec<Layer<'a>>,
+    pub(super) state: usize,
+    pub(super) layers: Vec<Layer<'a>>,
     first: usize,
 }
 
@@ -207,76 +205,14 @@ fn kind(context: &Context, title: Option<&str>, layers: &[Layer<'_>]) -> Kind {
     }
 }
 
-/// What was planned for the wells: names and, for each plate (or for all), values.
-#[derive(Default)]
-struct Layout<'a> {
-    names: Vec<String>,
-    plates: Vec<(Option<String>, Planned<'a>)>,
-}
-
-/// Values by well, in the order of the layout's names.
-type Planned<'a> = HashMap<Well, Vec<&'a str>>;
-
-impl<'a> Layout<'a> {
-    fn take(&mut self, section: Section<'a>) {
-        let at = match self.plates.iter().position(|(plate, _)| *plate == section.plate) {
-            Some(at) => at,
-            None => {
-                self.plates.push((section.plate.clone(), HashMap::new()));
-                self.plates.len() - 1
-            }
-        };
-        for layer in section.layers {
-            let says = |value: &str| !value.is_empty() && !infer::is_null_word(value);
-            if !layer.wells.iter().any(|(_, value)| says(value)) {
-                continue;
-            }
-            let name = layer.label.or_else(|| section.title.clone());
-            let name = name
-                .filter(|name| name.chars().count() <= NAME_CHARS_MAX)
-                .unwrap_or_else(|| "layout".to_owned());
-            let column = match self.names.iter().position(|known| *known == name) {
-                Some(column) => column,
-                None => {
-                    self.names.push(name);
-                    self.names.len() - 1
-                }
-            };
-            let Some((_, wells)) = self.plates.get_mut(at) else {
-                continue;
-            };
-            for (well, value) in layer.wells.into_iter().filter(|(_, value)| !value.is_empty()) {
-                let values = wells.entry(well).or_default();
-                if values.len() <= column {
-                    values.resize(column + 1, "");
-                }
-                if let Some(place) = values.get_mut(column) {
-                    *place = value;
-                }
-            }
-        }
-    }
-
-    fn of(&self, plate: Option<&String>, well: Well, column: usize) -> &'a str {
-        let own = self.plates.iter().find(|(name, _)| name.as_ref() == plate);
-        let any = || self.plates.iter().find(|(_, wells)| wells.contains_key(&well));
-        let wells = own.filter(|(_, wells)| wells.contains_key(&well)).or_else(any);
-        wells
-            .and_then(|(_, wells)| wells.get(&well))
-            .and_then(|values| values.get(column))
-            .copied()
-            .unwrap_or_default()
-    }
-}
-
 /// Sections of one signature on their way to one table.
-struct Group<'g, 'a> {
+pub(super) struct Group<'g, 'a> {
     keys: &'g [String],
     states: &'g [Vec<String>],
-    sections: &'g [Section<'a>],
+    pub(super) sections: &'g [Section<'a>],
     layout: &'g Layout<'a>,
     /// Readings named by titles that differ only in numbers are rows, not columns.
-    long: bool,
+    pub(super) long: bool,
     has_plates: bool,
 }
 
@@ -300,7 +236,7 @@ impl<'g, 'a> Group<'g, 'a> {
     }
 
     /// The name of a layer's column; `None` where one name serves all.
-    fn column_of(&self, section: &Section<'_>, layer: &Layer<'_>) -> Option<String> {
+    pub(super) fn column_of(&self, section: &Section<'_>, layer: &Layer<'_>) -> Option<String> {
         let title = if self.long { None } else { section.title.clone() };
         layer
             .label
@@ -386,130 +322,6 @@ impl<'g, 'a> Group<'g, 'a> {
         }
         draft
     }
-}
-
-/// One row of the table.
-struct Row<'a> {
-    section: usize,
-    /// Place in the list of distinct axis values.
-    axis: usize,
-    beside: Option<String>,
-    well: Well,
-    values: Vec<&'a str>,
-}
-
-struct Rows<'a> {
-    rows: Vec<Row<'a>>,
-    axes: Vec<Vec<String>>,
-    beside: bool,
-    left_out: usize,
-}
-
-impl<'a> Rows<'a> {
-    fn of(group: &Group<'_, 'a>, columns: &[Option<String>]) -> Self {
-        let mut rows: Vec<Row<'a>> = Vec::new();
-        // A row is one well of one plate in one state at one place of the axes.
-        type Key = (usize, Option<String>, Option<String>, usize, Option<String>);
-        let mut axes: Vec<Vec<String>> = Vec::new();
-        let mut places_of_axes: HashMap<Vec<String>, usize> = HashMap::new();
-        let mut known: HashMap<Key, HashMap<Well, usize>> = HashMap::new();
-        let mut reads: HashMap<(Key, usize), usize> = HashMap::new();
-        let mut beside = false;
-        let mut framed = false;
-        for (at, section) in group.sections.iter().enumerate() {
-            for layer in &section.layers {
-                framed |= layer.framed;
-                let column = group.column_of(section, layer);
-                let column = columns.iter().position(|known| *known == column).unwrap_or(0);
-                let values: Vec<String> = layer.axis.iter().map(|(_, value)| value.clone()).collect();
-                let axis = *places_of_axes.entry(values.clone()).or_insert_with(|| {
-                    axes.push(values);
-                    axes.len() - 1
-                });
-                let title = section.title.clone().filter(|_| group.long);
-                let mut key: Key = (section.state, section.plate.clone(), title, axis, layer.beside.clone());
-                // The same reading again: another read.
-                let again = reads.entry((key.clone(), column)).or_default();
-                *again += 1;
-                if *again > 1 {
-                    key.4 = Some(match &layer.beside {
-                        Some(beside) => format!("{beside} ({again})"),
-                        None => again.to_string(),
-                    });
-                }
-                beside |= key.4.is_some();
-                let places = known.entry(key.clone()).or_default();
-                for (well, value) in &layer.wells {
-                    let row = *places.entry(*well).or_insert_with(|| {
-                        rows.push(Row {
-                            section: at,
-                            axis,
-                            beside: key.4.clone(),
-                            well: *well,
-                            values: vec![""; columns.len()],
-                        });
-                        rows.len() - 1
-                    });
-                    if let Some(place) = rows.get_mut(row).and_then(|row| row.values.get_mut(column)) {
-                        *place = value;
-                    }
-                }
-            }
-        }
-        let before = rows.len();
-        if !framed {
-            let is_series = axes.iter().any(|axis| !axis.is_empty());
-            rows = without_blank(group, rows, is_series);
-        }
-        if beside {
-            for row in &mut rows {
-                row.beside.get_or_insert_with(|| "1".to_owned());
-            }
-        }
-        Self {
-            left_out: before - rows.len(),
-            rows,
-            axes,
-            beside,
-        }
-    }
-}
-
-/// Leaves out the wells of a plate that never have a value, unless they are few. Lines of a row that are blank
-/// throughout are no reading at all.
-fn without_blank<'a>(group: &Group<'_, 'a>, rows: Vec<Row<'a>>, is_series: bool) -> Vec<Row<'a>> {
-    let has_value = |row: &Row<'_>| row.values.iter().any(|value| !value.is_empty());
-    let plate = |row: &Row<'_>| {
-        let section = group.sections.get(row.section);
-        (
-            section.map_or(0, |section| section.state),
-            section.and_then(|section| section.plate.clone()),
-        )
-    };
-    let mut wells: HashMap<(usize, Option<String>), HashMap<Well, bool>> = HashMap::new();
-    let mut lines: HashMap<(usize, usize), bool> = HashMap::new();
-    for row in &rows {
-        let filled = has_value(row);
-        *wells.entry(plate(row)).or_default().entry(row.well).or_default() |= filled;
-        *lines.entry((row.section, row.axis)).or_default() |= filled;
-    }
-    let keep_blank: HashSet<(usize, Option<String>)> = wells
-        .iter()
-        .filter(|_| !is_series)
-        .filter(|(_, wells)| {
-            let blank = wells.values().filter(|filled| !**filled).count();
-            blank as f64 <= BLANK_WELLS_MAX * wells.len() as f64
-        })
-        .map(|(plate, _)| plate.clone())
-        .collect();
-    rows.into_iter()
-        .filter(|row| {
-            let plate = plate(row);
-            let line = lines.get(&(row.section, row.axis)) == Some(&true);
-            let read = wells.get(&plate).and_then(|wells| wells.get(&row.well)) == Some(&true);
-            line && (read || keep_blank.contains(&plate))
-        })
-        .collect()
 }
 
 pub(super) fn is_value_key(key: &str) -> bool {

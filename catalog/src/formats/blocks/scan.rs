@@ -1,6 +1,6 @@
 //! A grid, top to bottom: which blocks it holds and what stands between them.
 
-use crate::formats::blocks::context::Context;
+use crate::formats::blocks::context::{Context, has_word};
 use crate::formats::blocks::layer::Layer;
 use crate::formats::blocks::outline::Outline;
 use crate::formats::blocks::table::{self, Table};
@@ -50,7 +50,7 @@ impl<'a> Scan<'a> {
             let names = |count: usize| context.numbered(count).map(<[String]>::to_vec);
             let mut end = at;
             let mut layers = None;
-            if let Some(found) = matrix::at(grid, outline, at) {
+            if let Some(found) = matrix::at(grid, outline, at, says_plate) {
                 let ends_file = outline.next_content(found.last + 1).is_none();
                 if found.stops_early() && ends_file {
                     early = Some((found.columns, found.letters.clone(), found.header));
@@ -61,10 +61,10 @@ impl<'a> Scan<'a> {
                 scan.lines.extend(&found.shifted);
                 scan.shifted.extend(found.shifted);
                 layers = Some(found.layers);
-            } else if let Some(found) = list::at(grid, outline, at, names) {
+            } else if let Some(found) = list::at(grid, outline, at, says_plate, names) {
                 end = found.last;
                 layers = Some(found.layers);
-            } else if let Some(found) = frame::at(grid, outline, at, names) {
+            } else if let Some(found) = frame::at(grid, outline, at, says_plate, names) {
                 end = found.last;
                 layers = Some(found.layers);
             } else if says_plate && let Some(found) = frame::bare(grid, outline, at) {
@@ -82,7 +82,7 @@ impl<'a> Scan<'a> {
             } else if let Some(mut found) = table::at(grid, outline, at).or_else(|| table::bare(grid, outline, at)) {
                 end = found.last;
                 scan.rows_taken += found.body.len() + found.header_rows;
-                says_plate |= found.names.iter().any(|name| name.to_lowercase().contains("plate"));
+                says_plate |= found.names.iter().any(|name| speaks_of_plates(name));
                 is_first = scan.leave_head(&mut context, is_first);
                 let is_plate = |row: &usize| is_plate_header(grid, *row);
                 scan.unexplained = scan.unexplained.or_else(|| (at..=end).find(is_plate));
@@ -101,7 +101,7 @@ impl<'a> Scan<'a> {
                 if !context.read(grid, at) {
                     scan.odd.push(at);
                 }
-                says_plate |= grid.filled(at).iter().any(|cell| cell.to_lowercase().contains("plate"));
+                says_plate |= grid.filled(at).iter().any(|cell| speaks_of_plates(cell));
             }
             row = outline.next_content(end + 1);
         }
@@ -121,6 +121,12 @@ impl<'a> Scan<'a> {
         }
         false
     }
+}
+
+/// Whether a cell's words are about plates or their wells.
+pub(super) fn speaks_of_plates(cell: &str) -> bool {
+    let text = cell.to_lowercase();
+    has_word(&text, "plate") || has_word(&text, "well")
 }
 
 /// Column numbers of a plate of 96 wells or more, and no pair of a key and a list.

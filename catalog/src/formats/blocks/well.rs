@@ -7,6 +7,9 @@ const COLUMNS_MAX: usize = 48;
 /// Columns and rows of the plates that are made (ANSI/SLAS 4-2004, the smaller culture plates, and 1536 wells).
 const FORMATS: [(usize, usize); 7] = [(3, 2), (4, 3), (6, 4), (8, 6), (12, 8), (24, 16), (48, 32)];
 
+/// Columns of the smallest plate whose shape alone is evidence; numbers over letters are other tables as often.
+pub(super) const SURE_COLUMNS: usize = 12;
+
 /// A place on a plate; both from 0. Ordered as a plate is read: row by row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Well {

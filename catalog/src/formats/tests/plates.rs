@@ -134,6 +134,10 @@ fn incomplete_layouts_are_refused_and_crowded_ones_parted() {
     let parsed = parse("a.csv", crowded).unwrap();
     assert_eq!(parsed.blocks.len(), 2, "{}", parsed.taken_for);
     assert_eq!(parsed.blocks[1].name.as_deref(), Some("Well"));
+    // Groups and replicates are no plate, unless the file says so.
+    let groups = "group,1,2,3\nA,1.5,2.5,3.5\nB,4.5,5.5,6.5\n";
+    assert_eq!(table("a.csv", groups).num_rows(), 2);
+    assert_eq!(table("a.csv", format!("Plate type: 6 wells\n{groups}")).num_rows(), 6);
     // Months are no plate.
     let text = "year,1,2,3,4,5,6,7,8,9,10,11,12\n2024,1,2,3,4,5,6,7,8,9,10,11,12\n2025,1,2,3,4,5,6,7,8,9,10,11,12\n";
     assert_eq!(table("a.csv", text).num_rows(), 2);
