@@ -2,6 +2,7 @@
 
 use crate::formats::column::Cells;
 use crate::formats::infer::{ColumnType, Commas, Evidence};
+use crate::formats::moment::Order;
 
 /// A longer head is a protocol, and stays in the properties.
 const KEYS_MAX: usize = 40;
@@ -25,15 +26,32 @@ pub(super) fn beside(pairs: &[(String, String)], names: &[String]) -> Vec<(Strin
     kept
 }
 
-/// The type of a constant: a date, else text. A batch is called 12 in one file and 12b in the next.
+/// The type of a constant: a date that can be read in one way only, else text. A batch is called 12 in one file and 12b
+/// in the next, and one date such as 03/04/2026 does not say where its day stands.
 pub(super) fn kind(value: &str) -> ColumnType {
     let mut evidence = Evidence::default();
     evidence.see(value);
-    match evidence.decide(Commas::None) {
-        kind @ (ColumnType::Date(_) | ColumnType::Timestamp { .. }) => kind,
-        ColumnType::Null | ColumnType::Boolean | ColumnType::Int64 | ColumnType::Float64(_) | ColumnType::Text => {
-            ColumnType::Text
+    sure(evidence.decide(Commas::None))
+}
+
+/// A constant's type where it says enough alone; see [`kind`].
+pub(super) fn sure(kind: ColumnType) -> ColumnType {
+    match kind {
+        ColumnType::Null => ColumnType::Null,
+        ColumnType::Date(Order::YearFirst | Order::MonthName)
+        | ColumnType::Timestamp {
+            order: Order::YearFirst | Order::MonthName,
+            ..
+        } => kind,
+        ColumnType::Date(Order::DayFirst | Order::MonthFirst)
+        | ColumnType::Timestamp {
+            order: Order::DayFirst | Order::MonthFirst,
+            ..
         }
+        | ColumnType::Boolean
+        | ColumnType::Int64
+        | ColumnType::Float64(_)
+        | ColumnType::Text => ColumnType::Text,
     }
 }
 

@@ -311,7 +311,7 @@ impl Area {
                 grid.line(units)
             ));
         }
-        if has_header && rows.len() > 1 && rows.first().is_some_and(|row| blocks::only_numbers_columns(grid, *row)) {
+        if has_header && blocks::starts_with_numbering(grid, &rows) {
             notes.push(format!(
                 "{} {} only numbers the columns",
                 source.place,

@@ -216,13 +216,11 @@ fn put_main_first(drafts: &mut [Draft<'_>]) {
 
 fn finish(grid: &Grid, draft: &Draft<'_>, source: &Source) -> Result<FoundTable, ReadError> {
     let names = header::names(draft.names.iter().map(String::as_str));
-    let constants = draft.constant_columns();
+    let constant_columns = draft.constant_columns();
     let mut plan = column::plan(names.len(), draft, source.comma_cells, draft.values_from);
     for (column, kind) in plan.types.iter_mut().enumerate() {
-        let is_number = matches!(kind, ColumnType::Int64 | ColumnType::Float64(_) | ColumnType::Boolean);
-        if column < constants && is_number {
-            // A batch is called 12 in one file and 12b in the next.
-            *kind = ColumnType::Text;
+        if column < constant_columns {
+            *kind = constants::sure(*kind);
         } else if column >= draft.values_from && matches!(kind, ColumnType::Int64 | ColumnType::Null) {
             // A plate of whole numbers is still a plate of measurements: the next one may have fractions.
             *kind = ColumnType::Float64(Style::Point);
@@ -230,13 +228,13 @@ fn finish(grid: &Grid, draft: &Draft<'_>, source: &Source) -> Result<FoundTable,
     }
     // A key that says nothing in any section of this table is none of its columns.
     let kept: Vec<usize> = (0..names.len())
-        .filter(|column| *column >= constants || plan.types.get(*column) != Some(&ColumnType::Null))
+        .filter(|column| *column >= constant_columns || plan.types.get(*column) != Some(&ColumnType::Null))
         .collect();
     let place = |column: &usize| kept.iter().position(|kept| kept == column);
     let rescued = plan
         .rescued
         .iter()
-        .filter(|column| **column >= constants)
+        .filter(|column| **column >= constant_columns)
         .filter_map(place)
         .collect();
     let pick = |column: &usize| names.get(*column).cloned().zip(plan.types.get(*column).copied());
@@ -282,9 +280,13 @@ pub(super) fn is_of_wells<'a>(cells: impl Iterator<Item = &'a str>) -> bool {
     join::is_of_wells(cells)
 }
 
-/// See [`table::only_numbers_columns`].
-pub(super) fn only_numbers_columns(grid: &Grid, row: usize) -> bool {
-    table::only_numbers_columns(grid.cells(row))
+/// Whether the first of the rows only numbers the columns; see [`table::only_numbers_columns`].
+pub(super) fn starts_with_numbering(grid: &Grid, rows: &[usize]) -> bool {
+    let Some((first, below)) = rows.split_first() else {
+        return false;
+    };
+    let columns: Vec<usize> = (0..grid.width(*first)).collect();
+    table::only_numbers_columns(grid.cells(*first)) && table::holds_words(grid, below, &columns)
 }
 
 /// Whether the cells hold all column numbers of a plate, in order.

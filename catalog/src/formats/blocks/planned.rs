@@ -1,33 +1,35 @@
 //! The layout of a plate: what was planned for its wells.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::formats::blocks::plates::{NAME_CHARS_MAX, Section};
 use crate::formats::blocks::well::Well;
 use crate::formats::infer;
 
-/// What was planned for the wells: names and, for each plate (or for all), values.
+/// What was planned for the wells, over all layouts of a file.
 #[derive(Default)]
-pub(super) struct Layout<'a> {
+pub(super) struct Layouts<'a> {
     pub(super) names: Vec<String>,
-    plates: Vec<(Option<String>, Planned<'a>)>,
+    layouts: Vec<Layout<'a>>,
 }
 
-/// Values by well, in the order of the layout's names.
-type Planned<'a> = HashMap<Well, Vec<&'a str>>;
+/// One layout.
+struct Layout<'a> {
+    /// Which plate, by the titles.
+    plate: Option<String>,
+    /// The grid's row it starts in.
+    first: usize,
+    /// Values by well, in the order of [`Layouts::names`].
+    wells: HashMap<Well, Vec<&'a str>>,
+    columns: HashSet<usize>,
+}
 
-impl<'a> Layout<'a> {
-    /// Takes a layout in; one that says nothing is left out.
-    pub(super) fn take(&mut self, section: Section<'a>) {
-        let at = match self.plates.iter().position(|(plate, _)| *plate == section.plate) {
-            Some(at) => at,
-            None => {
-                self.plates.push((section.plate.clone(), HashMap::new()));
-                self.plates.len() - 1
-            }
-        };
+impl<'a> Layouts<'a> {
+    /// Takes a layout in; one that says nothing is left out. `goes_on`: no reading stands between it and the one before.
+    pub(super) fn take(&mut self, section: Section<'a>, goes_on: bool) {
+        let says = |value: &str| !value.is_empty() && !infer::is_null_word(value);
+        let mut layers = Vec::new();
         for layer in section.layers {
-            let says = |value: &str| !value.is_empty() && !infer::is_null_word(value);
             if !layer.wells.iter().any(|(_, value)| says(value)) {
                 continue;
             }
@@ -42,11 +44,27 @@ impl<'a> Layout<'a> {
                     self.names.len() - 1
                 }
             };
-            let Some((_, wells)) = self.plates.get_mut(at) else {
-                continue;
-            };
-            for (well, value) in layer.wells.into_iter().filter(|(_, value)| !value.is_empty()) {
-                let values = wells.entry(well).or_default();
+            layers.push((column, layer.wells));
+        }
+        if layers.is_empty() {
+            return;
+        }
+        let columns: HashSet<usize> = layers.iter().map(|(column, _)| *column).collect();
+        // Two maps of one plate, such as samples and doses, are one layout; the same map again is another plate's.
+        let is_part = |last: &Layout<'_>| goes_on && last.plate == section.plate && last.columns.is_disjoint(&columns);
+        if !self.layouts.last().is_some_and(is_part) {
+            self.layouts.push(Layout {
+                plate: section.plate,
+                first: section.first,
+                wells: HashMap::new(),
+                columns: HashSet::new(),
+            });
+        }
+        let Some(layout) = self.layouts.last_mut() else { return };
+        layout.columns.extend(columns);
+        for (column, wells) in layers {
+            for (well, value) in wells.into_iter().filter(|(_, value)| !value.is_empty()) {
+                let values = layout.wells.entry(well).or_default();
                 if values.len() <= column {
                     values.resize(column + 1, "");
                 }
@@ -57,13 +75,26 @@ impl<'a> Layout<'a> {
         }
     }
 
-    /// What was planned for a well of a plate, or of any plate where the layout names none.
-    pub(super) fn of(&self, plate: Option<&String>, well: Well, column: usize) -> &'a str {
-        let own = self.plates.iter().find(|(name, _)| name.as_ref() == plate);
-        let any = || self.plates.iter().find(|(_, wells)| wells.contains_key(&well));
-        let wells = own.filter(|(_, wells)| wells.contains_key(&well)).or_else(any);
-        wells
-            .and_then(|(_, wells)| wells.get(&well))
+    /// What was planned for a well that is read in the section. Of several layouts that of the plate's name, else the
+    /// last one above the reading; where that leaves a doubt, nothing.
+    pub(super) fn of(&self, section: &Section<'_>, well: Well, column: usize) -> &'a str {
+        let named = || {
+            self.layouts
+                .iter()
+                .find(|layout| layout.plate.is_some() && layout.plate == section.plate)
+        };
+        let above = || {
+            self.layouts
+                .iter()
+                .rev()
+                .find(|layout| layout.plate.is_none() && layout.first < section.first)
+        };
+        let layout = match self.layouts.as_slice() {
+            [only] if only.plate.is_none() || section.plate.is_none() || only.plate == section.plate => Some(only),
+            _ => named().or_else(above),
+        };
+        layout
+            .and_then(|layout| layout.wells.get(&well))
             .and_then(|values| values.get(column))
             .copied()
             .unwrap_or_default()

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 use crate::formats::blocks::context::{Context, has_word};
 use crate::formats::blocks::draft::Draft;
 use crate::formats::blocks::layer::Layer;
-use crate::formats::blocks::planned::Layout;
+use crate::formats::blocks::planned::Layouts;
 use crate::formats::blocks::rows::Rows;
 use crate::formats::blocks::scan::Plates;
 use crate::formats::blocks::well;
@@ -27,6 +27,10 @@ const VALUE_KEYS: [&str; 6] = [
 const LAYOUT_WORDS: [&str; 4] = ["layout", "platemap", "plate map", "template"];
 /// Titles of what was computed from readings.
 const CALCULATED_WORDS: [&str; 1] = ["calc"];
+/// Cells of keys that are the same in all rows; a long series of reads does not repeat a protocol a million times.
+const CONSTANT_CELLS_MAX: usize = 1 << 23;
+/// So many keys become columns of any series.
+const CONSTANTS_MIN: usize = 8;
 /// Keys above the plates that become columns; a longer head is a protocol.
 const KEYS_MAX: usize = 64;
 
@@ -50,22 +54,23 @@ pub(super) struct Section<'a> {
     /// Place in the list of distinct states (keys and values that hold here).
     pub(super) state: usize,
     pub(super) layers: Vec<Layer<'a>>,
-    first: usize,
+    pub(super) first: usize,
 }
 
 /// The tables that plates make: readings, then what was calculated, each of one shape.
 pub(super) fn drafts<'a>(head: &[(String, String)], plates: Vec<Plates<'a>>) -> Vec<Draft<'a>> {
     let (keys, states, sections) = sections(head, plates);
-    let mut layout = Layout::default();
+    let mut layout = Layouts::default();
     let mut groups: Vec<(Signature, Vec<Section<'a>>)> = Vec::new();
     let has_readings = sections.iter().any(|section| section.kind != Kind::Layout);
-    let mut several_plates = HashSet::new();
+    let mut goes_on = false;
     for section in sections {
         if section.kind == Kind::Layout && has_readings {
-            layout.take(section);
+            layout.take(section, goes_on);
+            goes_on = true;
             continue;
         }
-        several_plates.insert(section.plate.clone());
+        goes_on = false;
         let signature = Signature::of(&section);
         match groups.iter_mut().find(|(known, _)| *known == signature) {
             Some((_, sections)) => sections.push(section),
@@ -210,14 +215,19 @@ pub(super) struct Group<'g, 'a> {
     keys: &'g [String],
     states: &'g [Vec<String>],
     pub(super) sections: &'g [Section<'a>],
-    layout: &'g Layout<'a>,
+    layout: &'g Layouts<'a>,
     /// Readings named by titles that differ only in numbers are rows, not columns.
     pub(super) long: bool,
     has_plates: bool,
 }
 
 impl<'g, 'a> Group<'g, 'a> {
-    fn new(keys: &'g [String], states: &'g [Vec<String>], sections: &'g [Section<'a>], layout: &'g Layout<'a>) -> Self {
+    fn new(
+        keys: &'g [String],
+        states: &'g [Vec<String>],
+        sections: &'g [Section<'a>],
+        layout: &'g Layouts<'a>,
+    ) -> Self {
         let untitled = sections
             .iter()
             .flat_map(|section| &section.layers)
@@ -246,6 +256,25 @@ impl<'g, 'a> Group<'g, 'a> {
             .filter(|name| name.chars().count() <= NAME_CHARS_MAX)
     }
 
+    /// The keys that become columns of so many rows, in order: those that differ between sections first of all.
+    fn keys_for(&self, rows: usize) -> Vec<usize> {
+        let states: Vec<&Vec<String>> = self
+            .sections
+            .iter()
+            .filter_map(|section| self.states.get(section.state))
+            .collect();
+        let differs = |at: &usize| {
+            states
+                .iter()
+                .any(|state| states.first().map(|first| first.get(*at)) != Some(state.get(*at)))
+        };
+        let (mut kept, same): (Vec<usize>, Vec<usize>) = (0..self.keys.len()).partition(differs);
+        let most = (CONSTANT_CELLS_MAX / rows.max(1)).max(CONSTANTS_MIN);
+        kept.extend(same.into_iter().take(most.saturating_sub(kept.len())));
+        kept.sort_unstable();
+        kept
+    }
+
     fn draft(&self) -> Draft<'a> {
         let mut columns: Vec<Option<String>> = Vec::new();
         for section in self.sections {
@@ -267,7 +296,8 @@ impl<'g, 'a> Group<'g, 'a> {
             .map_or_else(Vec::new, |layer| {
                 layer.axis.iter().map(|(name, _)| name.clone()).collect()
             });
-        let mut constants: Vec<String> = self.keys.to_vec();
+        let keys = self.keys_for(rows.rows.len());
+        let mut constants: Vec<String> = keys.iter().filter_map(|at| self.keys.get(*at).cloned()).collect();
         constants.extend(self.has_plates.then(|| "plate".to_owned()));
         constants.extend(self.long.then(|| "reading".to_owned()));
         for name in &mut constants {
@@ -299,7 +329,10 @@ impl<'g, 'a> Group<'g, 'a> {
             };
             let state = self.states.get(section.state).map_or(&[][..], Vec::as_slice);
             let constants = draft.constants(row.section, || {
-                let mut constants: Vec<String> = state.to_vec();
+                let mut constants: Vec<String> = keys
+                    .iter()
+                    .map(|at| state.get(*at).cloned().unwrap_or_default())
+                    .collect();
                 if self.has_plates {
                     constants.push(section.plate.clone().unwrap_or_default());
                 }
@@ -316,7 +349,7 @@ impl<'g, 'a> Group<'g, 'a> {
             cells.push(well::letters(row.well.row).into());
             cells.push((row.well.column + 1).to_string().into());
             let planned = 0..self.layout.names.len();
-            cells.extend(planned.map(|column| self.layout.of(section.plate.as_ref(), row.well, column).into()));
+            cells.extend(planned.map(|column| self.layout.of(section, row.well, column).into()));
             cells.extend(row.values.iter().map(|value| std::borrow::Cow::Borrowed(*value)));
             draft.push(constants, cells);
         }

@@ -154,6 +154,17 @@ fn could_be_header(names: &[&str]) -> bool {
         && distinct.len() * 10 >= filled.len() * 6
 }
 
+/// Whether at least two of the columns hold no number at all in the rows: a row of nothing but numbers above them is no
+/// record.
+pub(super) fn holds_words(grid: &Grid, rows: &[usize], columns: &[usize]) -> bool {
+    let is_words = |column: &&usize| {
+        let cells = rows.iter().map(|row| grid.cell(*row, **column).trim());
+        let filled: Vec<&str> = cells.filter(|cell| !cell.is_empty()).collect();
+        !filled.is_empty() && filled.iter().all(|cell| crate::formats::number::parse(cell).is_none())
+    };
+    columns.iter().filter(is_words).count() >= 2
+}
+
 /// A row that only numbers the columns (0, 1, 2, …; some left out), which some exports hide below the header.
 pub(super) fn only_numbers_columns<'a>(cells: impl Iterator<Item = &'a str>) -> bool {
     /// A column or two may be without a number.
@@ -315,7 +326,10 @@ impl Body<'_> {
         let counts =
             |row: usize| only_numbers_columns((self.start..self.end).map(|column| self.grid.cell(row, column)));
         let mut rows = self.rows.clone();
-        if rows.len() > 1 && rows.first().is_some_and(|(row, _)| counts(*row)) {
+        let below: Vec<usize> = rows.iter().skip(1).map(|(row, _)| *row).collect();
+        let columns: Vec<usize> = (self.start..self.end).collect();
+        let words = holds_words(self.grid, &below, &columns);
+        if words && rows.first().is_some_and(|(row, _)| counts(*row)) {
             rows.remove(0);
         }
         rows

@@ -385,3 +385,53 @@ fn words_among_numbers_are_kept_beside_them() {
     assert_eq!(type_of(&main, "code"), DataType::Utf8);
     assert_eq!(type_of(&main, "sample"), DataType::Utf8);
 }
+
+#[test]
+fn each_plate_keeps_its_own_layout() {
+    let plate = |number: usize, sample: &str, od: f64| {
+        let mut text = format!("Plate Number\tPlate {number}\n\nLayout\n{NUMBERS}\n");
+        for letter in 'A'..='H' {
+            writeln!(text, "{letter}{}\tWell ID", format!("\t{sample}").repeat(12)).unwrap();
+        }
+        writeln!(text, "\nResults\n{NUMBERS}").unwrap();
+        for letter in 'A'..='H' {
+            writeln!(text, "{letter}{}\tod", format!("\t{od}").repeat(12)).unwrap();
+        }
+        text.push('\n');
+        text
+    };
+    let text = format!("{}{}", plate(1, "SPL1", 0.25), plate(2, "SPL2", 0.5));
+    let main = whole(&parse("a.txt", text).unwrap().blocks[0]);
+    assert_eq!(main.num_rows(), 192);
+    assert_eq!(column(&main, "Plate Number")[100], "Plate 2");
+    assert_eq!(column(&main, "Well ID")[0], "SPL1");
+    assert_eq!(column(&main, "Well ID")[191], "SPL2");
+    assert_eq!(floats(&main, "od")[191], Some(0.5));
+}
+
+#[test]
+fn a_row_that_numbers_the_columns_is_no_record() {
+    let text = "id,name,kind,n,m\n0.0,1.0,2.0,3.0,4.0\na,x,u,5,6\nb,y,v,7,8\n";
+    let parsed = parse("a.csv", text).unwrap();
+    assert_eq!(column(&whole(&parsed.blocks[0]), "id"), ["a", "b"]);
+    assert!(
+        parsed.taken_for.contains("only numbers the columns"),
+        "{}",
+        parsed.taken_for
+    );
+    // The no: numbers above numbers are a record.
+    let parsed = parse("a.csv", "a,b,c,d,e\n1,2,3,4,5\n6,7,8,9,10\n").unwrap();
+    assert_eq!(whole(&parsed.blocks[0]).num_rows(), 2);
+}
+
+#[test]
+fn one_date_does_not_say_where_its_day_stands() {
+    let read = |date: &str| {
+        let text = format!("Run at: {date}\n\nwell,od\nA1,0.25\nA2,0.5\n");
+        let main = whole(&parse("a.csv", text).unwrap().blocks[0]);
+        type_of(&main, "Run at")
+    };
+    // The next file's date may be 03/04: both must fit one column.
+    assert_eq!(read("13/04/2026"), DataType::Utf8);
+    assert_eq!(read("2026-04-13"), DataType::Date32);
+}
