@@ -229,6 +229,14 @@ impl Evidence {
         self.sure_commas += usize::from(comma && number::is_surely_decimal_comma(cell));
         let mut grouped = false;
         for (at, point) in ['.', ','].into_iter().enumerate() {
+            // Most cells are plain numbers or words without either sign.
+            let could = match point {
+                '.' => cell.contains(','),
+                _ => cell.contains('.') && (number.is_none() || is_maybe_thousand(cell)),
+            };
+            if !could {
+                continue;
+            }
             let Some((_, is_sure)) = number::parse_grouped(cell, point) else {
                 continue;
             };

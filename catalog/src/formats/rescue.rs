@@ -11,6 +11,8 @@ use crate::formats::number::{self, Number};
 pub(super) const NAME: &str = "_rescued";
 /// With fewer values nothing is typical.
 const VALUES_MIN: usize = 10;
+/// So many words without a number among them are a column of words.
+const LOOKED_AT: usize = 1000;
 /// Share of numbers in a column that words do not turn to text.
 const NUMBERS_MIN: f64 = 0.8;
 /// The same where the file's layout says that the values were measured.
@@ -23,6 +25,9 @@ pub(super) fn is_worth(cells: &dyn Cells, column: usize, style: Style, measured:
         let cell = cells.cell(row, column).trim();
         if cell.is_empty() || infer::is_null_word(cell) {
             continue;
+        }
+        if values >= LOOKED_AT && numbers == 0 && !measured {
+            return false;
         }
         values += 1;
         match style.parse(cell) {

@@ -31,6 +31,8 @@ const SUMMARY_WORDS: [&str; 15] = [
 ];
 /// Share of a column's values that are wells in a column of wells.
 const WELLS_MIN: f64 = 0.6;
+/// Rows that show whether a column may hold wells.
+const LOOKED_AT: usize = 100;
 /// Keys of sections that become columns; more are a protocol.
 const KEYS_MAX: usize = 40;
 

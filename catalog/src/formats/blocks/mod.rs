@@ -67,9 +67,9 @@ pub(super) fn has_plates(grid: &Grid) -> bool {
 
 /// The cheap look: near the start of the row stand 1 and 2, or two wells, side by side.
 fn could_head(grid: &Grid, row: usize) -> bool {
-    let cells: Vec<&str> = grid.cells(row).take(HEAD_CELLS).map(str::trim).collect();
-    cells.iter().zip(cells.iter().skip(1)).any(|(first, second)| {
-        let counts = matches!(*first, "1" | "01" | "1.0") && matches!(*second, "2" | "02" | "2.0");
+    let cells = || grid.cells(row).take(HEAD_CELLS).map(str::trim);
+    cells().zip(cells().skip(1)).any(|(first, second)| {
+        let counts = matches!(first, "1" | "01" | "1.0") && matches!(second, "2" | "02" | "2.0");
         counts || (well::Well::parse(first).is_some() && well::Well::parse(second).is_some())
     })
 }
