@@ -10,8 +10,9 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::record_batch::RecordBatch;
 
 use crate::formats::ReadError;
-use crate::formats::infer::{self, ColumnType, Commas, Evidence};
-use crate::formats::{moment, number};
+use crate::formats::constants::{self, WithConstants};
+use crate::formats::infer::{self, ColumnType, Commas, Evidence, Style};
+use crate::formats::{moment, number, rescue};
 
 /// Rows of one batch: large enough for columnar work, small enough to stream.
 const BATCH_ROWS: usize = 65_536;
@@ -22,17 +23,57 @@ pub(super) trait Cells {
     fn cell(&self, row: usize, column: usize) -> &str;
 }
 
+/// How a table's columns are to be read.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) types: Vec<ColumnType>,
+    /// Columns of numbers among whose cells some are none: those go, as they are, to a column of their own.
+    pub(super) rescued: Vec<usize>,
+    /// Columns of dates whose day and month nothing tells apart; they are text.
+    pub(super) undecided: Vec<usize>,
+}
+
 /// Types every column over all rows and builds the batches. `comma_cells`: whether a comma may be a decimal one here
 /// (it may not where it parts cells).
 ///
 /// # Errors
 /// `NotATable` if Arrow refuses the arrays, which would be a defect here.
 pub(super) fn table(names: &[String], cells: &dyn Cells, comma_cells: bool) -> Result<Vec<RecordBatch>, ReadError> {
-    batches(names, &types(names.len(), cells, comma_cells), cells)
+    build(names, &plan(names.len(), cells, comma_cells, usize::MAX), cells)
 }
 
-/// The type of each of the first `width` columns over all rows; `comma_cells` as in [`table`].
-pub(super) fn types(width: usize, cells: &dyn Cells, comma_cells: bool) -> Vec<ColumnType> {
+/// As [`table`], with constants of the whole file as further columns; and the names of columns whose dates stay text
+/// because nothing tells day and month apart.
+///
+/// # Errors
+/// As [`table`].
+pub(super) fn table_with(
+    names: &[String],
+    cells: &dyn Cells,
+    comma_cells: bool,
+    constants: &[(String, String)],
+) -> Result<(Vec<RecordBatch>, Vec<String>), ReadError> {
+    let mut plan = plan(names.len(), cells, comma_cells, usize::MAX);
+    let undecided = plan
+        .undecided
+        .iter()
+        .filter_map(|column| names.get(*column).cloned())
+        .collect();
+    plan.types
+        .extend(constants.iter().map(|(_, value)| constants::kind(value)));
+    let all = names.iter().chain(constants.iter().map(|(name, _)| name));
+    let all = crate::formats::header::names(all.map(String::as_str));
+    let cells = WithConstants {
+        cells,
+        width: names.len(),
+        constants,
+    };
+    Ok((build(&all, &plan, &cells)?, undecided))
+}
+
+/// The type of each of the first `width` columns over all rows; `comma_cells` as in [`table`]. Columns from
+/// `measured_from` on were measured: numbers there stay numbers, whatever words stand among them.
+pub(super) fn plan(width: usize, cells: &dyn Cells, comma_cells: bool, measured_from: usize) -> Plan {
     let evidence: Vec<Evidence> = (0..width)
         .map(|column| {
             let mut evidence = Evidence::default();
@@ -47,18 +88,52 @@ pub(super) fn types(width: usize, cells: &dyn Cells, comma_cells: bool) -> Vec<C
     } else {
         Commas::None
     };
-    evidence.iter().map(|evidence| evidence.decide(commas)).collect()
+    let mut types: Vec<ColumnType> = evidence.iter().map(|evidence| evidence.decide(commas)).collect();
+    let style = match commas {
+        Commas::None => Style::Point,
+        Commas::Decimal => Style::Comma,
+    };
+    let mut rescued = Vec::new();
+    for (column, kind) in types.iter_mut().enumerate() {
+        if *kind == ColumnType::Text && rescue::is_worth(cells, column, style, column >= measured_from) {
+            *kind = ColumnType::Float64(style);
+            rescued.push(column);
+        }
+    }
+    let undecided = (0..width)
+        .filter(|column| evidence.get(*column).is_some_and(Evidence::has_undecided_dates))
+        .collect();
+    Plan {
+        types,
+        rescued,
+        undecided,
+    }
 }
 
-/// Builds batches of given types; a cell that does not fit its type is null, so types come from [`Evidence`].
+/// Builds the batches of a plan, with a column of what does not fit where there is such.
 ///
 /// # Errors
 /// As [`table`].
-pub(super) fn batches(
-    names: &[String],
-    types: &[ColumnType],
-    cells: &dyn Cells,
-) -> Result<Vec<RecordBatch>, ReadError> {
+pub(super) fn build(names: &[String], plan: &Plan, cells: &dyn Cells) -> Result<Vec<RecordBatch>, ReadError> {
+    if plan.rescued.is_empty() {
+        return batches(names, &plan.types, cells);
+    }
+    let texts = rescue::texts(names, plan, cells);
+    let mut names = names.to_vec();
+    names.push(rescue::NAME.to_owned());
+    let names = crate::formats::header::names(names.iter().map(String::as_str));
+    let mut types = plan.types.clone();
+    types.push(ColumnType::Text);
+    let beside = rescue::Beside {
+        cells,
+        column: plan.types.len(),
+        texts: &texts,
+    };
+    batches(&names, &types, &beside)
+}
+
+/// Builds batches of given types; a cell that does not fit its type is null, so types come from [`Evidence`].
+fn batches(names: &[String], types: &[ColumnType], cells: &dyn Cells) -> Result<Vec<RecordBatch>, ReadError> {
     let fields: Vec<Field> = names
         .iter()
         .zip(types)
@@ -89,7 +164,7 @@ pub(super) fn data_type(kind: ColumnType) -> DataType {
         ColumnType::Null => DataType::Null,
         ColumnType::Boolean => DataType::Boolean,
         ColumnType::Int64 => DataType::Int64,
-        ColumnType::Float64 { .. } => DataType::Float64,
+        ColumnType::Float64(_) => DataType::Float64,
         ColumnType::Date(_) => DataType::Date32,
         ColumnType::Timestamp { zoned, .. } => {
             DataType::Timestamp(TimeUnit::Microsecond, if zoned { Some("UTC".into()) } else { None })
@@ -116,12 +191,11 @@ fn array<'a>(kind: ColumnType, rows: usize, cells: impl Iterator<Item = &'a str>
                 .for_each(|cell| builder.append_option(cell.parse().ok()));
             Arc::new(builder.finish())
         }
-        ColumnType::Float64 { comma } => {
-            let parse = if comma { number::parse_comma } else { number::parse };
+        ColumnType::Float64(style) => {
             let mut builder = Float64Builder::with_capacity(rows);
             cells
                 .map(trimmed)
-                .for_each(|cell| builder.append_option(parse(cell).map(number::Number::as_f64)));
+                .for_each(|cell| builder.append_option(style.parse(cell).map(number::Number::as_f64)));
             Arc::new(builder.finish())
         }
         ColumnType::Date(order) => {

@@ -50,6 +50,9 @@ pub(crate) enum ReadError {
     /// JSON that breaks the grammar or our rules (duplicate keys, depth).
     #[error("JSON, line {line}, column {column}: {why}. Correct the file or export it again")]
     Json { line: u64, column: u64, why: String },
+    /// A file inside a zip archive, with its own reason.
+    #[error("{name:?} in the archive: {error}")]
+    InArchive { name: String, error: Box<ReadError> },
     /// A Parquet column of a type that no table here can hold.
     #[error("column {column}: {why}. Write the column with another type")]
     ColumnType { column: String, why: String },

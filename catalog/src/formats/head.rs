@@ -31,6 +31,9 @@ pub(super) fn classify(filled: &[&str]) -> HeadLine {
     let Some((first, rest)) = stripped.split_first() else {
         return HeadLine::Note(String::new());
     };
+    if let Some(pairs) = parted(&stripped) {
+        return HeadLine::Pairs(pairs);
+    }
     let pairs: Vec<_> = stripped.iter().filter_map(|cell| pair(cell)).collect();
     if pairs.len() == stripped.len() {
         return HeadLine::Pairs(pairs);
@@ -61,8 +64,17 @@ pub(super) fn is_marked(filled: &[&str]) -> bool {
     let Some((first, rest)) = filled.split_first() else {
         return false;
     };
+    if filled.get(1) == Some(&":") {
+        return matches!(classify(filled), HeadLine::Pairs(_));
+    }
     let marked = pair(first).is_some() || (first.ends_with([':', '=']) && first.len() > 1);
     marked && (rest.len() <= 1 || matches!(classify(filled), HeadLine::Pairs(_)))
+}
+
+/// A value without the formula that keeps Excel from reading it as a number: `="1050209"`.
+pub(super) fn unquoted(cell: &str) -> &str {
+    let inner = cell.strip_prefix("=\"").and_then(|inner| inner.strip_suffix('"'));
+    inner.map_or(cell, |inner| inner.trim_matches('"'))
 }
 
 /// Puts pairs into the properties; a repeated key gets a number, so that nothing is lost.
@@ -76,9 +88,35 @@ pub(super) fn record(properties: &mut BTreeMap<String, String>, key: &str, value
     properties.insert(name, value.to_owned());
 }
 
+/// `Operator | : | Sam | Volume | : | 100`: keys and values with a cell for each colon.
+fn parted(cells: &[&str]) -> Option<Vec<(String, String)>> {
+    let colons: Vec<usize> = (0..cells.len()).filter(|at| cells.get(*at) == Some(&":")).collect();
+    let mut pairs = Vec::new();
+    for (number, colon) in colons.iter().enumerate() {
+        let key = cells.get(colon.checked_sub(1)?)?;
+        let end = colons
+            .get(number + 1)
+            .map_or(cells.len(), |next| next.saturating_sub(1));
+        let value = cells.get(colon + 1..end).unwrap_or_default().join(" ");
+        if !is_key(key) {
+            return None;
+        }
+        pairs.push(((*key).to_owned(), value));
+    }
+    (colons.first() == Some(&1)).then_some(pairs)
+}
+
 /// `key: value` or `key = value` in one cell. A colon without a space after it is a time, a path or an address.
 fn pair(cell: &str) -> Option<(String, String)> {
-    let (key, value) = cell.split_once(": ").or_else(|| cell.split_once(" = "))?;
+    // Some writers put a no-break space behind the colon.
+    let at = cell.match_indices(':').map(|(at, _)| at).find(|at| {
+        cell.get(at + 1..)
+            .is_some_and(|rest| rest.starts_with(char::is_whitespace))
+    });
+    let (key, value) = match at {
+        Some(at) => (cell.get(..at)?, cell.get(at + 1..)?),
+        None => cell.split_once(" = ")?,
+    };
     let key = key.trim().trim_end_matches(':');
     (is_key(key) && !value.trim().is_empty()).then(|| (key.to_owned(), value.trim().to_owned()))
 }

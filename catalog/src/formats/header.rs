@@ -1,6 +1,6 @@
 //! Is the first row of a table its header, and what are the columns called?
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::formats::column::Cells;
 use crate::formats::infer::{self, ColumnType, Commas, Evidence};
@@ -81,20 +81,23 @@ pub(super) fn names<'a>(cells: impl Iterator<Item = &'a str>) -> Vec<String> {
         .collect();
     let mut taken: HashSet<String> = HashSet::new();
     let reserved: HashSet<String> = given.iter().map(|name| name.to_lowercase()).collect();
+    // The number each repeated name goes on with, so that thousands of one name do not count up from 2 each.
+    let mut next: HashMap<String, usize> = HashMap::new();
     given
         .into_iter()
         .map(|name| {
-            if taken.insert(name.to_lowercase()) {
+            let lower = name.to_lowercase();
+            if taken.insert(lower.clone()) {
                 return name;
             }
-            let mut number = 2usize;
+            let number = next.entry(lower).or_insert(2);
             loop {
                 let candidate = format!("{name}_{number}");
+                *number += 1;
                 let key = candidate.to_lowercase();
                 if !reserved.contains(&key) && taken.insert(key) {
                     return candidate;
                 }
-                number += 1;
             }
         })
         .collect()
@@ -109,13 +112,19 @@ fn one_line(cell: &str) -> String {
     }
 }
 
-fn is_label(cell: &str) -> bool {
+/// Whether a trimmed cell could be a column's name: no number, date, boolean or word for "no value".
+pub(super) fn is_label(cell: &str) -> bool {
     number::parse(cell).is_none()
         && number::parse_comma(cell).is_none()
         && !moment::is_moment(cell)
         && infer::boolean(cell).is_none()
         && !infer::is_null_word(cell)
         && !cell.is_empty()
+}
+
+/// Whether some of the names are numbers that make an axis.
+pub(super) fn is_axis(first: &[&str]) -> bool {
+    !axis(first).is_empty()
 }
 
 /// Columns whose names are numbers that rise or fall all along: an axis, not data, if something else names the rest.

@@ -15,9 +15,7 @@ pub(super) enum ColumnType {
     Null,
     Boolean,
     Int64,
-    Float64 {
-        comma: bool,
-    },
+    Float64(Style),
     Date(Order),
     Timestamp {
         order: Order,
@@ -25,6 +23,34 @@ pub(super) enum ColumnType {
         zoned: bool,
     },
     Text,
+}
+
+/// How a column writes its numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Style {
+    /// `1234.5`
+    Point,
+    /// `1234,5`
+    Comma,
+    /// `1,234.5`
+    PointGrouped,
+    /// `1.234,5`
+    CommaGrouped,
+}
+
+impl Style {
+    /// The number a trimmed cell holds.
+    pub(super) fn parse(self, cell: &str) -> Option<number::Number> {
+        match self {
+            Self::Point => number::parse(cell),
+            Self::Comma => number::parse_comma(cell),
+            Self::PointGrouped => number::parse(cell).or_else(|| number::parse_grouped(cell, '.').map(|found| found.0)),
+            // A point parts thousands here, so `1.234` is no fraction.
+            Self::CommaGrouped => {
+                number::parse_comma(cell).or_else(|| number::parse_grouped(cell, ',').map(|found| found.0))
+            }
+        }
+    }
 }
 
 /// What the rest of the file says about decimal commas.
@@ -71,6 +97,9 @@ pub(super) struct Evidence {
     maybe_thousands: usize,
     comma_numbers: usize,
     sure_commas: usize,
+    /// Numbers with thousands parted by commas, and those that can be nothing else; the same for points.
+    grouped: [usize; 2],
+    sure_grouped: [usize; 2],
     orders: [usize; 4],
     dotted: usize,
     ambiguous: usize,
@@ -121,11 +150,19 @@ impl Evidence {
             return if self.inexact > 0 || thousands {
                 ColumnType::Text
             } else {
-                ColumnType::Float64 { comma: false }
+                ColumnType::Float64(Style::Point)
             };
         }
+        let [by_comma, by_point] = self.grouped;
+        let [sure_comma, sure_point] = self.sure_grouped;
+        if sure_comma > 0 && all(self.ints + self.floats + by_comma) && self.inexact == 0 {
+            return ColumnType::Float64(Style::PointGrouped);
+        }
+        if sure_point > 0 && all(self.comma_numbers + by_point) && self.inexact == 0 {
+            return ColumnType::Float64(Style::CommaGrouped);
+        }
         if commas == Commas::Decimal && all(self.comma_numbers) && self.inexact == 0 {
-            return ColumnType::Float64 { comma: true };
+            return ColumnType::Float64(Style::Comma);
         }
         match self.order() {
             Some(_) if self.zoned > 0 && !all(self.zoned) => ColumnType::Text,
@@ -136,6 +173,12 @@ impl Evidence {
             },
             None => ColumnType::Text,
         }
+    }
+
+    /// Dates all of them, in which day and month cannot be told apart: the column stays text.
+    pub(super) fn has_undecided_dates(&self) -> bool {
+        let [_, day, month, _] = self.orders;
+        self.values > 0 && !self.is_text && day == self.values && month == self.values && self.order().is_none()
     }
 
     fn order(&self) -> Option<Order> {
@@ -184,7 +227,26 @@ impl Evidence {
         };
         self.comma_numbers += usize::from(comma);
         self.sure_commas += usize::from(comma && number::is_surely_decimal_comma(cell));
-        number.is_some() || comma
+        let mut grouped = false;
+        for (at, point) in ['.', ','].into_iter().enumerate() {
+            // Most cells are plain numbers or words without either sign.
+            let could = match point {
+                '.' => cell.contains(','),
+                _ => cell.contains('.') && (number.is_none() || is_maybe_thousand(cell)),
+            };
+            if !could {
+                continue;
+            }
+            let Some((_, is_sure)) = number::parse_grouped(cell, point) else {
+                continue;
+            };
+            grouped = true;
+            if let (Some(count), Some(sure)) = (self.grouped.get_mut(at), self.sure_grouped.get_mut(at)) {
+                *count += 1;
+                *sure += usize::from(is_sure);
+            }
+        }
+        number.is_some() || comma || grouped
     }
 
     fn see_moment(&mut self, cell: &str) -> bool {

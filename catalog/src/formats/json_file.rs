@@ -8,6 +8,7 @@ use arrow::record_batch::RecordBatch;
 
 use crate::formats::json::{self, Json};
 use crate::formats::json_array;
+use crate::formats::json_records;
 use crate::formats::json_shape::Fields;
 use crate::formats::text::Decoded;
 use crate::formats::{Block, Limits, Parsed, ReadError};
@@ -54,6 +55,11 @@ pub(super) fn read(file_name: &str, decoded: &Decoded, limits: &Limits) -> Resul
         Err(_) if !is_named_json(file_name) && !looks_like_json(&decoded.text) => return Ok(None),
         Err(error) => return Err(error),
     };
+    if let [Json::Object(members)] = values.as_slice()
+        && let Some(tables) = json_records::of(members)
+    {
+        return nested(&tables, decoded, limits).map(Some);
+    }
     let (what, records) = records(values)?;
     let count = records.len();
     let batches = batches(&records, limits)?;
@@ -70,6 +76,25 @@ pub(super) fn read(file_name: &str, decoded: &Decoded, limits: &Limits) -> Resul
         }],
         properties: BTreeMap::new(),
     }))
+}
+
+/// The tables of a nested document.
+fn nested(tables: &[json_records::Records], decoded: &Decoded, limits: &Limits) -> Result<Parsed, ReadError> {
+    let mut blocks: Vec<Block> = Vec::new();
+    let mut notes = vec!["nested JSON".to_owned(), decoded.encoding.clone()];
+    for table in tables {
+        notes.push(format!("{} records in {:?}", table.rows.len(), table.name));
+        blocks.push(Block {
+            name: (!blocks.is_empty()).then(|| table.name.clone()),
+            batches: batches(&table.rows, limits)?,
+            first_row: 1,
+        });
+    }
+    Ok(Parsed {
+        taken_for: notes.join(", "),
+        blocks,
+        properties: BTreeMap::new(),
+    })
 }
 
 fn records(mut values: Vec<Json>) -> Result<(String, Vec<Json>), ReadError> {

@@ -10,7 +10,7 @@ use crate::formats::grid::Grid;
 use crate::formats::head::{self, HeadLine};
 use crate::formats::refuse::{self, Outline};
 use crate::formats::shapes::{self, Shape};
-use crate::formats::{ReadError, header, infer, moment, number, plate};
+use crate::formats::{ReadError, blocks, constants, header, infer, layout_names, moment, number};
 
 /// Rows that show whether a column holds numbers.
 const TYPED_ROWS: usize = 100;
@@ -27,14 +27,23 @@ pub(super) struct Source {
     pub(super) single_column: bool,
 }
 
-/// The table of a grid.
+/// The tables of a grid.
 #[derive(Debug)]
 pub(super) struct Found {
-    pub(super) batches: Vec<RecordBatch>,
-    pub(super) first_row: u64,
+    /// At least one, the main table first.
+    pub(super) tables: Vec<FoundTable>,
     /// For `taken_for`.
     pub(super) notes: Vec<String>,
     pub(super) properties: BTreeMap<String, String>,
+}
+
+/// One of them.
+#[derive(Debug)]
+pub(super) struct FoundTable {
+    /// `None` for the main table.
+    pub(super) name: Option<String>,
+    pub(super) batches: Vec<RecordBatch>,
+    pub(super) first_row: u64,
 }
 
 /// Finds and types the table of a grid.
@@ -43,12 +52,15 @@ pub(super) struct Found {
 /// `NotATable`, `NoDataRows`, `LongRow`.
 pub(super) fn read(grid: &Grid, source: &Source) -> Result<Found, ReadError> {
     let shape = Shape::of(grid);
-    let plates = plate::find(grid, &shape, source)?;
-    if !plates.is_empty() {
-        return plate::read(grid, &shape, &plates, source);
+    if blocks::has_plates(grid) {
+        return blocks::read(grid, &shape, source);
     }
-    let area = Area::find(grid, &shape, source)?;
-    area.read(grid, &shape, source)
+    let one = Area::find(grid, &shape, source).and_then(|area| area.read(grid, &shape, source));
+    match one {
+        Ok(found) => Ok(found),
+        // What the one-table reading says is wrong is the better reason, unless blocks explain the grid.
+        Err(error) => blocks::read(grid, &shape, source).map_err(|_| error),
+    }
 }
 
 /// Which rows are what.
@@ -87,9 +99,18 @@ impl Area {
         }
         // A header names most of the columns; lines of a head fill one or two cells.
         let least = if width <= 3 { 2 } else { (width * 6).div_ceil(10) };
-        let first = rows
-            .iter()
-            .position(|row| shape.filled_width(*row) >= least && !head::is_marked(&grid.filled(*row)));
+        let could_start = |row: &usize| shape.filled_width(*row) >= least && !head::is_marked(&grid.filled(*row));
+        let first = rows.iter().position(could_start).map(|at| {
+            // Few cells above many names are the groups of those names.
+            let names = rows.get(at + 1).map(|row| grid.filled(*row)).unwrap_or_default();
+            let groups = rows.get(at).map(|row| grid.filled(*row)).unwrap_or_default();
+            let is_group = groups.len() < least && names.len() >= least && groups.len() * 2 <= names.len();
+            if is_group && header::is_all_labels(&names) {
+                at + 1
+            } else {
+                at
+            }
+        });
         let Some(at) = first else {
             return Err(shapes::not_a_table(
                 grid,
@@ -158,7 +179,9 @@ impl Area {
         for (at, row) in rest.iter().copied().enumerate() {
             let gap = row - before - 1;
             let filled = grid.filled(row);
-            let is_foot_line = (shape.filled_width(row) == 1 && width > 1) || head::is_marked(&filled);
+            let is_foot_line = (shape.filled_width(row) == 1 && width > 1)
+                || head::is_marked(&filled)
+                || (gap > 0 && self.is_setting(grid, &filled, width));
             let apart = gap > 0 || (grid.width(row) == 1 && width > 2 && is_sentence(&filled));
             if apart && is_foot_line {
                 let foot = rest.get(at..).unwrap_or_default();
@@ -180,6 +203,15 @@ impl Area {
             before = row;
         }
         Ok(())
+    }
+
+    /// Two cells, the first a word where the table's first column holds values: a setting below the table.
+    fn is_setting(&self, grid: &Grid, filled: &[&str], width: usize) -> bool {
+        let rows = self.body.get(..self.body.len().min(TYPED_ROWS)).unwrap_or_default();
+        filled.len() == 2
+            && width > 3
+            && filled.first().is_some_and(|cell| header::is_label(cell))
+            && is_typed(GridCells { grid, rows }, 0)
     }
 
     /// After a blank line: a wider row, or names where the column so far holds numbers.
@@ -279,8 +311,15 @@ impl Area {
                 grid.line(units)
             ));
         }
+        if has_header && blocks::starts_with_numbering(grid, &rows) {
+            notes.push(format!(
+                "{} {} only numbers the columns",
+                source.place,
+                grid.line(rows.remove(0))
+            ));
+        }
         let line = grid.line(self.first);
-        let Some(first_body) = rows.first().copied() else {
+        if rows.is_empty() {
             if !self.after.is_empty() {
                 return Err(shapes::not_a_table(grid, shape, "no rows of data", source));
             }
@@ -300,14 +339,47 @@ impl Area {
             blank_lines: self.blank_lines,
         };
         refuse::other_shapes(&outline, grid, shape, &rows, source)?;
+        let well = has_header
+            .then(|| layout_names::unnamed_wells(grid, &names, &rows))
+            .flatten();
+        if let Some(name) = well.and_then(|column| names.get_mut(column)) {
+            *name = "well";
+        }
+        let grouped = has_header
+            .then(|| layout_names::grouped(grid, &self.before, self.first, &names))
+            .flatten();
+        if let Some(grouped) = &grouped {
+            names = grouped.iter().map(String::as_str).collect();
+        }
         let first_names: Vec<&str> = if has_header {
             names.iter().take(width).copied().collect()
         } else {
             vec![""; width]
         };
         let names = header::names(first_names.into_iter());
-        let cells = GridCells { grid, rows: &rows };
-        let batches = column::table(&names, &cells, source.comma_cells)?;
+        let summary = blocks::summary_rows(grid, &rows, width);
+        let (rows, summed) = summary.unwrap_or((rows, Vec::new()));
+        let constants = constants::beside(&layout_names::head(grid, &self.before, grouped.is_some()), &names);
+        let mut tables = Vec::new();
+        for (name, rows) in [(None, &rows), (Some("summary"), &summed)] {
+            if let Some(first) = rows.first() {
+                let cells = GridCells { grid, rows };
+                let (batches, undecided) = column::table_with(&names, &cells, source.comma_cells, &constants)?;
+                for name in undecided {
+                    notes.push(format!(
+                        "{name:?} kept as text: its dates may start with the day or the month"
+                    ));
+                }
+                tables.push(FoundTable {
+                    name: name.map(str::to_owned),
+                    batches,
+                    first_row: grid.line(*first),
+                });
+            }
+        }
+        if !summed.is_empty() {
+            notes.push(format!("{} summary rows in a table of their own", summed.len()));
+        }
         let place = source.place;
         notes.push(if has_header {
             match self.before.len() {
@@ -321,8 +393,7 @@ impl Area {
         notes.push(format!("{width} columns, {} rows", rows.len()));
         self.remark(grid, &rows, width, source, &mut notes);
         Ok(Found {
-            batches,
-            first_row: grid.line(first_body),
+            tables,
             notes,
             properties,
         })

@@ -1,16 +1,21 @@
 //! Reading what labs write: from the bytes of one file to typed tables.
 //!
 //! The road, each step a pure function over memory: **detect** what the bytes are ([`sniff`]; content first, the name
-//! only breaks ties), **unpack** gzip or zstd ([`unpack`]), **decode** text ([`text`]), **parse** it into a grid of cells
-//! ([`dialect`], [`split`], [`workbook`]), find the table in the grid ([`layout`], [`plate`]), **type** each column over
-//! the whole file ([`infer`], [`column`]). JSON ([`json`], [`json_shape`], [`json_array`]) and Parquet
-//! ([`parquet_file`]) carry their own structure and skip the grid.
+//! only breaks ties), **unpack** gzip, zstd or a zip archive ([`unpack`], [`archive`]), **decode** text ([`text`]),
+//! **parse** it into a grid of cells ([`dialect`], [`split`], [`workbook`]), find the tables in the grid: one rectangle
+//! ([`layout`]), or blocks of several kinds with what stands between them ([`blocks`]), **type** each column over the
+//! whole file ([`infer`], [`column`]; words among numbers: [`rescue`]). JSON ([`json`], [`json_shape`], [`json_array`],
+//! [`json_records`]), XML ([`xml`]) and Parquet ([`parquet_file`]) carry their own structure and skip the grid.
 //!
-//! The rule that decides every doubt: a file that is not clearly one table is an error that says what was seen. A file
-//! in quarantine costs a minute; a wrong table costs an experiment. Nothing is dropped or repaired without a word in
-//! [`Parsed::taken_for`].
+//! The rule that decides every doubt: a file that is not clearly a set of tables is an error that says what was seen. A
+//! file in quarantine costs a minute; a wrong table costs an experiment. Nothing is dropped or repaired without a word
+//! in [`Parsed::taken_for`].
 
+mod aligned;
+mod archive;
+mod blocks;
 mod column;
+mod constants;
 mod dialect;
 mod error;
 mod grid;
@@ -20,14 +25,16 @@ mod infer;
 mod json;
 mod json_array;
 mod json_file;
+mod json_records;
 mod json_shape;
 mod layout;
+mod layout_names;
 mod moment;
 mod normalise;
 mod number;
 mod parquet_file;
-mod plate;
 mod refuse;
+mod rescue;
 mod shapes;
 mod sniff;
 mod split;
@@ -35,6 +42,7 @@ mod text;
 mod text_file;
 mod unpack;
 mod workbook;
+mod xml;
 mod zip_directory;
 
 #[cfg(test)]
@@ -114,20 +122,36 @@ pub(crate) fn read(file_name: &str, bytes: Bytes, limits: &Limits) -> Result<Par
         return Err(ReadError::Empty { bytes: 0 });
     }
     let (bytes, packed) = unpack::unpack(bytes, limits)?;
-    let mut parsed = match sniff::sniff(&bytes)? {
-        sniff::Kind::Parquet => parquet_file::read(bytes, limits)?,
-        sniff::Kind::Zip | sniff::Kind::Ole => workbook::read(bytes, limits)?,
-        sniff::Kind::Text => {
-            let decoded = text::decode(&bytes)?;
-            drop(bytes);
-            match json_file::read(file_name, &decoded, limits)? {
-                Some(parsed) => parsed,
-                None => text_file::read(file_name, &decoded, limits)?,
-            }
-        }
+    let is_archive = sniff::sniff(&bytes)? == sniff::Kind::Zip && !workbook::is_workbook(&bytes, limits)?;
+    let mut parsed = if is_archive {
+        archive::read(&bytes, limits)?
+    } else {
+        read_content(file_name, bytes, limits)?
     };
     if let Some(codec) = packed {
         parsed.taken_for = format!("{codec} of {}", parsed.taken_for);
     }
     Ok(parsed)
+}
+
+/// Reads content that is packed no more.
+fn read_content(file_name: &str, bytes: Bytes, limits: &Limits) -> Result<Parsed, ReadError> {
+    if bytes.is_empty() {
+        return Err(ReadError::Empty { bytes: 0 });
+    }
+    match sniff::sniff(&bytes)? {
+        sniff::Kind::Parquet => parquet_file::read(bytes, limits),
+        sniff::Kind::Zip | sniff::Kind::Ole => workbook::read(bytes, limits),
+        sniff::Kind::Text => {
+            let decoded = text::decode(&bytes)?;
+            drop(bytes);
+            if let Some(parsed) = json_file::read(file_name, &decoded, limits)? {
+                return Ok(parsed);
+            }
+            match xml::read(&decoded, limits)? {
+                Some(parsed) => Ok(parsed),
+                None => text_file::read(file_name, &decoded, limits),
+            }
+        }
+    }
 }

@@ -56,6 +56,29 @@ pub(super) fn parse_comma(cell: &str) -> Option<Number> {
     float.is_finite().then_some(Number::Float(float))
 }
 
+/// A number with its thousands parted: `1,234,567.5` (`point` is `.`) or `1.234.567,5` (`point` is `,`); and whether it
+/// can be nothing else, as `1,234` can.
+pub(super) fn parse_grouped(cell: &str, point: char) -> Option<(Number, bool)> {
+    let separator = if point == '.' { ',' } else { '.' };
+    let (whole, fraction) = match cell.split_once(point) {
+        Some((whole, fraction)) => (whole, Some(fraction)),
+        None => (cell, None),
+    };
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let unsigned = whole.strip_prefix('-').unwrap_or(whole);
+    let mut groups = unsigned.split(separator);
+    let first = groups.next()?;
+    let groups: Vec<&str> = groups.collect();
+    let leads = digits(first) && first.len() <= 3 && !first.starts_with('0');
+    let grouped = !groups.is_empty() && groups.iter().all(|group| digits(group) && group.len() == 3);
+    if !leads || !grouped || !fraction.is_none_or(digits) {
+        return None;
+    }
+    let plain = format!("{}.{}", whole.replace(separator, ""), fraction.unwrap_or("0"));
+    let float = plain.parse::<f64>().ok().filter(|float| float.is_finite())?;
+    Some((Number::Float(float), fraction.is_some() || groups.len() > 1))
+}
+
 /// Whether a comma in this number can only be a decimal one: `0,125` and `1,5` are, `1,234` may be a thousand.
 pub(super) fn is_surely_decimal_comma(cell: &str) -> bool {
     let Some((whole, fraction)) = cell.split_once(',') else {

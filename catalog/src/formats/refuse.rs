@@ -1,10 +1,11 @@
 //! Rectangles that are not one table, and the words to refuse them with.
 
+use crate::formats::ReadError;
+use crate::formats::blocks;
 use crate::formats::grid::Grid;
 use crate::formats::head::{self, HeadLine};
 use crate::formats::layout::{GridCells, Source, is_typed};
 use crate::formats::shapes::{self, Shape};
-use crate::formats::{ReadError, plate};
 
 /// What is known of a table when its rows are judged.
 #[derive(Debug, Clone, Copy)]
@@ -76,13 +77,15 @@ pub(super) fn other_shapes(
 ) -> Result<(), ReadError> {
     let head: Vec<&str> = grid.cells(outline.first).collect();
     let first_width = rows.first().map(|row| grid.width(*row));
-    let why = if outline.blank_lines > 0 && plate::numbers_columns(&head) {
+    let why = if outline.blank_lines > 0 && blocks::numbers_columns(&head) {
         "groups of plate rows without row letters"
     } else if !outline.has_header
         && rows.iter().any(|row| Some(grid.width(*row)) != first_width)
         && source.place == "line"
     {
         "rows of different widths without a header"
+    } else if !outline.has_header && rows.len() > 2 && is_record_of_its_own(shape, rows) {
+        "a first row of another width than all others"
     } else if shape.filled_width(outline.first) == 2
         && outline.blank_lines > 1
         && !is_typed(GridCells { grid, rows }, 1)
@@ -92,4 +95,11 @@ pub(super) fn other_shapes(
         return Ok(());
     };
     Err(shapes::not_a_table(grid, shape, why, source))
+}
+
+/// The first row has another width than all others, which agree: a record about the file.
+fn is_record_of_its_own(shape: &Shape, rows: &[usize]) -> bool {
+    let mut widths = rows.iter().map(|row| shape.filled_width(*row));
+    let (first, second) = (widths.next(), widths.next());
+    first != second && widths.all(|width| Some(width) == second)
 }

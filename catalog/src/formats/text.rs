@@ -1,7 +1,7 @@
 //! Bytes to text without loss. BOM, then UTF-16 by its zero bytes, then UTF-8, then a single-byte or legacy encoding
 //! with chardetng as judge. What is not text is refused with the offset of the evidence.
 
-use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
+use encoding_rs::{Encoding, MACINTOSH, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
 
 use crate::formats::ReadError;
 
@@ -71,6 +71,9 @@ fn judge(bytes: &[u8]) -> Result<&'static Encoding, ReadError> {
         Ok(_) => return Ok(UTF_8),
         Err(error) => refuse_nearly_utf8(bytes, error.valid_up_to())?,
     }
+    if is_mac_roman(bytes) {
+        return Ok(MACINTOSH);
+    }
     let foreign = bytes.iter().filter(|byte| !byte.is_ascii()).count();
     if foreign < JUDGE_BYTES_MIN {
         return Ok(WINDOWS_1252);
@@ -89,6 +92,19 @@ fn judge(bytes: &[u8]) -> Result<&'static Encoding, ReadError> {
         .decode_without_bom_handling_and_without_replacement(bytes)
         .is_some();
     Ok(if fits { guess } else { WINDOWS_1252 })
+}
+
+/// Old Macintosh programs: nothing but its letters and signs, and among them a degree sign before C or F, an ü where
+/// windows-1252 has a letter that no one uses, or line ends of that system.
+fn is_mac_roman(bytes: &[u8]) -> bool {
+    const LETTERS: &[u8] = b"\x80\x85\x86\x87\x88\x8a\x8e\x8f\x96\x9a\x9f\xa1\xa7\xb1\xb5";
+    let mut foreign = bytes.iter().filter(|byte| !byte.is_ascii()).peekable();
+    if foreign.peek().is_none() || !foreign.all(|byte| LETTERS.contains(byte)) {
+        return false;
+    }
+    let degrees = bytes.windows(2).any(|pair| matches!(pair, [0xa1, b'C' | b'F']));
+    let old_ends = bytes.contains(&b'\r') && !bytes.contains(&b'\n');
+    degrees || old_ends || bytes.contains(&0x9f)
 }
 
 /// UTF-16 without a BOM: tables are mostly ASCII, so nearly every second byte is zero, always the same second.

@@ -3,7 +3,7 @@
 use crate::formats::layout::{self, Source};
 use crate::formats::split::{Delimiter, split};
 use crate::formats::text::Decoded;
-use crate::formats::{Block, Limits, Parsed, ReadError, dialect};
+use crate::formats::{Block, Limits, Parsed, ReadError, aligned, dialect};
 
 /// Reads a decoded text that is not JSON.
 ///
@@ -12,7 +12,10 @@ use crate::formats::{Block, Limits, Parsed, ReadError, dialect};
 pub(super) fn read(file_name: &str, decoded: &Decoded, limits: &Limits) -> Result<Parsed, ReadError> {
     refuse_markup(&decoded.text)?;
     let dialect = dialect::choose(file_name, &decoded.text, limits);
-    let grid = split(&decoded.text, dialect, limits)?.grid;
+    let mut grid = split(&decoded.text, dialect, limits)?.grid;
+    if let Some(cut) = aligned::cut(&grid, limits)? {
+        grid = cut;
+    }
     let name = file_name.to_ascii_lowercase();
     let source = Source {
         place: "line",
@@ -32,16 +35,20 @@ pub(super) fn read(file_name: &str, decoded: &Decoded, limits: &Limits) -> Resul
     parts.extend(found.notes);
     Ok(Parsed {
         taken_for: parts.join(", "),
-        blocks: vec![Block {
-            name: None,
-            batches: found.batches,
-            first_row: found.first_row,
-        }],
+        blocks: found
+            .tables
+            .into_iter()
+            .map(|table| Block {
+                name: table.name,
+                batches: table.batches,
+                first_row: table.first_row,
+            })
+            .collect(),
         properties: found.properties,
     })
 }
 
-/// XML and HTML are text too, but no table; some programs name HTML `.xls`.
+/// HTML is text too, but no table; some programs name it `.xls`.
 fn refuse_markup(text: &str) -> Result<(), ReadError> {
     let start: String = text
         .trim_start()
@@ -49,9 +56,7 @@ fn refuse_markup(text: &str) -> Result<(), ReadError> {
         .take(20)
         .collect::<String>()
         .to_ascii_lowercase();
-    let seen = if start.starts_with("<?xml") {
-        "an XML document"
-    } else if ["<html", "<!doctype html", "<table", "<body", "<head"]
+    let seen = if ["<html", "<!doctype html", "<table", "<body", "<head"]
         .iter()
         .any(|tag| start.starts_with(tag))
     {

@@ -7,9 +7,9 @@ use bytes::Bytes;
 use crate::formats::{Limits, ReadError};
 
 /// Beyond [`RATIO_FREE_BYTES`], output per input byte. Deflate can reach 1,032 on zeros; text tables stay under 100.
-const RATIO_MAX: u64 = 500;
+pub(super) const RATIO_MAX: u64 = 500;
 /// Up to here the ratio is not looked at: small files of one repeated value are honest.
-const RATIO_FREE_BYTES: u64 = 16 << 20;
+pub(super) const RATIO_FREE_BYTES: u64 = 16 << 20;
 /// One read of the decoder.
 const CHUNK_BYTES: usize = 64 << 10;
 

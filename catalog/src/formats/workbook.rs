@@ -12,10 +12,25 @@ use crate::formats::grid::Grid;
 use crate::formats::head::{self, HeadLine};
 use crate::formats::layout::{self, Source};
 use crate::formats::shapes::Shape;
-use crate::formats::{Block, Limits, Parsed, ReadError, zip_directory};
+use crate::formats::{Block, Limits, Parsed, ReadError, header, moment, number, zip_directory};
 
 /// Beyond this a float has no fraction left and is written with an exponent.
 const PLAIN_FLOAT_MAX: f64 = 1e15;
+
+/// Whether the archive is a workbook at all.
+///
+/// # Errors
+/// As [`read`].
+pub(super) fn is_workbook(bytes: &[u8], limits: &Limits) -> Result<bool, ReadError> {
+    match Kind::of(bytes, limits) {
+        Ok(_) => Ok(true),
+        Err(ReadError::Unsupported { seen }) if seen.starts_with("a zip archive of") => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Rows of a sheet of settings; a longer one is a list.
+const SETTINGS_ROWS_MAX: usize = 200;
 
 /// Reads all visible sheets: the first table is the main block, the others carry their sheet's name.
 ///
@@ -26,7 +41,20 @@ pub(super) fn read(bytes: Bytes, limits: &Limits) -> Result<Parsed, ReadError> {
     // The decoder is a library that meets hostile files here: a panic in it is a damaged file, not our end.
     let sheets = catch_unwind(AssertUnwindSafe(|| kind.sheets(bytes, limits)))
         .unwrap_or_else(|_| Err(damaged(kind, "the reader gave up on it")))?;
-    assemble(kind, sheets)
+    assemble(kind.name(), sheets)
+}
+
+/// Sheets that come as grids, by the same rules.
+///
+/// # Errors
+/// As [`read`].
+pub(super) fn of_grids(kind: &str, sheets: Vec<(String, Grid)>) -> Result<Parsed, ReadError> {
+    let sheets = sheets.into_iter().map(|(name, grid)| SheetGrid {
+        name,
+        hidden: false,
+        grid,
+    });
+    assemble(kind, sheets.collect())
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,11 +90,7 @@ impl Kind {
             Ok(Self::Ods)
         } else {
             Err(ReadError::Unsupported {
-                seen: format!(
-                    "a zip archive of {} files (such as {:?}), not a workbook; unpack it into the landing folder",
-                    names.len(),
-                    names.first().map(String::as_str).unwrap_or_default()
-                ),
+                seen: format!("a zip archive of {} files inside another", names.len()),
             })
         }
     }
@@ -155,14 +179,14 @@ fn each_sheet(
         .collect()
 }
 
-fn assemble(kind: Kind, sheets: Vec<SheetGrid>) -> Result<Parsed, ReadError> {
+fn assemble(kind: &str, sheets: Vec<SheetGrid>) -> Result<Parsed, ReadError> {
     let source = Source {
         place: "row",
         delimiter: "cell".to_owned(),
         comma_cells: true,
         single_column: true,
     };
-    let mut notes = vec![kind.name().to_owned()];
+    let mut notes = vec![kind.to_owned()];
     let mut blocks: Vec<Block> = Vec::new();
     let mut properties = BTreeMap::new();
     let count = sheets.len();
@@ -176,7 +200,7 @@ fn assemble(kind: Kind, sheets: Vec<SheetGrid>) -> Result<Parsed, ReadError> {
             notes.push(format!("hidden sheet {name:?} not read"));
             continue;
         }
-        if is_notes(&sheet.grid, &shape) && count > 1 {
+        if (is_notes(&sheet.grid, &shape) || is_pairs(&sheet.grid, &shape)) && count > 1 {
             for row in shape.rows() {
                 let mut of_sheet = BTreeMap::new();
                 layout::keep(&sheet.grid, row, &source, &mut of_sheet);
@@ -192,11 +216,18 @@ fn assemble(kind: Kind, sheets: Vec<SheetGrid>) -> Result<Parsed, ReadError> {
         for (key, value) in &found.properties {
             head::record(&mut properties, key, value);
         }
-        blocks.push(Block {
-            name: (!blocks.is_empty()).then(|| name.clone()),
-            batches: found.batches,
-            first_row: found.first_row,
-        });
+        for table in found.tables {
+            let own = match table.name {
+                Some(block) if count > 1 => Some(format!("{name} {block}")),
+                Some(block) => Some(block),
+                None => (!blocks.is_empty()).then(|| name.clone()),
+            };
+            blocks.push(Block {
+                name: own,
+                batches: table.batches,
+                first_row: table.first_row,
+            });
+        }
     }
     if blocks.is_empty() {
         return Err(ReadError::NoDataRows {
@@ -221,6 +252,22 @@ fn is_notes(grid: &Grid, shape: &Shape) -> bool {
             let filled = grid.filled(row);
             filled.len() == 1 || head::is_marked(&filled)
         })
+}
+
+/// A sheet of settings: a title, then at most two cells a row, and no second column of values under a header.
+fn is_pairs(grid: &Grid, shape: &Shape) -> bool {
+    let rows: Vec<Vec<&str>> = shape
+        .rows()
+        .take(SETTINGS_ROWS_MAX + 1)
+        .map(|row| grid.filled(row))
+        .collect();
+    let titled = rows.first().is_some_and(|first| first.len() == 1);
+    let pairs: Vec<&Vec<&str>> = rows.iter().filter(|filled| filled.len() == 2).collect();
+    let small = rows.len() <= SETTINGS_ROWS_MAX && rows.iter().all(|filled| filled.len() <= 2);
+    let is_value = |cell: &&str| number::parse(cell).is_some() || moment::is_moment(cell);
+    let named = pairs.first().is_some_and(|pair| header::is_all_labels(pair));
+    let is_list = named && pairs.len() > 1 && pairs.iter().skip(1).all(|pair| pair.get(1).is_some_and(is_value));
+    titled && small && !is_list && !pairs.is_empty() && pairs.len() * 3 >= rows.len()
 }
 
 /// Puts sparse cells (in row order, as sheets store them) into a grid; empty rows between are kept as one blank row.

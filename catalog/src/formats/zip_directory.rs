@@ -5,6 +5,7 @@ use std::io::Read;
 
 use flate2::read::DeflateDecoder;
 
+use crate::formats::unpack::{RATIO_FREE_BYTES, RATIO_MAX};
 use crate::formats::{Limits, ReadError};
 
 const END: &[u8] = b"PK\x05\x06";
@@ -15,11 +16,55 @@ const END_SEARCH_BYTES: usize = 22 + 65_535;
 /// A workbook has some dozen parts; thousands are another kind of archive.
 const ENTRIES_MAX: usize = 10_000;
 
+/// The files of an archive in its order, unpacked, without folders and hidden files.
+///
+/// # Errors
+/// As [`names`]; `Unsupported` for names that lead out of the archive.
+pub(super) fn files(bytes: &[u8], limits: &Limits) -> Result<Vec<(String, Vec<u8>)>, ReadError> {
+    // All sizes are checked before the first is kept.
+    names(bytes, limits)?;
+    let mut files = Vec::new();
+    for entry in entries(bytes)? {
+        let parts: Vec<&str> = entry.name.split(['/', '\\']).collect();
+        if parts.contains(&"..") || entry.name.starts_with('/') {
+            return Err(ReadError::Unsupported {
+                seen: format!("an archive with a name that leads out of it ({:?})", entry.name),
+            });
+        }
+        let hidden = parts.iter().any(|part| part.starts_with('.') || *part == "__MACOSX");
+        if hidden || parts.last().is_none_or(|name| name.is_empty()) {
+            continue;
+        }
+        let content = entry.unpack(bytes, limits.decompressed_bytes_max)?;
+        files.push((entry.name, content));
+    }
+    Ok(files)
+}
+
 /// Names of the entries.
 ///
 /// # Errors
 /// `Damaged` for a cut or corrupt archive, `TooLarge`, `Unsupported` for encryption and other methods than deflate.
 pub(super) fn names(bytes: &[u8], limits: &Limits) -> Result<Vec<String>, ReadError> {
+    let mut names = Vec::new();
+    let mut total = 0u64;
+    for entry in entries(bytes)? {
+        total = total.saturating_add(entry.check(bytes, limits.decompressed_bytes_max.saturating_sub(total))?);
+        names.push(entry.name);
+    }
+    // A few honest megabytes of one value pack to nothing; beyond, no table does.
+    if total > RATIO_FREE_BYTES && total / RATIO_MAX > bytes.len() as u64 {
+        return Err(ReadError::TooLarge {
+            what: "the content of a packed byte",
+            seen: "more bytes than any real table has".to_owned(),
+            max: RATIO_MAX,
+        });
+    }
+    Ok(names)
+}
+
+/// The directory's entries.
+fn entries(bytes: &[u8]) -> Result<Vec<Entry>, ReadError> {
     let end = find_end(bytes).ok_or_else(|| damaged("the directory at the end is missing"))?;
     let count = u16_at(bytes, end + 10).unwrap_or(0) as usize;
     let mut at = u32_at(bytes, end + 16).ok_or_else(|| damaged("the directory is cut"))? as usize;
@@ -30,15 +75,13 @@ pub(super) fn names(bytes: &[u8], limits: &Limits) -> Result<Vec<String>, ReadEr
             max: ENTRIES_MAX as u64,
         });
     }
-    let mut names = Vec::with_capacity(count);
-    let mut total = 0u64;
+    let mut entries = Vec::with_capacity(count);
     for _ in 0..count {
         let entry = Entry::at(bytes, at).ok_or_else(|| damaged("an entry of the directory is cut"))?;
-        total = total.saturating_add(entry.check(bytes, limits.decompressed_bytes_max.saturating_sub(total))?);
         at = entry.next;
-        names.push(entry.name);
+        entries.push(entry);
     }
-    Ok(names)
+    Ok(entries)
 }
 
 struct Entry {
@@ -101,6 +144,22 @@ impl Entry {
             });
         }
         Ok(size)
+    }
+
+    /// The entry's content; its size was checked before.
+    fn unpack(&self, bytes: &[u8], max: u64) -> Result<Vec<u8>, ReadError> {
+        let data = self
+            .data(bytes)
+            .ok_or_else(|| damaged(&format!("the content of {:?} is cut", self.name)))?;
+        if self.method == 0 {
+            return Ok(data.to_vec());
+        }
+        let mut content = Vec::new();
+        DeflateDecoder::new(data)
+            .take(max)
+            .read_to_end(&mut content)
+            .map_err(|error| damaged(&format!("{:?} does not unpack ({error})", self.name)))?;
+        Ok(content)
     }
 
     fn data<'a>(&self, bytes: &'a [u8]) -> Option<&'a [u8]> {

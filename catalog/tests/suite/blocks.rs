@@ -100,3 +100,58 @@ async fn a_workbook_feeds_a_table_per_sheet() {
     assert_eq!(lab.number("select count(*) from chem.book").await, 2);
     lab.another().await.expect(&[(PATH, Gone)]).await;
 }
+
+/// A qPCR export: a head, sections with titles, each its own table.
+fn export(cts: &[f64], with_raw: bool) -> String {
+    let mut text = String::from("* Instrument = QS7\n\n[Results]\nWell\tPosition\tCT\n");
+    for (at, ct) in cts.iter().enumerate() {
+        text.push_str(&format!("{}\tA{}\t{ct}\n", at + 1, at + 1));
+    }
+    if with_raw {
+        text.push_str("\n[Raw Data]\nWell\tCycle\tx1\n1\t1\t1.5\n1\t2\t2.5\n2\t1\t3.5\n");
+    }
+    text
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sections_of_a_text_feed_a_table_each() {
+    const PATH: &str = "chem/qpcr/2026/a.txt";
+    let (_folder, lake) = local_lake().await;
+    let lab = Lab::on(&lake, eager()).await;
+    lab.land(PATH, export(&[16.5, 17.25], true).into_bytes()).await;
+    let report = lab.expect(&[(PATH, Loaded)]).await;
+    assert_eq!(file(&report, PATH).tables, ["chem.qpcr", "chem.qpcr__raw_data"]);
+    assert!(
+        file(&report, PATH).taken_for.contains("Raw Data: 3 rows"),
+        "{report:#?}"
+    );
+    assert_eq!(
+        lab.number("select count(*) from chem.qpcr where instrument = 'QS7'")
+            .await,
+        2
+    );
+    assert_eq!(lab.number("select count(*) from chem.qpcr__raw_data").await, 3);
+    // Another server, and the same again: nothing is doubled.
+    lab.another().await.expect(&[(PATH, Unchanged)]).await;
+
+    // A second run in the same folder goes to the same tables; a new content of the first replaces its part in both.
+    const SECOND: &str = "chem/qpcr/2026/b.txt";
+    lab.land(SECOND, export(&[20.5], true).into_bytes()).await;
+    lab.expect(&[(PATH, Unchanged), (SECOND, Loaded)]).await;
+    assert_eq!(lab.number("select count(*) from chem.qpcr").await, 3);
+    lab.land(PATH, export(&[30.5, 31.5, 32.5], false).into_bytes()).await;
+    let report = lab.expect(&[(PATH, Replaced), (SECOND, Unchanged)]).await;
+    assert_eq!(file(&report, PATH).tables, ["chem.qpcr"]);
+    assert_eq!(lab.number("select count(*) from chem.qpcr").await, 4);
+    assert_eq!(lab.number("select count(*) from chem.qpcr__raw_data").await, 3);
+
+    // What is not understood goes to quarantine with what was seen, and its old rows stay.
+    let cut = "\t1\t2\t3\t4\t5\t6\t7\t8\t9\t10\t11\t12\nA\t1\t2\t3\t4\t5\t6\t7\t8\t9\t10\t11\t12\nB\t1\t2\t3\t4\t5\t6\t7\t8\t9\t10\t11\t12\n";
+    lab.land(SECOND, cut.as_bytes().to_vec()).await;
+    let report = lab.expect(&[(PATH, Unchanged), (SECOND, Quarantined)]).await;
+    assert!(
+        reason(&report, SECOND).contains("ends with the file after 2 rows"),
+        "{report:#?}"
+    );
+    assert_eq!(lab.number("select count(*) from chem.qpcr").await, 4);
+}

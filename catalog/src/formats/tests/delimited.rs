@@ -70,6 +70,12 @@ fn encodings_are_read_without_loss() {
         assert_eq!(schema(&batch), ["sample: Utf8", "T (°C): Int64"]);
         assert_eq!(column(&batch, "sample"), ["Äpfel", "Birnen"]);
     }
+    // Mac Roman: ° is A1, ü is 9F; the no: in windows-1252 ¡ and Ÿ stand elsewhere.
+    let batch = table("a.txt", b"sample\tT (\xa1C)\nM\x9fller\t21.5\nx\t22.5\n".to_vec());
+    assert_eq!(schema(&batch), ["sample: Utf8", "T (°C): Float64"]);
+    assert_eq!(column(&batch, "sample"), ["Müller", "x"]);
+    let batch = table("a.txt", b"sample\tn\n\xa1Hola!\t1\nM\xfcller\t2\n".to_vec());
+    assert_eq!(column(&batch, "sample"), ["¡Hola!", "Müller"]);
     // Nearly UTF-8 is refused with the place, not turned into another alphabet.
     let mut broken = "name;value\nÄpfel ÄÖÜ;1\n".as_bytes().to_vec();
     broken.extend(b"B\xe4r;2\n");
@@ -82,11 +88,10 @@ fn encodings_are_read_without_loss() {
 
 #[test]
 fn binary_and_foreign_files_are_refused_by_name() {
-    let refused: [(&[u8], &str); 6] = [
+    let refused: [(&[u8], &str); 5] = [
         (b"%PDF-1.7 ...", "PDF"),
         (b"\x89PNG\r\n\x1a\n", "PNG"),
         (b"a,b\n1,\0\x01\x02\n", "binary"),
-        (b"<?xml version=\"1.0\"?><a/>", "XML"),
         (b"version https://git-lfs.github.com/spec/v1\n", "LFS"),
         (b"  <html><table></table></html>", "HTML"),
     ];
@@ -111,8 +116,12 @@ fn preamble_becomes_properties() {
     let block = &parsed.blocks[0];
     assert_eq!(block.first_row, 6);
     let batch = &block.batches[0];
-    assert_eq!(schema(batch), ["well: Utf8", "od: Float64"]);
+    assert_eq!(
+        schema(batch),
+        ["well: Utf8", "od: Float64", "Instrument: Utf8", "Run at: Date32"]
+    );
     assert_eq!(floats(batch, "od"), [Some(0.25), Some(1.0)]);
+    assert_eq!(column(batch, "Instrument"), ["Reader 9", "Reader 9"]);
     assert_eq!(parsed.properties["Instrument"], "Reader 9");
     assert_eq!(parsed.properties["Run at"], "2026-03-04");
     assert_eq!(parsed.properties["Operator"], "Sam");
@@ -222,6 +231,12 @@ fn days_and_months_need_evidence() {
     assert_eq!(column(&batch, "dots"), ["2026-04-03", "2026-04-04"]);
     assert_eq!(column(&batch, "both"), ["03/04/2026", "05/04/2026"]);
     assert_eq!(type_of(&batch, "both"), DataType::Utf8);
+    let parsed = parse("a.csv", "n,both\n1,03/04/2026\n2,05/04/2026\n").unwrap();
+    assert!(
+        parsed.taken_for.contains("\"both\" kept as text: its dates"),
+        "{}",
+        parsed.taken_for
+    );
     let batch = table("a.csv", "at,n\n12/31/2025 3:36 PM,1\n01/02/2026 12:00 AM,2\n");
     assert_eq!(column(&batch, "at"), ["2025-12-31T15:36:00", "2026-01-02T00:00:00"]);
 }

@@ -7,14 +7,19 @@
     reason = "a test fails by panicking"
 )]
 
+mod archives;
+mod blocks;
 mod delimited;
 mod excel;
+mod hostile;
 mod json;
+mod messy;
 mod packed;
 mod parquet;
 mod plates;
 mod properties;
 mod survey;
+mod xml;
 
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{DataType, Float64Type, Int64Type};

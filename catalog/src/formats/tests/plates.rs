@@ -114,25 +114,30 @@ fn empty_and_odd_wells() {
     let whole = table("a.csv", matrix(12, 8, ",").replace(".5", ""));
     assert_eq!(floats(&whole, "value")[0], Some(1.0));
     let batch = table("a.csv", matrix(12, 8, ",").replace(",101.5", ",OVRFLW"));
-    assert_eq!(type_of(&batch, "value"), DataType::Utf8);
-    assert_eq!(column(&batch, "value")[12], "OVRFLW");
+    assert_eq!(type_of(&batch, "value"), DataType::Float64);
+    assert_eq!(floats(&batch, "value")[12], None);
+    assert_eq!(column(&batch, "_rescued")[12], r#"{"value":"OVRFLW"}"#);
+    assert_eq!(column(&batch, "_rescued")[13], "∅");
 }
 
 #[test]
-fn incomplete_or_crowded_layouts_are_refused() {
+fn incomplete_layouts_are_refused_and_crowded_ones_parted() {
     let whole = matrix(12, 8, ",");
     let cut = whole.split_inclusive('\n').take(6).collect::<String>();
     let error = parse("a.csv", cut).unwrap_err();
     assert!(
-        matches!(&error, ReadError::NotATable { seen } if seen.contains("rows A to H, it has 5")),
+        matches!(&error, ReadError::NotATable { seen } if seen.contains("ends with the file after 5 rows")),
         "{error}"
     );
+    // Another table below is a block of its own.
     let crowded = format!("{whole}\nWell,Sample,Dose,Unit\nA1,x,1,mg\nA2,y,2,mg\n");
-    let error = parse("a.csv", crowded).unwrap_err();
-    assert!(
-        matches!(&error, ReadError::NotATable { seen } if seen.contains("other tables")),
-        "{error}"
-    );
+    let parsed = parse("a.csv", crowded).unwrap();
+    assert_eq!(parsed.blocks.len(), 2, "{}", parsed.taken_for);
+    assert_eq!(parsed.blocks[1].name.as_deref(), Some("Well"));
+    // Groups and replicates are no plate, unless the file says so.
+    let groups = "group,1,2,3\nA,1.5,2.5,3.5\nB,4.5,5.5,6.5\n";
+    assert_eq!(table("a.csv", groups).num_rows(), 2);
+    assert_eq!(table("a.csv", format!("Plate type: 6 wells\n{groups}")).num_rows(), 6);
     // Months are no plate.
     let text = "year,1,2,3,4,5,6,7,8,9,10,11,12\n2024,1,2,3,4,5,6,7,8,9,10,11,12\n2025,1,2,3,4,5,6,7,8,9,10,11,12\n";
     assert_eq!(table("a.csv", text).num_rows(), 2);

@@ -1,0 +1,275 @@
+//! Plate matrices: columns 1, 2, … above, rows A, B, … at the left, one cell a well; maybe several lines a row, several
+//! plates side by side, and the reading's name behind each line.
+
+use crate::formats::blocks::layer::Layer;
+use crate::formats::blocks::outline::Outline;
+use crate::formats::blocks::well::{self, Well};
+use crate::formats::grid::Grid;
+
+/// Fewer numbers in a row are a coincidence.
+const COLUMNS_MIN: usize = 3;
+/// Cells before the first number: letters, a corner, an axis or two.
+const BEFORE_MAX: usize = 3;
+/// Cells behind the last value: the reading's name and a remark.
+const BEHIND_MAX: usize = 2;
+/// Blank lines inside a matrix, one after the other.
+const GAP_MAX: usize = 2;
+
+/// A run of column numbers in a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Run {
+    pub(super) start: usize,
+    pub(super) columns: usize,
+}
+
+/// A matrix in the grid.
+#[derive(Debug)]
+pub(super) struct Matrix<'a> {
+    pub(super) layers: Vec<Layer<'a>>,
+    pub(super) header: usize,
+    pub(super) last: usize,
+    /// Columns, and rows with a letter.
+    pub(super) columns: usize,
+    pub(super) letters: Vec<usize>,
+    /// Lines with a cell too many: which well each value belongs to is not known.
+    pub(super) shifted: Vec<usize>,
+}
+
+impl Matrix<'_> {
+    /// Rows A, B, … without a gap, but fewer than the plate has.
+    pub(super) fn stops_early(&self) -> bool {
+        let expected = well::rows_of(self.columns).unwrap_or(0);
+        self.letters.len() < expected && self.letters.iter().copied().eq(0..self.letters.len())
+    }
+}
+
+/// Runs of column numbers in a row, when the row holds little else.
+pub(super) fn runs(grid: &Grid, row: usize) -> Vec<Run> {
+    let width = grid.width(row);
+    let number = |column: usize| column_number(grid.cell(row, column));
+    let mut runs: Vec<Run> = Vec::new();
+    let mut others: Vec<usize> = Vec::new();
+    let mut column = 0;
+    while column < width {
+        if grid.cell(row, column).trim().is_empty() {
+            column += 1;
+            continue;
+        }
+        let mut columns = 0;
+        while number(column + columns) == Some(columns + 1) {
+            columns += 1;
+        }
+        if columns >= COLUMNS_MIN {
+            runs.push(Run { start: column, columns });
+            column += columns;
+        } else {
+            others.push(column);
+            column += 1;
+        }
+    }
+    let (Some(first), Some(last)) = (runs.first(), runs.last()) else {
+        return Vec::new();
+    };
+    let before = others.iter().filter(|at| **at < first.start).count();
+    let behind = others.iter().filter(|at| **at >= last.start + last.columns).count();
+    let same = runs.iter().all(|run| run.columns == first.columns);
+    let words = others.iter().all(|at| !starts_with_digit(grid.cell(row, *at)));
+    if before <= BEFORE_MAX && behind <= BEHIND_MAX && before + behind == others.len() && same && words {
+        runs
+    } else {
+        Vec::new()
+    }
+}
+
+/// The matrix whose header is `header`. `told`: the file speaks of plates or wells, so small ones count as well.
+pub(super) fn at<'a>(grid: &'a Grid, outline: &Outline, header: usize, told: bool) -> Option<Matrix<'a>> {
+    let runs = runs(grid, header);
+    let sure = |run: &Run| told || run.columns >= well::SURE_COLUMNS;
+    let first = runs.first().copied().filter(sure)?;
+    let body = outline.next_content(header + 1).filter(|row| row - header <= GAP_MAX)?;
+    let lettered = |column: usize| well::plate_row(grid.cell(body, column).trim()).is_some();
+    // Without a corner cell the header stands one cell to the left of its values.
+    let (letters, shift) = match first.start.checked_sub(1).filter(|column| lettered(*column)) {
+        Some(column) => (column, 0),
+        None if lettered(first.start) => (first.start, 1),
+        None => return None,
+    };
+    let end = runs.last().map_or(0, |run| run.start + run.columns) + shift;
+    let mut lines = lines(grid, outline, body, letters, &runs, end + BEHIND_MAX);
+    let last = lines.last().map_or(header, |line| line.row);
+    let named = lines
+        .iter()
+        .filter(|line| !behind(grid, line.row, end).is_empty())
+        .count();
+    let mut shifted = Vec::new();
+    if named > 0 && named < lines.len() {
+        if named * 2 >= lines.len() {
+            return None;
+        }
+        shifted = lines
+            .iter()
+            .map(|line| line.row)
+            .filter(|row| !behind(grid, *row, end).is_empty())
+            .collect();
+        lines.retain(|line| !shifted.contains(&line.row));
+    }
+    let mut rows: Vec<usize> = lines.iter().map(|line| line.plate_row).collect();
+    rows.dedup();
+    let known = well::rows_of(first.columns).is_some();
+    if rows.len() < 2 && !known {
+        return None;
+    }
+    let corner = if shift == 0 {
+        grid.cell(header, letters).trim()
+    } else {
+        ""
+    };
+    let corner = if is_marker(corner) {
+        None
+    } else {
+        Some(corner.to_owned())
+    };
+    let labelled = lines.iter().any(|line| !behind(grid, line.row, end).is_empty());
+    let stacked = lines.iter().any(|line| line.part > 0);
+    let mut layers: Vec<Layer<'a>> = Vec::new();
+    for line in &lines {
+        let behind = behind(grid, line.row, end);
+        for (plate, run) in runs.iter().enumerate() {
+            let label = (!behind.is_empty()).then(|| behind.to_owned());
+            let axis = if stacked && !labelled {
+                vec![("line".to_owned(), (line.part + 1).to_string())]
+            } else {
+                Vec::new()
+            };
+            let beside = (runs.len() > 1).then(|| (plate + 1).to_string());
+            let layer = Layer {
+                label: label.or_else(|| corner.clone()),
+                axis,
+                beside,
+                framed: false,
+                wells: Vec::new(),
+            };
+            let at = match layers.iter().position(|other| other.is_same(&layer)) {
+                Some(at) => at,
+                None => {
+                    layers.push(layer);
+                    layers.len() - 1
+                }
+            };
+            let Some(layer) = layers.get_mut(at) else { continue };
+            layer.wells.extend((0..run.columns).map(|column| {
+                let place = Well {
+                    row: line.plate_row,
+                    column,
+                };
+                (place, grid.cell(line.row, run.start + shift + column).trim())
+            }));
+        }
+    }
+    Some(Matrix {
+        layers,
+        header,
+        last,
+        columns: first.columns,
+        letters: rows,
+        shifted,
+    })
+}
+
+/// One line of a matrix.
+#[derive(Debug, Clone, Copy)]
+struct Line {
+    row: usize,
+    plate_row: usize,
+    /// Which line of its plate row, from 0.
+    part: usize,
+}
+
+fn lines(grid: &Grid, outline: &Outline, body: usize, letters: usize, header: &[Run], end: usize) -> Vec<Line> {
+    let columns = header.first().map_or(0, |run| run.columns);
+    let mut lines: Vec<Line> = Vec::new();
+    let mut open: Option<(usize, usize)> = None;
+    let mut row = body;
+    while row < grid.height() {
+        if outline.is_blank(row) {
+            // A row of empty cells is a line of the plate; an empty line only parts groups.
+            if let (Some((plate_row, part)), true) = (open, outline.is_frame(row, columns)) {
+                open = Some((plate_row, part + 1));
+                row += 1;
+                continue;
+            }
+            let next = outline.next_content(row).filter(|next| next - row <= GAP_MAX);
+            let goes_on = next.is_some_and(|next| {
+                letter(grid, next, letters).is_some_and(|at| open.is_none_or(|(before, _)| at > before))
+                    && fits(grid, outline, next, letters, end)
+            });
+            match next {
+                Some(next) if goes_on => row = next,
+                _ => break,
+            }
+        }
+        if !fits(grid, outline, row, letters, end) {
+            break;
+        }
+        match (letter(grid, row, letters), open) {
+            (Some(plate_row), before) if before.is_none_or(|(before, _)| plate_row > before) => {
+                open = Some((plate_row, 0));
+                lines.push(Line {
+                    row,
+                    plate_row,
+                    part: 0,
+                });
+            }
+            (None, Some((plate_row, part)))
+                if grid.cell(row, letters).trim().is_empty()
+                    && (outline.filled(row) > 1 || outline.filled_width(row) > letters + columns)
+                    && runs(grid, row).is_empty() =>
+            {
+                open = Some((plate_row, part + 1));
+                lines.push(Line {
+                    row,
+                    plate_row,
+                    part: part + 1,
+                });
+            }
+            _ => break,
+        }
+        row += 1;
+    }
+    lines
+}
+
+fn letter(grid: &Grid, row: usize, letters: usize) -> Option<usize> {
+    well::plate_row(grid.cell(row, letters).trim())
+}
+
+/// Nothing stands to the left of the letters or far behind the values.
+fn fits(grid: &Grid, outline: &Outline, row: usize, letters: usize, end: usize) -> bool {
+    outline.filled_width(row) <= end && (0..letters).all(|column| grid.cell(row, column).trim().is_empty())
+}
+
+/// The first cell behind the values.
+fn behind(grid: &Grid, row: usize, end: usize) -> &str {
+    (end..end + BEHIND_MAX)
+        .map(|column| grid.cell(row, column).trim())
+        .find(|cell| !cell.is_empty())
+        .unwrap_or_default()
+}
+
+fn column_number(cell: &str) -> Option<usize> {
+    let cell = cell.trim();
+    let cell = cell.strip_suffix(".0").unwrap_or(cell);
+    if !(1..=2).contains(&cell.len()) {
+        return None;
+    }
+    cell.parse().ok()
+}
+
+fn starts_with_digit(cell: &str) -> bool {
+    cell.trim().starts_with(|first: char| first.is_ascii_digit())
+}
+
+/// What readers write into the corner of a layout.
+fn is_marker(cell: &str) -> bool {
+    !cell.contains(char::is_alphabetic) || ["row", "rows", "well", "wells"].contains(&cell.to_lowercase().as_str())
+}

@@ -1,0 +1,105 @@
+//! Words among numbers: `OVRFLW`, `>105`, `Masked`. The column stays one of numbers, and the words are kept beside it, so
+//! that one odd well neither turns a column to text nor is lost.
+
+use std::collections::BTreeMap;
+
+use crate::formats::column::{Cells, Plan};
+use crate::formats::infer::{self, ColumnType, Style};
+use crate::formats::number::{self, Number};
+
+/// The column of what did not fit: a JSON object of column names and texts, or nothing.
+pub(super) const NAME: &str = "_rescued";
+/// With fewer values nothing is typical.
+const VALUES_MIN: usize = 10;
+/// So many words without a number among them are a column of words.
+const LOOKED_AT: usize = 1000;
+/// Share of numbers in a column that words do not turn to text.
+const NUMBERS_MIN: f64 = 0.8;
+/// The same where the file's layout says that the values were measured.
+const MEASURED_MIN: f64 = 0.1;
+
+/// Whether a column of text is one of numbers with some words in it.
+pub(super) fn is_worth(cells: &dyn Cells, column: usize, style: Style, measured: bool) -> bool {
+    let (mut values, mut numbers, mut fractions) = (0usize, 0usize, 0usize);
+    for row in 0..cells.height() {
+        let cell = cells.cell(row, column).trim();
+        if cell.is_empty() || infer::is_null_word(cell) {
+            continue;
+        }
+        if values >= LOOKED_AT && numbers == 0 && !measured {
+            return false;
+        }
+        values += 1;
+        match style.parse(cell) {
+            Some(number) => {
+                numbers += 1;
+                fractions += usize::from(matches!(number, Number::Float(_)));
+            }
+            // Codes such as `007` are no broken numbers: the column is text.
+            None if is_code(cell) => return false,
+            None => {}
+        }
+    }
+    let share = if measured { MEASURED_MIN } else { NUMBERS_MIN };
+    // Whole numbers with some words among them are names of samples as often as values.
+    let is_measure = measured || fractions * 2 > numbers;
+    let enough = measured || values >= VALUES_MIN;
+    enough && is_measure && numbers > 0 && numbers as f64 >= share * values as f64
+}
+
+/// What did not fit, row by row.
+pub(super) fn texts(names: &[String], plan: &Plan, cells: &dyn Cells) -> Vec<String> {
+    let columns: Vec<(usize, &str, Style)> = plan
+        .rescued
+        .iter()
+        .filter_map(|column| match (names.get(*column), plan.types.get(*column)) {
+            (Some(name), Some(ColumnType::Float64(style))) => Some((*column, name.as_str(), *style)),
+            _ => None,
+        })
+        .collect();
+    (0..cells.height())
+        .map(|row| {
+            let odd: BTreeMap<&str, &str> = columns
+                .iter()
+                .map(|(column, name, style)| (*name, cells.cell(row, *column).trim(), style))
+                .filter(|(_, cell, style)| {
+                    !cell.is_empty() && !infer::is_null_word(cell) && style.parse(cell).is_none()
+                })
+                .map(|(name, cell, _)| (name, cell))
+                .collect();
+            if odd.is_empty() {
+                String::new()
+            } else {
+                serde_json::to_string(&odd).unwrap_or_default()
+            }
+        })
+        .collect()
+}
+
+/// Cells with the column of what did not fit behind them.
+pub(super) struct Beside<'c> {
+    pub(super) cells: &'c dyn Cells,
+    pub(super) column: usize,
+    pub(super) texts: &'c [String],
+}
+
+impl Cells for Beside<'_> {
+    fn height(&self) -> usize {
+        self.cells.height()
+    }
+
+    fn cell(&self, row: usize, column: usize) -> &str {
+        if column == self.column {
+            self.texts.get(row).map_or("", String::as_str)
+        } else {
+            self.cells.cell(row, column)
+        }
+    }
+}
+
+/// Digits that are no number because a number would lose something, or that some other notation reads.
+fn is_code(cell: &str) -> bool {
+    let digits = cell.bytes().filter(u8::is_ascii_digit).count();
+    let signs = cell.bytes().filter(|byte| b"+-./,:'".contains(byte)).count();
+    digits > 0 && digits + signs == cell.len() && number::parse(cell).is_none() && number::parse_comma(cell).is_none()
+}

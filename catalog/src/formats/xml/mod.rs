@@ -1,0 +1,76 @@
+//! XML of instruments: records found by what repeats, without knowing any vendor's schema.
+
+mod records;
+mod sheet;
+mod tree;
+
+use std::collections::BTreeMap;
+
+use crate::formats::text::Decoded;
+use crate::formats::{Block, Limits, Parsed, ReadError, column, header, workbook};
+
+/// Names of repeated elements listed in `taken_for`.
+const LEFT_SHOWN: usize = 8;
+
+/// Reads XML; `None` when the text is none.
+///
+/// # Errors
+/// `Damaged`, `TooLarge`, `Unsupported`; `NotATable` when nothing repeats.
+pub(super) fn read(decoded: &Decoded, limits: &Limits) -> Result<Option<Parsed>, ReadError> {
+    let text = decoded.text.trim_start();
+    if !text.starts_with("<?xml") && !looks_like_xml(text) {
+        return Ok(None);
+    }
+    let tree = tree::Tree::parse(text, limits)?;
+    let root = tree.elements.first().map_or("", |root| tree.name(root.path)).to_owned();
+    if let Some(sheets) = sheet::sheets(&tree, limits)? {
+        let sheets = sheets.into_iter().map(|sheet| (sheet.name, sheet.grid)).collect();
+        return workbook::of_grids("Excel (XML)", sheets).map(Some);
+    }
+    let (records, left) = records::of(&tree, limits.columns_max);
+    let mut blocks: Vec<Block> = Vec::new();
+    let mut notes = vec![format!("XML of <{root}>"), decoded.encoding.clone()];
+    for records in &records {
+        let names = header::names(records.columns.iter().map(String::as_str));
+        let batches = column::table(&names, records, true)?;
+        let rows: usize = batches.iter().map(arrow::record_batch::RecordBatch::num_rows).sum();
+        notes.push(format!("{rows} records <{}>", records.name));
+        blocks.push(Block {
+            name: (!blocks.is_empty()).then(|| records.name.clone()),
+            batches,
+            first_row: 1,
+        });
+    }
+    if blocks.is_empty() {
+        return Err(ReadError::NotATable {
+            seen: format!("an XML document of <{root}> in which no element with values repeats"),
+        });
+    }
+    if !left.is_empty() {
+        let shown: Vec<&str> = left.iter().take(LEFT_SHOWN).map(String::as_str).collect();
+        notes.push(format!(
+            "{} other repeated elements not read: {}",
+            left.len(),
+            shown.join(", ")
+        ));
+    }
+    Ok(Some(Parsed {
+        taken_for: notes.join(", "),
+        blocks,
+        properties: BTreeMap::new(),
+    }))
+}
+
+/// An element at the start, and not one of a page.
+fn looks_like_xml(text: &str) -> bool {
+    let Some(rest) = text.strip_prefix('<') else {
+        return false;
+    };
+    let name: String = rest
+        .chars()
+        .take_while(|character| character.is_alphanumeric() || matches!(character, '_' | ':' | '-' | '.'))
+        .collect();
+    let page = ["html", "head", "body", "table", "div", "meta", "style"];
+    let closed = text.trim_end().ends_with('>');
+    closed && name.starts_with(char::is_alphabetic) && !page.contains(&name.to_lowercase().as_str())
+}
