@@ -95,7 +95,11 @@ pub(super) async fn written_parameters(state: Arc<SessionState>, sql: String, st
         }
         Statement::CreateTableAs { query, .. } => Some(as_engine_statement(query)),
         Statement::CreateModel(model) => Some(as_engine_statement(model.query)),
-        Statement::Read(_) | Statement::Change(_) | Statement::DropModel { .. } | Statement::SetTags { .. } => None,
+        Statement::Read(_)
+        | Statement::Change(_)
+        | Statement::DropModel { .. }
+        | Statement::SetModelVersion { .. }
+        | Statement::SetTags { .. } => None,
     };
     let planned = match query {
         Some(query) => state.statement_to_plan(query).await.ok(),

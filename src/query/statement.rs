@@ -43,6 +43,10 @@ pub(crate) enum Statement {
         columns: Vec<String>,
         query: Box<Query>,
     },
+    SetModelVersion {
+        name: TableName,
+        version: u64,
+    },
     /// UPDATE, DELETE or MERGE.
     Change(Change),
     SetTags {
@@ -80,6 +84,7 @@ impl Statement {
             Self::Read(_) => false,
             Self::CreateModel(_)
             | Self::DropModel { .. }
+            | Self::SetModelVersion { .. }
             | Self::CreateTableAs { .. }
             | Self::Insert { .. }
             | Self::Change(_)
@@ -252,7 +257,15 @@ fn parse_own(sql: &str) -> Result<Option<Statement>, QueryError> {
         let if_exists = parser.parse_keywords(&[Keyword::IF, Keyword::EXISTS]);
         let name = lake_name(&parser.parse_object_name(false).map_err(syntax)?)?;
         Statement::DropModel { name, if_exists }
-    } else if parser.parse_keywords(&[Keyword::ALTER, Keyword::TABLE]) {
+    } else if parser.parse_keyword(Keyword::ALTER) {
+        if word(&mut parser, "model") {
+            let statement = set_model_version(&mut parser)?;
+            end(&mut parser)?;
+            return Ok(Some(statement));
+        }
+        if !parser.parse_keyword(Keyword::TABLE) {
+            return Ok(None);
+        }
         match set_tags(&mut parser)? {
             Some(statement) => statement,
             None => return Ok(None),
@@ -279,6 +292,18 @@ fn create_model(parser: &mut Parser<'_>, or_replace: bool) -> Result<Statement, 
         options,
         query,
     }))
+}
+
+/// `ALTER MODEL name SET VERSION n`
+fn set_model_version(parser: &mut Parser<'_>) -> Result<Statement, QueryError> {
+    let name = lake_name(&parser.parse_object_name(false).map_err(syntax)?)?;
+    if !(parser.parse_keyword(Keyword::SET) && word(parser, "version")) {
+        return Err(QueryError::Syntax(
+            "ALTER MODEL name SET VERSION n brings an older version back".into(),
+        ));
+    }
+    let version = parser.parse_literal_uint().map_err(syntax)?;
+    Ok(Statement::SetModelVersion { name, version })
 }
 
 /// `ALTER TABLE t [ALTER COLUMN c] SET TAGS (key = 'value', …)`
