@@ -1,5 +1,7 @@
 //! Which rows an access shows, and what one condition says of them: decided on batches at hand, without a plan.
 
+use std::sync::Arc;
+
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::SchemaRef;

@@ -1,4 +1,4 @@
-//! Table functions over models: recommendations and what is known of a model.
+//! Table functions over models: recommendations, explanations and what is known of a model.
 //!
 //! `top_recommendations` and `warning_list` read the model's candidates through the caller's governed table, so each
 //! sees the experiments that he may see. A model that the caller may not ask and one that does not exist answer alike.
@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::catalog::streaming::StreamingTable;
 use datafusion::catalog::{TableFunctionArgs, TableFunctionImpl, TableProvider};
 use datafusion::datasource::MemTable;
@@ -19,20 +19,23 @@ use datafusion::physical_plan::streaming::PartitionStream;
 use datafusion::physical_plan::{SendableRecordBatchStream, execute_stream};
 use datafusion::scalar::ScalarValue;
 use futures::{StreamExt, TryStreamExt};
-use labhouse_udfs::{RECOMMENDATIONS_MAX, Recommender};
+use labhouse_udfs::{COVERAGE, PredictError, RECOMMENDATIONS_MAX, Recommender, Strategy};
 
 use super::LoadedModel;
 use crate::query::QueryError;
 use crate::query::statement::lake_name_from_text;
 use crate::session::Governed;
 
-/// The table functions, in the order of `Kind`.
-pub(crate) const NAMES: [&str; 5] = [
+/// The table functions.
+pub(crate) const NAMES: [&str; 8] = [
     "top_recommendations",
     "warning_list",
     "model_leaderboard",
     "feature_importance",
     "model_card",
+    "predict_interval",
+    "explain_prediction",
+    "partial_dependence",
 ];
 const TOP_DEFAULT: usize = 20;
 
@@ -64,9 +67,21 @@ impl ModelFunction {
         let (model, rest) = self.model(arguments)?;
         match (self.name, rest) {
             ("top_recommendations" | "warning_list", rest) => self.recommend(&model, rest),
-            ("model_leaderboard", []) => table(model.model().leaderboard()),
+            ("model_leaderboard", []) => table(model.model().leaderboard_with(&model.record().timings)),
             ("feature_importance", []) => table(model.model().importance()),
             ("model_card", []) => table(card(&model)?),
+            ("predict_interval", rest) => self.interval(&model, rest),
+            ("explain_prediction", rest) => {
+                let columns = literals(rest).ok_or_else(|| self.not_literal())?;
+                table(model.model().explanation(&columns).map_err(invalid)?)
+            }
+            ("partial_dependence", [feature]) => {
+                let feature = text(feature).ok_or_else(|| self.not_literal())?;
+                table(model.model().partial_dependence(feature).map_err(invalid)?)
+            }
+            ("partial_dependence", _) => Err(QueryError::Invalid(
+                "partial_dependence takes the model's name and a feature's name".into(),
+            )),
             (name, _) => Err(QueryError::Invalid(format!(
                 "{name} takes one argument, the model's name"
             ))),
@@ -93,10 +108,50 @@ impl ModelFunction {
             .ok_or_else(|| QueryError::NotFound(format!("model 'lab.{name}' not found")))
     }
 
+    /// One row for literal features, and after them, if wanted, the coverage.
+    fn interval(&self, model: &LoadedModel, rest: &[Expr]) -> Result<Arc<dyn TableProvider>, QueryError> {
+        let mut columns = literals(rest).ok_or_else(|| self.not_literal())?;
+        let mut coverage = COVERAGE;
+        if columns.len() == model.model().features().len() + 1 {
+            let last = columns
+                .pop()
+                .and_then(|last| ScalarValue::try_from_array(&last, 0).ok());
+            let number = last.and_then(|last| last.cast_to(&DataType::Float64).ok());
+            let Some(ScalarValue::Float64(Some(given))) = number else {
+                return Err(QueryError::Invalid(
+                    "predict_interval: the coverage after the features is a number such as 0.9".into(),
+                ));
+            };
+            coverage = given;
+        }
+        table(model.model().interval(&columns, 1, coverage).map_err(invalid)?.into())
+    }
+
+    fn not_literal(&self) -> QueryError {
+        QueryError::Invalid(format!(
+            "{} in FROM takes literals; for columns write it in SELECT, or join the table first",
+            self.name
+        ))
+    }
+
     fn recommend(&self, model: &Arc<LoadedModel>, rest: &[Expr]) -> Result<Arc<dyn TableProvider>, QueryError> {
-        let k = match rest {
-            [] => TOP_DEFAULT,
-            [count] => whole(count)
+        let (count, strategy) = match rest {
+            [] => (None, Strategy::Exploit),
+            [count] => (Some(count), Strategy::Exploit),
+            [count, strategy] => {
+                let named = text(strategy).ok_or_else(|| self.not_literal())?;
+                (Some(count), named.parse().map_err(invalid)?)
+            }
+            _ => {
+                return Err(QueryError::Invalid(format!(
+                    "{} takes the model, a number of rows and a strategy ('exploit' or 'bayes')",
+                    self.name
+                )));
+            }
+        };
+        let k = match count {
+            None => TOP_DEFAULT,
+            Some(count) => whole(count)
                 .filter(|k| (1..=RECOMMENDATIONS_MAX).contains(k))
                 .ok_or_else(|| {
                     QueryError::Invalid(format!(
@@ -104,12 +159,6 @@ impl ModelFunction {
                         self.name
                     ))
                 })?,
-            _ => {
-                return Err(QueryError::Unsupported(format!(
-                    "{} takes the model and a number of rows; strategies are not there yet",
-                    self.name
-                )));
-            }
         };
         let Some(candidates) = &model.record().candidates else {
             return Err(QueryError::Invalid(format!(
@@ -127,23 +176,18 @@ impl ModelFunction {
                 "the model's candidates: table 'lab.{name}' not found"
             )));
         };
-        let recommender = || {
-            Recommender::new(
-                Arc::clone(model.model()),
-                candidates.schema(),
-                k,
-                self.name == "warning_list",
-            )
-            .map_err(|error| QueryError::Invalid(error.to_string()))
+        let wish = Wish {
+            k,
+            lowest: self.name == "warning_list",
+            strategy,
         };
-        recommender()?;
+        wish.recommender(model, candidates.schema()).map_err(invalid)?;
         let partition = Recommend {
             schema: labhouse_udfs::recommend_schema(&candidates.schema()),
             model: Arc::clone(model),
             candidates: Arc::clone(&candidates),
             governed: Arc::clone(&self.governed),
-            k,
-            lowest: self.name == "warning_list",
+            wish,
         };
         let table = StreamingTable::try_new(Arc::clone(&partition.schema), vec![Arc::new(partition)])
             .map_err(crate::query::errors::from_datafusion)?;
@@ -157,8 +201,26 @@ struct Recommend {
     model: Arc<LoadedModel>,
     candidates: Arc<dyn TableProvider>,
     governed: Arc<Governed>,
+    wish: Wish,
+}
+
+/// Which candidates are wanted.
+#[derive(Debug, Clone, Copy)]
+struct Wish {
     k: usize,
     lowest: bool,
+    strategy: Strategy,
+}
+
+impl Wish {
+    /// Next experiments are new ones; a warning may be of something run before.
+    fn recommender(self, model: &LoadedModel, candidates: SchemaRef) -> Result<Recommender, PredictError> {
+        let recommender = Recommender::new(Arc::clone(model.model()), candidates, self.k, self.lowest)?;
+        if self.lowest && self.strategy == Strategy::Exploit {
+            return Ok(recommender);
+        }
+        recommender.only_new().by(self.strategy)
+    }
 }
 
 impl PartitionStream for Recommend {
@@ -167,11 +229,11 @@ impl PartitionStream for Recommend {
     }
 
     fn execute(&self, context: Arc<TaskContext>) -> SendableRecordBatchStream {
-        let model = Arc::clone(self.model.model());
+        let model = Arc::clone(&self.model);
         let (candidates, governed) = (Arc::clone(&self.candidates), Arc::clone(&self.governed));
-        let (k, lowest) = (self.k, self.lowest);
+        let wish = self.wish;
         let scored = async move {
-            let mut best = Recommender::new(model, candidates.schema(), k, lowest).map_err(refused)?;
+            let mut best = wish.recommender(&model, candidates.schema()).map_err(refused)?;
             let plan = candidates.scan(governed.system().as_ref(), None, &[], None).await?;
             let mut rows = execute_stream(plan, context)?;
             while let Some(batch) = rows.next().await {
@@ -187,7 +249,7 @@ impl PartitionStream for Recommend {
 
 impl fmt::Debug for Recommend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Recommend(model=lab.{}, k={})", self.model.name(), self.k)
+        write!(f, "Recommend(model=lab.{}, k={})", self.model.name(), self.wish.k)
     }
 }
 
@@ -222,8 +284,28 @@ fn table(batch: RecordBatch) -> Result<Arc<dyn TableProvider>, QueryError> {
     Ok(Arc::new(table))
 }
 
-fn refused(error: labhouse_udfs::PredictError) -> DataFusionError {
-    QueryError::Invalid(error.to_string()).into_datafusion()
+fn invalid(error: PredictError) -> QueryError {
+    QueryError::Invalid(error.to_string())
+}
+
+fn refused(error: PredictError) -> DataFusionError {
+    invalid(error).into_datafusion()
+}
+
+/// Literals, cast ones too, as arrays of one row each.
+fn literals(arguments: &[Expr]) -> Option<Vec<ArrayRef>> {
+    fn value(argument: &Expr) -> Option<ScalarValue> {
+        match argument {
+            Expr::Literal(value, _) => Some(value.clone()),
+            Expr::Cast(cast) => value(&cast.expr)?.cast_to(cast.field.data_type()).ok(),
+            Expr::Negative(inner) => value(inner)?.arithmetic_negate().ok(),
+            _ => None,
+        }
+    }
+    arguments
+        .iter()
+        .map(|argument| value(argument)?.to_array().ok())
+        .collect()
 }
 
 fn text(argument: &Expr) -> Option<&str> {

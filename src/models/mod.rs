@@ -5,6 +5,7 @@
 //! follows from these objects alone, so a second server on the same lake answers the same.
 
 pub(crate) mod functions;
+pub(crate) mod scalar;
 mod statement;
 
 use std::collections::BTreeMap;
@@ -16,7 +17,7 @@ use chrono::{DateTime, Utc};
 use datafusion::logical_expr::ScalarUDF;
 use labhouse_catalog::{Lake, LakeError, Put, TableName};
 use labhouse_policies::Tags;
-use labhouse_udfs::Model;
+use labhouse_udfs::{Model, Timing};
 use serde::{Deserialize, Serialize};
 
 const ROOT: &str = "_labhouse/models";
@@ -39,6 +40,12 @@ pub(crate) struct ModelRecord {
     pub(crate) data: BTreeMap<String, u64>,
     pub(crate) tags: Tags,
     pub(crate) policy_generation: u64,
+    /// How long each candidate took in training.
+    #[serde(default)]
+    pub(crate) timings: Vec<Timing>,
+    /// The version that this one brings back.
+    #[serde(default)]
+    pub(crate) restored: Option<u64>,
 }
 
 /// A model ready to answer.
@@ -182,11 +189,27 @@ impl ModelStore {
         let mut object = serde_json::to_vec(&record).unwrap_or_default();
         object.push(b'\n');
         object.extend_from_slice(bytes);
-        let path = format!("{ROOT}/{}/{}/{:020}.json", record.schema, record.name, record.version);
+        let path = object_path(&name, record.version);
         // Create, not overwrite: of two servers storing the same version one is told so.
         self.lake.put(&path, Bytes::from(object), Put::Create).await?;
         self.refresh().await?;
         Ok(record.version)
+    }
+
+    /// A stored version: its record and the model's bytes. `None` if there is none, or it says that the model was dropped.
+    pub(crate) async fn version(
+        &self,
+        name: &TableName,
+        version: u64,
+    ) -> Result<Option<(ModelRecord, Vec<u8>)>, LakeError> {
+        let Some(object) = self.lake.get(&object_path(name, version)).await? else {
+            return Ok(None);
+        };
+        let stored = split_line(&object).and_then(|(head, bytes)| {
+            let record: ModelRecord = serde_json::from_slice(head).ok()?;
+            (!record.dropped).then(|| (record, bytes.to_vec()))
+        });
+        Ok(stored)
     }
 
     /// A model that cannot be read is left out and logged: one bad object must not silence the others.
@@ -254,6 +277,10 @@ fn bind(models: &BTreeMap<(String, String), Arc<LoadedModel>>) -> BTreeMap<Strin
         }
     }
     functions
+}
+
+fn object_path(name: &TableName, version: u64) -> String {
+    format!("{ROOT}/{}/{}/{version:020}.json", name.schema, name.table)
 }
 
 /// `_labhouse/models/<schema>/<name>/<version>.json`

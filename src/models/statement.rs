@@ -1,4 +1,4 @@
-//! `CREATE MODEL` and `DROP MODEL`.
+//! `CREATE MODEL`, `ALTER MODEL … SET VERSION` and `DROP MODEL`.
 //!
 //! Training reads what its author may see, through the same governed session as any query, then runs on a thread of
 //! its own outside the engine's pool, so that queries keep their cores but one. A client that goes away cancels it.
@@ -92,6 +92,8 @@ impl Engine {
             data: source.versions,
             tags: crate::query::tags::all(&source.schema, &source.tags),
             policy_generation: governed.world().policies.generation(),
+            timings: model.timings().to_vec(),
+            restored: None,
         };
         let rows = i64::try_from(record.rows).map_err(QueryError::internal)?;
         governed.decided().await?;
@@ -99,6 +101,41 @@ impl Engine {
         governed.wrote(version);
         tracing::info!(model = %name, version, author = governed.who().name, rows, "model stored");
         Ok(rows)
+    }
+
+    /// Brings an older version back, as the next one: versions are never rewritten. Who may train the model may do so.
+    pub(crate) async fn set_model_version(
+        &self,
+        governed: &Governed,
+        name: &TableName,
+        version: u64,
+    ) -> Result<i64, QueryError> {
+        let missing = || QueryError::NotFound(format!("model 'lab.{name}' not found"));
+        let model = governed.world().models.get(name).ok_or_else(missing)?;
+        // Whoever may not even ask the model is told what a stranger is told.
+        if governed.model(name, "model_card").is_none() {
+            return Err(missing());
+        }
+        let allowed = |tags: &Tags| require(governed, model.department(), &model_object(name), tags, Action::Train);
+        allowed(model.tags())?;
+        let Some((record, bytes)) = self.models.version(name, version).await.map_err(lake_error)? else {
+            return Err(QueryError::NotFound(format!(
+                "the model lab.{name} has no version {version}; its newest is {}",
+                model.record().version
+            )));
+        };
+        // The older version may be of stricter data than the present one.
+        allowed(&record.tags)?;
+        if let Some(function) = &record.function {
+            self.check_function(governed, name, function)?;
+        }
+        let record = ModelRecord {
+            restored: Some(version),
+            ..record
+        };
+        let stored = self.models.store(record, &bytes).await.map_err(lake_error)?;
+        tracing::info!(model = %name, version, stored, who = governed.who().name, "model version brought back");
+        Ok(0)
     }
 
     pub(crate) async fn drop_model(
@@ -212,7 +249,11 @@ impl Engine {
                 "function = '{function}': use 1 to {FUNCTION_BYTES_MAX} of a-z, 0-9 and _, starting with a letter"
             )));
         }
-        if self.sessions.has_function(function) || super::functions::NAMES.contains(&function) {
+        if self.sessions.has_function(function)
+            || [&super::functions::NAMES[..], &super::scalar::NAMES[..]]
+                .concat()
+                .contains(&function)
+        {
             return Err(QueryError::Invalid(format!(
                 "{function} is a function of the server; choose another name"
             )));

@@ -145,6 +145,7 @@ impl Engine {
             Statement::ExplainPolicy(_) => return Ok(reads(&explain::schema(), Arc::new(Schema::empty()))),
             Statement::CreateModel(_)
             | Statement::DropModel { .. }
+            | Statement::SetModelVersion { .. }
             | Statement::CreateTableAs { .. }
             | Statement::Insert { .. }
             | Statement::Change(_)

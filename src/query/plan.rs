@@ -126,6 +126,7 @@ pub(super) async fn written_parameters(state: Arc<SessionState>, sql: String, st
         | Statement::Upkeep(_)
         | Statement::View(_)
         | Statement::DropModel { .. }
+        | Statement::SetModelVersion { .. }
         | Statement::SetTags { .. } => None,
     };
     let planned = match query {

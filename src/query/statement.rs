@@ -48,6 +48,10 @@ pub(crate) enum Statement {
         columns: Vec<String>,
         query: Box<Query>,
     },
+    SetModelVersion {
+        name: TableName,
+        version: u64,
+    },
     /// UPDATE, DELETE or MERGE.
     Change(Change),
     /// Care of a whole table.
@@ -90,6 +94,7 @@ impl Statement {
             Self::ExplainPolicy(_) => "explain_policy",
             Self::CreateModel(_) => "create_model",
             Self::DropModel { .. } => "drop_model",
+            Self::SetModelVersion { .. } => "set_model_version",
             Self::CreateTableAs { .. } => "create_table",
             Self::Insert { .. } => "insert",
             Self::Change(change) => change.verb(),
@@ -104,7 +109,10 @@ impl Statement {
         let name = match self {
             Self::Read(_) | Self::ExplainPolicy(_) => return None,
             Self::CreateModel(model) => &model.name,
-            Self::DropModel { name, .. } | Self::CreateTableAs { name, .. } | Self::Insert { name, .. } => name,
+            Self::DropModel { name, .. }
+            | Self::SetModelVersion { name, .. }
+            | Self::CreateTableAs { name, .. }
+            | Self::Insert { name, .. } => name,
             Self::Change(change) => &change.target,
             Self::Upkeep(upkeep) => &upkeep.table,
             Self::View(view) => view.name(),
@@ -119,6 +127,7 @@ impl Statement {
             Self::Read(_) | Self::ExplainPolicy(_) => false,
             Self::CreateModel(_)
             | Self::DropModel { .. }
+            | Self::SetModelVersion { .. }
             | Self::CreateTableAs { .. }
             | Self::Insert { .. }
             | Self::Change(_)
@@ -317,7 +326,15 @@ fn parse_own(sql: &str) -> Result<Option<Statement>, QueryError> {
         } else {
             return Ok(None);
         }
-    } else if parser.parse_keywords(&[Keyword::ALTER, Keyword::TABLE]) {
+    } else if parser.parse_keyword(Keyword::ALTER) {
+        if word(&mut parser, "model") {
+            let statement = set_model_version(&mut parser)?;
+            end(&mut parser)?;
+            return Ok(Some(statement));
+        }
+        if !parser.parse_keyword(Keyword::TABLE) {
+            return Ok(None);
+        }
         match set_tags(&mut parser)? {
             Some(statement) => statement,
             None => return Ok(None),
@@ -349,6 +366,18 @@ fn create_model(parser: &mut Parser<'_>, or_replace: bool) -> Result<Statement, 
         options,
         query,
     }))
+}
+
+/// `ALTER MODEL name SET VERSION n`
+fn set_model_version(parser: &mut Parser<'_>) -> Result<Statement, QueryError> {
+    let name = lake_name(&parser.parse_object_name(false).map_err(syntax)?)?;
+    if !(parser.parse_keyword(Keyword::SET) && word(parser, "version")) {
+        return Err(QueryError::Syntax(
+            "ALTER MODEL name SET VERSION n brings an older version back".into(),
+        ));
+    }
+    let version = parser.parse_literal_uint().map_err(syntax)?;
+    Ok(Statement::SetModelVersion { name, version })
 }
 
 /// `ALTER TABLE t [ALTER COLUMN c] SET TAGS (key = 'value', …)`

@@ -56,6 +56,7 @@ impl Engine {
                 Err(QueryError::internal("a read came to the writing side"))
             }
             Statement::CreateModel(model) => self.create_model(governed, state, model, parameters, sql).await,
+            Statement::SetModelVersion { name, version } => self.set_model_version(governed, &name, version).await,
             Statement::DropModel { name, if_exists } => self.drop_model(governed, &name, if_exists).await,
             Statement::CreateTableAs {
                 name,

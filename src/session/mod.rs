@@ -73,7 +73,10 @@ impl Sessions {
             0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             some => some,
         };
-        let user = state(config(partitions).with_information_schema(true), Arc::clone(&runtime))?;
+        let mut user = state(config(partitions).with_information_schema(true), Arc::clone(&runtime))?;
+        for function in labhouse_udfs::smiles_functions() {
+            user.register_udf(Arc::new(function))?;
+        }
         let system = Arc::new(state(config(partitions), runtime)?);
         Ok(Self { user, system })
     }
@@ -106,6 +109,9 @@ impl Sessions {
         );
         state.register_catalog_list(Arc::new(catalogs));
         for function in governed.functions() {
+            state.register_udf(function)?;
+        }
+        for function in crate::models::scalar::functions(governed) {
             state.register_udf(function)?;
         }
         for (name, function) in crate::models::functions::table_functions(governed) {

@@ -12,8 +12,8 @@
     reason = "a test that cannot go on should say so at once"
 )]
 
-mod audit;
 mod attacks;
+mod audit;
 mod bucket;
 mod changes;
 mod command_line;

@@ -20,8 +20,10 @@ pub(crate) type SparseRow = Vec<(u32, f64)>;
 /// Columns that belong together: one feature's, or the products of two.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Block {
+    /// A number, or one descriptor of a molecule.
     Number {
         feature: usize,
+        part: Option<u32>,
         scale: Scale,
         col: u32,
         null_col: Option<u32>,
@@ -71,11 +73,15 @@ impl Block {
         match self {
             Self::Number {
                 feature,
+                part,
                 scale,
                 col,
                 null_col,
             } => {
-                let value = frame[*feature].number(row);
+                let value = match part {
+                    Some(part) => frame[*feature].part(row, *part),
+                    None => frame[*feature].number(row),
+                };
                 if value.is_nan() {
                     out.extend(null_col.map(|col| (col, 1.0)));
                 } else {
@@ -132,7 +138,13 @@ impl Block {
     }
 
     pub(crate) fn as_number(&self) -> Option<(usize, Scale)> {
-        if let Self::Number { feature, scale, .. } = self {
+        if let Self::Number {
+            feature,
+            part: None,
+            scale,
+            ..
+        } = self
+        {
             Some((*feature, *scale))
         } else {
             None
@@ -162,6 +174,7 @@ impl Block {
                 scale,
                 col,
                 null_col,
+                ..
             } => *feature < features && scale.is_sound() && *col < columns && null_col.is_none_or(|col| col < columns),
             Self::Levels {
                 feature,

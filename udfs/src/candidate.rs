@@ -5,10 +5,15 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::boost::{self, BoostModel, Growth};
-use crate::feature::Feature;
+use crate::bayes::NaiveBayes;
+use crate::encode::Faces;
+use crate::feature::{Feature, FeatureKind};
+use crate::forest::Forest;
 use crate::frame::Frame;
+use crate::grow::{Growth, Loss};
+use crate::kernel::Kernel;
 use crate::linear::{self, ELASTIC_WIDTH_MAX, LEAST_SQUARES_WORK_MAX, LinearModel, Solver};
+use crate::task::Task;
 
 /// One setting of one learner.
 #[derive(Debug, Clone, Copy)]
@@ -21,35 +26,90 @@ pub(crate) struct Candidate {
 pub(crate) enum Learner {
     Mean,
     Linear { rich: bool, solver: Solver },
-    Boost(Growth),
+    Trees { growth: Growth, faces: Faces },
+    Process,
+    Bayes,
 }
 
-/// A fitted candidate.
+/// A fitted candidate's answer to one output.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Fitted {
     Mean(f64),
     Linear(LinearModel),
-    Boost(BoostModel),
+    Trees(Forest),
+    Process(Kernel),
+    Bayes(NaiveBayes),
 }
 
-/// All candidates, the cheap and telling ones first, since the time budget cuts from the end.
-pub(crate) const CANDIDATES: &[Candidate] = &[
+/// Candidates for a number, the cheap and telling ones first, since the time budget cuts from the end.
+const REGRESSION: &[Candidate] = &[
     Candidate {
         name: "mean",
         learner: Learner::Mean,
     },
     linear("ridge", false, Solver::Ridge(1.0)),
-    boost("boosted trees, quick", 80, 4, 0.15, 1.0, 1.0, 2.0),
+    trees("boosted trees, quick", QUICK, Faces::All),
     linear("least squares", false, Solver::LeastSquares),
-    boost("boosted trees", 300, 6, 0.08, 0.8, 0.7, 3.0),
+    trees("boosted trees", MIDDLE, Faces::All),
+    Candidate {
+        name: "gaussian process",
+        learner: Learner::Process,
+    },
+    trees("boosted trees, structures", MIDDLE, Faces::Structure),
+    trees("boosted trees, large", LARGE, Faces::All),
     linear("ridge with interactions", true, Solver::Ridge(1.0)),
-    boost("boosted trees, deep", 700, 8, 0.05, 0.8, 0.5, 3.0),
+    trees("boosted trees, cautious", CAUTIOUS, Faces::All),
+    trees("boosted trees, structures, large", LARGE, Faces::Structure),
     linear("ridge with interactions, strong", true, Solver::Ridge(5.0)),
     linear("elastic net, weak", false, Solver::ElasticNet(0.001)),
     linear("elastic net", false, Solver::ElasticNet(0.01)),
     linear("elastic net, strong", false, Solver::ElasticNet(0.1)),
     linear("ridge, strong", false, Solver::Ridge(10.0)),
 ];
+
+/// Candidates for classes.
+const CLASSES: &[Candidate] = &[
+    Candidate {
+        name: "class shares",
+        learner: Learner::Mean,
+    },
+    linear("logistic regression", false, Solver::Logistic(1.0)),
+    trees("boosted trees, quick", QUICK, Faces::All),
+    Candidate {
+        name: "naive Bayes",
+        learner: Learner::Bayes,
+    },
+    trees("boosted trees, cautious", CAUTIOUS, Faces::All),
+    trees("boosted trees", MIDDLE, Faces::All),
+    trees("boosted trees, structures", MIDDLE, Faces::Structure),
+    linear("logistic regression with interactions", true, Solver::Logistic(2.0)),
+    linear("logistic regression, strong", false, Solver::Logistic(10.0)),
+];
+
+const QUICK: Growth = growth(100, 16, 0.15, 1.0, 1.0, 3, 1.0);
+const MIDDLE: Growth = growth(400, 31, 0.08, 0.8, 0.6, 3, 1.0);
+const LARGE: Growth = growth(1_000, 64, 0.06, 0.8, 0.5, 1, 1.0);
+const CAUTIOUS: Growth = growth(300, 8, 0.06, 0.7, 0.5, 5, 5.0);
+
+const fn growth(
+    trees: usize,
+    leaves: usize,
+    learning_rate: f64,
+    row_share: f64,
+    view_share: f64,
+    leaf_rows_min: u32,
+    ridge: f64,
+) -> Growth {
+    Growth {
+        trees,
+        leaves,
+        learning_rate,
+        row_share,
+        view_share,
+        leaf_rows_min,
+        ridge,
+    }
+}
 
 const fn linear(name: &'static str, rich: bool, solver: Solver) -> Candidate {
     Candidate {
@@ -58,60 +118,68 @@ const fn linear(name: &'static str, rich: bool, solver: Solver) -> Candidate {
     }
 }
 
-const fn boost(
-    name: &'static str,
-    trees: usize,
-    depth: usize,
-    learning_rate: f32,
-    row_share: f32,
-    column_share: f64,
-    leaf_rows_min: f32,
-) -> Candidate {
-    let growth = Growth {
-        trees,
-        depth,
-        learning_rate,
-        row_share,
-        column_share,
-        leaf_rows_min,
-        one_hot: true,
-    };
+const fn trees(name: &'static str, growth: Growth, faces: Faces) -> Candidate {
     Candidate {
         name,
-        learner: Learner::Boost(growth),
+        learner: Learner::Trees { growth, faces },
     }
 }
 
 impl Candidate {
-    /// Fits on all rows of `frame`. A panic of the libraries below becomes an error here.
-    pub(crate) fn fit(&self, features: &[Feature], frame: &Frame, target: &[f64], seed: u64) -> Result<Fitted, String> {
+    pub(crate) fn all(task: &Task) -> &'static [Self] {
+        match task {
+            Task::Regression => REGRESSION,
+            Task::Classes(_) => CLASSES,
+        }
+    }
+
+    /// Fits one output on all rows of `frame`. A panic of the libraries below becomes an error here.
+    pub(crate) fn fit(
+        &self,
+        features: &[Feature],
+        frame: &Frame,
+        target: &[f64],
+        loss: Loss,
+        seed: u64,
+    ) -> Result<Fitted, String> {
         let fit = || match self.learner {
             Learner::Mean => Ok(Fitted::Mean(target.iter().sum::<f64>() / target.len().max(1) as f64)),
             Learner::Linear { rich, solver } => {
                 LinearModel::fit(features, frame, target, rich, solver, seed).map(Fitted::Linear)
             }
-            Learner::Boost(growth) => BoostModel::fit(features, frame, target, growth, seed).map(Fitted::Boost),
+            Learner::Trees { growth, faces } => {
+                Forest::fit(features, frame, target, loss, faces, growth, seed).map(Fitted::Trees)
+            }
+            Learner::Process => Kernel::fit(features, frame, target, seed).map(Fitted::Process),
+            Learner::Bayes => Ok(Fitted::Bayes(NaiveBayes::fit(features, frame, target))),
         };
         catch_unwind(AssertUnwindSafe(fit)).unwrap_or_else(|_| Err("the learner gave up on this data".to_owned()))
     }
 
-    /// Multiplications of one fit, roughly; `Err` with the reason if this candidate does not suit the data.
+    /// Multiplications of one fit of one output, roughly; `Err` with the reason if this candidate does not suit the data.
     pub(crate) fn work(&self, features: &[Feature], frame: &Frame, target: &[f64]) -> Result<f64, String> {
         let rows = frame.rows as f64;
         match self.learner {
             Learner::Mean => Ok(rows),
-            Learner::Boost(growth) => {
-                let columns = boost::width(features, frame.rows, growth)? as f64 * growth.column_share;
-                // A node costs its histogram's bins too, which counts when rows are few.
-                let nodes = (rows / f64::from(growth.leaf_rows_min)).min(2_f64.powi(growth.depth as i32));
-                Ok(growth.trees as f64 * (rows * columns * growth.depth as f64 + nodes * columns * 64.0))
+            Learner::Bayes => Ok(rows * features.len() as f64),
+            Learner::Process => Kernel::work(frame.rows, features.len()),
+            Learner::Trees { growth, faces } => {
+                let smiles = features.iter().any(|feature| feature.kind == FeatureKind::Smiles);
+                if faces == Faces::Structure && !smiles {
+                    return Err("there are no molecules".to_owned());
+                }
+                Forest::work(features, frame, target, faces, growth)
             }
             Learner::Linear { rich, solver } => {
                 let (width, pairs) = linear::measure(features, frame, target, rich)?;
                 let cube = (width as f64).powi(3);
                 match solver {
-                    Solver::Ridge(_) if rich && width < 3 => Err("there are no interactions to add".to_owned()),
+                    Solver::Ridge(_) | Solver::Logistic(_) if rich && width < 3 => {
+                        Err("there are no interactions to add".to_owned())
+                    }
                     Solver::Ridge(_) => Ok(pairs + 2.0 * cube),
+                    // Each of about eight steps solves a ridge.
+                    Solver::Logistic(_) => Ok(8.0 * (pairs + 2.0 * cube)),
                     Solver::LeastSquares => {
                         let work = (rows + width as f64) * (width as f64).powi(2);
                         if work <= LEAST_SQUARES_WORK_MAX {
@@ -129,11 +197,13 @@ impl Candidate {
 }
 
 impl Fitted {
-    pub(crate) fn predict(&self, frame: &Frame) -> Vec<f64> {
+    pub(crate) fn predict(&self, features: &[Feature], frame: &Frame) -> Vec<f64> {
         match self {
             Self::Mean(mean) => vec![*mean; frame.rows],
             Self::Linear(model) => model.predict(frame),
-            Self::Boost(model) => model.predict(frame),
+            Self::Trees(model) => model.predict(features, frame),
+            Self::Process(model) => model.predict(frame),
+            Self::Bayes(model) => model.predict(frame),
         }
     }
 
@@ -142,7 +212,9 @@ impl Fitted {
         match self {
             Self::Mean(mean) => mean.is_finite(),
             Self::Linear(model) => model.is_sound(features),
-            Self::Boost(model) => model.is_sound(features),
+            Self::Trees(model) => model.is_sound(features),
+            Self::Process(model) => model.is_sound(features),
+            Self::Bayes(model) => model.is_sound(features),
         }
     }
 }
@@ -151,7 +223,8 @@ impl Fitted {
 #[derive(Debug)]
 pub(crate) struct Pace {
     linear: f64,
-    boost: f64,
+    trees: f64,
+    process: f64,
 }
 
 impl Pace {
@@ -159,26 +232,29 @@ impl Pace {
     pub(crate) const fn new() -> Self {
         Self {
             linear: 1e-9,
-            boost: 2e-9,
+            trees: 1e-9,
+            process: 5e-10,
         }
     }
 
     pub(crate) fn expect(&self, learner: Learner, work: f64) -> Duration {
         let pace = match learner {
-            Learner::Mean => return Duration::ZERO,
+            Learner::Mean | Learner::Bayes => return Duration::ZERO,
             Learner::Linear { .. } => self.linear,
-            Learner::Boost(_) => self.boost,
+            Learner::Trees { .. } => self.trees,
+            Learner::Process => self.process,
         };
         Duration::try_from_secs_f64(pace * work).unwrap_or(Duration::MAX)
     }
 
     pub(crate) fn learn(&mut self, learner: Learner, work: f64, took: Duration) {
         /// A fit this small says more about overhead than about pace.
-        const WORK_MIN: f64 = 1e5;
+        const WORK_MIN: f64 = 1e6;
         let pace = took.as_secs_f64() / work.max(1.0);
         match learner {
             Learner::Linear { .. } if work > WORK_MIN => self.linear = pace,
-            Learner::Boost(_) if work > WORK_MIN => self.boost = pace,
+            Learner::Trees { .. } if work > WORK_MIN => self.trees = pace,
+            Learner::Process if work > WORK_MIN => self.process = pace,
             _ => {}
         }
     }

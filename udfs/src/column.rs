@@ -6,6 +6,7 @@ use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::datatypes::{DataType, TimeUnit};
 use arrow::error::ArrowError;
 
+use crate::chem::are_molecules;
 use crate::error::TrainError;
 use crate::feature::{Baseline, FIRST_LEVEL, Feature, FeatureKind, NULL_LEVEL};
 use crate::frame::{Col, Frame, each_text, is_readable};
@@ -37,16 +38,19 @@ pub(crate) fn read_feature(
     if name.starts_with('_') {
         return Ok(Err("its name starts with an underscore: bookkeeping".to_owned()));
     }
-    let Some((kind, input_type)) = kind_of(data_type) else {
+    let Some((mut kind, input_type)) = kind_of(data_type) else {
         return Ok(Err(format!("type {data_type} is not a number, text, boolean or time")));
     };
     let column = whole_column(batches, index, name)?;
     let mut levels = Vec::new();
     if kind == FeatureKind::Category {
-        levels = match read_levels(&column, rows).map_err(wrap)? {
-            Ok(levels) => levels,
-            Err(reason) => return Ok(Err(reason)),
-        };
+        let (found, unique) = read_levels(&column, rows).map_err(wrap)?;
+        if are_molecules(name, found.iter().map(String::as_str)) {
+            kind = FeatureKind::Smiles;
+        } else if let Some(reason) = unique {
+            return Ok(Err(reason));
+        }
+        levels = found;
     }
     let mut feature = Feature {
         name: name.to_owned(),
@@ -54,6 +58,7 @@ pub(crate) fn read_feature(
         input_type,
         levels,
         baseline: Vec::new(),
+        ..Feature::default()
     };
     let read = Frame::read(
         std::slice::from_ref(&feature),
@@ -69,11 +74,11 @@ pub(crate) fn read_feature(
     };
     feature.baseline = match &col {
         Col::Number(values) => number_baseline(values),
-        Col::Level(codes) => level_baseline(codes),
+        Col::Level(codes) | Col::Molecule { codes, .. } => level_baseline(codes, feature.codes()),
     };
     let varies = match &col {
         Col::Number(values) => values.windows(2).any(|pair| !same(pair)),
-        Col::Level(codes) => codes.windows(2).any(|pair| pair.first() != pair.get(1)),
+        Col::Level(codes) | Col::Molecule { codes, .. } => codes.windows(2).any(|pair| pair.first() != pair.get(1)),
     };
     if !varies {
         return Ok(Err("it holds one value only".to_owned()));
@@ -103,8 +108,8 @@ fn kind_of(data_type: &DataType) -> Option<(FeatureKind, DataType)> {
     }
 }
 
-/// The levels to keep, sorted; or why this text is no category.
-fn read_levels(column: &ArrayRef, rows: &[usize]) -> Result<Result<Vec<String>, String>, ArrowError> {
+/// The levels to keep, sorted; and, if so, why these texts are no categories.
+fn read_levels(column: &ArrayRef, rows: &[usize]) -> Result<(Vec<String>, Option<String>), ArrowError> {
     let mut wanted = vec![false; column.len()];
     for row in rows {
         if let Some(flag) = wanted.get_mut(*row) {
@@ -129,18 +134,15 @@ fn read_levels(column: &ArrayRef, rows: &[usize]) -> Result<Result<Vec<String>, 
         }
     })?;
     let distinct = counts.len() + prose;
-    if values > UNIQUE_VALUES_MIN && distinct as f64 > UNIQUE_SHARE_MAX * values as f64 {
-        return Ok(Err(format!(
-            "{distinct} of {values} texts are unique: a name, not a category"
-        )));
-    }
+    let unique = values > UNIQUE_VALUES_MIN && distinct as f64 > UNIQUE_SHARE_MAX * values as f64;
+    let unique = unique.then(|| format!("{distinct} of {values} texts are unique: a name, not a category"));
     let mut levels: Vec<(String, usize)> = counts.into_iter().collect();
     if levels.len() > LEVELS_MAX {
         levels.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
         levels.truncate(LEVELS_MAX);
         levels.sort();
     }
-    Ok(Ok(levels.into_iter().map(|(level, _)| level).collect()))
+    Ok((levels.into_iter().map(|(level, _)| level).collect(), unique))
 }
 
 /// Evenly spaced quantiles of the known values.
@@ -166,11 +168,11 @@ fn number_baseline(values: &[f64]) -> Vec<Baseline> {
 }
 
 /// The most frequent levels.
-fn level_baseline(codes: &[u32]) -> Vec<Baseline> {
+fn level_baseline(codes: &[u32], known: usize) -> Vec<Baseline> {
     let mut counts: BTreeMap<u32, usize> = BTreeMap::new();
     for code in codes
         .iter()
-        .filter(|code| **code >= FIRST_LEVEL || **code == NULL_LEVEL)
+        .filter(|code| (**code as usize) < known && (**code >= FIRST_LEVEL || **code == NULL_LEVEL))
     {
         *counts.entry(*code).or_default() += 1;
     }

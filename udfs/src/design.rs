@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::block::{Block, NONE, Scale, SparseRow};
+use crate::chem::FIRST_BIT;
 use crate::feature::{Feature, FeatureKind, UNSEEN_LEVEL};
 use crate::frame::{Col, Frame};
 use crate::mean_code::MeanCode;
@@ -54,8 +55,16 @@ impl Design {
         let mut overrides: Vec<(u32, Vec<f64>)> = Vec::new();
         for (index, (feature, col)) in features.iter().zip(&frame.cols).enumerate() {
             match col {
-                Col::Number(values) => design.add_number(index, values),
-                Col::Level(codes) => {
+                Col::Number(values) => design.add_number(index, None, values),
+                Col::Level(codes) | Col::Molecule { codes, .. } => {
+                    if matches!(col, Col::Molecule { .. }) {
+                        for part in 0..FIRST_BIT {
+                            let values: Vec<f64> = (0..frame.rows).map(|row| col.part(row, part)).collect();
+                            design.add_number(index, Some(part), &values);
+                        }
+                    }
+                    let codes: Vec<u32> = (0..codes.len()).map(|row| col.code(row)).collect();
+                    let codes = codes.as_slice();
                     let kept = design.add_levels(index, codes, feature.codes(), own_max);
                     if kept >= own_max || feature.levels.len() > 2 * kept {
                         let (code, values) = MeanCode::fit(codes, feature.codes(), target, seed ^ index as u64);
@@ -91,10 +100,14 @@ impl Design {
     /// One row of any frame of the same features.
     pub(crate) fn row(&self, frame: &Frame, row: usize) -> SparseRow {
         let mut out = SparseRow::new();
-        for block in &self.blocks {
-            block.entries(&frame.cols, row, &mut out);
-        }
+        self.row_into(frame, row, &mut out);
         out
+    }
+
+    pub(crate) fn row_into(&self, frame: &Frame, row: usize, out: &mut SparseRow) {
+        for block in &self.blocks {
+            block.entries(&frame.cols, row, out);
+        }
     }
 
     /// False if a model file names columns that do not exist.
@@ -116,7 +129,7 @@ impl Design {
         (self.width - count) as u32
     }
 
-    fn add_number(&mut self, feature: usize, values: &[f64]) {
+    fn add_number(&mut self, feature: usize, part: Option<u32>, values: &[f64]) {
         let nulls = values.iter().any(|v| v.is_nan());
         let scale = Scale::fit(values);
         if scale.is_none() && !nulls {
@@ -130,6 +143,7 @@ impl Design {
         let null_col = nulls.then(|| self.column());
         self.blocks.push(Block::Number {
             feature,
+            part,
             scale,
             col,
             null_col,
@@ -278,8 +292,10 @@ impl Design {
 
 /// How many levels of one category may have a column of their own.
 fn levels_own_max(features: &[Feature]) -> usize {
-    let categories = features.iter().filter(|f| f.kind == FeatureKind::Category).count();
+    let categories = features.iter().filter(|f| f.has_levels()).count();
     let numbers = features.len() - categories;
-    let left = PLAIN_WIDTH_MAX.saturating_sub(2 * numbers + categories);
+    let molecules = features.iter().filter(|f| f.kind == FeatureKind::Smiles).count();
+    let described = 2 * FIRST_BIT as usize * molecules;
+    let left = PLAIN_WIDTH_MAX.saturating_sub(2 * numbers + categories + described);
     (left / categories.max(1)).min(LEVELS_OWN_MAX)
 }

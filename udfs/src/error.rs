@@ -6,18 +6,24 @@ use arrow::error::ArrowError;
 /// Why no model came out.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
-    #[error("kind '{0}' is not known: use 'auto' or 'regression'")]
+    #[error("kind '{0}' is not known: use 'auto', 'regression' or 'classification'")]
     UnknownKind(String),
-    #[error(
-        "classification models are not available yet: train on a number (kind = 'regression'), for example 0.0 and 1.0 for no and yes"
-    )]
-    Classification,
     #[error("target column '{target}' is not in the training query; its columns are: {columns}")]
     NoTarget { target: String, columns: String },
     #[error(
-        "target column '{target}' is of type {found}, which is not a number: cast it, for example CAST({target} AS DOUBLE) AS {target}"
+        "target column '{target}' is of type {found}, which is not a number: leave kind away or write kind = 'classification', or cast it, for example CAST({target} AS DOUBLE) AS {target}"
     )]
     TargetNotNumber { target: String, found: DataType },
+    #[error(
+        "target column '{target}' is of type {found}, which holds neither numbers nor classes: choose another column"
+    )]
+    TargetUnreadable { target: String, found: DataType },
+    #[error(
+        "'{target}' has {have} classes, at most {most} can be told apart: predict a number, or join rare classes into one"
+    )]
+    TooManyClasses { target: String, have: usize, most: usize },
+    #[error("all {rows} rows have {target} = '{class}': with one class only there is nothing to learn")]
+    OneClass { target: String, class: String, rows: usize },
     #[error("group_by column '{group_by}' is not in the training query; its columns are: {columns}")]
     NoGroupColumn { group_by: String, columns: String },
     #[error("group_by column '{0}' is the target itself: group by another column")]
@@ -89,6 +95,24 @@ pub enum PredictError {
     CandidateSchema { expected: String, found: String },
     #[error("{asked} recommendations were asked for: between 1 and {most} can be given")]
     BadCount { asked: usize, most: usize },
+    #[error("'{class}' is no class of this model; its classes are: {classes}")]
+    NoClass { class: String, classes: String },
+    #[error("this model predicts a number: it has no classes and no probabilities of them")]
+    NoClasses,
+    #[error("this model predicts a class: it has no intervals; ask predict_proba for the probability of a class")]
+    NoIntervals,
+    #[error(
+        "this model tells {classes} classes apart, so its candidates have no order: train on a number or on two classes"
+    )]
+    NoOrder { classes: usize },
+    #[error("strategy '{0}' is not known: use 'exploit' or 'bayes'")]
+    NoStrategy(String),
+    #[error("the strategy 'bayes' needs a model of a number with at most 64 columns: use 'exploit'")]
+    NoSurrogate,
+    #[error("feature '{feature}' is not in the model; its features are: {features}")]
+    NoFeature { feature: String, features: String },
+    #[error("the coverage must be above 0 and below 1, for example 0.9; it was {0}")]
+    BadCoverage(f64),
     #[error("this model file has format {found}; this program reads format {supported}: train the model again")]
     Format { found: u32, supported: u32 },
     #[error("the model file is damaged: {0}; train the model again")]

@@ -2,12 +2,15 @@
 //!
 //! One feature at a time, so shared effects are counted with each of their features and the pulls need not add up to the whole.
 
-use arrow::array::ArrayRef;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray};
 
 use crate::error::PredictError;
 use crate::feature::{Baseline, FIRST_LEVEL, Feature, FeatureKind, NULL_LEVEL};
 use crate::frame::{Col, Frame};
 use crate::model::Model;
+use crate::sample;
 
 /// One feature's pull on one prediction.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,6 +21,8 @@ pub struct Effect {
     pub effect: f64,
 }
 
+/// Rows that a partial dependence is the mean of.
+const DEPENDENCE_ROWS: usize = 256;
 /// Features named in one line of reasons.
 const REASONS_MAX: usize = 3;
 /// A level's text is cut here: some are whole molecules.
@@ -31,6 +36,93 @@ impl Model {
     pub fn explain(&self, columns: &[ArrayRef]) -> Result<Vec<Vec<Effect>>, PredictError> {
         let rows = columns.first().map_or(0, |column| column.len());
         Ok(self.explain_frame(&Frame::read(self.features(), columns, rows)?))
+    }
+
+    /// The first row explained as a table, strongest pull first: feature Utf8, value Utf8, effect Float64 (the target's unit, or
+    /// probability), prediction Float64.
+    ///
+    /// # Errors
+    /// As [`Model::predict`].
+    pub fn explanation(&self, columns: &[ArrayRef]) -> Result<RecordBatch, PredictError> {
+        let frame = Frame::read(self.features(), columns, 1)?;
+        let effects = self.explain_frame(&frame).into_iter().next().unwrap_or_default();
+        let prediction = self.predict_frame(&frame).first().copied();
+        let named = || {
+            effects
+                .iter()
+                .filter_map(|effect| self.features().get(effect.feature).map(|f| (effect, f)))
+        };
+        let shown =
+            |(effect, feature): (&Effect, &Feature)| frame.cols.get(effect.feature).map(|col| value(feature, col, 0));
+        let columns: [(&str, ArrayRef, bool); 4] = [
+            (
+                "feature",
+                Arc::new(named().map(|(_, f)| Some(f.name.as_str())).collect::<StringArray>()),
+                false,
+            ),
+            ("value", Arc::new(named().map(shown).collect::<StringArray>()), true),
+            (
+                "effect",
+                Arc::new(named().map(|(e, _)| Some(e.effect)).collect::<Float64Array>()),
+                false,
+            ),
+            (
+                "prediction",
+                Arc::new(named().map(|_| prediction).collect::<Float64Array>()),
+                true,
+            ),
+        ];
+        Ok(RecordBatch::try_from_iter_with_nullable(columns)?)
+    }
+
+    /// How the prediction moves with one feature, all others as training had them on average: value Utf8, number Float64 (NULL for a level),
+    /// prediction Float64, share Float64 (of the training rows that the value stands for).
+    ///
+    /// # Errors
+    /// [`PredictError::NoFeature`] names the features there are.
+    pub fn partial_dependence(&self, feature: &str) -> Result<RecordBatch, PredictError> {
+        let features = self.features();
+        let Some((place, about)) = features.iter().enumerate().find(|(_, f)| f.name == feature) else {
+            return Err(PredictError::NoFeature {
+                feature: feature.to_owned(),
+                features: features.iter().map(|f| f.name.as_str()).collect::<Vec<_>>().join(", "),
+            });
+        };
+        // Rows drawn from each feature's own values: what training had, feature by feature.
+        let mut frame = Frame {
+            rows: DEPENDENCE_ROWS,
+            cols: features
+                .iter()
+                .enumerate()
+                .map(|(number, f)| drawn(f, number as u64))
+                .collect(),
+        };
+        let (mut values, mut numbers, mut predictions, mut shares) = (vec![], vec![], vec![], vec![]);
+        for baseline in &about.baseline {
+            let (col, share) = match baseline {
+                Baseline::Number { value, weight } => (Col::Number(vec![*value]), *weight),
+                Baseline::Level { code, weight } => (Col::constant_level(about, *code), *weight),
+            };
+            values.push(Some(value(about, &col, 0)));
+            numbers.push(Some(col.number(0)).filter(|number| !number.is_nan()));
+            if let Some(slot) = frame.cols.get_mut(place) {
+                *slot = col;
+            }
+            let said = self.predict_frame(&frame);
+            predictions.push(Some(said.iter().sum::<f64>() / said.len().max(1) as f64));
+            shares.push(Some(share));
+        }
+        let columns: [(&str, ArrayRef, bool); 4] = [
+            ("value", Arc::new(values.into_iter().collect::<StringArray>()), true),
+            ("number", Arc::new(numbers.into_iter().collect::<Float64Array>()), true),
+            (
+                "prediction",
+                Arc::new(predictions.into_iter().collect::<Float64Array>()),
+                true,
+            ),
+            ("share", Arc::new(shares.into_iter().collect::<Float64Array>()), true),
+        ];
+        Ok(RecordBatch::try_from_iter_with_nullable(columns)?)
     }
 
     pub(crate) fn explain_frame(&self, frame: &Frame) -> Vec<Vec<Effect>> {
@@ -64,7 +156,7 @@ impl Model {
         for baseline in &feature.baseline {
             let (col, weight) = match baseline {
                 Baseline::Number { value, weight } => (Col::Number(vec![*value]), *weight),
-                Baseline::Level { code, weight } => (Col::Level(vec![*code]), *weight),
+                Baseline::Level { code, weight } => (Col::constant_level(feature, *code), *weight),
             };
             if let Some(slot) = changed.cols.get_mut(number) {
                 *slot = col;
@@ -79,6 +171,42 @@ impl Model {
         }
         sum.iter().map(|total| total / weights).collect()
     }
+}
+
+/// A column of values as often as training had them.
+fn drawn(feature: &Feature, number: u64) -> Col {
+    let order = sample::permutation(DEPENDENCE_ROWS, number);
+    let mut sum = 0.0;
+    let ends: Vec<(f64, Baseline)> = feature
+        .baseline
+        .iter()
+        .map(|baseline| {
+            sum += match baseline {
+                Baseline::Number { weight, .. } | Baseline::Level { weight, .. } => *weight,
+            };
+            (sum, *baseline)
+        })
+        .collect();
+    let at = |row: &usize| {
+        let share = (*row as f64 + 0.5) / DEPENDENCE_ROWS as f64 * sum;
+        ends.get(ends.partition_point(|(end, _)| *end < share))
+            .or(ends.last())
+            .map(|(_, baseline)| *baseline)
+    };
+    let picked: Vec<Option<Baseline>> = order.iter().map(at).collect();
+    if feature.has_levels() {
+        let code = |baseline: &Option<Baseline>| match baseline {
+            Some(Baseline::Level { code, .. }) => *code,
+            Some(Baseline::Number { .. }) | None => NULL_LEVEL,
+        };
+        let codes: Vec<u32> = picked.iter().map(code).collect();
+        return Col::levels(feature, codes);
+    }
+    let value = |baseline: &Option<Baseline>| match baseline {
+        Some(Baseline::Number { value, .. }) => *value,
+        Some(Baseline::Level { .. }) | None => f64::NAN,
+    };
+    Col::Number(picked.iter().map(value).collect())
 }
 
 /// The strongest pulls of one row in words: `catalyst = Pd +12.3, temperature = 80 −4.1`.
@@ -108,7 +236,7 @@ pub(crate) fn reason(features: &[Feature], frame: &Frame, row: usize, effects: &
 }
 
 fn value(feature: &Feature, col: &Col, row: usize) -> String {
-    if feature.kind == FeatureKind::Category {
+    if feature.has_levels() {
         return match col.code(row) {
             NULL_LEVEL => "NULL".to_owned(),
             code => match code

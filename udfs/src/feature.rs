@@ -1,9 +1,12 @@
 //! A feature: one column as the model remembers it.
 
 use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
 
 use arrow::datatypes::{DataType, TimeUnit};
 use serde::{Deserialize, Serialize};
+
+use crate::chem::{Chem, Remembered};
 
 /// How the model reads a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +20,8 @@ pub enum FeatureKind {
     Boolean,
     /// Dates and timestamps, as days since 1970-01-01 (UTC).
     Time,
+    /// SMILES: each molecule is a level, and a molecule that training did not see is known by its structure.
+    Smiles,
 }
 
 /// One input of a model.
@@ -33,6 +38,11 @@ pub struct Feature {
     pub(crate) levels: Vec<String>,
     /// What the training rows held, in few weighted values: the yardstick of explanations.
     pub(crate) baseline: Vec<Baseline>,
+    /// SMILES only: the levels as molecules, read from their text when first needed.
+    #[serde(skip)]
+    pub(crate) molecules: OnceLock<Arc<Vec<Option<Chem>>>>,
+    #[serde(skip)]
+    pub(crate) remembered: Remembered,
 }
 
 /// A value and the share of training rows it stands for.
@@ -49,10 +59,35 @@ pub(crate) const UNSEEN_LEVEL: u32 = 1;
 /// The code of the first known level.
 pub(crate) const FIRST_LEVEL: u32 = 2;
 
+impl Default for Feature {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            kind: FeatureKind::Number,
+            input_type: DataType::Float64,
+            levels: Vec::new(),
+            baseline: Vec::new(),
+            molecules: OnceLock::new(),
+            remembered: Remembered::default(),
+        }
+    }
+}
+
 impl Feature {
     /// How many codes a category has, the two special ones included.
     pub(crate) fn codes(&self) -> usize {
         self.levels.len() + FIRST_LEVEL as usize
+    }
+
+    /// Whether its values are levels.
+    pub(crate) fn has_levels(&self) -> bool {
+        matches!(self.kind, FeatureKind::Category | FeatureKind::Smiles)
+    }
+
+    /// The levels as molecules; `None` for what is none.
+    pub(crate) fn molecules(&self) -> &Arc<Vec<Option<Chem>>> {
+        self.molecules
+            .get_or_init(|| Arc::new(self.levels.iter().map(|level| Chem::of(level)).collect()))
     }
 
     /// From a level's text to its code, for about `times` questions: a table is only built when it pays.

@@ -1,12 +1,16 @@
 //! Columns as models read them: numbers with NaN for NULL, categories as codes. Here Arrow ends.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int32Type, TimeUnit};
 use arrow::error::ArrowError;
 
+use crate::chem::Chem;
 use crate::error::PredictError;
-use crate::feature::{Feature, FeatureKind, NULL_LEVEL, UNSEEN_LEVEL};
+use crate::feature::{FIRST_LEVEL, Feature, FeatureKind, NULL_LEVEL, UNSEEN_LEVEL};
 
 /// One column: as long as its frame, or of length one and then the same for every row.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,29 +19,94 @@ pub(crate) enum Col {
     Number(Vec<f64>),
     /// Codes of a feature's levels.
     Level(Vec<u32>),
+    /// The same for molecules, with the levels as molecules. Codes past the levels are those that training did not see.
+    Molecule {
+        codes: Vec<u32>,
+        known: Arc<Vec<Option<Chem>>>,
+        fresh: Arc<Vec<Arc<Chem>>>,
+    },
 }
 
 impl Col {
+    /// A column of one level for every row.
+    pub(crate) fn constant_level(feature: &Feature, code: u32) -> Self {
+        Self::levels(feature, vec![code])
+    }
+
+    /// A column of known levels.
+    pub(crate) fn levels(feature: &Feature, codes: Vec<u32>) -> Self {
+        if feature.kind == FeatureKind::Smiles {
+            Self::Molecule {
+                codes,
+                known: Arc::clone(feature.molecules()),
+                fresh: Arc::default(),
+            }
+        } else {
+            Self::Level(codes)
+        }
+    }
+
     /// The number in `row`; NaN when there is none.
     pub(crate) fn number(&self, row: usize) -> f64 {
         match self {
             Self::Number(values) => values.get(row).or(values.first()).copied().unwrap_or(f64::NAN),
-            Self::Level(_) => f64::NAN,
+            Self::Level(_) | Self::Molecule { .. } => f64::NAN,
+        }
+    }
+
+    /// The level's code in `row`, new molecules told apart.
+    pub(crate) fn entry(&self, row: usize) -> u32 {
+        match self {
+            Self::Level(codes) | Self::Molecule { codes, .. } => {
+                codes.get(row).or(codes.first()).copied().unwrap_or(UNSEEN_LEVEL)
+            }
+            Self::Number(_) => UNSEEN_LEVEL,
         }
     }
 
     /// The level's code in `row`.
     pub(crate) fn code(&self, row: usize) -> u32 {
+        match (self.entry(row), self) {
+            (entry, Self::Molecule { known, .. }) if entry >= FIRST_LEVEL + known.len() as u32 => UNSEEN_LEVEL,
+            (entry, _) => entry,
+        }
+    }
+
+    /// The molecule of an entry.
+    pub(crate) fn molecule(&self, entry: u32) -> Option<&Chem> {
+        let Self::Molecule { known, fresh, .. } = self else {
+            return None;
+        };
+        let at = entry.checked_sub(FIRST_LEVEL)? as usize;
+        match known.get(at) {
+            Some(chem) => chem.as_ref(),
+            None => fresh.get(at - known.len()).map(AsRef::as_ref),
+        }
+    }
+
+    /// A numbered part of the row's molecule; NaN without one.
+    pub(crate) fn part(&self, row: usize, number: u32) -> f64 {
+        self.molecule(self.entry(row))
+            .map_or(f64::NAN, |chem| chem.part(number))
+    }
+
+    /// Entries of a column of molecules: the two special ones, the known, the new.
+    pub(crate) fn molecules(&self) -> usize {
         match self {
-            Self::Level(codes) => codes.get(row).or(codes.first()).copied().unwrap_or(UNSEEN_LEVEL),
-            Self::Number(_) => UNSEEN_LEVEL,
+            Self::Molecule { known, fresh, .. } => FIRST_LEVEL as usize + known.len() + fresh.len(),
+            Self::Number(_) | Self::Level(_) => 0,
         }
     }
 
     pub(crate) fn take(&self, rows: &[usize]) -> Self {
         match self {
             Self::Number(_) => Self::Number(rows.iter().map(|row| self.number(*row)).collect()),
-            Self::Level(_) => Self::Level(rows.iter().map(|row| self.code(*row)).collect()),
+            Self::Level(_) => Self::Level(rows.iter().map(|row| self.entry(*row)).collect()),
+            Self::Molecule { known, fresh, .. } => Self::Molecule {
+                codes: rows.iter().map(|row| self.entry(*row)).collect(),
+                known: Arc::clone(known),
+                fresh: Arc::clone(fresh),
+            },
         }
     }
 }
@@ -65,6 +134,27 @@ impl Frame {
             cols.push(read_column(feature, column)?);
         }
         Ok(Self { rows, cols })
+    }
+
+    /// A number made of all features of a row; `None` if one of them has a value that training did not see.
+    pub(crate) fn fingerprint(&self, row: usize) -> Option<u64> {
+        let mut all = 0x5EED_u64;
+        for col in &self.cols {
+            let one = match col {
+                Col::Number(_) => match col.number(row) {
+                    value if value.is_nan() => u64::MAX,
+                    // Zero has one sign only.
+                    value => (value + 0.0).to_bits(),
+                },
+                Col::Level(_) | Col::Molecule { .. } => match col.code(row) {
+                    UNSEEN_LEVEL => return None,
+                    code => u64::from(code),
+                },
+            };
+            all = (all ^ one).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+            all ^= all >> 29;
+        }
+        Some(all)
     }
 
     pub(crate) fn take(&self, rows: &[usize]) -> Self {
@@ -112,9 +202,42 @@ fn read_column(feature: &Feature, column: &ArrayRef) -> Result<Col, PredictError
         });
     }
     Ok(match feature.kind {
-        FeatureKind::Category => Col::Level(codes(column, &feature.lookup(column.len()))?),
+        FeatureKind::Category => Col::Level(codes(column, &mut feature.lookup(column.len()))?),
+        FeatureKind::Smiles => molecules(feature, column)?,
         FeatureKind::Number | FeatureKind::Time => Col::Number(numbers(column, feature.kind)?),
         FeatureKind::Boolean => Col::Number(booleans(column)?),
+    })
+}
+
+/// Known molecules by their text, new ones by what they are; what is no molecule is an unseen level.
+fn molecules(feature: &Feature, column: &ArrayRef) -> Result<Col, ArrowError> {
+    let known = feature.codes() as u32;
+    let lookup = feature.lookup(column.len());
+    let mut fresh: Vec<Arc<Chem>> = Vec::new();
+    let mut numbers: HashMap<String, u32> = HashMap::new();
+    let mut code = |text: &str| {
+        let code = lookup(text);
+        if code != UNSEEN_LEVEL {
+            return code;
+        }
+        if let Some(code) = numbers.get(text) {
+            return *code;
+        }
+        let code = match feature.remembered.get(text) {
+            Some(chem) => {
+                fresh.push(chem);
+                known + fresh.len() as u32 - 1
+            }
+            None => UNSEEN_LEVEL,
+        };
+        numbers.insert(text.to_owned(), code);
+        code
+    };
+    let codes = codes(column, &mut code)?;
+    Ok(Col::Molecule {
+        codes,
+        known: Arc::clone(feature.molecules()),
+        fresh: Arc::new(fresh),
     })
 }
 
@@ -180,7 +303,7 @@ fn unpacked(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
 }
 
 /// Level codes. A dictionary's values are looked up once each, not once a row.
-fn codes(column: &ArrayRef, lookup: &dyn Fn(&str) -> u32) -> Result<Vec<u32>, ArrowError> {
+fn codes(column: &ArrayRef, lookup: &mut dyn FnMut(&str) -> u32) -> Result<Vec<u32>, ArrowError> {
     if let DataType::Dictionary(_, value) = column.data_type() {
         let narrow = cast(column, &DataType::Dictionary(Box::new(DataType::Int32), value.clone()))?;
         let dictionary = narrow.as_dictionary::<Int32Type>();
@@ -194,7 +317,7 @@ fn codes(column: &ArrayRef, lookup: &dyn Fn(&str) -> u32) -> Result<Vec<u32>, Ar
     }
     let mut result = Vec::with_capacity(column.len());
     each_text(column, |text| {
-        result.push(text.map_or(NULL_LEVEL, lookup));
+        result.push(text.map_or(NULL_LEVEL, &mut *lookup));
     })?;
     Ok(result)
 }

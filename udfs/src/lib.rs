@@ -38,33 +38,52 @@
 //! * **Threads.** All work is on the caller's thread, so that the server decides what training may take from queries.
 //! * **Panics.** Learners are called behind `catch_unwind`, stored models are checked before their first use.
 
+mod acquire;
+mod bayes;
 mod block;
-mod boost;
+mod calibration;
 mod candidate;
+mod chem;
+mod chemistry;
+mod cholesky;
+mod coded;
 mod column;
 mod design;
+mod domain;
+mod encode;
 mod ensemble;
 mod error;
 mod explain;
 mod feature;
+mod forest;
 mod frame;
+mod grow;
+mod interval;
+mod kernel;
 mod linear;
 mod mean_code;
 mod model;
 mod options;
+mod order;
 mod recommend;
 mod report;
 mod sample;
+mod score;
+mod smiles;
 mod table;
+mod task;
 mod train;
 mod trial;
 mod udf;
 
+pub use chemistry::smiles_functions;
 pub use error::{PredictError, TrainError};
 pub use explain::Effect;
 pub use feature::{Feature, FeatureKind};
-pub use model::Model;
+pub use interval::interval_fields;
+pub use model::{Model, Timing};
 pub use options::{Cancel, Kind, TrainOptions};
-pub use recommend::{COVERAGE, RECOMMENDATIONS_MAX, Recommender, recommend_schema};
+pub use recommend::{COVERAGE, RECOMMENDATIONS_MAX, Recommender, Strategy, recommend_schema};
+pub use smiles::{Descriptors, describe};
 pub use train::train;
 pub use udf::predict_udf;

@@ -2,7 +2,8 @@
 //! * least squares: `LinearRegression` on the rows themselves, with a whisper of ridge rows beneath them so that aliased columns
 //!   (the same plate layout told twice) have one answer;
 //! * ridge: `LinearRegression` on the normal equations (XᵀX + λI) w = Xᵀy, which is how a wide sparse design stays cheap;
-//! * elastic net: `ElasticNet`.
+//! * elastic net: `ElasticNet`;
+//! * logistic regression: Newton's steps, each a ridge on re-weighted normal equations.
 #![expect(
     clippy::indexing_slicing,
     reason = "column numbers come from one design and are below its width"
@@ -28,6 +29,8 @@ pub(crate) enum Solver {
     Ridge(f64),
     /// The penalty as a share of the smallest one that leaves no column in.
     ElasticNet(f64),
+    /// Targets are 0 and 1; λ in units of rows.
+    Logistic(f64),
 }
 
 /// Ridge rows under the least squares: far below any data, far above rounding.
@@ -47,6 +50,8 @@ pub(crate) struct LinearModel {
     intercept: f64,
     /// By column; the stand-ins last.
     weights: Vec<f64>,
+    /// The sum is log-odds and the answer a probability.
+    logistic: bool,
 }
 
 impl LinearModel {
@@ -66,11 +71,18 @@ impl LinearModel {
                 design,
                 intercept: centre,
                 weights,
+                logistic: false,
             });
         }
         let means = column_means(&rows, design.width);
         let centred: Vec<f64> = target.iter().map(|y| y - centre).collect();
+        let mut start = centre;
         let mut weights = match solver {
+            Solver::Logistic(lambda) => {
+                let mut all = logistic(&rows, design.width, target, lambda)?;
+                start = all.pop().unwrap_or(0.0);
+                all
+            }
             Solver::Ridge(lambda) => normal_equations(&rows, &means, &centred, lambda)?,
             Solver::LeastSquares => least_squares(&rows, &means, &centred)?,
             Solver::ElasticNet(share) => elastic_net(&rows, &means, &centred, share)?,
@@ -78,7 +90,12 @@ impl LinearModel {
         if weights.iter().any(|w| !w.is_finite()) {
             return Err("the solution is not finite".to_owned());
         }
-        let moved: f64 = weights.iter().zip(&means).map(|(w, m)| w * m).sum();
+        let is_logistic = matches!(solver, Solver::Logistic(_));
+        let moved: f64 = if is_logistic {
+            0.0
+        } else {
+            weights.iter().zip(&means).map(|(w, m)| w * m).sum()
+        };
         for (from, to) in &design.stand_ins {
             let block = *from as usize..*to as usize;
             let weight = weights[block.clone()]
@@ -90,20 +107,25 @@ impl LinearModel {
         }
         Ok(Self {
             design,
-            intercept: centre - moved,
+            intercept: start - moved,
             weights,
+            logistic: is_logistic,
         })
     }
 
     pub(crate) fn predict(&self, frame: &Frame) -> Vec<f64> {
-        let value = |row| {
-            self.design
-                .row(frame, row)
+        let mut entries = SparseRow::new();
+        let mut value = |row| {
+            entries.clear();
+            self.design.row_into(frame, row, &mut entries);
+            let sum = entries
                 .iter()
                 .map(|(col, value)| self.weights[*col as usize] * value)
-                .sum::<f64>()
+                .sum::<f64>();
+            let sum = self.intercept + sum;
+            if self.logistic { 1.0 / (1.0 + (-sum).exp()) } else { sum }
         };
-        (0..frame.rows).map(|row| self.intercept + value(row)).collect()
+        (0..frame.rows).map(&mut value).collect()
     }
 
     pub(crate) fn is_sound(&self, features: usize) -> bool {
@@ -165,6 +187,51 @@ fn normal_equations(rows: &[SparseRow], means: &[f64], target: &[f64], lambda: f
     }
     let gram = Array2::from_shape_vec((width, width).f(), gram).map_err(|e| e.to_string())?;
     solve(gram, Array1::from_vec(right))
+}
+
+/// Newton's steps from zero; the intercept, which no penalty holds, comes last.
+fn logistic(rows: &[SparseRow], width: usize, target: &[f64], lambda: f64) -> Result<Vec<f64>, String> {
+    /// With a penalty the steps converge in five to ten.
+    const STEPS_MAX: usize = 12;
+    let side = width + 1;
+    let mut weights = vec![0.0; side];
+    for _ in 0..STEPS_MAX {
+        let mut gram = vec![0.0_f64; side * side];
+        let mut right = vec![0.0_f64; side];
+        for (row, y) in rows.iter().zip(target) {
+            let entries = || {
+                row.iter()
+                    .copied()
+                    .filter(|(col, _)| (*col as usize) < width)
+                    .chain([(width as u32, 1.0)])
+            };
+            let score: f64 = entries().map(|(col, value)| weights[col as usize] * value).sum();
+            let p = 1.0 / (1.0 + (-score).exp());
+            let weight = (p * (1.0 - p)).max(1e-5);
+            for (a, x) in entries() {
+                right[a as usize] += x * (y - p);
+                let line = &mut gram[a as usize * side..(a as usize + 1) * side];
+                for (b, z) in entries() {
+                    line[b as usize] += weight * x * z;
+                }
+            }
+        }
+        for col in 0..width {
+            gram[col * side + col] += lambda;
+            right[col] -= lambda * weights[col];
+        }
+        gram[side * side - 1] += 1e-6;
+        let gram = Array2::from_shape_vec((side, side).f(), gram).map_err(|e| e.to_string())?;
+        let step = solve(gram, Array1::from_vec(right))?;
+        let largest = step.iter().fold(0.0_f64, |most, v| most.max(v.abs()));
+        // A long step overshoots where classes can be told apart perfectly.
+        let damping = (4.0 / largest.max(1e-12)).min(1.0);
+        weights.iter_mut().zip(&step).for_each(|(w, s)| *w += damping * s);
+        if largest < 1e-4 {
+            break;
+        }
+    }
+    Ok(weights)
 }
 
 fn least_squares(rows: &[SparseRow], means: &[f64], target: &[f64]) -> Result<Vec<f64>, String> {

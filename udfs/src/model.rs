@@ -1,21 +1,27 @@
 //! The trained model: what it predicts, what it remembers, and its bytes.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Float64Array, RecordBatch};
+use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray};
+use arrow::datatypes::DataType;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::calibration::Calibration;
 use crate::candidate::Fitted;
+use crate::domain::Domain;
 use crate::error::{PredictError, TrainError};
 use crate::feature::{Baseline, Feature};
 use crate::frame::Frame;
+use crate::kernel::Kernel;
 use crate::report::{self, LeaderboardRow};
+use crate::score::most_probable;
+use crate::task::Task;
+use crate::trial::Trial;
 
-/// The format of [`Model::to_bytes`]. It changes when an older program could not read the bytes.
-const FORMAT: u32 = 1;
-/// Quantiles of the residuals that a model keeps.
-const RESIDUALS_KEPT: usize = 1_000;
+/// The format of [`Model::to_bytes`]. It changes when an older program could not read the bytes, and when molecules are read differently.
+const FORMAT: u32 = 2;
 
 /// A model: immutable, shared between threads, with nothing outside itself.
 #[derive(Debug)]
@@ -23,6 +29,15 @@ pub struct Model {
     stored: Stored,
     bytes: Vec<u8>,
     digest: String,
+    timings: Vec<Timing>,
+}
+
+/// How long a candidate took over all its folds. It is no part of the model's bytes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Timing {
+    pub candidate: String,
+    pub train_s: f64,
+    pub predict_s: f64,
 }
 
 /// What a model file holds.
@@ -30,13 +45,22 @@ pub struct Model {
 pub(crate) struct Stored {
     pub(crate) format: u32,
     pub(crate) target: String,
+    pub(crate) task: Task,
     pub(crate) rows: usize,
     pub(crate) features: Vec<Feature>,
     pub(crate) members: Vec<Member>,
     pub(crate) leaderboard: Vec<LeaderboardRow>,
     pub(crate) importance: Vec<(String, f64)>,
     pub(crate) card: Vec<(String, String)>,
-    pub(crate) residuals: Residuals,
+    pub(crate) domain: Domain,
+    /// Of numbers only: classes have probabilities.
+    pub(crate) calibration: Option<Calibration>,
+    /// Of numbers only: what knows how much it does not know, for the choice of experiments.
+    pub(crate) surrogate: Option<Kernel>,
+    /// Least and greatest target.
+    pub(crate) range: (f64, f64),
+    /// Training rows as numbers made of their features, sorted; empty if they were too many.
+    pub(crate) run: Vec<u64>,
 }
 
 /// A fitted candidate and its weight in the mean.
@@ -44,22 +68,28 @@ pub(crate) struct Stored {
 pub(crate) struct Member {
     pub(crate) name: String,
     pub(crate) weight: f64,
-    pub(crate) fitted: Fitted,
+    /// One model per output.
+    pub(crate) fitted: Vec<Fitted>,
 }
 
 impl Model {
-    pub(crate) fn new(mut stored: Stored) -> Result<Self, TrainError> {
+    pub(crate) fn new(mut stored: Stored, timings: Vec<Timing>) -> Result<Self, TrainError> {
         stored.format = FORMAT;
         let bytes = serde_json::to_vec(&stored).map_err(TrainError::Write)?;
-        Ok(Self::with_bytes(stored, bytes))
+        Ok(Self::with_bytes(stored, bytes, timings))
     }
 
-    fn with_bytes(stored: Stored, bytes: Vec<u8>) -> Self {
+    fn with_bytes(stored: Stored, bytes: Vec<u8>, timings: Vec<Timing>) -> Self {
         let digest = Sha256::digest(&bytes)
             .iter()
             .map(|byte| format!("{byte:02x}"))
             .collect();
-        Self { stored, bytes, digest }
+        Self {
+            stored,
+            bytes,
+            digest,
+            timings,
+        }
     }
 
     /// The model as JSON with a format version. The same training input gives the same bytes.
@@ -84,7 +114,7 @@ impl Model {
         }
         let stored: Stored = serde_json::from_slice(bytes).map_err(damaged)?;
         stored.check()?;
-        Ok(Self::with_bytes(stored, bytes.to_vec()))
+        Ok(Self::with_bytes(stored, bytes.to_vec(), Vec::new()))
     }
 
     /// SHA-256 of the bytes, in hexadecimal: two models with one digest predict the same.
@@ -106,29 +136,86 @@ impl Model {
         self.stored.rows
     }
 
-    /// Predictions in the target's unit, never NULL, for `columns` in feature order: all of one length, any readable type. NULL and unknown
-    /// categories are answered as training taught: NULL from what NULL meant there, an unknown category as the average one.
+    /// The classes' names, sorted; empty for a model of a number.
+    pub fn classes(&self) -> &[String] {
+        self.stored.task.classes()
+    }
+
+    /// The type of [`Model::answer`]: Float64 or, for classes, Utf8.
+    pub fn answer_type(&self) -> DataType {
+        match &self.stored.task {
+            Task::Regression => DataType::Float64,
+            Task::Classes(_) => DataType::Utf8,
+        }
+    }
+
+    /// Predictions, never NULL, for `columns` in feature order: all of one length, any readable type. A number in the target's unit; with two
+    /// classes the probability of the second; with more that of the most probable one. NULL and unknown categories are answered as training
+    /// taught: NULL from what NULL meant there, an unknown category as the average one, an unknown molecule by its structure.
     ///
     /// # Errors
     /// Wrong count or lengths, nested or binary columns.
     pub fn predict(&self, columns: &[ArrayRef]) -> Result<Float64Array, PredictError> {
         let rows = columns.first().map_or(0, |column| column.len());
-        self.predict_rows(columns, rows)
-    }
-
-    /// The same for `rows` rows, where a column of length one stands for a constant.
-    pub fn predict_rows(&self, columns: &[ArrayRef], rows: usize) -> Result<Float64Array, PredictError> {
         let frame = Frame::read(&self.stored.features, columns, rows)?;
         Ok(Float64Array::from(self.predict_frame(&frame)))
     }
 
-    /// Candidates tried, best first: candidate, r2, rmse, mae, folds, chosen, note (why one has no score). Scores are of held-out rows.
-    pub fn leaderboard(&self) -> RecordBatch {
-        report::leaderboard(&self.stored.leaderboard)
+    /// The answer for `rows` rows, where a column of length one stands for a constant: numbers, or the most probable class as text.
+    ///
+    /// # Errors
+    /// As [`Model::predict`].
+    pub fn answer(&self, columns: &[ArrayRef], rows: usize) -> Result<ArrayRef, PredictError> {
+        let frame = Frame::read(&self.stored.features, columns, rows)?;
+        let outputs = self.outputs(&frame);
+        Ok(match &self.stored.task {
+            Task::Regression => Arc::new(Float64Array::from(outputs.into_iter().next().unwrap_or_default())),
+            Task::Classes(names) => {
+                let class = |row| most_probable(&self.stored.task.probabilities(&outputs, row));
+                let named = (0..rows).map(|row| names.get(class(row)).map(String::as_str));
+                Arc::new(named.collect::<StringArray>())
+            }
+        })
     }
 
-    /// feature, importance: the rise of the held-out root mean square error, in the target's unit, when the column is shuffled. Largest
-    /// first; about zero or below means the column is of no use.
+    /// The probability of one class for each row.
+    ///
+    /// # Errors
+    /// [`PredictError::NoClass`] names the classes there are, [`PredictError::NoClasses`] for a model of a number; else as [`Model::predict`].
+    pub fn probability(&self, class: &str, columns: &[ArrayRef], rows: usize) -> Result<Float64Array, PredictError> {
+        let names = self.classes();
+        if names.is_empty() {
+            return Err(PredictError::NoClasses);
+        }
+        let Some(number) = names.iter().position(|name| name == class) else {
+            return Err(PredictError::NoClass {
+                class: class.to_owned(),
+                classes: names.join(", "),
+            });
+        };
+        let outputs = self.outputs(&Frame::read(&self.stored.features, columns, rows)?);
+        let of = |row| self.stored.task.probabilities(&outputs, row).get(number).copied();
+        Ok((0..rows).map(of).collect())
+    }
+
+    /// Candidates tried, best first: candidate, the measures of its kind (r2, rmse, mae, or auc, f1, log_loss, calibration), folds,
+    /// fold_scores, chosen, note (why one has no score), train_s, predict_s. Scores are of held-out rows. Times are those given.
+    pub fn leaderboard_with(&self, timings: &[Timing]) -> RecordBatch {
+        report::leaderboard(&self.stored.task, &self.stored.leaderboard, timings)
+    }
+
+    /// The same with the times of this training, if it was just made.
+    pub fn leaderboard(&self) -> RecordBatch {
+        self.leaderboard_with(&self.timings)
+    }
+
+    /// How long each candidate took, if the model was just made: its bytes do not hold it.
+    pub fn timings(&self) -> &[Timing] {
+        &self.timings
+    }
+
+    /// feature, importance: the rise of the held-out root mean square error (in the target's unit) or log-loss when the column is shuffled.
+    /// Largest first; about zero or below means the column is of no use.
     pub fn importance(&self) -> RecordBatch {
         report::importance_table(&self.stored.importance)
     }
@@ -138,20 +225,50 @@ impl Model {
         self.stored.card.clone()
     }
 
-    /// Half the width of an interval that holds the true value of a new row with the given probability (0 to 1), as far as new rows are
-    /// like the training rows: the conformal quantile of the held-out absolute residuals.
-    pub fn residual_quantile(&self, coverage: f64) -> f64 {
-        self.stored.residuals.quantile(coverage)
+    pub(crate) fn stored(&self) -> &Stored {
+        &self.stored
     }
 
+    /// One number a row: see [`Model::predict`].
     pub(crate) fn predict_frame(&self, frame: &Frame) -> Vec<f64> {
-        let mut sum = vec![0.0; frame.rows];
+        let outputs = self.outputs(frame);
+        let rows = frame.rows;
+        match outputs.as_slice() {
+            [one] => one.clone(),
+            all => (0..rows)
+                .map(|row| {
+                    all.iter()
+                        .filter_map(|output| output.get(row))
+                        .copied()
+                        .fold(0.0, f64::max)
+                })
+                .collect(),
+        }
+    }
+
+    /// Output × row, normalised.
+    pub(crate) fn outputs(&self, frame: &Frame) -> Vec<Vec<f64>> {
+        let count = self.stored.members.first().map_or(1, |member| member.fitted.len());
+        let mut sums = vec![vec![0.0; frame.rows]; count];
         for member in &self.stored.members {
-            for (total, value) in sum.iter_mut().zip(member.fitted.predict(frame)) {
-                *total += member.weight * value;
+            for (sum, fitted) in sums.iter_mut().zip(&member.fitted) {
+                for (total, value) in sum.iter_mut().zip(fitted.predict(&self.stored.features, frame)) {
+                    *total += member.weight * value;
+                }
             }
         }
-        sum
+        self.stored.task.normalise(&mut sums);
+        sums
+    }
+}
+
+impl Timing {
+    pub(crate) fn of(trial: &Trial) -> Self {
+        Self {
+            candidate: trial.candidate.name.to_owned(),
+            train_s: trial.train_time.as_secs_f64(),
+            predict_s: trial.predict_time.as_secs_f64(),
+        }
     }
 }
 
@@ -162,7 +279,16 @@ impl Stored {
         if self.members.is_empty() || !self.members.iter().all(|m| m.weight.is_finite()) {
             return damaged("it has no members");
         }
-        if let Some(member) = self.members.iter().find(|m| !m.fitted.is_sound(self.features.len())) {
+        let outputs = match self.task.classes().len() {
+            0 | 2 => 1,
+            1 => return damaged("it has one class only"),
+            more => more,
+        };
+        if self.members.iter().any(|member| member.fitted.len() != outputs) {
+            return damaged("a member lacks an output");
+        }
+        let sound = |member: &&Member| member.fitted.iter().all(|fitted| fitted.is_sound(self.features.len()));
+        if let Some(member) = self.members.iter().find(|member| !sound(member)) {
             return damaged(&format!("member '{}' refers to what is not there", member.name));
         }
         let mut names = HashSet::new();
@@ -177,43 +303,20 @@ impl Stored {
             Baseline::Number { value, weight } => value.is_finite() && weight.is_finite(),
             Baseline::Level { weight, .. } => weight.is_finite(),
         };
-        if !baselines.into_iter().all(finite) || self.residuals.0.iter().any(|r| !r.is_finite()) {
-            return damaged("a number is not finite");
+        let sound = self
+            .surrogate
+            .as_ref()
+            .is_none_or(|kernel| kernel.is_sound(self.features.len()));
+        if !sound || !self.range.0.is_finite() || !self.range.1.is_finite() || !self.run.is_sorted() {
+            return damaged("what experiments are chosen by is not whole");
+        }
+        let calibrated = self
+            .calibration
+            .as_ref()
+            .is_none_or(|c| c.is_sound(self.features.len()));
+        if !baselines.into_iter().all(finite) || !calibrated || !self.domain.is_sound(&self.features) {
+            return damaged("a number is not finite or out of bounds");
         }
         Ok(())
-    }
-}
-
-/// Absolute held-out residuals, ascending: all of them, or evenly spaced ones.
-#[derive(Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Residuals(Vec<f64>);
-
-impl Residuals {
-    pub(crate) fn new(predicted: &[f64], target: &[f64]) -> Self {
-        let mut all: Vec<f64> = predicted.iter().zip(target).map(|(p, y)| (p - y).abs()).collect();
-        all.sort_by(f64::total_cmp);
-        if all.len() <= RESIDUALS_KEPT {
-            return Self(all);
-        }
-        let kept = (1..=RESIDUALS_KEPT)
-            .filter_map(|step| all.get(step * all.len() / RESIDUALS_KEPT - 1))
-            .copied()
-            .collect();
-        Self(kept)
-    }
-
-    /// The ⌈(n + 1) · coverage⌉-th smallest, as split conformal prediction has it; the largest when there are too few.
-    pub(crate) fn quantile(&self, coverage: f64) -> f64 {
-        let coverage = if coverage.is_nan() {
-            1.0
-        } else {
-            coverage.clamp(0.0, 1.0)
-        };
-        let position = ((self.0.len() + 1) as f64 * coverage).ceil() as usize;
-        self.0
-            .get(position.saturating_sub(1))
-            .or(self.0.last())
-            .copied()
-            .unwrap_or(0.0)
     }
 }

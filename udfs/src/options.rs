@@ -10,11 +10,13 @@ use crate::error::TrainError;
 /// The kind of answer a model gives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Kind {
-    /// Decided by the target's type. Today: a number means regression, all else is refused.
+    /// Decided by the target: text and booleans are classes, whole numbers that are all 0 or 1 too, every other number is predicted as such.
     #[default]
     Auto,
     /// A number is predicted.
     Regression,
+    /// One of two classes or more.
+    Classification,
 }
 
 impl FromStr for Kind {
@@ -24,7 +26,7 @@ impl FromStr for Kind {
         match text.trim().to_ascii_lowercase().as_str() {
             "auto" => Ok(Self::Auto),
             "regression" => Ok(Self::Regression),
-            "classification" => Err(TrainError::Classification),
+            "classification" | "binary" | "multiclass" => Ok(Self::Classification),
             _ => Err(TrainError::UnknownKind(text.to_owned())),
         }
     }
@@ -33,7 +35,7 @@ impl FromStr for Kind {
 /// What to train and how long it may take.
 #[derive(Debug, Clone)]
 pub struct TrainOptions {
-    /// The column to predict; rows where it is NULL, NaN or infinite are dropped and counted.
+    /// The column to predict; rows where it is NULL, empty, NaN or infinite are dropped and counted.
     pub target: String,
     pub kind: Kind,
     /// No candidate is begun that is not expected to finish within it. The mean is always tried, and so is a linear model that needs at

@@ -1,33 +1,39 @@
 //! The next experiments: the best candidates of a stream, in memory for k rows only.
 
+use std::str::FromStr;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch, StringArray, UInt32Array};
 use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
+use crate::acquire::{Doubt, POOL};
+use crate::cholesky::Triangle;
 use crate::error::PredictError;
 use crate::explain::reason;
 use crate::frame::{Frame, is_readable};
 use crate::model::Model;
+use crate::sample;
 
 /// Most rows one list can have: more than a plate of 1,536 wells takes. Each costs some hundred predictions for its reason.
 pub const RECOMMENDATIONS_MAX: usize = 2_000;
 /// The share of true values that `lower` and `upper` are made to enclose.
 pub const COVERAGE: f64 = 0.9;
+/// Of a batch of candidates so many with the best means, and so many others, are doubted.
+const DOUBTED: usize = 256;
 /// The columns put before the candidate's own.
-const OWN_COLUMNS: [&str; 5] = ["rank", "prediction", "lower", "upper", "reason"];
+const OWN_COLUMNS: [&str; 6] = ["rank", "prediction", "lower", "upper", "novel", "reason"];
 
-/// The schema of the list: rank Int64, prediction, lower, upper Float64 (target's unit), reason Utf8, then the candidates' columns. A candidate
-/// column of one of these five names becomes `candidate_<name>`.
+/// The schema of the list: rank Int64, prediction, lower, upper Float64 (target's unit), novel Utf8 (which values training
+/// did not see, NULL for none), reason Utf8, then the candidates' columns. A candidate column of one of these six names becomes `candidate_<name>`.
 pub fn recommend_schema(candidates: &Schema) -> SchemaRef {
     let own = OWN_COLUMNS.iter().map(|name| {
         let data_type = match *name {
             "rank" => DataType::Int64,
-            "reason" => DataType::Utf8,
+            "reason" | "novel" => DataType::Utf8,
             _ => DataType::Float64,
         };
-        Arc::new(Field::new(*name, data_type, false))
+        Arc::new(Field::new(*name, data_type, *name == "novel"))
     });
     let theirs = candidates.fields().iter().map(|field| {
         if OWN_COLUMNS.contains(&field.name().as_str()) {
@@ -39,6 +45,28 @@ pub fn recommend_schema(candidates: &Schema) -> SchemaRef {
     Arc::new(Schema::new(own.chain(theirs).collect::<Vec<_>>()))
 }
 
+/// How the next experiments are chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Strategy {
+    /// The best predictions.
+    #[default]
+    Exploit,
+    /// A batch by expected improvement: good, or unsure enough to be good, and unlike each other.
+    Bayes,
+}
+
+impl FromStr for Strategy {
+    type Err = PredictError;
+
+    fn from_str(text: &str) -> Result<Self, PredictError> {
+        match text.trim().to_ascii_lowercase().as_str() {
+            "exploit" => Ok(Self::Exploit),
+            "bayes" | "bayesian" => Ok(Self::Bayes),
+            _ => Err(PredictError::NoStrategy(text.to_owned())),
+        }
+    }
+}
+
 /// Collects the k candidates with the highest (or lowest) prediction. Of equal ones the earlier wins.
 #[derive(Debug)]
 pub struct Recommender {
@@ -48,9 +76,14 @@ pub struct Recommender {
     columns: Vec<usize>,
     k: usize,
     lowest: bool,
+    strategy: Strategy,
+    /// Candidates that training held are left out.
+    only_new: bool,
     kept: RecordBatch,
-    /// Of the kept rows, best first.
-    predictions: Vec<f64>,
+    /// Of the kept rows, best first: predictions, or expected improvements.
+    scores: Vec<f64>,
+    /// What is known of the surrogate's training rows, made when first needed.
+    factor: Option<Triangle>,
 }
 
 impl Recommender {
@@ -64,6 +97,11 @@ impl Recommender {
             return Err(PredictError::BadCount {
                 asked: k,
                 most: RECOMMENDATIONS_MAX,
+            });
+        }
+        if model.classes().len() > 2 {
+            return Err(PredictError::NoOrder {
+                classes: model.classes().len(),
             });
         }
         let (mut columns, mut missing) = (Vec::new(), Vec::new());
@@ -99,9 +137,27 @@ impl Recommender {
             columns,
             k,
             lowest,
+            strategy: Strategy::Exploit,
+            only_new: false,
             kept,
-            predictions: Vec::new(),
+            scores: Vec::new(),
+            factor: None,
         })
+    }
+
+    /// Leaves out candidates all of whose features are those of a training row.
+    #[must_use]
+    pub fn only_new(self) -> Self {
+        Self { only_new: true, ..self }
+    }
+
+    /// # Errors
+    /// [`PredictError::NoSurrogate`] if the model cannot tell how unsure it is: it predicts a class, or has too many columns.
+    pub fn by(self, strategy: Strategy) -> Result<Self, PredictError> {
+        match strategy {
+            Strategy::Bayes if self.lowest || self.model.stored().surrogate.is_none() => Err(PredictError::NoSurrogate),
+            Strategy::Exploit | Strategy::Bayes => Ok(Self { strategy, ..self }),
+        }
     }
 
     /// Takes a batch of candidates in and forgets what is not among the best k.
@@ -121,60 +177,125 @@ impl Recommender {
             return Err(PredictError::CandidateSchema { expected, found });
         }
         let batch = RecordBatch::try_new(Arc::clone(&self.candidates), batch.columns().to_vec())?;
-        let fresh = self.model.predict_frame(&self.frame(&batch)?);
+        let frame = self.frame(&batch)?;
+        let fresh = self.score(&frame)?;
+        let run = &self.model.stored().run;
+        let is_run = |row: &usize| {
+            let known = || {
+                frame
+                    .fingerprint(*row)
+                    .is_some_and(|print| run.binary_search(&print).is_ok())
+            };
+            self.only_new && known()
+        };
+        let room = match self.strategy {
+            Strategy::Exploit => self.k,
+            Strategy::Bayes => self.k.max(POOL),
+        };
 
         // Of the new rows, only those that could enter: the best k, and none that the last kept row beats.
-        let bar = if self.predictions.len() < self.k {
+        let bar = if self.scores.len() < room {
             None
         } else {
-            self.predictions.last().copied()
+            self.scores.last().copied()
         };
         let mut entering: Vec<usize> = (0..fresh.len())
+            .filter(|row| fresh.get(*row).is_some_and(|value| *value > f64::NEG_INFINITY))
             .filter(|row| bar.is_none_or(|bar| fresh.get(*row).is_some_and(|value| self.better(*value, bar).is_lt())))
+            .filter(|row| !is_run(row))
             .collect();
         let value = |row: &usize| fresh.get(*row).copied().unwrap_or(f64::NAN);
         entering.sort_by(|a, b| self.better(value(a), value(b)));
-        entering.truncate(self.k);
+        entering.truncate(room);
         if entering.is_empty() {
             return Ok(());
         }
         let rows: UInt32Array = entering.iter().map(|row| *row as u32).collect();
         let pool = concat_batches(&self.candidates, [&self.kept, &take_record_batch(&batch, &rows)?])?;
-        let values: Vec<f64> = self
-            .predictions
-            .iter()
-            .copied()
-            .chain(entering.iter().map(value))
-            .collect();
+        let values: Vec<f64> = self.scores.iter().copied().chain(entering.iter().map(value)).collect();
         let mut order: Vec<(usize, f64)> = values.into_iter().enumerate().collect();
         order.sort_by(|a, b| self.better(a.1, b.1));
-        order.truncate(self.k);
+        order.truncate(room);
         let rows: UInt32Array = order.iter().map(|(row, _)| *row as u32).collect();
         self.kept = compact(&take_record_batch(&pool, &rows)?)?;
-        self.predictions = order.into_iter().map(|(_, value)| value).collect();
+        self.scores = order.into_iter().map(|(_, value)| value).collect();
         Ok(())
     }
 
     /// The list, rank 1 first, in the schema of [`recommend_schema`].
-    pub fn finish(self) -> Result<RecordBatch, PredictError> {
+    pub fn finish(mut self) -> Result<RecordBatch, PredictError> {
+        if self.strategy == Strategy::Bayes {
+            self.pick_batch()?;
+        }
         let frame = self.frame(&self.kept)?;
+        let predictions = self.model.predict_frame(&frame);
         let effects = self.model.explain_frame(&frame);
         let reasons = effects
             .iter()
             .enumerate()
             .map(|(row, e)| Some(reason(self.model.features(), &frame, row, e)));
-        let margin = self.model.residual_quantile(COVERAGE);
-        let shifted =
-            |by: f64| -> ArrayRef { Arc::new(self.predictions.iter().map(|p| Some(p + by)).collect::<Float64Array>()) };
+        let (half, novel) = match self.model.interval_frame(&frame, COVERAGE) {
+            Ok(intervals) => (intervals.half, intervals.novel),
+            // A probability has no interval of its own.
+            Err(_) => (vec![0.0; predictions.len()], vec![None; predictions.len()]),
+        };
+        let shifted = |sign: f64| -> ArrayRef {
+            let values = predictions.iter().zip(&half).map(|(p, half)| Some(p + sign * half));
+            Arc::new(values.collect::<Float64Array>())
+        };
         let mut columns: Vec<ArrayRef> = vec![
-            Arc::new((1..=self.predictions.len() as i64).map(Some).collect::<Int64Array>()),
+            Arc::new((1..=predictions.len() as i64).map(Some).collect::<Int64Array>()),
             shifted(0.0),
-            shifted(-margin),
-            shifted(margin),
+            shifted(-1.0),
+            shifted(1.0),
+            Arc::new(novel.iter().map(Option::as_deref).collect::<StringArray>()),
             Arc::new(reasons.collect::<StringArray>()),
         ];
         columns.extend(self.kept.columns().iter().cloned());
         Ok(RecordBatch::try_new(recommend_schema(&self.candidates), columns)?)
+    }
+
+    /// What candidates are kept by: their prediction, or the improvement that each would bring on its own.
+    fn score(&mut self, frame: &Frame) -> Result<Vec<f64>, PredictError> {
+        let stored = self.model.stored();
+        match (self.strategy, &stored.surrogate) {
+            (Strategy::Exploit, _) => Ok(self.model.predict_frame(frame)),
+            (Strategy::Bayes, None) => Err(PredictError::NoSurrogate),
+            (Strategy::Bayes, Some(kernel)) => {
+                let factor = match self.factor.take() {
+                    Some(factor) => factor,
+                    None => kernel.factor(frame).ok_or(PredictError::NoSurrogate)?,
+                };
+                // Doubt costs much more than a mean, so only rows that a mean puts in front are doubted, and some others.
+                let mean = kernel.predict(frame);
+                let mut order: Vec<usize> = (0..frame.rows).collect();
+                order.sort_by(|a, b| mean.get(*b).unwrap_or(&0.0).total_cmp(mean.get(*a).unwrap_or(&0.0)));
+                let others = order.split_off(order.len().min(DOUBTED));
+                order.extend(sample::some(&others, DOUBTED, 0));
+                let doubt = Doubt::of(kernel, &factor, &frame.take(&order));
+                let mut scores = vec![f64::NEG_INFINITY; frame.rows];
+                for (row, value) in order.iter().zip(doubt.improvement(stored.range.1)) {
+                    if let Some(slot) = scores.get_mut(*row) {
+                        *slot = value;
+                    }
+                }
+                self.factor = Some(factor);
+                Ok(scores)
+            }
+        }
+    }
+
+    /// Of the kept rows the batch, in the order of picking.
+    fn pick_batch(&mut self) -> Result<(), PredictError> {
+        let frame = self.frame(&self.kept)?;
+        let stored = self.model.stored();
+        let (Some(kernel), Some(factor)) = (&stored.surrogate, &self.factor) else {
+            return Ok(());
+        };
+        let picked = Doubt::of(kernel, factor, &frame).batch(kernel, &frame, stored.range.1, self.k);
+        let rows: UInt32Array = picked.iter().map(|row| *row as u32).collect();
+        self.kept = take_record_batch(&self.kept, &rows)?;
+        Ok(())
     }
 
     /// `Less` if `a` comes before `b`. Sorting is stable, so of equals the earlier stays in front.

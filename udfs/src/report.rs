@@ -2,92 +2,128 @@
 
 use std::sync::Arc;
 
-use arrow::array::{BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray};
+use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use serde::{Deserialize, Serialize};
 
+use crate::calibration::Calibration;
 use crate::ensemble::Choice;
 use crate::frame::Frame;
-use crate::model::Residuals;
+use crate::model::Timing;
 use crate::options::TrainOptions;
 use crate::sample;
+use crate::score::Score;
 use crate::table::Table;
+use crate::task::Task;
 use crate::trial::{Folds, Trial};
 
 /// Held-out rows per fold that importances are measured on; the measure is an average, and this many settle it.
 const IMPORTANCE_ROWS_MAX: usize = 400;
 
-/// A candidate's line.
+/// A candidate's line. Times are not in it: they differ from run to run, and a model's bytes must not.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct LeaderboardRow {
     pub(crate) candidate: String,
-    pub(crate) r2: Option<f64>,
-    pub(crate) rmse: Option<f64>,
-    pub(crate) mae: Option<f64>,
-    pub(crate) folds: Option<i64>,
+    pub(crate) score: Option<Score>,
+    /// The ranked measure (RMSE or log-loss) of each fold alone.
+    pub(crate) folds: Vec<f64>,
     pub(crate) chosen: bool,
     /// Why it has no score.
     pub(crate) note: Option<String>,
 }
 
 impl LeaderboardRow {
-    pub(crate) fn tried(name: &str, score: crate::trial::Score, folds: usize) -> Self {
+    pub(crate) fn tried(name: &str, score: Score, folds: Vec<f64>) -> Self {
         Self {
             candidate: name.to_owned(),
-            r2: Some(score.r2),
-            rmse: Some(score.rmse),
-            mae: Some(score.mae),
-            folds: i64::try_from(folds).ok(),
+            score: Some(score),
+            folds,
             chosen: false,
             note: None,
         }
     }
 
     pub(crate) fn left(name: &str, reason: &str) -> Self {
-        let note = Some(reason.to_owned());
         Self {
             candidate: name.to_owned(),
-            r2: None,
-            rmse: None,
-            mae: None,
-            folds: None,
+            score: None,
+            folds: Vec::new(),
             chosen: false,
-            note,
+            note: Some(reason.to_owned()),
         }
     }
 
     /// Best first, those without a score last.
     pub(crate) fn rank(&self) -> f64 {
-        self.rmse.unwrap_or(f64::INFINITY)
+        self.score.map_or(f64::INFINITY, |score| score.cost)
     }
 }
 
-/// The leaderboard as a table, best first.
-pub(crate) fn leaderboard(rows: &[LeaderboardRow]) -> RecordBatch {
-    let schema = Schema::new(vec![
-        Field::new("candidate", DataType::Utf8, false),
-        Field::new("r2", DataType::Float64, true),
-        Field::new("rmse", DataType::Float64, true),
-        Field::new("mae", DataType::Float64, true),
-        Field::new("folds", DataType::Int64, true),
-        Field::new("chosen", DataType::Boolean, false),
-        Field::new("note", DataType::Utf8, true),
-    ]);
-    let schema = Arc::new(schema);
-    let batch = RecordBatch::try_new(
-        Arc::clone(&schema),
-        vec![
-            Arc::new(rows.iter().map(|r| Some(r.candidate.as_str())).collect::<StringArray>()),
-            Arc::new(rows.iter().map(|r| r.r2).collect::<Float64Array>()),
-            Arc::new(rows.iter().map(|r| r.rmse).collect::<Float64Array>()),
-            Arc::new(rows.iter().map(|r| r.mae).collect::<Float64Array>()),
-            Arc::new(rows.iter().map(|r| r.folds).collect::<Int64Array>()),
-            Arc::new(rows.iter().map(|r| Some(r.chosen)).collect::<BooleanArray>()),
-            Arc::new(rows.iter().map(|r| r.note.as_deref()).collect::<StringArray>()),
+/// The leaderboard as a table, best first: candidate, the measures of the model's kind (r2, rmse, mae or auc, f1, log_loss, calibration),
+/// folds, fold_scores (the ranked measure of each fold, text), chosen, note, train_s and predict_s (of all folds; NULL when not known).
+pub(crate) fn leaderboard(task: &Task, rows: &[LeaderboardRow], timings: &[Timing]) -> RecordBatch {
+    type Measure = (&'static str, fn(&Score) -> Option<f64>);
+    let measures: &[Measure] = match task {
+        Task::Regression => &[("r2", |s| s.r2), ("rmse", |s| s.rmse), ("mae", |s| s.mae)],
+        Task::Classes(_) => &[
+            ("auc", |s| s.auc),
+            ("f1", |s| s.f1),
+            ("log_loss", |s| s.log_loss),
+            ("calibration", |s| s.calibration),
         ],
-    );
+    };
+    let timing = |row: &LeaderboardRow| timings.iter().find(|timing| timing.candidate == row.candidate);
+    let folds = |row: &LeaderboardRow| (!row.folds.is_empty()).then_some(row.folds.len() as i64);
+    let fold_scores = |row: &LeaderboardRow| {
+        let told: Vec<String> = row.folds.iter().map(|cost| format!("{cost:.4}")).collect();
+        (!told.is_empty()).then(|| told.join(", "))
+    };
+    let mut columns: Vec<(Field, ArrayRef)> = vec![(
+        Field::new("candidate", DataType::Utf8, false),
+        Arc::new(rows.iter().map(|r| Some(r.candidate.as_str())).collect::<StringArray>()),
+    )];
+    for (name, measure) in measures {
+        let values: Float64Array = rows.iter().map(|r| r.score.as_ref().and_then(measure)).collect();
+        columns.push((Field::new(*name, DataType::Float64, true), Arc::new(values)));
+    }
+    columns.extend([
+        (
+            Field::new("folds", DataType::Int64, true),
+            Arc::new(rows.iter().map(folds).collect::<Int64Array>()) as ArrayRef,
+        ),
+        (
+            Field::new("fold_scores", DataType::Utf8, true),
+            Arc::new(rows.iter().map(fold_scores).collect::<StringArray>()),
+        ),
+        (
+            Field::new("chosen", DataType::Boolean, false),
+            Arc::new(rows.iter().map(|r| Some(r.chosen)).collect::<BooleanArray>()),
+        ),
+        (
+            Field::new("note", DataType::Utf8, true),
+            Arc::new(rows.iter().map(|r| r.note.as_deref()).collect::<StringArray>()),
+        ),
+        (
+            Field::new("train_s", DataType::Float64, true),
+            Arc::new(
+                rows.iter()
+                    .map(|r| timing(r).map(|t| t.train_s))
+                    .collect::<Float64Array>(),
+            ),
+        ),
+        (
+            Field::new("predict_s", DataType::Float64, true),
+            Arc::new(
+                rows.iter()
+                    .map(|r| timing(r).map(|t| t.predict_s))
+                    .collect::<Float64Array>(),
+            ),
+        ),
+    ]);
+    let (fields, arrays): (Vec<Field>, Vec<ArrayRef>) = columns.into_iter().unzip();
+    let schema = Arc::new(Schema::new(fields));
     // The columns above are as long as `rows` and of the schema's types; an empty table stands for the impossible.
-    batch.unwrap_or_else(|_| RecordBatch::new_empty(schema))
+    RecordBatch::try_new(Arc::clone(&schema), arrays).unwrap_or_else(|_| RecordBatch::new_empty(schema))
 }
 
 /// The importances as a table, largest first.
@@ -117,34 +153,35 @@ pub(crate) fn importance_table(importance: &[(String, f64)]) -> RecordBatch {
     batch.unwrap_or_else(|_| RecordBatch::new_empty(schema))
 }
 
-/// Permutation importance on held-out rows: how much the root mean square error grows (in the target's unit) when one original column is
-/// shuffled among them. Breiman, "Random Forests", Machine Learning 2001.
-pub(crate) fn importance(
-    table: &Table,
-    folds: &Folds,
-    trials: &[Trial],
-    choice: &Choice,
-    seed: u64,
-) -> Vec<(String, f64)> {
+/// Permutation importance on held-out rows: how much the root mean square error (in the target's unit) or the log-loss grows when one original
+/// column is shuffled among them. Breiman, "Random Forests", Machine Learning 2001. By feature, in the table's order.
+pub(crate) fn importance(table: &Table, folds: &Folds, trials: &[Trial], choice: &Choice, seed: u64) -> Vec<f64> {
     let mut intact = 0.0;
     let mut shuffled = vec![0.0; table.features.len()];
     let mut count = 0_usize;
+    // Errors add up over the folds as squares, losses as they are.
+    let squared = matches!(table.task, Task::Regression);
     for (number, fold) in folds.parts.iter().enumerate() {
         let rows = fold.held_rows.get(..IMPORTANCE_ROWS_MAX).unwrap_or(&fold.held_rows);
         let (held, target) = (table.frame.take(rows), table.targets(rows));
-        let squares = |frame: &Frame| -> f64 {
-            let mut sum = vec![0.0; frame.rows];
+        let lost = |frame: &Frame| -> f64 {
+            let mut sums: Vec<Vec<f64>> = Vec::new();
             for (index, weight) in &choice.members {
-                let Some(model) = trials.get(*index).and_then(|trial| trial.models.get(number)) else {
+                let Some(models) = trials.get(*index).and_then(|trial| trial.models.get(number)) else {
                     continue;
                 };
-                for (total, value) in sum.iter_mut().zip(model.predict(frame)) {
-                    *total += weight * value;
+                sums.resize(models.len(), vec![0.0; frame.rows]);
+                for (sum, model) in sums.iter_mut().zip(models) {
+                    for (total, value) in sum.iter_mut().zip(model.predict(&table.features, frame)) {
+                        *total += weight * value;
+                    }
                 }
             }
-            sum.iter().zip(&target).map(|(p, y)| (p - y).powi(2)).sum()
+            table.task.normalise(&mut sums);
+            let cost = table.task.cost(&sums, &target);
+            rows.len() as f64 * if squared { cost * cost } else { cost }
         };
-        intact += squares(&held);
+        intact += lost(&held);
         count += rows.len();
         for (feature, total) in shuffled.iter_mut().enumerate() {
             let order = sample::permutation(held.rows, seed ^ ((number as u64) << 32) ^ feature as u64);
@@ -152,18 +189,14 @@ pub(crate) fn importance(
             if let Some(col) = frame.cols.get_mut(feature) {
                 *col = col.take(&order);
             }
-            *total += squares(&frame);
+            *total += lost(&frame);
         }
     }
-    let rmse = |squares: f64| (squares / count.max(1) as f64).sqrt();
-    let mut result: Vec<(String, f64)> = table
-        .features
-        .iter()
-        .zip(&shuffled)
-        .map(|(feature, squares)| (feature.name.clone(), rmse(*squares) - rmse(intact)))
-        .collect();
-    result.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-    result
+    let whole = |sum: f64| {
+        let mean = sum / count.max(1) as f64;
+        if squared { mean.sqrt() } else { mean }
+    };
+    shuffled.iter().map(|sum| whole(*sum) - whole(intact)).collect()
 }
 
 /// The chosen candidate's name; an ensemble names its members with their weights.
@@ -190,7 +223,7 @@ pub(crate) fn card(
     options: &TrainOptions,
     leaderboard: &[LeaderboardRow],
     choice: &Choice,
-    residuals: &Residuals,
+    calibration: Option<&Calibration>,
     folds: usize,
 ) -> Vec<(String, String)> {
     let chosen = leaderboard
@@ -198,21 +231,45 @@ pub(crate) fn card(
         .find(|row| row.chosen)
         .map_or_else(String::new, |row| row.candidate.clone());
     let names: Vec<&str> = table.features.iter().map(|f| f.name.as_str()).collect();
-    let (low, high) = table
-        .target
-        .iter()
-        .fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), y| (l.min(*y), h.max(*y)));
     let mut card = vec![
         ("target".to_owned(), options.target.clone()),
-        ("kind".to_owned(), "regression".to_owned()),
+        ("kind".to_owned(), table.task.name().to_owned()),
         ("chosen".to_owned(), chosen),
-        ("r2".to_owned(), format!("{:.4}", choice.score.r2)),
-        ("rmse".to_owned(), format!("{:.6}", choice.score.rmse)),
-        ("mae".to_owned(), format!("{:.6}", choice.score.mae)),
-        ("interval_90".to_owned(), format!("± {:.6}", residuals.quantile(0.9))),
+    ];
+    let measures = [
+        ("r2", choice.score.r2),
+        ("rmse", choice.score.rmse),
+        ("mae", choice.score.mae),
+        ("auc", choice.score.auc),
+        ("f1", choice.score.f1),
+        ("log_loss", choice.score.log_loss),
+        ("calibration", choice.score.calibration),
+    ];
+    for (name, value) in measures {
+        card.extend(value.map(|value| (name.to_owned(), format!("{value:.6}"))));
+    }
+    if let Some(calibration) = calibration {
+        card.push(("interval_90".to_owned(), format!("± {:.6}", calibration.quantile(0.9))));
+        for (feature, width) in calibration.novelty(0.9) {
+            if let Some(feature) = table.features.get(feature) {
+                card.push((format!("interval_90, new {}", feature.name), format!("± {width:.6}")));
+            }
+        }
+    }
+    let told = match &table.task {
+        Task::Regression => {
+            let (low, high) = table
+                .target
+                .iter()
+                .fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), y| (l.min(*y), h.max(*y)));
+            ("target_range".to_owned(), format!("{low} to {high}"))
+        }
+        Task::Classes(names) => ("classes".to_owned(), names.join(", ")),
+    };
+    card.extend([
         ("rows".to_owned(), table.frame.rows.to_string()),
         ("rows_without_target".to_owned(), table.rows_without_target.to_string()),
-        ("target_range".to_owned(), format!("{low} to {high}")),
+        told,
         ("features".to_owned(), names.join(", ")),
         ("folds".to_owned(), folds.to_string()),
         (
@@ -224,7 +281,7 @@ pub(crate) fn card(
             "time_budget_s".to_owned(),
             options.time_budget.as_secs_f64().to_string(),
         ),
-    ];
+    ]);
     let usable = table.rows_seen - table.rows_without_target;
     if usable > table.frame.rows {
         card.push((
@@ -237,7 +294,7 @@ pub(crate) fn card(
     }
     let caution = match &options.group_by {
         Some(group) => format!("scores and intervals are for new values of {group}, whose rows were held out together"),
-        None => "scores and intervals are for rows like the training rows; for a new plate, scaffold or batch expect less, and train with group_by to see how much".to_owned(),
+        None => "scores are for rows like the training rows; for a new plate, scaffold or batch expect less, and train with group_by to see how much".to_owned(),
     };
     card.push(("caution".to_owned(), caution));
     card

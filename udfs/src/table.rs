@@ -1,6 +1,6 @@
 //! From the training query's batches to features, target and groups; and what was left out, with the reason.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::compute::concat;
@@ -10,8 +10,9 @@ use crate::column::read_feature;
 use crate::error::TrainError;
 use crate::feature::{Feature, FeatureKind};
 use crate::frame::{Frame, each_text, is_readable, numbers};
-use crate::options::TrainOptions;
+use crate::options::{Kind, TrainOptions};
 use crate::sample;
+use crate::task::{CLASSES_MAX, Task};
 
 /// Fewer rows than this say nothing that a cross-validation could check.
 const ROWS_MIN: usize = 5;
@@ -25,7 +26,9 @@ const FEATURES_MAX: usize = 500;
 pub(crate) struct Table {
     pub(crate) features: Vec<Feature>,
     pub(crate) frame: Frame,
+    /// Numbers, or the classes' numbers.
     pub(crate) target: Vec<f64>,
+    pub(crate) task: Task,
     /// A group number per row.
     pub(crate) groups: Option<Vec<usize>>,
     /// Rows of the query, before anything was dropped.
@@ -42,7 +45,7 @@ impl Table {
         let target_index = find_target(&schema, options)?;
         let group_index = find_group(&schema, options, target_index)?;
 
-        let all = read_target(batches, target_index, options)?;
+        let (mut task, all) = read_target(batches, target_index, options)?;
         let mut rows: Vec<usize> = (0..all.len())
             .filter(|row| all.get(*row).is_some_and(|v| v.is_finite()))
             .collect();
@@ -60,7 +63,13 @@ impl Table {
             rows = sample::some(&rows, ROWS_MAX, options.seed);
         }
         let target: Vec<f64> = rows.iter().filter_map(|row| all.get(*row)).copied().collect();
-        check_target(&target, options)?;
+        let target = match &mut task {
+            Task::Regression => {
+                check_target(&target, options)?;
+                target
+            }
+            Task::Classes(names) => present_classes(names, &target, options)?,
+        };
 
         let groups = match (group_index, &options.group_by) {
             (Some(index), Some(name)) => Some(read_groups(batches, index, name, &rows)?),
@@ -71,6 +80,7 @@ impl Table {
             features,
             frame,
             target,
+            task,
             groups,
             rows_seen,
             rows_without_target,
@@ -130,20 +140,7 @@ fn find_target(schema: &Schema, options: &TrainOptions) -> Result<usize, TrainEr
             columns: names(schema),
         });
     };
-    let found = schema.field(index).data_type().clone();
-    let value_type = if let DataType::Dictionary(_, value) = &found {
-        value.as_ref()
-    } else {
-        &found
-    };
-    if value_type.is_numeric() {
-        Ok(index)
-    } else {
-        Err(TrainError::TargetNotNumber {
-            target: options.target.clone(),
-            found,
-        })
-    }
+    Ok(index)
 }
 
 fn find_group(schema: &Schema, options: &TrainOptions, target: usize) -> Result<Option<usize>, TrainError> {
@@ -167,12 +164,91 @@ fn names(schema: &Schema) -> String {
         .join(", ")
 }
 
-fn read_target(batches: &[RecordBatch], index: usize, options: &TrainOptions) -> Result<Vec<f64>, TrainError> {
+/// Values of the target, NaN for none; classes as numbers in the order of their names.
+fn read_target(batches: &[RecordBatch], index: usize, options: &TrainOptions) -> Result<(Task, Vec<f64>), TrainError> {
     let column = whole_column(batches, index, &options.target)?;
-    numbers(&column, FeatureKind::Number).map_err(|source| TrainError::Column {
+    let wrap = |source| TrainError::Column {
         column: options.target.clone(),
         source,
-    })
+    };
+    let found = column.data_type().clone();
+    let value_type = if let DataType::Dictionary(_, value) = &found {
+        value.as_ref()
+    } else {
+        &found
+    };
+    if !is_readable(value_type) {
+        let target = options.target.clone();
+        return Err(TrainError::TargetUnreadable { target, found });
+    }
+    let is_number = value_type.is_numeric();
+    let values = if is_number {
+        numbers(&column, FeatureKind::Number).map_err(wrap)?
+    } else {
+        Vec::new()
+    };
+    let flags = || value_type.is_integer() && is_flags(&values);
+    let wanted = match options.kind {
+        Kind::Regression if is_number => false,
+        Kind::Regression => {
+            let target = options.target.clone();
+            return Err(TrainError::TargetNotNumber { target, found });
+        }
+        Kind::Classification => true,
+        Kind::Auto => !is_number || flags(),
+    };
+    if !wanted {
+        return Ok((Task::Regression, values));
+    }
+    let mut names: BTreeMap<String, f64> = BTreeMap::new();
+    let mut texts: Vec<Option<String>> = Vec::with_capacity(column.len());
+    each_text(&column, |text| texts.push(text.map(str::to_owned))).map_err(wrap)?;
+    for text in texts.iter().flatten().filter(|text| *text != "NaN") {
+        if !names.contains_key(text) {
+            names.insert(text.clone(), 0.0);
+        }
+    }
+    if names.len() > CLASSES_MAX {
+        return Err(TrainError::TooManyClasses {
+            target: options.target.clone(),
+            have: names.len(),
+            most: CLASSES_MAX,
+        });
+    }
+    for (number, place) in names.values_mut().enumerate() {
+        *place = number as f64;
+    }
+    let of = |text: &Option<String>| {
+        text.as_ref()
+            .and_then(|text| names.get(text))
+            .copied()
+            .unwrap_or(f64::NAN)
+    };
+    let values = texts.iter().map(of).collect();
+    Ok((Task::Classes(names.into_keys().collect()), values))
+}
+
+/// Whether all known values are 0 or 1, and both occur.
+fn is_flags(values: &[f64]) -> bool {
+    let known = || values.iter().filter(|v| !v.is_nan());
+    known().all(|v| *v == 0.0 || *v == 1.0) && known().any(|v| *v == 0.0) && known().any(|v| *v == 1.0)
+}
+
+/// Renumbers classes that lost all their rows in a sample, and refuses a single one.
+fn present_classes(names: &mut Vec<String>, target: &[f64], options: &TrainOptions) -> Result<Vec<f64>, TrainError> {
+    let present: BTreeSet<usize> = target.iter().map(|class| *class as usize).collect();
+    let kept: Vec<String> = present.iter().filter_map(|class| names.get(*class)).cloned().collect();
+    if let [class] = kept.as_slice() {
+        return Err(TrainError::OneClass {
+            target: options.target.clone(),
+            class: class.clone(),
+            rows: target.len(),
+        });
+    }
+    let place = |class: &f64| present.range(..*class as usize).count() as f64;
+    let target = target.iter().map(place).collect();
+    *names = kept;
+    Ok(target)
 }
 
 fn check_target(target: &[f64], options: &TrainOptions) -> Result<(), TrainError> {

@@ -4,14 +4,20 @@ use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 
-use crate::candidate::{CANDIDATES, Fitted, Pace};
+use crate::calibration::Calibration;
+use crate::candidate::{Candidate, Pace};
+use crate::domain::Domain;
 use crate::ensemble::{self, Choice};
 use crate::error::TrainError;
-use crate::model::{Member, Model, Residuals, Stored};
+use crate::frame::Frame;
+use crate::kernel::Kernel;
+use crate::model::{Member, Model, Stored, Timing};
 use crate::options::{Cancel, TrainOptions};
 use crate::report::{self, LeaderboardRow};
+use crate::sample;
 use crate::table::Table;
-use crate::trial::{Folds, Outcome, Trial};
+use crate::task::Task;
+use crate::trial::{Fold, Folds, Outcome, Trial};
 
 /// The mean is always tried, and so is the first learner after it if it needs no more than this, however small the budget.
 const GRACE: Duration = Duration::from_secs(5);
@@ -39,30 +45,94 @@ pub fn train(
     let left = || options.time_budget.saturating_sub(begun.elapsed());
 
     let (trials, mut leaderboard) = try_all(&table, &folds, options, &left, cancel, progress)?;
-    let choice = ensemble::choose(&trials, &table.target).ok_or_else(|| no_candidate(&leaderboard))?;
-    mark_chosen(&mut leaderboard, &trials, &choice, folds.parts.len());
+    let choice = ensemble::choose(&trials, &table.task, &table.target).ok_or_else(|| no_candidate(&leaderboard))?;
+    mark_chosen(&mut leaderboard, &trials, &choice, &table, &folds);
 
-    let importance = report::importance(&table, &folds, &trials, &choice, options.seed);
+    let by_feature = report::importance(&table, &folds, &trials, &choice, options.seed);
+    let mut important: Vec<usize> = (0..table.features.len()).collect();
+    let value = |feature: &usize| by_feature.get(*feature).copied().unwrap_or(0.0);
+    important.sort_by(|a, b| value(b).total_cmp(&value(a)).then(a.cmp(b)));
     let members = refit(&table, &trials, &choice, options, cancel)?;
-    let residuals = Residuals::new(&choice.held_out, &table.target);
-    let card = report::card(&table, options, &leaderboard, &choice, &residuals, folds.parts.len());
+    let calibration = match (&table.task, choice.held_out.first()) {
+        (Task::Regression, Some(held_out)) => {
+            let mut calibration = Calibration::new(held_out, &table.target);
+            calibration.measure_novelty(&table, &important, options.seed, cancel);
+            Some(calibration)
+        }
+        _ => None,
+    };
+    let card = report::card(
+        &table,
+        options,
+        &leaderboard,
+        &choice,
+        calibration.as_ref(),
+        folds.parts.len(),
+    );
     progress(&format!(
-        "chosen: {}, R² {:.3}, RMSE {:.4}",
+        "chosen: {}, {}",
         report::chosen_name(&trials, &choice),
-        choice.score.r2,
-        choice.score.rmse
+        choice.score.told()
     ));
-    Model::new(Stored {
+    let timings = trials.iter().map(Timing::of).collect();
+    let named = |feature: &usize| Some((table.features.get(*feature)?.name.clone(), value(feature)));
+    let importance = important.iter().filter_map(named).collect();
+    let range = table
+        .target
+        .iter()
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), y| {
+            (low.min(*y), high.max(*y))
+        });
+    let stored = Stored {
+        surrogate: surrogate(&table, options.seed),
+        range,
+        run: run(&table.frame),
         target: options.target.clone(),
+        task: table.task,
         rows: table.frame.rows,
+        domain: Domain::of(&table.features, &table.frame, options.seed),
         features: table.features,
         members,
         leaderboard,
         importance,
         card,
-        residuals,
+        calibration,
         ..Stored::default()
-    })
+    };
+    Model::new(stored, timings)
+}
+
+/// A process over the best rows and some others, for the choice of experiments.
+fn surrogate(table: &Table, seed: u64) -> Option<Kernel> {
+    /// Half of them the best rows: the next experiment is chosen near them.
+    const ROWS: usize = 400;
+    const TUNE_ROWS: usize = 160;
+    if !matches!(table.task, Task::Regression) {
+        return None;
+    }
+    let mut rows: Vec<usize> = (0..table.frame.rows).collect();
+    if rows.len() > ROWS {
+        let value = |row: &usize| table.target.get(*row).copied().unwrap_or(0.0);
+        rows.sort_by(|a, b| value(b).total_cmp(&value(a)).then(a.cmp(b)));
+        let others = rows.split_off(ROWS / 2);
+        rows.extend(sample::some(&others, ROWS / 2, seed));
+        rows.sort_unstable();
+    }
+    let (frame, target) = (table.frame.take(&rows), table.targets(&rows));
+    Kernel::fit_tuned(&table.features, &frame, &target, TUNE_ROWS, seed).ok()
+}
+
+/// What was run, to be left out of recommendations.
+fn run(frame: &Frame) -> Vec<u64> {
+    /// Twenty digits each: a megabyte.
+    const ROWS_MAX: usize = 50_000;
+    if frame.rows > ROWS_MAX {
+        return Vec::new();
+    }
+    let mut all: Vec<u64> = (0..frame.rows).filter_map(|row| frame.fingerprint(row)).collect();
+    all.sort_unstable();
+    all.dedup();
+    all
 }
 
 type Tried = (Vec<Trial>, Vec<LeaderboardRow>);
@@ -77,19 +147,23 @@ fn try_all(
 ) -> Result<Tried, TrainError> {
     let (mut trials, mut leaderboard): Tried = Default::default();
     let mut pace = Pace::new();
-    for (index, candidate) in CANDIDATES.iter().enumerate() {
+    for (index, candidate) in Candidate::all(&table.task).iter().enumerate() {
         let grace = if index <= 1 { GRACE } else { Duration::ZERO };
         let time = || left().max(grace);
         let begun = Instant::now();
         match folds.try_out(*candidate, table, options.seed, time, &mut pace, cancel)? {
             Outcome::Tried(trial) => {
                 progress(&format!(
-                    "{}: R² {:.3} ({:.1} s)",
+                    "{}: {} ({:.1} s)",
                     candidate.name,
-                    trial.score.r2,
+                    trial.score.told(),
                     begun.elapsed().as_secs_f64()
                 ));
-                leaderboard.push(LeaderboardRow::tried(candidate.name, trial.score, folds.parts.len()));
+                leaderboard.push(LeaderboardRow::tried(
+                    candidate.name,
+                    trial.score,
+                    trial.fold_costs.clone(),
+                ));
                 trials.push(*trial);
             }
             Outcome::Left(reason) => {
@@ -110,14 +184,27 @@ fn no_candidate(leaderboard: &[LeaderboardRow]) -> TrainError {
 }
 
 /// A lone winner is marked in its row; an ensemble gets a row of its own.
-fn mark_chosen(leaderboard: &mut Vec<LeaderboardRow>, trials: &[Trial], choice: &Choice, folds: usize) {
+fn mark_chosen(leaderboard: &mut Vec<LeaderboardRow>, trials: &[Trial], choice: &Choice, table: &Table, folds: &Folds) {
     let name = report::chosen_name(trials, choice);
     match leaderboard.iter_mut().find(|row| row.candidate == name) {
         Some(row) => row.chosen = true,
-        None => leaderboard.push(LeaderboardRow {
-            chosen: true,
-            ..LeaderboardRow::tried(&name, choice.score, folds)
-        }),
+        None => {
+            let cost = |fold: &Fold| {
+                let of = |output: &Vec<f64>| {
+                    fold.held_rows
+                        .iter()
+                        .filter_map(|row| output.get(*row))
+                        .copied()
+                        .collect()
+                };
+                let said: Vec<Vec<f64>> = choice.held_out.iter().map(of).collect();
+                table.task.cost(&said, &table.targets(&fold.held_rows))
+            };
+            leaderboard.push(LeaderboardRow {
+                chosen: true,
+                ..LeaderboardRow::tried(&name, choice.score, folds.parts.iter().map(cost).collect())
+            });
+        }
     }
     leaderboard.sort_by(|a, b| a.rank().total_cmp(&b.rank()));
 }
@@ -135,14 +222,17 @@ fn refit(
         if cancel.is_cancelled() {
             return Err(TrainError::Cancelled);
         }
-        let failed = |reason| TrainError::Fit {
-            candidate: trial.candidate.name.to_owned(),
-            reason,
-        };
-        let fitted: Fitted = trial
-            .candidate
-            .fit(&table.features, &table.frame, &table.target, options.seed)
-            .map_err(failed)?;
+        let mut fitted = Vec::new();
+        for output in table.task.outputs(&table.target) {
+            let model = trial
+                .candidate
+                .fit(&table.features, &table.frame, &output, table.task.loss(), options.seed)
+                .map_err(|reason| TrainError::Fit {
+                    candidate: trial.candidate.name.to_owned(),
+                    reason,
+                })?;
+            fitted.push(model);
+        }
         members.push(Member {
             name: trial.candidate.name.to_owned(),
             weight: *weight,

@@ -6,6 +6,7 @@ use crate::candidate::{Candidate, Fitted, Pace};
 use crate::error::TrainError;
 use crate::options::Cancel;
 use crate::sample;
+use crate::score::Score;
 use crate::table::Table;
 
 /// The folds: which rows are held out in each. Frames are cut when they are used, so that one copy of the data is alive at a time.
@@ -15,25 +16,22 @@ pub(crate) struct Folds {
 
 pub(crate) struct Fold {
     pub(crate) held_rows: Vec<usize>,
-    train_rows: Vec<usize>,
+    pub(crate) train_rows: Vec<usize>,
 }
 
 /// A candidate that was fitted in every fold.
 pub(crate) struct Trial {
     pub(crate) candidate: Candidate,
     pub(crate) score: Score,
-    /// For each training row, the prediction of the model that did not see it.
-    pub(crate) held_out: Vec<f64>,
-    /// One model a fold.
-    pub(crate) models: Vec<Fitted>,
-}
-
-/// How far off predictions are.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Score {
-    pub(crate) r2: f64,
-    pub(crate) rmse: f64,
-    pub(crate) mae: f64,
+    /// The cost of each fold alone.
+    pub(crate) fold_costs: Vec<f64>,
+    /// Output × training row: the prediction of the model that did not see the row.
+    pub(crate) held_out: Vec<Vec<f64>>,
+    /// Fold × output.
+    pub(crate) models: Vec<Vec<Fitted>>,
+    /// Of all folds together.
+    pub(crate) train_time: Duration,
+    pub(crate) predict_time: Duration,
 }
 
 /// What became of a candidate.
@@ -45,24 +43,14 @@ pub(crate) enum Outcome {
 
 impl Folds {
     pub(crate) fn new(table: &Table, seed: u64) -> Self {
-        let (fold_of, k) = sample::folds(table.frame.rows, table.groups.as_deref(), seed);
-        let parts = (0..k)
-            .map(|fold| {
-                let rows = |held: bool| -> Vec<usize> {
-                    fold_of
-                        .iter()
-                        .enumerate()
-                        .filter(|(_, f)| (**f == fold) == held)
-                        .map(|(row, _)| row)
-                        .collect()
-                };
-                Fold {
-                    held_rows: rows(true),
-                    train_rows: rows(false),
-                }
-            })
-            .collect();
-        Self { parts }
+        Self::by(table.frame.rows, table.groups.as_deref(), seed)
+    }
+
+    /// Folds of `rows` rows that keep groups whole.
+    pub(crate) fn by(rows: usize, groups: Option<&[usize]>, seed: u64) -> Self {
+        let (fold_of, k) = sample::folds(rows, groups, seed);
+        let parts = (0..k).map(|fold| Fold::holding(rows, |row| fold_of.get(row) == Some(&fold)));
+        Self { parts: parts.collect() }
     }
 
     /// Tries `candidate`, unless it is expected to need more than `left` for the folds and one fit on all rows.
@@ -78,20 +66,24 @@ impl Folds {
         let Some(first) = self.parts.first() else {
             return Ok(Outcome::Left("there are no folds".to_owned()));
         };
-        let work = match candidate.work(
-            &table.features,
-            &table.frame.take(&first.train_rows),
-            &table.targets(&first.train_rows),
-        ) {
+        let outputs = table.task.outputs(&table.target);
+        let cut = |output: &[f64], rows: &[usize]| -> Vec<f64> {
+            rows.iter().filter_map(|row| output.get(*row)).copied().collect()
+        };
+        let told = outputs
+            .first()
+            .map(|output| cut(output, &first.train_rows))
+            .unwrap_or_default();
+        let one = match candidate.work(&table.features, &table.frame.take(&first.train_rows), &told) {
             Ok(work) => work,
             Err(reason) => return Ok(Outcome::Left(reason)),
         };
-        let mut held_out = vec![0.0; table.target.len()];
+        let work = one * outputs.len() as f64;
+        let mut held_out = vec![vec![0.0; table.target.len()]; outputs.len()];
         let mut models = Vec::with_capacity(self.parts.len());
+        let mut fold_costs = Vec::with_capacity(self.parts.len());
+        let (mut train_time, mut predict_time) = (Duration::ZERO, Duration::ZERO);
         for (done, fold) in self.parts.iter().enumerate() {
-            if cancel.is_cancelled() {
-                return Err(TrainError::Cancelled);
-            }
             let expected = pace
                 .expect(candidate.learner, work)
                 .saturating_mul((self.parts.len() - done + 1) as u32);
@@ -103,47 +95,57 @@ impl Folds {
             }
             let train = table.frame.take(&fold.train_rows);
             let begun = Instant::now();
-            let model = match candidate.fit(&table.features, &train, &table.targets(&fold.train_rows), seed) {
-                Ok(model) => model,
-                Err(reason) => return Ok(Outcome::Left(reason)),
-            };
-            pace.learn(candidate.learner, work, begun.elapsed());
-            for (row, value) in fold
-                .held_rows
-                .iter()
-                .zip(model.predict(&table.frame.take(&fold.held_rows)))
-            {
-                if let Some(slot) = held_out.get_mut(*row) {
-                    *slot = value;
+            let mut fitted = Vec::with_capacity(outputs.len());
+            for output in &outputs {
+                if cancel.is_cancelled() {
+                    return Err(TrainError::Cancelled);
+                }
+                let target = cut(output, &fold.train_rows);
+                match candidate.fit(&table.features, &train, &target, table.task.loss(), seed) {
+                    Ok(model) => fitted.push(model),
+                    Err(reason) => return Ok(Outcome::Left(reason)),
                 }
             }
-            models.push(model);
+            train_time += begun.elapsed();
+            pace.learn(candidate.learner, work, begun.elapsed());
+            let begun = Instant::now();
+            let held = table.frame.take(&fold.held_rows);
+            let mut said: Vec<Vec<f64>> = fitted
+                .iter()
+                .map(|model| model.predict(&table.features, &held))
+                .collect();
+            predict_time += begun.elapsed();
+            table.task.normalise(&mut said);
+            fold_costs.push(table.task.cost(&said, &table.targets(&fold.held_rows)));
+            for (output, said) in held_out.iter_mut().zip(&said) {
+                for (row, value) in fold.held_rows.iter().zip(said) {
+                    if let Some(slot) = output.get_mut(*row) {
+                        *slot = *value;
+                    }
+                }
+            }
+            models.push(fitted);
         }
-        let score = Score::of(&held_out, &table.target);
-        if !score.rmse.is_finite() {
+        let score = Score::of(&table.task, &held_out, &table.target);
+        if !score.cost.is_finite() {
             return Ok(Outcome::Left("its predictions are not finite".to_owned()));
         }
         Ok(Outcome::Tried(Box::new(Trial {
             candidate,
             score,
+            fold_costs,
             held_out,
             models,
+            train_time,
+            predict_time,
         })))
     }
 }
 
-impl Score {
-    /// Over all rows at once, which is steadier than the mean over folds when groups are small.
-    pub(crate) fn of(predicted: &[f64], target: &[f64]) -> Self {
-        let count = target.len().max(1) as f64;
-        let mean = target.iter().sum::<f64>() / count;
-        let spread: f64 = target.iter().map(|y| (y - mean).powi(2)).sum();
-        let squares: f64 = predicted.iter().zip(target).map(|(p, y)| (p - y).powi(2)).sum();
-        let absolute: f64 = predicted.iter().zip(target).map(|(p, y)| (p - y).abs()).sum();
-        Self {
-            r2: 1.0 - squares / spread,
-            rmse: (squares / count).sqrt(),
-            mae: absolute / count,
-        }
+impl Fold {
+    /// Holds out the rows that `held` names.
+    pub(crate) fn holding(rows: usize, held: impl Fn(usize) -> bool) -> Self {
+        let (held_rows, train_rows) = (0..rows).partition(|row| held(*row));
+        Self { held_rows, train_rows }
     }
 }

@@ -15,7 +15,8 @@ use crate::model::Model;
 
 /// The function `name(feature1, …)`: its arguments are the model's features, by position in the model's order or by name in any order
 /// (`name(catalyst => x, temperature => t)`). It takes any number, text, boolean or time for any feature, NULL and unknown categories
-/// included, and returns a Float64 that is never NULL.
+/// included, and returns a number, or the most probable class
+/// as text, never NULL.
 pub fn predict_udf(name: &str, model: Arc<Model>) -> ScalarUDF {
     let names: Vec<String> = model.features().iter().map(|f| f.name.clone()).collect();
     let signature = Signature::new(TypeSignature::UserDefined, Volatility::Immutable);
@@ -61,7 +62,7 @@ impl ScalarUDFImpl for PredictUdf {
     }
 
     fn return_type(&self, _arguments: &[DataType]) -> Result<DataType> {
-        Ok(DataType::Float64)
+        Ok(self.model.answer_type())
     }
 
     /// Leaves every type as it is: the model reads them all, and a cast here would lose dictionaries and text.
@@ -83,12 +84,12 @@ impl ScalarUDFImpl for PredictUdf {
         let columns = args.args.iter().map(column).collect::<Result<Vec<ArrayRef>>>()?;
         let predicted = self
             .model
-            .predict_rows(&columns, rows)
+            .answer(&columns, rows)
             .map_err(|error| DataFusionError::External(Box::new(error)))?;
         if constant && !predicted.is_empty() {
-            return Ok(ColumnarValue::Scalar(ScalarValue::Float64(Some(predicted.value(0)))));
+            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&predicted, 0)?));
         }
-        Ok(ColumnarValue::Array(Arc::new(predicted)))
+        Ok(ColumnarValue::Array(predicted))
     }
 }
 

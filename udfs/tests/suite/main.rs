@@ -11,7 +11,11 @@
 )]
 
 mod asking;
+mod campaign;
+mod classes;
 mod data;
+mod intervals;
+mod molecules;
 mod recommending;
 mod training;
 mod yields;

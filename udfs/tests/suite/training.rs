@@ -246,13 +246,10 @@ fn a_cancelled_training_ends_and_says_so() {
 }
 
 #[test]
-fn kinds_are_parsed_and_classification_is_refused() {
+fn kinds_are_parsed_and_others_are_refused() {
     assert_eq!("AUTO".parse::<Kind>().unwrap(), Kind::Auto);
     assert_eq!("regression".parse::<Kind>().unwrap(), Kind::Regression);
-    assert!(matches!(
-        "classification".parse::<Kind>(),
-        Err(TrainError::Classification)
-    ));
+    assert_eq!("classification".parse::<Kind>().unwrap(), Kind::Classification);
     assert!(matches!("magic".parse::<Kind>(), Err(TrainError::UnknownKind(name)) if name == "magic"));
 }
 
@@ -276,7 +273,14 @@ fn impossible_tables_are_refused_with_what_to_do() {
         )
         .contains("too large")
     );
-    assert!(error(&batch(vec![("x", x()), ("y", texts(&["5"; 20]))]), "y").contains("CAST(y AS DOUBLE)"));
+    assert!(error(&batch(vec![("x", x()), ("y", texts(&["5"; 20]))]), "y").contains("one class only"));
+    let words = batch(vec![("x", x()), ("y", texts(&["a", "b"].repeat(10)))]);
+    let as_number = TrainOptions {
+        kind: Kind::Regression,
+        ..options("y", 2)
+    };
+    let refused = train(&[words], &as_number, &Cancel::default(), &|_| ()).unwrap_err();
+    assert!(refused.to_string().contains("CAST(y AS DOUBLE)"), "{refused}");
     let nulls: ArrayRef = Arc::new((0..20).map(|_| None::<f64>).collect::<Float64Array>());
     assert!(error(&batch(vec![("x", Arc::clone(&nulls)), ("y", x())]), "y").contains("x (it holds one value only)"));
     assert!(error(&batch(vec![("x", x()), ("y", nulls)]), "y").contains("20 rows had none"));

@@ -1,6 +1,8 @@
 //! The claim on real reactions: Buchwald–Hartwig couplings (Ahneman et al., Science 2018) on the published splits.
 
-use arrow::array::{ArrayRef, AsArray, RecordBatch, UInt32Array};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
 use arrow::datatypes::Float64Type;
 
@@ -18,8 +20,15 @@ fn table() -> Option<(RecordBatch, serde_json::Value)> {
     Some((read_csv(&path), serde_json::from_slice(&splits).unwrap()))
 }
 
-/// R² on the rows after the first `train_rows` of a split's order.
-fn score(split: &str, train_rows: usize, seconds: u64) -> Option<f64> {
+/// What a model reaches on the rows after the first `train_rows` of a split's order.
+struct Reached {
+    r2: f64,
+    coverage: f64,
+    out_of_domain: f64,
+    rows_per_second: f64,
+}
+
+fn score(split: &str, train_rows: usize, seconds: u64, names_only: bool) -> Option<Reached> {
     let (table, splits) = table()?;
     let order: UInt32Array = splits[split]
         .as_array()
@@ -29,65 +38,172 @@ fn score(split: &str, train_rows: usize, seconds: u64) -> Option<f64> {
         .collect();
     let wanted =
         ["Ligand", "Additive", "Base", "Aryl halide", "Output"].map(|name| table.schema().index_of(name).unwrap());
-    let ordered = take_record_batch(&table.project(&wanted).unwrap(), &order).unwrap();
+    let mut ordered = take_record_batch(&table.project(&wanted).unwrap(), &order).unwrap();
+    if names_only {
+        ordered = without_structures(&ordered);
+    }
     let (seen, unseen) = (
         ordered.slice(0, train_rows),
         ordered.slice(train_rows, ordered.num_rows() - train_rows),
     );
+    let begun = std::time::Instant::now();
     let model = fit(&seen, "Output", seconds).unwrap();
+    let trained = begun.elapsed();
     let columns: Vec<ArrayRef> = model
         .features()
         .iter()
         .map(|f| unseen[f.name.as_str()].clone())
         .collect();
-    let begun = std::time::Instant::now();
     let predicted = model.predict(&columns).unwrap();
-    let took = begun.elapsed();
-    let value = r2(&predicted, unseen["Output"].as_primitive::<Float64Type>());
+    let r2 = r2(&predicted, unseen["Output"].as_primitive::<Float64Type>());
+    let intervals = model.interval(&columns, unseen.num_rows(), 0.9).unwrap();
+    let known = intervals.column_by_name("in_domain").unwrap().as_boolean().true_count();
+    // A second time, when the tables of the trees are made, and over as many rows as an engine's batch holds.
+    let many: Vec<ArrayRef> = columns.iter().map(|column| repeated(column, 8_192)).collect();
+    let begun = std::time::Instant::now();
+    let rounds = 4;
+    for _ in 0..rounds {
+        assert_eq!(model.predict(&many).unwrap().len(), 8_192);
+    }
+    let reached = Reached {
+        r2,
+        coverage: crate::intervals::covered(&intervals, &unseen["Output"]),
+        out_of_domain: 1.0 - known as f64 / unseen.num_rows() as f64,
+        rows_per_second: f64::from(rounds) * 8_192.0 / begun.elapsed().as_secs_f64(),
+    };
     println!(
-        "{split}: R² {value:.4}, {} rows in {took:?}, model {} kB",
-        predicted.len(),
+        "{split}: R² {:.4}, 90 % intervals hold {:.3}, out of domain {:.3}, {:.0} rows/s, trained in {trained:?}, model {} kB",
+        reached.r2,
+        reached.coverage,
+        reached.out_of_domain,
+        reached.rows_per_second,
         model.to_bytes().len() / 1024
     );
     println!(
         "{}",
-        arrow::util::pretty::pretty_format_batches(&[model.leaderboard(),]).unwrap()
+        arrow::util::pretty::pretty_format_batches(&[model.leaderboard()]).unwrap()
     );
-    println!(
-        "{}",
-        arrow::util::pretty::pretty_format_batches(&[model.importance()]).unwrap()
-    );
-    Some(value)
+    Some(reached)
+}
+
+/// The same table with names in place of structures.
+fn without_structures(table: &RecordBatch) -> RecordBatch {
+    let columns = table
+        .schema()
+        .fields()
+        .iter()
+        .map(|field| field.name().clone())
+        .collect::<Vec<_>>();
+    let named = columns.iter().zip(table.columns()).map(|(name, column)| {
+        let Some(column) = column.as_string_opt::<i32>() else {
+            return (name.as_str(), Arc::clone(column));
+        };
+        let known: std::collections::BTreeSet<&str> = column.iter().flatten().collect();
+        let names: Vec<String> = column
+            .iter()
+            .map(|text| {
+                format!(
+                    "{name} {}",
+                    known.iter().position(|known| Some(*known) == text).unwrap()
+                )
+            })
+            .collect();
+        (name.as_str(), texts(&names))
+    });
+    batch(named.collect())
+}
+
+/// As many rows, over and over, in an order that no neighbours share.
+fn repeated(column: &ArrayRef, rows: usize) -> ArrayRef {
+    let places: UInt32Array = (0..rows).map(|row| ((row * 611) % column.len()) as u32).collect();
+    arrow::compute::take(column, &places, None).unwrap()
 }
 
 #[test]
 fn published_split_beats_the_bar() {
-    let Some(value) = score("FullCV_01", 2_768, 30) else {
+    let Some(reached) = score("FullCV_01", 2_768, 120, false) else {
         return;
     };
-    assert!(value >= 0.88, "R² {value}");
+    // On a machine that others use the budget may end before the larger candidates.
+    assert!(reached.r2 >= 0.92, "R² {}", reached.r2);
+    assert!((0.86..=0.94).contains(&reached.coverage), "{}", reached.coverage);
 }
 
-/// Five random splits and, beside them, the four out-of-sample ones, which no random split can speak for. Some minutes.
+fn published(splits: &[(&str, usize)], names_only: bool) -> Option<Vec<Reached>> {
+    let seconds = std::env::var("LABHOUSE_BENCH_SECONDS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(120);
+    let reached: Vec<Reached> = splits
+        .iter()
+        .filter_map(|(split, rows)| score(split, *rows, seconds, names_only))
+        .collect();
+    println!("| split | R² | 90 % intervals hold | out of domain | rows/s |\n|---|---|---|---|---|");
+    for ((split, _), r) in splits.iter().zip(&reached) {
+        println!(
+            "| {split} | {:.4} | {:.3} | {:.3} | {:.0} |",
+            r.r2, r.coverage, r.out_of_domain, r.rows_per_second
+        );
+    }
+    let mean = |of: fn(&Reached) -> f64| reached.iter().map(of).sum::<f64>() / reached.len() as f64;
+    println!(
+        "| mean | {:.4} | {:.3} | {:.3} | |",
+        mean(|r| r.r2),
+        mean(|r| r.coverage),
+        mean(|r| r.out_of_domain)
+    );
+    (!reached.is_empty()).then_some(reached)
+}
+
+fn mean(reached: &[Reached], of: fn(&Reached) -> f64) -> f64 {
+    reached.iter().map(of).sum::<f64>() / reached.len() as f64
+}
+
+const RANDOM: [(&str, usize); 10] = [
+    ("FullCV_01", 2_768),
+    ("FullCV_02", 2_768),
+    ("FullCV_03", 2_768),
+    ("FullCV_04", 2_768),
+    ("FullCV_05", 2_768),
+    ("FullCV_06", 2_768),
+    ("FullCV_07", 2_768),
+    ("FullCV_08", 2_768),
+    ("FullCV_09", 2_768),
+    ("FullCV_10", 2_768),
+];
+
+/// The ten random splits. Up to two minutes each.
 #[test]
-#[ignore = "takes minutes: cargo test -p labhouse-udfs -- --ignored --nocapture"]
-fn published_splits_and_the_out_of_sample_ones() {
-    let random = ["FullCV_01", "FullCV_02", "FullCV_03", "FullCV_04", "FullCV_05"].map(|split| score(split, 2_768, 30));
-    let Some(random) = random.into_iter().collect::<Option<Vec<f64>>>() else {
+#[ignore = "takes up to 20 minutes: cargo nextest run --workspace --run-ignored all --no-capture -E 'test(published_random_splits)'"]
+fn published_random_splits_from_structures() {
+    let Some(reached) = published(&RANDOM, false) else {
         return;
     };
-    let outside = [("Test1", 3_058), ("Test2", 3_056), ("Test3", 3_059), ("Test4", 3_056)];
-    let outside: Vec<f64> = outside
-        .iter()
-        .filter_map(|(split, rows)| score(split, *rows, 30))
-        .collect();
-    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
-    println!(
-        "random {random:?}, mean {:.4}; out of sample {outside:?}, mean {:.4}",
-        mean(&random),
-        mean(&outside)
-    );
-    assert!(mean(&random) >= 0.9 && mean(&outside) >= 0.5);
+    assert!(mean(&reached, |r| r.r2) >= 0.955);
+    let coverage = mean(&reached, |r| r.coverage);
+    assert!((0.88..=0.92).contains(&coverage), "{coverage}");
+    assert!(reached.iter().all(|r| r.out_of_domain < 0.02));
+}
+
+#[test]
+#[ignore = "takes up to 20 minutes: cargo nextest run --workspace --run-ignored all --no-capture -E 'test(published_random_splits)'"]
+fn published_random_splits_from_names() {
+    let Some(reached) = published(&RANDOM, true) else {
+        return;
+    };
+    assert!(mean(&reached, |r| r.r2) >= 0.935);
+}
+
+/// Additives that training did not see: no random split can speak for them.
+#[test]
+#[ignore = "takes up to 8 minutes: cargo nextest run --workspace --run-ignored all --no-capture -E 'test(published_out_of_sample)'"]
+fn published_out_of_sample_splits() {
+    let splits = [("Test1", 3_058), ("Test2", 3_056), ("Test3", 3_059), ("Test4", 3_056)];
+    let Some(reached) = published(&splits, false) else {
+        return;
+    };
+    assert!(mean(&reached, |r| r.r2) >= 0.72);
+    assert!(reached.iter().all(|r| r.coverage >= 0.8 || r.out_of_domain > 0.9));
 }
 
 /// The always-on version: a plate of ligands × additives × bases × halides with pairwise effects, two thirds of it seen.

@@ -1,0 +1,233 @@
+//! How wide an interval must be: conformal prediction on held-out residuals.
+//!
+//! Vovk, Gammerman and Shafer, "Algorithmic Learning in a Random World", 2005. Residuals are kept apart by the size of the prediction ("Mondrian"),
+//! since a yield near nothing is surer than one in the middle. They speak for rows like the training rows. For a row with something new in it (a
+//! molecule, a level, a number out of range) other residuals speak: those met when training was made to do without some of that column's
+//! values. Both come from models that did not see the rows they are judged on.
+
+use serde::{Deserialize, Serialize};
+
+use crate::candidate::{Candidate, Learner};
+use crate::encode::Faces;
+use crate::feature::FeatureKind;
+use crate::frame::Col;
+use crate::grow::Growth;
+use crate::options::Cancel;
+use crate::sample;
+use crate::table::Table;
+use crate::trial::{Fold, Folds};
+
+/// Residuals kept of one kind.
+const KEPT: usize = 400;
+/// Rows for each size class of predictions, and the most classes.
+const CLASS_ROWS: usize = 150;
+const CLASSES_MAX: usize = 8;
+/// Columns whose novelty is measured: the most important ones.
+const NOVEL_COLUMNS_MAX: usize = 8;
+/// Rows that this is measured on.
+const NOVEL_ROWS_MAX: usize = 10_000;
+/// An interval for a novelty that was not measured is so much wider.
+const UNMEASURED: f64 = 2.0;
+
+/// Residuals of a model, and what they are of.
+#[derive(Debug, Default, Clone, Serialize, Deserialize)]
+pub(crate) struct Calibration {
+    all: Residuals,
+    /// Where one class of predictions ends and the next begins.
+    edges: Vec<f64>,
+    classes: Vec<Residuals>,
+    /// By feature: what was met without some of its values.
+    novel: Vec<(usize, Residuals)>,
+}
+
+/// Absolute held-out residuals, ascending: all of them, or evenly spaced ones.
+#[derive(Debug, Default, Clone, Serialize, Deserialize)]
+struct Residuals(Vec<f64>);
+
+impl Calibration {
+    pub(crate) fn new(predicted: &[f64], target: &[f64]) -> Self {
+        let off =
+            |rows: &mut dyn Iterator<Item = (&f64, &f64)>| Residuals::new(rows.map(|(p, y)| (p - y).abs()).collect());
+        let all = off(&mut predicted.iter().zip(target));
+        let mut sorted = predicted.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        let count = (target.len() / CLASS_ROWS).clamp(1, CLASSES_MAX);
+        let mut edges: Vec<f64> = (1..count)
+            .filter_map(|class| sorted.get(class * sorted.len() / count))
+            .copied()
+            .collect();
+        edges.dedup();
+        let class_of = |value: f64| edges.partition_point(|edge| *edge <= value);
+        let classes = (0..=edges.len())
+            .map(|class| off(&mut predicted.iter().zip(target).filter(|(p, _)| class_of(**p) == class)))
+            .collect();
+        Self {
+            all,
+            edges,
+            classes,
+            novel: Vec::new(),
+        }
+    }
+
+    /// Measures what novelty costs, column by column, with quick models: `important` are features, the most important first.
+    pub(crate) fn measure_novelty(&mut self, table: &Table, important: &[usize], seed: u64, cancel: &Cancel) {
+        let all: Vec<usize> = (0..table.frame.rows).collect();
+        let rows = sample::some(&all, NOVEL_ROWS_MAX, seed);
+        let (frame, target) = (table.frame.take(&rows), table.targets(&rows));
+        let candidate = Candidate {
+            name: "novelty",
+            learner: Learner::Trees {
+                growth: Growth {
+                    trees: 80,
+                    leaves: 31,
+                    learning_rate: 0.12,
+                    row_share: 1.0,
+                    view_share: 0.7,
+                    leaf_rows_min: 2,
+                    ridge: 1.0,
+                },
+                faces: Faces::Structure,
+            },
+        };
+        for feature in important.iter().take(NOVEL_COLUMNS_MAX) {
+            let Some(col) = frame.cols.get(*feature) else { continue };
+            let mut residuals = Vec::new();
+            for fold in without_some_values(col, frame.rows, seed) {
+                if cancel.is_cancelled() || fold.train_rows.len() < 5 || fold.held_rows.is_empty() {
+                    continue;
+                }
+                let pick =
+                    |rows: &[usize]| -> Vec<f64> { rows.iter().filter_map(|row| target.get(*row)).copied().collect() };
+                let (known, truth) = (pick(&fold.train_rows), pick(&fold.held_rows));
+                let fitted = candidate.fit(
+                    &table.features,
+                    &frame.take(&fold.train_rows),
+                    &known,
+                    table.task.loss(),
+                    seed,
+                );
+                let Ok(model) = fitted else { continue };
+                let held = unknown(&frame.take(&fold.held_rows), *feature, table);
+                let said = model.predict(&table.features, &held);
+                residuals.extend(said.iter().zip(&truth).map(|(p, y)| (p - y).abs()));
+            }
+            if residuals.len() >= 5 {
+                self.novel.push((*feature, Residuals::new(residuals)));
+            }
+        }
+    }
+
+    /// Half the width of an interval round `predicted` that holds the true value with probability `coverage`, for a row in which these features
+    /// are novel.
+    pub(crate) fn half_width(&self, predicted: f64, novel: &[usize], coverage: f64) -> f64 {
+        let class = self.edges.partition_point(|edge| *edge <= predicted);
+        let usual = self.classes.get(class).unwrap_or(&self.all).quantile(coverage);
+        if novel.is_empty() {
+            return usual;
+        }
+        // What each novelty adds to the variance adds up; none makes an answer surer.
+        let whole = self.all.quantile(coverage);
+        let mut square = usual.max(whole).powi(2);
+        for feature in novel {
+            let measured = self.novel.iter().find(|(known, _)| known == feature);
+            let width = measured.map_or(UNMEASURED * whole, |(_, residuals)| residuals.quantile(coverage));
+            square += (width * width - whole * whole).max(0.0);
+        }
+        square.sqrt()
+    }
+
+    /// Half the width of an interval for a row like the training rows, whatever is predicted.
+    pub(crate) fn quantile(&self, coverage: f64) -> f64 {
+        self.all.quantile(coverage)
+    }
+
+    /// What was measured for each feature without some of its values.
+    pub(crate) fn novelty(&self, coverage: f64) -> impl Iterator<Item = (usize, f64)> + '_ {
+        self.novel
+            .iter()
+            .map(move |(feature, residuals)| (*feature, residuals.quantile(coverage)))
+    }
+
+    pub(crate) fn is_sound(&self, features: usize) -> bool {
+        let finite = |residuals: &Residuals| residuals.0.iter().all(|r| r.is_finite());
+        self.edges.is_sorted()
+            && self.edges.iter().all(|edge| edge.is_finite())
+            && self.classes.len() == self.edges.len() + 1
+            && finite(&self.all)
+            && self.classes.iter().all(finite)
+            && self
+                .novel
+                .iter()
+                .all(|(feature, residuals)| *feature < features && finite(residuals))
+    }
+}
+
+impl Residuals {
+    fn new(mut all: Vec<f64>) -> Self {
+        all.sort_by(f64::total_cmp);
+        if all.len() <= KEPT {
+            return Self(all);
+        }
+        let kept = (1..=KEPT)
+            .filter_map(|step| all.get(step * all.len() / KEPT - 1))
+            .copied()
+            .collect();
+        Self(kept)
+    }
+
+    /// The ⌈(n + 1) · coverage⌉-th smallest, as split conformal prediction has it; the largest when there are too few.
+    fn quantile(&self, coverage: f64) -> f64 {
+        let coverage = if coverage.is_nan() {
+            1.0
+        } else {
+            coverage.clamp(0.0, 1.0)
+        };
+        let position = ((self.0.len() + 1) as f64 * coverage).ceil() as usize;
+        self.0
+            .get(position.saturating_sub(1))
+            .or(self.0.last())
+            .copied()
+            .unwrap_or(0.0)
+    }
+}
+
+/// Folds in which a column loses whole levels, or its lowest or highest tenth.
+fn without_some_values(col: &Col, rows: usize, seed: u64) -> Vec<Fold> {
+    match col {
+        Col::Level(codes) | Col::Molecule { codes, .. } => {
+            let groups: Vec<usize> = codes.iter().map(|code| *code as usize).collect();
+            let folds = Folds::by(rows, Some(&groups), seed).parts;
+            if folds.len() > 1 { folds } else { Vec::new() }
+        }
+        Col::Number(values) => {
+            let mut known: Vec<f64> = values.iter().copied().filter(|v| !v.is_nan()).collect();
+            known.sort_by(f64::total_cmp);
+            let at = |place: usize| known.get(place.min(known.len().saturating_sub(1))).copied();
+            let (Some(low), Some(high)) = (at(known.len() / 10), at(known.len() * 9 / 10)) else {
+                return Vec::new();
+            };
+            let value = |row: usize| values.get(row).copied().unwrap_or(f64::NAN);
+            if low < high {
+                vec![
+                    Fold::holding(rows, |row| value(row) <= low),
+                    Fold::holding(rows, |row| value(row) >= high),
+                ]
+            } else {
+                Vec::new()
+            }
+        }
+    }
+}
+
+/// The held-out rows as they would look if their levels had never been named: a molecule keeps its structure.
+fn unknown(frame: &crate::frame::Frame, feature: usize, table: &Table) -> crate::frame::Frame {
+    let mut frame = frame.clone();
+    let category = table
+        .features
+        .get(feature)
+        .is_some_and(|f| f.kind == FeatureKind::Category);
+    if let (true, Some(Col::Level(codes))) = (category, frame.cols.get_mut(feature)) {
+        codes.fill(crate::feature::UNSEEN_LEVEL);
+    }
+    frame
+}

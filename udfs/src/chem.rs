@@ -1,0 +1,141 @@
+//! What a SMILES column's entries are to the learners: numbered parts, eight descriptors first, then hashed surroundings.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::smiles::{self, BITS, Descriptors};
+
+/// The first part that is a fingerprint's count.
+pub(crate) const FIRST_BIT: u32 = Descriptors::NAMES.len() as u32;
+/// All parts of a molecule.
+pub(crate) const PARTS: u32 = FIRST_BIT + BITS as u32;
+/// Molecules remembered by one model beside those it was trained on: some megabytes.
+const REMEMBERED_MAX: usize = 20_000;
+/// Distinct texts looked at to decide whether a column holds molecules.
+const LOOKED_AT_MAX: usize = 200;
+
+/// A molecule, or a reaction, as its parts.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Chem {
+    descriptors: [f64; Descriptors::NAMES.len()],
+    /// Fingerprint counts that are not zero, by bit.
+    counts: Vec<(u16, i16)>,
+}
+
+impl Chem {
+    /// `None` for a text that is neither a molecule nor a reaction.
+    pub(crate) fn of(text: &str) -> Option<Self> {
+        let sparse = |counts: &[i16]| {
+            counts
+                .iter()
+                .zip(0..)
+                .filter(|(count, _)| **count != 0)
+                .map(|(count, bit)| (bit, *count))
+                .collect()
+        };
+        if text.contains('>') {
+            // A reaction: products minus reactants, in its descriptors too.
+            let counts = smiles::reaction_fingerprint(text)?;
+            let mut sides = text.split('>');
+            let (from, _, to) = (sides.next()?, sides.next()?, sides.next()?);
+            let (from, to) = (smiles::describe(from)?.values(), smiles::describe(to)?.values());
+            let mut descriptors = to;
+            descriptors.iter_mut().zip(from).for_each(|(to, from)| *to -= from);
+            return Some(Self {
+                descriptors,
+                counts: sparse(&counts),
+            });
+        }
+        let molecule = smiles::parse(text)?;
+        Some(Self {
+            descriptors: smiles::descriptors(&molecule).values(),
+            counts: sparse(&smiles::fingerprint(&molecule)),
+        })
+    }
+
+    /// The value of a numbered part.
+    pub(crate) fn part(&self, number: u32) -> f64 {
+        if let Some(value) = self.descriptors.get(number as usize) {
+            return *value;
+        }
+        let bit = number - FIRST_BIT;
+        let found = self.counts.binary_search_by_key(&bit, |(bit, _)| u32::from(*bit));
+        found
+            .ok()
+            .and_then(|at| self.counts.get(at))
+            .map_or(0.0, |(_, count)| f64::from(*count))
+    }
+
+    pub(crate) fn counts(&self) -> &[(u16, i16)] {
+        &self.counts
+    }
+
+    /// Shared surroundings over all surroundings, 0 to 1 (Tanimoto on counts).
+    pub(crate) fn likeness(&self, other: &Self) -> f64 {
+        let (mut shared, mut all) = (0_i32, 0_i32);
+        let (mut left, mut right) = (self.counts.iter().peekable(), other.counts.iter().peekable());
+        loop {
+            match (left.peek(), right.peek()) {
+                (Some((a, x)), Some((b, y))) if a == b => {
+                    let (x, y) = (i32::from(*x), i32::from(*y));
+                    // Differences of reactions have signs: opposite ones share nothing.
+                    let same = x.signum() == y.signum();
+                    shared += if same { x.abs().min(y.abs()) } else { 0 };
+                    all += if same { x.abs().max(y.abs()) } else { x.abs() + y.abs() };
+                    left.next();
+                    right.next();
+                }
+                (Some((a, x)), Some((b, _))) if a < b => {
+                    all += i32::from(x.unsigned_abs());
+                    left.next();
+                }
+                (Some((_, x)), None) => {
+                    all += i32::from(x.unsigned_abs());
+                    left.next();
+                }
+                (_, Some((_, y))) => {
+                    all += i32::from(y.unsigned_abs());
+                    right.next();
+                }
+                (None, None) => break,
+            }
+        }
+        if all == 0 {
+            1.0
+        } else {
+            f64::from(shared) / f64::from(all)
+        }
+    }
+}
+
+/// Molecules met at prediction, so that each is parsed once.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Remembered(Arc<Mutex<HashMap<String, Option<Arc<Chem>>>>>);
+
+impl Remembered {
+    pub(crate) fn get(&self, text: &str) -> Option<Arc<Chem>> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(chem) = known.get(text) {
+            return chem.clone();
+        }
+        let chem = Chem::of(text).map(Arc::new);
+        if known.len() >= REMEMBERED_MAX {
+            known.clear();
+        }
+        known.insert(text.to_owned(), chem.clone());
+        chem
+    }
+}
+
+/// Whether these distinct texts are molecules: nearly all can be parsed, and they are written with bonds, rings or branches as names
+/// and codes are not (`CO`, `NO` and `OFF` are molecules too).
+pub(crate) fn are_molecules<'a>(name: &str, texts: impl Iterator<Item = &'a str>) -> bool {
+    let (mut seen, mut parsed, mut structured) = (0, 0, 0);
+    for text in texts.take(LOOKED_AT_MAX) {
+        seen += 1;
+        parsed += usize::from(Chem::of(text).is_some());
+        structured += usize::from(text.contains(['=', '#', '(', '[']) || text.contains(|c: char| c.is_ascii_digit()));
+    }
+    let told = name.to_ascii_lowercase().contains("smiles");
+    seen > 0 && parsed * 10 >= seen * 9 && (told || structured * 2 >= seen)
+}
