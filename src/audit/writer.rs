@@ -532,4 +532,60 @@ mod tests {
             [1, 2, 3, 4, 5]
         );
     }
+
+    /// How long statements wait for their event on a disk: `LABHOUSE_BENCH_DIR=… cargo nextest run --run-ignored all -E
+    /// 'test(waiting_for_a_disk)' --no-capture`. Prints; passes whatever the disk can do.
+    #[tokio::test(flavor = "multi_thread")]
+    #[ignore = "a measurement"]
+    async fn waiting_for_a_disk() {
+        const EVENTS: usize = 200;
+        let dir = tempfile::tempdir_in(std::env::var("LABHOUSE_BENCH_DIR").unwrap_or("/tmp".into())).unwrap();
+        let url = format!("file://{}", dir.path().display());
+        let lake = labhouse_catalog::Lake::open(&url, &Default::default()).await.unwrap();
+        let mut flushes: Vec<Duration> = Vec::new();
+        let mut file = std::fs::File::create(dir.path().join("probe")).unwrap();
+        for _ in 0..EVENTS {
+            std::io::Write::write_all(&mut file, &[b'x'; 900]).unwrap();
+            let started = Instant::now();
+            file.sync_data().unwrap();
+            flushes.push(started.elapsed());
+        }
+        flushes.sort_unstable();
+        println!("fdatasync alone: median {:?}", flushes[EVENTS / 2]);
+        for clients in [1, 8, 64] {
+            let shared = Shared::new(None);
+            let log = wal::open(&lake, &format!("c{clients}"));
+            let writer = Writer::new(Arc::clone(&shared), log, format!("c{clients}"), Some([7; 32]));
+            let thread = std::thread::spawn(move || writer.run());
+            let started = Instant::now();
+            let tasks: Vec<_> = (0..clients)
+                .map(|_| {
+                    let shared = Arc::clone(&shared);
+                    tokio::spawn(async move {
+                        let mut waits = Vec::new();
+                        for _ in 0..EVENTS {
+                            let asked = Instant::now();
+                            let event = Event {
+                                statement: Some("SELECT ?".repeat(40)),
+                                ..Event::now(Kind::Statement)
+                            };
+                            shared.submit(event).unwrap().await.unwrap().unwrap();
+                            waits.push(asked.elapsed());
+                        }
+                        waits
+                    })
+                })
+                .collect();
+            let mut waits = Vec::new();
+            for task in tasks {
+                waits.extend(task.await.unwrap());
+            }
+            let rate = waits.len() as f64 / started.elapsed().as_secs_f64();
+            waits.sort_unstable();
+            let (median, late) = (waits[waits.len() / 2], waits[waits.len() * 95 / 100]);
+            println!("{clients} statements at a time: median {median:?}, p95 {late:?}, {rate:.0} a second");
+            shared.close();
+            drop(thread.join().unwrap());
+        }
+    }
 }

@@ -117,8 +117,14 @@ fn well_column(grid: &Grid, tables: &[Table]) -> Option<usize> {
 /// any number heads a group.
 pub(super) fn summary_rows(grid: &Grid, rows: &[usize], width: usize) -> Option<(Vec<usize>, Vec<usize>)> {
     let cells = |column: usize| rows.iter().map(move |row| grid.cell(*row, column).trim());
-    let column = (0..width)
-        .find(|column| is_of_wells(cells(*column)) && cells(*column).any(|cell| cell.is_empty() || is_summary(cell)))?;
+    let column = (0..width).find(|column| {
+        // A few rows rule most columns out, and the whole column is looked at once.
+        let others_max = rows.len() * 2 / 5;
+        let others = || cells(*column).filter(|cell| Well::parse(cell).is_none());
+        is_of_wells(cells(*column).take(LOOKED_AT))
+            && others().nth(others_max).is_none()
+            && others().any(|cell| cell.is_empty() || is_summary(cell))
+    })?;
     let is_empty = |row: usize| {
         grid.cell(row, column).trim().is_empty() && grid.filled(row).iter().all(|cell| number::parse(cell).is_none())
     };

@@ -36,6 +36,9 @@ use crate::formats::{ReadError, constants, header};
 const ODD_ROWS_MAX: f64 = 0.2;
 /// Cells of all tables of one file together; each costs some thirty bytes while the types are decided.
 const DRAFT_CELLS_MAX: usize = 1 << 24;
+/// The first plate of a file that holds plates stands before this row. Where it does not, the file is no single table
+/// either, and is read as blocks all the same.
+const PLATE_ROWS: usize = 10_000;
 /// Rows of a head that are looked at for a word about plates.
 const HEAD_ROWS: usize = 500;
 /// Cells looked at to see whether a row heads a plate: an axis or two, then the first columns.
@@ -49,7 +52,7 @@ const TABLES_MAX: usize = 64;
 pub(super) fn has_plates(grid: &Grid) -> bool {
     let mut outline = None;
     let mut told: Option<bool> = None;
-    for row in (0..grid.height()).filter(|row| could_head(grid, *row)) {
+    for row in (0..grid.height().min(PLATE_ROWS)).filter(|row| could_head(grid, *row)) {
         // Most files have no such row, and pay nothing for these two.
         let outline = outline.get_or_insert_with(|| Outline::of(grid));
         let told =
