@@ -90,7 +90,7 @@ pub(crate) fn verify(set: &PolicySet, state: &SessionState, tables: &[TableObjec
                     problems.push(told("mask", &attached.name, entry.line, &place, e));
                 }
             }
-            inner_masks(set, table, &mut object.to_vec(), field, &tags, state, &mut problems);
+            inner_masks(set, &mut object.to_vec(), field, &tags, state, &mut problems);
         }
         missing_columns(set, table, &path, &mut problems);
     }
@@ -100,7 +100,6 @@ pub(crate) fn verify(set: &PolicySet, state: &SessionState, tables: &[TableObjec
 /// Masks of the fields inside a column.
 fn inner_masks<'a>(
     set: &PolicySet,
-    table: &TableObject,
     path: &mut Vec<&'a str>,
     column: &'a FieldRef,
     tags: &Tags,
@@ -131,7 +130,7 @@ fn inner_masks<'a>(
                 problems.push(told("mask", &attached.name, entry.line, &path.join("/"), e));
             }
         }
-        inner_masks(set, table, path, field, tags, state, problems);
+        inner_masks(set, path, field, tags, state, problems);
         path.pop();
     }
 }

@@ -524,6 +524,10 @@ mod tests {
             Statement::CreateTableAs { .. } => "CreateTableAs",
             Statement::Insert { .. } => "Insert",
             Statement::Change(_) => "Change UPDATE",
+            Statement::ExplainPolicy(_) => "ExplainPolicy",
+            Statement::SetModelVersion { .. } => "SetModelVersion",
+            Statement::Upkeep(_) => "Upkeep OPTIMIZE",
+            Statement::View(_) => "View",
             Statement::SetTags { .. } => "SetTags",
         }
     }
@@ -538,6 +542,10 @@ mod tests {
             "CREATE TABLE lab.a.t AS SELECT 1",
             "INSERT INTO lab.a.t SELECT 1",
             "UPDATE lab.a.t SET x = 1",
+            "EXPLAIN POLICY ON lab.a.t",
+            "ALTER MODEL lab.a.m SET VERSION 1",
+            "OPTIMIZE lab.a.t",
+            "REFRESH MATERIALIZED VIEW lab.a.t",
             "ALTER TABLE lab.a.t SET TAGS (a = 'b')",
         ];
         let mut rows: Vec<&str> = statements.into_iter().map(|sql| row(&parse(sql).unwrap())).collect();

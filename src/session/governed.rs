@@ -30,6 +30,9 @@ use crate::system::{SYSTEM, SystemTables};
 
 const DEPARTMENT: &str = "labhouse.department";
 
+/// The tables that are read at an older version, by schema and name, and the version.
+type Travelled = BTreeMap<(String, String), (Arc<LakeTable>, u64)>;
+
 /// One principal's view of the world, for one statement.
 pub(crate) struct Governed {
     who: Principal,
@@ -38,7 +41,7 @@ pub(crate) struct Governed {
     system_tables: SystemTables,
     resolved: Mutex<BTreeMap<(String, String), Resolved>>,
     /// Today's table and the version that is read, by the name that stands for that version.
-    travelled: Mutex<BTreeMap<(String, String), (Arc<LakeTable>, u64)>>,
+    travelled: Mutex<Travelled>,
     /// What the statement asked for by name, for its account.
     notes: Arc<Notes>,
     account: OnceLock<Arc<Account>>,

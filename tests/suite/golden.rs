@@ -69,10 +69,21 @@ fn rows() -> Vec<(&'static str, &'static str, Try)> {
         ..Default::default()
     };
     vec![
+        ("system table", "audit", Read("SELECT count(*) FROM system.audit")),
         ("system table", "commits", Read("SELECT count(*) FROM system.commits")),
         ("system table", "files", Read("SELECT count(*) FROM system.files")),
         ("system table", "models", Read("SELECT count(*) FROM system.models")),
+        (
+            "system table",
+            "pipelines",
+            Read("SELECT count(*) FROM system.pipelines"),
+        ),
         ("system table", "policies", Read("SELECT count(*) FROM system.policies")),
+        (
+            "system table",
+            "policy_rules",
+            Read("SELECT count(*) FROM system.policy_rules"),
+        ),
         (
             "system table",
             "quarantine",
@@ -108,6 +119,32 @@ fn rows() -> Vec<(&'static str, &'static str, Try)> {
             "table function",
             "model_card",
             Read("SELECT count(*) FROM model_card('lab.chemistry.yield_model')"),
+        ),
+        (
+            "table function",
+            "predict_interval",
+            Read(
+                "SELECT count(*) FROM predict_interval('lab.chemistry.yield_model', 'a', 'b', 'c', 'd', 'e', 60.0, 1.0, 300.0, 3.0, 50.0, 3.0, 1.0)",
+            ),
+        ),
+        (
+            "table function",
+            "explain_prediction",
+            Read(
+                "SELECT count(*) FROM explain_prediction('lab.chemistry.yield_model', 'a', 'b', 'c', 'd', 'e', 60.0, 1.0, 300.0, 3.0, 50.0, 3.0, 1.0)",
+            ),
+        ),
+        (
+            "table function",
+            "partial_dependence",
+            Read("SELECT count(*) FROM partial_dependence('lab.chemistry.yield_model', 'rtb')"),
+        ),
+        (
+            "function",
+            "predict",
+            Read(
+                "SELECT predict('lab.chemistry.yield_model', 'a', 'b', 'c', 'd', 'e', 60.0, 1.0, 300.0, 3.0, 50.0, 3.0, 1.0)",
+            ),
         ),
         (
             "function",
@@ -174,6 +211,51 @@ fn rows() -> Vec<(&'static str, &'static str, Try)> {
             Write(
                 "MERGE INTO lab.chemistry.reagent_lots t USING (SELECT 'x' AS lot WHERE false) s ON t.lot = s.lot WHEN MATCHED THEN DELETE",
             ),
+        ),
+        (
+            "statement",
+            "ExplainPolicy",
+            Read("EXPLAIN POLICY ON lab.chemistry.reactions"),
+        ),
+        (
+            "statement",
+            "ExplainPolicy FOR another",
+            Read("EXPLAIN POLICY FOR ana ON lab.chemistry.reactions"),
+        ),
+        (
+            "statement",
+            "SetModelVersion",
+            Write("ALTER MODEL lab.chemistry.yield_model SET VERSION 1"),
+        ),
+        (
+            "statement",
+            "Upkeep OPTIMIZE",
+            Write("OPTIMIZE lab.chemistry.reagent_lots"),
+        ),
+        (
+            "statement",
+            "Upkeep COMMENT",
+            Write("COMMENT ON TABLE lab.chemistry.reagent_lots IS 'what is in stock'"),
+        ),
+        (
+            "statement",
+            "Upkeep DROP",
+            Write("DROP TABLE lab.chemistry.reagent_use"),
+        ),
+        (
+            "statement",
+            "Upkeep UNDROP",
+            Write("UNDROP TABLE lab.chemistry.reagent_use"),
+        ),
+        (
+            "statement",
+            "View",
+            Write("REFRESH MATERIALIZED VIEW lab.chemistry.reactions"),
+        ),
+        (
+            "statement",
+            "Read another version",
+            Read("SELECT count(*) FROM lab.chemistry.reactions FOR VERSION AS OF 0"),
         ),
         (
             "statement",

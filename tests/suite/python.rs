@@ -65,7 +65,8 @@ fn run_or_panic(command: &mut Command) {
 
 #[test]
 fn adbc_does_what_people_do() {
-    lab::shared().pytest("test_adbc.py", &HashMap::new());
+    // It ingests, so it gets a lab of its own.
+    lab::own().pytest("test_adbc.py", &HashMap::new());
 }
 
 #[test]

@@ -142,9 +142,12 @@ fn rows(batches: &[RecordBatch], statement: &Statement) -> Vec<String> {
 pub(crate) fn kind_of_error(text: &str) -> String {
     let mut kind = String::new();
     let mut quote = None;
-    for c in text.chars() {
+    let mut rest = text.chars().peekable();
+    while let Some(c) = rest.next() {
+        // A quote within a word belongs to the value: 'o'hara'.
+        let ends_a_word = !rest.peek().is_some_and(|next| next.is_alphanumeric());
         match quote {
-            Some(end) if c == end => quote = None,
+            Some(end) if c == end && ends_a_word => quote = None,
             Some(_) => {}
             None if matches!(c, '\'' | '"' | '`') => {
                 quote = Some(c);
