@@ -187,5 +187,18 @@ pub async fn at(catalog: &Catalog, table: &LakeTable, when: When) -> Result<Lake
         table: name.clone(),
         reason: format!("that version cannot be read ({error}); lab.system.commits lists the versions there are"),
     })?;
+    if let When::Time(time) = when {
+        let state = delta
+            .snapshot()
+            .map_err(LakeError::delta("reading the snapshot of", name))?;
+        // Asked for a time before the first version, the library gives the first.
+        let made = state.version_timestamp(state.version());
+        if made.is_some_and(|made| made > time.timestamp_millis()) {
+            return Err(LakeError::Refused {
+                table: name.clone(),
+                reason: format!("it was not there yet at {time}"),
+            });
+        }
+    }
     LakeTable::of(catalog.lake(), name, delta).await
 }

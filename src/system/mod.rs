@@ -118,7 +118,8 @@ mod tests {
     #[test]
     fn every_system_table_has_a_row_in_the_golden_matrix() {
         for name in SystemTables::NAMES {
-            assert!(rows::schema(name).is_some(), "{name}");
+            // The trail's columns are the trail's own.
+            assert!(rows::schema(name).is_some() != (name == AUDIT), "{name}");
             assert!(
                 include_str!("../../tests/suite/golden.txt").contains(&format!("\nsystem table | {name} |")),
                 "add {name} to tests/suite/golden.rs and bless it"

@@ -178,6 +178,10 @@ async fn older_versions_are_read_under_the_policy_of_today() {
     for (sql, says) in [
         (format!("SELECT * FROM {TABLE} FOR VERSION AS OF 99"), "no version 99"),
         (
+            format!("SELECT * FROM {TABLE} FOR TIMESTAMP AS OF '2001-01-01'"),
+            "not there yet",
+        ),
+        (
             format!("SELECT * FROM {TABLE} FOR TIMESTAMP AS OF 'soon'"),
             "no version and no time",
         ),

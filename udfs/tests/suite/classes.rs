@@ -154,12 +154,12 @@ fn too_many_or_too_few_classes_are_refused() {
     let one = batch(vec![("x", x()), ("name", texts(&["same"; 200]))]);
     assert!(matches!(fit(&one, "name", 2), Err(TrainError::OneClass { .. })));
     // A class of one row can be missing from a fold: a model comes out all the same.
-    let mut rare = vec!["a", "b"].repeat(100);
+    let mut rare = ["a", "b"].repeat(100);
     rare[7] = "c";
     let model = fit(&batch(vec![("x", x()), ("name", texts(&rare))]), "name", 5).unwrap();
     assert_eq!(model.classes(), ["a", "b", "c"]);
     // Rows without a class are dropped and counted.
-    let mut holes = vec![Some("a"), Some("b")].repeat(20);
+    let mut holes = [Some("a"), Some("b")].repeat(20);
     (holes[0], holes[3]) = (None, Some(""));
     let target: ArrayRef = Arc::new(arrow::array::StringArray::from(holes));
     let model = fit(
