@@ -22,12 +22,13 @@ use futures::{StreamExt, TryStreamExt};
 use labhouse_udfs::{COVERAGE, PredictError, RECOMMENDATIONS_MAX, Recommender, Strategy};
 
 use super::LoadedModel;
+use super::reading::{self, Question};
 use crate::query::QueryError;
 use crate::query::statement::lake_name_from_text;
 use crate::session::Governed;
 
 /// The table functions.
-pub(crate) const NAMES: [&str; 8] = [
+pub(crate) const NAMES: [&str; 10] = [
     "top_recommendations",
     "warning_list",
     "model_leaderboard",
@@ -36,6 +37,8 @@ pub(crate) const NAMES: [&str; 8] = [
     "predict_interval",
     "explain_prediction",
     "partial_dependence",
+    "model_drift",
+    "plate_effects",
 ];
 const TOP_DEFAULT: usize = 20;
 
@@ -64,6 +67,17 @@ impl TableFunctionImpl for ModelFunction {
 
 impl ModelFunction {
     fn answer(&self, arguments: &[Expr]) -> Result<Arc<dyn TableProvider>, QueryError> {
+        if self.name == "plate_effects" {
+            let [table, value] = arguments else {
+                return Err(QueryError::Invalid(
+                    "plate_effects takes the table's name and the measured column's name".into(),
+                ));
+            };
+            let (Some(table), Some(value)) = (text(table), text(value)) else {
+                return Err(self.not_literal());
+            };
+            return reading::ask(&self.governed, table, Question::Plates(value.to_owned()));
+        }
         let (model, rest) = self.model(arguments)?;
         match (self.name, rest) {
             ("top_recommendations" | "warning_list", rest) => self.recommend(&model, rest),
@@ -75,6 +89,13 @@ impl ModelFunction {
                 let columns = literals(rest).ok_or_else(|| self.not_literal())?;
                 table(model.model().explanation(&columns).map_err(invalid)?)
             }
+            ("model_drift", [name]) => {
+                let name = text(name).ok_or_else(|| self.not_literal())?;
+                reading::ask(&self.governed, name, Question::Drift(Arc::clone(model.model())))
+            }
+            ("model_drift", _) => Err(QueryError::Invalid(
+                "model_drift takes the model's name and the name of the table to compare with its training rows".into(),
+            )),
             ("partial_dependence", [feature]) => {
                 let feature = text(feature).ok_or_else(|| self.not_literal())?;
                 table(model.model().partial_dependence(feature).map_err(invalid)?)

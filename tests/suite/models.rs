@@ -98,3 +98,206 @@ async fn wrong_statements_say_what_is_wrong() {
         "the missing features are named: {few}"
     );
 }
+
+#[tokio::test]
+async fn any_model_is_asked_with_intervals_and_explained_by_those_who_may() {
+    let lab = lab::own();
+    lab.update("sam", TRAIN).await.unwrap();
+    let same = "SELECT count(*) FROM lab.chemistry.virtual_library WHERE predict('lab.chemistry.small', catalyst, rtb, alogp) <> predict_small(catalyst, rtb, alogp)";
+    assert_eq!(lab.number("sam", same).await, 0);
+    // As a struct over columns, at the usual and at another coverage.
+    let wider = "SELECT count(*) FROM (SELECT predict_interval('lab.chemistry.small', catalyst, rtb, alogp) AS usual, predict_interval('lab.chemistry.small', catalyst, rtb, alogp, 0.5) AS half FROM lab.chemistry.virtual_library) WHERE usual['upper'] - usual['lower'] > half['upper'] - half['lower'] AND usual['coverage'] = 0.9 AND usual['lower'] < usual['mean']";
+    let all = lab
+        .number("sam", "SELECT count(*) FROM lab.chemistry.virtual_library")
+        .await;
+    assert_eq!(lab.number("sam", wider).await, all);
+    // As a table over literals; what training never saw is named.
+    let row = lab
+        .text(
+            "sam",
+            "SELECT * FROM predict_interval('lab.chemistry.small', 'never heard of', 4, -1.5, 0.8)",
+        )
+        .await;
+    assert!(
+        row.contains("catalyst") && row.contains("false") && row.contains("0.8"),
+        "{row}"
+    );
+    let why = lab
+        .text(
+            "sam",
+            "SELECT * FROM explain_prediction('lab.chemistry.small', 'Pd(OAc)2', 4, 1.5)",
+        )
+        .await;
+    assert!(why.contains("rtb") && why.contains("effect"), "{why}");
+    let curve = "SELECT count(DISTINCT prediction) FROM partial_dependence('lab.chemistry.small', 'rtb')";
+    assert!(lab.number("sam", curve).await > 2);
+    let batch = "SELECT count(*) FROM top_recommendations('lab.chemistry.small', 8, 'bayes')";
+    assert_eq!(lab.number("sam", batch).await, 8);
+    let timed =
+        "SELECT count(*) FROM model_leaderboard('lab.chemistry.small') WHERE train_s >= 0 AND fold_scores <> ''";
+    assert!(lab.number("sam", timed).await >= 2);
+
+    for (sql, says) in [
+        ("SELECT predict('lab.chemistry.small', 'x')", "missing"),
+        (
+            "SELECT predict(catalyst) FROM lab.chemistry.virtual_library",
+            "text literal",
+        ),
+        (
+            "SELECT predict_interval('lab.chemistry.small', 'x', 1, 2, 1.5)",
+            "coverage",
+        ),
+        (
+            "SELECT predict_proba('lab.chemistry.small', 'yes', 'x', 1, 2)",
+            "predicts a number",
+        ),
+        (
+            "SELECT * FROM partial_dependence('lab.chemistry.small', 'colour')",
+            "rtb",
+        ),
+        (
+            "SELECT * FROM top_recommendations('lab.chemistry.small', 5, 'luck')",
+            "exploit",
+        ),
+        ("SELECT * FROM warning_list('lab.chemistry.small', 5, 'bayes')", "bayes"),
+    ] {
+        let error = lab.query("sam", sql).await.unwrap_err();
+        assert!(error.contains(says), "{sql}: {error}");
+    }
+    // Who has no grant hears of the model what he hears of one that does not exist.
+    for ask in [
+        "SELECT predict('@', 'x', 1, 2)",
+        "SELECT predict_interval('@', 'x', 1, 2)",
+        "SELECT * FROM predict_interval('@', 'x', 1, 2)",
+        "SELECT * FROM explain_prediction('@', 'x', 1, 2)",
+        "SELECT * FROM partial_dependence('@', 'rtb')",
+    ] {
+        let of = |model: &str| ask.replace('@', model);
+        let hidden = lab.query("guest", &of("lab.chemistry.small")).await.unwrap_err();
+        let absent = lab.query("guest", &of("lab.chemistry.smalx")).await.unwrap_err();
+        assert_eq!(hidden, absent.replace("smalx", "small"), "{ask}");
+        assert!(hidden.contains("not found"), "{hidden}");
+    }
+}
+
+#[tokio::test]
+async fn classes_are_told_by_name_and_probability() {
+    let lab = lab::own();
+    let train = "CREATE MODEL lab.chemistry.good OPTIONS (target = 'good', time_budget_s = 5, function = 'is_good') AS SELECT catalyst, rtb, alogp, CASE WHEN yield_pct > 50 THEN 'good' ELSE 'poor' END AS good FROM lab.chemistry.reactions WHERE yield_pct IS NOT NULL LIMIT 2000";
+    lab.update("sam", train).await.unwrap();
+    let named = "SELECT count(DISTINCT is_good(catalyst, rtb, alogp)) FROM lab.chemistry.virtual_library";
+    assert!((1..=2).contains(&lab.number("sam", named).await));
+    let sums = "SELECT count(*) FROM lab.chemistry.virtual_library WHERE abs(predict_proba('lab.chemistry.good', 'good', catalyst, rtb, alogp) + predict_proba('lab.chemistry.good', 'poor', catalyst, rtb, alogp) - 1) > 1e-9";
+    assert_eq!(lab.number("sam", sums).await, 0);
+    let card = lab.text("sam", "SELECT * FROM model_card('lab.chemistry.good')").await;
+    assert!(
+        card.contains("binary") && card.contains("auc") && card.contains("good, poor"),
+        "{card}"
+    );
+    for (sql, says) in [
+        (
+            "SELECT predict_proba('lab.chemistry.good', 'fine', 'x', 1, 2)",
+            "good, poor",
+        ),
+        (
+            "SELECT predict_interval('lab.chemistry.good', 'x', 1, 2)",
+            "predict_proba",
+        ),
+    ] {
+        let error = lab.query("sam", sql).await.unwrap_err();
+        assert!(error.contains(says), "{sql}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn an_older_version_is_brought_back_as_a_new_one() {
+    let lab = lab::own();
+    lab.update("sam", TRAIN).await.unwrap();
+    let ask = "SELECT sum(predict_small(catalyst, rtb, alogp)) FROM lab.chemistry.virtual_library";
+    let first = lab.text("sam", ask).await;
+    let other = TRAIN
+        .replace("CREATE MODEL", "CREATE OR REPLACE MODEL")
+        .replace("LIMIT 2000", "LIMIT 300");
+    lab.update("sam", &other).await.unwrap();
+    assert_ne!(lab.text("sam", ask).await, first);
+    for who in ["ana", "guest"] {
+        assert!(
+            lab.update(who, "ALTER MODEL lab.chemistry.small SET VERSION 1")
+                .await
+                .is_err(),
+            "{who}"
+        );
+    }
+    lab.update("sam", "ALTER MODEL lab.chemistry.small SET VERSION 1")
+        .await
+        .unwrap();
+    assert_eq!(lab.text("sam", ask).await, first);
+    let version = "SELECT version FROM system.models WHERE model_name = 'small'";
+    assert_eq!(lab.number("ada", version).await, 3);
+    for (sql, says) in [
+        ("ALTER MODEL lab.chemistry.small SET VERSION 9", "no version 9"),
+        ("ALTER MODEL lab.chemistry.nothing SET VERSION 1", "not found"),
+        ("ALTER MODEL lab.chemistry.small SET SPEED 1", "SET VERSION"),
+    ] {
+        let error = lab.update("sam", sql).await.unwrap_err();
+        assert!(error.contains(says), "{sql}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn molecules_are_described_in_sql() {
+    let lab = lab::shared();
+    let row = lab
+        .text("sam", "SELECT smiles_full_mwt('CCO') AS w, smiles_hbd('CCO') AS d, smiles_aromatic_rings('c1ccncc1') AS r, smiles_similarity('CCO', 'CCO') AS s, smiles_alogp('no molecule') IS NULL AS nothing")
+        .await;
+    assert!(row.contains("46.069") && row.contains("true"), "{row}");
+    assert!(lab.query("sam", "SELECT smiles_alogp()").await.is_err());
+}
+
+#[tokio::test]
+async fn drift_and_plate_effects_are_read_as_the_caller() {
+    let lab = lab::own();
+    lab.update("sam", TRAIN).await.unwrap();
+    let drift = lab
+        .text(
+            "sam",
+            "SELECT * FROM model_drift('lab.chemistry.small', 'lab.chemistry.reactions')",
+        )
+        .await;
+    assert!(
+        drift.contains("rtb") && drift.contains("stable") && !drift.contains("moved"),
+        "{drift}"
+    );
+    let parts = "SELECT count(DISTINCT part) FROM plate_effects('lab.chemistry.plate_readings', 'yield_pct')";
+    assert_eq!(lab.number("sam", parts).await, 5);
+    // The demo's plates lose yield at the edge.
+    let edge = "SELECT count(*) FROM plate_effects('lab.chemistry.plate_readings', 'yield_pct') WHERE part = 'edge' AND effect < 0";
+    let plates = "SELECT count(DISTINCT plate) FROM plate_effects('lab.chemistry.plate_readings', 'yield_pct')";
+    assert!(2 * lab.number("sam", edge).await > lab.number("sam", plates).await);
+    for (who, sql, says) in [
+        (
+            "sam",
+            "SELECT * FROM plate_effects('lab.chemistry.plate_readings', 'colour')",
+            "colour",
+        ),
+        (
+            "sam",
+            "SELECT * FROM plate_effects('lab.chemistry.reagent_lots', 'x')",
+            "well",
+        ),
+        ("sam", "SELECT * FROM model_drift('lab.chemistry.small')", "table"),
+        (
+            "guest",
+            "SELECT * FROM plate_effects('lab.chemistry.plate_readings', 'yield_pct')",
+            "not found",
+        ),
+        (
+            "guest",
+            "SELECT * FROM model_drift('lab.chemistry.small', 'lab.chemistry.reactions')",
+            "not found",
+        ),
+    ] {
+        let error = lab.query(who, sql).await.unwrap_err();
+        assert!(error.contains(says), "{sql}: {error}");
+    }
+}

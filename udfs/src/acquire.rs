@@ -1,8 +1,9 @@
 //! Which experiments teach most: a batch by expected improvement, each pick made as if the ones before it had been run.
 //!
-//! Jones, Schonlau and Welch, "Efficient global optimization", J. Global Optimization 13 (1998) 455; the batch as "kriging believer", Ginsbourger, Le
-//! Riche and Carraro, 2010: a picked experiment leaves the mean and takes away doubt around it, so that the next pick lies elsewhere.
-#![expect(clippy::indexing_slicing, reason = "all vectors are as long as the pool")]
+//! Jones, Schonlau and Welch, "Efficient global optimization", J. Global Optimization 13 (1998) 455, averaged over processes that the rows leave
+//! plausible (Snoek, Larochelle and Adams, NIPS 2012); the batch as "kriging believer", Ginsbourger, Le Riche and Carraro, 2010: a picked
+//! experiment leaves the mean and takes away doubt around it, so that the next pick lies elsewhere.
+#![expect(clippy::indexing_slicing, reason = "all vectors are as long as the frame")]
 
 use crate::cholesky::{Triangle, dot, forward};
 use crate::frame::Frame;
@@ -11,68 +12,93 @@ use crate::kernel::Kernel;
 /// Candidates that a batch is picked from: those with the highest expected improvement each on its own.
 pub(crate) const POOL: usize = 1_000;
 
-/// What a process knows of some rows.
-pub(crate) struct Doubt {
-    pub(crate) mean: Vec<f64>,
+/// What one process knows of some rows.
+struct Doubt<'a> {
+    kernel: &'a Kernel,
+    mean: Vec<f64>,
     /// Variance of the true value.
-    pub(crate) variance: Vec<f64>,
+    variance: Vec<f64>,
     /// Half-solved likeness to the training rows.
     half: Vec<Vec<f64>>,
+    /// How much each pick explains of each row, in standard deviations.
+    explained: Vec<Vec<f64>>,
 }
 
-impl Doubt {
-    pub(crate) fn of(kernel: &Kernel, factor: &Triangle, frame: &Frame) -> Self {
+/// Expected improvement over `best` of each row on its own.
+pub(crate) fn improvement(kernels: &[Kernel], factors: &[Triangle], frame: &Frame, best: f64) -> Vec<f64> {
+    average(&doubts(kernels, factors, frame), frame.rows, best)
+}
+
+/// `count` rows, best first.
+pub(crate) fn batch(kernels: &[Kernel], factors: &[Triangle], frame: &Frame, best: f64, count: usize) -> Vec<usize> {
+    let mut doubts = doubts(kernels, factors, frame);
+    let mut picked: Vec<usize> = Vec::with_capacity(count.min(frame.rows));
+    while picked.len() < count.min(frame.rows) {
+        let improvement = average(&doubts, frame.rows, best);
+        let Some(next) = (0..frame.rows)
+            .filter(|row| !picked.contains(row))
+            .max_by(|a, b| improvement[*a].total_cmp(&improvement[*b]).then(b.cmp(a)))
+        else {
+            break;
+        };
+        picked.push(next);
+        for doubt in &mut doubts {
+            doubt.believe(frame, next);
+        }
+    }
+    picked
+}
+
+fn doubts<'a>(kernels: &'a [Kernel], factors: &[Triangle], frame: &Frame) -> Vec<Doubt<'a>> {
+    kernels
+        .iter()
+        .zip(factors)
+        .map(|(kernel, factor)| Doubt::of(kernel, factor, frame))
+        .collect()
+}
+
+fn average(doubts: &[Doubt<'_>], rows: usize, best: f64) -> Vec<f64> {
+    let mut sum = vec![0.0; rows];
+    for doubt in doubts {
+        for (total, (mean, variance)) in sum.iter_mut().zip(doubt.mean.iter().zip(&doubt.variance)) {
+            *total += expected_improvement(*mean, variance.sqrt(), best) / doubts.len() as f64;
+        }
+    }
+    sum
+}
+
+impl<'a> Doubt<'a> {
+    fn of(kernel: &'a Kernel, factor: &Triangle, frame: &Frame) -> Self {
         let half: Vec<Vec<f64>> = kernel.likeness(frame).iter().map(|row| forward(factor, row)).collect();
         let variance = half
             .iter()
             .map(|v| kernel.variance() * (1.0 - dot(v, v)).max(1e-9))
             .collect();
         Self {
+            kernel,
             mean: kernel.predict(frame),
             variance,
             half,
+            explained: Vec::new(),
         }
     }
 
-    /// Expected improvement over `best` of each row.
-    pub(crate) fn improvement(&self, best: f64) -> Vec<f64> {
-        let pairs = self.mean.iter().zip(&self.variance);
-        pairs
-            .map(|(mean, variance)| expected_improvement(*mean, variance.sqrt(), best))
-            .collect()
-    }
-
-    /// `count` rows, best first.
-    pub(crate) fn batch(mut self, kernel: &Kernel, frame: &Frame, best: f64, count: usize) -> Vec<usize> {
-        let rows = self.mean.len();
-        let mut picked: Vec<usize> = Vec::with_capacity(count.min(rows));
-        // How much each pick explains of each row, in standard deviations.
-        let mut explained: Vec<Vec<f64>> = Vec::new();
-        while picked.len() < count.min(rows) {
-            let improvement = self.improvement(best);
-            let Some(next) = (0..rows)
-                .filter(|row| !picked.contains(row))
-                .max_by(|a, b| improvement[*a].total_cmp(&improvement[*b]).then(b.cmp(a)))
-            else {
-                break;
-            };
-            picked.push(next);
-            let alike = kernel.likeness_to(frame, next);
-            let noise = kernel.variance() * kernel.noise();
-            let deviation = (self.variance[next] + noise).sqrt();
-            let shares: Vec<f64> = (0..rows)
-                .map(|row| {
-                    let known = dot(&self.half[row], &self.half[next]);
-                    let told: f64 = explained.iter().map(|shares| shares[row] * shares[next]).sum();
-                    (kernel.variance() * (alike[row] - known) - told) / deviation
-                })
-                .collect();
-            for (variance, share) in self.variance.iter_mut().zip(&shares) {
-                *variance = (*variance - share * share).max(1e-9 * kernel.variance());
-            }
-            explained.push(shares);
+    /// As if the row had been run and had given its mean.
+    fn believe(&mut self, frame: &Frame, picked: usize) {
+        let signal = self.kernel.variance();
+        let alike = self.kernel.likeness_to(frame, picked);
+        let deviation = (self.variance[picked] + signal * self.kernel.noise()).sqrt();
+        let shares: Vec<f64> = (0..frame.rows)
+            .map(|row| {
+                let known = dot(&self.half[row], &self.half[picked]);
+                let told: f64 = self.explained.iter().map(|shares| shares[row] * shares[picked]).sum();
+                (signal * (alike[row] - known) - told) / deviation
+            })
+            .collect();
+        for (variance, share) in self.variance.iter_mut().zip(&shares) {
+            *variance = (*variance - share * share).max(1e-9 * signal);
         }
-        picked
+        self.explained.push(shares);
     }
 }
 

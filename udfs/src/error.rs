@@ -109,6 +109,10 @@ pub enum PredictError {
     NoStrategy(String),
     #[error("the strategy 'bayes' needs a model of a number with at most 64 columns: use 'exploit'")]
     NoSurrogate,
+    #[error("a plate's wells need the column {missing}; the table's columns are: {columns}")]
+    NoPlate { missing: String, columns: String },
+    #[error("there are more than {most} wells: choose some plates")]
+    TooManyWells { most: usize },
     #[error("feature '{feature}' is not in the model; its features are: {features}")]
     NoFeature { feature: String, features: String },
     #[error("the coverage must be above 0 and below 1, for example 0.9; it was {0}")]

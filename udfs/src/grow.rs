@@ -11,7 +11,8 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 
-use crate::coded::Coded;
+use crate::coded::{Coded, View};
+use crate::walk::{Tester, Walker};
 
 /// Leaves of one tree: a set of leaves is one machine word.
 pub(crate) const LEAVES_MAX: usize = 64;
@@ -339,7 +340,7 @@ impl Grower<'_> {
         let (gain, cut, missing_left) = best?;
         // Where training knew no missing value, the larger side takes them.
         let missing_left = if missing.rows == 0 {
-            self.heavier_left(view, bins, cut, sum, column, number)
+            heavier_left(view, bins, cut, sum)
         } else {
             missing_left
         };
@@ -352,26 +353,6 @@ impl Grower<'_> {
                 missing_left,
             },
         })
-    }
-
-    fn heavier_left(
-        &self,
-        view: &crate::coded::View,
-        bins: &[Bin],
-        cut: f64,
-        sum: Bin,
-        column: usize,
-        number: usize,
-    ) -> bool {
-        let _ = (column, number);
-        let mut rows = 0;
-        for (entry, here) in view.order.iter().zip(&view.cuts) {
-            rows += bins[*entry as usize].rows;
-            if *here == cut {
-                break;
-            }
-        }
-        2 * rows >= sum.rows
     }
 
     /// Entries in the order of their mean gradient: the best two sets are neighbours in it.
@@ -420,81 +401,14 @@ impl Grower<'_> {
     }
 }
 
-/// A test with its answer for every entry of its column.
-pub(crate) struct Tester<'a> {
-    codes: &'a [u32],
-    left: Vec<bool>,
-}
-
-impl<'a> Tester<'a> {
-    pub(crate) fn new(test: &Test, columns: &'a [Coded]) -> Self {
-        match test {
-            Test::Below {
-                column,
-                view,
-                cut,
-                missing_left,
-            } => {
-                let coded = &columns[*column];
-                let view = &coded.views[*view];
-                let mut left = vec![*missing_left; coded.entries];
-                let mut below = true;
-                for (place, entry) in view.order.iter().enumerate() {
-                    left[*entry as usize] = below;
-                    if view.cuts.get(place).is_some_and(|here| here == cut) {
-                        below = false;
-                    }
-                }
-                Self {
-                    codes: &coded.codes,
-                    left,
-                }
-            }
-            Test::Among { column, entries } => {
-                let coded = &columns[*column];
-                let mut left = vec![false; coded.entries];
-                for entry in entries {
-                    left[*entry as usize] = true;
-                }
-                Self {
-                    codes: &coded.codes,
-                    left,
-                }
-            }
+/// Whether the left side of a cut holds half of the rows or more.
+fn heavier_left(view: &View, bins: &[Bin], cut: f64, sum: Bin) -> bool {
+    let mut rows = 0;
+    for (entry, here) in view.order.iter().zip(&view.cuts) {
+        rows += bins[*entry as usize].rows;
+        if *here == cut {
+            break;
         }
     }
-
-    pub(crate) fn left(&self, row: usize) -> bool {
-        self.left[self.codes[row] as usize]
-    }
-}
-
-/// Finds training rows' leaves.
-struct Walker<'a> {
-    tree: &'a [Grown],
-    tests: Vec<Option<Tester<'a>>>,
-}
-
-impl<'a> Walker<'a> {
-    fn new(tree: &'a [Grown], columns: &'a [Coded]) -> Self {
-        let tests = tree
-            .iter()
-            .map(|node| match node {
-                Grown::Leaf(_) => None,
-                Grown::Split { test, .. } => Some(Tester::new(test, columns)),
-            })
-            .collect();
-        Self { tree, tests }
-    }
-
-    fn value(&self, row: usize) -> f64 {
-        let mut at = 0;
-        loop {
-            match (&self.tree[at], &self.tests[at]) {
-                (Grown::Split { left, right, .. }, Some(test)) => at = if test.left(row) { *left } else { *right },
-                (Grown::Leaf(value), _) => return *value,
-                (Grown::Split { .. }, None) => return 0.0,
-            }
-        }
-    }
+    2 * rows >= sum.rows
 }

@@ -9,12 +9,14 @@
     reason = "entries are below the height of the tables made for them; stored numbers are checked by is_sound"
 )]
 
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
 
-use crate::block::Scale;
+use crate::axis::{Axis, Entries, surroundings};
 use crate::cholesky::{Triangle, dot, factor, forward, solve};
-use crate::feature::{FIRST_LEVEL, Feature};
-use crate::frame::{Col, Frame};
+use crate::feature::Feature;
+use crate::frame::Frame;
 use crate::order::Order;
 use crate::sample;
 
@@ -41,30 +43,6 @@ pub(crate) struct Kernel {
     /// Entry of each column for each training row.
     rows: Vec<Vec<u32>>,
     weights: Vec<f64>,
-}
-
-/// One column: what its entries are and how alike they make two rows.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Axis {
-    feature: usize,
-    /// Of a number: its scale. NULL has an entry of its own.
-    scale: Option<Scale>,
-    /// The entries met in training: scaled numbers (NaN is kept as the last, not stored), or level codes.
-    numbers: Vec<f64>,
-    codes: Vec<u32>,
-    null: bool,
-    /// Logarithms: share of equal or near entries, share of common surroundings, length.
-    equal: f64,
-    common: f64,
-    length: f64,
-    /// Whether molecules are compared at all.
-    molecules: bool,
-}
-
-/// Entries in the terms of one axis: numbers or molecules and levels.
-enum Entries<'a> {
-    Numbers(Vec<f64>),
-    Levels(&'a Col, Vec<u32>),
 }
 
 impl Kernel {
@@ -108,13 +86,7 @@ impl Kernel {
             weights: Vec::new(),
         };
         kernel.tune(frame, &centred, tune_rows, seed);
-        let factor = kernel.factor(frame).ok_or("the rows are too alike")?;
-        kernel.weights = solve(&factor, &centred);
-        let fit: f64 = kernel.weights.iter().zip(&centred).map(|(w, y)| w * y).sum();
-        kernel.variance = (fit / target.len() as f64).max(f64::MIN_POSITIVE);
-        if kernel.weights.iter().any(|w| !w.is_finite()) {
-            return Err("the solution is not finite".to_owned());
-        }
+        kernel.weigh(frame, &centred)?;
         Ok(kernel)
     }
 
@@ -259,6 +231,26 @@ impl Kernel {
             .collect()
     }
 
+    /// The negative logarithm of what is expected of the settings before any row is seen: shares of about any size, numbers that reach far, little
+    /// noise. A few dozen rows cannot settle all of them alone.
+    fn surprise(&self) -> f64 {
+        let off = |value: f64, usual: f64, spread: f64| 0.5 * ((value - usual) / spread).powi(2);
+        let axis = |axis: &Axis| {
+            let common = if axis.molecules {
+                off(axis.common, 1.0, 3.0)
+            } else {
+                0.0
+            };
+            let length = if axis.scale.is_some() {
+                off(axis.length, 2.0, 0.7)
+            } else {
+                0.0
+            };
+            off(axis.equal, 1.0, 3.0) + common + length
+        };
+        off(self.noise, -5.0, 1.0) + self.columns.iter().map(axis).sum::<f64>()
+    }
+
     /// The negative logarithm of the marginal likelihood on some rows, the signal's variance at its best; infinite if there is none.
     fn cost(&self, rows: &[usize], target: &[f64], parts: &[(Entries<'_>, Option<Vec<Vec<f64>>>)]) -> f64 {
         let tables: Vec<Vec<Vec<f64>>> = self
@@ -277,7 +269,7 @@ impl Kernel {
         let half = forward(&matrix, target);
         let count = target.len() as f64;
         let fit = dot(&half, &half).max(f64::MIN_POSITIVE) / count;
-        0.5 * count * fit.ln() + matrix.iter().enumerate().map(|(i, row)| row[i].ln()).sum::<f64>()
+        self.surprise() + 0.5 * count * fit.ln() + matrix.iter().enumerate().map(|(i, row)| row[i].ln()).sum::<f64>()
     }
 
     fn triangle(&self, rows: &[usize], tables: &[Vec<Vec<f64>>]) -> Triangle {
@@ -302,15 +294,7 @@ impl Kernel {
         let rows = sample::some(&all, tune_rows, seed);
         let target: Vec<f64> = rows.iter().map(|row| centred[*row]).collect();
         // Molecules are compared once, not in every step.
-        let parts: Vec<(Entries<'_>, Option<Vec<Vec<f64>>>)> = self
-            .columns
-            .iter()
-            .map(|axis| {
-                let own = axis.own(&frame.cols[axis.feature]);
-                let common = axis.molecules.then(|| surroundings(&own, &own));
-                (own, common)
-            })
-            .collect();
+        let parts = self.parts(frame);
         let mut cost = self.cost(&rows, &target, &parts);
         let (mut step, mut steps) = (1.5, 0);
         while step > 0.2 && steps < TUNE_STEPS {
@@ -338,6 +322,82 @@ impl Kernel {
             if !better {
                 step /= 2.0;
             }
+        }
+    }
+
+    /// Settings drawn from all that the rows leave plausible (Metropolis), each fitted: one likeliest setting is surer than it should be.
+    pub(crate) fn council(
+        self,
+        frame: &Frame,
+        target: &[f64],
+        members: usize,
+        tune_rows: usize,
+        seed: u64,
+    ) -> Vec<Self> {
+        /// Proposals between two members, and before the first.
+        const STEPS: usize = 25;
+        /// Size of a proposal, in logarithms.
+        const STRIDE: f64 = 1.0;
+        let mut rng = StdRng::seed_from_u64(seed);
+        let centred: Vec<f64> = target.iter().map(|y| y - self.centre).collect();
+        let all: Vec<usize> = (0..self.rows.len()).collect();
+        let rows = sample::some(&all, tune_rows, seed);
+        let told: Vec<f64> = rows.iter().map(|row| centred[*row]).collect();
+        let parts = self.parts(frame);
+        let mut walker = self.clone();
+        let mut cost = walker.cost(&rows, &told, &parts);
+        let settings: Vec<usize> = (0..=3 * walker.columns.len()).filter(|n| walker.tunable(*n)).collect();
+        let mut council = vec![self];
+        while council.len() < members {
+            for _ in 0..STEPS {
+                let Some(number) = settings.get(rng.random_range(0..settings.len())).copied() else {
+                    break;
+                };
+                let old = *walker.setting(number);
+                let new = old + STRIDE * (2.0 * rng.random::<f64>() - 1.0);
+                *walker.setting(number) = new;
+                let now = walker.cost(&rows, &told, &parts);
+                if new.abs() <= LOG_MAX && rng.random::<f64>() < (cost - now).exp() {
+                    cost = now;
+                } else {
+                    *walker.setting(number) = old;
+                }
+            }
+            let mut member = walker.clone();
+            if member.weigh(frame, &centred).is_ok() {
+                council.push(member);
+            } else {
+                break;
+            }
+        }
+        council
+    }
+
+    /// What each axis' entries have in common, which no setting changes.
+    fn parts<'a>(&self, frame: &'a Frame) -> Vec<(Entries<'a>, Option<Vec<Vec<f64>>>)> {
+        self.columns
+            .iter()
+            .map(|axis| {
+                let own = axis.own(&frame.cols[axis.feature]);
+                let common = axis.molecules.then(|| surroundings(&own, &own));
+                (own, common)
+            })
+            .collect()
+    }
+
+    /// Weights and variance for the present settings.
+    fn weigh(&mut self, frame: &Frame, centred: &[f64]) -> Result<(), String> {
+        let factor = self.factor(frame).ok_or("the rows are too alike")?;
+        self.weights = solve(&factor, centred);
+        let fit: f64 = self.weights.iter().zip(centred).map(|(w, y)| w * y).sum();
+        // One share a column and the mean are chosen on the same rows: with few rows the variance they leave is too small.
+        let (rows, chosen) = (centred.len() as f64, self.columns.len() as f64 + 1.0);
+        let free = (rows - chosen).max(rows / 4.0);
+        self.variance = (fit / free.max(1.0)).max(f64::MIN_POSITIVE);
+        if self.weights.iter().all(|w| w.is_finite()) {
+            Ok(())
+        } else {
+            Err("the solution is not finite".to_owned())
         }
     }
 
@@ -373,163 +433,4 @@ fn suits(rows: usize, columns: usize) -> Result<(), String> {
         (_, columns) if columns > COLUMNS_MAX => Err(format!("{columns} columns are too many, at most {COLUMNS_MAX}")),
         _ => Ok(()),
     }
-}
-
-impl Entries<'_> {
-    /// One of the entries alone.
-    fn only(&self, place: usize) -> Self {
-        match self {
-            Self::Numbers(numbers) => Self::Numbers(numbers.get(place).copied().into_iter().collect()),
-            Self::Levels(col, codes) => Self::Levels(col, codes.get(place).copied().into_iter().collect()),
-        }
-    }
-
-    fn count(&self) -> usize {
-        match self {
-            Self::Numbers(numbers) => numbers.len(),
-            Self::Levels(_, codes) => codes.len(),
-        }
-    }
-}
-
-impl Axis {
-    /// The axis of a column that varies, and the entry of each row.
-    fn fit(feature: usize, about: &Feature, col: &Col, rows: usize) -> Option<(Self, Vec<u32>)> {
-        let mut axis = Self {
-            feature,
-            scale: None,
-            numbers: Vec::new(),
-            codes: Vec::new(),
-            null: false,
-            equal: 0.0,
-            common: 0.0,
-            length: 0.0,
-            molecules: about.kind == crate::feature::FeatureKind::Smiles,
-        };
-        if let Col::Number(values) = col {
-            axis.scale = Some(Scale::fit(values)?);
-        }
-        let (entries, codes) = axis.read(col, rows);
-        match entries {
-            Entries::Numbers(mut numbers) => {
-                axis.null = numbers.last().is_some_and(|last| last.is_nan());
-                if axis.null {
-                    numbers.pop();
-                }
-                axis.numbers = numbers;
-            }
-            Entries::Levels(_, codes) => axis.codes = codes,
-        }
-        (axis.count() > 1).then_some((axis, codes))
-    }
-
-    fn count(&self) -> usize {
-        self.numbers.len() + usize::from(self.null) + self.codes.len()
-    }
-
-    /// The different entries of a column and each row's place among them.
-    fn read<'a>(&self, col: &'a Col, rows: usize) -> (Entries<'a>, Vec<u32>) {
-        if let Some(scale) = self.scale {
-            let of = |row: usize| match col.number(row) {
-                value if value.is_nan() => f64::NAN,
-                // Zero has one sign only, so that equal numbers are one entry.
-                value => scale.apply(value) + 0.0,
-            };
-            let mut numbers: Vec<f64> = (0..rows).map(of).collect();
-            numbers.sort_by(f64::total_cmp);
-            numbers.dedup_by(|a, b| a == b || (a.is_nan() && b.is_nan()));
-            let place = |value: f64| numbers.partition_point(|known| known.total_cmp(&value).is_lt()) as u32;
-            let codes = (0..rows)
-                .map(|row| place(of(row)).min(numbers.len().saturating_sub(1) as u32))
-                .collect();
-            return (Entries::Numbers(numbers), codes);
-        }
-        let mut entries: Vec<u32> = (0..rows).map(|row| col.entry(row)).collect();
-        entries.sort_unstable();
-        entries.dedup();
-        let codes = (0..rows)
-            .map(|row| entries.partition_point(|known| *known < col.entry(row)) as u32)
-            .collect();
-        (Entries::Levels(col, entries), codes)
-    }
-
-    /// The entries met in training.
-    fn own<'a>(&self, col: &'a Col) -> Entries<'a> {
-        if self.scale.is_some() {
-            let mut numbers = self.numbers.clone();
-            numbers.extend(self.null.then_some(f64::NAN));
-            return Entries::Numbers(numbers);
-        }
-        Entries::Levels(col, self.codes.clone())
-    }
-
-    fn table(&self, from: &Entries<'_>, to: &Entries<'_>) -> Vec<Vec<f64>> {
-        let common = self.molecules.then(|| surroundings(from, to));
-        self.combined(from, to, common.as_deref())
-    }
-
-    /// Likeness between 0 and 1; 1 for what is the same.
-    fn combined(&self, from: &Entries<'_>, to: &Entries<'_>, common: Option<&[Vec<f64>]>) -> Vec<Vec<f64>> {
-        let (equal, shared) = (self.equal.exp(), if common.is_some() { self.common.exp() } else { 0.0 });
-        let whole = 1.0 + equal + shared;
-        let length = self.length.exp();
-        match (from, to) {
-            (Entries::Numbers(from), Entries::Numbers(to)) => from
-                .iter()
-                .map(|a| {
-                    to.iter()
-                        .map(|b| (1.0 + equal * near(*a, *b, length)) / whole)
-                        .collect()
-                })
-                .collect(),
-            (Entries::Levels(_, from), Entries::Levels(_, to)) => from
-                .iter()
-                .enumerate()
-                .map(|(i, a)| {
-                    let same = |b: &u32| if a == b { equal } else { 0.0 };
-                    let alike = |j: usize| common.map_or(0.0, |common| shared * common[i][j]);
-                    to.iter()
-                        .enumerate()
-                        .map(|(j, b)| (1.0 + same(b) + alike(j)) / whole)
-                        .collect()
-                })
-                .collect(),
-            // One axis reads one kind only.
-            (Entries::Numbers(_), Entries::Levels(_, _)) | (Entries::Levels(_, _), Entries::Numbers(_)) => Vec::new(),
-        }
-    }
-
-    fn is_sound(&self, features: usize) -> bool {
-        self.feature < features
-            && self.scale.is_none_or(Scale::is_sound)
-            && self.scale.is_some() != self.numbers.is_empty()
-            && [self.equal, self.common, self.length].iter().all(|v| v.is_finite())
-            && self.numbers.iter().all(|v| v.is_finite())
-    }
-}
-
-/// Matérn 5/2 on scaled numbers; NULL is near NULL only.
-fn near(a: f64, b: f64, length: f64) -> f64 {
-    match (a.is_nan(), b.is_nan()) {
-        (true, true) => 1.0,
-        (false, false) => {
-            let r = 5.0_f64.sqrt() * (a - b).abs() / length;
-            (1.0 + r + r * r / 3.0) * (-r).exp()
-        }
-        (true, false) | (false, true) => 0.0,
-    }
-}
-
-/// Shared surroundings of molecules; a level that is none is like itself only.
-fn surroundings(from: &Entries<'_>, to: &Entries<'_>) -> Vec<Vec<f64>> {
-    let (Entries::Levels(from_col, from), Entries::Levels(to_col, to)) = (from, to) else {
-        return Vec::new();
-    };
-    let alike = |a: u32, b: u32| match (from_col.molecule(a), to_col.molecule(b)) {
-        (Some(x), Some(y)) => x.likeness(y),
-        _ => f64::from(u8::from(a == b && a != FIRST_LEVEL - 1)),
-    };
-    from.iter()
-        .map(|a| to.iter().map(|b| alike(*a, *b)).collect())
-        .collect()
 }

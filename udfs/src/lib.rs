@@ -10,21 +10,24 @@
 //! # The road
 //!
 //! ```text
-//! batches -> table    features, target, groups; what was left out and why        table, column
-//!         -> frame    numbers with NaN for NULL, categories as codes             frame
+//! batches -> table    features, target, groups; what was left out and why        table, column, task
+//!         -> frame    numbers with NaN for NULL, levels, molecules               frame, chem, smiles
 //!         -> folds    five, seeded, groups kept whole                            sample, trial
-//!         -> trials   mean, linear family (linfa), boosted trees (forust)        candidate, design, boost
-//!         -> choice   the best on held-out rows, or a weighted mean of few       ensemble
-//!         -> model    fitted again on all rows, with its reports                 model, report
+//!         -> trials   linear family (linfa), boosted trees, Gaussian process, …  candidate, design, grow, kernel
+//!         -> choice   the best on held-out rows, or a weighted mean of few       ensemble, score
+//!         -> model    fitted again on all rows, with its reports and intervals   model, report, calibration, domain
 //! ```
 //!
 //! Prediction goes frame → members → weighted sum, and has two doors: [`predict_udf`], a SQL function of the features, and [`Recommender`],
-//! which keeps the best k of a stream of candidates and says what pulls each one up or down ([`Model::explain`]).
+//! which keeps the best k of a stream of candidates, or a batch worth running, and says what pulls each one up or down ([`Model::explain`]).
 //!
 //! Every score is of rows that the scored model did not see, over the folds together. A column is encoded within the fold, so the
 //! target of a held-out row never reaches a training row through a category's mean. With `group_by` whole groups are held out: the
-//! honest number for a new plate or scaffold. [`Model::residual_quantile`] is the conformal quantile of the same held-out
-//! residuals.
+//! honest number for a new plate or scaffold. [`Model::interval`] is conformal on the same held-out residuals, and wider where a row holds
+//! what training did not see.
+//!
+//! Trees and processes read columns as few different entries, so that a molecule is described once and a million enumerated reactions cost
+//! a few memory reads a tree each.
 //!
 //! NULL in a number is its own fact: the linear family gets the mean and an indicator column, the trees learn a side for it. NULL in a
 //! category is a level of its own. A category that training did not see is answered as the average one.
@@ -39,6 +42,7 @@
 //! * **Panics.** Learners are called behind `catch_unwind`, stored models are checked before their first use.
 
 mod acquire;
+mod axis;
 mod bayes;
 mod block;
 mod calibration;
@@ -50,6 +54,7 @@ mod coded;
 mod column;
 mod design;
 mod domain;
+mod drift;
 mod encode;
 mod ensemble;
 mod error;
@@ -65,6 +70,7 @@ mod mean_code;
 mod model;
 mod options;
 mod order;
+mod plate;
 mod recommend;
 mod report;
 mod sample;
@@ -75,14 +81,17 @@ mod task;
 mod train;
 mod trial;
 mod udf;
+mod walk;
 
 pub use chemistry::smiles_functions;
+pub use drift::Drift;
 pub use error::{PredictError, TrainError};
 pub use explain::Effect;
 pub use feature::{Feature, FeatureKind};
 pub use interval::interval_fields;
 pub use model::{Model, Timing};
 pub use options::{Cancel, Kind, TrainOptions};
+pub use plate::PlateEffects;
 pub use recommend::{COVERAGE, RECOMMENDATIONS_MAX, Recommender, Strategy, recommend_schema};
 pub use smiles::{Descriptors, describe};
 pub use train::train;

@@ -56,7 +56,7 @@ pub(crate) struct Stored {
     /// Of numbers only: classes have probabilities.
     pub(crate) calibration: Option<Calibration>,
     /// Of numbers only: what knows how much it does not know, for the choice of experiments.
-    pub(crate) surrogate: Option<Kernel>,
+    pub(crate) surrogate: Vec<Kernel>,
     /// Least and greatest target.
     pub(crate) range: (f64, f64),
     /// Training rows as numbers made of their features, sorted; empty if they were too many.
@@ -303,10 +303,7 @@ impl Stored {
             Baseline::Number { value, weight } => value.is_finite() && weight.is_finite(),
             Baseline::Level { weight, .. } => weight.is_finite(),
         };
-        let sound = self
-            .surrogate
-            .as_ref()
-            .is_none_or(|kernel| kernel.is_sound(self.features.len()));
+        let sound = self.surrogate.iter().all(|kernel| kernel.is_sound(self.features.len()));
         if !sound || !self.range.0.is_finite() || !self.range.1.is_finite() || !self.run.is_sorted() {
             return damaged("what experiments are chosen by is not whole");
         }

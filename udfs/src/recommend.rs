@@ -7,7 +7,7 @@ use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, RecordBat
 use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
-use crate::acquire::{Doubt, POOL};
+use crate::acquire::{self, POOL};
 use crate::cholesky::Triangle;
 use crate::error::PredictError;
 use crate::explain::reason;
@@ -83,7 +83,7 @@ pub struct Recommender {
     /// Of the kept rows, best first: predictions, or expected improvements.
     scores: Vec<f64>,
     /// What is known of the surrogate's training rows, made when first needed.
-    factor: Option<Triangle>,
+    factors: Vec<Triangle>,
 }
 
 impl Recommender {
@@ -141,7 +141,7 @@ impl Recommender {
             only_new: false,
             kept,
             scores: Vec::new(),
-            factor: None,
+            factors: Vec::new(),
         })
     }
 
@@ -155,7 +155,9 @@ impl Recommender {
     /// [`PredictError::NoSurrogate`] if the model cannot tell how unsure it is: it predicts a class, or has too many columns.
     pub fn by(self, strategy: Strategy) -> Result<Self, PredictError> {
         match strategy {
-            Strategy::Bayes if self.lowest || self.model.stored().surrogate.is_none() => Err(PredictError::NoSurrogate),
+            Strategy::Bayes if self.lowest || self.model.stored().surrogate.is_empty() => {
+                Err(PredictError::NoSurrogate)
+            }
             Strategy::Exploit | Strategy::Bayes => Ok(Self { strategy, ..self }),
         }
     }
@@ -257,42 +259,39 @@ impl Recommender {
 
     /// What candidates are kept by: their prediction, or the improvement that each would bring on its own.
     fn score(&mut self, frame: &Frame) -> Result<Vec<f64>, PredictError> {
+        if self.strategy == Strategy::Exploit {
+            return Ok(self.model.predict_frame(frame));
+        }
         let stored = self.model.stored();
-        match (self.strategy, &stored.surrogate) {
-            (Strategy::Exploit, _) => Ok(self.model.predict_frame(frame)),
-            (Strategy::Bayes, None) => Err(PredictError::NoSurrogate),
-            (Strategy::Bayes, Some(kernel)) => {
-                let factor = match self.factor.take() {
-                    Some(factor) => factor,
-                    None => kernel.factor(frame).ok_or(PredictError::NoSurrogate)?,
-                };
-                // Doubt costs much more than a mean, so only rows that a mean puts in front are doubted, and some others.
-                let mean = kernel.predict(frame);
-                let mut order: Vec<usize> = (0..frame.rows).collect();
-                order.sort_by(|a, b| mean.get(*b).unwrap_or(&0.0).total_cmp(mean.get(*a).unwrap_or(&0.0)));
-                let others = order.split_off(order.len().min(DOUBTED));
-                order.extend(sample::some(&others, DOUBTED, 0));
-                let doubt = Doubt::of(kernel, &factor, &frame.take(&order));
-                let mut scores = vec![f64::NEG_INFINITY; frame.rows];
-                for (row, value) in order.iter().zip(doubt.improvement(stored.range.1)) {
-                    if let Some(slot) = scores.get_mut(*row) {
-                        *slot = value;
-                    }
-                }
-                self.factor = Some(factor);
-                Ok(scores)
+        if self.factors.is_empty() {
+            let factors: Option<Vec<Triangle>> = stored.surrogate.iter().map(|kernel| kernel.factor(frame)).collect();
+            self.factors = factors.ok_or(PredictError::NoSurrogate)?;
+        }
+        let Some(first) = stored.surrogate.first() else {
+            return Err(PredictError::NoSurrogate);
+        };
+        // Doubt costs much more than a mean, so only rows that a mean puts in front are doubted, and some others.
+        let mean = first.predict(frame);
+        let value = |row: &usize| mean.get(*row).copied().unwrap_or(0.0);
+        let mut order: Vec<usize> = (0..frame.rows).collect();
+        order.sort_by(|a, b| value(b).total_cmp(&value(a)));
+        let others = order.split_off(order.len().min(DOUBTED));
+        order.extend(sample::some(&others, DOUBTED, 0));
+        let improvement = acquire::improvement(&stored.surrogate, &self.factors, &frame.take(&order), stored.range.1);
+        let mut scores = vec![f64::NEG_INFINITY; frame.rows];
+        for (row, value) in order.iter().zip(improvement) {
+            if let Some(slot) = scores.get_mut(*row) {
+                *slot = value;
             }
         }
+        Ok(scores)
     }
 
     /// Of the kept rows the batch, in the order of picking.
     fn pick_batch(&mut self) -> Result<(), PredictError> {
         let frame = self.frame(&self.kept)?;
         let stored = self.model.stored();
-        let (Some(kernel), Some(factor)) = (&stored.surrogate, &self.factor) else {
-            return Ok(());
-        };
-        let picked = Doubt::of(kernel, factor, &frame).batch(kernel, &frame, stored.range.1, self.k);
+        let picked = acquire::batch(&stored.surrogate, &self.factors, &frame, stored.range.1, self.k);
         let rows: UInt32Array = picked.iter().map(|row| *row as u32).collect();
         self.kept = take_record_batch(&self.kept, &rows)?;
         Ok(())

@@ -102,13 +102,14 @@ pub fn train(
     Model::new(stored, timings)
 }
 
-/// A process over the best rows and some others, for the choice of experiments.
-fn surrogate(table: &Table, seed: u64) -> Option<Kernel> {
+/// Processes over the best rows and some others, for the choice of experiments; none if they do not suit.
+fn surrogate(table: &Table, seed: u64) -> Vec<Kernel> {
     /// Half of them the best rows: the next experiment is chosen near them.
     const ROWS: usize = 400;
     const TUNE_ROWS: usize = 160;
+    const MEMBERS: usize = 8;
     if !matches!(table.task, Task::Regression) {
-        return None;
+        return Vec::new();
     }
     let mut rows: Vec<usize> = (0..table.frame.rows).collect();
     if rows.len() > ROWS {
@@ -119,7 +120,10 @@ fn surrogate(table: &Table, seed: u64) -> Option<Kernel> {
         rows.sort_unstable();
     }
     let (frame, target) = (table.frame.take(&rows), table.targets(&rows));
-    Kernel::fit_tuned(&table.features, &frame, &target, TUNE_ROWS, seed).ok()
+    match Kernel::fit_tuned(&table.features, &frame, &target, TUNE_ROWS, seed) {
+        Ok(kernel) => kernel.council(&frame, &target, MEMBERS, TUNE_ROWS, seed),
+        Err(_) => Vec::new(),
+    }
 }
 
 /// What was run, to be left out of recommendations.

@@ -54,7 +54,7 @@ fn what_was_run_is_not_recommended_again() {
 
 #[test]
 fn a_batch_is_spread_and_a_model_of_classes_has_none() {
-    let model = Arc::new(fit(&reactions(80, 63), "yield_pct", 10).unwrap());
+    let model = Arc::new(fit(&reactions(25, 63), "yield_pct", 10).unwrap());
     let candidates = reactions(2_000, 64);
     let different = |strategy| {
         let list = recommended(&model, &candidates, 10, strategy);

@@ -17,5 +17,6 @@ mod data;
 mod intervals;
 mod molecules;
 mod recommending;
+mod tables;
 mod training;
 mod yields;

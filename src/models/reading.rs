@@ -1,0 +1,140 @@
+//! Table functions that read a whole table as the caller and answer with a few rows: `model_drift`, `plate_effects`.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{Schema, SchemaRef};
+use datafusion::catalog::TableProvider;
+use datafusion::catalog::streaming::StreamingTable;
+use datafusion::error::DataFusionError;
+use datafusion::execution::TaskContext;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::streaming::PartitionStream;
+use datafusion::physical_plan::{SendableRecordBatchStream, execute_stream};
+use futures::StreamExt;
+use labhouse_udfs::{Drift, Model, PlateEffects, PredictError};
+
+use crate::query::QueryError;
+use crate::query::statement::lake_name_from_text;
+use crate::session::Governed;
+
+/// What is to be known of the table.
+#[derive(Clone)]
+pub(super) enum Question {
+    /// Has it moved away from a model's training rows?
+    Drift(Arc<Model>),
+    /// What do its plates add to a measured column?
+    Plates(String),
+}
+
+/// An answer in the making.
+enum Answer {
+    Drift(Drift),
+    Plates(PlateEffects),
+}
+
+/// The answer about the table of that name, read through the caller's governed view when the plan runs.
+pub(super) fn ask(
+    governed: &Arc<Governed>,
+    table: &str,
+    question: Question,
+) -> Result<Arc<dyn TableProvider>, QueryError> {
+    let name = lake_name_from_text(table)?;
+    let found = governed
+        .table(&name.schema, &name.table)
+        .map_err(crate::query::errors::from_datafusion)?;
+    let source = found.ok_or_else(|| QueryError::NotFound(format!("table 'lab.{name}' not found")))?;
+    // Said now, not when the plan runs: which column is missing.
+    question.begin(&source.schema()).map_err(invalid)?;
+    let partition = Reading {
+        schema: question.schema(),
+        source,
+        governed: Arc::clone(governed),
+        question,
+    };
+    let table = StreamingTable::try_new(Arc::clone(&partition.schema), vec![Arc::new(partition)])
+        .map_err(crate::query::errors::from_datafusion)?;
+    Ok(Arc::new(table))
+}
+
+impl Question {
+    fn schema(&self) -> SchemaRef {
+        match self {
+            Self::Drift(_) => Drift::schema(),
+            Self::Plates(_) => PlateEffects::schema(),
+        }
+    }
+
+    fn begin(&self, table: &Schema) -> Result<Answer, PredictError> {
+        Ok(match self {
+            Self::Drift(model) => Answer::Drift(Drift::new(Arc::clone(model), table)?),
+            Self::Plates(value) => Answer::Plates(PlateEffects::new(table, value)?),
+        })
+    }
+}
+
+impl Answer {
+    fn push(&mut self, batch: &RecordBatch) -> Result<(), PredictError> {
+        match self {
+            Self::Drift(drift) => drift.push(batch),
+            Self::Plates(plates) => plates.push(batch),
+        }
+    }
+
+    fn finish(self) -> Result<RecordBatch, PredictError> {
+        match self {
+            Self::Drift(drift) => drift.finish(),
+            Self::Plates(plates) => plates.finish(),
+        }
+    }
+}
+
+struct Reading {
+    schema: SchemaRef,
+    source: Arc<dyn TableProvider>,
+    governed: Arc<Governed>,
+    question: Question,
+}
+
+impl PartitionStream for Reading {
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    fn execute(&self, context: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let (source, governed) = (Arc::clone(&self.source), Arc::clone(&self.governed));
+        let question = self.question.clone();
+        let read = async move {
+            let mut answer = question.begin(&source.schema()).map_err(refused)?;
+            let plan = source.scan(governed.system().as_ref(), None, &[], None).await?;
+            let mut rows = execute_stream(plan, context)?;
+            while let Some(batch) = rows.next().await {
+                answer.push(&batch?).map_err(refused)?;
+                tokio::task::yield_now().await;
+            }
+            answer.finish().map_err(refused)
+        };
+        Box::pin(RecordBatchStreamAdapter::new(
+            Arc::clone(&self.schema),
+            futures::stream::once(read),
+        ))
+    }
+}
+
+impl fmt::Debug for Reading {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.question {
+            Question::Drift(_) => "Reading(drift)",
+            Question::Plates(_) => "Reading(plates)",
+        })
+    }
+}
+
+fn invalid(error: PredictError) -> QueryError {
+    QueryError::Invalid(error.to_string())
+}
+
+fn refused(error: PredictError) -> DataFusionError {
+    invalid(error).into_datafusion()
+}

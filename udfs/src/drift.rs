@@ -1,0 +1,189 @@
+//! Has the data moved away from what a model was trained on?
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+
+use crate::error::PredictError;
+use crate::feature::{Baseline, Feature};
+use crate::frame::{Col, Frame};
+use crate::model::Model;
+
+/// Below this a stability index is called stable, above the second moved; the usual marks of credit scoring.
+const SHIFTING: f64 = 0.1;
+const MOVED: f64 = 0.25;
+/// A share of nothing is taken as this, so that its logarithm is finite.
+const SHARE_MIN: f64 = 1e-4;
+
+/// Compares a table with a model's training rows, batch by batch.
+#[derive(Debug)]
+pub struct Drift {
+    model: Arc<Model>,
+    columns: Vec<Option<usize>>,
+    counts: Vec<Counts>,
+    rows: usize,
+}
+
+/// Rows by the baseline value that they are nearest to, and those that are novel.
+#[derive(Debug, Clone)]
+struct Counts {
+    near: Vec<f64>,
+    other: f64,
+    novel: f64,
+}
+
+impl Drift {
+    /// Compares the features that the table has a column of; the others are told as absent.
+    ///
+    /// # Errors
+    /// [`PredictError::MissingFeatures`] if it has none of them.
+    pub fn new(model: Arc<Model>, table: &Schema) -> Result<Self, PredictError> {
+        let names = |names: Vec<&str>| names.join(", ");
+        let columns: Vec<Option<usize>> = model.features().iter().map(|f| table.index_of(&f.name).ok()).collect();
+        if columns.iter().all(Option::is_none) {
+            return Err(PredictError::MissingFeatures {
+                missing: names(model.features().iter().map(|f| f.name.as_str()).collect()),
+                columns: names(table.fields().iter().map(|f| f.name().as_str()).collect()),
+            });
+        }
+        let counts = model
+            .features()
+            .iter()
+            .map(|feature| Counts {
+                near: vec![0.0; feature.baseline.len()],
+                other: 0.0,
+                novel: 0.0,
+            })
+            .collect();
+        Ok(Self {
+            model,
+            columns,
+            counts,
+            rows: 0,
+        })
+    }
+
+    /// # Errors
+    /// A column that a model cannot read.
+    pub fn push(&mut self, batch: &RecordBatch) -> Result<(), PredictError> {
+        let rows = batch.num_rows();
+        let nothing = |feature: &Feature| arrow::array::new_null_array(&feature.input_type, 1);
+        let columns: Vec<ArrayRef> = self
+            .model
+            .features()
+            .iter()
+            .zip(&self.columns)
+            .map(
+                |(feature, place)| match place.and_then(|place| batch.columns().get(place)) {
+                    Some(column) => Arc::clone(column),
+                    None => nothing(feature),
+                },
+            )
+            .collect();
+        let frame = Frame::read(self.model.features(), &columns, rows)?;
+        for (novel, _) in self.model.stored().domain.novel(&frame) {
+            for feature in novel {
+                if let Some(counts) = self.counts.get_mut(feature) {
+                    counts.novel += 1.0;
+                }
+            }
+        }
+        for ((feature, col), counts) in self.model.features().iter().zip(&frame.cols).zip(&mut self.counts) {
+            for row in 0..rows {
+                match nearest(feature, col, row).and_then(|place| counts.near.get_mut(place)) {
+                    Some(count) => *count += 1.0,
+                    None => counts.other += 1.0,
+                }
+            }
+        }
+        self.rows += rows;
+        Ok(())
+    }
+
+    /// The schema of [`Drift::finish`]: feature Utf8, stability_index Float64 (0 for the same distribution; NULL for an absent column), novel_share
+    /// Float64 (rows with a value that training did not see), verdict Utf8 (stable, shifting, moved or absent), rows Int64.
+    pub fn schema() -> SchemaRef {
+        Arc::new(Schema::new(vec![
+            Field::new("feature", DataType::Utf8, false),
+            Field::new("stability_index", DataType::Float64, true),
+            Field::new("novel_share", DataType::Float64, true),
+            Field::new("verdict", DataType::Utf8, false),
+            Field::new("rows", DataType::Int64, false),
+        ]))
+    }
+
+    /// What has moved most first.
+    ///
+    /// # Errors
+    /// Arrow's, which do not occur.
+    pub fn finish(self) -> Result<RecordBatch, PredictError> {
+        let rows = self.rows as f64;
+        let mut told: Vec<(&str, Option<f64>, Option<f64>)> = Vec::new();
+        for ((feature, counts), place) in self.model.features().iter().zip(&self.counts).zip(&self.columns) {
+            let known = place.is_some() && rows > 0.0;
+            let index = known.then(|| stability(feature, counts));
+            told.push((&feature.name, index, known.then(|| counts.novel / rows)));
+        }
+        let rank = |row: &(&str, Option<f64>, Option<f64>)| row.1.unwrap_or(f64::NEG_INFINITY);
+        told.sort_by(|a, b| rank(b).total_cmp(&rank(a)));
+        let verdict = |index: &Option<f64>| match index {
+            None => "absent",
+            Some(index) if *index > MOVED => "moved",
+            Some(index) if *index > SHIFTING => "shifting",
+            Some(_) => "stable",
+        };
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(told.iter().map(|(name, _, _)| Some(*name)).collect::<StringArray>()),
+            Arc::new(told.iter().map(|(_, index, _)| *index).collect::<Float64Array>()),
+            Arc::new(told.iter().map(|(_, _, novel)| *novel).collect::<Float64Array>()),
+            Arc::new(
+                told.iter()
+                    .map(|(_, index, _)| Some(verdict(index)))
+                    .collect::<StringArray>(),
+            ),
+            Arc::new(Int64Array::from(vec![self.rows as i64; told.len()])),
+        ];
+        Ok(RecordBatch::try_new(Self::schema(), columns)?)
+    }
+}
+
+/// The baseline value that a row's value stands with; `None` for NULL and for levels that are not among them.
+fn nearest(feature: &Feature, col: &Col, row: usize) -> Option<usize> {
+    if feature.has_levels() {
+        let code = col.code(row);
+        let is = |baseline: &Baseline| matches!(baseline, Baseline::Level { code: known, .. } if *known == code);
+        return feature.baseline.iter().position(is);
+    }
+    let value = col.number(row);
+    if value.is_nan() {
+        return None;
+    }
+    let far = |baseline: &Baseline| match baseline {
+        Baseline::Number { value: known, .. } => (value - known).abs(),
+        Baseline::Level { .. } => f64::INFINITY,
+    };
+    let places = feature.baseline.iter().enumerate();
+    places
+        .min_by(|a, b| far(a.1).total_cmp(&far(b.1)))
+        .map(|(place, _)| place)
+}
+
+/// The population stability index: how unlike two distributions are, both ways.
+fn stability(feature: &Feature, counts: &Counts) -> f64 {
+    let rows = counts.near.iter().sum::<f64>() + counts.other;
+    // A number's kept values are evenly spaced quantiles: about its weight of training's rows is nearest to each.
+    let expected = feature.baseline.iter().map(|baseline| match baseline {
+        Baseline::Number { weight, .. } | Baseline::Level { weight, .. } => *weight,
+    });
+    let told = expected
+        .zip(&counts.near)
+        .map(|(expected, near)| (expected, near / rows));
+    let other = [(0.0, counts.other / rows)];
+    told.chain(other)
+        .map(|(expected, found)| {
+            let (expected, found) = (expected.max(SHARE_MIN), found.max(SHARE_MIN));
+            (found - expected) * (found / expected).ln()
+        })
+        .sum()
+}

@@ -1,0 +1,148 @@
+//! Whole tables: what plates add to their wells, and whether data has moved away from a model; and what moves a prediction.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch};
+use arrow::datatypes::{Float64Type, Int64Type};
+use labhouse_udfs::{Drift, PlateEffects, PredictError};
+
+use crate::data::{Dice, batch, fit, floats, texts};
+use crate::training::reactions;
+
+/// Two plates of 16 × 24: row 3 reads ten too high, column 5 seven too low, the rim five too low.
+fn plates(seed: u64) -> RecordBatch {
+    let mut dice = Dice(seed);
+    let (mut plate, mut well, mut value) = (vec![], vec![], vec![]);
+    for name in ["P1", "P2"] {
+        for row in 1..=16_u8 {
+            for column in 1..=24 {
+                let rim = row == 1 || row == 16 || column == 1 || column == 24;
+                let planted = 10.0 * f64::from(u8::from(row == 3)) - 7.0 * f64::from(u8::from(column == 5));
+                plate.push(name);
+                well.push(format!("{}{column:02}", char::from(b'A' + row - 1)));
+                value.push(100.0 + planted - 5.0 * f64::from(u8::from(rim)) + dice.share());
+            }
+        }
+    }
+    batch(vec![
+        ("plate_id", texts(&plate)),
+        ("well", texts(&well)),
+        ("signal", floats(value)),
+    ])
+}
+
+#[test]
+fn planted_plate_effects_are_found() {
+    let table = plates(81);
+    let mut effects = PlateEffects::new(&table.schema(), "signal").unwrap();
+    for from in (0..768).step_by(100) {
+        effects.push(&table.slice(from, 100.min(768 - from))).unwrap();
+    }
+    let found = effects.finish().unwrap();
+    assert_eq!(found.schema(), PlateEffects::schema());
+    let of = |plate: &str, part: &str, place: Option<i64>| {
+        let row = (0..found.num_rows())
+            .find(|row| {
+                let places = found["place"].as_primitive::<Int64Type>();
+                let at = (!places.is_null(*row)).then(|| places.value(*row));
+                found["plate"].as_string::<i32>().value(*row) == plate
+                    && found["part"].as_string::<i32>().value(*row) == part
+                    && at == place
+            })
+            .unwrap();
+        found["effect"].as_primitive::<Float64Type>().value(row)
+    };
+    for plate in ["P1", "P2"] {
+        assert!((of(plate, "row", Some(3)) - 10.0).abs() < 0.5);
+        assert!((of(plate, "column", Some(5)) + 7.0).abs() < 0.5);
+        assert!((of(plate, "edge", None) + 5.0).abs() < 0.5);
+        assert!((of(plate, "overall", None) - 100.5).abs() < 1.0);
+        assert!(of(plate, "noise", None) < 1.0);
+    }
+    assert!(
+        matches!(PlateEffects::new(&table.schema(), "colour"), Err(PredictError::NoPlate { missing, .. }) if missing == "colour")
+    );
+    let no_wells = table.project(&[0, 2]).unwrap();
+    assert!(
+        PlateEffects::new(&no_wells.schema(), "signal")
+            .unwrap_err()
+            .to_string()
+            .contains("well")
+    );
+}
+
+#[test]
+fn rows_and_columns_may_be_numbers_and_holes_are_passed_over() {
+    let rows: ArrayRef = Arc::new((0..96).map(|i| Some(i / 12 + 1)).collect::<Int64Array>());
+    let columns: ArrayRef = Arc::new((0..96).map(|i| (i != 7).then_some(i % 12 + 1)).collect::<Int64Array>());
+    let table = batch(vec![
+        ("row", rows),
+        ("col", columns),
+        ("value", floats((0..96).map(f64::from))),
+    ]);
+    let mut effects = PlateEffects::new(&table.schema(), "value").unwrap();
+    effects.push(&table).unwrap();
+    let found = effects.finish().unwrap();
+    assert_eq!(found["wells"].as_primitive::<Int64Type>().value(0), 95);
+    assert_eq!(found.num_rows(), 1 + 8 + 12 + 2);
+}
+
+#[test]
+fn data_like_the_training_rows_is_stable_and_other_data_is_not() {
+    let model = Arc::new(fit(&reactions(600, 91), "yield_pct", 5).unwrap());
+    let verdicts = |table: &RecordBatch| {
+        let mut drift = Drift::new(Arc::clone(&model), &table.schema()).unwrap();
+        drift.push(table).unwrap();
+        let told = drift.finish().unwrap();
+        let names = told["feature"].as_string::<i32>().clone();
+        let said = told["verdict"].as_string::<i32>().clone();
+        (0..told.num_rows())
+            .map(|row| (names.value(row).to_owned(), said.value(row).to_owned()))
+            .collect::<Vec<_>>()
+    };
+    assert!(verdicts(&reactions(600, 92)).iter().all(|(_, said)| said == "stable"));
+    let other = reactions(600, 93);
+    let hot: ArrayRef = floats(
+        other["temperature"]
+            .as_primitive::<Float64Type>()
+            .values()
+            .iter()
+            .map(|t| t + 60.0),
+    );
+    let moved = batch(vec![("temperature", hot), ("catalyst", Arc::clone(&other["catalyst"]))]);
+    let told = verdicts(&moved);
+    assert_eq!(told[0], ("temperature".to_owned(), "moved".to_owned()));
+    assert_eq!(told[2], ("base".to_owned(), "absent".to_owned()));
+    let nothing = batch(vec![("colour", texts(&["red"]))]);
+    assert!(matches!(
+        Drift::new(model, &nothing.schema()),
+        Err(PredictError::MissingFeatures { .. })
+    ));
+}
+
+#[test]
+fn a_prediction_and_a_feature_are_explained() {
+    let model = fit(&reactions(600, 95), "yield_pct", 5).unwrap();
+    let row: Vec<ArrayRef> = vec![texts(&["cat-5"]), texts(&["base-0"]), floats([80.0])];
+    let told = model.explanation(&row).unwrap();
+    assert_eq!(told.num_rows(), 3);
+    let effects = told["effect"].as_primitive::<Float64Type>();
+    assert!(effects.value(0).abs() >= effects.value(1).abs());
+    assert_eq!(
+        told["prediction"].as_primitive::<Float64Type>().value(0),
+        model.predict(&row).unwrap().value(0)
+    );
+    // The planted law is bent: best at 80 degrees.
+    let curve = model.partial_dependence("temperature").unwrap();
+    let (numbers, said) = (
+        curve["number"].as_primitive::<Float64Type>(),
+        curve["prediction"].as_primitive::<Float64Type>(),
+    );
+    let best = (0..curve.num_rows())
+        .max_by(|a, b| said.value(*a).total_cmp(&said.value(*b)))
+        .unwrap();
+    assert!((numbers.value(best) - 80.0).abs() < 20.0, "{curve:?}");
+    assert!(
+        matches!(model.partial_dependence("colour"), Err(PredictError::NoFeature { features, .. }) if features.contains("catalyst"))
+    );
+}
