@@ -4,7 +4,8 @@
 #
 #     tests/weakened.sh [TARGET_DIR]
 #
-# TARGET_DIR keeps the build; dependencies in it are used. Default: a folder that is removed at the end.
+# TARGET_DIR keeps the build for the next time. It must be used for nothing else: cargo would take the weakened crates in it
+# for the real ones. Default: a folder that is removed at the end.
 set -eu
 
 top=$(git -C "$(dirname "$0")" rev-parse --show-toplevel)

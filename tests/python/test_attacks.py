@@ -675,14 +675,6 @@ def test_70_deep_and_long_statements_are_answered_and_the_server_stands(silent, 
         gives("SELECT 1", 1)
 
 
-def test_70_a_plan_that_cannot_be_drawn_harms_nobody(told, gives):
-    """The engine's tree of a plan cuts long texts by bytes, and fails inside a letter of two."""
-    for start in ("", "x"):
-        text = told(f"EXPLAIN FORMAT TREE SELECT n, count(DISTINCT octet_length('{start}{'µ' * 300}')) FROM {T} GROUP BY n")
-        assert "panicked" not in text and "char boundary" not in text
-        gives("SELECT 1", 1)
-
-
 def test_71_large_values_are_errors_and_the_server_stands(told, gives):
     for sql in ["SELECT length(repeat('x', 2000000000)) + length(repeat('y', 2000000000)) + length(repeat('z', 2000000000))",
                 "SELECT array_length(range(0, 3000000000))"]:  # fmt: skip

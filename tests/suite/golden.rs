@@ -140,6 +140,16 @@ fn rows() -> Vec<(&'static str, &'static str, Try)> {
             Read("SELECT count(*) FROM partial_dependence('lab.chemistry.yield_model', 'rtb')"),
         ),
         (
+            "table function",
+            "model_drift",
+            Read("SELECT count(*) FROM model_drift('lab.chemistry.yield_model', 'lab.chemistry.reactions')"),
+        ),
+        (
+            "table function",
+            "plate_effects",
+            Read("SELECT count(*) FROM plate_effects('lab.chemistry.plate_readings', 'yield_pct')"),
+        ),
+        (
             "function",
             "predict",
             Read(
