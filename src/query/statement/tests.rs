@@ -1,0 +1,101 @@
+//! Tests of the file above.
+
+use super::*;
+
+#[test]
+fn a_model_statement_is_read_whole() {
+    let own = parse_own(
+        "CREATE OR REPLACE MODEL lab.chemistry.yield_model OPTIONS (target = 'yield_pct', time_budget_s = 60) AS SELECT 1;",
+    );
+    let Statement::CreateModel(model) = own.unwrap().unwrap() else {
+        panic!("not a model")
+    };
+    assert_eq!(model.name.to_string(), "chemistry.yield_model");
+    assert!(model.or_replace);
+    assert_eq!(model.options["time_budget_s"], "60");
+}
+
+#[test]
+fn tags_are_read_for_tables_and_columns() {
+    let own = parse_own("ALTER TABLE chemistry.t ALTER COLUMN Operator SET TAGS (pii = true)")
+        .unwrap()
+        .unwrap();
+    let Statement::SetTags { column, tags, .. } = own else {
+        panic!("not tags")
+    };
+    assert_eq!(column.as_deref(), Some("operator"));
+    assert_eq!(tags["pii"], "true");
+}
+
+#[test]
+fn half_statements_and_second_ones_are_refused() {
+    for sql in [
+        "CREATE MODEL chemistry.m OPTIONS (target 'x') AS SELECT 1",
+        "CREATE MODEL chemistry.m OPTIONS (target = 'x' kind = 'y') AS SELECT 1",
+        "CREATE MODEL chemistry.m",
+        "CREATE MODEL m AS SELECT 1",
+        "DROP MODEL chemistry.m; DROP MODEL chemistry.n",
+        "CREATE MODEL other.chemistry.m AS SELECT 1",
+        "CREATE MODEL chemistry.\"../m\" AS SELECT 1",
+    ] {
+        assert!(parse_own(sql).is_err(), "{sql}");
+    }
+    assert!(parse_own("SELECT 1").unwrap().is_none());
+}
+
+fn parse(sql: &str) -> Result<Statement, QueryError> {
+    if let Some(own) = parse_own(sql)? {
+        return Ok(own);
+    }
+    classify(
+        datafusion::sql::parser::DFParser::parse_sql(sql)
+            .unwrap()
+            .remove(0)
+            .unwrap(),
+    )
+}
+
+/// The name of a statement's row. A new kind of statement does not compile until it has one.
+fn row(statement: &Statement) -> &'static str {
+    match statement {
+        Statement::Read(_) => "Read",
+        Statement::CreateModel(_) => "CreateModel",
+        Statement::DropModel { .. } => "DropModel",
+        Statement::CreateTableAs { .. } => "CreateTableAs",
+        Statement::Insert { .. } => "Insert",
+        Statement::Change(_) => "Change UPDATE",
+        Statement::ExplainPolicy(_) => "ExplainPolicy",
+        Statement::SetModelVersion { .. } => "SetModelVersion",
+        Statement::Upkeep(_) => "Upkeep OPTIMIZE",
+        Statement::View(_) => "View",
+        Statement::SetTags { .. } => "SetTags",
+    }
+}
+
+#[test]
+fn every_kind_of_statement_has_a_row_in_the_golden_matrix() {
+    let golden = include_str!("../../../tests/suite/golden.txt");
+    let statements = [
+        "SELECT 1",
+        "CREATE MODEL lab.a.m AS SELECT 1",
+        "DROP MODEL lab.a.m",
+        "CREATE TABLE lab.a.t AS SELECT 1",
+        "INSERT INTO lab.a.t SELECT 1",
+        "UPDATE lab.a.t SET x = 1",
+        "EXPLAIN POLICY ON lab.a.t",
+        "ALTER MODEL lab.a.m SET VERSION 1",
+        "OPTIMIZE lab.a.t",
+        "REFRESH MATERIALIZED VIEW lab.a.t",
+        "ALTER TABLE lab.a.t SET TAGS (a = 'b')",
+    ];
+    let mut rows: Vec<&str> = statements.into_iter().map(|sql| row(&parse(sql).unwrap())).collect();
+    rows.sort_unstable();
+    rows.dedup();
+    assert_eq!(rows.len(), statements.len(), "one statement of each kind");
+    for name in rows {
+        assert!(
+            golden.contains(&format!("\nstatement | {name} |")),
+            "add {name} to tests/suite/golden.rs and bless it"
+        );
+    }
+}
