@@ -168,6 +168,14 @@ mod tests {
             .collect();
         routed.sort_by_key(|call| call.split_once(' ').map(|(_, path)| path.to_owned()));
         assert_eq!(described, routed);
+        // These tell nothing of anybody.
+        let open = ["post /api/logout", "get /api/openapi.json"];
+        for call in routed.iter().filter(|call| !open.contains(&call.as_str())) {
+            assert!(
+                include_str!("../tests/suite/golden.txt").contains(&format!("\nhttp | {call} |")),
+                "add {call} to tests/suite/golden.rs and bless it"
+            );
+        }
     }
 
     /// A kind of error that the document does not know would surprise a program.
