@@ -16,7 +16,7 @@ export function draw(place, rows, chart, { say, pick }) {
   const frame = h("div", { class: "bars" });
   place.replaceChildren(frame);
   onWidth(frame, (width) => {
-    const left = Math.min(LABEL_MAX, Math.max(60, 7 * Math.max(...labels.map((label) => label.length)) + 12), width * 0.45);
+    const left = Math.min(LABEL_MAX, Math.max(60, 7.8 * Math.max(...labels.map((label) => label.length)) + 14), width * 0.45);
     const room = Math.max(40, width - left - VALUE - (low < 0 ? VALUE : 0));
     const start = left + (low < 0 ? VALUE : 0);
     const x = (value) => start + ((value - low) / (high - low || 1)) * room;

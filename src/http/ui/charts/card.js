@@ -42,12 +42,16 @@ export class Card {
       this.said,
       this.note,
       this.problem,
-      chart.kind === "table" ? null : this.twin,
       h(
-        "p",
-        { class: "actions" },
-        h("button", { type: "button", class: "quiet", onclick: csv, "aria-label": `CSV of ${chart.title}` }, "CSV"),
-        h("a", { class: "quiet", href: href({ view: "sql" }), onclick: sql, "aria-label": `SQL of ${chart.title}` }, "SQL"),
+        "div",
+        { class: "foot" },
+        chart.kind === "table" ? null : this.twin,
+        h(
+          "p",
+          { class: "actions" },
+          h("button", { type: "button", class: "quiet", onclick: csv, "aria-label": `CSV of ${chart.title}` }, "CSV"),
+          h("a", { class: "quiet", href: href({ view: "sql" }), onclick: sql, "aria-label": `SQL of ${chart.title}` }, "SQL"),
+        ),
       ),
     );
   }

@@ -1,18 +1,19 @@
-// Colours that people with colour blindness tell apart: Okabe and Ito's for series, cividis-like from dark to light for
-// values.
+// Colours that people with colour blindness tell apart: Okabe and Ito's for series, viridis from dark to light for values.
 
 export const SERIES = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#666666"];
 
 // Lightness rises all the way, so the scale also reads in grey.
 const SCALE = [
-  [0, 20, 62],
-  [27, 48, 109],
-  [68, 76, 110],
-  [103, 105, 114],
-  [137, 134, 120],
-  [172, 164, 110],
-  [209, 196, 91],
-  [253, 231, 55],
+  [68, 1, 84],
+  [72, 40, 120],
+  [62, 73, 137],
+  [49, 104, 142],
+  [38, 130, 142],
+  [31, 158, 137],
+  [53, 183, 121],
+  [110, 206, 88],
+  [181, 222, 43],
+  [253, 231, 37],
 ];
 
 /** Red, green and blue of a value between 0 and 1. */

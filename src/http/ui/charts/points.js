@@ -22,7 +22,7 @@ export function draw(place, rows, chart, { say }) {
     );
   let map = null;
   onWidth(frame, (width) => {
-    const side = Math.min(width, 760);
+    const side = Math.min(width, 720);
     const [element, context] = canvas(side, HEIGHT, `${chart.title}. ${chart.description}`);
     const sx = (value) => PAD.left + ((value - from) / (to - from)) * (side - PAD.left - PAD.right);
     const sy = (value) => HEIGHT - PAD.bottom - ((value - from) / (to - from)) * (HEIGHT - PAD.top - PAD.bottom);
