@@ -13,6 +13,7 @@ export function draw(place, rows, chart, { say, pick }) {
   const marks = chart.mark ? rows.values(chart.mark) : [];
   const low = Math.min(0, ...values);
   const high = Math.max(0, ...values);
+  const decimals = chart.decimals ?? (Math.max(high, -low) >= 1 ? 1 : 3);
   const frame = h("div", { class: "bars" });
   place.replaceChildren(frame);
   onWidth(frame, (width) => {
@@ -23,9 +24,9 @@ export function draw(place, rows, chart, { say, pick }) {
     const height = rows.length * ROW + 8;
     const bar = (label, at) => {
       const value = values[at];
-      const text = withUnit(number(value, chart.decimals), chart.unit);
       const isMarked = marks[at] === true;
-      const said = `${label}: ${text}${isMarked ? ", suspect" : ""}`;
+      const text = number(value, decimals);
+      const said = `${label} ${withUnit(text, chart.unit)}${isMarked ? ", suspect" : ""}`;
       const y = at * ROW + 4;
       const [from, to] = value === null ? [x(0), x(0)] : [Math.min(x(0), x(value)), Math.max(x(0), x(value))];
       const isLeft = value !== null && value < 0;
@@ -43,13 +44,14 @@ export function draw(place, rows, chart, { say, pick }) {
           onfocus: () => say(said),
         },
         s("rect", { class: "hit", x: 0, y: y - 2, width, height: ROW }),
-        s("text", { class: "label", x: left - 8, y: y + 14, "text-anchor": "end" }, fit(label, left - 12)),
+        s("text", { class: "label", x: left - 8, y: y + 14, "text-anchor": "end" }, `${fit(label, left - 12)} `),
         s("rect", { class: "fill", x: from, y: y + 1, width: Math.max(1, to - from), height: ROW - 8, rx: 2 }),
         s(
           "text",
           { class: "value", x: isLeft ? from - 6 : to + 6, y: y + 14, "text-anchor": isLeft ? "end" : "start" },
-          number(value, chart.decimals) + (isMarked ? " ▲" : ""),
+          text,
         ),
+        isMarked && s("path", { class: "flag", d: flag(isLeft ? from - 8 - text.length * 7.6 : to + 14 + text.length * 7.6, y + 10) }),
       );
       return group;
     };
@@ -60,10 +62,13 @@ export function draw(place, rows, chart, { say, pick }) {
         labels.map(bar),
         s("line", { class: "zero", x1: x(0), x2: x(0), y1: 0, y2: height }),
       ),
-      marks.includes(true) ? h("p", { class: "legend" }, h("span", { class: "flag" }, "▲"), " suspect") : "",
+      marks.includes(true) ? h("p", { class: "legend" }, s("svg", { width: 14, height: 12, "aria-hidden": "true" }, s("path", { class: "flag", d: flag(7, 6) })), "suspect") : "",
     );
   });
 }
+
+/** A small triangle around a point. */
+const flag = (x, y) => `M${x - 4.5},${y + 4} L${x},${y - 4.5} L${x + 4.5},${y + 4} Z`;
 
 function fit(text, width) {
   const letters = Math.floor(width / 6.6);

@@ -20,7 +20,8 @@ export function table(rows, { caption, decimals, link, isSortable = true } = {})
     const isMissing = column.values[row] === null;
     const content =
       link?.column === column.name && !isMissing ? h("button", { type: "button", class: "link", onclick: () => link.pick(String(column.values[row])) }, text) : text;
-    return h("td", { class: isNumber(column) ? "number" : isMissing ? "missing" : null }, content);
+    const isDay = column.kind === "date" || column.kind === "time";
+    return h("td", { class: isNumber(column) ? "number" : isMissing ? "missing" : isDay ? "day" : null }, content);
   };
   const draw = () => {
     const from = page * PAGE;
@@ -56,7 +57,7 @@ export function table(rows, { caption, decimals, link, isSortable = true } = {})
   return h(
     "div",
     { class: "table" },
-    h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption ?? "Result" }, h("table", {}, caption && h("caption", { class: "hidden" }, caption), h("thead", {}, head), body)),
+    h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `${caption ?? "Result"}, rows` }, h("table", {}, caption && h("caption", { class: "hidden" }, caption), h("thead", {}, head), body)),
     pager,
   );
 }
