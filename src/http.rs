@@ -182,7 +182,9 @@ mod tests {
     #[test]
     fn openapi_lists_every_status_of_a_query() {
         let document: serde_json::Value = serde_json::from_str(include_str!("http/openapi.json")).unwrap();
-        let statuses = document["paths"]["/api/query"]["post"]["responses"].as_object().unwrap();
+        let statuses = document["paths"]["/api/query"]["post"]["responses"]
+            .as_object()
+            .unwrap();
         for status in refusal::STATUSES {
             assert!(statuses.contains_key(status.as_str()), "{status}");
         }

@@ -45,14 +45,17 @@ pub(super) async fn stream(running: Running, wish: Wish, place: Place) -> Result
         Some(Err(error)) => return Err(error.into()),
         None => return Err(Refusal::internal("the task of an answer ended without a word")),
     };
-    let rest = stream::unfold((receiver, Some(task), place), |(mut receiver, task, place)| async move {
-        if let Some(piece) = receiver.recv().await {
-            return Some((piece, (receiver, task, place)));
-        }
-        // The end is told only when the task ended well: a panic must not look like the end of the data.
-        let ended = task?.await.err()?;
-        Some((Err(QueryError::internal(ended)), (receiver, None, place)))
-    });
+    let rest = stream::unfold(
+        (receiver, Some(task), place),
+        |(mut receiver, task, place)| async move {
+            if let Some(piece) = receiver.recv().await {
+                return Some((piece, (receiver, task, place)));
+            }
+            // The end is told only when the task ended well: a panic must not look like the end of the data.
+            let ended = task?.await.err()?;
+            Some((Err(QueryError::internal(ended)), (receiver, None, place)))
+        },
+    );
     let mut response = Response::new(Body::from_stream(stream::iter([Ok(first)]).chain(rest)));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type(wish.format)));

@@ -118,7 +118,9 @@ fn accepted(headers: &HeaderMap) -> Result<Format, Refusal> {
 }
 
 pub(super) fn takes_gzip(headers: &HeaderMap) -> bool {
-    let accepted = headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
+    let accepted = headers
+        .get(header::ACCEPT_ENCODING)
+        .and_then(|value| value.to_str().ok());
     accepted.is_some_and(|accepted| {
         accepted.split(',').any(|coding| {
             let mut parts = coding.split(';').map(str::trim);

@@ -144,7 +144,11 @@ fn version() -> &'static str {
             hash.update((file.bytes.len() as u64).to_le_bytes());
             hash.update(file.bytes);
         }
-        hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+        hash.finalize()
+            .iter()
+            .take(8)
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
     })
 }
 
@@ -159,9 +163,15 @@ mod tests {
         let vendored: Vec<_> = FILES.iter().filter(|file| file.name.starts_with("vendor/")).collect();
         assert_eq!(sums.lines().count(), vendored.len());
         for file in vendored {
-            let sum: String = Sha256::digest(file.bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+            let sum: String = Sha256::digest(file.bytes)
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect();
             let name = file.name.trim_start_matches("vendor/");
-            assert!(sums.lines().any(|line| line == format!("{sum}  {name}")), "{sum}  {name}");
+            assert!(
+                sums.lines().any(|line| line == format!("{sum}  {name}")),
+                "{sum}  {name}"
+            );
         }
     }
 
@@ -175,7 +185,10 @@ mod tests {
     /// Small enough for the slowest line of a lab: the budget of the first view before data.
     #[test]
     fn all_files_together_stay_below_the_budget() {
-        let total: usize = FILES.iter().map(|file| Gzip::best().squeeze(file.bytes, true).len()).sum();
+        let total: usize = FILES
+            .iter()
+            .map(|file| Gzip::best().squeeze(file.bytes, true).len())
+            .sum();
         assert!(total < 150_000, "{total} bytes");
     }
 }

@@ -139,7 +139,10 @@ mod tests {
     #[test]
     fn nothing_and_an_empty_text_differ_and_quotes_are_doubled() {
         let text = csv(&[None, Some(""), Some("a,\"b\""), Some("plain")], false);
-        assert_eq!(text, "=name,x\r\n,-1.5\r\n\"\",-1.5\r\n\"a,\"\"b\"\"\",-1.5\r\nplain,-1.5\r\n");
+        assert_eq!(
+            text,
+            "=name,x\r\n,-1.5\r\n\"\",-1.5\r\n\"a,\"\"b\"\"\",-1.5\r\nplain,-1.5\r\n"
+        );
     }
 
     #[test]

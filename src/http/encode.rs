@@ -115,11 +115,15 @@ mod tests {
         let mut gzip = Gzip::new();
         let first = gzip.squeeze(b"rows, ", false);
         let mut early = [0; 6];
-        flate2::read::GzDecoder::new(first.as_slice()).read_exact(&mut early).unwrap();
+        flate2::read::GzDecoder::new(first.as_slice())
+            .read_exact(&mut early)
+            .unwrap();
         assert_eq!(&early, b"rows, ");
         let all = [first, gzip.squeeze(b"more", true)].concat();
         let mut text = String::new();
-        flate2::read::GzDecoder::new(all.as_slice()).read_to_string(&mut text).unwrap();
+        flate2::read::GzDecoder::new(all.as_slice())
+            .read_to_string(&mut text)
+            .unwrap();
         assert_eq!(text, "rows, more");
     }
 }

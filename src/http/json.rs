@@ -109,7 +109,11 @@ mod tests {
         RecordBatch::try_from_iter_with_nullable([
             ("n", Arc::new(Int64Array::from(vec![Some(1), None])) as ArrayRef, true),
             ("x", Arc::new(Float64Array::from(vec![f64::NAN, 0.5])) as ArrayRef, true),
-            ("t", Arc::new(StringArray::from(vec!["a\"b", "</script>"])) as ArrayRef, true),
+            (
+                "t",
+                Arc::new(StringArray::from(vec!["a\"b", "</script>"])) as ArrayRef,
+                true,
+            ),
         ])
         .unwrap()
     }

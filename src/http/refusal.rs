@@ -163,7 +163,10 @@ impl IntoResponse for Refusal {
             let challenge = HeaderValue::from_static("Bearer realm=\"labhouse\"");
             response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
         }
-        if matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+        if matches!(
+            self.status,
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
+        ) {
             response
                 .headers_mut()
                 .insert(header::RETRY_AFTER, HeaderValue::from_static("2"));

@@ -216,8 +216,15 @@ mod tests {
 
     #[test]
     fn forms_of_other_sites_are_not_json() {
-        assert!(is_json(&headers(&[("content-type", "application/json; charset=utf-8")])));
-        for kind in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"] {
+        assert!(is_json(&headers(&[(
+            "content-type",
+            "application/json; charset=utf-8"
+        )])));
+        for kind in [
+            "text/plain",
+            "application/x-www-form-urlencoded",
+            "multipart/form-data; boundary=x",
+        ] {
             assert!(!is_json(&headers(&[("content-type", kind)])), "{kind}");
         }
         assert!(!is_json(&HeaderMap::new()));

@@ -64,5 +64,8 @@ fn of(engine: &Engine, who: &Principal) -> Result<(String, bool), Refusal> {
         }
     }
     let version = hash.finalize();
-    Ok((version.iter().take(16).map(|byte| format!("{byte:02x}")).collect(), is_whole))
+    Ok((
+        version.iter().take(16).map(|byte| format!("{byte:02x}")).collect(),
+        is_whole,
+    ))
 }

@@ -14,10 +14,14 @@ const JSON: (&str, &str) = ("content-type", "application/json");
 #[tokio::test]
 async fn three_formats_and_the_flight_door_say_the_same() {
     let lab = lab::shared();
-    let sql = "SELECT reaction_id, run_at, yield_pct, is_edge FROM lab.chemistry.reactions ORDER BY reaction_id LIMIT 2000";
+    let sql =
+        "SELECT reaction_id, run_at, yield_pct, is_edge FROM lab.chemistry.reactions ORDER BY reaction_id LIMIT 2000";
     let flight = lab.query("sam", sql).await.unwrap();
     let arrow = ask(&lab, "sam", sql, json!({"format": "arrow"}));
-    assert_eq!(arrow.header("content-type"), Some("application/vnd.apache.arrow.stream"));
+    assert_eq!(
+        arrow.header("content-type"),
+        Some("application/vnd.apache.arrow.stream")
+    );
     let schema = flight[0].schema();
     let one = |batches: &[arrow::array::RecordBatch]| arrow::compute::concat_batches(&schema, batches).unwrap();
     assert_eq!(one(&arrow.batches()), one(&flight));
@@ -37,16 +41,37 @@ async fn three_formats_and_the_flight_door_say_the_same() {
     // What is squeezed is the same, and only who asks gets it squeezed.
     let (name, value) = basic("sam");
     let body = json!({"sql": sql, "format": "arrow"}).to_string();
-    let squeezed = call(&lab, "POST", "/api/query", &[JSON, (name, &value), ("accept-encoding", "gzip, br")], body.as_bytes());
-    assert_eq!((squeezed.header("content-encoding"), arrow.header("content-encoding")), (Some("gzip"), None));
+    let squeezed = call(
+        &lab,
+        "POST",
+        "/api/query",
+        &[JSON, (name, &value), ("accept-encoding", "gzip, br")],
+        body.as_bytes(),
+    );
+    assert_eq!(
+        (squeezed.header("content-encoding"), arrow.header("content-encoding")),
+        (Some("gzip"), None)
+    );
     let mut plain = Vec::new();
-    flate2::read::GzDecoder::new(squeezed.body.as_slice()).read_to_end(&mut plain).unwrap();
+    flate2::read::GzDecoder::new(squeezed.body.as_slice())
+        .read_to_end(&mut plain)
+        .unwrap();
     assert!(squeezed.body.len() < arrow.body.len() && plain == arrow.body);
 
     // The accept header chooses when the body does not.
-    for (accept, kind) in [("text/csv", "text/csv"), ("application/vnd.apache.arrow.stream", "application/vnd.apache"), ("*/*", "application/json")] {
+    for (accept, kind) in [
+        ("text/csv", "text/csv"),
+        ("application/vnd.apache.arrow.stream", "application/vnd.apache"),
+        ("*/*", "application/json"),
+    ] {
         let body = json!({"sql": "SELECT 1"}).to_string();
-        let answer = call(&lab, "POST", "/api/query", &[JSON, (name, &value), ("accept", accept)], body.as_bytes());
+        let answer = call(
+            &lab,
+            "POST",
+            "/api/query",
+            &[JSON, (name, &value), ("accept", accept)],
+            body.as_bytes(),
+        );
         assert!(answer.header("content-type").unwrap().starts_with(kind), "{answer:?}");
     }
 }
@@ -55,9 +80,21 @@ async fn three_formats_and_the_flight_door_say_the_same() {
 fn empty_answers_row_limits_and_parameters() {
     let lab = lab::shared();
     let empty = ask(&lab, "sam", "SELECT 1 AS one WHERE false", json!({"format": "arrow"}));
-    assert_eq!((empty.status, empty.batches().iter().map(|batch| batch.num_rows()).sum::<usize>()), (200, 0));
+    assert_eq!(
+        (
+            empty.status,
+            empty.batches().iter().map(|batch| batch.num_rows()).sum::<usize>()
+        ),
+        (200, 0)
+    );
     assert!(ask(&lab, "sam", "SELECT 1 AS one WHERE false", json!({"format": "csv"})).text() == "one\r\n");
-    let cut = ask(&lab, "sam", "SELECT well FROM lab.chemistry.reactions", json!({"row_limit": 7})).json();
+    let cut = ask(
+        &lab,
+        "sam",
+        "SELECT well FROM lab.chemistry.reactions",
+        json!({"row_limit": 7}),
+    )
+    .json();
     assert_eq!((&cut["row_count"], &cut["is_cut"]), (&json!(7), &json!(true)));
     let whole = ask(&lab, "sam", "SELECT 1 UNION ALL SELECT 2", json!({"row_limit": 2})).json();
     assert_eq!((&whole["row_count"], &whole["is_cut"]), (&json!(2), &json!(false)));
@@ -65,7 +102,13 @@ fn empty_answers_row_limits_and_parameters() {
     let sql = "SELECT ? AS a, CAST(? AS DOUBLE) AS b, ? IS NULL AS c";
     let bound = ask(&lab, "sam", sql, json!({"parameters": ["it's ?", 1, null]})).json();
     assert_eq!(bound["rows"], json!([["it's ?", 1.0, true]]));
-    let numbered = ask(&lab, "sam", "SELECT $2 AS a, $1 AS b", json!({"parameters": ["x", "y"]})).json();
+    let numbered = ask(
+        &lab,
+        "sam",
+        "SELECT $2 AS a, $1 AS b",
+        json!({"parameters": ["x", "y"]}),
+    )
+    .json();
     assert_eq!(numbered["rows"], json!([["y", "x"]]));
     for parameters in [json!([]), json!(["one", "too", "many", "!"]), json!([[1], 2, 3])] {
         let refused = ask(&lab, "sam", sql, json!({ "parameters": parameters }));
@@ -79,13 +122,24 @@ fn a_spreadsheet_is_never_given_a_formula() {
     let sql = "SELECT column1 AS \"=1+1\", -5 AS n FROM (VALUES ('=HYPERLINK(\"http://x\")'), ('+1'), ('-1'), ('@SUM(A1)'), ('safe'))";
     let read = |spreadsheet: bool| {
         let text = ask(&lab, "sam", sql, json!({"format": "csv", "spreadsheet": spreadsheet})).text();
-        let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(text.as_bytes());
-        reader.records().map(|row| row.unwrap().iter().map(str::to_owned).collect::<Vec<_>>()).collect::<Vec<_>>()
+        let mut reader = csv::ReaderBuilder::new()
+            .has_headers(false)
+            .from_reader(text.as_bytes());
+        reader
+            .records()
+            .map(|row| row.unwrap().iter().map(str::to_owned).collect::<Vec<_>>())
+            .collect::<Vec<_>>()
     };
     let (safe, plain) = (read(true), read(false));
-    assert_eq!(safe.iter().map(|row| row[0].as_str()).collect::<Vec<_>>(), ["'=1+1", "'=HYPERLINK(\"http://x\")", "'+1", "'-1", "'@SUM(A1)", "safe"]);
+    assert_eq!(
+        safe.iter().map(|row| row[0].as_str()).collect::<Vec<_>>(),
+        ["'=1+1", "'=HYPERLINK(\"http://x\")", "'+1", "'-1", "'@SUM(A1)", "safe"]
+    );
     assert_eq!(plain[2][0], "+1");
-    assert!(safe[1..].iter().all(|row| row[1] == "-5"), "numbers stay numbers: {safe:?}");
+    assert!(
+        safe[1..].iter().all(|row| row[1] == "-5"),
+        "numbers stay numbers: {safe:?}"
+    );
 }
 
 /// One line a mistake: status and word.
@@ -110,7 +164,10 @@ fn a_mistake_has_its_status_and_is_never_a_5xx() {
             let answer = ask(&lab, "sam", sql, json!({ "format": format }));
             assert_eq!(answer.status, status, "{sql}: {answer:?}");
             let error = &answer.json()["error"];
-            assert!(error["message"].as_str().is_some_and(|text| text.len() > 5), "{sql}: {error}");
+            assert!(
+                error["message"].as_str().is_some_and(|text| text.len() > 5),
+                "{sql}: {error}"
+            );
             // A text that cannot be tokenized is refused before it is a statement.
             assert!(error["code"] == code || error["code"] == "invalid", "{sql}: {error}");
         }
@@ -121,11 +178,27 @@ fn a_mistake_has_its_status_and_is_never_a_5xx() {
     for (status, headers, body) in [
         (413, vec![JSON, (name, value.as_str())], vec![b' '; 5 << 20]),
         (415, vec![(name, value.as_str())], b"{}".to_vec()),
-        (415, vec![("content-type", "text/plain"), (name, value.as_str())], b"{\"sql\":\"SELECT 1\"}".to_vec()),
+        (
+            415,
+            vec![("content-type", "text/plain"), (name, value.as_str())],
+            b"{\"sql\":\"SELECT 1\"}".to_vec(),
+        ),
         (400, vec![JSON, (name, value.as_str())], b"{".to_vec()),
-        (400, vec![JSON, (name, value.as_str())], b"{\"sql\":\"SELECT 1\",\"as_user\":\"ada\"}".to_vec()),
-        (400, vec![JSON, (name, value.as_str())], b"{\"sql\":\"SELECT 1\",\"format\":\"xml\"}".to_vec()),
-        (406, vec![JSON, (name, value.as_str()), ("accept", "image/png")], b"{\"sql\":\"SELECT 1\"}".to_vec()),
+        (
+            400,
+            vec![JSON, (name, value.as_str())],
+            b"{\"sql\":\"SELECT 1\",\"as_user\":\"ada\"}".to_vec(),
+        ),
+        (
+            400,
+            vec![JSON, (name, value.as_str())],
+            b"{\"sql\":\"SELECT 1\",\"format\":\"xml\"}".to_vec(),
+        ),
+        (
+            406,
+            vec![JSON, (name, value.as_str()), ("accept", "image/png")],
+            b"{\"sql\":\"SELECT 1\"}".to_vec(),
+        ),
         (401, vec![JSON], b"{\"sql\":\"SELECT 1\"}".to_vec()),
     ] {
         let answer = call(&lab, "POST", "/api/query", &headers, &body);
@@ -148,16 +221,30 @@ fn absence_looks_like_non_existence() {
         ("sam", "SELECT * FROM lab.assay.@", "ic50", "ic51"),
         ("guest", "SELECT * FROM lab.chemistry.@", "reactions", "reactionz"),
         ("ana", "SELECT @ FROM lab.chemistry.protocols", "operator", "operatoz"),
-        ("ana", "SELECT * FROM feature_importance('lab.chemistry.@')", "yield_model", "yield_modez"),
+        (
+            "ana",
+            "SELECT * FROM feature_importance('lab.chemistry.@')",
+            "yield_model",
+            "yield_modez",
+        ),
         ("sam", "SELECT * FROM lab.system.@", "queries", "queriez"),
         ("guest", "EXPLAIN POLICY ON lab.chemistry.@", "reactions", "reactionz"),
     ] {
         let (hidden_one, absent_one) = (told(user, sql, hidden, hidden), told(user, sql, hidden, absent));
         assert_eq!(hidden_one, absent_one, "{user}: {sql}");
         assert!(hidden_one.0 == 404, "{user}: {sql}: {hidden_one:?}");
-        assert_eq!(ask(&lab, "ada", &sql.replace('@', hidden), json!({})).status, 200, "ada: {sql}");
+        assert_eq!(
+            ask(&lab, "ada", &sql.replace('@', hidden), json!({})).status,
+            200,
+            "ada: {sql}"
+        );
     }
-    assert_eq!(get(&lab, "guest", "/api/dashboards/overview").text().replace("overview", "nothing"), get(&lab, "guest", "/api/dashboards/nothing").text());
+    assert_eq!(
+        get(&lab, "guest", "/api/dashboards/overview")
+            .text()
+            .replace("overview", "nothing"),
+        get(&lab, "guest", "/api/dashboards/nothing").text()
+    );
 }
 
 #[test]
@@ -167,14 +254,26 @@ fn three_logins_see_three_truths_in_lists_too() {
     assert!(rows("ada") == rows("sam") && rows("ana") < rows("sam") && rows("guest").is_none());
     let tables = |user: &str| get(&lab, user, "/api/tables").text();
     assert!(tables("ada").contains("ic50") && tables("sam").contains("plate_readings"));
-    assert!(!tables("sam").contains("ic50") && !tables("ana").contains("plate_readings") && !tables("ana").contains("\"operator\""));
+    assert!(
+        !tables("sam").contains("ic50")
+            && !tables("ana").contains("plate_readings")
+            && !tables("ana").contains("\"operator\"")
+    );
     assert_eq!(get(&lab, "guest", "/api/tables").json(), json!({"tables": []}));
 
     let charts = |user: &str, name: &str| get(&lab, user, &format!("/api/dashboards/{name}")).text();
     assert!(charts("sam", "overview").contains("by_operator"));
-    assert!(!charts("ana", "overview").contains("operator"), "a chart of a hidden column is not there");
+    assert!(
+        !charts("ana", "overview").contains("operator"),
+        "a chart of a hidden column is not there"
+    );
     assert!(charts("sam", "plates").contains("edge_rows") && !charts("ana", "plates").contains("edge_rows"));
-    let names = |user: &str| get(&lab, user, "/api/dashboards").json()["dashboards"].as_array().unwrap().len();
+    let names = |user: &str| {
+        get(&lab, user, "/api/dashboards").json()["dashboards"]
+            .as_array()
+            .unwrap()
+            .len()
+    };
     assert_eq!((names("ada"), names("sam"), names("guest")), (4, 4, 0));
 }
 
@@ -184,9 +283,18 @@ fn the_cookie_signs_in_and_only_the_own_page_may_use_it() {
     let signed_in = login(&lab, "sam", "sam-demo");
     assert_eq!((signed_in.status, &signed_in.json()["name"]), (200, &json!("sam")));
     let set = signed_in.header("set-cookie").unwrap();
-    assert!(set.contains("HttpOnly") && set.contains("SameSite=Strict") && set.contains("Path=/") && !set.contains("Secure"), "{set}");
+    assert!(
+        set.contains("HttpOnly")
+            && set.contains("SameSite=Strict")
+            && set.contains("Path=/")
+            && !set.contains("Secure"),
+        "{set}"
+    );
     let cookie = signed_in.cookie();
-    assert_eq!(call(&lab, "GET", "/api/me", &[("cookie", &cookie)], b"").json()["name"], "sam");
+    assert_eq!(
+        call(&lab, "GET", "/api/me", &[("cookie", &cookie)], b"").json()["name"],
+        "sam"
+    );
     let body = json!({ "sql": COUNT }).to_string();
     let with = |headers: &[(&str, &str)]| {
         let all = [headers, &[("cookie", cookie.as_str())]].concat();
@@ -195,7 +303,12 @@ fn the_cookie_signs_in_and_only_the_own_page_may_use_it() {
     let own = lab.http.clone().unwrap();
     assert_eq!(with(&[JSON, ("origin", &own), ("sec-fetch-site", "same-origin")]), 200);
     assert_eq!(with(&[JSON]), 200);
-    for foreign in [("origin", "http://evil.example"), ("origin", "null"), ("sec-fetch-site", "cross-site"), ("sec-fetch-site", "same-site")] {
+    for foreign in [
+        ("origin", "http://evil.example"),
+        ("origin", "null"),
+        ("sec-fetch-site", "cross-site"),
+        ("sec-fetch-site", "same-site"),
+    ] {
         assert_eq!(with(&[JSON, foreign]), 403, "{foreign:?}");
     }
     for form in ["text/plain", "application/x-www-form-urlencoded"] {
@@ -205,28 +318,56 @@ fn the_cookie_signs_in_and_only_the_own_page_may_use_it() {
     assert_eq!(with(&[JSON, (name, &value)]), 401, "which of two would count?");
     // The cookie opens no other door.
     let word = format!("Bearer {}", cookie.split_once('=').unwrap().1);
-    assert_eq!(call(&lab, "GET", "/api/me", &[("authorization", &word)], b"").status, 401);
+    assert_eq!(
+        call(&lab, "GET", "/api/me", &[("authorization", &word)], b"").status,
+        401
+    );
     // Signing in from another site would put a stranger's session into a browser.
     let evil = json!({"user": "sam", "password": "sam-demo"}).to_string();
-    assert_eq!(call(&lab, "POST", "/api/login", &[JSON, ("origin", "http://evil.example")], evil.as_bytes()).status, 403);
+    assert_eq!(
+        call(
+            &lab,
+            "POST",
+            "/api/login",
+            &[JSON, ("origin", "http://evil.example")],
+            evil.as_bytes()
+        )
+        .status,
+        403
+    );
     let over_tls = own.replace("http://", "https://");
-    let secure = call(&lab, "POST", "/api/login", &[JSON, ("origin", &over_tls)], evil.as_bytes());
+    let secure = call(
+        &lab,
+        "POST",
+        "/api/login",
+        &[JSON, ("origin", &over_tls)],
+        evil.as_bytes(),
+    );
     assert!(secure.header("set-cookie").unwrap().contains("; Secure"));
 }
 
 #[test]
 fn signing_out_ends_a_session_also_for_who_copied_it() {
     let lab = lab::shared();
-    let (mine, other) = (login(&lab, "sam", "sam-demo").cookie(), login(&lab, "sam", "sam-demo").cookie());
+    let (mine, other) = (
+        login(&lab, "sam", "sam-demo").cookie(),
+        login(&lab, "sam", "sam-demo").cookie(),
+    );
     let me = |cookie: &str| call(&lab, "GET", "/api/me", &[("cookie", cookie)], b"").status;
     let out = |headers: &[(&str, &str)]| call(&lab, "POST", "/api/logout", headers, b"{}");
-    assert_eq!(out(&[JSON, ("cookie", &mine), ("origin", "http://evil.example")]).status, 403);
+    assert_eq!(
+        out(&[JSON, ("cookie", &mine), ("origin", "http://evil.example")]).status,
+        403
+    );
     assert_eq!(me(&mine), 200);
     let gone = out(&[JSON, ("cookie", &mine)]);
     assert!(gone.status == 204 && gone.header("set-cookie").unwrap().contains("Max-Age=0"));
     assert_eq!((me(&mine), me(&other)), (401, 200));
     assert_eq!(login(&lab, "sam", "wrong").status, 401);
-    assert_eq!(login(&lab, "sam", "wrong").text(), login(&lab, "nobody", "wrong").text());
+    assert_eq!(
+        login(&lab, "sam", "wrong").text(),
+        login(&lab, "nobody", "wrong").text()
+    );
 }
 
 #[test]
@@ -240,7 +381,12 @@ fn a_session_ends_with_its_time() {
         assert!(Instant::now() < deadline, "the session never ends");
         std::thread::sleep(Duration::from_millis(50));
     }
-    assert!(me().json()["error"]["message"].as_str().unwrap().contains("sign in again"));
+    assert!(
+        me().json()["error"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("sign in again")
+    );
 }
 
 #[tokio::test]
@@ -251,20 +397,41 @@ async fn a_reader_who_leaves_ends_the_statement() {
     let body = json!({ "sql": sql }).to_string();
     let stream = open(&lab, "POST", "/api/query", &[JSON, (name, &value)], body.as_bytes());
     let states = "SELECT state FROM system.queries WHERE sql LIKE 'SELECT sum(a.value%http_cancelled%'";
-    lab.until("ada", states, |answer| answer.as_ref().is_ok_and(|text| text.contains("running"))).await;
+    lab.until("ada", states, |answer| {
+        answer.as_ref().is_ok_and(|text| text.contains("running"))
+    })
+    .await;
     drop(stream);
-    lab.until("ada", states, |answer| answer.as_ref().is_ok_and(|text| text.contains("cancelled"))).await;
+    lab.until("ada", states, |answer| {
+        answer.as_ref().is_ok_and(|text| text.contains("cancelled"))
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn the_audit_trail_knows_this_door() {
     let lab = lab::own();
-    assert_eq!(ask(&lab, "sam", "SELECT count(*) AS through_http FROM lab.chemistry.reagent_lots", json!({})).status, 200);
+    assert_eq!(
+        ask(
+            &lab,
+            "sam",
+            "SELECT count(*) AS through_http FROM lab.chemistry.reagent_lots",
+            json!({})
+        )
+        .status,
+        200
+    );
     assert_eq!(login(&lab, "sam", "wrong").status, 401);
     let events = "SELECT event, door FROM system.audit WHERE principal = 'sam' AND door = 'http'";
-    lab.until("ada", events, |answer| answer.as_ref().is_ok_and(|text| text.contains("statement"))).await;
+    lab.until("ada", events, |answer| {
+        answer.as_ref().is_ok_and(|text| text.contains("statement"))
+    })
+    .await;
     let logins = "SELECT count(*) AS n FROM system.audit WHERE event LIKE '%login%' AND door = 'http'";
-    lab.until("ada", logins, |answer| answer.as_ref().is_ok_and(|text| !text.contains("| 0 "))).await;
+    lab.until("ada", logins, |answer| {
+        answer.as_ref().is_ok_and(|text| !text.contains("| 0 "))
+    })
+    .await;
 }
 
 #[test]
@@ -272,7 +439,14 @@ fn the_page_is_embedded_strict_and_kept_by_browsers() {
     let lab = lab::shared();
     let page = call(&lab, "GET", "/", &[], b"");
     let policy = page.header("content-security-policy").unwrap().to_owned();
-    for part in ["default-src 'none'", "script-src 'self'", "style-src 'self'", "connect-src 'self'", "img-src 'self' data: blob:", "frame-ancestors 'none'"] {
+    for part in [
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "connect-src 'self'",
+        "img-src 'self' data: blob:",
+        "frame-ancestors 'none'",
+    ] {
         assert!(policy.contains(part), "{policy}");
     }
     assert!(!policy.contains("unsafe") && page.header("x-content-type-options") == Some("nosniff"));
@@ -283,11 +457,18 @@ fn the_page_is_embedded_strict_and_kept_by_browsers() {
     assert!(files.len() >= 4, "{files:?}");
     for file in &files {
         let answer = call(&lab, "GET", file, &[("accept-encoding", "gzip")], b"");
-        assert_eq!((answer.status, answer.header("content-encoding")), (200, Some("gzip")), "{file}");
+        assert_eq!(
+            (answer.status, answer.header("content-encoding")),
+            (200, Some("gzip")),
+            "{file}"
+        );
         assert!(answer.header("cache-control").unwrap().contains("immutable"));
         assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
     }
-    assert_eq!(call(&lab, "GET", "/ui/other/app.js", &[], b"").header("cache-control"), Some("no-store"));
+    assert_eq!(
+        call(&lab, "GET", "/ui/other/app.js", &[], b"").header("cache-control"),
+        Some("no-store")
+    );
     for strange in ["/ui/x/../../etc/passwd", "/ui/x/nothing.js", "/ui/x/%2e%2e/http.rs"] {
         assert_eq!(call(&lab, "GET", strange, &[], b"").status, 404, "{strange}");
     }
@@ -317,13 +498,24 @@ async fn the_version_follows_visible_changes_only() {
     assert_eq!((&sam["is_whole"], &ana["is_whole"]), (&json!(true), &json!(false)));
     assert_eq!(version("sam").json(), sam);
     // Readings are hidden from ana, and of the reactions made of them she sees some rows only.
-    lab.update("ada", "UPDATE lab.chemistry.plate_readings SET yield_pct = 1.0 WHERE plate_id = 'P0001' AND well = 'A1'")
-        .await
-        .unwrap();
+    lab.update(
+        "ada",
+        "UPDATE lab.chemistry.plate_readings SET yield_pct = 1.0 WHERE plate_id = 'P0001' AND well = 'A1'",
+    )
+    .await
+    .unwrap();
     let fresh = "SELECT yield_pct FROM lab.chemistry.reactions WHERE reaction_id = 'P0001-A1'";
-    lab.until("ada", fresh, |answer| answer.as_ref().is_ok_and(|text| text.contains("1.0"))).await;
+    lab.until("ada", fresh, |answer| {
+        answer.as_ref().is_ok_and(|text| text.contains("1.0"))
+    })
+    .await;
     assert_ne!(version("sam").json(), sam);
     assert_eq!(version("ana").json(), ana);
-    lab.update("ada", "UPDATE lab.chemistry.reagent_lots SET purity_pct = 1.0 WHERE lot = 'XP-2604'").await.unwrap();
+    lab.update(
+        "ada",
+        "UPDATE lab.chemistry.reagent_lots SET purity_pct = 1.0 WHERE lot = 'XP-2604'",
+    )
+    .await
+    .unwrap();
     assert_ne!(version("ana").json(), ana);
 }

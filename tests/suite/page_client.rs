@@ -56,7 +56,10 @@ pub(crate) fn open(lab: &Server, method: &str, path: &str, headers: &[(&str, &st
     let address = lab.http.as_deref().unwrap().trim_start_matches("http://").to_owned();
     let mut stream = TcpStream::connect(&address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(240))).unwrap();
-    let mut head = format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
+    let mut head = format!(
+        "{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: {}\r\n",
+        body.len()
+    );
     for (name, value) in headers {
         head.push_str(&format!("{name}: {value}\r\n"));
     }
@@ -74,7 +77,10 @@ pub(crate) fn call(lab: &Server, method: &str, path: &str, headers: &[(&str, &st
     while let Ok(read @ 1..) = stream.read(&mut chunk) {
         bytes.extend(&chunk[..read]);
     }
-    let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").unwrap_or_else(|| panic!("no head: {bytes:?}"));
+    let end = bytes
+        .windows(4)
+        .position(|four| four == b"\r\n\r\n")
+        .unwrap_or_else(|| panic!("no head: {bytes:?}"));
     let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
     let is_chunked = head.to_lowercase().contains("transfer-encoding: chunked");
@@ -98,15 +104,26 @@ fn unchunk(mut bytes: &[u8]) -> Vec<u8> {
 
 /// The header of a demo user's password.
 pub(crate) fn basic(user: &str) -> (&'static str, String) {
-    ("authorization", format!("Basic {}", STANDARD.encode(format!("{user}:{user}-demo"))))
+    (
+        "authorization",
+        format!("Basic {}", STANDARD.encode(format!("{user}:{user}-demo"))),
+    )
 }
 
 /// A question as a demo user; `more` are further keys of its body.
 pub(crate) fn ask(lab: &Server, user: &str, sql: &str, more: Value) -> Answer {
     let mut body = serde_json::json!({ "sql": sql });
-    body.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap_or_default());
+    body.as_object_mut()
+        .unwrap()
+        .extend(more.as_object().cloned().unwrap_or_default());
     let (name, value) = basic(user);
-    call(lab, "POST", "/api/query", &[JSON, (name, &value)], body.to_string().as_bytes())
+    call(
+        lab,
+        "POST",
+        "/api/query",
+        &[JSON, (name, &value)],
+        body.to_string().as_bytes(),
+    )
 }
 
 /// A call without a body as a demo user.

@@ -128,7 +128,11 @@ impl Dashboard {
             if !names.insert(name) {
                 return Err(wrong(format!("the name `{name}` is there twice")));
             }
-            if name.is_empty() || !name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_') {
+            if name.is_empty()
+                || !name
+                    .chars()
+                    .all(|letter| letter.is_ascii_alphanumeric() || letter == '_')
+            {
                 return Err(wrong(format!("the name `{name}` must be made of a-z, 0-9 and _")));
             }
         }
@@ -226,6 +230,11 @@ mod tests {
             assert!(error.contains(says), "{sql}: {error}");
         }
         let areas = GOOD.replace("'bars'", "'areas'") + "sql = 'SELECT 1'";
-        assert!(Dashboard::parse("t", &areas).unwrap_err().to_string().contains("series"));
+        assert!(
+            Dashboard::parse("t", &areas)
+                .unwrap_err()
+                .to_string()
+                .contains("series")
+        );
     }
 }

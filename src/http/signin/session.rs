@@ -49,9 +49,7 @@ impl Session {
     /// The header that gives it to a browser.
     pub(super) fn set_cookie(&self, engine: &Engine, is_encrypted: bool) -> String {
         let seconds = engine.config.auth.session_s;
-        let sealed = engine
-            .tickets
-            .seal_for(PURPOSE, "", Duration::from_secs(seconds), self);
+        let sealed = engine.tickets.seal_for(PURPOSE, "", Duration::from_secs(seconds), self);
         put(&URL_SAFE_NO_PAD.encode(sealed), seconds, is_encrypted)
     }
 }
