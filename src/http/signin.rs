@@ -100,6 +100,7 @@ pub(super) async fn login(
     let caller = Caller::from_credential(&door.engine, credential, client(&headers, Some(peer)))
         .await
         .map_err(|refused| Refusal::login(&refused))?;
+    door.engine.audit.login(&caller.principal.name, &caller.client);
     // A personal token is kept as itself, so that what it may not do and its end stay with it.
     let is_token = door
         .engine

@@ -34,6 +34,7 @@ mod models;
 mod page_api;
 mod page_browser;
 mod page_client;
+mod page_signin;
 mod pipelines;
 mod policies;
 mod policy_tools;

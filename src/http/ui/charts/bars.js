@@ -51,7 +51,7 @@ export function draw(place, rows, chart, { say, pick }) {
           { class: "value", x: isLeft ? from - 6 : to + 6, y: y + 14, "text-anchor": isLeft ? "end" : "start" },
           text,
         ),
-        isMarked && s("path", { class: "flag", d: flag(isLeft ? from - 8 - text.length * 7.6 : to + 14 + text.length * 7.6, y + 10) }),
+        isMarked && s("path", { class: "flag", d: flag(isLeft ? from - 15 - text.length * 7.8 : to + 15 + text.length * 7.8, y + 10) }),
       );
       return group;
     };
