@@ -118,23 +118,10 @@ impl Dashboard {
             problem,
         };
         let dashboard: Self = toml::from_str(text).map_err(|error| wrong(error.to_string()))?;
-        let mut names = std::collections::BTreeSet::new();
-        for name in dashboard
-            .charts
-            .iter()
-            .map(|chart| &chart.name)
-            .chain(dashboard.filters.iter().map(|filter| &filter.name))
-        {
-            if !names.insert(name) {
-                return Err(wrong(format!("the name `{name}` is there twice")));
-            }
-            if name.is_empty()
-                || !name
-                    .chars()
-                    .all(|letter| letter.is_ascii_alphanumeric() || letter == '_')
-            {
-                return Err(wrong(format!("the name `{name}` must be made of a-z, 0-9 and _")));
-            }
+        let charts = dashboard.charts.iter().map(|chart| &chart.name).collect();
+        let filters = dashboard.filters.iter().map(|filter| &filter.name).collect();
+        if let Some(problem) = misnamed(charts).or_else(|| misnamed(filters)) {
+            return Err(wrong(problem));
         }
         for chart in &dashboard.charts {
             if let Some(problem) = dashboard.problem(chart) {
@@ -197,6 +184,20 @@ impl Dashboard {
     }
 }
 
+/// What is wrong with names that must differ and go into URLs.
+fn misnamed(mut names: Vec<&String>) -> Option<String> {
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+    names.sort();
+    let doubled = names.windows(2).find(|pair| pair.first() == pair.last());
+    if let Some(name) = doubled.and_then(|pair| pair.first()) {
+        return Some(format!("the name `{name}` is there twice"));
+    }
+    let strange = names
+        .iter()
+        .find(|name| name.is_empty() || !name.chars().all(is_plain))?;
+    Some(format!("the name `{strange}` must be made of a-z, 0-9 and _"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -221,6 +222,10 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said() {
         for (sql, says) in [
+            (
+                "SELECT 1\"\n[[chart]]\nname = \"c\"\ntitle = \"C\"\ndescription = \"D\"\nkind = \"table\"\nsql = \"SELECT 2",
+                "twice",
+            ),
             ("SELECT {{lot}}", "neither"),
             ("SELECT {{plate", "not closed"),
             ("SELECT 1\"\nspeed = \"9", "speed"),
