@@ -29,7 +29,10 @@ pub(crate) struct Older(Mutex<VecDeque<(When, Arc<LakeTable>)>>);
 impl Older {
     fn get(&self, when: When) -> Option<Arc<LakeTable>> {
         let known = self.0.lock();
-        known.iter().find(|(at, _)| *at == when).map(|(_, table)| Arc::clone(table))
+        known
+            .iter()
+            .find(|(at, _)| *at == when)
+            .map(|(_, table)| Arc::clone(table))
     }
 
     fn put(&self, when: When, table: &Arc<LakeTable>) {

@@ -48,7 +48,7 @@ use crate::config::{self, Config, Durability, OnFailure};
 use crate::query::statement::CATALOG;
 use event::{Event, Kind};
 use key::Keys;
-use wait::{Pending, Wait};
+use wait::Pending;
 use wal::Log;
 use writer::{Shared, Writer};
 
@@ -56,6 +56,7 @@ pub(crate) use fold::follow;
 pub(crate) use notes::{Facts, Notes};
 pub(crate) use statement::Account;
 pub(crate) use table::{AuditTable, NAME as AUDIT};
+pub(crate) use wait::Wait;
 
 /// Folder and table of the trail below the server's own folder.
 const AREA: &str = "audit";

@@ -57,8 +57,8 @@ impl Governed {
                 continue;
             }
             access.fingerprint.push_str(&format!("@{}", old.version()));
-            let provider = govern(old.provider(), &access, Arc::clone(&self.system))
-                .map_err(errors::from_datafusion)?;
+            let provider =
+                govern(old.provider(), &access, Arc::clone(&self.system)).map_err(errors::from_datafusion)?;
             let key = (stop.schema.clone(), stop.name());
             self.travelled
                 .lock()

@@ -197,7 +197,11 @@ mod tests {
         assert!(!keeps_every_row(&filter, &table(0, 9, 1), &schema()));
         let estimated = table(0, 9, 0).to_inexact();
         assert!(!keeps_every_row(&filter, &estimated, &schema()));
-        assert!(!keeps_every_row(&filter, &Statistics::new_unknown(&schema()), &schema()));
+        assert!(!keeps_every_row(
+            &filter,
+            &Statistics::new_unknown(&schema()),
+            &schema()
+        ));
     }
 
     proptest! {

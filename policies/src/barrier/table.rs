@@ -67,9 +67,7 @@ impl GovernedTable {
         }
         let public = public_schema(access);
         let restricted = access.row_filter.is_some() || !access.masks.is_empty();
-        if restricted
-            && let Some(field) = public.fields().iter().find(|f| !can_sanitise(f.data_type()))
-        {
+        if restricted && let Some(field) = public.fields().iter().find(|f| !can_sanitise(f.data_type())) {
             return plan_err!(
                 "column {} of {table} has type {}, from which hidden values cannot be removed; ask an administrator to hide the column or give the table without row filters and masks",
                 field.name(),

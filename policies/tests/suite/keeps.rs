@@ -106,7 +106,10 @@ async fn a_row_that_must_be_hidden_stays_hidden() {
     for from in [1, 500, 999, 1_000] {
         let (_lab, _, ana) = table(&rows, from, true).await;
         assert_eq!(ana.number("SELECT count(*) FROM t").await, 1_000 - from);
-        assert_eq!(ana.number(&format!("SELECT count(*) FROM t WHERE id < {from}")).await, 0);
+        assert_eq!(
+            ana.number(&format!("SELECT count(*) FROM t WHERE id < {from}")).await,
+            0
+        );
     }
 }
 
