@@ -3,6 +3,8 @@
 //! Every key has a default except `lake.url`; `examples/labhouse.toml` lists each with its unit.
 //! Relative paths are relative to the config file, so that a lab can be moved as one folder.
 
+pub(crate) mod alerts;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -27,6 +29,8 @@ pub(crate) struct Config {
     pub(crate) crawl: Crawl,
     #[serde(default)]
     pub(crate) audit: Audit,
+    #[serde(default)]
+    pub(crate) alerts: alerts::Alerts,
     #[serde(default)]
     pub(crate) limits: Limits,
 }
@@ -293,6 +297,7 @@ impl Config {
                 *file = base.join(&*file).to_string_lossy().into_owned();
             }
         }
+        config.alerts.settle(&base);
         if !config.lake.url.contains("://") {
             config.lake.url = format!("file://{}", base.join(&config.lake.url).display());
         }
@@ -376,7 +381,7 @@ impl Config {
         ];
         match numbers.into_iter().find(|(_, number)| *number == 0) {
             Some((key, _)) => wrong(key, "0", "must be at least 1"),
-            None => Ok(()),
+            None => self.alerts.check(path),
         }
     }
 }
@@ -410,6 +415,23 @@ mod tests {
             ("[lake]\nurl = \"x\"\n[tls]\ncert = \"c.pem\"", "tls.key"),
             ("[lake]\nurl = \"x\"\n[limits]\nmemory_mib = 0", "limits.memory_mib"),
             ("[lake]\nurl = \"x\"\n[audit]\ndurability = \"never\"", "durability"),
+            (
+                "[lake]\nurl = \"x\"\n[alerts.smtp]\nhost = \"mail.lab\"",
+                "alerts.smtp.from",
+            ),
+            (
+                "[lake]\nurl = \"x\"\n[alerts.smtp]\nhost = \"mail.lab\"\nfrom = \"a@lab\"\ntls = \"none\"",
+                "plain text",
+            ),
+            (
+                "[lake]\nurl = \"x\"\n[alerts.channels.hook]\nkind = \"webhook\"\nurl = \"http://169.254.169.254/\"",
+                "https",
+            ),
+            (
+                "[lake]\nurl = \"x\"\n[alerts.channels.email]\nkind = \"file\"\ndir = \"x\"",
+                "channel's name",
+            ),
+            ("[lake]\nurl = \"x\"\n[alerts.channels.a]\nkind = \"pigeon\"", "pigeon"),
             ("[listen]\n", "lake"),
         ] {
             let error = parse(text).unwrap_err().to_string();
@@ -430,7 +452,7 @@ mod tests {
             .lines()
             .filter(|line| line.contains(" = ") && !line.starts_with('#'))
             .count();
-        assert_eq!(keys, 34, "a new key needs a line in the example");
+        assert_eq!(keys, 46, "a new key needs a line in the example");
     }
 
     #[test]
