@@ -155,6 +155,8 @@ async fn post(request: reqwest::RequestBuilder, delivery: &Delivery, body: Vec<u
     let later = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_EARLY, StatusCode::TOO_MANY_REQUESTS];
     match status {
         status if status.is_success() => Ok(()),
+        // It is not followed: that other address is not one that an administrator allowed.
+        status if status.is_redirection() => Err(SendError::Never(format!("the receiver sends elsewhere ({status})"))),
         status if status.is_client_error() && !later.contains(&status) => {
             Err(SendError::Never(format!("the receiver answered {status}")))
         }

@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 
 use super::definition::{Rule, Schedule, What, Watch};
 use super::evaluate::Look;
+use super::send::send_all;
 use super::state::{FaultKind, Outcome, State, seconds};
 use super::store::Stored;
 use super::{AlertEvent, Record, notice};
@@ -106,6 +107,15 @@ pub(crate) async fn follow(engine: Arc<Engine>, mut stopped: watch::Receiver<boo
         }
     }
     running.shutdown().await;
+}
+
+/// Looks at every alert and sends what is new, once: a lab that is built says at once what is wrong in it.
+pub(crate) async fn settle(engine: &Arc<Engine>) -> Result<(), LakeError> {
+    for (name, stored) in engine.alerts.all() {
+        attend(engine, &name, &stored).await?;
+        send_all(engine, &name).await?;
+    }
+    Ok(())
 }
 
 fn is_due(engine: &Engine, name: &TableName, record: &Record, catalog: &CatalogSnapshot, now: DateTime<Utc>) -> bool {

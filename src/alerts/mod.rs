@@ -41,7 +41,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use channel::{ChannelError, Channels};
 pub(crate) use definition::{Definition, Direction, Rule, Schedule, Series, Target, Watch, What, Within};
-pub(crate) use follow::{Looks, follow};
+pub(crate) use follow::{Looks, follow, settle};
 pub(crate) use schedule::Cron;
 pub(crate) use send::deliver;
 pub(crate) use store::{AlertStore, Stored};

@@ -64,7 +64,7 @@ pub(crate) async fn deliver(engine: Arc<Engine>, mut stopped: watch::Receiver<bo
 }
 
 /// Claims the messages of one alert that are due, and sends them.
-async fn send_all(engine: &Arc<Engine>, name: &TableName) -> Result<(), LakeError> {
+pub(super) async fn send_all(engine: &Arc<Engine>, name: &TableName) -> Result<(), LakeError> {
     let lease = seconds(engine.config.alerts.send_timeout_s * 2);
     let mut claimed: Vec<String> = Vec::new();
     let (stored, made) = engine

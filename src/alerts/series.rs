@@ -1,15 +1,12 @@
 //! A value against its own history: has it moved, is it an outlier? Numbers in, verdict out.
 
+use labhouse_udfs::robust_z;
+
 use super::definition::{Direction, Rule};
 use super::state::Reading;
 
 /// Periods of history below which nothing is called an outlier: a median of fewer says little of the spread.
 const HISTORY_MIN: usize = 7;
-/// Makes the median of absolute deviations a standard deviation, for normal noise.
-const MAD_TO_SD: f64 = 1.4826;
-/// The same for the mean of absolute deviations, which stands in when half of the values are equal.
-const MEAN_TO_SD: f64 = 1.2533;
-
 /// What the newest value of a series says.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Verdict {
@@ -82,35 +79,8 @@ fn verdict(holds: bool, value: f64, against: String) -> Verdict {
     })
 }
 
-/// Standard deviations from the median, neither moved by outliers of the past; and the median.
-fn robust_z(value: f64, history: &[f64]) -> (f64, f64) {
-    let middle = median(history.to_vec());
-    let away: Vec<f64> = history.iter().map(|past| (past - middle).abs()).collect();
-    let spread = match MAD_TO_SD * median(away.clone()) {
-        0.0 => MEAN_TO_SD * mean(&away),
-        spread => spread,
-    };
-    let distance = value - middle;
-    let score = match spread {
-        _ if distance == 0.0 => 0.0,
-        0.0 => f64::INFINITY.copysign(distance),
-        spread => distance / spread,
-    };
-    (score, middle)
-}
-
 fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len().max(1) as f64
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let at = |place: usize| values.get(place).copied().unwrap_or(0.0);
-    let middle = values.len() / 2;
-    match values.len() % 2 {
-        1 => at(middle),
-        _ => (at(middle) + at(middle.saturating_sub(1))) / 2.0,
-    }
 }
 
 /// Four digits are enough to read.

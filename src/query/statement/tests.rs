@@ -68,7 +68,7 @@ fn row(statement: &Statement) -> &'static str {
         Statement::SetModelVersion { .. } => "SetModelVersion",
         Statement::Upkeep(_) => "Upkeep OPTIMIZE",
         Statement::View(_) => "View",
-        Statement::Alert(_) => "Alert",
+        Statement::Alert(_) => "Alert DROP",
         Statement::SetTags { .. } => "SetTags",
     }
 }
