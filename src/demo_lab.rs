@@ -166,11 +166,17 @@ async fn build(engine: &Arc<Engine>, dir: &Path) -> Result<(), Failure> {
     )
     .await?;
     tag(engine, &ada, |table| table == REACTIONS).await?;
-    let stock = format!("CREATE OR REPLACE MATERIALIZED VIEW {STOCK} REFRESH ON CHANGE AS {}", demo::STOCK_SQL);
+    let stock = format!(
+        "CREATE OR REPLACE MATERIALIZED VIEW {STOCK} REFRESH ON CHANGE AS {}",
+        demo::STOCK_SQL
+    );
     update(engine, &ada, &stock).await?;
     say("rules watch yields, plans and stock; their mails are files in _labhouse/outbox");
     for (author, sql) in demo::ALERTS {
-        let author = engine.auth.named(author).ok_or_else(|| format!("the users file has no {author}"))?;
+        let author = engine
+            .auth
+            .named(author)
+            .ok_or_else(|| format!("the users file has no {author}"))?;
         update(engine, &author, sql).await?;
     }
     crate::alerts::settle(engine).await?;

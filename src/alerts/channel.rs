@@ -150,9 +150,16 @@ async fn post(request: reqwest::RequestBuilder, delivery: &Delivery, body: Vec<u
         .header(DELIVERY, &delivery.id)
         .body(body);
     // The address may be a secret, so it stays out of what is written down.
-    let answer = request.send().await.map_err(|error| SendError::Later(error.without_url().to_string()))?;
+    let answer = request
+        .send()
+        .await
+        .map_err(|error| SendError::Later(error.without_url().to_string()))?;
     let status = answer.status();
-    let later = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_EARLY, StatusCode::TOO_MANY_REQUESTS];
+    let later = [
+        StatusCode::REQUEST_TIMEOUT,
+        StatusCode::TOO_EARLY,
+        StatusCode::TOO_MANY_REQUESTS,
+    ];
     match status {
         status if status.is_success() => Ok(()),
         // It is not followed: that other address is not one that an administrator allowed.
@@ -226,10 +233,13 @@ fn client(channel: &str, url: &Url, ca: &str, timeout: Duration) -> Result<Clien
 }
 
 fn parse(channel: &str, text: &str) -> Result<Url, ChannelError> {
-    Url::parse(text).ok().filter(is_safe).ok_or_else(|| ChannelError::Unusable {
-        channel: channel.to_owned(),
-        reason: "its address is not https://…, nor http on this machine".to_owned(),
-    })
+    Url::parse(text)
+        .ok()
+        .filter(is_safe)
+        .ok_or_else(|| ChannelError::Unusable {
+            channel: channel.to_owned(),
+            reason: "its address is not https://…, nor http on this machine".to_owned(),
+        })
 }
 
 fn mailbox(channel: &str, address: &str) -> Result<Mailbox, ChannelError> {
@@ -243,7 +253,9 @@ fn mailbox(channel: &str, address: &str) -> Result<Mailbox, ChannelError> {
 fn local(name: &str) -> Result<Mailbox, SendError> {
     let name = name.split('@').next().unwrap_or_default();
     let address = format!("{name}@localhost");
-    address.parse().map_err(|_| SendError::Never(format!("{address} is no address")))
+    address
+        .parse()
+        .map_err(|_| SendError::Never(format!("{address} is no address")))
 }
 
 pub(super) fn read_file(channel: &str, path: &str) -> Result<String, ChannelError> {

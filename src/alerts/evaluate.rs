@@ -75,13 +75,18 @@ impl Engine {
                 let rows = first_number(&self.ask(who, &sql, 1).await?);
                 let now_seen = Watched::after(watched, rows, now);
                 let Rule::NoNewRows { for_s } = watch.rule else {
-                    return Err(QueryError::internal("a rule that counts rows is not about missing ones"));
+                    return Err(QueryError::internal(
+                        "a rule that counts rows is not about missing ones",
+                    ));
                 };
                 let mut labels = std::collections::BTreeMap::new();
                 if now_seen.is_overdue(for_s, now) {
                     let reading = Reading {
                         value: Some(rows as f64),
-                        against: Some(format!("no new rows since {}", now_seen.since.format("%Y-%m-%d %H:%M:%S UTC"))),
+                        against: Some(format!(
+                            "no new rows since {}",
+                            now_seen.since.format("%Y-%m-%d %H:%M:%S UTC")
+                        )),
                     };
                     labels.insert(String::new(), reading);
                 }
@@ -148,7 +153,14 @@ pub(super) fn count_rows(batches: &[RecordBatch]) -> usize {
 }
 
 fn first_number(batches: &[RecordBatch]) -> u64 {
-    let column = batches.iter().find(|batch| batch.num_rows() > 0).and_then(|batch| batch.columns().first());
-    let number = column.and_then(|column| column.as_primitive_opt::<Int64Type>()).filter(|column| column.is_valid(0));
-    number.and_then(|column| u64::try_from(column.value(0)).ok()).unwrap_or(0)
+    let column = batches
+        .iter()
+        .find(|batch| batch.num_rows() > 0)
+        .and_then(|batch| batch.columns().first());
+    let number = column
+        .and_then(|column| column.as_primitive_opt::<Int64Type>())
+        .filter(|column| column.is_valid(0));
+    number
+        .and_then(|column| u64::try_from(column.value(0)).ok())
+        .unwrap_or(0)
 }

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::definition::{Rule, Schedule, What, Watch};
+use super::definition::{Rule, Schedule, Watch, What};
 use super::evaluate::Look;
 use super::send::send_all;
 use super::state::{FaultKind, Outcome, State, seconds};
@@ -126,7 +126,9 @@ fn is_due(engine: &Engine, name: &TableName, record: &Record, catalog: &CatalogS
         let last = record.state.slot.unwrap_or(record.definition.created_at);
         return next(&record.definition.when, last).is_some_and(|next| next <= now);
     }
-    let Some(seen) = engine.alert_looks.get(name, record) else { return true };
+    let Some(seen) = engine.alert_looks.get(name, record) else {
+        return true;
+    };
     let by_clock = match &record.definition.when {
         Schedule::OnChange => versions(record, catalog) != seen.sources,
         when => next(when, seen.at).is_some_and(|next| next <= now),
@@ -151,9 +153,10 @@ fn deadline(record: &Record, looked_at: DateTime<Utc>) -> Option<DateTime<Utc>> 
     let state = &record.state;
     let pending = state.fires_at(watch.for_s);
     let missing = match watch.rule {
-        Rule::NoNewRows { for_s } if state.instances.is_empty() => {
-            state.watched.get(&record.definition.owner).map(|seen| seen.since + seconds(for_s))
-        }
+        Rule::NoNewRows { for_s } if state.instances.is_empty() => state
+            .watched
+            .get(&record.definition.owner)
+            .map(|seen| seen.since + seconds(for_s)),
         _ => None,
     };
     let failed = state
@@ -229,7 +232,9 @@ async fn attend(engine: &Arc<Engine>, name: &TableName, stored: &Stored) -> Resu
     match committed.await? {
         (_, true) => {
             for event in &events {
-                engine.audit.alerted(&format!("{CATALOG}.{name}"), &record.definition.owner, &event.event);
+                engine
+                    .audit
+                    .alerted(&format!("{CATALOG}.{name}"), &record.definition.owner, &event.event);
                 tracing::info!(alert = %name, event = event.event, "alert");
             }
         }
@@ -249,7 +254,9 @@ async fn look(engine: &Arc<Engine>, record: &Record, watch: &Watch, now: DateTim
     let mut watched = record.state.watched.clone();
     let outcome = match engine.auth.named(owner) {
         Some(who) => {
-            let Look { outcome, watched: seen, .. } = engine.look(&who, watch, watched.get(owner), now).await;
+            let Look {
+                outcome, watched: seen, ..
+            } = engine.look(&who, watch, watched.get(owner), now).await;
             watched.extend(seen.map(|seen| (owner.clone(), seen)));
             outcome
         }
@@ -257,8 +264,15 @@ async fn look(engine: &Arc<Engine>, record: &Record, watch: &Watch, now: DateTim
     };
     // Missing rows are missing for each person by himself.
     if let Rule::NoNewRows { .. } = watch.rule {
-        for recipient in record.definition.recipients().into_iter().filter(|recipient| recipient != owner) {
-            let Some(who) = engine.auth.named(recipient) else { continue };
+        for recipient in record
+            .definition
+            .recipients()
+            .into_iter()
+            .filter(|recipient| recipient != owner)
+        {
+            let Some(who) = engine.auth.named(recipient) else {
+                continue;
+            };
             let seen = engine.look(&who, watch, watched.get(recipient), now).await.watched;
             watched.extend(seen.map(|seen| (recipient.to_owned(), seen)));
         }

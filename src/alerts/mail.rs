@@ -2,11 +2,11 @@
 
 use std::time::{Duration, SystemTime};
 
+use labhouse_policies::{Attribute, Principal};
 use lettre::message::{Mailbox, MultiPart};
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
 use lettre::{AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
-use labhouse_policies::{Attribute, Principal};
 
 use super::Delivery;
 use super::channel::{ChannelError, SendError, read_file, secret};
@@ -59,10 +59,14 @@ impl Mailer {
             ))
         })?;
         let mail = compose(delivery, self.from.clone(), to)?;
-        self.transport.send(mail).await.map(drop).map_err(|error| match error.is_permanent() {
-            true => SendError::Never(error.to_string()),
-            false => SendError::Later(error.to_string()),
-        })
+        self.transport
+            .send(mail)
+            .await
+            .map(drop)
+            .map_err(|error| match error.is_permanent() {
+                true => SendError::Never(error.to_string()),
+                false => SendError::Later(error.to_string()),
+            })
     }
 }
 

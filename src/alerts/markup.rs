@@ -230,8 +230,16 @@ mod tests {
     fn values_are_text_wherever_they_are_put() {
         let delivery = delivery();
         let html = delivery.message.html();
-        assert!(!html.contains("<img") && !html.contains("<script") && !html.contains("onerror=\""), "{html}");
-        assert_eq!(html.matches("&lt;img src=x onerror=&quot;alert(&#39;x&#39;)&quot;&gt;").count(), 6, "{html}");
+        assert!(
+            !html.contains("<img") && !html.contains("<script") && !html.contains("onerror=\""),
+            "{html}"
+        );
+        assert_eq!(
+            html.matches("&lt;img src=x onerror=&quot;alert(&#39;x&#39;)&quot;&gt;")
+                .count(),
+            6,
+            "{html}"
+        );
         let chat = slack(&delivery)["text"].as_str().unwrap().to_owned();
         assert!(!chat.contains('<') && chat.contains("&lt;!channel&gt;"), "{chat}");
         let json = serde_json::to_string(&webhook(&delivery)).unwrap();

@@ -10,7 +10,7 @@ use labhouse_catalog::TableName;
 use labhouse_policies::Principal;
 use serde::{Deserialize, Serialize};
 
-use super::definition::{What, Watch};
+use super::definition::{Watch, What};
 use super::evaluate::Look;
 use super::rule;
 use super::state::{FaultKind, Outcome, Reading, Told};
@@ -85,7 +85,11 @@ pub(super) async fn announce(engine: &Arc<Engine>, name: &TableName, record: &mu
         match verdict {
             Verdict::Tell(message, told) => {
                 let policy = engine.policies.current().fingerprint().to_owned();
-                let targets = record.definition.notify.iter().filter(|target| target.recipient == recipient);
+                let targets = record
+                    .definition
+                    .notify
+                    .iter()
+                    .filter(|target| target.recipient == recipient);
                 let made: Vec<Delivery> = targets
                     .map(|target| Delivery {
                         id: uuid::Uuid::now_v7().simple().to_string(),
@@ -162,9 +166,18 @@ async fn alert(
             };
             let now_told: BTreeSet<String> = holds.keys().cloned().collect();
             message.firing = lines(holds.iter().filter(|(label, _)| !told.labels.contains(*label)));
-            message.over = told.labels.difference(&now_told).take(LABELS_SHOWN_MAX).cloned().collect();
+            message.over = told
+                .labels
+                .difference(&now_told)
+                .take(LABELS_SHOWN_MAX)
+                .cloned()
+                .collect();
             if message.firing.is_empty() && message.over.is_empty() && told.fault.is_none() {
-                return if now_told.is_empty() { Verdict::Withhold } else { Verdict::Nothing };
+                return if now_told.is_empty() {
+                    Verdict::Withhold
+                } else {
+                    Verdict::Nothing
+                };
             }
             message.state = if now_told.is_empty() { "ok" } else { "firing" }.to_owned();
             message.rule = Some(watch.to_string());
@@ -206,7 +219,9 @@ async fn show_rows(engine: &Arc<Engine>, who: &Principal, watch: &Watch, message
     if !watch.labels.is_empty() {
         return;
     }
-    let Some(sql) = rule::sample(watch, SAMPLE_ROWS_MAX + 1) else { return };
+    let Some(sql) = rule::sample(watch, SAMPLE_ROWS_MAX + 1) else {
+        return;
+    };
     if let Ok(batches) = engine.ask(who, &sql, SAMPLE_ROWS_MAX + 1).await {
         message.put_rows(&batches, SAMPLE_ROWS_MAX);
     }
@@ -258,7 +273,9 @@ pub(super) async fn again(
         What::Report { sql } => return report(engine, name, record, who, sql, made.at).await,
         What::Alert(watch) => watch,
     };
-    let Look { outcome, sees, .. } = engine.look(who, watch, record.state.watched.get(&who.name), Utc::now()).await;
+    let Look { outcome, sees, .. } = engine
+        .look(who, watch, record.state.watched.get(&who.name), Utc::now())
+        .await;
     if !sees {
         return None;
     }
@@ -267,7 +284,11 @@ pub(super) async fn again(
         Outcome::Holds(labels) => labels,
         Outcome::NoData | Outcome::Failed(_) => Default::default(),
     };
-    message.firing = lines(holds.iter().filter(|(label, _)| made.firing.iter().any(|line| line.label == **label)));
+    message.firing = lines(
+        holds
+            .iter()
+            .filter(|(label, _)| made.firing.iter().any(|line| line.label == **label)),
+    );
     (message.columns, message.rows, message.more) = Default::default();
     if message.firing.is_empty() && !made.firing.is_empty() {
         return None;
@@ -292,7 +313,11 @@ impl Message {
             "report" => format!("[labhouse] {}", self.name),
             _ => format!("[labhouse] {}: {}{labels}", self.state, self.name),
         };
-        subject.chars().filter(|c| !c.is_control()).take(CELL_CHARS_MAX).collect()
+        subject
+            .chars()
+            .filter(|c| !c.is_control())
+            .take(CELL_CHARS_MAX)
+            .collect()
     }
 
     fn put_rows(&mut self, batches: &[RecordBatch], rows_max: usize) {
@@ -308,7 +333,12 @@ impl Message {
         for batch in batches {
             let columns: Vec<_> = shown
                 .iter()
-                .map(|at| batch.columns().get(*at).map(|column| ArrayFormatter::try_new(column.as_ref(), &options)))
+                .map(|at| {
+                    batch
+                        .columns()
+                        .get(*at)
+                        .map(|column| ArrayFormatter::try_new(column.as_ref(), &options))
+                })
                 .collect();
             for row in 0..batch.num_rows() {
                 if self.rows.len() >= rows_max {

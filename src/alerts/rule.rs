@@ -42,10 +42,18 @@ pub(super) fn question(watch: &Watch) -> Question {
     let from = format!("FROM {CATALOG}.{}", watch.table);
     let group = |more: usize| {
         let places: Vec<String> = (1..=watch.labels.len() + more).map(|n| n.to_string()).collect();
-        if places.is_empty() { String::new() } else { format!(" GROUP BY {}", places.join(", ")) }
+        if places.is_empty() {
+            String::new()
+        } else {
+            format!(" GROUP BY {}", places.join(", "))
+        }
     };
     let history = |value: &str, series: &Series| {
-        let period = format!("date_trunc('{}', CAST({} AS TIMESTAMP))", series.unit, name(&series.time));
+        let period = format!(
+            "date_trunc('{}', CAST({} AS TIMESTAMP))",
+            series.unit,
+            name(&series.time)
+        );
         Question::History(format!(
             "SELECT {labels}{comma}{period} AS {PERIOD}, CAST({value} AS DOUBLE) AS {VALUE} {from} WHERE {} IS NOT NULL{}{} ORDER BY {PERIOD} DESC LIMIT {HISTORY_MAX}",
             name(&series.time),
@@ -61,7 +69,9 @@ pub(super) fn question(watch: &Watch) -> Question {
             LABELS_MAX + 1,
         )),
         Rule::Aggregate { condition, value } => {
-            let value = value.as_deref().map_or("CAST(NULL AS DOUBLE)".to_owned(), |value| format!("CAST({value} AS DOUBLE)"));
+            let value = value.as_deref().map_or("CAST(NULL AS DOUBLE)".to_owned(), |value| {
+                format!("CAST({value} AS DOUBLE)")
+            });
             Question::Labels(format!(
                 "SELECT {labels}{comma}{value} AS {VALUE} {from}{}{} HAVING {condition} ORDER BY {VALUE} LIMIT {}",
                 conditions(watch, " WHERE ", &[]),
@@ -70,7 +80,9 @@ pub(super) fn question(watch: &Watch) -> Question {
             ))
         }
         Rule::Moves { value, series, .. } | Rule::Deviates { value, series, .. } => history(value, series),
-        Rule::NoNewRows { .. } => Question::Count(format!("SELECT count(*) {from}{}", conditions(watch, " WHERE ", &[]))),
+        Rule::NoNewRows { .. } => {
+            Question::Count(format!("SELECT count(*) {from}{}", conditions(watch, " WHERE ", &[])))
+        }
     }
 }
 
@@ -82,7 +94,11 @@ pub(super) fn anything(watch: &Watch) -> String {
         Rule::Aggregate { condition, .. } => {
             let filter = conditions(watch, " WHERE ", &[]);
             let columns: Vec<String> = watch.labels.iter().map(|label| name(label)).collect();
-            let group = if columns.is_empty() { String::new() } else { format!(" GROUP BY {}", columns.join(", ")) };
+            let group = if columns.is_empty() {
+                String::new()
+            } else {
+                format!(" GROUP BY {}", columns.join(", "))
+            };
             format!("SELECT 1 {from}{filter}{group} HAVING ({condition}) IS NOT NULL LIMIT 1")
         }
         _ => format!("SELECT 1 {from}{} LIMIT 1", conditions(watch, " WHERE ", &[])),
@@ -108,10 +124,17 @@ fn labels(watch: &Watch) -> String {
 
 /// The rule's own condition, the filter and the window.
 fn conditions(watch: &Watch, first: &str, own: &[&String]) -> String {
-    let mut all: Vec<String> = own.iter().chain(watch.filter.as_ref().iter()).map(|c| format!("({c})")).collect();
+    let mut all: Vec<String> = own
+        .iter()
+        .chain(watch.filter.as_ref().iter())
+        .map(|c| format!("({c})"))
+        .collect();
     if let Some(within) = &watch.within {
         let time = name(&within.time);
-        let filter = watch.filter.as_ref().map_or(String::new(), |filter| format!(" WHERE ({filter})"));
+        let filter = watch
+            .filter
+            .as_ref()
+            .map_or(String::new(), |filter| format!(" WHERE ({filter})"));
         all.push(format!(
             "CAST({time} AS TIMESTAMP) > (SELECT CAST(max({time}) AS TIMESTAMP) FROM {CATALOG}.{}{filter}) - INTERVAL '{} seconds'",
             watch.table, within.seconds
@@ -149,7 +172,10 @@ pub(super) fn read_history(rule: &Rule, batches: &[RecordBatch]) -> Result<Outco
     let mut rows = 0;
     for_each(batches, |label, value| {
         rows += 1;
-        series.entry(label).or_default().extend(value.filter(|value| value.is_finite()));
+        series
+            .entry(label)
+            .or_default()
+            .extend(value.filter(|value| value.is_finite()));
     })?;
     if rows >= HISTORY_MAX {
         return Err(format!(
@@ -176,7 +202,8 @@ fn for_each(batches: &[RecordBatch], mut each: impl FnMut(String, Option<f64>)) 
     for batch in batches {
         let schema = batch.schema();
         let value = schema.index_of(VALUE).map_err(|error| error.to_string())?;
-        let values = arrow::compute::cast(batch.column(value), &DataType::Float64).map_err(|error| error.to_string())?;
+        let values =
+            arrow::compute::cast(batch.column(value), &DataType::Float64).map_err(|error| error.to_string())?;
         let values = values.as_primitive::<Float64Type>();
         let texts: Vec<(&String, StringArray)> = schema
             .fields()
@@ -199,7 +226,11 @@ fn for_each(batches: &[RecordBatch], mut each: impl FnMut(String, Option<f64>)) 
 
 /// A label's value on one line, short, and not to be taken for two labels.
 fn plain(value: &str) -> String {
-    let mut short: String = value.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LABEL_CHARS_MAX).collect();
+    let mut short: String = value
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .take(LABEL_CHARS_MAX)
+        .collect();
     if value.chars().nth(LABEL_CHARS_MAX).is_some() {
         short.push('…');
     }

@@ -64,7 +64,10 @@ impl Cron {
 
     /// The first time after `now`.
     pub(crate) fn after(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let first = now.with_second(0)?.with_nanosecond(0)?.checked_add_signed(TimeDelta::minutes(1))?;
+        let first = now
+            .with_second(0)?
+            .with_nanosecond(0)?
+            .checked_add_signed(TimeDelta::minutes(1))?;
         (0..DAYS_MAX).find_map(|days| {
             let date = first.date_naive().checked_add_days(Days::new(days))?;
             if !self.has_day(date) {
@@ -95,12 +98,21 @@ fn has(set: u64, number: u32) -> bool {
 
 /// The numbers of one field as bits.
 fn field(text: &str, (name, least, most): (&str, u32, u32)) -> Result<u64, String> {
-    let wrong = || format!("'{text}' is no {name}: numbers from {least} to {most}, ranges, lists and steps such as */15");
-    let number = |text: &str| text.parse::<u32>().ok().filter(|n| (least..=most).contains(n)).ok_or_else(wrong);
+    let wrong =
+        || format!("'{text}' is no {name}: numbers from {least} to {most}, ranges, lists and steps such as */15");
+    let number = |text: &str| {
+        text.parse::<u32>()
+            .ok()
+            .filter(|n| (least..=most).contains(n))
+            .ok_or_else(wrong)
+    };
     let mut set = 0;
     for part in text.split(',') {
         let (range, step) = match part.split_once('/') {
-            Some((range, step)) => (range, step.parse::<u32>().ok().filter(|step| *step > 0).ok_or_else(wrong)?),
+            Some((range, step)) => (
+                range,
+                step.parse::<u32>().ok().filter(|step| *step > 0).ok_or_else(wrong)?,
+            ),
             None => (part, 1),
         };
         let (from, to) = match (range, range.split_once('-')) {
@@ -170,8 +182,20 @@ mod tests {
     #[test]
     fn what_is_no_time_is_refused() {
         for bad in [
-            "", "* * * *", "60 * * * *", "* 24 * * *", "* * 0 * *", "* * * 13 *", "* * * * 8", "5-1 * * * *", "*/0 * * * *",
-            "a * * * *", "0 0 31 2 *", "* * * * * *", "-1 * * * *", "1- * * * *",
+            "",
+            "* * * *",
+            "60 * * * *",
+            "* 24 * * *",
+            "* * 0 * *",
+            "* * * 13 *",
+            "* * * * 8",
+            "5-1 * * * *",
+            "*/0 * * * *",
+            "a * * * *",
+            "0 0 31 2 *",
+            "* * * * * *",
+            "-1 * * * *",
+            "1- * * * *",
         ] {
             assert!(Cron::parse(bad).is_err(), "{bad}");
         }

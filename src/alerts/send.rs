@@ -40,7 +40,13 @@ pub(crate) async fn deliver(engine: Arc<Engine>, mut stopped: watch::Receiver<bo
             .alerts
             .all()
             .into_iter()
-            .filter(|(_, stored)| stored.record.deliveries.iter().any(|delivery| delivery.not_before <= now))
+            .filter(|(_, stored)| {
+                stored
+                    .record
+                    .deliveries
+                    .iter()
+                    .any(|delivery| delivery.not_before <= now)
+            })
             .map(|(name, _)| name)
             .collect();
         let sending = futures::stream::iter(due).for_each_concurrent(ALERTS_AT_ONCE, |name| {
@@ -75,7 +81,11 @@ pub(super) async fn send_all(engine: &Arc<Engine>, name: &TableName) -> Result<(
             let Some(mut record) = record.filter(|record| !record.dropped).cloned() else {
                 return Ok::<_, LakeError>(None);
             };
-            for delivery in record.deliveries.iter_mut().filter(|delivery| delivery.not_before <= now) {
+            for delivery in record
+                .deliveries
+                .iter_mut()
+                .filter(|delivery| delivery.not_before <= now)
+            {
                 delivery.attempts += 1;
                 delivery.not_before = now + lease;
                 claimed.push(delivery.id.clone());
@@ -83,8 +93,14 @@ pub(super) async fn send_all(engine: &Arc<Engine>, name: &TableName) -> Result<(
             Ok((!claimed.is_empty()).then_some(record))
         })
         .await?;
-    let Some(stored) = stored.filter(|_| made) else { return Ok(()) };
-    let mine = stored.record.deliveries.iter().filter(|delivery| claimed.contains(&delivery.id));
+    let Some(stored) = stored.filter(|_| made) else {
+        return Ok(());
+    };
+    let mine = stored
+        .record
+        .deliveries
+        .iter()
+        .filter(|delivery| claimed.contains(&delivery.id));
     let sent = futures::stream::iter(mine.map(|delivery| send_one(engine, name, &stored.record, delivery)));
     let mut sent = sent.buffer_unordered(AT_ONCE);
     while let Some(done) = sent.next().await {
@@ -178,7 +194,10 @@ async fn hand_over(engine: &Arc<Engine>, name: &TableName, record: &Record, deli
         Ok(Ok(())) => Fate::Sent,
         Ok(Err(SendError::Never(reason))) => Fate::Failed(reason),
         Ok(Err(SendError::Later(reason))) => Fate::Later(reason),
-        Err(_elapsed) => Fate::Later(format!("no answer within {} s (alerts.send_timeout_s)", limit.as_secs())),
+        Err(_elapsed) => Fate::Later(format!(
+            "no answer within {} s (alerts.send_timeout_s)",
+            limit.as_secs()
+        )),
     }
 }
 

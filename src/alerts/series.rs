@@ -50,7 +50,13 @@ pub(super) fn judge(rule: &Rule, values: &[f64]) -> Verdict {
             verdict(
                 holds,
                 *newest,
-                format!("{} moved by {}{unit} from the mean of {} before, {}", shown(*newest), shown(moved), history.len(), shown(mean)),
+                format!(
+                    "{} moved by {}{unit} from the mean of {} before, {}",
+                    shown(*newest),
+                    shown(moved),
+                    history.len(),
+                    shown(mean)
+                ),
             )
         }
         Rule::Deviates { beyond, series, .. } => {
@@ -62,7 +68,13 @@ pub(super) fn judge(rule: &Rule, values: &[f64]) -> Verdict {
             verdict(
                 score.abs() >= *beyond,
                 *newest,
-                format!("{} is {} robust standard deviations from the median of {} before, {}", shown(*newest), shown(score), history.len(), shown(median)),
+                format!(
+                    "{} is {} robust standard deviations from the median of {} before, {}",
+                    shown(*newest),
+                    shown(score),
+                    history.len(),
+                    shown(median)
+                ),
             )
         }
         Rule::Rows { .. } | Rule::Aggregate { .. } | Rule::NoNewRows { .. } => Verdict::Unknown,
@@ -137,7 +149,10 @@ mod tests {
         assert_eq!(holds(&falls, &[89.0, 90.0, 90.0, 90.0, 1e6]), Some(false));
         assert_eq!(holds(&moves(Direction::Rises, 5.0, false), &[15.0, 10.0]), Some(true));
         assert_eq!(holds(&moves(Direction::Changes, 5.0, false), &[4.0, 10.0]), Some(true));
-        assert_eq!(holds(&moves(Direction::Rises, 50.0, true), &[0.1, 0.0, 0.0]), Some(true));
+        assert_eq!(
+            holds(&moves(Direction::Rises, 50.0, true), &[0.1, 0.0, 0.0]),
+            Some(true)
+        );
         assert_eq!(holds(&falls, &[0.0, 0.0]), Some(false));
         assert_eq!(holds(&falls, &[89.0]), None);
         assert_eq!(holds(&falls, &[]), None);

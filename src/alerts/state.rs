@@ -172,7 +172,10 @@ impl State {
         let still = |state: &Self| {
             let mut state = state.clone();
             state.evaluated_at = None;
-            state.instances.values_mut().for_each(|instance| instance.reading = Reading::default());
+            state
+                .instances
+                .values_mut()
+                .for_each(|instance| instance.reading = Reading::default());
             state
         };
         still(self) != still(other)
@@ -215,7 +218,12 @@ mod tests {
     }
 
     fn holds(labels: &[&str]) -> Outcome {
-        Outcome::Holds(labels.iter().map(|label| ((*label).to_owned(), Reading::default())).collect())
+        Outcome::Holds(
+            labels
+                .iter()
+                .map(|label| ((*label).to_owned(), Reading::default()))
+                .collect(),
+        )
     }
 
     #[test]
@@ -228,7 +236,10 @@ mod tests {
         let state = state.after(&holds(&[""]), 60, at(60));
         assert_eq!(state.word(), "pending");
         let mut state = state.after(&holds(&[""]), 60, at(61));
-        assert_eq!((state.word(), state.has_news(), state.since), ("firing", true, Some(at(61))));
+        assert_eq!(
+            (state.word(), state.has_news(), state.since),
+            ("firing", true, Some(at(61)))
+        );
         state.told = state.known();
         assert!(!state.after(&holds(&[""]), 60, at(70)).has_news(), "told once");
         let state = state.after(&holds(&[]), 60, at(80));

@@ -78,7 +78,8 @@ impl Engine {
         self.source(governed, state, parsed(&sql)?, Vec::new()).await?;
         let what = What::Alert(Box::new(watch));
         let definition = self.definition(governed, what, when, new.clauses, &new.relations)?;
-        self.make_alert(governed, &name, definition, new.or_replace, new.if_not_exists).await
+        self.make_alert(governed, &name, definition, new.or_replace, new.if_not_exists)
+            .await
     }
 
     async fn create_report(
@@ -89,7 +90,10 @@ impl Engine {
     ) -> Result<i64, QueryError> {
         let schema = new.relations.first().map(|table| table.schema.clone());
         let schema = new.name.schema.clone().or(schema).ok_or_else(|| {
-            QueryError::Invalid(format!("name the report with its schema, for example chemistry.{}", new.name.name))
+            QueryError::Invalid(format!(
+                "name the report with its schema, for example chemistry.{}",
+                new.name.name
+            ))
         })?;
         let name = full_name(&new.name, &schema)?;
         self.may_watch(governed, &new.relations)?;
@@ -97,7 +101,8 @@ impl Engine {
         self.source(governed, state, new.query, Vec::new()).await?;
         let when = new.clauses.when.clone().unwrap_or(Schedule::OnChange);
         let definition = self.definition(governed, What::Report { sql }, when, new.clauses, &new.relations)?;
-        self.make_alert(governed, &name, definition, new.or_replace, new.if_not_exists).await
+        self.make_alert(governed, &name, definition, new.or_replace, new.if_not_exists)
+            .await
     }
 
     /// Every table that is read must be visible, and open to watching.
@@ -110,7 +115,13 @@ impl Engine {
                     "table 'lab.{name}' not found; SHOW TABLES lists what you may read"
                 )));
             };
-            require(governed, &object.department, &table_path(name), &object.tags, Action::Alert)?;
+            require(
+                governed,
+                &object.department,
+                &table_path(name),
+                &object.tags,
+                Action::Alert,
+            )?;
         }
         Ok(())
     }
@@ -179,7 +190,9 @@ impl Engine {
                 record.definition.kind(),
                 kind.to_uppercase()
             ))),
-            Some(_) => Err(QueryError::Conflict(format!("the name {name} is taken; choose another"))),
+            Some(_) => Err(QueryError::Conflict(format!(
+                "the name {name} is taken; choose another"
+            ))),
         };
         let existing = self.alerts.get(name);
         if !decide(existing.as_ref().map(|stored| &stored.record))? {
@@ -191,8 +204,14 @@ impl Engine {
                 "there are {most} alerts and reports already (alerts.definitions_max); drop some"
             )));
         }
-        let targets: Vec<String> = definition.notify.iter().map(|t| format!("{} by {}", t.recipient, t.channel)).collect();
-        governed.notes().detail(&serde_json::json!({"notify": targets, "when": definition.when.to_string()}));
+        let targets: Vec<String> = definition
+            .notify
+            .iter()
+            .map(|t| format!("{} by {}", t.recipient, t.channel))
+            .collect();
+        governed
+            .notes()
+            .detail(&serde_json::json!({"notify": targets, "when": definition.when.to_string()}));
         governed.decided().await?;
         let record = Record::new(definition);
         let (_, made) = self
@@ -283,7 +302,12 @@ impl Engine {
                 && definition.kind() == name.kind
                 && (admin || definition.owner == governed.who().name)
         };
-        let mut found: Vec<_> = self.alerts.all().into_iter().filter(|(found, stored)| fits(found, stored)).collect();
+        let mut found: Vec<_> = self
+            .alerts
+            .all()
+            .into_iter()
+            .filter(|(found, stored)| fits(found, stored))
+            .collect();
         match (found.pop(), found.is_empty()) {
             (Some(only), true) => Ok(only),
             (Some(_), false) => Err(QueryError::Invalid(format!(
@@ -369,7 +393,9 @@ fn has_aggregate(state: &SessionState, expr: &Expr) -> bool {
                 Expr::Function(function)
                     if self.queries == 0
                         && function.over.is_none()
-                        && self.functions.contains(function.name.to_string().to_lowercase().as_str()) =>
+                        && self
+                            .functions
+                            .contains(function.name.to_string().to_lowercase().as_str()) =>
                 {
                     ControlFlow::Break(())
                 }
@@ -386,7 +412,9 @@ fn has_aggregate(state: &SessionState, expr: &Expr) -> bool {
 }
 
 fn parsed(sql: &str) -> Result<Box<Query>, QueryError> {
-    let mut parser = Parser::new(&GenericDialect {}).try_with_sql(sql).map_err(QueryError::internal)?;
+    let mut parser = Parser::new(&GenericDialect {})
+        .try_with_sql(sql)
+        .map_err(QueryError::internal)?;
     parser
         .parse_query()
         .map_err(|error| QueryError::Invalid(format!("the rule cannot be asked as SQL: {error}")))

@@ -64,7 +64,10 @@ impl AlertStore {
     }
 
     pub(crate) fn get(&self, name: &TableName) -> Option<Arc<Stored>> {
-        self.snapshot().get(name).filter(|stored| !stored.record.dropped).cloned()
+        self.snapshot()
+            .get(name)
+            .filter(|stored| !stored.record.dropped)
+            .cloned()
     }
 
     /// Takes over what other servers made.
@@ -136,8 +139,14 @@ impl AlertStore {
     async fn newest(&self, name: &TableName) -> Result<Option<Arc<Stored>>, LakeError> {
         for _ in 0..ATTEMPTS {
             let numbers = self.numbers(name).await?;
-            let Some((number, _)) = numbers.last() else { return Ok(None) };
-            let known = self.snapshot().get(name).filter(|stored| stored.number >= *number).cloned();
+            let Some((number, _)) = numbers.last() else {
+                return Ok(None);
+            };
+            let known = self
+                .snapshot()
+                .get(name)
+                .filter(|stored| stored.number >= *number)
+                .cloned();
             if known.is_some() {
                 return Ok(known);
             }
@@ -154,7 +163,10 @@ impl AlertStore {
 
     /// The numbers of one name with their times, rising.
     async fn numbers(&self, name: &TableName) -> Result<Vec<(u64, chrono::DateTime<Utc>)>, LakeError> {
-        let listed = self.lake.list(&format!("{ROOT}/{}/{}", name.schema, name.table)).await?;
+        let listed = self
+            .lake
+            .list(&format!("{ROOT}/{}/{}", name.schema, name.table))
+            .await?;
         let mut numbers: Vec<_> = listed
             .iter()
             .filter_map(|object| Some((parse(object.location.as_ref())?.1, object.last_modified)))

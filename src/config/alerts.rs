@@ -148,7 +148,11 @@ impl Alerts {
         }
         if !self.smtp.host.is_empty() {
             if self.smtp.from.is_empty() {
-                return wrong("alerts.smtp.from", "", "is needed with a host: the address that mails come from");
+                return wrong(
+                    "alerts.smtp.from",
+                    "",
+                    "is needed with a host: the address that mails come from",
+                );
             }
             if self.smtp.tls == SmtpTls::None && !is_loopback(&self.smtp.host) {
                 return wrong(
@@ -159,7 +163,9 @@ impl Alerts {
             }
         }
         for (name, channel) in &self.channels {
-            let plain = name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+            let plain = name
+                .chars()
+                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
             if name == EMAIL || name.is_empty() || !plain {
                 return wrong(
                     "alerts.channels",
@@ -209,5 +215,8 @@ fn check_url(
 
 fn is_loopback(host: &str) -> bool {
     let host = host.trim_matches(['[', ']']);
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    host == "localhost"
+        || host
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
 }

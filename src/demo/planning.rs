@@ -21,12 +21,18 @@ const PLANNERS: [&str; 3] = ["mara.lindt", "jon.aske", "ines.rocha"];
 
 pub(super) fn write(landing: &mut Landing) -> io::Result<()> {
     landing.put("chemistry/planned_experiments/plan_2026-07.csv", plans().as_bytes())?;
-    landing.put("chemistry/instrument_bookings/bookings_2026-07.csv", bookings().as_bytes())
+    landing.put(
+        "chemistry/instrument_bookings/bookings_2026-07.csv",
+        bookings().as_bytes(),
+    )
 }
 
 fn working_days() -> impl Iterator<Item = NaiveDate> {
     let working = |date: &NaiveDate| !matches!(date.weekday(), Weekday::Sat | Weekday::Sun);
-    day(7, 1).iter_days().take_while(|date| *date <= day(7, 24)).filter(working)
+    day(7, 1)
+        .iter_days()
+        .take_while(|date| *date <= day(7, 24))
+        .filter(working)
 }
 
 /// A plate every working morning, on one instrument after the other.
@@ -66,7 +72,9 @@ fn bookings() -> String {
     };
     let time = |date: NaiveDate, hour| date.and_hms_opt(hour, 0, 0).unwrap_or_default();
     for (week, date) in working_days().enumerate() {
-        let instrument = INSTRUMENTS.get(week % INSTRUMENTS.len()).map_or("", |instrument| instrument.name);
+        let instrument = INSTRUMENTS
+            .get(week % INSTRUMENTS.len())
+            .map_or("", |instrument| instrument.name);
         match date.weekday() {
             Weekday::Fri => book(instrument, time(date, 14), time(date, 17), "tom.berger", "calibration"),
             Weekday::Tue => book(instrument, time(date, 17), time(date, 19), "ines.rocha", "training"),
@@ -76,8 +84,16 @@ fn bookings() -> String {
     let service = day(SERVICE_DAY.0, SERVICE_DAY.1);
     // The instrument whose turn it is that morning.
     let place = working_days().take_while(|date| *date < service).count();
-    let instrument = INSTRUMENTS.get(place % INSTRUMENTS.len()).map_or("", |instrument| instrument.name);
-    book(instrument, time(service, 8), time(service, 12), "vendor", "yearly service");
+    let instrument = INSTRUMENTS
+        .get(place % INSTRUMENTS.len())
+        .map_or("", |instrument| instrument.name);
+    book(
+        instrument,
+        time(service, 8),
+        time(service, 12),
+        "vendor",
+        "yearly service",
+    );
     text
 }
 

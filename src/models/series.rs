@@ -55,7 +55,10 @@ fn forecast(arguments: &[Expr]) -> Result<(String, Question), QueryError> {
     let options = ForecastOptions {
         time: owned(time)?,
         value: owned(value)?,
-        group: group.map(|group| optional(group).ok_or_else(usage)).transpose()?.flatten(),
+        group: group
+            .map(|group| optional(group).ok_or_else(usage))
+            .transpose()?
+            .flatten(),
         horizon: whole(horizon).ok_or_else(usage)?,
         together,
         coverage: coverage.map_or(Some(COVERAGE), number).ok_or_else(usage)?,
@@ -64,13 +67,17 @@ fn forecast(arguments: &[Expr]) -> Result<(String, Question), QueryError> {
 }
 
 fn anomaly(arguments: &[Expr]) -> Result<(String, Question), QueryError> {
-    let texts: Option<Vec<String>> = arguments.iter().map(|argument| text(argument).map(str::to_owned)).collect();
+    let texts: Option<Vec<String>> = arguments
+        .iter()
+        .map(|argument| text(argument).map(str::to_owned))
+        .collect();
     let (table, time, value, group) = match texts.as_deref() {
         Some([table, time, value]) => (table, time, value, None),
         Some([table, time, value, group]) => (table, time, value, Some(group)),
         _ => {
             return Err(QueryError::Invalid(
-                "anomaly_score('lab.<schema>.<table>', 'time column', 'value column' [, 'group column']) takes texts".into(),
+                "anomaly_score('lab.<schema>.<table>', 'time column', 'value column' [, 'group column']) takes texts"
+                    .into(),
             ));
         }
     };

@@ -42,21 +42,41 @@ pub(super) fn alerts(engine: &Engine, who: &Principal) -> Vec<ArrayRef> {
         text(definitions().map(|definition| Some(rule(&definition.what)))),
         text(definitions().map(|definition| Some(definition.when.to_string()))),
         text(definitions().map(|definition| {
-            let targets = definition.notify.iter().map(|t| format!("{} by {}", t.recipient, t.channel));
+            let targets = definition
+                .notify
+                .iter()
+                .map(|t| format!("{} by {}", t.recipient, t.channel));
             Some(targets.collect::<Vec<_>>().join(", "))
         })),
         text(alerts.iter().map(|(_, stored)| Some(word(stored).to_owned()))),
         time_if_any(states().map(|state| state.since.or(state.slot))),
         number(states().map(|state| Some(state.firing().len() as u64))),
         text(states().map(|state| {
-            let labels: Vec<String> = state.firing().into_iter().filter(|l| !l.is_empty()).take(LABELS_MAX).collect();
+            let labels: Vec<String> = state
+                .firing()
+                .into_iter()
+                .filter(|l| !l.is_empty())
+                .take(LABELS_MAX)
+                .collect();
             (!labels.is_empty()).then(|| labels.join("; "))
         })),
         text(states().map(|state| state.fault.as_ref().and_then(|fault| fault.reason.clone()))),
-        Arc::new(definitions().map(|definition| Some(definition.enabled)).collect::<BooleanArray>()),
+        Arc::new(
+            definitions()
+                .map(|definition| Some(definition.enabled))
+                .collect::<BooleanArray>(),
+        ),
         time_if_any(definitions().map(|definition| definition.silent_until)),
-        time_if_any(alerts.iter().map(|(name, stored)| engine.alert_looks.at(name).or(stored.record.state.evaluated_at))),
-        number(alerts.iter().map(|(_, stored)| Some(stored.record.deliveries.len() as u64))),
+        time_if_any(
+            alerts
+                .iter()
+                .map(|(name, stored)| engine.alert_looks.at(name).or(stored.record.state.evaluated_at)),
+        ),
+        number(
+            alerts
+                .iter()
+                .map(|(_, stored)| Some(stored.record.deliveries.len() as u64)),
+        ),
         time_if_any(definitions().map(|definition| Some(definition.created_at))),
     ]
 }
@@ -68,7 +88,12 @@ pub(super) fn events(engine: &Engine, who: &Principal) -> Vec<ArrayRef> {
         .flat_map(|(name, stored)| stored.record.events.iter().map(move |event| (name, event)))
         .collect();
     let labels = |event: &AlertEvent| {
-        let named: Vec<&str> = event.labels.iter().map(String::as_str).filter(|label| !label.is_empty()).collect();
+        let named: Vec<&str> = event
+            .labels
+            .iter()
+            .map(String::as_str)
+            .filter(|label| !label.is_empty())
+            .collect();
         (!named.is_empty()).then(|| named.join("; "))
     };
     vec![

@@ -318,6 +318,8 @@ fn time(values: impl Iterator<Item = DateTime<Utc>>) -> ArrayRef {
 }
 
 pub(super) fn time_if_any(values: impl Iterator<Item = Option<DateTime<Utc>>>) -> ArrayRef {
-    let micros: TimestampMicrosecondArray = values.map(|value| value.map(|value| value.timestamp_micros())).collect();
+    let micros: TimestampMicrosecondArray = values
+        .map(|value| value.map(|value| value.timestamp_micros()))
+        .collect();
     Arc::new(micros.with_timezone("UTC"))
 }

@@ -12,7 +12,9 @@ mod smooth;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Date32Array, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::array::{
+    Array, ArrayRef, AsArray, Date32Array, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType};
 
@@ -83,7 +85,10 @@ impl Forecast {
             return Err(PredictError::BadCoverage(options.coverage));
         }
         let columns = TimeSeries::find(table, &options.time, &options.value, options.group.as_deref())?;
-        own_names(&["forecast", "lower", "upper", "method"], [Some(&options.time), options.group.as_ref()])?;
+        own_names(
+            &["forecast", "lower", "upper", "method"],
+            [Some(&options.time), options.group.as_ref()],
+        )?;
         let date = matches!(table.field(columns.time).data_type(), DataType::Date32);
         Ok(Self {
             schema: schema(&options, date),
@@ -145,7 +150,11 @@ impl Forecast {
             let values = grid.values(points, self.options.together);
             let made = choose::carry_on(&values, grid.season(), self.options.horizon, self.options.coverage);
             // What was never negative is none to come: grams, counts, yields.
-            let floor = if values.iter().flatten().all(|value| *value >= 0.0) { 0.0 } else { f64::NEG_INFINITY };
+            let floor = if values.iter().flatten().all(|value| *value >= 0.0) {
+                0.0
+            } else {
+                f64::NEG_INFINITY
+            };
             for (step, point) in made.points.iter().enumerate() {
                 rows.groups.push(group.clone());
                 rows.times.push(grid.after_end(step + 1));
@@ -164,7 +173,11 @@ fn schema(options: &ForecastOptions, date: bool) -> SchemaRef {
         true => DataType::Date32,
         false => DataType::Timestamp(TimeUnit::Microsecond, None),
     };
-    let mut fields: Vec<Field> = options.group.iter().map(|group| Field::new(group, DataType::Utf8, true)).collect();
+    let mut fields: Vec<Field> = options
+        .group
+        .iter()
+        .map(|group| Field::new(group, DataType::Utf8, true))
+        .collect();
     fields.push(Field::new(&options.time, time, false));
     for name in ["forecast", "lower", "upper"] {
         fields.push(Field::new(name, DataType::Float64, name != "forecast"));
@@ -197,14 +210,20 @@ impl Rows {
     fn batch(self, schema: SchemaRef, grouped: bool, date: bool) -> Result<RecordBatch, PredictError> {
         let time: ArrayRef = match date {
             true => {
-                let days = self.times.iter().map(|micros| i32::try_from(micros.div_euclid(grid::DAY)).unwrap_or(i32::MAX));
+                let days = self
+                    .times
+                    .iter()
+                    .map(|micros| i32::try_from(micros.div_euclid(grid::DAY)).unwrap_or(i32::MAX));
                 Arc::new(days.collect::<Date32Array>())
             }
             false => Arc::new(TimestampMicrosecondArray::from(self.times)),
         };
         let mut columns: Vec<ArrayRef> = Vec::new();
         if grouped {
-            let named = self.groups.into_iter().map(|group| (!group.is_empty()).then_some(group));
+            let named = self
+                .groups
+                .into_iter()
+                .map(|group| (!group.is_empty()).then_some(group));
             columns.push(Arc::new(named.collect::<StringArray>()));
         }
         columns.extend([
@@ -223,7 +242,10 @@ impl TimeSeries {
         let find = |name: &str| {
             table.index_of(name).map_err(|_| {
                 let columns: Vec<&str> = table.fields().iter().map(|field| field.name().as_str()).collect();
-                PredictError::Series(format!("there is no column {name}; the table's columns are: {}", columns.join(", ")))
+                PredictError::Series(format!(
+                    "there is no column {name}; the table's columns are: {}",
+                    columns.join(", ")
+                ))
             })
         };
         let columns = Self {

@@ -36,14 +36,8 @@ const BEYOND: f64 = 3.5;
 pub(crate) enum AlertStatement {
     Create(Box<NewAlert>),
     CreateReport(Box<NewReport>),
-    Alter {
-        name: AlertName,
-        change: AlertChange,
-    },
-    Drop {
-        name: AlertName,
-        if_exists: bool,
-    },
+    Alter { name: AlertName, change: AlertChange },
+    Drop { name: AlertName, if_exists: bool },
 }
 
 /// `name`, `schema.name` or `lab.schema.name`, and which of the two it is.
@@ -160,7 +154,9 @@ pub(super) fn create(
     }
     let table = lake_name(&parser.parse_object_name(false).map_err(syntax)?)?;
     if !parser.parse_keyword(Keyword::WHEN) {
-        return Err(syntax("after the table comes WHEN and the rule, such as WHEN avg(yield_pct) < 45"));
+        return Err(syntax(
+            "after the table comes WHEN and the rule, such as WHEN avg(yield_pct) < 45",
+        ));
     }
     let condition = condition(parser)?;
     let mut clauses = Clauses::default();
@@ -204,7 +200,9 @@ pub(super) fn alter(parser: &mut Parser<'_>, kind: &'static str) -> Result<Alert
         } else if word(parser, "off") {
             AlertChange::SilenceOff
         } else {
-            return Err(syntax("write SILENCE UNTIL '2026-07-01T08:00:00Z', SILENCE FOR 2 HOURS or SILENCE OFF"));
+            return Err(syntax(
+                "write SILENCE UNTIL '2026-07-01T08:00:00Z', SILENCE FOR 2 HOURS or SILENCE OFF",
+            ));
         }
     } else {
         return Err(syntax(format!(
@@ -234,7 +232,11 @@ fn name(parser: &mut Parser<'_>, kind: &'static str) -> Result<AlertName, QueryE
                 TableName::clean(&name)
             )));
         }
-        return Ok(AlertName { kind, schema: None, name });
+        return Ok(AlertName {
+            kind,
+            schema: None,
+            name,
+        });
     }
     let full = lake_name(&written)?;
     Ok(AlertName {
@@ -245,9 +247,7 @@ fn name(parser: &mut Parser<'_>, kind: &'static str) -> Result<AlertName, QueryE
 }
 
 fn condition(parser: &mut Parser<'_>) -> Result<Condition, QueryError> {
-    let is = |parser: &Parser<'_>, n, text: &str| {
-        matches!(&parser.peek_nth_token(n).token, Token::Word(word) if word.value.eq_ignore_ascii_case(text))
-    };
+    let is = |parser: &Parser<'_>, n, text: &str| matches!(&parser.peek_nth_token(n).token, Token::Word(word) if word.value.eq_ignore_ascii_case(text));
     if is(parser, 0, "no") && is(parser, 1, "new") && is(parser, 2, "rows") {
         for _ in 0..3 {
             parser.next_token();
@@ -276,7 +276,11 @@ fn condition(parser: &mut Parser<'_>) -> Result<Condition, QueryError> {
         });
     }
     if word(parser, "deviates") {
-        let beyond = if word(parser, "beyond") { number(parser)? } else { BEYOND };
+        let beyond = if word(parser, "beyond") {
+            number(parser)?
+        } else {
+            BEYOND
+        };
         return Ok(Condition::Deviates {
             value,
             beyond,
@@ -297,7 +301,9 @@ fn report(
     let mut clauses = Clauses::default();
     while clauses.next(parser, false)? {}
     if !parser.parse_keyword(Keyword::AS) {
-        return Err(syntax("CREATE REPORT name AS SELECT … EVERY 1 DAY NOTIFY <login> BY <channel>"));
+        return Err(syntax(
+            "CREATE REPORT name AS SELECT … EVERY 1 DAY NOTIFY <login> BY <channel>",
+        ));
     }
     let (mut query, mut depth) = (Vec::new(), 0_usize);
     loop {
@@ -318,7 +324,9 @@ fn report(
     let query = reader.parse_query().map_err(syntax)?;
     end(&mut reader)?;
     if clauses.notify.is_empty() || clauses.when.is_none() {
-        return Err(syntax("a report needs EVERY 1 DAY or CRON '0 8 * * 1', and NOTIFY <login> [BY <channel>]"));
+        return Err(syntax(
+            "a report needs EVERY 1 DAY or CRON '0 8 * * 1', and NOTIFY <login> [BY <channel>]",
+        ));
     }
     let mut relations = BTreeSet::new();
     let _ = visit_relations(&query, |name| relation(&mut relations, name));

@@ -30,7 +30,10 @@ fn told(receiver: &Receiver) -> BTreeMap<String, BTreeSet<String>> {
     for message in receiver.received() {
         for line in message["body"]["firing"].as_array().unwrap() {
             let label = line["label"].as_str().unwrap().to_owned();
-            plates.entry(label).or_default().insert(message["id"].as_str().unwrap().to_owned());
+            plates
+                .entry(label)
+                .or_default()
+                .insert(message["id"].as_str().unwrap().to_owned());
         }
     }
     plates
@@ -40,9 +43,12 @@ fn told(receiver: &Receiver) -> BTreeMap<String, BTreeSet<String>> {
 async fn a_restart_tells_nothing_again_and_forgets_nothing() {
     let receiver = Receiver::start();
     let lab = lab_with(&receiver).await;
-    lab.update("sam", &format!("CREATE ALERT low ON {RUNS} WHEN yield < 55 BY plate NOTIFY sam BY hook"))
-        .await
-        .unwrap();
+    lab.update(
+        "sam",
+        &format!("CREATE ALERT low ON {RUNS} WHEN yield < 55 BY plate NOTIFY sam BY hook"),
+    )
+    .await
+    .unwrap();
     until_events(&lab, "low", "sent", 1).await;
     let lab = kill_and_serve(lab);
     until_state(&lab, "low", "firing").await;
@@ -59,13 +65,19 @@ async fn killed_between_transition_and_sending_nothing_is_lost_and_nothing_comes
     const KILLS: usize = 20;
     let receiver = Receiver::start();
     let mut lab = lab_with(&receiver).await;
-    lab.update("sam", &format!("CREATE ALERT low ON {RUNS} WHEN yield < 45 BY plate NOTIFY sam BY hook"))
-        .await
-        .unwrap();
+    lab.update(
+        "sam",
+        &format!("CREATE ALERT low ON {RUNS} WHEN yield < 45 BY plate NOTIFY sam BY hook"),
+    )
+    .await
+    .unwrap();
     until_state(&lab, "low", "ok").await;
     for n in 0..KILLS {
         receiver.set("down", true);
-        lab.land(&format!("chemistry/runs/kill_{n}.csv"), format!("run,plate,yield\n{n},K{n},10\n"));
+        lab.land(
+            &format!("chemistry/runs/kill_{n}.csv"),
+            format!("run,plate,yield\n{n},K{n},10\n"),
+        );
         // The transition is in the lake; its message is not sent.
         until_events(&lab, "low", "firing", i64::try_from(n + 1).unwrap()).await;
         lab.child.kill().unwrap();
@@ -94,17 +106,24 @@ async fn killed_at_any_moment_every_transition_arrives_under_one_number() {
     const KILLS: u64 = 20;
     let receiver = Receiver::start();
     let mut lab = lab_with(&receiver).await;
-    lab.update("sam", &format!("CREATE ALERT low ON {RUNS} WHEN yield < 45 BY plate NOTIFY sam BY hook AND email"))
-        .await
-        .unwrap();
+    lab.update(
+        "sam",
+        &format!("CREATE ALERT low ON {RUNS} WHEN yield < 45 BY plate NOTIFY sam BY hook AND email"),
+    )
+    .await
+    .unwrap();
     until_state(&lab, "low", "ok").await;
     for n in 0..KILLS {
-        lab.land(&format!("chemistry/runs/kill_{n}.csv"), format!("run,plate,yield\n{n},K{n},10\n"));
+        lab.land(
+            &format!("chemistry/runs/kill_{n}.csv"),
+            format!("run,plate,yield\n{n},K{n},10\n"),
+        );
         // The moments are spread over the time that a sweep, a look and a sending take.
         tokio::time::sleep(std::time::Duration::from_millis(400 + 60 * n)).await;
         lab = kill_and_serve(lab);
     }
-    let firing = format!("SELECT firing FROM system.alerts WHERE alert_name = 'low' AND firing = {KILLS} AND waiting = 0");
+    let firing =
+        format!("SELECT firing FROM system.alerts WHERE alert_name = 'low' AND firing = {KILLS} AND waiting = 0");
     lab.until("ada", &firing, super::shows(&KILLS.to_string())).await;
     let received = receiver.received();
     let mut plates: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
@@ -132,8 +151,15 @@ async fn killed_at_any_moment_every_transition_arrives_under_one_number() {
             assert_eq!(ids.map(BTreeSet::len), Some(1), "{by} K{n}: {ids:?}");
         }
     }
-    let numbers: BTreeSet<_> = received.iter().map(|m| (m["by"].to_string(), m["id"].to_string())).collect();
-    println!("{} messages arrived, {} of them a second time", received.len(), received.len() - numbers.len());
+    let numbers: BTreeSet<_> = received
+        .iter()
+        .map(|m| (m["by"].to_string(), m["id"].to_string()))
+        .collect();
+    println!(
+        "{} messages arrived, {} of them a second time",
+        received.len(),
+        received.len() - numbers.len()
+    );
 }
 
 #[tokio::test]
@@ -145,7 +171,10 @@ async fn two_servers_on_one_lake_tell_once() {
     first.update("sam", &sql).await.unwrap();
     until_state(&second, "low", "ok").await;
     for n in 0..5 {
-        first.land(&format!("chemistry/runs/two_{n}.csv"), format!("run,plate,yield\n{n},T{n},10\n"));
+        first.land(
+            &format!("chemistry/runs/two_{n}.csv"),
+            format!("run,plate,yield\n{n},T{n},10\n"),
+        );
         until_events(&first, "low", "firing", n + 1).await;
     }
     for server in [&first, &second] {

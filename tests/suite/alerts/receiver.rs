@@ -35,7 +35,9 @@ impl Receiver {
             .spawn()
             .unwrap();
         let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
         let ports: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("no receiver: {error}: {line}"));
         let port = |name: &str| ports[name].as_u64().unwrap();
         Self {

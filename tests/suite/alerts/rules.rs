@@ -6,7 +6,9 @@ use crate::lab::Server;
 
 async fn make(lab: &Server, name: &str, rest: &str) {
     let sql = format!("CREATE ALERT {name} ON {RUNS} WHEN {rest} NOTIFY sam BY hook");
-    lab.update("sam", &sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+    lab.update("sam", &sql)
+        .await
+        .unwrap_or_else(|error| panic!("{sql}: {error}"));
 }
 
 /// Bodies of what was received about one alert.
@@ -29,11 +31,17 @@ async fn a_rule_that_must_hold_for_a_while_is_pending_first() {
     assert_eq!(lab.number("sam", pending).await, 1);
     let body = about(&receiver, "short").remove(0);
     assert_eq!(body["firing"][0]["value"], 1.0);
-    assert_eq!((&body["columns"][0], &body["rows"][0][1]), (&"run".into(), &"P1".into()), "{body}");
+    assert_eq!(
+        (&body["columns"][0], &body["rows"][0][1]),
+        (&"run".into(), &"P1".into()),
+        "{body}"
+    );
     assert!(!body.to_string().contains("_source"), "{body}");
     assert!(about(&receiver, "long").is_empty());
     // What was pending and is over was never told.
-    lab.update("ada", &format!("DELETE FROM {RUNS} WHERE yield < 55")).await.unwrap();
+    lab.update("ada", &format!("DELETE FROM {RUNS} WHERE yield < 55"))
+        .await
+        .unwrap();
     until_state(&lab, "long", "ok").await;
     until_state(&lab, "short", "ok").await;
     receiver.until(2, &lab).await;
@@ -45,14 +53,23 @@ async fn history_and_missing_rows_are_judged() {
     let receiver = Receiver::start();
     let lab = lab_with(&receiver).await;
     let days = |from: u32, yields: &[f64]| {
-        let lines = (from..).zip(yields).map(|(day, value)| format!("2026-03-{day:02}T09:30:00,A,{value}\n"));
+        let lines = (from..)
+            .zip(yields)
+            .map(|(day, value)| format!("2026-03-{day:02}T09:30:00,A,{value}\n"));
         format!("run_at,plate,area\n{}", lines.collect::<String>())
     };
-    lab.land("chemistry/qc/a.csv", days(1, &[10.0, 10.2, 9.9, 10.1, 9.8, 10.0, 10.3, 9.9, 10.0]));
-    lab.until("sam", "SELECT count(*) AS n FROM lab.chemistry.qc", shows("9")).await;
+    lab.land(
+        "chemistry/qc/a.csv",
+        days(1, &[10.0, 10.2, 9.9, 10.1, 9.8, 10.0, 10.3, 9.9, 10.0]),
+    );
+    lab.until("sam", "SELECT count(*) AS n FROM lab.chemistry.qc", shows("9"))
+        .await;
     for (name, rule) in [
         ("fell", "avg(area) FALLS BY 20 PERCENT PER DAY OF run_at AGAINST 5"),
-        ("rose", "avg(area) RISES BY 20 PERCENT PER DAY OF run_at AGAINST 5 BY plate"),
+        (
+            "rose",
+            "avg(area) RISES BY 20 PERCENT PER DAY OF run_at AGAINST 5 BY plate",
+        ),
         ("odd", "avg(area) DEVIATES PER DAY OF run_at"),
         ("short", "avg(area) DEVIATES PER MONTH OF run_at"),
         ("recent", "max(area) > 11 WITHIN LAST 3 DAYS OF run_at"),
@@ -60,7 +77,9 @@ async fn history_and_missing_rows_are_judged() {
         ("never", "NO NEW ROWS FOR 30 DAYS"),
     ] {
         let sql = format!("CREATE ALERT {name} ON lab.chemistry.qc WHEN {rule} NOTIFY sam BY hook");
-        lab.update("sam", &sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+        lab.update("sam", &sql)
+            .await
+            .unwrap_or_else(|error| panic!("{sql}: {error}"));
     }
     for (name, state) in [
         ("fell", "ok"),
@@ -81,15 +100,30 @@ async fn history_and_missing_rows_are_judged() {
     until_events(&lab, "quiet", "ok", 1).await;
     until_events(&lab, "quiet", "firing", 2).await;
     lab.land("chemistry/qc/c.csv", days(11, &[30.0]));
-    for (name, state) in [("fell", "ok"), ("odd", "firing"), ("rose", "firing"), ("recent", "firing")] {
+    for (name, state) in [
+        ("fell", "ok"),
+        ("odd", "firing"),
+        ("rose", "firing"),
+        ("recent", "firing"),
+    ] {
         until_state(&lab, name, state).await;
     }
     until_events(&lab, "rose", "sent", 1).await;
     let body = about(&receiver, "rose").remove(0);
     assert_eq!(body["firing"][0]["label"], "plate=A");
-    assert!(body["firing"][0]["against"].as_str().unwrap().contains("from the mean of 5 before"), "{body}");
+    assert!(
+        body["firing"][0]["against"]
+            .as_str()
+            .unwrap()
+            .contains("from the mean of 5 before"),
+        "{body}"
+    );
     until_events(&lab, "odd", "sent", 1).await;
-    assert!(about(&receiver, "odd")[0].to_string().contains("robust standard deviations"));
+    assert!(
+        about(&receiver, "odd")[0]
+            .to_string()
+            .contains("robust standard deviations")
+    );
 }
 
 #[tokio::test]
@@ -108,16 +142,26 @@ async fn no_data_and_errors_are_states_of_their_own() {
     receiver.until(4, &lab).await;
     let told = about(&receiver, "bad");
     assert_eq!(told[1]["state"], "error");
-    assert!(!told[1].to_string().contains("SECRET"), "why is for the owner: {told:#?}");
-    let reason = lab.text("sam", "SELECT reason FROM system.alerts WHERE alert_name = 'bad'").await;
+    assert!(
+        !told[1].to_string().contains("SECRET"),
+        "why is for the owner: {told:#?}"
+    );
+    let reason = lab
+        .text("sam", "SELECT reason FROM system.alerts WHERE alert_name = 'bad'")
+        .await;
     assert!(reason.contains("SECRET"), "{reason}");
     // Once is enough.
     lab.land("chemistry/runs/c.csv", "run,plate,yield\n6,SECRET,91\n");
-    lab.until("sam", &format!("SELECT count(*) AS n FROM {RUNS}"), shows("6")).await;
+    lab.until("sam", &format!("SELECT count(*) AS n FROM {RUNS}"), shows("6"))
+        .await;
     until_state(&lab, "none", "ok").await;
-    lab.update("ada", &format!("UPDATE {RUNS} SET plate = '7' WHERE plate = 'SECRET'")).await.unwrap();
+    lab.update("ada", &format!("UPDATE {RUNS} SET plate = '7' WHERE plate = 'SECRET'"))
+        .await
+        .unwrap();
     until_events(&lab, "bad", "error", 1).await;
-    lab.update("ada", &format!("UPDATE {RUNS} SET plate = '0' WHERE run > 3")).await.unwrap();
+    lab.update("ada", &format!("UPDATE {RUNS} SET plate = '0' WHERE run > 3"))
+        .await
+        .unwrap();
     until_state(&lab, "bad", "ok").await;
 
     // Its table goes: an error, not silence.
@@ -135,7 +179,9 @@ async fn a_silenced_alert_is_told_of_when_the_silence_is_over() {
     lab.land("chemistry/runs/b.csv", "run,plate,yield\n4,P3,10\n5,P4,10\n");
     until_state(&lab, "low", "firing").await;
     // One of them is well again before anybody was told.
-    lab.update("ada", &format!("DELETE FROM {RUNS} WHERE run = 5")).await.unwrap();
+    lab.update("ada", &format!("DELETE FROM {RUNS} WHERE run = 5"))
+        .await
+        .unwrap();
     until_events(&lab, "low", "firing", 2).await;
     assert!(receiver.received().is_empty());
     lab.update("sam", "ALTER ALERT low SILENCE OFF").await.unwrap();
@@ -146,7 +192,8 @@ async fn a_silenced_alert_is_told_of_when_the_silence_is_over() {
     // Disabled, nothing is looked at.
     lab.update("sam", "ALTER ALERT low DISABLE").await.unwrap();
     lab.land("chemistry/runs/c.csv", "run,plate,yield\n6,P5,10\n");
-    lab.until("sam", &format!("SELECT count(*) AS n FROM {RUNS}"), shows("5")).await;
+    lab.until("sam", &format!("SELECT count(*) AS n FROM {RUNS}"), shows("5"))
+        .await;
     make(&lab, "witness", "yield < 40 BY plate").await;
     until_state(&lab, "witness", "firing").await;
     until_events(&lab, "witness", "sent", 1).await;
@@ -161,8 +208,14 @@ async fn an_alert_over_two_tables_follows_both() {
     let receiver = Receiver::start();
     let lab = lab_with(&receiver).await;
     lab.land("chemistry/limits/a.csv", "plate,least\nP1,10\n");
-    lab.until("sam", "SELECT count(*) AS n FROM lab.chemistry.limits", shows("1")).await;
-    make(&lab, "below", "EXISTS (SELECT 1 FROM lab.chemistry.limits AS l WHERE l.plate = runs.plate AND runs.yield < l.least) BY plate").await;
+    lab.until("sam", "SELECT count(*) AS n FROM lab.chemistry.limits", shows("1"))
+        .await;
+    make(
+        &lab,
+        "below",
+        "EXISTS (SELECT 1 FROM lab.chemistry.limits AS l WHERE l.plate = runs.plate AND runs.yield < l.least) BY plate",
+    )
+    .await;
     until_state(&lab, "below", "ok").await;
     lab.land("chemistry/limits/b.csv", "plate,least\nP2,75\n");
     until_state(&lab, "below", "firing").await;
@@ -178,7 +231,8 @@ async fn a_report_comes_by_the_clock_as_each_recipient_sees_it() {
         "chemistry/reactions/a.csv",
         "reaction_id,plate_id,status,operator,scaffold_smiles,yield_pct\n1,<b>P1</b>,released,mara,CCO,80\n2,PSECRET,draft,jon,CCN,11\n",
     );
-    lab.until("sam", "SELECT count(*) AS n FROM lab.chemistry.reactions", shows("2")).await;
+    lab.until("sam", "SELECT count(*) AS n FROM lab.chemistry.reactions", shows("2"))
+        .await;
     lab.update(
         "sam",
         "CREATE REPORT plates AS SELECT plate_id, avg(yield_pct) AS mean FROM lab.chemistry.reactions GROUP BY plate_id ORDER BY plate_id \
@@ -189,10 +243,16 @@ async fn a_report_comes_by_the_clock_as_each_recipient_sees_it() {
     let received = receiver.until(4, &lab).await;
     let to = |who: &str| received.iter().filter(|m| m["to"][0] == who).collect::<Vec<_>>();
     let (sam, ana) = (to("sam@lab.example"), to("ana@lab.example"));
-    assert!(!sam.is_empty() && !ana.is_empty() && to("guest@lab.example").is_empty(), "{received:#?}");
+    assert!(
+        !sam.is_empty() && !ana.is_empty() && to("guest@lab.example").is_empty(),
+        "{received:#?}"
+    );
     assert_eq!(sam[0]["subject"], "[labhouse] lab.chemistry.plates");
     let html = sam[0]["html"].as_str().unwrap();
-    assert!(html.contains("<td") && html.contains("&lt;b&gt;P1&lt;/b&gt;") && html.contains("PSECRET"), "{html}");
+    assert!(
+        html.contains("<td") && html.contains("&lt;b&gt;P1&lt;/b&gt;") && html.contains("PSECRET"),
+        "{html}"
+    );
     for mail in ana {
         assert!(mail["text"].as_str().unwrap().contains("<b>P1</b>\t80"), "{mail}");
         assert!(!mail.to_string().contains("PSECRET"), "{mail}");
@@ -201,9 +261,16 @@ async fn a_report_comes_by_the_clock_as_each_recipient_sees_it() {
     lab.update("sam", "DROP REPORT plates").await.unwrap();
     assert_eq!(lab.number("sam", "SELECT count(*) FROM system.alerts").await, 0);
     // By the calendar: nothing is sent before its time.
-    lab.update("sam", "CREATE REPORT leap CRON '0 0 29 2 *' NOTIFY sam BY hook AS SELECT count(*) AS n FROM lab.chemistry.reactions")
-        .await
-        .unwrap();
-    assert!(lab.text("sam", "SELECT schedule, state FROM system.alerts").await.contains("cron 0 0 29 2 *"));
+    lab.update(
+        "sam",
+        "CREATE REPORT leap CRON '0 0 29 2 *' NOTIFY sam BY hook AS SELECT count(*) AS n FROM lab.chemistry.reactions",
+    )
+    .await
+    .unwrap();
+    assert!(
+        lab.text("sam", "SELECT schedule, state FROM system.alerts")
+            .await
+            .contains("cron 0 0 29 2 *")
+    );
     assert!(about(&receiver, "leap").is_empty());
 }

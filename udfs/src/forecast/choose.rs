@@ -61,7 +61,9 @@ pub(super) fn carry_on(values: &[Option<f64>], season: Option<usize>, horizon: u
     }
     let mut best: Option<(f64, Method, Vec<f64>)> = None;
     for method in methods(season) {
-        let Some((error, scaled)) = try_past(values, method, horizon) else { continue };
+        let Some((error, scaled)) = try_past(values, method, horizon) else {
+            continue;
+        };
         if best.as_ref().is_none_or(|(least, ..)| error < least * BETTER) {
             best = Some((error, method, scaled));
         }
@@ -87,7 +89,11 @@ fn methods(season: Option<usize>) -> Vec<Method> {
     let mut methods = vec![Method::Naive, smooth(false, 0)];
     methods.extend(season.map(Method::SeasonalNaive));
     methods.push(smooth(true, 0));
-    methods.extend(season.into_iter().flat_map(|season| [smooth(false, season), smooth(true, season)]));
+    methods.extend(
+        season
+            .into_iter()
+            .flat_map(|season| [smooth(false, season), smooth(true, season)]),
+    );
     methods
 }
 
@@ -96,7 +102,10 @@ impl Method {
         match self {
             Self::Naive => "naive",
             Self::SeasonalNaive(_) => "seasonal naive",
-            Self::Smooth(Shape { trend: false, season: 0 }) => "exponential smoothing",
+            Self::Smooth(Shape {
+                trend: false,
+                season: 0,
+            }) => "exponential smoothing",
             Self::Smooth(Shape { trend: true, season: 0 }) => "damped trend",
             Self::Smooth(Shape { trend: false, .. }) => "seasonal smoothing",
             Self::Smooth(Shape { trend: true, .. }) => "seasonal damped trend",
@@ -130,7 +139,10 @@ fn repeat(values: &[Option<f64>], season: usize, horizon: usize) -> Option<Said>
     let means: Vec<f64> = (0..horizon)
         .map(|step| before(values.len() - season + step % season))
         .collect::<Option<_>>()?;
-    let squares = values.iter().zip(values.iter().skip(season)).filter_map(|(a, b)| Some(((*b)? - (*a)?).powi(2)));
+    let squares = values
+        .iter()
+        .zip(values.iter().skip(season))
+        .filter_map(|(a, b)| Some(((*b)? - (*a)?).powi(2)));
     let deviation = mean(squares)?.sqrt();
     let spread = (0..horizon).map(|step| deviation * ((step / season + 1) as f64).sqrt());
     Some(Said {
@@ -171,7 +183,11 @@ fn width(mut scaled: Vec<f64>, coverage: f64) -> f64 {
     }
     scaled.sort_by(f64::total_cmp);
     let place = ((scaled.len() + 1) as f64 * coverage).ceil() as usize;
-    scaled.get(place.saturating_sub(1)).or(scaled.last()).copied().unwrap_or(normal)
+    scaled
+        .get(place.saturating_sub(1))
+        .or(scaled.last())
+        .copied()
+        .unwrap_or(normal)
 }
 
 /// The normal distribution's quantile (Acklam's rational approximation, relative error below 1.2e-9).
@@ -224,14 +240,23 @@ mod tests {
 
     #[test]
     fn quantiles_of_the_normal_distribution() {
-        for (p, z) in [(0.5, 0.0), (0.9, 1.281_551_6), (0.975, 1.959_964), (0.01, -2.326_347_9), (0.995, 2.575_829_3)] {
+        for (p, z) in [
+            (0.5, 0.0),
+            (0.9, 1.281_551_6),
+            (0.975, 1.959_964),
+            (0.01, -2.326_347_9),
+            (0.995, 2.575_829_3),
+        ] {
             assert!((normal_quantile(p) - z).abs() < 1e-6, "{p}: {}", normal_quantile(p));
         }
     }
 
     #[test]
     fn a_short_series_is_carried_on_naively() {
-        for (values, bounded) in [(vec![Some(3.0)], false), (vec![Some(1.0), None, Some(2.0), Some(3.0)], true)] {
+        for (values, bounded) in [
+            (vec![Some(3.0)], false),
+            (vec![Some(1.0), None, Some(2.0), Some(3.0)], true),
+        ] {
             let made = carry_on(&values, Some(7), 3, 0.9);
             assert_eq!((made.method, made.points.len()), ("naive", 3));
             for point in made.points {

@@ -86,7 +86,11 @@ impl Grid {
             let fits = |length: &&i64| **length <= gap + gap / 2;
             let longest = LENGTHS.iter().rev().find(fits).copied().unwrap_or(SECOND);
             let length = if days_only { longest.max(DAY) } else { longest };
-            let origin = if length == 7 * DAY { first.div_euclid(DAY) * DAY } else { 0 };
+            let origin = if length == 7 * DAY {
+                first.div_euclid(DAY) * DAY
+            } else {
+                0
+            };
             Length::Micros { length, origin }
         };
         Some(Self {
@@ -151,8 +155,11 @@ impl Length {
             Self::Micros { length, origin } => period.saturating_mul(length).saturating_add(origin),
             Self::Month => {
                 let months = u32::try_from(period).unwrap_or(0);
-                let start = NaiveDate::from_ymd_opt(0, 1, 1).and_then(|start| start.checked_add_months(Months::new(months)));
-                start.map_or(0, |day| day.and_time(chrono::NaiveTime::MIN).and_utc().timestamp_micros())
+                let start =
+                    NaiveDate::from_ymd_opt(0, 1, 1).and_then(|start| start.checked_add_months(Months::new(months)));
+                start.map_or(0, |day| {
+                    day.and_time(chrono::NaiveTime::MIN).and_utc().timestamp_micros()
+                })
             }
         }
     }
@@ -179,7 +186,10 @@ mod tests {
         let hour = 3_600 * SECOND;
         for (moments, season) in [
             // Working days at half past nine, a second run now and then.
-            (vec![0, DAY, 2 * DAY, 2 * DAY + 5 * hour, 3 * DAY, 6 * DAY, 7 * DAY], Some(7)),
+            (
+                vec![0, DAY, 2 * DAY, 2 * DAY + 5 * hour, 3 * DAY, 6 * DAY, 7 * DAY],
+                Some(7),
+            ),
             (vec![0, hour, 2 * hour, 3 * hour, 5 * hour], Some(24)),
             (vec![0, 7 * DAY, 14 * DAY], Some(52)),
             (vec![0, 31 * DAY, 59 * DAY, 90 * DAY], Some(12)),
@@ -206,9 +216,17 @@ mod tests {
 
     #[test]
     fn months_are_months() {
-        let first = |month| NaiveDate::from_ymd_opt(2026, month, 1).unwrap().and_time(chrono::NaiveTime::MIN).and_utc();
+        let first = |month| {
+            NaiveDate::from_ymd_opt(2026, month, 1)
+                .unwrap()
+                .and_time(chrono::NaiveTime::MIN)
+                .and_utc()
+        };
         let moments: Vec<i64> = (1..=12).map(|month| first(month).timestamp_micros()).collect();
         let next = grid(&moments).after_end(2);
-        assert_eq!(DateTime::from_timestamp_micros(next).unwrap().to_rfc3339(), "2027-02-01T00:00:00+00:00");
+        assert_eq!(
+            DateTime::from_timestamp_micros(next).unwrap().to_rfc3339(),
+            "2027-02-01T00:00:00+00:00"
+        );
     }
 }

@@ -44,7 +44,11 @@ impl Smoother {
             return None;
         }
         let one = [0.0];
-        let (trends, dampings): (&[f64], &[f64]) = if shape.trend { (&TRENDS, &DAMPINGS) } else { (&one, &one) };
+        let (trends, dampings): (&[f64], &[f64]) = if shape.trend {
+            (&TRENDS, &DAMPINGS)
+        } else {
+            (&one, &one)
+        };
         let seasons: &[f64] = if shape.season > 0 { &SEASONS } else { &one };
         let mut best: Option<Self> = None;
         for level in LEVELS {

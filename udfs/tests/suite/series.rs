@@ -64,7 +64,11 @@ fn weekends_are_known_and_never_below_nothing() {
     assert_eq!(made.num_rows(), 14);
     assert!(made["method"].as_string::<i32>().value(0).starts_with("seasonal"));
     assert_eq!(made["day"].as_primitive::<Date32Type>().value(0), 20_119);
-    let (mean, lower, upper) = (column(&made, "forecast"), column(&made, "lower"), column(&made, "upper"));
+    let (mean, lower, upper) = (
+        column(&made, "forecast"),
+        column(&made, "lower"),
+        column(&made, "upper"),
+    );
     for day in 0..14 {
         let expected = if day % 7 >= 5 { 0.0 } else { 10.0 };
         assert!((mean[day] - expected).abs() < 1.2, "{day}: {}", mean[day]);
@@ -75,7 +79,9 @@ fn weekends_are_known_and_never_below_nothing() {
 #[test]
 fn a_trend_is_carried_on_and_damped() {
     let mut dice = Dice(7);
-    let values: Vec<f64> = (0..100).map(|day| 50.0 + 2.0 * f64::from(day) + noise(&mut dice)).collect();
+    let values: Vec<f64> = (0..100)
+        .map(|day| 50.0 + 2.0 * f64::from(day) + noise(&mut dice))
+        .collect();
     let mean = column(&carried(&daily(&values), options(10)).unwrap(), "forecast");
     assert!((mean[0] - 250.0).abs() < 6.0, "{mean:?}");
     assert!(mean[9] > mean[0] + 8.0 && mean[9] < 272.0, "{mean:?}");
@@ -101,10 +107,16 @@ fn intervals_hold_what_they_promise() {
 
 #[test]
 fn each_group_is_a_series_and_all_end_together() {
-    let days: ArrayRef = Arc::new(Date32Array::from((20_000..20_040).chain(20_000..20_030).collect::<Vec<_>>()));
+    let days: ArrayRef = Arc::new(Date32Array::from(
+        (20_000..20_040).chain(20_000..20_030).collect::<Vec<_>>(),
+    ));
     let groups: Vec<&str> = ["a"; 40].into_iter().chain(["b"; 30]).collect();
     let values: Vec<f64> = [3.0; 40].into_iter().chain([7.0; 30]).collect();
-    let table = batch(vec![("day", days), ("grams", floats(values)), ("reagent", texts(&groups))]);
+    let table = batch(vec![
+        ("day", days),
+        ("grams", floats(values)),
+        ("reagent", texts(&groups)),
+    ]);
     let asked = |together| ForecastOptions {
         group: Some("reagent".into()),
         together,
@@ -115,7 +127,10 @@ fn each_group_is_a_series_and_all_end_together() {
     let groups = sums["reagent"].as_string::<i32>();
     assert_eq!((groups.value(0), groups.value(9)), ("a", "b"));
     assert_eq!(column(&sums, "forecast")[0], 3.0);
-    assert!(column(&sums, "forecast")[9] < 1.0, "ten days without use: it is used no more");
+    assert!(
+        column(&sums, "forecast")[9] < 1.0,
+        "ten days without use: it is used no more"
+    );
     // Of measurements the same gap is ignorance.
     let means = carried(&table, asked(Together::Mean)).unwrap();
     assert!((column(&means, "forecast")[9] - 7.0).abs() < 1e-6);
@@ -132,11 +147,16 @@ fn short_and_strange_series_get_an_answer_that_says_how() {
     assert_eq!(column(&constant, "forecast"), [5.0; 3]);
     assert_eq!(column(&constant, "upper"), [5.0; 3]);
     // Twelve thousand hours: only the newest past counts, and it is quick.
-    let times: ArrayRef = Arc::new(TimestampMicrosecondArray::from((0..12_000).map(|h| h * DAY / 24).collect::<Vec<_>>()));
+    let times: ArrayRef = Arc::new(TimestampMicrosecondArray::from(
+        (0..12_000).map(|h| h * DAY / 24).collect::<Vec<_>>(),
+    ));
     let values = (0..12_000).map(|hour| if hour % 24 < 12 { 1.0 } else { 2.0 }).collect();
     let hours = batch(vec![("day", times), ("grams", floats(values))]);
     let made = carried(&hours, options(24)).unwrap();
-    assert_eq!(made["day"].as_primitive::<TimestampMicrosecondType>().value(0), 12_000 * DAY / 24);
+    assert_eq!(
+        made["day"].as_primitive::<TimestampMicrosecondType>().value(0),
+        12_000 * DAY / 24
+    );
     let mean = column(&made, "forecast");
     assert!((mean[0] - 1.0).abs() < 0.1 && (mean[12] - 2.0).abs() < 0.1, "{mean:?}");
 }
@@ -163,7 +183,13 @@ fn what_cannot_be_carried_on_says_why() {
         };
         refuse(asked, says);
     }
-    refuse(ForecastOptions { coverage: 1.0, ..options(3) }, "coverage");
+    refuse(
+        ForecastOptions {
+            coverage: 1.0,
+            ..options(3)
+        },
+        "coverage",
+    );
     let empty = carried(&table.slice(0, 0), options(3)).unwrap_err().to_string();
     assert!(empty.contains("no row with both day and grams"), "{empty}");
 }
@@ -191,7 +217,10 @@ fn a_robust_score_is_a_standard_score_of_normal_noise() {
     let mut dice = Dice(11);
     let history: Vec<f64> = (0..4_000).map(|_| 5.0 + 2.0 * noise(&mut dice)).collect();
     let (score, middle) = robust_z(9.0, &history);
-    assert!((score - 2.0).abs() < 0.1 && (middle - 5.0).abs() < 0.1, "{score} {middle}");
+    assert!(
+        (score - 2.0).abs() < 0.1 && (middle - 5.0).abs() < 0.1,
+        "{score} {middle}"
+    );
     assert_eq!(robust_z(5.0, &[5.0; 9]).0, 0.0);
     assert_eq!(robust_z(6.0, &[5.0; 9]).0, f64::INFINITY);
     // Half of the values equal: the mean deviation stands in.

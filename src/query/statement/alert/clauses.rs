@@ -61,7 +61,9 @@ impl Clauses {
             once(&mut self.for_s, period(parser)?, "FOR")?;
         } else if of_alert && parser.parse_keyword(Keyword::ON) {
             if !word(parser, "change") {
-                return Err(syntax("after ON comes CHANGE; by the clock write EVERY 10 MINUTES or CRON '…'"));
+                return Err(syntax(
+                    "after ON comes CHANGE; by the clock write EVERY 10 MINUTES or CRON '…'",
+                ));
             }
             once(&mut self.when, Schedule::OnChange, "when it is looked at")?;
         } else if word(parser, "every") {
@@ -134,7 +136,9 @@ fn targets(parser: &mut Parser<'_>) -> Result<Vec<Target>, QueryError> {
         channel: String::new(),
     }));
     if targets.len() > TARGETS_MAX {
-        return Err(syntax(format!("NOTIFY takes {TARGETS_MAX} recipients and channels at most")));
+        return Err(syntax(format!(
+            "NOTIFY takes {TARGETS_MAX} recipients and channels at most"
+        )));
     }
     Ok(targets.into_iter().collect())
 }
@@ -151,7 +155,8 @@ fn label(parser: &mut Parser<'_>) -> Result<String, QueryError> {
 
 /// `PER day OF run_at [AGAINST 28]`
 pub(super) fn series(parser: &mut Parser<'_>) -> Result<Series, QueryError> {
-    let unclear = || syntax("the history is named by PER MINUTE, HOUR, DAY, WEEK or MONTH OF <time column> [AGAINST 28]");
+    let unclear =
+        || syntax("the history is named by PER MINUTE, HOUR, DAY, WEEK or MONTH OF <time column> [AGAINST 28]");
     if !word(parser, "per") {
         return Err(unclear());
     }
@@ -202,8 +207,9 @@ pub(super) fn moment(text: &str) -> Result<DateTime<Utc>, QueryError> {
         Some(forms.iter().find_map(read)?.and_utc())
     };
     let zoned = DateTime::parse_from_rfc3339(text).ok().map(|time| time.to_utc());
-    zoned
-        .or_else(naive)
-        .or_else(day)
-        .ok_or_else(|| syntax(format!("'{text}' is no time: write '2026-07-01T08:00:00Z' or '2026-07-01'")))
+    zoned.or_else(naive).or_else(day).ok_or_else(|| {
+        syntax(format!(
+            "'{text}' is no time: write '2026-07-01T08:00:00Z' or '2026-07-01'"
+        ))
+    })
 }

@@ -34,7 +34,10 @@ fn an_alert_reads_like_a_sentence() {
          NOTIFY sam, ana BY email AND hook, 'mara.lindt' BY outbox, dee;",
     );
     assert!(new.or_replace && !new.if_not_exists);
-    assert_eq!((new.name.schema.as_deref(), new.name.name.as_str()), (None, "low_yield"));
+    assert_eq!(
+        (new.name.schema.as_deref(), new.name.name.as_str()),
+        (None, "low_yield")
+    );
     let Condition::Holds(expr) = &new.condition else {
         panic!("{:?}", new.condition)
     };
