@@ -7,6 +7,7 @@ before the sender hears yes. While DIR/down exists both answer "try again"; whil
 line of JSON with the ports, then serves until standard input closes.
 """
 
+import asyncio
 import hashlib
 import hmac
 import json
@@ -19,8 +20,7 @@ from email import message_from_bytes, policy
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import trustme
-from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import AuthResult
+from aiosmtpd.smtp import SMTP, AuthResult
 
 DIR, SECRET = sys.argv[1], sys.argv[2]
 LOCK = threading.Lock()
@@ -102,16 +102,23 @@ authority.issue_cert("127.0.0.1", "localhost").configure_cert(context)
 stranger = trustme.CA()
 stranger.cert_pem.write_to_path(os.path.join(DIR, "stranger.pem"))
 
-mail = Controller(Mail(), hostname="127.0.0.1", port=0, tls_context=context, require_starttls=True,
-                  auth_required=True, authenticator=authenticate)
-mail.start()
+loop = asyncio.new_event_loop()
+
+
+def session():
+    return SMTP(Mail(), hostname="localhost", tls_context=context, require_starttls=True, auth_required=True,
+                authenticator=authenticate, loop=loop)
+
+
+mail = loop.run_until_complete(loop.create_server(session, "127.0.0.1", 0))
+threading.Thread(target=loop.run_forever, daemon=True).start()
 http = ThreadingHTTPServer(("127.0.0.1", 0), Hook)
 threading.Thread(target=http.serve_forever, daemon=True).start()
 https = ThreadingHTTPServer(("127.0.0.1", 0), Hook)
 https.socket = context.wrap_socket(https.socket, server_side=True)
 threading.Thread(target=https.serve_forever, daemon=True).start()
 print(json.dumps({
-    "smtp": mail.server.sockets[0].getsockname()[1],
+    "smtp": mail.sockets[0].getsockname()[1],
     "http": http.server_address[1],
     "https": https.server_address[1],
 }), flush=True)
