@@ -3,7 +3,6 @@
 use std::fmt;
 
 use chrono::{DateTime, Utc};
-use labhouse_catalog::TableName;
 use serde::{Deserialize, Serialize};
 
 use super::schedule::Cron;
@@ -133,17 +132,6 @@ impl Definition {
     /// The people, each once.
     pub(crate) fn recipients(&self) -> std::collections::BTreeSet<&str> {
         self.notify.iter().map(|target| target.recipient.as_str()).collect()
-    }
-}
-
-impl Watch {
-    /// The table by its parts; stored names were checked when they were written.
-    pub(crate) fn table_name(&self) -> Option<TableName> {
-        let (schema, table) = self.table.split_once('.')?;
-        Some(TableName {
-            schema: schema.to_owned(),
-            table: table.to_owned(),
-        })
     }
 }
 

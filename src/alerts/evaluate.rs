@@ -55,12 +55,11 @@ impl Engine {
         watched: Option<&Watched>,
         now: DateTime<Utc>,
     ) -> Result<Look, QueryError> {
-        let invalid = |text: String| QueryError::Invalid(text);
         let mut seen = None;
         let outcome = match rule::question(watch) {
             Question::Labels(sql) => {
                 let rows = self.ask(who, &sql, rule::LABELS_MAX + 1).await?;
-                let labels = rule::read_labels(&rows).map_err(invalid)?;
+                let labels = rule::read_labels(&rows).map_err(QueryError::Invalid)?;
                 // Nothing holds: because all is well, or because there is nothing?
                 match labels.is_empty() && count_rows(&self.ask(who, &rule::anything(watch), 1).await?) == 0 {
                     true => Outcome::NoData,
@@ -69,7 +68,7 @@ impl Engine {
             }
             Question::History(sql) => {
                 let rows = self.ask(who, &sql, rule::HISTORY_MAX).await?;
-                rule::read_history(&watch.rule, &rows).map_err(invalid)?
+                rule::read_history(&watch.rule, &rows).map_err(QueryError::Invalid)?
             }
             Question::Count(sql) => {
                 let rows = first_number(&self.ask(who, &sql, 1).await?);

@@ -6,7 +6,7 @@ use labhouse_policies::{Attribute, Principal};
 use lettre::message::{Mailbox, MultiPart};
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
-use lettre::{AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
+use lettre::{SmtpTransport, Transport};
 
 use super::Delivery;
 use super::channel::{ChannelError, SendError, read_file, secret};
@@ -19,7 +19,7 @@ const PASSWORD: &str = "LABHOUSE_SMTP_PASSWORD";
 /// Sends mails.
 pub(super) struct Mailer {
     from: Mailbox,
-    transport: AsyncSmtpTransport<Tokio1Executor>,
+    transport: SmtpTransport,
 }
 
 impl Mailer {
@@ -37,7 +37,7 @@ impl Mailer {
             SmtpTls::Starttls => Tls::Required(parameters(smtp, &wrong)?),
             SmtpTls::Tls => Tls::Wrapper(parameters(smtp, &wrong)?),
         };
-        let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&smtp.host)
+        let mut builder = SmtpTransport::builder_dangerous(&smtp.host)
             .port(smtp.port)
             .tls(tls)
             .timeout(Some(timeout));
@@ -59,14 +59,15 @@ impl Mailer {
             ))
         })?;
         let mail = compose(delivery, self.from.clone(), to)?;
-        self.transport
-            .send(mail)
-            .await
-            .map(drop)
-            .map_err(|error| match error.is_permanent() {
-                true => SendError::Never(error.to_string()),
-                false => SendError::Later(error.to_string()),
-            })
+        // The transport blocks: its asynchronous twin would have every crate built anew that uses `futures`.
+        let transport = self.transport.clone();
+        let sent = tokio::task::spawn_blocking(move || transport.send(&mail)).await;
+        match sent {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) if error.is_permanent() => Err(SendError::Never(error.to_string())),
+            Ok(Err(error)) => Err(SendError::Later(error.to_string())),
+            Err(error) => Err(SendError::Later(error.to_string())),
+        }
     }
 }
 

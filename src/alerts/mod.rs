@@ -40,7 +40,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use channel::{ChannelError, Channels};
-pub(crate) use definition::{Definition, Direction, Rule, Schedule, Series, Target, Watch, What, Within};
+pub(crate) use definition::{Definition, Direction, Schedule, Series, Target, What, Within};
 pub(crate) use follow::{Looks, follow, settle};
 pub(crate) use schedule::Cron;
 pub(crate) use send::deliver;

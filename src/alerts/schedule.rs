@@ -74,9 +74,9 @@ impl Cron {
                 return None;
             }
             let from = if days == 0 { first.time() } else { NaiveTime::MIN };
-            let minutes = from.hour() * 60 + from.minute()..24 * 60;
+            let mut minutes = from.hour() * 60 + from.minute()..24 * 60;
             let fits = |minute: &u32| has(self.hours, minute / 60) && has(self.minutes, minute % 60);
-            let minute = minutes.into_iter().find(fits)?;
+            let minute = minutes.find(fits)?;
             Some(date.and_hms_opt(minute / 60, minute % 60, 0)?.and_utc())
         })
     }

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use super::channel::SendError;
 use super::state::seconds;
+use super::store::Stored;
 use super::{AlertEvent, Delivery, Record, notice};
 use crate::audit::Told;
 use crate::engine::Engine;
@@ -20,6 +21,10 @@ use crate::query::statement::CATALOG;
 const AT_ONCE: usize = 4;
 /// Alerts whose messages are sent at the same time.
 const ALERTS_AT_ONCE: usize = 4;
+/// Send timeouts that one message may take: a mail is a conversation of several steps, each with that timeout. And those after
+/// which another server may take a message over: later than its sender gives up.
+const STEPS: u64 = 3;
+const LEASE: u64 = 4;
 /// Longest pause between two attempts.
 const PAUSE_S_MAX: u64 = 3_600;
 
@@ -71,7 +76,7 @@ pub(crate) async fn deliver(engine: Arc<Engine>, mut stopped: watch::Receiver<bo
 
 /// Claims the messages of one alert that are due, and sends them.
 pub(super) async fn send_all(engine: &Arc<Engine>, name: &TableName) -> Result<(), LakeError> {
-    let lease = seconds(engine.config.alerts.send_timeout_s * 2);
+    let lease = seconds(engine.config.alerts.send_timeout_s.saturating_mul(LEASE));
     let mut claimed: Vec<String> = Vec::new();
     let (stored, made) = engine
         .alerts
@@ -96,26 +101,31 @@ pub(super) async fn send_all(engine: &Arc<Engine>, name: &TableName) -> Result<(
     let Some(stored) = stored.filter(|_| made) else {
         return Ok(());
     };
-    let mine = stored
+    let mut sending = Vec::new();
+    for delivery in stored
         .record
         .deliveries
         .iter()
-        .filter(|delivery| claimed.contains(&delivery.id));
-    let sent = futures::stream::iter(mine.map(|delivery| send_one(engine, name, &stored.record, delivery)));
-    let mut sent = sent.buffer_unordered(AT_ONCE);
-    while let Some(done) = sent.next().await {
+        .filter(|delivery| claimed.contains(&delivery.id))
+    {
+        let (engine, stored) = (Arc::clone(engine), Arc::clone(&stored));
+        sending.push(send_one(engine, name.clone(), stored, delivery.clone()));
+    }
+    let mut sending = futures::stream::iter(sending).buffer_unordered(AT_ONCE);
+    while let Some(done) = sending.next().await {
         done?;
     }
     Ok(())
 }
 
 async fn send_one(
-    engine: &Arc<Engine>,
-    name: &TableName,
-    record: &Record,
-    delivery: &Delivery,
+    engine: Arc<Engine>,
+    name: TableName,
+    stored: Arc<Stored>,
+    delivery: Delivery,
 ) -> Result<(), LakeError> {
-    let fate = hand_over(engine, name, record, delivery).await;
+    let record = &stored.record;
+    let fate = hand_over(&engine, &name, record, &delivery).await;
     let last = delivery.attempts >= engine.config.alerts.attempts_max;
     let fate = match fate {
         Fate::Later(reason) if last => Fate::Failed(reason),
@@ -142,13 +152,13 @@ async fn send_one(
         outcome: word,
     });
     let pause = pause(engine.config.alerts.retry_s, delivery.attempts);
-    let noted = engine.alerts.update(name, |current| {
+    let noted = engine.alerts.update(&name, |current| {
         let now = Utc::now();
         let waits = |current: &&Record| current.deliveries.iter().any(|waiting| waiting.id == delivery.id);
         let Some(mut current) = current.filter(waits).cloned() else {
             return Ok::<_, LakeError>(None);
         };
-        note(&mut current, delivery, &fate, now, pause);
+        note(&mut current, &delivery, &fate, now, pause);
         Ok(Some(current))
     });
     noted.await.map(drop)
@@ -188,14 +198,14 @@ async fn hand_over(engine: &Arc<Engine>, name: &TableName, record: &Record, deli
             None => return Fate::Withheld,
         },
     };
-    let limit = Duration::from_secs(engine.config.alerts.send_timeout_s);
+    let limit = Duration::from_secs(engine.config.alerts.send_timeout_s.saturating_mul(STEPS));
     let sent = engine.channels.send(renewed.as_ref().unwrap_or(delivery), &who);
     match tokio::time::timeout(limit, sent).await {
         Ok(Ok(())) => Fate::Sent,
         Ok(Err(SendError::Never(reason))) => Fate::Failed(reason),
         Ok(Err(SendError::Later(reason))) => Fate::Later(reason),
         Err(_elapsed) => Fate::Later(format!(
-            "no answer within {} s (alerts.send_timeout_s)",
+            "it was not taken within {} s (alerts.send_timeout_s, {STEPS} times)",
             limit.as_secs()
         )),
     }

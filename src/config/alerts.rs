@@ -21,7 +21,7 @@ pub(crate) struct Alerts {
     pub(crate) definitions_max: usize,
     /// Time that one look at one rule may take, in seconds.
     pub(crate) evaluate_s: u64,
-    /// Time that one attempt to send may take, in seconds.
+    /// Time that one step of sending (an HTTP call, a reply of the mail server) may take, in seconds.
     pub(crate) send_timeout_s: u64,
     /// Attempts to send a message before it is given up.
     pub(crate) attempts_max: u32,

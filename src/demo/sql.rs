@@ -36,7 +36,7 @@ WITH used AS (SELECT reagent, sum(grams) AS used_g, max(\"day\") AS last_day FRO
 SELECT stock.reagent, stock.kind, used.last_day AS as_of,
        round(stock.bought_g - used.used_g, 1) AS left_g,
        round(coming.expected_30d_g, 1) AS expected_30d_g, round(coming.at_most_30d_g, 1) AS at_most_30d_g,
-       round(30 * (stock.bought_g - used.used_g) / coming.expected_30d_g, 0) AS days_left,
+       round(30 * (stock.bought_g - used.used_g) / nullif(coming.expected_30d_g, 0), 0) AS days_left,
        coming.method
 FROM stock JOIN used ON used.reagent = stock.reagent JOIN coming ON coming.reagent = stock.reagent";
 

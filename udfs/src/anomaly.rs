@@ -10,8 +10,8 @@ use crate::error::PredictError;
 use crate::forecast::{TimeSeries, own_names};
 
 /// Values before one that it is held against, and the fewest that say anything.
-pub const HISTORY: usize = 28;
-pub const HISTORY_MIN: usize = 7;
+const HISTORY: usize = 28;
+const HISTORY_MIN: usize = 7;
 const POINTS_MAX: usize = 2_000_000;
 /// Makes the median of absolute deviations a standard deviation, for normal noise.
 const MAD_TO_SD: f64 = 1.4826;

@@ -107,15 +107,12 @@ impl Forecast {
     pub fn push(&mut self, batch: &RecordBatch) -> Result<(), PredictError> {
         let (series, points) = (&mut self.series, &mut self.points);
         self.columns.each(batch, |group, micros, value| {
-            let known = match series.get_mut(group) {
-                Some(known) => known,
-                None if series.len() < GROUPS_MAX => series.entry(group.to_owned()).or_default(),
-                None => {
-                    return Err(PredictError::Series(format!(
-                        "there are more than {GROUPS_MAX} groups: choose some"
-                    )));
-                }
-            };
+            if !series.contains_key(group) && series.len() >= GROUPS_MAX {
+                return Err(PredictError::Series(format!(
+                    "there are more than {GROUPS_MAX} groups: choose some"
+                )));
+            }
+            let known = series.entry(group.to_owned()).or_default();
             if known.add(micros, value) {
                 *points += 1;
             }
@@ -214,7 +211,7 @@ impl Rows {
                     .times
                     .iter()
                     .map(|micros| i32::try_from(micros.div_euclid(grid::DAY)).unwrap_or(i32::MAX));
-                Arc::new(days.collect::<Date32Array>())
+                Arc::new(Date32Array::from_iter_values(days))
             }
             false => Arc::new(TimestampMicrosecondArray::from(self.times)),
         };

@@ -59,7 +59,7 @@ impl Receiver {
         std::fs::write(self.path("password"), "smtp-secret\n").unwrap();
         std::fs::write(self.path("secret"), format!("{SECRET}\n")).unwrap();
         format!(
-            "[alerts]\nsend_timeout_s = 2\nretry_s = 1\n[alerts.smtp]\nhost = \"127.0.0.1\"\nport = {}\nfrom = \"labhouse@lab.example\"\nuser = \"labhouse\"\npassword_file = \"{}\"\nca = \"{}\"\n\
+            "[alerts]\nsend_timeout_s = 1\nretry_s = 1\n[alerts.smtp]\nhost = \"127.0.0.1\"\nport = {}\nfrom = \"labhouse@lab.example\"\nuser = \"labhouse\"\npassword_file = \"{}\"\nca = \"{}\"\n\
              [alerts.channels.hook]\nkind = \"webhook\"\nurl = \"https://127.0.0.1:{}/hook\"\nsecret_file = \"{}\"\nca = \"{}\"\n\
              [alerts.channels.plain_hook]\nkind = \"webhook\"\nurl = \"http://127.0.0.1:{}/hook\"\nsecret_file = \"{}\"\n\
              [alerts.channels.elsewhere]\nkind = \"webhook\"\nurl = \"http://127.0.0.1:{}/redirect\"\nsecret_file = \"{}\"\n\
