@@ -6,6 +6,8 @@
 //! meets a user's expression.
 
 mod governed;
+mod models;
+mod travel;
 
 use std::sync::Arc;
 
