@@ -3,6 +3,8 @@
 //! Every key has a default except `lake.url`; `examples/labhouse.toml` lists each with its unit.
 //! Relative paths are relative to the config file, so that a lab can be moved as one folder.
 
+pub(crate) mod alerts;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -29,6 +31,8 @@ pub(crate) struct Config {
     pub(crate) audit: Audit,
     #[serde(default)]
     pub(crate) dashboards: Dashboards,
+    #[serde(default)]
+    pub(crate) alerts: alerts::Alerts,
     #[serde(default)]
     pub(crate) limits: Limits,
 }
@@ -311,6 +315,7 @@ impl Config {
                 *file = base.join(&*file).to_string_lossy().into_owned();
             }
         }
+        config.alerts.settle(&base);
         if !config.lake.url.contains("://") {
             config.lake.url = format!("file://{}", base.join(&config.lake.url).display());
         }
@@ -394,66 +399,10 @@ impl Config {
         ];
         match numbers.into_iter().find(|(_, number)| *number == 0) {
             Some((key, _)) => wrong(key, "0", "must be at least 1"),
-            None => Ok(()),
+            None => self.alerts.check(path),
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(text: &str) -> Result<Config, ConfigError> {
-        Config::parse(text, Path::new("/lab/labhouse.toml"))
-    }
-
-    #[test]
-    fn a_short_config_gets_defaults_and_absolute_paths() {
-        let config = parse("[lake]\nurl = \"lake\"\n").unwrap();
-        assert_eq!(config.lake.url, "file:///lab/lake");
-        assert_eq!(config.policies.dir, Path::new("/lab/policies"));
-        assert_eq!(config.flight_address().unwrap().port(), 50051);
-    }
-
-    #[test]
-    fn unknown_keys_and_wrong_values_are_refused_by_name() {
-        for (text, says) in [
-            ("[lake]\nurl = \"x\"\nspeed = 9", "speed"),
-            ("[lake]\nurl = \"x\"\n[listen]\nflight = \"nonsense\"", "listen.flight"),
-            ("[lake]\nurl = \"x\"\n[listen]\nflight = \"0.0.0.0:1\"", "plain text"),
-            (
-                "[lake]\nurl = \"x\"\n[listen]\npostgres = \"127.0.0.1:5432\"",
-                "listen.postgres",
-            ),
-            ("[lake]\nurl = \"x\"\n[tls]\ncert = \"c.pem\"", "tls.key"),
-            ("[lake]\nurl = \"x\"\n[limits]\nmemory_mib = 0", "limits.memory_mib"),
-            ("[lake]\nurl = \"x\"\n[audit]\ndurability = \"never\"", "durability"),
-            ("[listen]\n", "lake"),
-        ] {
-            let error = parse(text).unwrap_err().to_string();
-            assert!(error.contains(says), "{text}: {error}");
-        }
-    }
-
-    #[test]
-    fn the_commented_example_states_the_defaults() {
-        let text = include_str!("../examples/labhouse.toml");
-        let (stated, default) = (
-            parse(text).unwrap(),
-            parse("[lake]\nurl = \"file:///var/lib/labhouse\"").unwrap(),
-        );
-        assert_eq!(format!("{stated:?}"), format!("{default:?}"));
-        assert_eq!(default.audit.anchor, "/lab/audit-anchors.jsonl");
-        let keys = text
-            .lines()
-            .filter(|line| line.contains(" = ") && !line.starts_with('#'))
-            .count();
-        assert_eq!(keys, 35, "a new key needs a line in the example");
-    }
-
-    #[test]
-    fn plain_text_beyond_loopback_needs_a_word() {
-        let text = "[lake]\nurl = \"x\"\n[listen]\nflight = \"0.0.0.0:1\"\nhttp = \"\"\n[tls]\nallow_plaintext = true";
-        assert!(parse(text).is_ok());
-    }
-}
+mod tests;

@@ -33,6 +33,8 @@ const LOGINS: [(&str, &str); 5] = [
 ];
 /// The joined table.
 const REACTIONS: &str = "lab.chemistry.reactions";
+/// What is left of each reagent, and for how long.
+const STOCK: &str = "lab.chemistry.stock_outlook";
 const MARK: &str = "_labhouse/demo.json";
 /// Sweeps until every file has settled; each waits at most the settle time.
 const SWEEPS_MAX: usize = 20;
@@ -102,7 +104,7 @@ fn lay_out(dir: &Path) -> Result<(), Failure> {
     }
     write_new(
         &dir.join("labhouse.toml"),
-        "# The demo lab. Every key is explained in examples/labhouse.toml of the labhouse repository.\n[lake]\nurl = \".\"\n\n[listen]\nflight = \"127.0.0.1:50051\"\nhttp = \"127.0.0.1:8080\"\n\n[policies]\ndir = \"policies\"\n\n[auth]\nusers = \"users.toml\"\n",
+        "# The demo lab. Every key is explained in examples/labhouse.toml of the labhouse repository.\n[lake]\nurl = \".\"\n\n[listen]\nflight = \"127.0.0.1:50051\"\nhttp = \"127.0.0.1:8080\"\n\n[policies]\ndir = \"policies\"\n\n[auth]\nusers = \"users.toml\"\n\n# No mail server here: mails are files.\n[alerts.channels.outbox]\nkind = \"file\"\ndir = \"_labhouse/outbox\"\n",
     )
 }
 
@@ -164,6 +166,20 @@ async fn build(engine: &Arc<Engine>, dir: &Path) -> Result<(), Failure> {
     )
     .await?;
     tag(engine, &ada, |table| table == REACTIONS).await?;
+    let stock = format!(
+        "CREATE OR REPLACE MATERIALIZED VIEW {STOCK} REFRESH ON CHANGE AS {}",
+        demo::STOCK_SQL
+    );
+    update(engine, &ada, &stock).await?;
+    say("rules watch yields, plans and stock; their mails are files in _labhouse/outbox");
+    for (author, sql) in demo::ALERTS {
+        let author = engine
+            .auth
+            .named(author)
+            .ok_or_else(|| format!("the users file has no {author}"))?;
+        update(engine, &author, sql).await?;
+    }
+    crate::alerts::settle(engine).await?;
     say("a model learns what drives the yield (20 s at most)");
     let rows = update(engine, &ada, demo::MODEL_SQL).await?;
     say(&format!("  trained on {rows} reactions"));

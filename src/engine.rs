@@ -7,6 +7,7 @@ use labhouse_catalog::{Catalog, CrawlOptions, Crawler, Gone, Lake, LakeError};
 use labhouse_policies::{PolicyErrors, PolicyStore, Principal};
 use tokio::sync::Semaphore;
 
+use crate::alerts::{AlertStore, Channels, Looks};
 use crate::audit::{Audit, AuditError};
 use crate::auth::{Authenticator, UserError};
 use crate::config::{Config, RemovedFiles};
@@ -27,6 +28,9 @@ pub(crate) struct Engine {
     pub(crate) crawler: Crawler,
     pub(crate) policies: PolicyStore,
     pub(crate) models: ModelStore,
+    pub(crate) alerts: AlertStore,
+    pub(crate) alert_looks: Looks,
+    pub(crate) channels: Channels,
     pub(crate) sessions: Sessions,
     pub(crate) admission: Admission,
     pub(crate) training: Semaphore,
@@ -50,6 +54,8 @@ pub(crate) enum StartError {
         "{0}; a server does not start without its audit trail, unless on_failure in [audit] of the config is \"continue\""
     )]
     Audit(#[from] AuditError),
+    #[error("a channel of [alerts] cannot be used: {0}")]
+    Channel(#[from] crate::alerts::ChannelError),
     #[error("threads for statements cannot be started: {0}; raise the limit on processes")]
     Threads(std::io::Error),
     #[error("the query engine does not start: {0}")]
@@ -63,6 +69,8 @@ impl Engine {
         lake.probe().await?;
         let catalog = Catalog::load(Arc::clone(&lake)).await?;
         let models = ModelStore::open(Arc::clone(&lake)).await?;
+        let alerts = AlertStore::open(Arc::clone(&lake)).await?;
+        let channels = Channels::open(&config.alerts)?;
         let sessions = Sessions::new(&config.limits, &lake)?;
         let policies = PolicyStore::open(&config.policies.dir)?;
         let runner = Runner::new(sessions.partitions(), crate::cli::STACK_BYTES).map_err(StartError::Threads)?;
@@ -77,6 +85,9 @@ impl Engine {
             crawler,
             policies,
             models,
+            alerts,
+            alert_looks: Looks::default(),
+            channels,
             sessions,
             admission: Admission::new(&config.limits),
             training: Semaphore::new(config.limits.concurrent_trainings),

@@ -21,6 +21,9 @@
 //! and nothing is delivered before that is durable. `describe` walks the same road and stops
 //! before running, so what is announced is what comes.
 //!
+//! A commit to a watched table asks the rules on it, as their owners; what changes is told to their recipients, each in what he may
+//! see (`alerts`).
+//!
 //! A file lands; an event or the timed sweep finds it; it is read by content, and one Delta commit carries its rows
 //! and the ledger's word that it was loaded.
 //!
@@ -32,6 +35,7 @@
 //! * `COPY`, external tables, `SET`: nothing a user sends names a file, an address or a setting.
 //! * Anonymous calls: even metadata is asked by somebody.
 
+mod alerts;
 mod audit;
 mod auth;
 mod cli;

@@ -1,8 +1,8 @@
 //! From an engine to a served lab and back: doors, background work, signals.
 //!
-//! Background work is three loops, each with its own end: the crawler (woken by events, made true by the timed
-//! sweep, which also takes over what other servers commit to the lake), the policy files (looked at twice a second), and
-//! the views that are due. The first SIGTERM
+//! Background work is a few loops, each with its own end: the crawler (woken by events, made true by the timed
+//! sweep, which also takes over what other servers commit to the lake), the policy files (looked at twice a second),
+//! the views that are due, the alerts that are due, and their messages. The first SIGTERM
 //! closes the doors and waits for running statements, the second ends the wait.
 
 use std::io::Write;
@@ -109,6 +109,8 @@ impl Server {
         background.spawn(follow_policies(Arc::clone(&self.engine), stopped.clone()));
         background.spawn(crate::audit::follow(Arc::clone(&self.engine.audit), stopped.clone()));
         background.spawn(crate::pipelines::follow(Arc::clone(&self.engine), stopped.clone()));
+        background.spawn(crate::alerts::follow(Arc::clone(&self.engine), stopped.clone()));
+        background.spawn(crate::alerts::deliver(Arc::clone(&self.engine), stopped.clone()));
 
         let mut doors = JoinSet::new();
         doors.spawn(crate::flight::serve(

@@ -73,6 +73,17 @@ pub enum LakeError {
 }
 
 impl LakeError {
+    /// Whether a create-only write found the object there.
+    pub fn is_there_already(&self) -> bool {
+        matches!(
+            self,
+            Self::Store {
+                source: object_store::Error::AlreadyExists { .. },
+                ..
+            }
+        )
+    }
+
     pub(crate) fn store(action: &'static str, path: impl Into<String>) -> impl FnOnce(object_store::Error) -> Self {
         let path = path.into();
         move |source| Self::Store { action, path, source }

@@ -34,6 +34,11 @@ pub(crate) enum Kind {
     Policy,
     /// Landed files came into tables: `rows` counts their rows, `targets` names the tables.
     Crawl,
+    /// A watched rule changed its state: `targets` names the alert, `reason` the state, `principal` its owner.
+    Alert,
+    /// A message of an alert or report went out or did not: `targets` names it, `principal` the recipient, `detail`
+    /// owner, channel and number of the delivery, `reason` what came of it.
+    Notification,
     /// The rest of a dead server's chain was taken over; `detail` says which and how far.
     Recovered,
     /// Events could not be kept; `rows` says how many.
@@ -52,6 +57,8 @@ impl Kind {
             Self::Login => "login",
             Self::Policy => "policy",
             Self::Crawl => "crawl",
+            Self::Alert => "alert",
+            Self::Notification => "notification",
             Self::Recovered => "recovered",
             Self::Gap => "gap",
         }

@@ -25,6 +25,7 @@ mod event;
 mod fold;
 mod key;
 mod notes;
+mod notices;
 mod redact;
 mod rows;
 mod statement;
@@ -54,6 +55,7 @@ use writer::{Shared, Writer};
 
 pub(crate) use fold::follow;
 pub(crate) use notes::{Facts, Notes};
+pub(crate) use notices::Told;
 pub(crate) use statement::Account;
 pub(crate) use table::{AuditTable, NAME as AUDIT};
 pub(crate) use wait::Wait;

@@ -10,13 +10,14 @@
 //! aryl bromides under six catalysts, four bases, four solvents and three temperatures. Three instruments write three
 //! layouts (a comma list below a key–value head, a semicolon list with decimal commas, a UTF-16 plate matrix); all three
 //! must end as one table. Beside them: the notebook's protocols, the plate layouts, reagent lots and their use, a
-//! library of 20,000 reactions not yet run, compound properties, and three small departments.
+//! library of 20,000 reactions not yet run, plans and bookings, compound properties, and three small departments.
 //!
 //! # What is planted
 //!
 //! The effects a dashboard or a model must find again are named constants of [`effects`]: a bad catalyst lot, the rim of
 //! every plate, rotatable bonds, molecular weight and `alogp` of the bromide, a catalyst × bromide-class interaction, an
-//! instrument that drifts, one plate that failed, one working day without a run.
+//! instrument that drifts, one plate that failed, one working day without a run. Two more can be seen by rules: an experiment
+//! planned on an instrument that is booked, and a base that runs out.
 
 mod departments;
 mod effects;
@@ -26,6 +27,7 @@ mod materials;
 mod molecules;
 mod notebook;
 mod output;
+mod planning;
 mod readers;
 mod sql;
 #[cfg(test)]
@@ -34,7 +36,7 @@ mod tests;
 use std::io;
 use std::path::Path;
 
-pub(crate) use sql::{MODEL_SQL, REACTIONS_SQL, TAGS, queries};
+pub(crate) use sql::{ALERTS, MODEL_SQL, REACTIONS_SQL, STOCK_SQL, TAGS, queries};
 
 use lab::Lab;
 use output::Landing;
@@ -61,6 +63,8 @@ pub(crate) fn write(landing: &Path, progress: &mut dyn FnMut(&str)) -> io::Resul
     notebook::write_use(&mut landing, &lab.plates)?;
     progress("chemistry: a library of reactions not yet run");
     library::write(&mut landing, &lab)?;
+    progress("chemistry: plans for July and the instruments' bookings");
+    planning::write(&mut landing)?;
     progress("chembl, preclinical, adme, assay: the other departments");
     departments::write(&mut landing)?;
     progress(&format!("{} files, {} kB landed", landing.files, landing.bytes / 1000));

@@ -26,6 +26,42 @@ SELECT scaffold, reactant, catalyst, base, solvent, temperature_c, alogp, full_m
 FROM lab.chemistry.reactions
 WHERE yield_pct IS NOT NULL AND status <> 'rejected'";
 
+/// The query of the materialized view `lab.chemistry.stock_outlook`: what is left of each reagent, and how much of it the next
+/// 30 days take.
+pub(crate) const STOCK_SQL: &str = "\
+WITH used AS (SELECT reagent, sum(grams) AS used_g, max(\"day\") AS last_day FROM lab.chemistry.reagent_use GROUP BY reagent),
+     stock AS (SELECT reagent, kind, sum(stock_g) AS bought_g FROM lab.chemistry.reagent_lots GROUP BY reagent, kind),
+     coming AS (SELECT reagent, sum(forecast) AS expected_30d_g, sum(upper) AS at_most_30d_g, max(method) AS method
+                FROM forecast('lab.chemistry.reagent_use', 'day', 'grams', 30, 'reagent') GROUP BY reagent)
+SELECT stock.reagent, stock.kind, used.last_day AS as_of,
+       round(stock.bought_g - used.used_g, 1) AS left_g,
+       round(coming.expected_30d_g, 1) AS expected_30d_g, round(coming.at_most_30d_g, 1) AS at_most_30d_g,
+       round(30 * (stock.bought_g - used.used_g) / nullif(coming.expected_30d_g, 0), 0) AS days_left,
+       coming.method
+FROM stock JOIN used ON used.reagent = stock.reagent JOIN coming ON coming.reagent = stock.reagent";
+
+/// The rules that `sam` wrote: the author's name, then the statement.
+pub(crate) const ALERTS: [(&str, &str); 3] = [
+    (
+        "sam",
+        "CREATE OR REPLACE ALERT low_yield ON lab.chemistry.reactions WHEN avg(yield_pct) < 40 BY plate_id \
+         MESSAGE 'The mean yield of a plate is below its QC limit of 40 %: look at the dispenser and at the lots before the next run.' \
+         NOTIFY sam, ana BY outbox",
+    ),
+    (
+        "sam",
+        "CREATE OR REPLACE ALERT instrument_clash ON lab.chemistry.planned_experiments \
+         WHEN EXISTS (SELECT 1 FROM lab.chemistry.instrument_bookings AS b WHERE b.instrument = planned_experiments.instrument \
+         AND b.starts_at < planned_experiments.ends_at AND planned_experiments.starts_at < b.ends_at) BY plan_id, instrument \
+         MESSAGE 'An experiment is planned while its instrument is booked for something else.' NOTIFY sam BY outbox",
+    ),
+    (
+        "sam",
+        "CREATE OR REPLACE ALERT runs_out ON lab.chemistry.stock_outlook WHEN left_g < expected_30d_g BY reagent \
+         MESSAGE 'At the rate of the last weeks this reagent does not last 30 days: order it.' NOTIFY sam BY outbox",
+    ),
+];
+
 /// Tags of the demo's tables: table, key, value.
 pub(crate) const TAGS: &[(&str, &str, &str)] = &[
     ("lab.chemistry.protocols", "sensitivity", "internal"),
@@ -40,6 +76,10 @@ pub(crate) const TAGS: &[(&str, &str, &str)] = &[
     ("lab.chemistry.reagent_lots", "kind", "stock"),
     ("lab.chemistry.reagent_use", "sensitivity", "internal"),
     ("lab.chemistry.reagent_use", "kind", "stock"),
+    ("lab.chemistry.planned_experiments", "sensitivity", "internal"),
+    ("lab.chemistry.planned_experiments", "kind", "plan"),
+    ("lab.chemistry.instrument_bookings", "sensitivity", "internal"),
+    ("lab.chemistry.instrument_bookings", "kind", "plan"),
     ("lab.chemistry.virtual_library", "sensitivity", "internal"),
     ("lab.chemistry.virtual_library", "kind", "library"),
     ("lab.chembl.compound_properties", "sensitivity", "public"),

@@ -28,7 +28,7 @@ use crate::query::statement::lake_name_from_text;
 use crate::session::Governed;
 
 /// The table functions.
-pub(crate) const NAMES: [&str; 10] = [
+pub(crate) const NAMES: [&str; 12] = [
     "top_recommendations",
     "warning_list",
     "model_leaderboard",
@@ -39,6 +39,8 @@ pub(crate) const NAMES: [&str; 10] = [
     "partial_dependence",
     "model_drift",
     "plate_effects",
+    "forecast",
+    "anomaly_score",
 ];
 const TOP_DEFAULT: usize = 20;
 
@@ -77,6 +79,9 @@ impl ModelFunction {
                 return Err(self.not_literal());
             };
             return reading::ask(&self.governed, table, Question::Plates(value.to_owned()));
+        }
+        if let Some((table, question)) = super::series::question(self.name, arguments)? {
+            return reading::ask(&self.governed, &table, question);
         }
         let (model, rest) = self.model(arguments)?;
         match (self.name, rest) {
@@ -329,12 +334,12 @@ fn literals(arguments: &[Expr]) -> Option<Vec<ArrayRef>> {
         .collect()
 }
 
-fn text(argument: &Expr) -> Option<&str> {
+pub(super) fn text(argument: &Expr) -> Option<&str> {
     let Expr::Literal(value, _) = argument else { return None };
     value.try_as_str().flatten()
 }
 
-fn whole(argument: &Expr) -> Option<usize> {
+pub(super) fn whole(argument: &Expr) -> Option<usize> {
     let Expr::Literal(value, _) = argument else { return None };
     match value {
         ScalarValue::Int64(Some(number)) => usize::try_from(*number).ok(),

@@ -7,6 +7,7 @@
 pub(crate) mod functions;
 mod reading;
 pub(crate) mod scalar;
+mod series;
 mod statement;
 
 use std::collections::BTreeMap;

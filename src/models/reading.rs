@@ -1,4 +1,5 @@
-//! Table functions that read a whole table as the caller and answer with a few rows: `model_drift`, `plate_effects`.
+//! Table functions that read a whole table as the caller and answer with a few rows: `model_drift`,
+//! `plate_effects`, `forecast`, `anomaly_score`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
 use datafusion::physical_plan::{SendableRecordBatchStream, execute_stream};
 use futures::StreamExt;
-use labhouse_udfs::{Drift, Model, PlateEffects, PredictError};
+use labhouse_udfs::{AnomalyScore, Drift, Forecast, ForecastOptions, Model, PlateEffects, PredictError};
 
 use crate::query::QueryError;
 use crate::query::statement::lake_name_from_text;
@@ -26,12 +27,22 @@ pub(super) enum Question {
     Drift(Arc<Model>),
     /// What do its plates add to a measured column?
     Plates(String),
+    /// What comes next in it?
+    Forecast(ForecastOptions),
+    /// How unusual is each of its values?
+    Anomaly {
+        time: String,
+        value: String,
+        group: Option<String>,
+    },
 }
 
 /// An answer in the making.
 enum Answer {
     Drift(Drift),
     Plates(PlateEffects),
+    Forecast(Forecast),
+    Anomaly(AnomalyScore),
 }
 
 /// The answer about the table of that name, read through the caller's governed view when the plan runs.
@@ -46,9 +57,9 @@ pub(super) fn ask(
         .map_err(crate::query::errors::from_datafusion)?;
     let source = found.ok_or_else(|| QueryError::NotFound(format!("table 'lab.{name}' not found")))?;
     // Said now, not when the plan runs: which column is missing.
-    question.begin(&source.schema()).map_err(invalid)?;
+    let schema = question.begin(&source.schema()).map_err(invalid)?.schema();
     let partition = Reading {
-        schema: question.schema(),
+        schema,
         source,
         governed: Arc::clone(governed),
         question,
@@ -59,26 +70,34 @@ pub(super) fn ask(
 }
 
 impl Question {
-    fn schema(&self) -> SchemaRef {
-        match self {
-            Self::Drift(_) => Drift::schema(),
-            Self::Plates(_) => PlateEffects::schema(),
-        }
-    }
-
     fn begin(&self, table: &Schema) -> Result<Answer, PredictError> {
         Ok(match self {
             Self::Drift(model) => Answer::Drift(Drift::new(Arc::clone(model), table)?),
             Self::Plates(value) => Answer::Plates(PlateEffects::new(table, value)?),
+            Self::Forecast(options) => Answer::Forecast(Forecast::new(table, options.clone())?),
+            Self::Anomaly { time, value, group } => {
+                Answer::Anomaly(AnomalyScore::new(table, time, value, group.as_deref())?)
+            }
         })
     }
 }
 
 impl Answer {
+    fn schema(&self) -> SchemaRef {
+        match self {
+            Self::Drift(_) => Drift::schema(),
+            Self::Plates(_) => PlateEffects::schema(),
+            Self::Forecast(forecast) => forecast.schema(),
+            Self::Anomaly(scores) => scores.schema(),
+        }
+    }
+
     fn push(&mut self, batch: &RecordBatch) -> Result<(), PredictError> {
         match self {
             Self::Drift(drift) => drift.push(batch),
             Self::Plates(plates) => plates.push(batch),
+            Self::Forecast(forecast) => forecast.push(batch),
+            Self::Anomaly(scores) => scores.push(batch),
         }
     }
 
@@ -86,6 +105,8 @@ impl Answer {
         match self {
             Self::Drift(drift) => drift.finish(),
             Self::Plates(plates) => plates.finish(),
+            Self::Forecast(forecast) => forecast.finish(),
+            Self::Anomaly(scores) => scores.finish(),
         }
     }
 }
@@ -113,7 +134,11 @@ impl PartitionStream for Reading {
                 answer.push(&batch?).map_err(refused)?;
                 tokio::task::yield_now().await;
             }
-            answer.finish().map_err(refused)
+            // Choosing among methods takes the processor: other answers must not wait for it.
+            match tokio::task::spawn_blocking(move || answer.finish()).await {
+                Ok(finished) => finished.map_err(refused),
+                Err(error) => Err(QueryError::internal(error).into_datafusion()),
+            }
         };
         Box::pin(RecordBatchStreamAdapter::new(
             Arc::clone(&self.schema),
@@ -127,6 +152,8 @@ impl fmt::Debug for Reading {
         f.write_str(match self.question {
             Question::Drift(_) => "Reading(drift)",
             Question::Plates(_) => "Reading(plates)",
+            Question::Forecast(_) => "Reading(forecast)",
+            Question::Anomaly { .. } => "Reading(anomalies)",
         })
     }
 }

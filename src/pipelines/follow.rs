@@ -14,7 +14,7 @@ use crate::audit::Client;
 use crate::engine::Engine;
 
 /// How often the catalog is looked at; a look costs nothing when nothing changed.
-const LOOK: Duration = Duration::from_millis(250);
+pub(crate) const LOOK: Duration = Duration::from_millis(250);
 /// Sources that change in every look are waited for, but not longer than this.
 const CALM_MAX: Duration = Duration::from_secs(3);
 /// A view that failed is tried again when catalog or policies changed, or after this time.
@@ -48,22 +48,33 @@ impl Failures {
     }
 }
 
+/// Whether the catalog is at rest: a crawl commits many times in a row, and what follows it waits until it is through.
+#[derive(Debug, Default)]
+pub(crate) struct Calm {
+    last: u64,
+    restless: Duration,
+}
+
+impl Calm {
+    /// One look, [`LOOK`] after the one before.
+    pub(crate) fn is_calm(&mut self, catalog: &CatalogSnapshot) -> bool {
+        let calm = catalog.generation == self.last || self.restless >= CALM_MAX;
+        self.last = catalog.generation;
+        self.restless = if calm { Duration::ZERO } else { self.restless + LOOK };
+        calm
+    }
+}
+
 /// Makes views again when they are due, until the server stops.
 pub(crate) async fn follow(engine: Arc<Engine>, mut stopped: watch::Receiver<bool>) {
-    let (mut last, mut restless) = (0, Duration::ZERO);
+    let mut calm = Calm::default();
     while !*stopped.borrow() {
         let catalog = engine.catalog.snapshot();
-        // A crawl commits many times in a row: the views follow when it is through.
-        let calm = catalog.generation == last || restless >= CALM_MAX;
-        last = catalog.generation;
-        if calm {
-            restless = Duration::ZERO;
-            if let Some(name) = due(&engine, &catalog) {
-                refresh(&engine, &name).await;
-                continue;
-            }
-        } else {
-            restless += LOOK;
+        if calm.is_calm(&catalog)
+            && let Some(name) = due(&engine, &catalog)
+        {
+            refresh(&engine, &name).await;
+            continue;
         }
         tokio::select! {
             _ = stopped.changed() => break,

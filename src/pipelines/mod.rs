@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::query::view::Refresh;
 
-pub(crate) use follow::{Failures, follow};
+pub(crate) use follow::{Calm, Failures, LOOK, follow};
 
 /// The property of a view's table. Empty for a table that was a view once.
 const PROPERTY: &str = "labhouse.view";

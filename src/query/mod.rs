@@ -151,6 +151,7 @@ impl Engine {
             | Statement::Change(_)
             | Statement::Upkeep(_)
             | Statement::View(_)
+            | Statement::Alert(_)
             | Statement::SetTags { .. } => return Err(QueryError::internal("a statement that writes came to be read")),
         };
         let (values, view) = (parameters.to_vec(), Arc::clone(governed));
@@ -305,9 +306,9 @@ impl Engine {
         let (sql, stops) = travel::rewrite(sql)?;
         governed.travel(&self.catalog, &stops).await?;
         let statement = Statement::parse(&sql, state)?;
-        if matches!(statement, Statement::View(_)) && !stops.is_empty() {
+        if matches!(statement, Statement::View(_) | Statement::Alert(_)) && !stops.is_empty() {
             return Err(QueryError::Invalid(
-                "a view follows its sources, so it cannot read an older version of one; make a table of it".into(),
+                "a view, an alert or a report follows its sources, so it cannot read an older version of one; make a table of it".into(),
             ));
         }
         Ok(statement)

@@ -125,6 +125,7 @@ pub(super) async fn written_parameters(state: Arc<SessionState>, sql: String, st
         | Statement::Change(_)
         | Statement::Upkeep(_)
         | Statement::View(_)
+        | Statement::Alert(_)
         | Statement::DropModel { .. }
         | Statement::SetModelVersion { .. }
         | Statement::SetTags { .. } => None,

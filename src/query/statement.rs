@@ -3,6 +3,8 @@
 //! Statements that the engine's parser knows go through it; the few of our own (`CREATE MODEL`, `SET TAGS`, …) are
 //! read here on the same tokens. Whatever is in neither list is refused by name, never handed on.
 
+pub(crate) mod alert;
+
 use std::collections::BTreeMap;
 
 use datafusion::execution::SessionState;
@@ -15,6 +17,8 @@ use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::Token;
 use labhouse_catalog::TableName;
+
+pub(crate) use alert::AlertStatement;
 
 use super::QueryError;
 use super::change::{self, Change};
@@ -58,6 +62,8 @@ pub(crate) enum Statement {
     Upkeep(Upkeep),
     /// Materialized views.
     View(ViewStatement),
+    /// Alerts and reports.
+    Alert(AlertStatement),
     SetTags {
         table: TableName,
         column: Option<String>,
@@ -100,6 +106,7 @@ impl Statement {
             Self::Change(change) => change.verb(),
             Self::Upkeep(upkeep) => upkeep.verb(),
             Self::View(view) => view.verb(),
+            Self::Alert(alert) => alert.verb(),
             Self::SetTags { .. } => "set_tags",
         }
     }
@@ -116,6 +123,7 @@ impl Statement {
             Self::Change(change) => &change.target,
             Self::Upkeep(upkeep) => &upkeep.table,
             Self::View(view) => view.name(),
+            Self::Alert(alert) => return Some(format!("{}/{}", alert.name().kind, alert.name())),
             Self::SetTags { table, .. } => table,
         };
         Some(format!("{CATALOG}.{name}"))
@@ -133,6 +141,7 @@ impl Statement {
             | Self::Change(_)
             | Self::Upkeep(_)
             | Self::View(_)
+            | Self::Alert(_)
             | Self::SetTags { .. } => true,
         }
     }
@@ -235,7 +244,7 @@ fn unknown(ast: &Ast) -> QueryError {
     let text = ast.to_string();
     let words: Vec<&str> = text.split_whitespace().take(2).collect();
     QueryError::Unsupported(format!(
-        "labhouse does not run this statement ({}); it runs SELECT, EXPLAIN SELECT, EXPLAIN POLICY, SHOW, DESCRIBE, CREATE TABLE, INSERT, UPDATE, DELETE, MERGE, DROP TABLE, UNDROP TABLE, COMMENT ON, OPTIMIZE, VACUUM, CREATE, REFRESH and DROP MATERIALIZED VIEW, CREATE MODEL, DROP MODEL and ALTER TABLE … SET TAGS",
+        "labhouse does not run this statement ({}); it runs SELECT, EXPLAIN SELECT, EXPLAIN POLICY, SHOW, DESCRIBE, CREATE TABLE, INSERT, UPDATE, DELETE, MERGE, DROP TABLE, UNDROP TABLE, COMMENT ON, OPTIMIZE, VACUUM, CREATE, REFRESH and DROP MATERIALIZED VIEW, CREATE MODEL, DROP MODEL, CREATE, ALTER and DROP ALERT or REPORT, and ALTER TABLE … SET TAGS",
         words.join(" ")
     ))
 }
@@ -311,8 +320,8 @@ fn parse_own(sql: &str) -> Result<Option<Statement>, QueryError> {
             create_model(&mut parser, or_replace)?
         } else if word(&mut parser, "materialized") {
             Statement::View(view::create(&mut parser, or_replace)?)
-        } else if word(&mut parser, "alert") {
-            return Err(QueryError::Unsupported("alerts are not there yet".into()));
+        } else if let Some(kind) = alert::kind(&mut parser) {
+            Statement::Alert(alert::create(&mut parser, kind, or_replace)?)
         } else {
             return Ok(None);
         }
@@ -323,12 +332,19 @@ fn parse_own(sql: &str) -> Result<Option<Statement>, QueryError> {
             let if_exists = parser.parse_keywords(&[Keyword::IF, Keyword::EXISTS]);
             let name = lake_name(&parser.parse_object_name(false).map_err(syntax)?)?;
             Statement::DropModel { name, if_exists }
+        } else if let Some(kind) = alert::kind(&mut parser) {
+            Statement::Alert(alert::drop(&mut parser, kind)?)
         } else {
             return Ok(None);
         }
     } else if parser.parse_keyword(Keyword::ALTER) {
         if word(&mut parser, "model") {
             let statement = set_model_version(&mut parser)?;
+            end(&mut parser)?;
+            return Ok(Some(statement));
+        }
+        if let Some(kind) = alert::kind(&mut parser) {
+            let statement = Statement::Alert(alert::alter(&mut parser, kind)?);
             end(&mut parser)?;
             return Ok(Some(statement));
         }

@@ -11,6 +11,8 @@ use super::statement::{end, lake_name, syntax, word};
 
 /// Shortest time between two refreshes by the clock: each reads all of the sources.
 const EVERY_S_MIN: u64 = 10;
+/// Longest time a statement can name: its sum with any date is a date.
+const PERIOD_S_MAX: u64 = 10 * 366 * 86_400;
 
 /// When a view is made again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,8 +104,17 @@ fn refresh(parser: &mut Parser<'_>) -> Result<Refresh, QueryError> {
     if !word(parser, "every") {
         return Err(unclear());
     }
-    let number = parser.parse_literal_uint().map_err(syntax)?;
-    const UNITS: [(&str, u64); 8] = [
+    match period(parser)? {
+        seconds if seconds >= EVERY_S_MIN => Ok(Refresh::EveryS(seconds)),
+        _ => Err(syntax(format!(
+            "a view is refreshed every {EVERY_S_MIN} SECONDS at most"
+        ))),
+    }
+}
+
+/// `10 MINUTES`, in seconds.
+pub(crate) fn period(parser: &mut Parser<'_>) -> Result<u64, QueryError> {
+    const UNITS: [(&str, u64); 10] = [
         ("second", 1),
         ("seconds", 1),
         ("minute", 60),
@@ -112,14 +123,16 @@ fn refresh(parser: &mut Parser<'_>) -> Result<Refresh, QueryError> {
         ("hours", 3_600),
         ("day", 86_400),
         ("days", 86_400),
+        ("week", 604_800),
+        ("weeks", 604_800),
     ];
+    let unclear = || syntax("a time is a number of SECONDS, MINUTES, HOURS, DAYS or WEEKS, for example 10 MINUTES");
+    let number = parser.parse_literal_uint().map_err(|_| unclear())?;
     let unit = UNITS.iter().find(|(unit, _)| word(parser, unit)).ok_or_else(unclear)?;
-    match number.checked_mul(unit.1) {
-        Some(seconds) if seconds >= EVERY_S_MIN => Ok(Refresh::EveryS(seconds)),
-        _ => Err(syntax(format!(
-            "a view is refreshed every {EVERY_S_MIN} SECONDS at most"
-        ))),
-    }
+    number
+        .checked_mul(unit.1)
+        .filter(|seconds| *seconds <= PERIOD_S_MAX)
+        .ok_or_else(|| syntax("a time is ten years at most"))
 }
 
 /// `REFRESH MATERIALIZED VIEW name`; none when it is another statement.

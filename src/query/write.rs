@@ -73,6 +73,7 @@ impl Engine {
             Statement::Change(change) => self.change(governed, change, parameters).await,
             Statement::Upkeep(upkeep) => self.upkeep(governed, upkeep).await,
             Statement::View(view) => self.view(governed, state, view, parameters).await,
+            Statement::Alert(alert) => self.alert(governed, state, alert).await,
             Statement::SetTags { table, column, tags } => self.set_tags(governed, &table, column, &tags).await,
         }
     }

@@ -1,8 +1,9 @@
 //! `lab.system.*`: what the server knows of itself, as tables, governed like any other.
 //!
-//! Rows are made when a statement reads them. `system.queries` and `system.audit` show a person his own statements, and
-//! all of them to an administrator; the rest is visible to whoever a policy grants it.
+//! Rows are made when a statement reads them. `system.queries` and `system.audit` show a person his own statements,
+//! `system.alerts` and `system.alert_events` his own alerts, and all of them to an administrator; the rest is visible to whoever a policy grants it.
 
+mod alerts;
 mod rows;
 
 use std::fmt;
@@ -31,7 +32,9 @@ pub(crate) struct SystemTables(pub(crate) Weak<Engine>);
 
 impl SystemTables {
     /// All of them, sorted.
-    pub(crate) const NAMES: [&'static str; 10] = [
+    pub(crate) const NAMES: [&'static str; 12] = [
+        "alert_events",
+        "alerts",
         AUDIT,
         "commits",
         "files",

@@ -22,6 +22,37 @@ const NUMBER: DataType = DataType::Int64;
 pub(super) fn schema(name: &str) -> Option<SchemaRef> {
     let time = || DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
     let columns: Vec<(&str, DataType)> = match name {
+        "alert_events" => vec![
+            ("at", time()),
+            ("alert_schema", TEXT),
+            ("alert_name", TEXT),
+            ("event", TEXT),
+            ("labels", TEXT),
+            ("recipient", TEXT),
+            ("channel", TEXT),
+            ("delivery", TEXT),
+            ("detail", TEXT),
+        ],
+        "alerts" => vec![
+            ("alert_schema", TEXT),
+            ("alert_name", TEXT),
+            ("kind", TEXT),
+            ("owner", TEXT),
+            ("table_name", TEXT),
+            ("rule", TEXT),
+            ("schedule", TEXT),
+            ("notify", TEXT),
+            ("state", TEXT),
+            ("since", time()),
+            ("firing", NUMBER),
+            ("labels", TEXT),
+            ("reason", TEXT),
+            ("enabled", DataType::Boolean),
+            ("silent_until", time()),
+            ("looked_at", time()),
+            ("waiting", NUMBER),
+            ("created_at", time()),
+        ],
         "commits" => vec![
             ("table_schema", TEXT),
             ("table_name", TEXT),
@@ -99,6 +130,8 @@ pub(super) fn schema(name: &str) -> Option<SchemaRef> {
 /// The rows of a system table for one person.
 pub(super) async fn rows(engine: &Engine, name: &str, who: &Principal) -> Result<RecordBatch, QueryError> {
     let columns: Vec<ArrayRef> = match name {
+        "alert_events" => super::alerts::events(engine, who),
+        "alerts" => super::alerts::alerts(engine, who),
         "commits" => commits(engine),
         "files" | "quarantine" => files(engine, name == "quarantine").await?,
         "models" => models(engine),
@@ -271,16 +304,22 @@ fn ungoverned(engine: &Engine) -> Vec<ArrayRef> {
     ]
 }
 
-fn text(values: impl Iterator<Item = Option<String>>) -> ArrayRef {
+pub(super) fn text(values: impl Iterator<Item = Option<String>>) -> ArrayRef {
     Arc::new(values.collect::<StringArray>())
 }
 
-fn number(values: impl Iterator<Item = Option<u64>>) -> ArrayRef {
+pub(super) fn number(values: impl Iterator<Item = Option<u64>>) -> ArrayRef {
     let fitting = values.map(|value| value.map(|value| i64::try_from(value).unwrap_or(i64::MAX)));
     Arc::new(fitting.collect::<Int64Array>())
 }
 
 fn time(values: impl Iterator<Item = DateTime<Utc>>) -> ArrayRef {
-    let micros: TimestampMicrosecondArray = values.map(|value| Some(value.timestamp_micros())).collect();
+    time_if_any(values.map(Some))
+}
+
+pub(super) fn time_if_any(values: impl Iterator<Item = Option<DateTime<Utc>>>) -> ArrayRef {
+    let micros: TimestampMicrosecondArray = values
+        .map(|value| value.map(|value| value.timestamp_micros()))
+        .collect();
     Arc::new(micros.with_timezone("UTC"))
 }

@@ -72,6 +72,12 @@ fn rows() -> Vec<(&'static str, &'static str, Try)> {
         ..Default::default()
     };
     vec![
+        (
+            "system table",
+            "alert_events",
+            Read("SELECT count(*) FROM system.alert_events"),
+        ),
+        ("system table", "alerts", Read("SELECT count(*) FROM system.alerts")),
         ("system table", "audit", Read("SELECT count(*) FROM system.audit")),
         ("system table", "commits", Read("SELECT count(*) FROM system.commits")),
         ("system table", "files", Read("SELECT count(*) FROM system.files")),
@@ -151,6 +157,16 @@ fn rows() -> Vec<(&'static str, &'static str, Try)> {
             "table function",
             "plate_effects",
             Read("SELECT count(*) FROM plate_effects('lab.chemistry.plate_readings', 'yield_pct')"),
+        ),
+        (
+            "table function",
+            "forecast",
+            Read("SELECT count(*) FROM forecast('lab.chemistry.reagent_use', 'day', 'grams', 3)"),
+        ),
+        (
+            "table function",
+            "anomaly_score",
+            Read("SELECT count(*) FROM anomaly_score('lab.chemistry.reagent_use', 'day', 'grams')"),
         ),
         (
             "function",
@@ -265,6 +281,24 @@ fn rows() -> Vec<(&'static str, &'static str, Try)> {
             "View",
             Write("REFRESH MATERIALIZED VIEW lab.chemistry.reactions"),
         ),
+        (
+            "statement",
+            "Alert CREATE",
+            Write("CREATE ALERT golden_@ ON lab.chemistry.reagent_lots WHEN stock_g < 0 NOTIFY @ BY outbox"),
+        ),
+        (
+            "statement",
+            "Alert CREATE REPORT",
+            Write(
+                "CREATE REPORT report_@ AS SELECT count(*) AS n FROM lab.chemistry.reagent_lots EVERY 1 DAY NOTIFY @ BY outbox",
+            ),
+        ),
+        (
+            "statement",
+            "Alert ALTER",
+            Write("ALTER ALERT low_yield SILENCE FOR 1 HOUR"),
+        ),
+        ("statement", "Alert DROP", Write("DROP ALERT golden_@")),
         (
             "statement",
             "Read another version",

@@ -111,6 +111,8 @@ pub enum PredictError {
     NoSurrogate,
     #[error("a plate's wells need the column {missing}; the table's columns are: {columns}")]
     NoPlate { missing: String, columns: String },
+    #[error("{0}")]
+    Series(String),
     #[error("there are more than {most} wells: choose some plates")]
     TooManyWells { most: usize },
     #[error("feature '{feature}' is not in the model; its features are: {features}")]

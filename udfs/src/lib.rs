@@ -42,6 +42,7 @@
 //! * **Panics.** Learners are called behind `catch_unwind`, stored models are checked before their first use.
 
 mod acquire;
+mod anomaly;
 mod axis;
 mod bayes;
 mod block;
@@ -60,6 +61,7 @@ mod ensemble;
 mod error;
 mod explain;
 mod feature;
+mod forecast;
 mod forest;
 mod frame;
 mod grow;
@@ -83,11 +85,13 @@ mod trial;
 mod udf;
 mod walk;
 
+pub use anomaly::{AnomalyScore, robust_z};
 pub use chemistry::smiles_functions;
 pub use drift::Drift;
 pub use error::{PredictError, TrainError};
 pub use explain::Effect;
 pub use feature::{Feature, FeatureKind};
+pub use forecast::{Forecast, ForecastOptions, HORIZON_MAX, Together};
 pub use interval::interval_fields;
 pub use model::{Model, Timing};
 pub use options::{Cancel, Kind, TrainOptions};

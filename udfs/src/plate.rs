@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
+use crate::anomaly::median;
 use crate::error::PredictError;
 use crate::feature::FeatureKind;
 use crate::frame::{each_text, numbers};
@@ -213,17 +214,6 @@ fn polish<'a>(plate: &'a str, wells: &BTreeMap<(u32, u32), f64>, lines: &mut Vec
         median(left.values().map(|value| value.abs()).collect()),
         all,
     ));
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    let at = |place: usize| values.get(place).copied().unwrap_or(0.0);
-    if values.len() % 2 == 1 {
-        at(middle)
-    } else {
-        (at(middle) + at(middle.wrapping_sub(1))) / 2.0
-    }
 }
 
 /// `B07`, `aa12`: row and column from 1.

@@ -68,6 +68,7 @@ fn row(statement: &Statement) -> &'static str {
         Statement::SetModelVersion { .. } => "SetModelVersion",
         Statement::Upkeep(_) => "Upkeep OPTIMIZE",
         Statement::View(_) => "View",
+        Statement::Alert(_) => "Alert DROP",
         Statement::SetTags { .. } => "SetTags",
     }
 }
@@ -86,6 +87,7 @@ fn every_kind_of_statement_has_a_row_in_the_golden_matrix() {
         "ALTER MODEL lab.a.m SET VERSION 1",
         "OPTIMIZE lab.a.t",
         "REFRESH MATERIALIZED VIEW lab.a.t",
+        "DROP ALERT lab.a.t",
         "ALTER TABLE lab.a.t SET TAGS (a = 'b')",
     ];
     let mut rows: Vec<&str> = statements.into_iter().map(|sql| row(&parse(sql).unwrap())).collect();

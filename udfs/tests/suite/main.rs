@@ -17,6 +17,7 @@ mod data;
 mod intervals;
 mod molecules;
 mod recommending;
+mod series;
 mod tables;
 mod training;
 mod yields;

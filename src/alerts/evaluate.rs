@@ -1,0 +1,165 @@
+//! One look at a rule as one person.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::Int64Type;
+use chrono::{DateTime, Utc};
+use futures::TryStreamExt;
+use labhouse_policies::Principal;
+
+use super::definition::{Rule, Watch};
+use super::rule::{self, Question};
+use super::state::{Outcome, Reading, Watched};
+use crate::audit::Client;
+use crate::engine::Engine;
+use crate::query::QueryError;
+use crate::query::errors::from_datafusion;
+
+/// Tries before a rule that a busy server could not answer is called failed.
+const TRIES: u32 = 3;
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// What a look found.
+#[derive(Debug, Clone)]
+pub(super) struct Look {
+    pub(super) outcome: Outcome,
+    /// The rows that were seen, by a rule about missing ones.
+    pub(super) watched: Option<Watched>,
+    /// Whether the person sees what the rule reads. Hidden and absent are the same.
+    pub(super) sees: bool,
+}
+
+impl Engine {
+    /// Asks a rule as `who`; `watched` is what he saw before.
+    pub(super) async fn look(
+        self: &Arc<Self>,
+        who: &Principal,
+        watch: &Watch,
+        watched: Option<&Watched>,
+        now: DateTime<Utc>,
+    ) -> Look {
+        let found = self.look_once(who, watch, watched, now).await;
+        found.unwrap_or_else(|error| Look {
+            sees: !matches!(error, QueryError::NotFound(_) | QueryError::Denied(_)),
+            outcome: Outcome::Failed(error.to_string()),
+            watched: watched.cloned(),
+        })
+    }
+
+    async fn look_once(
+        self: &Arc<Self>,
+        who: &Principal,
+        watch: &Watch,
+        watched: Option<&Watched>,
+        now: DateTime<Utc>,
+    ) -> Result<Look, QueryError> {
+        let mut seen = None;
+        let outcome = match rule::question(watch) {
+            Question::Labels(sql) => {
+                let rows = self.ask(who, &sql, rule::LABELS_MAX + 1).await?;
+                let labels = rule::read_labels(&rows).map_err(QueryError::Invalid)?;
+                // Nothing holds: because all is well, or because there is nothing?
+                match labels.is_empty() && count_rows(&self.ask(who, &rule::anything(watch), 1).await?) == 0 {
+                    true => Outcome::NoData,
+                    false => Outcome::Holds(labels),
+                }
+            }
+            Question::History(sql) => {
+                let rows = self.ask(who, &sql, rule::HISTORY_MAX).await?;
+                rule::read_history(&watch.rule, &rows).map_err(QueryError::Invalid)?
+            }
+            Question::Count(sql) => {
+                let rows = first_number(&self.ask(who, &sql, 1).await?);
+                let now_seen = Watched::after(watched, rows, now);
+                let Rule::NoNewRows { for_s } = watch.rule else {
+                    return Err(QueryError::internal(
+                        "a rule that counts rows is not about missing ones",
+                    ));
+                };
+                let mut labels = std::collections::BTreeMap::new();
+                if now_seen.is_overdue(for_s, now) {
+                    let reading = Reading {
+                        value: Some(rows as f64),
+                        against: Some(format!(
+                            "no new rows since {}",
+                            now_seen.since.format("%Y-%m-%d %H:%M:%S UTC")
+                        )),
+                    };
+                    labels.insert(String::new(), reading);
+                }
+                seen = Some(now_seen);
+                Outcome::Holds(labels)
+            }
+        };
+        Ok(Look {
+            outcome,
+            watched: seen,
+            sees: true,
+        })
+    }
+
+    /// The rows of a statement, at most `rows_max`, within the time a look may take.
+    pub(super) async fn ask(
+        self: &Arc<Self>,
+        who: &Principal,
+        sql: &str,
+        rows_max: usize,
+    ) -> Result<Vec<RecordBatch>, QueryError> {
+        let limit = Duration::from_secs(self.config.alerts.evaluate_s);
+        for attempt in 1.. {
+            let done = tokio::time::timeout(limit, self.asked(who, sql, rows_max)).await;
+            let done = done.unwrap_or_else(|_elapsed| {
+                Err(QueryError::Deadline(format!(
+                    "it took longer than {} s (alerts.evaluate_s)",
+                    limit.as_secs()
+                )))
+            });
+            match done {
+                Err(QueryError::Exhausted(_) | QueryError::Unavailable(_) | QueryError::Conflict(_))
+                    if attempt < TRIES =>
+                {
+                    tokio::time::sleep(PAUSE * attempt).await;
+                }
+                done => return done,
+            }
+        }
+        Err(QueryError::internal("a rule was tried without end"))
+    }
+
+    async fn asked(
+        self: &Arc<Self>,
+        who: &Principal,
+        sql: &str,
+        rows_max: usize,
+    ) -> Result<Vec<RecordBatch>, QueryError> {
+        let mut running = self.run(who, &Client::server(), sql, Vec::new(), None).await?;
+        let (mut batches, mut rows) = (Vec::new(), 0);
+        while rows < rows_max
+            && let Some(batch) = running.stream.try_next().await.map_err(from_datafusion)?
+        {
+            let batch = batch.slice(0, batch.num_rows().min(rows_max - rows));
+            rows += batch.num_rows();
+            batches.push(batch);
+        }
+        Ok(batches)
+    }
+}
+
+pub(super) fn count_rows(batches: &[RecordBatch]) -> usize {
+    batches.iter().map(RecordBatch::num_rows).sum()
+}
+
+fn first_number(batches: &[RecordBatch]) -> u64 {
+    let column = batches
+        .iter()
+        .find(|batch| batch.num_rows() > 0)
+        .and_then(|batch| batch.columns().first());
+    let number = column
+        .and_then(|column| column.as_primitive_opt::<Int64Type>())
+        .filter(|column| column.is_valid(0));
+    number
+        .and_then(|column| u64::try_from(column.value(0)).ok())
+        .unwrap_or(0)
+}

@@ -1,0 +1,74 @@
+//! Tests of the config.
+
+use super::*;
+
+fn parse(text: &str) -> Result<Config, ConfigError> {
+    Config::parse(text, Path::new("/lab/labhouse.toml"))
+}
+
+#[test]
+fn a_short_config_gets_defaults_and_absolute_paths() {
+    let config = parse("[lake]\nurl = \"lake\"\n").unwrap();
+    assert_eq!(config.lake.url, "file:///lab/lake");
+    assert_eq!(config.policies.dir, Path::new("/lab/policies"));
+    assert_eq!(config.flight_address().unwrap().port(), 50051);
+}
+
+#[test]
+fn unknown_keys_and_wrong_values_are_refused_by_name() {
+    for (text, says) in [
+        ("[lake]\nurl = \"x\"\nspeed = 9", "speed"),
+        ("[lake]\nurl = \"x\"\n[listen]\nflight = \"nonsense\"", "listen.flight"),
+        ("[lake]\nurl = \"x\"\n[listen]\nflight = \"0.0.0.0:1\"", "plain text"),
+        (
+            "[lake]\nurl = \"x\"\n[listen]\npostgres = \"127.0.0.1:5432\"",
+            "listen.postgres",
+        ),
+        ("[lake]\nurl = \"x\"\n[tls]\ncert = \"c.pem\"", "tls.key"),
+        ("[lake]\nurl = \"x\"\n[limits]\nmemory_mib = 0", "limits.memory_mib"),
+        ("[lake]\nurl = \"x\"\n[audit]\ndurability = \"never\"", "durability"),
+        (
+            "[lake]\nurl = \"x\"\n[alerts.smtp]\nhost = \"mail.lab\"",
+            "alerts.smtp.from",
+        ),
+        (
+            "[lake]\nurl = \"x\"\n[alerts.smtp]\nhost = \"mail.lab\"\nfrom = \"a@lab\"\ntls = \"none\"",
+            "plain text",
+        ),
+        (
+            "[lake]\nurl = \"x\"\n[alerts.channels.hook]\nkind = \"webhook\"\nurl = \"http://169.254.169.254/\"",
+            "https",
+        ),
+        (
+            "[lake]\nurl = \"x\"\n[alerts.channels.email]\nkind = \"file\"\ndir = \"x\"",
+            "channel's name",
+        ),
+        ("[lake]\nurl = \"x\"\n[alerts.channels.a]\nkind = \"pigeon\"", "pigeon"),
+        ("[listen]\n", "lake"),
+    ] {
+        let error = parse(text).unwrap_err().to_string();
+        assert!(error.contains(says), "{text}: {error}");
+    }
+}
+
+#[test]
+fn the_commented_example_states_the_defaults() {
+    let text = include_str!("../../examples/labhouse.toml");
+    let (stated, default) = (
+        parse(text).unwrap(),
+        parse("[lake]\nurl = \"file:///var/lib/labhouse\"").unwrap(),
+    );
+    assert_eq!(format!("{stated:?}"), format!("{default:?}"));
+    assert_eq!(default.audit.anchor, "/lab/audit-anchors.jsonl");
+    let keys = text
+        .lines()
+        .filter(|line| line.contains(" = ") && !line.starts_with('#'))
+        .count();
+    assert_eq!(keys, 47, "a new key needs a line in the example");
+}
+
+#[test]
+fn plain_text_beyond_loopback_needs_a_word() {
+    let text = "[lake]\nurl = \"x\"\n[listen]\nflight = \"0.0.0.0:1\"\nhttp = \"\"\n[tls]\nallow_plaintext = true";
+    assert!(parse(text).is_ok());
+}

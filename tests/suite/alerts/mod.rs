@@ -1,0 +1,444 @@
+//! Alerts and reports, through the doors and to the other end: a real mail server and a real receiver.
+
+mod crash;
+mod demo;
+mod receiver;
+mod rules;
+
+use crate::lab::{self, Server};
+use receiver::Receiver;
+
+const RUNS: &str = "lab.chemistry.runs";
+
+/// A lab with a table of runs, whose people have addresses, and the other end.
+async fn lab_with(receiver: &Receiver) -> Server {
+    let config = receiver.config("ca.pem");
+    let lab = lab::empty(|text| format!("{text}{config}"));
+    with_runs(lab).await
+}
+
+async fn with_runs(lab: Server) -> Server {
+    addresses(&lab);
+    lab.land("chemistry/runs/a.csv", "run,plate,yield\n1,P1,60\n2,P1,50\n3,P2,70\n");
+    lab.until("ada", &format!("SELECT count(*) FROM {RUNS}"), shows("3"))
+        .await;
+    lab
+}
+
+/// Gives everybody an address, as an administrator does.
+fn addresses(lab: &Server) {
+    let path = lab.dir.join("users.toml");
+    let mut text = std::fs::read_to_string(&path).unwrap();
+    for name in ["ada", "sam", "ana", "dee", "guest"] {
+        text.push_str(&format!(
+            "\n[users.{name}.attributes]\nemail = \"{name}@lab.example\"\n"
+        ));
+    }
+    std::fs::write(&path, text).unwrap();
+}
+
+fn shows(text: &str) -> impl Fn(&Result<String, String>) -> bool {
+    let wanted = format!("| {text} ");
+    move |answer| answer.as_ref().is_ok_and(|answer| answer.contains(&wanted))
+}
+
+/// Waits until the owner sees his alert in a state.
+async fn until_state(lab: &Server, alert: &str, state: &str) {
+    let sql = format!("SELECT state FROM system.alerts WHERE alert_name = '{alert}'");
+    lab.until("ada", &sql, shows(state)).await;
+}
+
+/// Waits until so many events of a kind are written down.
+async fn until_events(lab: &Server, alert: &str, event: &str, count: i64) {
+    let sql =
+        format!("SELECT count(*) AS n FROM system.alert_events WHERE alert_name = '{alert}' AND event = '{event}'");
+    lab.until("ada", &sql, shows(&count.to_string())).await;
+}
+
+#[tokio::test]
+async fn each_transition_is_told_once_by_every_channel() {
+    let receiver = Receiver::start();
+    let lab = lab_with(&receiver).await;
+    lab.update(
+        "sam",
+        &format!(
+            "CREATE ALERT low ON {RUNS} WHEN avg(yield) < 45 BY plate MESSAGE 'Look at <b>it</b>.' \
+             NOTIFY sam BY email AND hook AND plain_hook AND team AND outbox"
+        ),
+    )
+    .await
+    .unwrap();
+    until_state(&lab, "low", "ok").await;
+    assert!(receiver.received().is_empty(), "nothing happened yet");
+
+    // A plate whose name is an attack, below the limit.
+    lab.land(
+        "chemistry/runs/b.csv",
+        "run,plate,yield\n4,\"<img src=x onerror=alert(1)>\",10\n5,P2,71\n",
+    );
+    until_state(&lab, "low", "firing").await;
+    let received = receiver.until(4, &lab).await;
+    let by = |by: &str, n: usize| {
+        received
+            .iter()
+            .filter(|m| m["by"] == by)
+            .nth(n)
+            .unwrap_or_else(|| panic!("{by} {n}"))
+            .clone()
+    };
+    let mail = by("smtp", 0);
+    assert_eq!(
+        (mail["tls"].as_bool(), mail["login"].as_str()),
+        (Some(true), Some("labhouse"))
+    );
+    assert_eq!(mail["to"][0], "sam@lab.example");
+    assert_eq!(
+        mail["subject"],
+        "[labhouse] firing: lab.chemistry.low for plate=<img src=x onerror=alert(1)>"
+    );
+    let html = mail["html"].as_str().unwrap();
+    assert!(
+        html.contains("&lt;img src=x onerror=alert(1)&gt;") && !html.contains("<img"),
+        "{html}"
+    );
+    assert!(html.contains("Look at &lt;b&gt;it&lt;/b&gt;."), "{html}");
+    assert!(
+        mail["text"].as_str().unwrap().contains("onerror=alert(1)>: 10"),
+        "{mail}"
+    );
+    let hook = by("hook", 0);
+    assert_eq!(hook["body"]["state"], "firing");
+    assert_eq!(hook["body"]["firing"][0]["label"], "plate=<img src=x onerror=alert(1)>");
+    assert_eq!(hook["body"]["firing"][0]["value"], 10.0);
+    assert_eq!(hook["body"]["id"], hook["id"]);
+    assert_eq!(by("hook", 1)["body"]["recipient"], "sam", "encrypted and plain");
+    assert!(!by("slack", 0)["body"]["text"].as_str().unwrap().contains('<'));
+
+    // More of the same is no transition; the plate's mean rising is one.
+    lab.land(
+        "chemistry/runs/c.csv",
+        "run,plate,yield\n6,\"<img src=x onerror=alert(1)>\",12\n",
+    );
+    lab.until("ada", &format!("SELECT count(*) FROM {RUNS}"), shows("6"))
+        .await;
+    lab.land(
+        "chemistry/runs/d.csv",
+        "run,plate,yield\n7,\"<img src=x onerror=alert(1)>\",500\n",
+    );
+    until_state(&lab, "low", "ok").await;
+    let received = receiver.until(8, &lab).await;
+    assert_eq!(received.len(), 8, "{received:#?}");
+    assert_eq!(
+        received
+            .iter()
+            .filter(|m| m["by"] == "hook" && m["body"]["state"] == "ok")
+            .count(),
+        2
+    );
+    until_events(&lab, "low", "sent", 10).await;
+    let ids: std::collections::BTreeSet<&str> = received.iter().filter_map(|m| m["id"].as_str()).collect();
+    assert_eq!(ids.len(), 8);
+
+    // Mails as files: both, and whole.
+    let outbox: Vec<_> = std::fs::read_dir(lab.dir.join("outbox")).unwrap().flatten().collect();
+    assert_eq!(outbox.len(), 2);
+    for file in outbox {
+        let text = std::fs::read_to_string(file.path()).unwrap();
+        assert!(
+            text.contains("Message-ID: <") && text.contains("To: sam@lab.example"),
+            "{text}"
+        );
+    }
+
+    // The trail knows: who made it, what it came to, what was sent to whom.
+    let audit = "SELECT count(*) AS n FROM system.audit WHERE";
+    for (sql, n) in [
+        (
+            format!("{audit} action = 'create_alert' AND principal = 'sam' AND verdict = 'allowed'"),
+            "1",
+        ),
+        (
+            format!("{audit} event = 'alert' AND reason = 'firing' AND principal = 'sam'"),
+            "1",
+        ),
+        (format!("{audit} event = 'alert' AND reason = 'ok'"), "1"),
+        (
+            format!("{audit} event = 'notification' AND reason = 'sent' AND principal = 'sam'"),
+            "10",
+        ),
+        (
+            format!("{audit} detail LIKE '%onerror%' OR statement LIKE '%onerror%'"),
+            "0",
+        ),
+    ] {
+        lab.until("ada", &sql, shows(n)).await;
+    }
+}
+
+#[tokio::test]
+async fn each_recipient_is_told_what_he_sees_and_the_blind_nothing() {
+    let receiver = Receiver::start();
+    let config = receiver.config("ca.pem");
+    let lab = lab::empty(|text| format!("{text}{config}"));
+    addresses(&lab);
+    // ana sees released rows only, no operators; guest sees nothing; dee sees all.
+    lab.land(
+        "chemistry/reactions/a.csv",
+        "reaction_id,plate_id,status,operator,scaffold_smiles,yield_pct\n1,P1,released,mara,CCO,80\n",
+    );
+    lab.until("ana", "SELECT count(*) FROM lab.chemistry.reactions", shows("1"))
+        .await;
+    let notify = "NOTIFY sam, ana, dee, guest, nobody_here BY email";
+    for sql in [
+        format!("CREATE ALERT rows_low ON lab.chemistry.reactions WHEN yield_pct < 40 {notify}"),
+        format!("CREATE ALERT by_operator ON lab.chemistry.reactions WHEN yield_pct < 40 BY operator {notify}"),
+        format!("CREATE ALERT by_plate ON lab.chemistry.reactions WHEN min(yield_pct) < 40 BY plate_id {notify}"),
+    ] {
+        lab.update("sam", &sql)
+            .await
+            .unwrap_or_else(|error| panic!("{sql}: {error}"));
+    }
+    for alert in ["rows_low", "by_operator", "by_plate"] {
+        until_state(&lab, alert, "ok").await;
+    }
+    // A row that ana does not see: she is told nothing at all.
+    lab.land(
+        "chemistry/reactions/b.csv",
+        "reaction_id,plate_id,status,operator,scaffold_smiles,yield_pct\n2,PSECRET,draft,jon_secret,CCN,11.25\n",
+    );
+    for alert in ["rows_low", "by_operator", "by_plate"] {
+        until_state(&lab, alert, "firing").await;
+        until_events(&lab, alert, "sent", 2).await;
+        until_events(&lab, alert, "withheld", 3).await;
+    }
+    let to = |who: &str| -> Vec<serde_json::Value> {
+        let address = format!("{who}@lab.example");
+        receiver
+            .received()
+            .into_iter()
+            .filter(|m| m["to"][0] == address.as_str())
+            .collect()
+    };
+    assert_eq!(
+        (to("sam").len(), to("dee").len(), to("ana").len(), to("guest").len()),
+        (3, 3, 0, 0)
+    );
+    assert!(
+        to("sam")
+            .iter()
+            .any(|m| m["text"].as_str().unwrap().contains("jon_secret"))
+    );
+
+    // A row that she sees: she is told of it, in what she sees, and of nothing else.
+    lab.land(
+        "chemistry/reactions/c.csv",
+        "reaction_id,plate_id,status,operator,scaffold_smiles,yield_pct\n3,P3,released,ines_secret,CCCCO,22.5\n",
+    );
+    until_events(&lab, "by_operator", "sent", 4).await;
+    until_events(&lab, "by_plate", "sent", 5).await;
+    let mails = to("ana");
+    assert_eq!(
+        mails.len(),
+        1,
+        "rows_low fires already for sam; by_operator is not hers: {mails:#?}"
+    );
+    for mail in &mails {
+        let all = mail.to_string();
+        assert!(all.contains("plate_id=P3"), "{all}");
+        for secret in ["PSECRET", "jon_secret", "ines_secret", "11.25", "11.2", "operator"] {
+            assert!(!all.contains(secret), "{secret}: {all}");
+        }
+    }
+    // dee may not see personal data once it is marked: the alert by operator ends for her without a word.
+    lab.update(
+        "ada",
+        "ALTER TABLE lab.chemistry.reactions ALTER COLUMN operator SET TAGS (pii = true)",
+    )
+    .await
+    .unwrap();
+    let before = to("dee").len();
+    lab.land(
+        "chemistry/reactions/d.csv",
+        "reaction_id,plate_id,status,operator,scaffold_smiles,yield_pct\n4,P4,draft,tom_secret,CCCCO,5\n",
+    );
+    until_events(&lab, "by_operator", "sent", 5).await;
+    until_events(&lab, "by_plate", "sent", 7).await;
+    let dee: Vec<_> = to("dee").split_off(before);
+    assert_eq!(dee.len(), 1, "{dee:#?}");
+    assert!(!dee[0].to_string().contains("tom_secret"));
+}
+
+#[tokio::test]
+async fn only_the_owner_and_an_administrator_change_an_alert_and_others_see_none() {
+    let receiver = Receiver::start();
+    let lab = lab_with(&receiver).await;
+    let make = |name: &str| format!("CREATE ALERT {name} ON {RUNS} WHEN yield < 0 NOTIFY sam BY outbox");
+    lab.update("sam", &make("a")).await.unwrap();
+    lab.update("ada", &make("b")).await.unwrap();
+
+    // Closed: whoever may not watch, may not; whoever does not see, finds nothing.
+    for (who, says) in [
+        ("ana", "may not alert"),
+        ("dee", "may not alert"),
+        ("guest", "not found"),
+    ] {
+        let error = lab.update(who, &make("c")).await.unwrap_err();
+        assert!(error.contains(says), "{who}: {error}");
+    }
+    let hidden = lab
+        .update(
+            "sam",
+            "CREATE ALERT c ON lab.adme.clearance WHEN true NOTIFY sam BY outbox",
+        )
+        .await;
+    let absent = lab
+        .update(
+            "sam",
+            "CREATE ALERT c ON lab.adme.nothing WHEN true NOTIFY sam BY outbox",
+        )
+        .await;
+    assert_eq!(
+        hidden.unwrap_err().replace("clearance", "X"),
+        absent.unwrap_err().replace("nothing", "X")
+    );
+    // A subquery reads with the same eyes.
+    let through = format!("CREATE ALERT c ON {RUNS} WHEN EXISTS (SELECT 1 FROM lab.system.audit) NOTIFY sam BY outbox");
+    assert!(lab.update("sam", &through).await.unwrap_err().contains("not found"));
+
+    for sql in [
+        "DROP ALERT b",
+        "ALTER ALERT b DISABLE",
+        "ALTER ALERT chemistry.b SILENCE FOR 1 HOUR",
+    ] {
+        let there = lab.update("sam", sql).await.unwrap_err();
+        let not_there = lab
+            .update("sam", &sql.replace(" b", " z").replace(".b", ".z"))
+            .await
+            .unwrap_err();
+        assert_eq!(there.replace("b'", "z'"), not_there, "{sql}");
+    }
+    let taken = lab
+        .update("sam", &make("b").replace("CREATE", "CREATE OR REPLACE"))
+        .await
+        .unwrap_err();
+    assert!(taken.contains("taken"), "{taken}");
+    assert!(
+        lab.update("sam", &make("a"))
+            .await
+            .unwrap_err()
+            .contains("CREATE OR REPLACE")
+    );
+    lab.update("sam", &make("a").replace("CREATE", "CREATE OR REPLACE"))
+        .await
+        .unwrap();
+
+    // Own rows for a person, all for an administrator.
+    let seen = "SELECT count(*) FROM system.alerts";
+    assert_eq!((lab.number("ada", seen).await, lab.number("sam", seen).await), (2, 1));
+    for who in ["ana", "guest", "dee"] {
+        assert!(lab.query(who, seen).await.is_err(), "{who}");
+    }
+    let events = "SELECT count(*) FROM system.alert_events WHERE alert_name = 'b'";
+    assert!(lab.number("ada", events).await > 0);
+    assert_eq!(lab.number("sam", events).await, 0);
+
+    // Addresses are the administrator's.
+    for (sql, says) in [
+        (
+            format!("CREATE ALERT d ON {RUNS} WHEN true NOTIFY sam BY 'https://evil.example/'"),
+            "there is no channel",
+        ),
+        (
+            format!("CREATE ALERT d ON {RUNS} WHEN nothing > 1 NOTIFY sam BY outbox"),
+            "nothing",
+        ),
+        (
+            format!("CREATE ALERT d ON {RUNS} WHEN avg(run) DEVIATES PER DAY OF plate NOTIFY sam BY outbox"),
+            "",
+        ),
+        (
+            format!("CREATE ALERT chemist.d ON {RUNS} WHEN true NOTIFY sam BY outbox"),
+            "schema of its table",
+        ),
+    ] {
+        let error = lab.update("sam", &sql).await.unwrap_err();
+        assert!(error.contains(says), "{sql}: {error}");
+    }
+    lab.update("ada", "ALTER ALERT a DISABLE").await.unwrap();
+    assert_eq!(
+        lab.number("sam", "SELECT count(*) FROM system.alerts WHERE NOT enabled")
+            .await,
+        1
+    );
+    lab.update("ada", "DROP ALERT a").await.unwrap();
+    assert!(
+        lab.update("sam", "DROP ALERT a")
+            .await
+            .unwrap_err()
+            .contains("not found")
+    );
+    lab.update("sam", "DROP ALERT IF EXISTS a").await.unwrap();
+    assert_eq!(lab.number("sam", seen).await, 0);
+}
+
+#[tokio::test]
+async fn a_receiver_that_is_down_is_tried_again_and_one_that_refuses_is_not() {
+    let receiver = Receiver::start();
+    let lab = lab_with(&receiver).await;
+    receiver.set("down", true);
+    let sql = format!("CREATE ALERT low ON {RUNS} WHEN yield < 55 NOTIFY sam BY email AND hook AND elsewhere");
+    lab.update("sam", &sql).await.unwrap();
+    until_state(&lab, "low", "firing").await;
+    let waiting = "SELECT waiting FROM system.alerts WHERE alert_name = 'low'";
+    lab.until("sam", "SELECT 1 AS n", |_| {
+        lab.log().matches("is tried again").count() >= 2
+    })
+    .await;
+    assert!(receiver.received().is_empty());
+    receiver.set("down", false);
+    let received = receiver.until(2, &lab).await;
+    assert_eq!(received.len(), 2);
+    // Elsewhere is not where it was allowed to go.
+    until_events(&lab, "low", "sent", 2).await;
+    until_events(&lab, "low", "failed", 1).await;
+    let error = lab
+        .text(
+            "sam",
+            "SELECT detail FROM system.alert_events WHERE channel = 'elsewhere'",
+        )
+        .await;
+    assert!(!error.contains("127.0.0.1"), "the address is not told: {error}");
+
+    receiver.set("refuse", true);
+    lab.land("chemistry/runs/b.csv", "run,plate,yield\n4,P1,90\n");
+    lab.update(
+        "sam",
+        &sql.replace("CREATE", "CREATE OR REPLACE")
+            .replace("55", "65")
+            .replace(" AND elsewhere", ""),
+    )
+    .await
+    .unwrap();
+    until_events(&lab, "low", "failed", 3).await;
+    lab.until("sam", waiting, shows("0")).await;
+    assert_eq!(receiver.received().len(), 2, "{:#?}", receiver.received());
+}
+
+#[tokio::test]
+async fn a_stranger_with_a_certificate_of_its_own_gets_nothing() {
+    let receiver = Receiver::start();
+    let config = receiver.config("stranger.pem");
+    let lab = with_runs(lab::empty(|text| format!("{text}{config}"))).await;
+    lab.update(
+        "sam",
+        &format!("CREATE ALERT low ON {RUNS} WHEN yield < 55 NOTIFY sam BY email AND hook"),
+    )
+    .await
+    .unwrap();
+    until_state(&lab, "low", "firing").await;
+    lab.until("sam", "SELECT 1 AS n", |_| {
+        lab.log().matches("is tried again").count() >= 2
+    })
+    .await;
+    assert!(receiver.received().is_empty());
+}

@@ -1,0 +1,276 @@
+//! The kinds of rules, the states, silence, and reports.
+
+use super::receiver::Receiver;
+use super::{RUNS, lab_with, shows, until_events, until_state};
+use crate::lab::Server;
+
+async fn make(lab: &Server, name: &str, rest: &str) {
+    let sql = format!("CREATE ALERT {name} ON {RUNS} WHEN {rest} NOTIFY sam BY hook");
+    lab.update("sam", &sql)
+        .await
+        .unwrap_or_else(|error| panic!("{sql}: {error}"));
+}
+
+/// Bodies of what was received about one alert.
+fn about(receiver: &Receiver, name: &str) -> Vec<serde_json::Value> {
+    let name = format!("lab.chemistry.{name}");
+    let bodies = receiver.received().into_iter().map(|m| m["body"].clone());
+    bodies.filter(|body| body["name"] == name.as_str()).collect()
+}
+
+#[tokio::test]
+async fn a_rule_that_must_hold_for_a_while_is_pending_first() {
+    let receiver = Receiver::start();
+    let lab = lab_with(&receiver).await;
+    make(&lab, "long", "yield < 55 FOR 1 DAY").await;
+    make(&lab, "short", "yield < 55 FOR 2 SECONDS").await;
+    until_state(&lab, "long", "pending").await;
+    until_state(&lab, "short", "firing").await;
+    receiver.until(1, &lab).await;
+    let pending = "SELECT count(*) AS n FROM system.alert_events WHERE alert_name = 'short' AND event = 'pending'";
+    assert_eq!(lab.number("sam", pending).await, 1);
+    let body = about(&receiver, "short").remove(0);
+    assert_eq!(body["firing"][0]["value"], 1.0);
+    assert_eq!(
+        (&body["columns"][0], &body["rows"][0][1]),
+        (&"run".into(), &"P1".into()),
+        "{body}"
+    );
+    assert!(!body.to_string().contains("_source"), "{body}");
+    assert!(about(&receiver, "long").is_empty());
+    // What was pending and is over was never told.
+    lab.update("ada", &format!("DELETE FROM {RUNS} WHERE yield < 55"))
+        .await
+        .unwrap();
+    until_state(&lab, "long", "ok").await;
+    until_state(&lab, "short", "ok").await;
+    receiver.until(2, &lab).await;
+    assert!(about(&receiver, "long").is_empty());
+}
+
+#[tokio::test]
+async fn history_and_missing_rows_are_judged() {
+    let receiver = Receiver::start();
+    let lab = lab_with(&receiver).await;
+    let days = |from: u32, yields: &[f64]| {
+        let lines = (from..)
+            .zip(yields)
+            .map(|(day, value)| format!("2026-03-{day:02}T09:30:00,A,{value}\n"));
+        format!("run_at,plate,area\n{}", lines.collect::<String>())
+    };
+    lab.land(
+        "chemistry/qc/a.csv",
+        days(1, &[10.0, 10.2, 9.9, 10.1, 9.8, 10.0, 10.3, 9.9, 10.0]),
+    );
+    lab.until("sam", "SELECT count(*) AS n FROM lab.chemistry.qc", shows("9"))
+        .await;
+    for (name, rule) in [
+        ("fell", "avg(area) FALLS BY 20 PERCENT PER DAY OF run_at AGAINST 5"),
+        (
+            "rose",
+            "avg(area) RISES BY 20 PERCENT PER DAY OF run_at AGAINST 5 BY plate",
+        ),
+        ("odd", "avg(area) DEVIATES PER DAY OF run_at"),
+        ("short", "avg(area) DEVIATES PER MONTH OF run_at"),
+        ("recent", "max(area) > 11 WITHIN LAST 3 DAYS OF run_at"),
+        ("quiet", "NO NEW ROWS FOR 3 SECONDS"),
+        ("never", "NO NEW ROWS FOR 30 DAYS"),
+    ] {
+        let sql = format!("CREATE ALERT {name} ON lab.chemistry.qc WHEN {rule} NOTIFY sam BY hook");
+        lab.update("sam", &sql)
+            .await
+            .unwrap_or_else(|error| panic!("{sql}: {error}"));
+    }
+    for (name, state) in [
+        ("fell", "ok"),
+        ("rose", "ok"),
+        ("odd", "ok"),
+        ("recent", "ok"),
+        ("never", "ok"),
+        ("short", "no_data"),
+        ("quiet", "firing"),
+    ] {
+        until_state(&lab, name, state).await;
+    }
+    lab.land("chemistry/qc/b.csv", days(10, &[6.0]));
+    for (name, state) in [("fell", "firing"), ("odd", "firing"), ("rose", "ok"), ("recent", "ok")] {
+        until_state(&lab, name, state).await;
+    }
+    // New rows end it, and their missing begins it again.
+    until_events(&lab, "quiet", "ok", 1).await;
+    until_events(&lab, "quiet", "firing", 2).await;
+    lab.land("chemistry/qc/c.csv", days(11, &[30.0]));
+    for (name, state) in [
+        ("fell", "ok"),
+        ("odd", "firing"),
+        ("rose", "firing"),
+        ("recent", "firing"),
+    ] {
+        until_state(&lab, name, state).await;
+    }
+    until_events(&lab, "rose", "sent", 1).await;
+    let body = about(&receiver, "rose").remove(0);
+    assert_eq!(body["firing"][0]["label"], "plate=A");
+    assert!(
+        body["firing"][0]["against"]
+            .as_str()
+            .unwrap()
+            .contains("from the mean of 5 before"),
+        "{body}"
+    );
+    until_events(&lab, "odd", "sent", 1).await;
+    assert!(
+        about(&receiver, "odd")[0]
+            .to_string()
+            .contains("robust standard deviations")
+    );
+}
+
+#[tokio::test]
+async fn no_data_and_errors_are_states_of_their_own() {
+    let receiver = Receiver::start();
+    let lab = lab_with(&receiver).await;
+    make(&lab, "none", "avg(yield) < 45 WHERE plate = 'P9'").await;
+    make(&lab, "bad", "CAST(plate AS INT) > 1 WHERE run > 3").await;
+    until_state(&lab, "none", "no_data").await;
+    until_state(&lab, "bad", "no_data").await;
+    receiver.until(2, &lab).await;
+    assert_eq!(about(&receiver, "none")[0]["state"], "no_data");
+    lab.land("chemistry/runs/b.csv", "run,plate,yield\n4,SECRET,90\n5,P9,90\n");
+    until_state(&lab, "none", "ok").await;
+    until_state(&lab, "bad", "error").await;
+    receiver.until(4, &lab).await;
+    let told = about(&receiver, "bad");
+    assert_eq!(told[1]["state"], "error");
+    assert!(
+        !told[1].to_string().contains("SECRET"),
+        "why is for the owner: {told:#?}"
+    );
+    let reason = lab
+        .text("sam", "SELECT reason FROM system.alerts WHERE alert_name = 'bad'")
+        .await;
+    assert!(reason.contains("SECRET"), "{reason}");
+    // Once is enough.
+    lab.land("chemistry/runs/c.csv", "run,plate,yield\n6,SECRET,91\n");
+    lab.until("sam", &format!("SELECT count(*) AS n FROM {RUNS}"), shows("6"))
+        .await;
+    until_state(&lab, "none", "ok").await;
+    lab.update("ada", &format!("UPDATE {RUNS} SET plate = '7' WHERE plate = 'SECRET'"))
+        .await
+        .unwrap();
+    until_events(&lab, "bad", "error", 1).await;
+    lab.update("ada", &format!("UPDATE {RUNS} SET plate = '0' WHERE run > 3"))
+        .await
+        .unwrap();
+    until_state(&lab, "bad", "ok").await;
+
+    // Its table goes: an error, not silence.
+    lab.update("ada", &format!("DROP TABLE {RUNS}")).await.unwrap();
+    until_state(&lab, "none", "error").await;
+}
+
+#[tokio::test]
+async fn a_silenced_alert_is_told_of_when_the_silence_is_over() {
+    let receiver = Receiver::start();
+    let lab = lab_with(&receiver).await;
+    make(&lab, "low", "yield < 40 BY plate").await;
+    until_state(&lab, "low", "ok").await;
+    lab.update("sam", "ALTER ALERT low SILENCE FOR 1 DAY").await.unwrap();
+    lab.land("chemistry/runs/b.csv", "run,plate,yield\n4,P3,10\n5,P4,10\n");
+    until_state(&lab, "low", "firing").await;
+    // One of them is well again before anybody was told.
+    lab.update("ada", &format!("DELETE FROM {RUNS} WHERE run = 5"))
+        .await
+        .unwrap();
+    until_events(&lab, "low", "firing", 2).await;
+    assert!(receiver.received().is_empty());
+    lab.update("sam", "ALTER ALERT low SILENCE OFF").await.unwrap();
+    let received = receiver.until(1, &lab).await;
+    assert_eq!(received[0]["body"]["firing"].as_array().unwrap().len(), 1);
+    assert_eq!(received[0]["body"]["firing"][0]["label"], "plate=P3");
+
+    // Disabled, nothing is looked at.
+    lab.update("sam", "ALTER ALERT low DISABLE").await.unwrap();
+    lab.land("chemistry/runs/c.csv", "run,plate,yield\n6,P5,10\n");
+    lab.until("sam", &format!("SELECT count(*) AS n FROM {RUNS}"), shows("5"))
+        .await;
+    make(&lab, "witness", "yield < 40 BY plate").await;
+    until_state(&lab, "witness", "firing").await;
+    until_events(&lab, "witness", "sent", 1).await;
+    assert_eq!(about(&receiver, "low").len(), 1);
+    lab.update("sam", "ALTER ALERT low ENABLE").await.unwrap();
+    until_events(&lab, "low", "sent", 2).await;
+    assert_eq!(about(&receiver, "low")[1]["firing"][0]["label"], "plate=P5");
+}
+
+#[tokio::test]
+async fn an_alert_over_two_tables_follows_both() {
+    let receiver = Receiver::start();
+    let lab = lab_with(&receiver).await;
+    lab.land("chemistry/limits/a.csv", "plate,least\nP1,10\n");
+    lab.until("sam", "SELECT count(*) AS n FROM lab.chemistry.limits", shows("1"))
+        .await;
+    make(
+        &lab,
+        "below",
+        "EXISTS (SELECT 1 FROM lab.chemistry.limits AS l WHERE l.plate = runs.plate AND runs.yield < l.least) BY plate",
+    )
+    .await;
+    until_state(&lab, "below", "ok").await;
+    lab.land("chemistry/limits/b.csv", "plate,least\nP2,75\n");
+    until_state(&lab, "below", "firing").await;
+    receiver.until(1, &lab).await;
+    assert_eq!(about(&receiver, "below")[0]["firing"][0]["label"], "plate=P2");
+}
+
+#[tokio::test]
+async fn a_report_comes_by_the_clock_as_each_recipient_sees_it() {
+    let receiver = Receiver::start();
+    let lab = lab_with(&receiver).await;
+    lab.land(
+        "chemistry/reactions/a.csv",
+        "reaction_id,plate_id,status,operator,scaffold_smiles,yield_pct\n1,<b>P1</b>,released,mara,CCO,80\n2,PSECRET,draft,jon,CCN,11\n",
+    );
+    lab.until("sam", "SELECT count(*) AS n FROM lab.chemistry.reactions", shows("2"))
+        .await;
+    lab.update(
+        "sam",
+        "CREATE REPORT plates AS SELECT plate_id, avg(yield_pct) AS mean FROM lab.chemistry.reactions GROUP BY plate_id ORDER BY plate_id \
+         EVERY 2 SECONDS MESSAGE 'All plates.' NOTIFY sam, ana, guest BY email",
+    )
+    .await
+    .unwrap();
+    let received = receiver.until(4, &lab).await;
+    let to = |who: &str| received.iter().filter(|m| m["to"][0] == who).collect::<Vec<_>>();
+    let (sam, ana) = (to("sam@lab.example"), to("ana@lab.example"));
+    assert!(
+        !sam.is_empty() && !ana.is_empty() && to("guest@lab.example").is_empty(),
+        "{received:#?}"
+    );
+    assert_eq!(sam[0]["subject"], "[labhouse] lab.chemistry.plates");
+    let html = sam[0]["html"].as_str().unwrap();
+    assert!(
+        html.contains("<td") && html.contains("&lt;b&gt;P1&lt;/b&gt;") && html.contains("PSECRET"),
+        "{html}"
+    );
+    for mail in ana {
+        assert!(mail["text"].as_str().unwrap().contains("<b>P1</b>\t80"), "{mail}");
+        assert!(!mail.to_string().contains("PSECRET"), "{mail}");
+    }
+    lab.update("sam", "ALTER REPORT plates DISABLE").await.unwrap();
+    lab.update("sam", "DROP REPORT plates").await.unwrap();
+    assert_eq!(lab.number("sam", "SELECT count(*) FROM system.alerts").await, 0);
+    // By the calendar: nothing is sent before its time.
+    lab.update(
+        "sam",
+        "CREATE REPORT leap CRON '0 0 29 2 *' NOTIFY sam BY hook AS SELECT count(*) AS n FROM lab.chemistry.reactions",
+    )
+    .await
+    .unwrap();
+    assert!(
+        lab.text("sam", "SELECT schedule, state FROM system.alerts")
+            .await
+            .contains("cron 0 0 29 2 *")
+    );
+    assert!(about(&receiver, "leap").is_empty());
+}

@@ -1,0 +1,232 @@
+//! Moments as they come, put on periods of one length.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Datelike, Months, NaiveDate};
+
+use super::Together;
+
+/// Microseconds.
+pub(super) const DAY: i64 = 86_400_000_000;
+const SECOND: i64 = 1_000_000;
+/// Lengths of a period below a month; the shortest at which most gaps are not empty is taken.
+const LENGTHS: [i64; 17] = [
+    SECOND,
+    5 * SECOND,
+    10 * SECOND,
+    15 * SECOND,
+    30 * SECOND,
+    60 * SECOND,
+    300 * SECOND,
+    600 * SECOND,
+    900 * SECOND,
+    1_800 * SECOND,
+    3_600 * SECOND,
+    2 * 3_600 * SECOND,
+    4 * 3_600 * SECOND,
+    6 * 3_600 * SECOND,
+    12 * 3_600 * SECOND,
+    DAY,
+    7 * DAY,
+];
+/// Days between two months, at least.
+const MONTH_DAYS_MIN: i64 = 26;
+/// Periods of the past that are looked at: what is older says nothing of what comes next.
+const PAST_MAX: i64 = 2_000;
+
+/// The values of one series by moment: their sum and number.
+#[derive(Debug, Default)]
+pub(super) struct Points(BTreeMap<i64, (f64, u32)>);
+
+impl Points {
+    /// Takes a value in; whether the moment is a new one.
+    pub(super) fn add(&mut self, micros: i64, value: f64) -> bool {
+        let known = self.0.len();
+        let entry = self.0.entry(micros).or_default();
+        entry.0 += value;
+        entry.1 = entry.1.saturating_add(1);
+        self.0.len() > known
+    }
+}
+
+/// Periods of one length, counted from an origin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Grid {
+    length: Length,
+    /// The last period of any series.
+    end: i64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Length {
+    Micros {
+        length: i64,
+        /// Where a period begins: weeks begin at the first day that is there.
+        origin: i64,
+    },
+    Month,
+}
+
+impl Grid {
+    /// The periods that fit the gaps between moments; none if there are no moments.
+    pub(super) fn of<'a>(series: impl Iterator<Item = &'a Points> + Clone) -> Option<Self> {
+        let moments = || series.clone().flat_map(|points| points.0.keys().copied());
+        let (first, last) = (moments().min()?, moments().max()?);
+        let mut gaps: Vec<i64> = series
+            .clone()
+            .flat_map(|points| points.0.keys().zip(points.0.keys().skip(1)).map(|(a, b)| b - a))
+            .collect();
+        gaps.sort_unstable();
+        let gap = gaps.get(gaps.len() / 2).copied().unwrap_or(DAY);
+        let days_only = moments().all(|moment| moment.rem_euclid(DAY) == 0);
+        let length = if gap >= MONTH_DAYS_MIN * DAY {
+            Length::Month
+        } else {
+            // Half as long again: gaps of two periods are gaps, not periods.
+            let fits = |length: &&i64| **length <= gap + gap / 2;
+            let longest = LENGTHS.iter().rev().find(fits).copied().unwrap_or(SECOND);
+            let length = if days_only { longest.max(DAY) } else { longest };
+            let origin = if length == 7 * DAY {
+                first.div_euclid(DAY) * DAY
+            } else {
+                0
+            };
+            Length::Micros { length, origin }
+        };
+        Some(Self {
+            length,
+            end: length.period(last),
+        })
+    }
+
+    /// Periods after which a pattern comes again: a week of days, a day of hours, a year of months.
+    pub(super) fn season(&self) -> Option<usize> {
+        match self.length {
+            Length::Month => Some(12),
+            Length::Micros { length, .. } if length == 7 * DAY => Some(52),
+            Length::Micros { length: DAY, .. } => Some(7),
+            Length::Micros { length, .. } if length >= 1_800 * SECOND => usize::try_from(DAY / length).ok(),
+            Length::Micros { .. } => None,
+        }
+    }
+
+    /// The values of a series, period by period to the end of all.
+    pub(super) fn values(&self, points: &Points, together: Together) -> Vec<Option<f64>> {
+        let Some(first) = points.0.keys().next() else {
+            return Vec::new();
+        };
+        let from = self.length.period(*first).max(self.end - PAST_MAX + 1);
+        let count = usize::try_from(self.end - from + 1).unwrap_or(0);
+        let mut sums = vec![(0.0, 0_u32); count];
+        for (moment, (sum, number)) in &points.0 {
+            let place = usize::try_from(self.length.period(*moment) - from).ok();
+            if let Some(period) = place.and_then(|place| sums.get_mut(place)) {
+                period.0 += sum;
+                period.1 = period.1.saturating_add(*number);
+            }
+        }
+        sums.into_iter()
+            .map(|(sum, number)| match (together, number) {
+                (Together::Sum, _) => Some(sum),
+                (Together::Mean, 0) => None,
+                (Together::Mean, number) => Some(sum / f64::from(number)),
+            })
+            .collect()
+    }
+
+    /// The beginning of the period that is so many after the last, in microseconds.
+    pub(super) fn after_end(&self, steps: usize) -> i64 {
+        let period = self.end + i64::try_from(steps).unwrap_or(0);
+        self.length.begin(period)
+    }
+}
+
+impl Length {
+    fn period(self, micros: i64) -> i64 {
+        match self {
+            Self::Micros { length, origin } => (micros - origin).div_euclid(length),
+            Self::Month => DateTime::from_timestamp_micros(micros)
+                .map_or(0, |time| i64::from(time.year()) * 12 + i64::from(time.month0())),
+        }
+    }
+
+    fn begin(self, period: i64) -> i64 {
+        match self {
+            Self::Micros { length, origin } => period.saturating_mul(length).saturating_add(origin),
+            Self::Month => {
+                let months = u32::try_from(period).unwrap_or(0);
+                let start =
+                    NaiveDate::from_ymd_opt(0, 1, 1).and_then(|start| start.checked_add_months(Months::new(months)));
+                start.map_or(0, |day| {
+                    day.and_time(chrono::NaiveTime::MIN).and_utc().timestamp_micros()
+                })
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn points(moments: &[i64]) -> Points {
+        let mut points = Points::default();
+        for moment in moments {
+            points.add(*moment, 1.0);
+        }
+        points
+    }
+
+    fn grid(moments: &[i64]) -> Grid {
+        Grid::of([points(moments)].iter()).unwrap()
+    }
+
+    #[test]
+    fn the_length_follows_the_gaps() {
+        let hour = 3_600 * SECOND;
+        for (moments, season) in [
+            // Working days at half past nine, a second run now and then.
+            (
+                vec![0, DAY, 2 * DAY, 2 * DAY + 5 * hour, 3 * DAY, 6 * DAY, 7 * DAY],
+                Some(7),
+            ),
+            (vec![0, hour, 2 * hour, 3 * hour, 5 * hour], Some(24)),
+            (vec![0, 7 * DAY, 14 * DAY], Some(52)),
+            (vec![0, 31 * DAY, 59 * DAY, 90 * DAY], Some(12)),
+            (vec![0, 60 * SECOND, 120 * SECOND], None),
+            (vec![5 * DAY], Some(7)),
+        ] {
+            let moments: Vec<i64> = moments.into_iter().map(|moment| moment + 9 * hour).collect();
+            assert_eq!(grid(&moments).season(), season, "{moments:?}");
+        }
+        assert!(Grid::of([Points::default()].iter()).is_none());
+    }
+
+    #[test]
+    fn gaps_are_nothing_or_unknown_and_rows_of_a_period_come_together() {
+        let moments = [0, 1, DAY, 3 * DAY, 4 * DAY];
+        let grid = grid(&moments);
+        let points = points(&moments);
+        let sums = [Some(2.0), Some(1.0), Some(0.0), Some(1.0), Some(1.0)];
+        assert_eq!(grid.values(&points, Together::Sum), sums);
+        let means = [Some(1.0), Some(1.0), None, Some(1.0), Some(1.0)];
+        assert_eq!(grid.values(&points, Together::Mean), means);
+        assert_eq!(grid.after_end(1), 5 * DAY);
+    }
+
+    #[test]
+    fn months_are_months() {
+        let first = |month| {
+            NaiveDate::from_ymd_opt(2026, month, 1)
+                .unwrap()
+                .and_time(chrono::NaiveTime::MIN)
+                .and_utc()
+        };
+        let moments: Vec<i64> = (1..=12).map(|month| first(month).timestamp_micros()).collect();
+        let next = grid(&moments).after_end(2);
+        assert_eq!(
+            DateTime::from_timestamp_micros(next).unwrap().to_rfc3339(),
+            "2027-02-01T00:00:00+00:00"
+        );
+    }
+}
