@@ -302,12 +302,11 @@ pub(super) async fn again(
 impl Message {
     /// One line that says it.
     pub(super) fn subject(&self) -> String {
-        let labels = match (self.firing.as_slice(), self.over.len()) {
-            ([], 0) => String::new(),
-            ([line], 0) if line.label.is_empty() => String::new(),
-            ([line], 0) => format!(" for {}", line.label),
-            ([], _) => String::new(),
-            (lines, _) => format!(" for {} labels", lines.len()),
+        let labels = match self.firing.as_slice() {
+            [] => String::new(),
+            [line] if line.label.is_empty() => String::new(),
+            [line] => format!(" for {}", line.label),
+            lines => format!(" for {} labels", lines.len()),
         };
         let subject = match self.kind.as_str() {
             "report" => format!("[labhouse] {}", self.name),
