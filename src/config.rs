@@ -32,6 +32,8 @@ pub(crate) struct Config {
     #[serde(default)]
     pub(crate) alerts: alerts::Alerts,
     #[serde(default)]
+    pub(crate) dashboards: Dashboards,
+    #[serde(default)]
     pub(crate) limits: Limits,
 }
 
@@ -75,6 +77,21 @@ pub(crate) struct Policies {
 impl Default for Policies {
     fn default() -> Self {
         Self { dir: "policies".into() }
+    }
+}
+
+/// Where the lab's own dashboards are.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Dashboards {
+    pub(crate) dir: PathBuf,
+}
+
+impl Default for Dashboards {
+    fn default() -> Self {
+        Self {
+            dir: "dashboards".into(),
+        }
     }
 }
 
@@ -286,6 +303,7 @@ impl Config {
             .and_then(|path| path.parent().map(Path::to_owned))
             .unwrap_or_else(|| PathBuf::from("."));
         config.policies.dir = base.join(&config.policies.dir);
+        config.dashboards.dir = base.join(&config.dashboards.dir);
         config.auth.users = base.join(&config.auth.users);
         for file in [
             &mut config.tls.cert,

@@ -25,17 +25,17 @@ pub(super) const AUTHORIZATION: &str = "authorization";
 const AUTH_TOKEN: &str = "auth-token-bin";
 
 /// Someone whose credentials were checked for this call.
-pub(super) struct Caller {
-    pub(super) principal: Principal,
+pub(crate) struct Caller {
+    pub(crate) principal: Principal,
     /// From where, for the audit trail.
-    pub(super) client: Arc<Client>,
+    pub(crate) client: Arc<Client>,
     /// A session token for a caller who sent a password, so that the next call need not.
     token: Option<String>,
 }
 
 /// What a call shows to be let in.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Credential {
+pub(crate) enum Credential {
     Basic { user: String, password: String },
     Bearer(String),
 }
@@ -61,7 +61,7 @@ impl Caller {
     }
 
     /// Checks one credential. A refusal is told to the audit trail.
-    pub(super) async fn from_credential(
+    pub(crate) async fn from_credential(
         engine: &Engine,
         credential: Credential,
         client: Arc<Client>,
@@ -89,7 +89,7 @@ impl Caller {
     }
 
     /// The session token made for this call, if it came with a password.
-    pub(super) fn token(&self) -> Option<&str> {
+    pub(crate) fn token(&self) -> Option<&str> {
         self.token.as_deref()
     }
 
@@ -114,7 +114,7 @@ pub(super) fn client(headers: &MetadataMap, peer: Option<SocketAddr>) -> Arc<Cli
 }
 
 /// The one credential of a call, `None` when it has none.
-pub(super) fn credential(headers: &MetadataMap) -> Result<Option<Credential>, Status> {
+pub(crate) fn credential(headers: &MetadataMap) -> Result<Option<Credential>, Status> {
     let mut authorizations = headers.get_all(AUTHORIZATION).iter();
     let authorization = authorizations.next();
     let mut tokens = headers.get_all_bin(AUTH_TOKEN).iter();

@@ -18,7 +18,7 @@
 //! the speed).
 
 mod actions;
-mod authn;
+pub(crate) mod authn;
 mod bindings;
 mod expiring;
 mod flights;
@@ -27,7 +27,7 @@ mod ingest;
 mod keys;
 mod metadata;
 mod parameters;
-mod placeholders;
+pub(crate) mod placeholders;
 mod prepared;
 mod service;
 mod sessions;
