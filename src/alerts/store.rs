@@ -200,7 +200,7 @@ impl AlertStore {
 
     /// Removes numbers that nobody needs; what is left over goes the next time.
     async fn prune(&self, name: &TableName, newest: u64) {
-        if newest % (KEPT * 8) != 0 {
+        if !newest.is_multiple_of(KEPT * 8) {
             return;
         }
         let Ok(numbers) = self.numbers(name).await else { return };

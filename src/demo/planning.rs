@@ -11,9 +11,7 @@ use super::materials::day;
 use super::output::Landing;
 use super::readers::line;
 
-/// The plan that clashes.
-#[cfg(test)]
-pub(super) const CLASHING_PLAN: &str = "PL-006";
+/// The service clashes with the plan PL-006.
 const SERVICE_DAY: (u32, u32) = (7, 8);
 /// The first number of the plates that are planned: after those that were run.
 const FIRST_PLATE: usize = 97;

@@ -362,19 +362,17 @@ fn relation(relations: &mut BTreeSet<TableName>, name: &ObjectName) -> ControlFl
 pub(crate) fn compared(condition: &Expr) -> Option<&Expr> {
     match condition {
         Expr::Nested(inner) => compared(inner),
-        Expr::BinaryOp { left, op, .. }
-            if matches!(
-                op,
+        Expr::BinaryOp {
+            left,
+            op:
                 BinaryOperator::Lt
-                    | BinaryOperator::LtEq
-                    | BinaryOperator::Gt
-                    | BinaryOperator::GtEq
-                    | BinaryOperator::Eq
-                    | BinaryOperator::NotEq
-            ) =>
-        {
-            Some(left)
-        }
+                | BinaryOperator::LtEq
+                | BinaryOperator::Gt
+                | BinaryOperator::GtEq
+                | BinaryOperator::Eq
+                | BinaryOperator::NotEq,
+            ..
+        } => Some(left),
         Expr::Between { expr, .. } => Some(expr),
         _ => None,
     }
