@@ -170,7 +170,7 @@ fn each_kind_of_assertion_has_its_no() {
         "actual:   scaffold_smiles masked by scaffold_hash",
         "actual:   grams in clear, _source_file in clear, _source_row in clear, _ingested_at in clear",
         "actual:   ana may not insert: nothing grants ana insert of lab/chemistry/reactions; policy.csv:",
-        "actual:   lab.chemistry.plate_layout, lab.chemistry.protocols,",
+        "actual:   lab.chemistry.instrument_bookings, lab.chemistry.planned_experiments, lab.chemistry.plate_layout,",
     ] {
         assert!(said.out.contains(wanted), "no {wanted:?} in\n{}", said.out);
     }
