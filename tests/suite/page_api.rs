@@ -266,8 +266,7 @@ fn three_logins_see_three_truths_in_lists_too() {
         !charts("ana", "overview").contains("operator"),
         "a chart of a hidden column is not there"
     );
-    // Made of rows and columns that she may read, and then of those alone.
-    assert!(charts("sam", "plates").contains("edge_rows") && charts("ana", "plates").contains("edge_rows"));
+    assert!(charts("sam", "insight").contains("importance") && !charts("ana", "insight").contains("importance"));
     let names = |user: &str| {
         get(&lab, user, "/api/dashboards").json()["dashboards"]
             .as_array()

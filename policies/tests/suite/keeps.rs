@@ -134,10 +134,10 @@ async fn that_nothing_is_hidden_is_not_to_be_seen() {
     let rows = batch(0);
     let (_one, _, proven) = table(&rows, 0, true).await;
     let (_two, _, filtered) = table(&rows, 0, false).await;
+    // No LIMIT here: which partition fills it first is a matter of time, with and without a filter.
     for sql in [
         "SELECT n, tx FROM t",
         "SELECT n FROM t WHERE id > 500",
-        "SELECT m FROM t LIMIT 300",
         "EXPLAIN SELECT n FROM t WHERE id > 500",
     ] {
         assert_eq!(shape(&proven, sql).await, shape(&filtered, sql).await, "{sql}");
