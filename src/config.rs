@@ -82,6 +82,33 @@ pub(crate) struct Auth {
     pub(crate) users: PathBuf,
     /// Life of a session token that a login gives, in seconds.
     pub(crate) session_s: u64,
+    /// Logins by tokens of an OpenID Connect provider.
+    pub(crate) oidc: Oidc,
+}
+
+/// Whose tokens are taken.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Oidc {
+    /// The provider, as it writes itself in its tokens; empty = none.
+    pub(crate) issuer: String,
+    /// What its tokens must be made for.
+    pub(crate) audience: String,
+    /// The claim that holds the login.
+    pub(crate) login_claim: String,
+    /// Attributes for row filters, each with the claim it comes from.
+    pub(crate) attributes: BTreeMap<String, String>,
+}
+
+impl Default for Oidc {
+    fn default() -> Self {
+        Self {
+            issuer: String::new(),
+            audience: String::new(),
+            login_claim: "preferred_username".into(),
+            attributes: BTreeMap::new(),
+        }
+    }
 }
 
 impl Default for Auth {
@@ -89,6 +116,7 @@ impl Default for Auth {
         Self {
             users: "users.toml".into(),
             session_s: 8 * 3600,
+            oidc: Oidc::default(),
         }
     }
 }
@@ -101,10 +129,27 @@ pub(crate) struct Tls {
     pub(crate) cert: String,
     /// PEM file of its private key.
     pub(crate) key: String,
-    /// PEM file of the authority that client certificates must come from; empty = none asked for.
+    /// PEM file of the authorities that client certificates must come from; empty = none asked for.
     pub(crate) client_ca: String,
+    /// Where in a client certificate the login stands: `cn`, `email` or `dns`.
+    pub(crate) client_login: CertificateLogin,
     /// Allows plain text on other addresses than loopback: passwords then travel readable.
     pub(crate) allow_plaintext: bool,
+}
+
+/// Where in a client certificate the login stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+pub(crate) enum CertificateLogin {
+    /// The subject's common name.
+    #[default]
+    #[serde(rename = "cn")]
+    CommonName,
+    /// The alternative name of kind email.
+    #[serde(rename = "email")]
+    Mail,
+    /// The alternative name of kind DNS.
+    #[serde(rename = "dns")]
+    Dns,
 }
 
 /// How landed files are watched.
@@ -310,6 +355,11 @@ impl Config {
         self.listen.http.parse().ok()
     }
 
+    /// The address of the PostgreSQL door; none when it is off.
+    pub(crate) fn postgres_address(&self) -> Option<SocketAddr> {
+        self.listen.postgres.parse().ok()
+    }
+
     /// Time between sweeps.
     pub(crate) fn sweep_interval(&self) -> Duration {
         Duration::from_secs(self.crawl.sweep_interval_s.max(1))
@@ -327,6 +377,7 @@ impl Config {
         for (key, value) in [
             ("listen.flight", &self.listen.flight),
             ("listen.http", &self.listen.http),
+            ("listen.postgres", &self.listen.postgres),
         ] {
             if value.is_empty() {
                 continue;
@@ -350,22 +401,33 @@ impl Config {
         if self.listen.flight.is_empty() {
             return wrong("listen.flight", "", "cannot be off: it is the main door");
         }
-        if !self.listen.postgres.is_empty() {
-            return wrong(
-                "listen.postgres",
-                &self.listen.postgres,
-                "cannot be served yet; set it to \"\"",
-            );
-        }
         if self.tls.cert.is_empty() != self.tls.key.is_empty() {
             return wrong("tls.cert", &self.tls.cert, "and tls.key must be set together");
         }
-        if !self.tls.client_ca.is_empty() {
+        if !self.tls.client_ca.is_empty() && self.tls.cert.is_empty() {
             return wrong(
                 "tls.client_ca",
                 &self.tls.client_ca,
-                "cannot be used yet; set it to \"\"",
+                "needs tls.cert and tls.key: without TLS nobody shows a certificate",
             );
+        }
+        let oidc = &self.auth.oidc;
+        if !oidc.issuer.is_empty() {
+            if !crate::auth::is_safe_issuer(&oidc.issuer) {
+                return wrong(
+                    "auth.oidc.issuer",
+                    &oidc.issuer,
+                    "must be an https URL (http only on this machine): whoever can change its keys on their way can log in as anybody",
+                );
+            }
+            for (key, value) in [
+                ("auth.oidc.audience", &oidc.audience),
+                ("auth.oidc.login_claim", &oidc.login_claim),
+            ] {
+                if value.is_empty() {
+                    return wrong(key, value, "must be set together with auth.oidc.issuer");
+                }
+            }
         }
         let numbers = [
             ("limits.memory_mib", self.limits.memory_mib),
@@ -403,9 +465,15 @@ mod tests {
             ("[lake]\nurl = \"x\"\nspeed = 9", "speed"),
             ("[lake]\nurl = \"x\"\n[listen]\nflight = \"nonsense\"", "listen.flight"),
             ("[lake]\nurl = \"x\"\n[listen]\nflight = \"0.0.0.0:1\"", "plain text"),
+            ("[lake]\nurl = \"x\"\n[listen]\npostgres = \"0.0.0.0:5432\"", "plain text"),
+            ("[lake]\nurl = \"x\"\n[tls]\nclient_ca = \"ca.pem\"", "tls.client_ca"),
             (
-                "[lake]\nurl = \"x\"\n[listen]\npostgres = \"127.0.0.1:5432\"",
-                "listen.postgres",
+                "[lake]\nurl = \"x\"\n[auth.oidc]\nissuer = \"http://id.lab\"\naudience = \"a\"",
+                "auth.oidc.issuer",
+            ),
+            (
+                "[lake]\nurl = \"x\"\n[auth.oidc]\nissuer = \"https://id.lab\"",
+                "auth.oidc.audience",
             ),
             ("[lake]\nurl = \"x\"\n[tls]\ncert = \"c.pem\"", "tls.key"),
             ("[lake]\nurl = \"x\"\n[limits]\nmemory_mib = 0", "limits.memory_mib"),
@@ -430,7 +498,7 @@ mod tests {
             .lines()
             .filter(|line| line.contains(" = ") && !line.starts_with('#'))
             .count();
-        assert_eq!(keys, 34, "a new key needs a line in the example");
+        assert_eq!(keys, 39, "a new key needs a line in the example");
     }
 
     #[test]

@@ -67,8 +67,7 @@ impl Engine {
         let policies = PolicyStore::open(&config.policies.dir)?;
         let runner = Runner::new(sessions.partitions(), crate::cli::STACK_BYTES).map_err(StartError::Threads)?;
         let tickets = Arc::new(Sealer::new());
-        let session = Duration::from_secs(config.auth.session_s);
-        let auth = Authenticator::open(&config.auth.users, session, Arc::clone(&tickets))?;
+        let auth = Authenticator::open(&config, Arc::clone(&tickets))?;
         let crawler = Crawler::new(Arc::clone(&catalog), crawl_options(&config));
         let audit = Audit::open(&lake, &config, &policies.current()).await?;
         let engine = Arc::new_cyclic(|this| Self {

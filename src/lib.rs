@@ -50,6 +50,7 @@ mod server;
 mod session;
 mod system;
 mod ticket;
+mod tls;
 
 /// Runs the command line; the exit code is 0 when what was asked is done.
 pub fn main() -> std::process::ExitCode {

@@ -120,6 +120,11 @@ impl Client {
         }
     }
 
+    /// Whether nobody sent this.
+    pub(crate) fn is_server(&self) -> bool {
+        self.door == Self::server().door
+    }
+
     /// A client's word for itself as it may be kept: short, one line.
     pub(crate) fn agent(text: &str) -> String {
         let end = text.floor_char_boundary(AGENT_BYTES_MAX);

@@ -22,7 +22,7 @@ mod upkeep;
 pub(crate) mod view;
 pub(crate) mod write;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use arrow::datatypes::{Schema, SchemaRef};
@@ -30,8 +30,10 @@ use datafusion::execution::SessionState;
 use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::parser::Statement as EngineStatement;
+use futures::future::BoxFuture;
 use labhouse_policies::Principal;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 pub(crate) use admit::Admission;
 pub(crate) use errors::QueryError;
@@ -47,6 +49,9 @@ use plans::{Asked, Planned};
 use statement::Statement;
 use stream::Guard;
 
+/// How often a running statement asks whether its login still stands: a revocation acts within about a second.
+const LOGIN_LOOK: Duration = Duration::from_millis(500);
+
 /// What a statement would give.
 pub(crate) struct Description {
     /// The wire schema, equal to the stream's.
@@ -59,6 +64,8 @@ pub(crate) struct Description {
 
 /// A running statement: dropping the stream cancels it.
 pub(crate) struct Running {
+    /// Its row in `system.queries`; none for what the server runs within a statement.
+    pub(crate) id: Option<Uuid>,
     pub(crate) schema: SchemaRef,
     pub(crate) stream: SendableRecordBatchStream,
 }
@@ -216,11 +223,14 @@ impl Engine {
             Ok((permit, running, accounted))
         };
         match started.await {
-            Ok((permit, Running { schema, stream }, accounted)) => {
+            Ok((permit, Running { schema, stream, .. }, accounted)) => {
+                let id = Some(account.id());
                 let limit = Duration::from_secs(self.config.limits.statement_s);
                 let account = (account, accounted);
-                let stream = Guard::new(stream, Arc::clone(&schema), entry, account, permit, limit);
+                let fallen = login_fallen(Arc::downgrade(self), who.clone(), client);
+                let stream = Guard::new(stream, Arc::clone(&schema), entry, account, permit, limit, fallen);
                 Ok(Running {
+                    id,
                     schema,
                     stream: Box::pin(stream),
                 })
@@ -286,6 +296,10 @@ impl Engine {
         let state = Arc::new(self.sessions.open(governed).map_err(errors::from_datafusion)?);
         let statement = self.parse(governed, &state, sql).await?;
         account.called(statement.verb(), statement.target());
+        if statement.writes() {
+            // Before any work is done for it; `Governed::decided` says the same to whatever comes another way.
+            governed.may_change()?;
+        }
         match statement {
             Statement::Read(statement) => self.read(governed, account, state, *statement, parameters).await,
             Statement::ExplainPolicy(statement) => {
@@ -342,7 +356,11 @@ impl Engine {
             .runner
             .start(Arc::clone(&planned.physical), planned.state.task_ctx())
             .map_err(errors::from_datafusion)?;
-        Ok(Running { schema, stream })
+        Ok(Running {
+            id: None,
+            schema,
+            stream,
+        })
     }
 
     /// Plans on a thread of its own, with a deadline: a planner that runs wild holds up nobody else's reads.
@@ -372,6 +390,22 @@ impl Engine {
             models: self.models.snapshot(),
         }
     }
+}
+
+/// Ends when what `who` logged in with is no longer good; never for work of the server itself.
+fn login_fallen(engine: Weak<Engine>, who: Principal, client: &Client) -> BoxFuture<'static, ()> {
+    if client.is_server() {
+        return Box::pin(std::future::pending());
+    }
+    Box::pin(async move {
+        loop {
+            tokio::time::sleep(LOGIN_LOOK).await;
+            match engine.upgrade() {
+                Some(engine) if engine.auth.stands(&who) => {}
+                Some(_) | None => return,
+            }
+        }
+    })
 }
 
 fn generations(world: &World) -> Generations {

@@ -9,7 +9,8 @@ use arrow::array::{Array, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use datafusion::error::DataFusionError;
 use datafusion::physical_plan::{RecordBatchStream, SendableRecordBatchStream};
-use futures::{Stream, StreamExt};
+use futures::future::BoxFuture;
+use futures::{FutureExt, Stream, StreamExt};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Sleep;
 
@@ -27,6 +28,8 @@ pub(super) struct Guard {
     accounted: Option<Wait>,
     deadline: Pin<Box<Sleep>>,
     limit: Duration,
+    /// Ends when the login it runs under does.
+    fallen: BoxFuture<'static, ()>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -38,6 +41,7 @@ impl Guard {
         (account, accounted): (Arc<Account>, Wait),
         permit: OwnedSemaphorePermit,
         limit: Duration,
+        fallen: BoxFuture<'static, ()>,
     ) -> Self {
         tracing::debug!(id = %entry.id(), "streaming");
         Self {
@@ -48,6 +52,7 @@ impl Guard {
             accounted: Some(accounted),
             deadline: Box::pin(tokio::time::sleep(limit)),
             limit,
+            fallen,
             _permit: permit,
         }
     }
@@ -89,6 +94,11 @@ impl Stream for Guard {
                 }
                 Poll::Pending => return self.overdue(context),
             }
+        }
+        if self.inner.is_some() && self.fallen.poll_unpin(context).is_ready() {
+            return self.end(QueryError::Denied(
+                "the login this statement runs under was removed, revoked or has ended; log in again".into(),
+            ));
         }
         let Some(inner) = self.inner.as_mut() else {
             return Poll::Ready(None);

@@ -332,6 +332,7 @@ pub(super) fn count_stream(count: i64) -> Running {
         .collect();
     match MemoryStream::try_new(batches, Arc::clone(&schema), None) {
         Ok(stream) => Running {
+            id: None,
             schema,
             stream: Box::pin(stream),
         },
@@ -339,6 +340,7 @@ pub(super) fn count_stream(count: i64) -> Running {
             let failed = futures::stream::once(async move { Err(error) });
             let stream = datafusion::physical_plan::stream::RecordBatchStreamAdapter::new(Arc::clone(&schema), failed);
             Running {
+                id: None,
                 schema,
                 stream: Box::pin(stream),
             }

@@ -20,6 +20,7 @@ use parking_lot::Mutex;
 
 use super::World;
 use crate::audit::{Account, Notes};
+use crate::auth::marks;
 use crate::models::LoadedModel;
 use crate::models::functions::NAMES as TABLE_FUNCTIONS;
 use crate::query::QueryError;
@@ -88,10 +89,21 @@ impl Governed {
 
     /// All grants for a change were found: its account must be durable before anything changes.
     pub(crate) async fn decided(&self) -> Result<(), QueryError> {
+        self.may_change()?;
         match self.account.get() {
             Some(account) => account.decided(self.notes.facts()).await,
             None => Err(QueryError::internal("a change that nobody accounts for")),
         }
+    }
+
+    /// Refuses a login that is for reading only, whatever its person may do otherwise.
+    pub(crate) fn may_change(&self) -> Result<(), QueryError> {
+        if marks::reads_only(&self.who) {
+            return Err(QueryError::Denied(
+                "this login is by a token that is for reading only; log in with the password or another token".into(),
+            ));
+        }
+        Ok(())
     }
 
     /// The version that a change made.
@@ -296,7 +308,11 @@ impl Governed {
     }
 
     fn may_call(&self, function: &str, model: &LoadedModel) -> bool {
-        self.call(function, model).allowed
+        self.may_reach(model) && self.call(function, model).allowed
+    }
+
+    fn may_reach(&self, model: &LoadedModel) -> bool {
+        marks::reaches(&self.who, &model.name().schema)
     }
 
     fn call(&self, function: &str, model: &LoadedModel) -> Arc<Decision> {
@@ -358,6 +374,9 @@ impl Governed {
     }
 
     fn resolve_new(&self, schema: &str, table: &str) -> Result<Resolved, DataFusionError> {
+        if !marks::reaches(&self.who, schema) {
+            return Ok(Resolved::Absent);
+        }
         let (Some(object), Some(inner)) = (self.object(schema, table), self.inner(schema, table)) else {
             return Ok(Resolved::Absent);
         };
