@@ -149,13 +149,19 @@ impl Authenticator {
 
     /// Whether what a principal logged in with is still good.
     pub(crate) fn stands(&self, who: &Principal) -> bool {
+        self.again(who).is_some()
+    }
+
+    /// The principal of a login made earlier, as it is now; none when what it was made with is no longer good.
+    pub(crate) fn again(&self, who: &Principal) -> Option<Principal> {
         let users = self.users.current();
         if let Some(end) = marks::end(who) {
-            return Utc::now().timestamp() < end && users.principal(&who.name).is_none();
+            let stands = Utc::now().timestamp() < end && users.principal(&who.name).is_none();
+            return stands.then(|| who.clone());
         }
         match marks::token(who) {
-            Some(digest) => users.digest(digest).is_some_and(|now| now.name == who.name),
-            None => users.principal(&who.name).is_some(),
+            Some(digest) => users.digest(digest).filter(|now| now.name == who.name),
+            None => users.principal(&who.name),
         }
     }
 

@@ -66,7 +66,11 @@ impl Admission {
         !self.places.is_closed()
     }
 
-    fn check(&self, sql: &str) -> Result<(), QueryError> {
+    /// Checks the size of a statement, for doors that read it before it goes its way.
+    ///
+    /// # Errors
+    /// It is too large to be read safely.
+    pub(crate) fn check(&self, sql: &str) -> Result<(), QueryError> {
         if sql.len() > self.bytes_max {
             return Err(QueryError::Invalid(format!(
                 "the statement has {} bytes, at most {} are taken (limits.statement_bytes); put long lists into a table and join it",

@@ -1,0 +1,332 @@
+//! From record batches to PostgreSQL's rows, each value as text or in the binary form, as the client asked for its column.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::compute::cast;
+use arrow::datatypes::{
+    DataType, Date32Type, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type, Schema, Time64MicrosecondType,
+    TimeUnit, TimestampMicrosecondType,
+};
+use arrow::error::ArrowError;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use bytes::{BufMut, BytesMut};
+use pgwire::api::Type;
+use pgwire::api::portal::Format;
+use pgwire::api::results::{FieldFormat, FieldInfo};
+use pgwire::messages::data::DataRow;
+
+use super::numeric;
+use crate::pg_catalog::types::{self, PgType};
+
+/// Days and microseconds from 1970 to 2000, where PostgreSQL's time begins.
+const EPOCH_DAYS: i32 = 10_957;
+const EPOCH_US: i64 = 946_684_800_000_000;
+
+/// As PostgreSQL writes them.
+const TEXT: FormatOptions<'static> = FormatOptions::new()
+    .with_timestamp_format(Some("%Y-%m-%d %H:%M:%S%.f"))
+    .with_timestamp_tz_format(Some("%Y-%m-%d %H:%M:%S%.f+00"))
+    .with_time_format(Some("%H:%M:%S%.f"));
+
+/// What is told of the columns of a result.
+pub(super) fn fields(schema: &Schema, format: Option<&Format>) -> Vec<FieldInfo> {
+    let told = schema.fields().iter().enumerate().map(|(at, field)| {
+        let (value, is_list) = types::of(field.data_type());
+        let oid = if is_list { value.array } else { value.oid };
+        let datatype = Type::from_oid(oid).unwrap_or(Type::TEXT);
+        let format = format.map_or(FieldFormat::Text, |format| format_of(format, at));
+        let length = if is_list { -1 } else { value.length };
+        FieldInfo::new(field.name().clone(), None, None, datatype, format).with_type_size(length)
+    });
+    told.collect()
+}
+
+/// The format of a column; text for one that the client named no format for.
+fn format_of(format: &Format, at: usize) -> FieldFormat {
+    match format {
+        Format::UnifiedText => FieldFormat::Text,
+        Format::UnifiedBinary => FieldFormat::Binary,
+        Format::Individual(codes) => codes.get(at).map_or(FieldFormat::Text, |code| FieldFormat::from(*code)),
+    }
+}
+
+/// The rows of a batch.
+pub(super) fn rows(batch: &RecordBatch, fields: &[FieldInfo]) -> Result<Vec<DataRow>, ArrowError> {
+    let columns = batch.columns().iter().zip(fields);
+    let columns = columns
+        .map(|(array, field)| Column::new(array, field.format()))
+        .collect::<Result<Vec<_>, _>>()?;
+    let count = i16::try_from(columns.len())
+        .map_err(|_| ArrowError::InvalidArgumentError("a row of this door has at most 32767 columns".into()))?;
+    let mut rows = Vec::with_capacity(batch.num_rows());
+    for at in 0..batch.num_rows() {
+        let mut row = BytesMut::with_capacity(16 * columns.len());
+        for column in &columns {
+            column.put(at, &mut row)?;
+        }
+        rows.push(DataRow::new(row, count));
+    }
+    Ok(rows)
+}
+
+/// A column in a type whose values are easily written.
+struct Column {
+    array: ArrayRef,
+    format: FieldFormat,
+    value: PgType,
+    /// The values of a column of lists.
+    items: Option<Box<Column>>,
+}
+
+impl Column {
+    fn new(array: &ArrayRef, format: FieldFormat) -> Result<Self, ArrowError> {
+        let (value, is_list) = types::of(array.data_type());
+        if is_list {
+            let items = Self::new(array.as_list::<i32>().values(), format)?;
+            return Ok(Self {
+                array: Arc::clone(array),
+                format,
+                value,
+                items: Some(Box::new(items)),
+            });
+        }
+        Ok(Self {
+            array: plain(array, value)?,
+            format,
+            value,
+            items: None,
+        })
+    }
+
+    /// Length and value, as a row holds them; a length of −1 is a null.
+    fn put(&self, at: usize, out: &mut BytesMut) -> Result<(), ArrowError> {
+        if self.array.is_null(at) || self.array.data_type() == &DataType::Null {
+            out.put_i32(-1);
+            return Ok(());
+        }
+        let mut value = BytesMut::new();
+        match (&self.items, self.format) {
+            (None, FieldFormat::Text) => self.text(at, &mut value)?,
+            (None, FieldFormat::Binary) => self.binary(at, &mut value)?,
+            (Some(items), FieldFormat::Text) => self.list_text(items, at, &mut value)?,
+            (Some(items), FieldFormat::Binary) => self.list_binary(items, at, &mut value)?,
+        }
+        out.put_i32(i32::try_from(value.len()).map_err(|_| ArrowError::MemoryError("a value of 2 GiB".into()))?);
+        out.put_slice(&value);
+        Ok(())
+    }
+
+    fn text(&self, at: usize, out: &mut BytesMut) -> Result<(), ArrowError> {
+        let array = &self.array;
+        match array.data_type() {
+            DataType::Boolean => out.put_slice(if array.as_boolean().value(at) { b"t" } else { b"f" }),
+            DataType::Utf8 => out.put_slice(array.as_string::<i32>().value(at).as_bytes()),
+            DataType::Binary => {
+                out.put_slice(b"\\x");
+                for byte in array.as_binary::<i32>().value(at) {
+                    out.put_slice(format!("{byte:02x}").as_bytes());
+                }
+            }
+            DataType::Float32 => out.put_slice(float(f64::from(array.as_primitive::<Float32Type>().value(at)), || {
+                array.as_primitive::<Float32Type>().value(at).to_string()
+            })
+            .as_bytes()),
+            DataType::Float64 => {
+                let value = array.as_primitive::<Float64Type>().value(at);
+                out.put_slice(float(value, || value.to_string()).as_bytes());
+            }
+            _ => {
+                let formatter = ArrayFormatter::try_new(array.as_ref(), &TEXT)?;
+                out.put_slice(formatter.value(at).try_to_string()?.as_bytes());
+            }
+        }
+        Ok(())
+    }
+
+    fn binary(&self, at: usize, out: &mut BytesMut) -> Result<(), ArrowError> {
+        let array = &self.array;
+        match array.data_type() {
+            DataType::Boolean => out.put_u8(u8::from(array.as_boolean().value(at))),
+            DataType::Int16 => out.put_i16(array.as_primitive::<Int16Type>().value(at)),
+            DataType::Int32 => out.put_i32(array.as_primitive::<Int32Type>().value(at)),
+            DataType::Int64 => out.put_i64(array.as_primitive::<Int64Type>().value(at)),
+            DataType::Float32 => out.put_f32(array.as_primitive::<Float32Type>().value(at)),
+            DataType::Float64 => out.put_f64(array.as_primitive::<Float64Type>().value(at)),
+            DataType::Binary => out.put_slice(array.as_binary::<i32>().value(at)),
+            DataType::Date32 => out.put_i32(array.as_primitive::<Date32Type>().value(at).wrapping_sub(EPOCH_DAYS)),
+            DataType::Time64(_) => out.put_i64(array.as_primitive::<Time64MicrosecondType>().value(at)),
+            DataType::Timestamp(..) => {
+                let value = array.as_primitive::<TimestampMicrosecondType>().value(at);
+                out.put_i64(value.wrapping_sub(EPOCH_US));
+            }
+            _ if self.value == types::NUMERIC => {
+                let mut text = BytesMut::new();
+                self.text(at, &mut text)?;
+                numeric::put(&String::from_utf8_lossy(&text), out)?;
+            }
+            // The binary form of a text is the text.
+            _ => self.text(at, out)?,
+        }
+        Ok(())
+    }
+
+    /// `{1,2,NULL}`, texts quoted.
+    fn list_text(&self, items: &Column, at: usize, out: &mut BytesMut) -> Result<(), ArrowError> {
+        out.put_u8(b'{');
+        let range = self.range(at);
+        for item in range.clone() {
+            if item > range.start {
+                out.put_u8(b',');
+            }
+            if items.array.is_null(item) {
+                out.put_slice(b"NULL");
+                continue;
+            }
+            let mut value = BytesMut::new();
+            items.text(item, &mut value)?;
+            if ["S", "U", "D"].contains(&items.value.category()) {
+                out.put_u8(b'"');
+                for byte in value {
+                    if matches!(byte, b'"' | b'\\') {
+                        out.put_u8(b'\\');
+                    }
+                    out.put_u8(byte);
+                }
+                out.put_u8(b'"');
+            } else {
+                out.put_slice(&value);
+            }
+        }
+        out.put_u8(b'}');
+        Ok(())
+    }
+
+    /// Dimensions, whether there are nulls, the type, then length and start of the one dimension, then the values.
+    fn list_binary(&self, items: &Column, at: usize, out: &mut BytesMut) -> Result<(), ArrowError> {
+        let range = self.range(at);
+        let length = i32::try_from(range.len()).unwrap_or(i32::MAX);
+        out.put_i32(i32::from(length > 0));
+        out.put_i32(i32::from(range.clone().any(|item| items.array.is_null(item))));
+        out.put_u32(items.value.oid);
+        if length > 0 {
+            out.put_i32(length);
+            out.put_i32(1);
+        }
+        for item in range {
+            items.put(item, out)?;
+        }
+        Ok(())
+    }
+
+    fn range(&self, at: usize) -> std::ops::Range<usize> {
+        let offsets = self.array.as_list::<i32>().value_offsets();
+        let edge = |at: usize| offsets.get(at).map_or(0, |edge| usize::try_from(*edge).unwrap_or(0));
+        edge(at)..edge(at + 1)
+    }
+}
+
+/// The one Arrow type in which values of a PostgreSQL type are written.
+fn plain(array: &ArrayRef, value: PgType) -> Result<ArrayRef, ArrowError> {
+    let to = match value.oid {
+        oid if oid == types::INT2.oid => DataType::Int16,
+        oid if oid == types::INT4.oid => DataType::Int32,
+        oid if oid == types::INT8.oid => DataType::Int64,
+        oid if oid == types::FLOAT4.oid => DataType::Float32,
+        oid if oid == types::BYTEA.oid => DataType::Binary,
+        oid if oid == types::DATE.oid => DataType::Date32,
+        oid if oid == types::TIME.oid => DataType::Time64(TimeUnit::Microsecond),
+        oid if oid == types::TIMESTAMP.oid => DataType::Timestamp(TimeUnit::Microsecond, None),
+        oid if oid == types::TIMESTAMPTZ.oid => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+        _ => return Ok(Arc::clone(array)),
+    };
+    if array.data_type() == &to {
+        return Ok(Arc::clone(array));
+    }
+    cast(array, &to)
+}
+
+fn float(value: f64, written: impl FnOnce() -> String) -> String {
+    match value {
+        value if value.is_nan() => "NaN".to_owned(),
+        f64::INFINITY => "Infinity".to_owned(),
+        f64::NEG_INFINITY => "-Infinity".to_owned(),
+        _ => written(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{
+        BinaryArray, BooleanArray, Decimal128Array, Float64Array, Int64Array, ListArray, StringArray,
+        TimestampNanosecondArray, UInt64Array,
+    };
+
+    use super::*;
+
+    fn value(array: ArrayRef, format: FieldFormat) -> Option<Vec<u8>> {
+        let batch = RecordBatch::try_from_iter([("c", array)]).unwrap();
+        let format = match format {
+            FieldFormat::Text => Format::UnifiedText,
+            FieldFormat::Binary => Format::UnifiedBinary,
+        };
+        let row = rows(&batch, &fields(&batch.schema(), Some(&format))).unwrap().remove(0);
+        let length = i32::from_be_bytes(row.data[..4].try_into().unwrap());
+        (length >= 0).then(|| {
+            assert_eq!(row.data.len(), 4 + length as usize);
+            row.data[4..].to_vec()
+        })
+    }
+
+    fn text(array: impl Array + 'static) -> String {
+        String::from_utf8(value(Arc::new(array), FieldFormat::Text).unwrap()).unwrap()
+    }
+
+    fn binary(array: impl Array + 'static) -> Vec<u8> {
+        value(Arc::new(array), FieldFormat::Binary).unwrap()
+    }
+
+    #[test]
+    fn texts_are_written_as_postgres_writes_them() {
+        assert_eq!(text(BooleanArray::from(vec![true])), "t");
+        assert_eq!(text(Float64Array::from(vec![f64::NEG_INFINITY])), "-Infinity");
+        assert_eq!(text(BinaryArray::from(vec![b"\x01\xff".as_slice()])), "\\x01ff");
+        let moment = TimestampNanosecondArray::from(vec![951_782_400_123_456_000]);
+        assert_eq!(text(moment.clone()), "2000-02-29 00:00:00.123456");
+        assert_eq!(text(moment.with_timezone("UTC")), "2000-02-29 00:00:00.123456+00");
+        assert_eq!(text(Decimal128Array::from(vec![-12345]).with_precision_and_scale(10, 2).unwrap()), "-123.45");
+        assert_eq!(value(Arc::new(Int64Array::from(vec![None])), FieldFormat::Text), None);
+    }
+
+    #[test]
+    fn lists_are_arrays_in_both_forms() {
+        let mut texts = arrow::array::ListBuilder::new(arrow::array::StringBuilder::new());
+        texts.append_value([Some("a\"b"), None]);
+        assert_eq!(text(texts.finish()), "{\"a\\\"b\",NULL}");
+        let numbers = ListArray::from_iter_primitive::<Int64Type, _, _>([Some(vec![Some(7), None])]);
+        assert_eq!(text(numbers.clone()), "{7,NULL}");
+        let expected: Vec<u8> = [1, 1, 20, 2, 1, 8]
+            .into_iter()
+            .flat_map(i32::to_be_bytes)
+            .chain(7_i64.to_be_bytes())
+            .chain((-1_i32).to_be_bytes())
+            .collect();
+        assert_eq!(binary(numbers), expected);
+    }
+
+    #[test]
+    fn binary_forms_count_from_2000() {
+        assert_eq!(binary(TimestampNanosecondArray::from(vec![946_684_800_000_001_000])), 1_i64.to_be_bytes());
+        assert_eq!(binary(Int64Array::from(vec![-2])), (-2_i64).to_be_bytes());
+        assert_eq!(binary(StringArray::from(vec!["ä"])), "ä".as_bytes());
+        // A number beyond int8: weight 4, one digit group for each four digits.
+        assert_eq!(binary(UInt64Array::from(vec![u64::MAX]))[..8], [0, 5, 0, 4, 0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn a_format_that_was_not_named_is_text() {
+        let schema = Schema::new(vec![arrow::datatypes::Field::new("c", DataType::Int64, true)]);
+        let told = fields(&schema, Some(&Format::Individual(Vec::new())));
+        assert_eq!(told[0].format(), FieldFormat::Text);
+    }
+}

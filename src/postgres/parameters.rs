@@ -1,0 +1,277 @@
+//! Bound values: from what a client sent, as text or binary, to scalars of the type it or the statement named.
+
+use arrow::array::ArrayRef;
+use arrow::datatypes::{DataType, Schema, TimeUnit};
+use datafusion::common::utils::SingleRowListArrayBuilder;
+use datafusion::scalar::ScalarValue;
+use pgwire::api::Type;
+use pgwire::api::portal::{Format, Portal};
+use pgwire::api::results::FieldFormat;
+use pgwire::error::PgWireError;
+
+use super::errors::user;
+use super::numeric;
+use super::statement::Prepared;
+use crate::pg_catalog::types::{self, PgType};
+
+/// Values of one binding.
+const VALUES_MAX: usize = 1_000;
+const EPOCH_DAYS: i32 = 10_957;
+const EPOCH_US: i64 = 946_684_800_000_000;
+
+/// The types that are told of a statement's parameters.
+pub(super) fn told(parameters: &Schema) -> Vec<Type> {
+    let types = parameters.fields().iter().map(|field| match field.data_type() {
+        DataType::Null => Type::TEXT,
+        other => Type::from_oid(types::oid(other)).unwrap_or(Type::TEXT),
+    });
+    types.collect()
+}
+
+/// The values of a portal.
+pub(super) fn values(portal: &Portal<Prepared>) -> Result<Vec<ScalarValue>, PgWireError> {
+    let wanted = &portal.statement.statement.parameters;
+    if portal.parameters.len() > VALUES_MAX {
+        return Err(user("54000", format!("at most {VALUES_MAX} values can be bound")));
+    }
+    let values = portal.parameters.iter().enumerate().map(|(at, value)| {
+        let inferred = wanted.fields().get(at).map(|field| field.data_type());
+        let named = portal.statement.parameter_types.get(at).cloned().flatten();
+        // A type the client does not know (0, or "unknown") is the statement's.
+        let named = named.filter(|named| *named != Type::UNKNOWN);
+        let oid = match (&named, inferred) {
+            (Some(named), _) => named.oid(),
+            (None, Some(DataType::Null) | None) => types::TEXT.oid,
+            (None, Some(inferred)) => types::oid(inferred),
+        };
+        let format = match &portal.parameter_format {
+            Format::UnifiedText => FieldFormat::Text,
+            Format::UnifiedBinary => FieldFormat::Binary,
+            Format::Individual(codes) => codes.get(at).map_or(FieldFormat::Text, |code| FieldFormat::from(*code)),
+        };
+        let read = value.as_ref().map(|value| match format {
+            FieldFormat::Text => std::str::from_utf8(value).ok().and_then(|text| of_text(oid, text)),
+            FieldFormat::Binary => of_binary(oid, value),
+        });
+        match read {
+            None => Ok(null(oid)),
+            Some(Some(value)) => Ok(value),
+            Some(None) => Err(user(
+                "22P02",
+                format!("the value for ${} cannot be read as a value of the type number {oid}", at + 1),
+            )),
+        }
+    });
+    values.collect()
+}
+
+fn null(oid: u32) -> ScalarValue {
+    PgType::by_oid(oid)
+        .and_then(|known| ScalarValue::try_from(&arrow_type(known)).ok())
+        .unwrap_or(ScalarValue::Null)
+}
+
+fn arrow_type(known: PgType) -> DataType {
+    match known.oid {
+        16 => DataType::Boolean,
+        17 => DataType::Binary,
+        20 => DataType::Int64,
+        21 => DataType::Int16,
+        23 => DataType::Int32,
+        26 => DataType::UInt32,
+        700 => DataType::Float32,
+        701 => DataType::Float64,
+        1082 => DataType::Date32,
+        1083 => DataType::Time64(TimeUnit::Microsecond),
+        1114 => DataType::Timestamp(TimeUnit::Microsecond, None),
+        1184 => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+        1700 => DataType::Decimal128(38, 10),
+        _ => DataType::Utf8,
+    }
+}
+
+fn of_text(oid: u32, text: &str) -> Option<ScalarValue> {
+    if let Some(item) = types::ALL.iter().find(|known| known.array == oid) {
+        let items = array_items(text)?;
+        let items = items.into_iter().map(|item_text| match item_text {
+            None => Some(null(item.oid)),
+            Some(item_text) => of_text(item.oid, &item_text),
+        });
+        return list(*item, items.collect::<Option<Vec<_>>>()?);
+    }
+    let known = PgType::by_oid(oid).unwrap_or(types::TEXT);
+    match known.oid {
+        16 => match text {
+            "t" | "true" | "TRUE" | "1" | "on" | "yes" | "y" => Some(ScalarValue::from(true)),
+            "f" | "false" | "FALSE" | "0" | "off" | "no" | "n" => Some(ScalarValue::from(false)),
+            _ => None,
+        },
+        17 => bytes_of(text).map(|bytes| ScalarValue::Binary(Some(bytes))),
+        1700 => decimal(text),
+        _ => ScalarValue::try_from_string(text.to_owned(), &arrow_type(known)).ok(),
+    }
+}
+
+fn of_binary(oid: u32, bytes: &[u8]) -> Option<ScalarValue> {
+    Some(match oid {
+        16 => ScalarValue::from(*single(bytes)? != 0),
+        17 => ScalarValue::Binary(Some(bytes.to_vec())),
+        20 => ScalarValue::from(i64::from_be_bytes(bytes.try_into().ok()?)),
+        21 => ScalarValue::from(i16::from_be_bytes(bytes.try_into().ok()?)),
+        23 => ScalarValue::from(i32::from_be_bytes(bytes.try_into().ok()?)),
+        26 => ScalarValue::from(u32::from_be_bytes(bytes.try_into().ok()?)),
+        700 => ScalarValue::from(f32::from_be_bytes(bytes.try_into().ok()?)),
+        701 => ScalarValue::from(f64::from_be_bytes(bytes.try_into().ok()?)),
+        1082 => ScalarValue::Date32(Some(i32::from_be_bytes(bytes.try_into().ok()?).checked_add(EPOCH_DAYS)?)),
+        1083 => ScalarValue::Time64Microsecond(Some(i64::from_be_bytes(bytes.try_into().ok()?))),
+        1114 | 1184 => {
+            let value = i64::from_be_bytes(bytes.try_into().ok()?).checked_add(EPOCH_US)?;
+            let zone = (oid == 1184).then(|| "UTC".into());
+            ScalarValue::TimestampMicrosecond(Some(value), zone)
+        }
+        1700 => decimal(&numeric::read(bytes)?)?,
+        array if types::ALL.iter().any(|known| known.array == array) => binary_list(bytes)?,
+        _ => ScalarValue::from(std::str::from_utf8(bytes).ok()?),
+    })
+}
+
+fn single(bytes: &[u8]) -> Option<&u8> {
+    match bytes {
+        [byte] => Some(byte),
+        _ => None,
+    }
+}
+
+/// An exact number, with the places it was written with.
+fn decimal(text: &str) -> Option<ScalarValue> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let scale = i8::try_from(fraction.len()).ok()?;
+    let value: i128 = format!("{whole}{fraction}").parse().ok()?;
+    let precision = u8::try_from(value.unsigned_abs().to_string().len().max(fraction.len())).ok()?;
+    (precision <= 38).then_some(ScalarValue::Decimal128(Some(value), precision.max(1), scale))
+}
+
+fn bytes_of(text: &str) -> Option<Vec<u8>> {
+    let Some(digits) = text.strip_prefix("\\x") else {
+        return Some(text.as_bytes().to_vec());
+    };
+    let digits = digits.as_bytes();
+    if !digits.len().is_multiple_of(2) {
+        return None;
+    }
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    digits.chunks(2).map(byte).collect()
+}
+
+fn list(item: PgType, values: Vec<ScalarValue>) -> Option<ScalarValue> {
+    let array: ArrayRef = if values.is_empty() {
+        arrow::array::new_empty_array(&arrow_type(item))
+    } else {
+        ScalarValue::iter_to_array(values).ok()?
+    };
+    Some(SingleRowListArrayBuilder::new(array).build_list_scalar())
+}
+
+/// The items of `{a,"b c",NULL}`; lists of lists are not read.
+fn array_items(text: &str) -> Option<Vec<Option<String>>> {
+    let inside = text.trim().strip_prefix('{')?.strip_suffix('}')?;
+    let (mut items, mut item) = (Vec::new(), String::new());
+    let (mut quoted, mut was_quoted) = (false, false);
+    let mut letters = inside.chars();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '\\' => item.push(letters.next()?),
+            '"' => {
+                quoted = !quoted;
+                was_quoted = true;
+            }
+            '{' | '}' if !quoted => return None,
+            ',' if !quoted => items.push(ended(&mut item, &mut was_quoted)),
+            other => item.push(other),
+        }
+    }
+    if quoted {
+        return None;
+    }
+    if !inside.is_empty() {
+        items.push(ended(&mut item, &mut was_quoted));
+    }
+    Some(items)
+}
+
+fn ended(item: &mut String, was_quoted: &mut bool) -> Option<String> {
+    let text = std::mem::take(item);
+    let quoted = std::mem::take(was_quoted);
+    (quoted || !text.eq_ignore_ascii_case("null")).then_some(text)
+}
+
+fn binary_list(bytes: &[u8]) -> Option<ScalarValue> {
+    let word = |at: usize| Some(i32::from_be_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
+    let item = PgType::by_oid(u32::try_from(word(8)?).ok()?)?;
+    let count = match word(0)? {
+        0 => 0,
+        1 => usize::try_from(word(12)?).ok()?,
+        _ => return None,
+    };
+    if count > bytes.len() {
+        return None;
+    }
+    let (mut values, mut at) = (Vec::with_capacity(count), 20);
+    for _ in 0..count {
+        let length = word(at)?;
+        at += 4;
+        values.push(match usize::try_from(length) {
+            Ok(length) => {
+                let value = of_binary(item.oid, bytes.get(at..at.checked_add(length)?)?)?;
+                at += length;
+                value
+            }
+            Err(_) => null(item.oid),
+        });
+    }
+    list(item, values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_read_as_the_type_that_was_named() {
+        assert_eq!(of_text(20, "-7").unwrap(), ScalarValue::from(-7_i64));
+        assert_eq!(of_text(16, "t").unwrap(), ScalarValue::from(true));
+        assert_eq!(of_text(1700, "-12.50").unwrap(), ScalarValue::Decimal128(Some(-1250), 4, 2));
+        assert_eq!(of_text(1082, "2000-01-02").unwrap(), ScalarValue::Date32(Some(10_958)));
+        assert_eq!(of_text(17, "\\x01ff").unwrap(), ScalarValue::Binary(Some(vec![1, 255])));
+        assert_eq!(of_text(0, "x").unwrap(), ScalarValue::from("x"));
+        for (oid, text) in [(20, "x"), (16, "maybe"), (17, "\\x0"), (1082, "yesterday"), (1700, "1.2.3")] {
+            assert_eq!(of_text(oid, text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn arrays_are_read_with_quotes_and_nulls() {
+        assert_eq!(
+            array_items(r#"{a,"b, \"c",NULL,"NULL",}"#).unwrap(),
+            [Some("a".into()), Some("b, \"c".into()), None, Some("NULL".into()), Some(String::new())]
+        );
+        assert_eq!(array_items("{}").unwrap(), Vec::<Option<String>>::new());
+        assert_eq!(array_items("{{1}}"), None);
+        assert_eq!(array_items("{\"a}"), None);
+        assert!(of_text(1007, "{1,2}").is_some() && of_text(1007, "{1,x}").is_none());
+    }
+
+    #[test]
+    fn binary_noise_is_refused() {
+        for oid in [16, 20, 21, 23, 700, 701, 1082, 1114, 1700, 1007, 1016] {
+            for noise in [&[] as &[u8], &[1, 2, 3], &[0xff; 9], &[0; 11], &[0xff; 40]] {
+                let _ = of_binary(oid, noise);
+            }
+        }
+        assert_eq!(of_binary(20, &[0; 3]), None);
+        let list = [1, 0, 23, 1, 1, 4, 9].into_iter().flat_map(i32::to_be_bytes).collect::<Vec<u8>>();
+        assert!(of_binary(1007, &list).is_some());
+        let too_many = [1, 0, 23, i32::MAX, 1].into_iter().flat_map(i32::to_be_bytes).collect::<Vec<u8>>();
+        assert_eq!(of_binary(1007, &too_many), None);
+    }
+}
