@@ -251,6 +251,14 @@ pub(crate) struct Limits {
     pub(crate) spill_mib: u64,
     /// Statements that run at the same time.
     pub(crate) concurrent_statements: usize,
+    /// Statements of one login that run at the same time; 0 = as many as run at all.
+    pub(crate) statements_per_principal: usize,
+    /// Statements that one login may begin in a minute; 0 = any number.
+    pub(crate) statements_per_minute: u32,
+    /// Rows of one result; 0 = any number.
+    pub(crate) result_rows: u64,
+    /// Values of one result, in MiB; 0 = any number.
+    pub(crate) result_mib: u64,
     /// Time a statement waits for its turn, in seconds.
     pub(crate) queue_s: u64,
     /// Time to plan a statement, in seconds.
@@ -277,6 +285,10 @@ impl Default for Limits {
             memory_mib: 4096,
             spill_mib: 32 * 1024,
             concurrent_statements: 64,
+            statements_per_principal: 48,
+            statements_per_minute: 0,
+            result_rows: 0,
+            result_mib: 0,
             queue_s: 30,
             planning_s: 20,
             statement_s: 3600,
@@ -498,7 +510,7 @@ mod tests {
             .lines()
             .filter(|line| line.contains(" = ") && !line.starts_with('#'))
             .count();
-        assert_eq!(keys, 39, "a new key needs a line in the example");
+        assert_eq!(keys, 43, "a new key needs a line in the example");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 use crate::audit::{Audit, AuditError};
 use crate::auth::{Authenticator, UserError};
 use crate::config::{Config, RemovedFiles};
+use crate::metrics::Metrics;
 use crate::models::ModelStore;
 use crate::pipelines::Failures;
 use crate::query::{Admission, Plans, QueryLog, Runner};
@@ -31,6 +32,7 @@ pub(crate) struct Engine {
     pub(crate) admission: Admission,
     pub(crate) training: Semaphore,
     pub(crate) log: QueryLog,
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) plans: Plans,
     pub(crate) view_failures: Failures,
     pub(crate) runner: Runner,
@@ -70,6 +72,7 @@ impl Engine {
         let auth = Authenticator::open(&config, Arc::clone(&tickets))?;
         let crawler = Crawler::new(Arc::clone(&catalog), crawl_options(&config));
         let audit = Audit::open(&lake, &config, &policies.current()).await?;
+        let metrics = Arc::new(Metrics::default());
         let engine = Arc::new_cyclic(|this| Self {
             auth,
             tickets,
@@ -79,7 +82,8 @@ impl Engine {
             sessions,
             admission: Admission::new(&config.limits),
             training: Semaphore::new(config.limits.concurrent_trainings),
-            log: QueryLog::default(),
+            log: QueryLog::new(Arc::clone(&metrics)),
+            metrics,
             plans: Plans::default(),
             view_failures: Failures::default(),
             runner,

@@ -25,6 +25,7 @@ pub(crate) async fn serve(
         .route("/", get(async || page()))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
         .with_state(engine);
     axum::serve(listener, routes).with_graceful_shutdown(shutdown).await
 }
@@ -37,6 +38,12 @@ async fn ready(State(engine): State<Arc<Engine>>) -> Response {
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response()
     }
+}
+
+/// For Prometheus; without a login, since it holds no names, texts or values.
+async fn metrics(State(engine): State<Arc<Engine>>) -> Response {
+    let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4")];
+    (kind, crate::metrics::page(&engine)).into_response()
 }
 
 /// Strict headers from the first page on: no script, no frame, no guessing of types.

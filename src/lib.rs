@@ -42,6 +42,7 @@ mod demo_lab;
 mod engine;
 mod flight;
 mod http;
+mod metrics;
 mod models;
 mod pg_catalog;
 mod pipelines;

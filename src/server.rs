@@ -218,12 +218,14 @@ async fn crawl(engine: Arc<Engine>, mut stopped: watch::Receiver<bool>) {
 async fn sweep(engine: &Engine) -> bool {
     let waiting = match engine.crawler.sweep().await {
         Ok(report) => {
+            engine.metrics.swept(Some(&report));
             if report.changed() {
                 engine.audit.crawled(&report);
             }
             report.files.iter().any(|file| file.status == FileStatus::Waiting)
         }
         Err(error) => {
+            engine.metrics.swept(None);
             tracing::error!(%error, "the sweep failed; it is tried again");
             false
         }

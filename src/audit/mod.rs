@@ -281,6 +281,12 @@ impl Audit {
         !self.shared.is_failing()
     }
 
+    /// Events not yet durable, events not yet in their table, and whether the trail is written.
+    pub(crate) fn lag(&self) -> (usize, usize, bool) {
+        let (waiting, unfolded) = self.shared.lag();
+        (waiting, unfolded, self.is_healthy())
+    }
+
     /// Hands an event to the writer; the future tells when it is durable.
     fn submit(&self, event: Event) -> Wait {
         let strict = self.settings.on_failure == OnFailure::Refuse;

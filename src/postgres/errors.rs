@@ -37,7 +37,7 @@ fn state(error: &QueryError) -> &'static str {
         QueryError::NotFound(_) => "42703",
         QueryError::Denied(_) => "42501",
         QueryError::Exhausted(_) => "53000",
-        QueryError::Deadline(_) => "57014",
+        QueryError::Deadline(_) | QueryError::Cancelled(_) => "57014",
         QueryError::Unsupported(_) => "0A000",
         QueryError::Conflict(_) => "40001",
         QueryError::Unavailable(_) => "57P03",

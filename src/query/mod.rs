@@ -47,7 +47,7 @@ use crate::session::{Governed, World};
 use plan::{Outlook, bind, logical, physical, plan_as_far, unbound, written_parameters};
 use plans::{Asked, Planned};
 use statement::Statement;
-use stream::Guard;
+use stream::{Guard, Left};
 
 /// How often a running statement asks whether its login still stands: a revocation acts within about a second.
 const LOGIN_LOOK: Duration = Duration::from_millis(500);
@@ -96,7 +96,7 @@ impl Engine {
         sql: &str,
         parameters: &[ScalarValue],
     ) -> Result<Description, QueryError> {
-        let admitted = self.admission.enter(sql).await;
+        let admitted = self.admission.enter(&who.name, sql).await;
         let world = self.world();
         let governed = self.govern(who, world.clone());
         let account = self.audit.account(who, client, sql, &world);
@@ -158,6 +158,7 @@ impl Engine {
             | Statement::Change(_)
             | Statement::Upkeep(_)
             | Statement::View(_)
+            | Statement::CancelQuery(_)
             | Statement::SetTags { .. } => return Err(QueryError::internal("a statement that writes came to be read")),
         };
         let (values, view) = (parameters.to_vec(), Arc::clone(governed));
@@ -193,7 +194,7 @@ impl Engine {
         parameters: Vec<ScalarValue>,
         pinned: Option<Generations>,
     ) -> Result<Running, QueryError> {
-        let admitted = self.admission.enter(sql).await;
+        let admitted = self.admission.enter(&who.name, sql).await;
         let world = self.world();
         let kept = match &admitted {
             Ok(_) => self.plans.take(who, sql, &parameters, &world),
@@ -222,13 +223,20 @@ impl Engine {
             };
             Ok((permit, running, accounted))
         };
-        match started.await {
+        let cancelled = entry.cancelled();
+        let started = tokio::select! {
+            biased;
+            () = cancelled.cancelled() => Err(stream::cancelled()),
+            started = started => started,
+        };
+        match started {
             Ok((permit, Running { schema, stream, .. }, accounted)) => {
                 let id = Some(account.id());
-                let limit = Duration::from_secs(self.config.limits.statement_s);
+                let limits = &self.config.limits;
+                let limits = (Duration::from_secs(limits.statement_s), Left::new(limits));
                 let account = (account, accounted);
                 let fallen = login_fallen(Arc::downgrade(self), who.clone(), client);
-                let stream = Guard::new(stream, Arc::clone(&schema), entry, account, permit, limit, fallen);
+                let stream = Guard::new(stream, Arc::clone(&schema), entry, account, permit, limits, fallen);
                 Ok(Running {
                     id,
                     schema,
@@ -296,6 +304,10 @@ impl Engine {
         let state = Arc::new(self.sessions.open(governed).map_err(errors::from_datafusion)?);
         let statement = self.parse(governed, &state, sql).await?;
         account.called(statement.verb(), statement.target());
+        if let Statement::CancelQuery(id) = statement {
+            let count = self.cancel(governed, id)?;
+            return Ok((write::count_stream(count), account.decided(governed.notes().facts())));
+        }
         if statement.writes() {
             // Before any work is done for it; `Governed::decided` says the same to whatever comes another way.
             governed.may_change()?;
@@ -312,6 +324,18 @@ impl Engine {
                 Ok((write::count_stream(count), account.decided(governed.notes().facts())))
             }
         }
+    }
+
+    /// Cancels a running statement: one's own, an administrator any. Another's looks like one that there is not.
+    fn cancel(&self, governed: &Governed, id: Uuid) -> Result<i64, QueryError> {
+        let who = governed.who();
+        let all = governed.world().policies.is_admin(who);
+        if self.log.cancel(id, |entry| all || entry.principal == who.name) {
+            return Ok(1);
+        }
+        Err(QueryError::NotFound(format!(
+            "no statement {id} is running; SELECT id FROM lab.system.queries WHERE state = 'running' lists yours"
+        )))
     }
 
     /// Reads a statement, and older versions of tables that it names.

@@ -15,6 +15,7 @@ use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::Token;
 use labhouse_catalog::TableName;
+use uuid::Uuid;
 
 use super::QueryError;
 use super::change::{self, Change};
@@ -58,6 +59,8 @@ pub(crate) enum Statement {
     Upkeep(Upkeep),
     /// Materialized views.
     View(ViewStatement),
+    /// `CANCEL QUERY 'id'`, the number being of `system.queries`.
+    CancelQuery(Uuid),
     SetTags {
         table: TableName,
         column: Option<String>,
@@ -80,6 +83,7 @@ impl Statement {
         if let Some(own) = parse_own(sql)? {
             return Ok(own);
         }
+        drawable(sql)?;
         let dialect = state.config().options().sql_parser.dialect;
         let parsed = state
             .sql_to_statement(sql, &dialect)
@@ -100,6 +104,7 @@ impl Statement {
             Self::Change(change) => change.verb(),
             Self::Upkeep(upkeep) => upkeep.verb(),
             Self::View(view) => view.verb(),
+            Self::CancelQuery(_) => "cancel_query",
             Self::SetTags { .. } => "set_tags",
         }
     }
@@ -107,7 +112,7 @@ impl Statement {
     /// What it is to change.
     pub(crate) fn target(&self) -> Option<String> {
         let name = match self {
-            Self::Read(_) | Self::ExplainPolicy(_) => return None,
+            Self::Read(_) | Self::ExplainPolicy(_) | Self::CancelQuery(_) => return None,
             Self::CreateModel(model) => &model.name,
             Self::DropModel { name, .. }
             | Self::SetModelVersion { name, .. }
@@ -133,6 +138,7 @@ impl Statement {
             | Self::Change(_)
             | Self::Upkeep(_)
             | Self::View(_)
+            | Self::CancelQuery(_)
             | Self::SetTags { .. } => true,
         }
     }
@@ -231,11 +237,33 @@ fn classify_ast(ast: Ast) -> Result<Statement, QueryError> {
     }
 }
 
+/// The engine's drawing of plans cuts texts between bytes, and fails inside a letter beyond ASCII.
+fn drawable(sql: &str) -> Result<(), QueryError> {
+    if sql.is_ascii() {
+        return Ok(());
+    }
+    let mut parser = Parser::new(&GenericDialect {}).try_with_sql(sql).map_err(syntax)?;
+    let mut words = std::iter::from_fn(|| match parser.next_token().token {
+        Token::Word(word) => Some(word.value.to_lowercase()),
+        _ => None,
+    });
+    if words.next().as_deref() != Some("explain") {
+        return Ok(());
+    }
+    let drawn = words.skip_while(|word| word != "format").nth(1).is_some_and(|format| format == "tree");
+    if drawn {
+        return Err(QueryError::Unsupported(
+            "EXPLAIN FORMAT TREE draws ASCII texts only, and the statement has other letters; write EXPLAIN FORMAT INDENT".into(),
+        ));
+    }
+    Ok(())
+}
+
 fn unknown(ast: &Ast) -> QueryError {
     let text = ast.to_string();
     let words: Vec<&str> = text.split_whitespace().take(2).collect();
     QueryError::Unsupported(format!(
-        "labhouse does not run this statement ({}); it runs SELECT, EXPLAIN SELECT, EXPLAIN POLICY, SHOW, DESCRIBE, CREATE TABLE, INSERT, UPDATE, DELETE, MERGE, DROP TABLE, UNDROP TABLE, COMMENT ON, OPTIMIZE, VACUUM, CREATE, REFRESH and DROP MATERIALIZED VIEW, CREATE MODEL, DROP MODEL and ALTER TABLE … SET TAGS",
+        "labhouse does not run this statement ({}); it runs SELECT, EXPLAIN SELECT, EXPLAIN POLICY, SHOW, DESCRIBE, CREATE TABLE, INSERT, UPDATE, DELETE, MERGE, DROP TABLE, UNDROP TABLE, COMMENT ON, OPTIMIZE, VACUUM, CREATE, REFRESH and DROP MATERIALIZED VIEW, CREATE MODEL, DROP MODEL, CANCEL QUERY and ALTER TABLE … SET TAGS",
         words.join(" ")
     ))
 }
@@ -339,6 +367,8 @@ fn parse_own(sql: &str) -> Result<Option<Statement>, QueryError> {
             Some(statement) => statement,
             None => return Ok(None),
         }
+    } else if word(&mut parser, "cancel") {
+        cancel_query(&mut parser)?
     } else if parser.parse_keyword(Keyword::EXPLAIN) {
         match ExplainPolicy::parse(&mut parser)? {
             Some(explain) => Statement::ExplainPolicy(explain),
@@ -366,6 +396,18 @@ fn create_model(parser: &mut Parser<'_>, or_replace: bool) -> Result<Statement, 
         options,
         query,
     }))
+}
+
+/// `CANCEL QUERY 'id'`
+fn cancel_query(parser: &mut Parser<'_>) -> Result<Statement, QueryError> {
+    let id = if word(parser, "query") {
+        parser.parse_literal_string().ok().and_then(|text| Uuid::parse_str(&text).ok())
+    } else {
+        None
+    };
+    id.map(Statement::CancelQuery).ok_or_else(|| {
+        QueryError::Syntax("CANCEL QUERY 'id' cancels a running statement; lab.system.queries has its id".into())
+    })
 }
 
 /// `ALTER MODEL name SET VERSION n`

@@ -52,7 +52,7 @@ impl Engine {
         sql: &str,
     ) -> Result<i64, QueryError> {
         match statement {
-            Statement::Read(_) | Statement::ExplainPolicy(_) => {
+            Statement::Read(_) | Statement::ExplainPolicy(_) | Statement::CancelQuery(_) => {
                 Err(QueryError::internal("a read came to the writing side"))
             }
             Statement::CreateModel(model) => self.create_model(governed, state, model, parameters, sql).await,
