@@ -264,6 +264,16 @@ fn rows() -> Vec<(&'static str, &'static str, Try)> {
         ),
         (
             "statement",
+            "CancelQuery",
+            Write("CANCEL QUERY '00000000-0000-0000-0000-000000000000'"),
+        ),
+        (
+            "statement",
+            "Read pg_catalog",
+            Read("SELECT count(*) FROM pg_catalog.pg_class"),
+        ),
+        (
+            "statement",
             "Read another version",
             Read("SELECT count(*) FROM lab.chemistry.reactions FOR VERSION AS OF 0"),
         ),

@@ -26,6 +26,7 @@ pub(crate) struct Server {
     pub(crate) child: Child,
     pub(crate) flight: String,
     pub(crate) http: Option<String>,
+    pub(crate) postgres: Option<String>,
     pub(crate) dir: PathBuf,
     bucket: Option<Bucket>,
     log: Arc<Mutex<String>>,
@@ -54,6 +55,25 @@ pub(crate) fn own() -> Server {
     let dir = own.path().join("lab");
     copy(&built(), &dir);
     start(Command::new(BINARY).args(["demo", "--dir"]).arg(&dir), &dir, Some(own))
+}
+
+/// A copy of the demo lab that this test may change, served with a config that `edit` may change.
+pub(crate) fn own_with(edit: impl FnOnce(String) -> String) -> Server {
+    if let Some(bucket) = Bucket::asked(&unique()) {
+        bucket.copy_from(DEMO_PREFIX);
+        return on_bucket(bucket, edit);
+    }
+    let own = tempfile::tempdir().unwrap();
+    let dir = own.path().join("lab");
+    copy(&built(), &dir);
+    let config = dir.join("labhouse.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let text = text
+        .replace("127.0.0.1:50051", "127.0.0.1:0")
+        .replace("127.0.0.1:8080", "127.0.0.1:0");
+    std::fs::write(&config, edit(text)).unwrap();
+    let mut command = Command::new(BINARY);
+    start(command.args(["serve", "--config"]).arg(&config), &dir, Some(own))
 }
 
 /// An empty lab with the demo's users and policies, and a config that `edit` may change.
@@ -161,6 +181,7 @@ pub(crate) fn start(command: &mut Command, dir: &Path, own: Option<TempDir>) -> 
         child,
         flight: ready["flight"].as_str().unwrap().to_owned(),
         http: ready["http"].as_str().map(str::to_owned),
+        postgres: ready["postgres"].as_str().map(str::to_owned),
         dir: dir.to_owned(),
         bucket: None,
         log,

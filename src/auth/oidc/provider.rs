@@ -74,6 +74,18 @@ impl Provider {
         if let Some(key) = kept(FRESH_FOR) {
             return Ok(key);
         }
+        self.again(&mut tried, token).await
+    }
+
+    /// As `key`, when the key known was not the one.
+    pub(super) async fn newer(&self, token: &Token<'_>) -> Result<Key, Refusal> {
+        let mut tried = self.fetching.lock().await;
+        self.again(&mut tried, token).await
+    }
+
+    /// Fetches the keys unless that was tried a moment ago.
+    async fn again(&self, tried: &mut Option<Instant>, token: &Token<'_>) -> Result<Key, Refusal> {
+        let kept = |age_max| self.kept.lock().find(token, age_max);
         if younger(*tried, PAUSE) {
             return kept(USED_FOR).ok_or(Refusal::UnknownKey);
         }
