@@ -78,6 +78,32 @@ fn adbc_does_what_people_do() {
     lab::own().pytest("test_adbc.py", &HashMap::new());
 }
 
+/// The dialect's folder, and the older SQLAlchemy's before it when that is asked for.
+fn python_path(older: bool) -> String {
+    let dialect = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/sqlalchemy");
+    match older {
+        true => {
+            let venv = interpreter().parent().unwrap().parent().unwrap().to_owned();
+            format!("{}:{}", venv.join("sqlalchemy14").display(), dialect.display())
+        }
+        false => dialect.display().to_string(),
+    }
+}
+
+#[test]
+fn the_sqlalchemy_dialect_works_with_both_versions() {
+    for (version, older) in [("2.", false), ("1.4", true)] {
+        let extra = HashMap::from([("PYTHONPATH", python_path(older)), ("LABHOUSE_SQLALCHEMY", version.to_owned())]);
+        lab::own().pytest("test_sqlalchemy.py", &extra);
+    }
+}
+
+#[test]
+fn flightsql_dbapi_reads_and_lists() {
+    let extra = HashMap::from([("PYTHONPATH", python_path(true))]);
+    lab::shared().pytest("test_flightsql_dbapi.py", &extra);
+}
+
 #[test]
 fn pyarrow_flight_is_served_and_refused_as_it_should() {
     lab::shared().pytest("test_pyarrow.py", &HashMap::new());
