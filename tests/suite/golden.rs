@@ -5,6 +5,7 @@
 //! you commit it. With LABHOUSE_BLESS=1 the test writes the file anew.
 
 use std::fmt::Write;
+use std::process::Command;
 
 use arrow_flight::sql::{
     ActionCreatePreparedStatementRequest, Any, CommandGetCatalogs, CommandGetCrossReference, CommandGetDbSchemas,
@@ -18,7 +19,7 @@ use futures::stream;
 use prost::Message;
 use tonic::{Code, Status};
 
-use crate::lab;
+use crate::lab::{self, Server};
 use crate::raw::{Raw, connect};
 
 /// In the order of the columns; nobody is not logged in.
@@ -35,10 +36,14 @@ enum Try {
     Put(Any),
     Act(&'static str, Vec<u8>),
     Method(&'static str),
+    /// Through the PostgreSQL door.
+    Postgres(&'static str),
+    /// With a personal token made with these words of the command line.
+    Token(&'static [&'static str], &'static str),
 }
 
 fn rows() -> Vec<(&'static str, &'static str, Try)> {
-    use Try::{Act, Get, Info, Method, Put, Read, Write};
+    use Try::{Act, Get, Info, Method, Postgres, Put, Read, Token, Write};
     let query = CommandStatementQuery {
         query: "SELECT count(*) FROM lab.chemistry.reactions".into(),
         transaction_id: None,
@@ -416,10 +421,94 @@ fn rows() -> Vec<(&'static str, &'static str, Try)> {
         ("method", "GetSchema", Method("GetSchema")),
         ("method", "DoExchange", Method("DoExchange")),
         ("method", "GetFlightInfo by path", Method("GetFlightInfo by path")),
+        (
+            "door",
+            "PostgreSQL reads",
+            Postgres("SELECT count(*) FROM chemistry.reactions"),
+        ),
+        (
+            "door",
+            "PostgreSQL reads another department",
+            Postgres("SELECT count(*) FROM assay.ic50"),
+        ),
+        (
+            "door",
+            "PostgreSQL reads pg_catalog",
+            Postgres("SELECT count(*) FROM pg_class"),
+        ),
+        (
+            "door",
+            "PostgreSQL writes",
+            Postgres("DELETE FROM chemistry.reagent_lots WHERE false"),
+        ),
+        ("door", "PostgreSQL copies", Postgres("COPY (SELECT 1) TO '/tmp/golden.csv'")),
+        (
+            "door",
+            "a token reads",
+            Token(&[], "SELECT count(*) FROM lab.chemistry.reactions"),
+        ),
+        (
+            "door",
+            "a token writes",
+            Token(&[], "DELETE FROM lab.chemistry.reagent_lots WHERE false"),
+        ),
+        (
+            "door",
+            "a read-only token writes",
+            Token(&["--read-only"], "DELETE FROM lab.chemistry.reagent_lots WHERE false"),
+        ),
+        (
+            "door",
+            "a token for another schema reads",
+            Token(&["--schema", "assay"], "SELECT count(*) FROM lab.chemistry.reactions"),
+        ),
     ]
 }
 
-async fn tried(raw: &mut Raw, who: &str, how: &Try) -> Result<(), Status> {
+/// What psql is told, as the code that the Flight door has for it.
+fn by_psql(lab: &Server, who: &str, sql: &str) -> Result<(), Status> {
+    let output = Command::new("psql")
+        .arg(lab.postgres.as_deref().unwrap())
+        .args(["-X", "-v", "VERBOSITY=verbose", "-c", sql])
+        .env("PGUSER", who)
+        .env("PGPASSWORD", format!("{who}-demo"))
+        .output()
+        .unwrap();
+    if output.status.success() {
+        return Ok(());
+    }
+    let error = String::from_utf8(output.stderr).unwrap();
+    let told = error.split("ERROR:  ").nth(1).or_else(|| error.split("FATAL:  ").nth(1));
+    let code = match told.and_then(|told| told.get(..5)) {
+        Some("28P01") => Code::Unauthenticated,
+        Some("42501") => Code::PermissionDenied,
+        Some("42P01" | "42703") => Code::NotFound,
+        Some("22023" | "42601") => Code::InvalidArgument,
+        Some("0A000") => Code::Unimplemented,
+        _ => Code::Unknown,
+    };
+    Err(Status::new(code, error))
+}
+
+/// A connection with a new personal token; with one that there is not for nobody.
+async fn with_token(lab: &Server, who: &str, scope: &[&str]) -> Raw {
+    let made = Command::new(lab::BINARY)
+        .args(["user", "token", who, "--label", "golden", "--config"])
+        .arg(lab.dir.join("labhouse.toml"))
+        .args(scope)
+        .output()
+        .unwrap();
+    let token = match who {
+        "nobody" => "labhouse_0123".to_owned(),
+        _ => String::from_utf8(made.stdout).unwrap().trim().to_owned(),
+    };
+    Raw {
+        client: connect(lab).await,
+        token,
+    }
+}
+
+async fn tried(lab: &Server, raw: &mut Raw, who: &str, how: &Try) -> Result<(), Status> {
     let sql = |text: &str| text.replace('@', who);
     let select = |text: &str| CommandStatementQuery {
         query: sql(text),
@@ -448,6 +537,12 @@ async fn tried(raw: &mut Raw, who: &str, how: &Try) -> Result<(), Status> {
             let message = FlightData::new().with_descriptor(descriptor);
             let request = raw.request(stream::iter([message]));
             raw.client.do_put(request).await?.into_inner().message().await.map(drop)
+        }
+        Try::Postgres(text) => by_psql(lab, who, text),
+        Try::Token(scope, text) => {
+            let mut raw = with_token(lab, who, scope).await;
+            let ticket = Ticket::new(select(text).as_any().encode_to_vec());
+            raw.get(ticket).await.map(drop)
         }
         Try::Act(name, body) => raw.act(name, body.clone()).await.map(drop),
         Try::Method(name) => {
@@ -486,7 +581,7 @@ async fn tried(raw: &mut Raw, who: &str, how: &Try) -> Result<(), Status> {
 
 #[tokio::test]
 async fn every_door_lets_through_whom_the_matrix_says() {
-    let lab = lab::own();
+    let lab = lab::own_with(|config| config.replace("[listen]\n", "[listen]\npostgres = \"127.0.0.1:0\"\n"));
     let mut people = Vec::new();
     for who in PEOPLE {
         people.push(match who {
@@ -504,7 +599,7 @@ async fn every_door_lets_through_whom_the_matrix_says() {
     for (kind, name, how) in rows() {
         write!(text, "{kind} | {name}").unwrap();
         for (who, raw) in PEOPLE.iter().zip(&mut people) {
-            let code = tried(raw, who, &how)
+            let code = tried(&lab, raw, who, &how)
                 .await
                 .err()
                 .map_or(Code::Ok, |status| status.code());

@@ -170,6 +170,23 @@ async fn noise_before_the_login_ends_its_connection_and_nothing_else() {
     assert_eq!(say(&lab, "sam", "SELECT 1").unwrap(), "1");
 }
 
+/// The clients of `examples/clients`, as their page says to run them.
+#[test]
+fn the_small_clients_of_the_examples_run() {
+    let lab = lab();
+    for (script, url) in [("adbc.py", lab.flight.as_str()), ("postgres.py", lab.postgres.as_deref().unwrap())] {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/clients").join(script);
+        let output = Command::new(crate::python::interpreter())
+            .arg(path)
+            .args([url, "sam", "sam-demo"])
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(said.lines().count(), 3, "{script}: {said}");
+    }
+}
+
 #[test]
 fn psycopg_and_sqlalchemy_do_what_people_do() {
     let lab = lab();
