@@ -12,11 +12,11 @@ use labhouse_catalog::{Catalog, Crawler, FileStatus, Lake};
 use labhouse_policies::Attribute;
 
 use crate::audit::{self, command::AuditCommand};
+use crate::auth::TokenScope;
 use crate::client::{self, SqlOptions};
 use crate::config::Config;
 use crate::engine::{Engine, crawl_options};
 use crate::server::Server;
-use crate::auth::TokenScope;
 use crate::{auth, demo_lab};
 
 /// Planning recurses over expressions; admission bounds their depth, this bounds what a bounded depth may take.

@@ -477,7 +477,10 @@ mod tests {
             ("[lake]\nurl = \"x\"\nspeed = 9", "speed"),
             ("[lake]\nurl = \"x\"\n[listen]\nflight = \"nonsense\"", "listen.flight"),
             ("[lake]\nurl = \"x\"\n[listen]\nflight = \"0.0.0.0:1\"", "plain text"),
-            ("[lake]\nurl = \"x\"\n[listen]\npostgres = \"0.0.0.0:5432\"", "plain text"),
+            (
+                "[lake]\nurl = \"x\"\n[listen]\npostgres = \"0.0.0.0:5432\"",
+                "plain text",
+            ),
             ("[lake]\nurl = \"x\"\n[tls]\nclient_ca = \"ca.pem\"", "tls.client_ca"),
             (
                 "[lake]\nurl = \"x\"\n[auth.oidc]\nissuer = \"http://id.lab\"\naudience = \"a\"",

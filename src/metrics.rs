@@ -98,11 +98,19 @@ pub(crate) fn page(engine: &Engine) -> String {
     let metrics = &engine.metrics;
     let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
 
-    page.family("labhouse_statements_total", "counter", "Statements that ended, by outcome");
+    page.family(
+        "labhouse_statements_total",
+        "counter",
+        "Statements that ended, by outcome",
+    );
     for (outcome, count) in OUTCOMES.iter().zip(&metrics.outcomes) {
         page.labelled("labhouse_statements_total", "outcome", outcome, of(count));
     }
-    page.family("labhouse_statement_seconds", "histogram", "Time from admission to the last row");
+    page.family(
+        "labhouse_statement_seconds",
+        "histogram",
+        "Time from admission to the last row",
+    );
     for (bound, count) in CLASSES_MS.iter().zip(&metrics.classes) {
         let bound = (*bound as f64 / 1000.0).to_string();
         page.labelled("labhouse_statement_seconds_bucket", "le", &bound, of(count));
@@ -115,27 +123,63 @@ pub(crate) fn page(engine: &Engine) -> String {
     page.counter("labhouse_bytes_total", "Bytes of values delivered", of(&metrics.bytes));
 
     let running = metrics.running.load(Ordering::Relaxed);
-    page.gauge("labhouse_statements_running", "Statements that run or wait for their turn", running);
+    page.gauge(
+        "labhouse_statements_running",
+        "Statements that run or wait for their turn",
+        running,
+    );
     let admission = &engine.admission;
-    page.gauge("labhouse_admission_places_free", "Statements that could start now", admission.free());
-    page.gauge("labhouse_admission_waiting", "Statements that wait for their turn", admission.waiting());
+    page.gauge(
+        "labhouse_admission_places_free",
+        "Statements that could start now",
+        admission.free(),
+    );
+    page.gauge(
+        "labhouse_admission_waiting",
+        "Statements that wait for their turn",
+        admission.waiting(),
+    );
     let (memory, spilled) = engine.sessions.used();
     page.gauge("labhouse_memory_bytes", "Memory that running statements hold", memory);
     page.gauge("labhouse_spill_bytes", "Disk that running statements hold", spilled);
 
     page.counter("labhouse_sweeps_total", "Sweeps of the crawler", of(&metrics.sweeps));
-    page.counter("labhouse_sweeps_failed_total", "Sweeps that failed", of(&metrics.sweeps_failed));
-    page.family("labhouse_files_total", "counter", "What sweeps said of landed files, by status");
+    page.counter(
+        "labhouse_sweeps_failed_total",
+        "Sweeps that failed",
+        of(&metrics.sweeps_failed),
+    );
+    page.family(
+        "labhouse_files_total",
+        "counter",
+        "What sweeps said of landed files, by status",
+    );
     for (known, count) in STATUSES.iter().zip(&metrics.files) {
         page.labelled("labhouse_files_total", "status", status(*known), of(count));
     }
     let world = engine.world();
-    page.counter("labhouse_catalog_generation", "Catalog snapshots taken over", world.catalog.generation);
-    page.counter("labhouse_policy_generation", "Policy sets put in force", world.policies.generation());
+    page.counter(
+        "labhouse_catalog_generation",
+        "Catalog snapshots taken over",
+        world.catalog.generation,
+    );
+    page.counter(
+        "labhouse_policy_generation",
+        "Policy sets put in force",
+        world.policies.generation(),
+    );
     let (waiting, unfolded, healthy) = engine.audit.lag();
     page.gauge("labhouse_audit_waiting", "Audit events not yet durable", waiting);
-    page.gauge("labhouse_audit_unfolded", "Audit events not yet in their table", unfolded);
-    page.gauge("labhouse_audit_healthy", "1 while the audit trail is written", u8::from(healthy));
+    page.gauge(
+        "labhouse_audit_unfolded",
+        "Audit events not yet in their table",
+        unfolded,
+    );
+    page.gauge(
+        "labhouse_audit_healthy",
+        "1 while the audit trail is written",
+        u8::from(healthy),
+    );
     page.0
 }
 
@@ -179,7 +223,11 @@ mod tests {
         }
         let all: u64 = metrics.outcomes.iter().map(|count| count.load(Ordering::Relaxed)).sum();
         assert_eq!((all, metrics.running.load(Ordering::Relaxed)), (3, 0));
-        let classes: Vec<u64> = metrics.classes.iter().map(|count| count.load(Ordering::Relaxed)).collect();
+        let classes: Vec<u64> = metrics
+            .classes
+            .iter()
+            .map(|count| count.load(Ordering::Relaxed))
+            .collect();
         assert_eq!(classes, [0, 0, 3, 3, 3, 3, 3, 3, 3, 3]);
     }
 }

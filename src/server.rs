@@ -135,7 +135,12 @@ impl Server {
         ));
         if let Some(postgres) = self.postgres {
             let stopping = ended(stopped.clone());
-            background.spawn(crate::postgres::serve(Arc::clone(&self.engine), postgres, self.tls, stopping));
+            background.spawn(crate::postgres::serve(
+                Arc::clone(&self.engine),
+                postgres,
+                self.tls,
+                stopping,
+            ));
         }
         if let Some(http) = self.http {
             let served = crate::http::serve(Arc::clone(&self.engine), http, ended(stopped.clone()));

@@ -84,9 +84,14 @@ impl Tls {
         match read(&self.files) {
             Ok(config) => {
                 self.current.store(Arc::new(config));
-                tracing::info!(cert = self.files.cert, "new certificates are in use for new connections");
+                tracing::info!(
+                    cert = self.files.cert,
+                    "new certificates are in use for new connections"
+                );
             }
-            Err(error) => tracing::error!(%error, "the changed certificates are not taken over; the last good ones stay"),
+            Err(error) => {
+                tracing::error!(%error, "the changed certificates are not taken over; the last good ones stay")
+            }
         }
         true
     }

@@ -40,11 +40,15 @@ fn common_names(certificate: &[u8]) -> Option<Vec<String>> {
         let (SET, inside) = relative? else { return None };
         for pair in Values(inside) {
             let (SEQUENCE, pair) = pair? else { return None };
-            let ((OBJECT_ID, id), rest) = read(pair)? else { return None };
+            let ((OBJECT_ID, id), rest) = read(pair)? else {
+                return None;
+            };
             if id != COMMON_NAME {
                 continue;
             }
-            let ((UTF8 | PRINTABLE, name), _) = read(rest)? else { return None };
+            let ((UTF8 | PRINTABLE, name), _) = read(rest)? else {
+                return None;
+            };
             names.push(std::str::from_utf8(name).ok()?.to_owned());
         }
     }
@@ -56,7 +60,9 @@ fn alternative_names(certificate: &[u8], kind: u8) -> Option<Vec<String>> {
     let mut names = Vec::new();
     for part in Values(rest) {
         let (EXTENSIONS, extensions) = part? else { continue };
-        let ((SEQUENCE, extensions), _) = read(extensions)? else { return None };
+        let ((SEQUENCE, extensions), _) = read(extensions)? else {
+            return None;
+        };
         for extension in Values(extensions) {
             let (SEQUENCE, extension) = extension? else { return None };
             let mut parts = Values(extension);
@@ -64,8 +70,13 @@ fn alternative_names(certificate: &[u8], kind: u8) -> Option<Vec<String>> {
                 continue;
             }
             // A flag "critical" may stand before the value.
-            let value = parts.filter_map(|part| part.filter(|(tag, _)| *tag == OCTETS)).next()?.1;
-            let ((SEQUENCE, all), _) = read(value)? else { return None };
+            let value = parts
+                .filter_map(|part| part.filter(|(tag, _)| *tag == OCTETS))
+                .next()?
+                .1;
+            let ((SEQUENCE, all), _) = read(value)? else {
+                return None;
+            };
             for name in Values(all) {
                 let (tag, name) = name?;
                 if tag == kind {
@@ -79,8 +90,12 @@ fn alternative_names(certificate: &[u8], kind: u8) -> Option<Vec<String>> {
 
 /// The subject's content and what follows it in the signed part.
 fn subject_and_rest(certificate: &[u8]) -> Option<(&[u8], &[u8])> {
-    let ((SEQUENCE, certificate), _) = read(certificate)? else { return None };
-    let ((SEQUENCE, mut signed), _) = read(certificate)? else { return None };
+    let ((SEQUENCE, certificate), _) = read(certificate)? else {
+        return None;
+    };
+    let ((SEQUENCE, mut signed), _) = read(certificate)? else {
+        return None;
+    };
     if let ((VERSION, _), rest) = read(signed)? {
         signed = rest;
     }
@@ -92,7 +107,9 @@ fn subject_and_rest(certificate: &[u8]) -> Option<(&[u8], &[u8])> {
         }
         signed = rest;
     }
-    let ((SEQUENCE, subject), rest) = read(signed)? else { return None };
+    let ((SEQUENCE, subject), rest) = read(signed)? else {
+        return None;
+    };
     Some((subject, rest))
 }
 
@@ -106,7 +123,10 @@ fn read(bytes: &[u8]) -> Option<(Value<'_>, &[u8])> {
         0..=0x7f => (usize::from(*first), rest),
         0x81..=0x84 => {
             let (digits, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
-            (digits.iter().fold(0_usize, |sum, digit| sum << 8 | usize::from(*digit)), rest)
+            (
+                digits.iter().fold(0_usize, |sum, digit| sum << 8 | usize::from(*digit)),
+                rest,
+            )
         }
         // Without a length, or one that no certificate needs.
         _ => return None,
@@ -150,7 +170,17 @@ mod tests {
     fn made(subject: &str, names: &str) -> Vec<u8> {
         let dir = tempfile::tempdir().unwrap();
         let output = Command::new("openssl")
-            .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1"])
+            .args([
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:P-256",
+                "-nodes",
+                "-days",
+                "1",
+            ])
             .args(["-subj", subject, "-addext", names, "-keyout"])
             .arg(dir.path().join("key"))
             .output()

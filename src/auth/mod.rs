@@ -25,8 +25,8 @@ use sha2::{Digest, Sha256};
 use crate::config::{CertificateLogin, Config};
 use crate::ticket::Sealer;
 
-pub(crate) use oidc::is_safe_issuer;
 use oidc::Oidc;
+pub(crate) use oidc::is_safe_issuer;
 pub(crate) use users::{TokenScope, UserError, add, issue_token, list, principals, remove, revoke_token};
 use users::{Users, UsersFile};
 
@@ -169,7 +169,10 @@ impl Authenticator {
         let oidc = self.oidc.as_ref().ok_or(AuthError::Refused)?;
         let who = oidc.login(token).await?;
         if self.named(&who.name).is_some() {
-            tracing::warn!(user = who.name, "a login of the OIDC provider is refused: a local user has that name");
+            tracing::warn!(
+                user = who.name,
+                "a login of the OIDC provider is refused: a local user has that name"
+            );
             return Err(AuthError::Refused);
         }
         Ok(who)

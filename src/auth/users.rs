@@ -299,7 +299,9 @@ pub(crate) fn issue_token(path: &Path, name: &str, label: &str, scope: TokenScop
         .ok_or_else(|| UserError::Unknown(name.to_owned()))?;
     let secret: [u8; 32] = rand::random();
     let token = format!("{TOKEN_PREFIX}{}", hex(&secret));
-    let valid_until = scope.days.map(|days| Utc::now() + chrono::Duration::days(i64::from(days)));
+    let valid_until = scope
+        .days
+        .map(|days| Utc::now() + chrono::Duration::days(i64::from(days)));
     user.tokens.insert(
         label.to_owned(),
         Token {
@@ -375,7 +377,11 @@ mod tests {
         assert!(add(&path, "ana", "long enough", marked).is_err());
         add(&path, "ana", "long enough", BTreeMap::new()).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
-        std::fs::write(&path, format!("{text}[users.ana.attributes]\n\"login:token\" = \"x\"\n")).unwrap();
+        std::fs::write(
+            &path,
+            format!("{text}[users.ana.attributes]\n\"login:token\" = \"x\"\n"),
+        )
+        .unwrap();
         assert!(matches!(Users::read(&path), Err(UserError::Attribute(_))));
     }
 

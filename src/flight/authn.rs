@@ -42,7 +42,10 @@ pub(super) struct Caller {
 /// What a call shows to be let in.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Credential {
-    Basic { user: String, password: String },
+    Basic {
+        user: String,
+        password: String,
+    },
     Bearer(String),
     /// Of the connection, verified by TLS.
     Certificate(Vec<u8>),
@@ -61,10 +64,13 @@ impl Caller {
     ) -> Result<Self, Status> {
         let client = client(headers, peer);
         match shown(headers, certificate) {
-            Ok(credential) => Ok(Self {
-                ipc: ipc_compression(headers)?,
-                ..Self::from_credential(engine, credential, client).await?.certified(engine, certificate)?
-            }),
+            Ok(credential) => {
+                let caller = Self::from_credential(engine, credential, client).await?;
+                Ok(Self {
+                    ipc: ipc_compression(headers)?,
+                    ..caller.certified(engine, certificate)?
+                })
+            }
             Err(refused) => {
                 engine.audit.login_refused(None, false, &client);
                 Err(refused)
@@ -114,7 +120,9 @@ impl Caller {
         let Some(der) = certificate else { return Ok(self) };
         match engine.auth.certificate(der) {
             Ok(named) if named.name != self.principal.name => {
-                engine.audit.login_refused(Some(&self.principal.name), true, &self.client);
+                engine
+                    .audit
+                    .login_refused(Some(&self.principal.name), true, &self.client);
                 Err(Status::unauthenticated(
                     "login refused: the client certificate names another login than the credentials of the call",
                 ))

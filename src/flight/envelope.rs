@@ -70,10 +70,7 @@ impl Taken {
         let numbers = [
             ("labhouse-rows", self.rows.load(Ordering::Relaxed).to_string()),
             ("labhouse-bytes", self.bytes.load(Ordering::Relaxed).to_string()),
-            (
-                "labhouse-duration-us",
-                self.started.elapsed().as_micros().to_string(),
-            ),
+            ("labhouse-duration-us", self.started.elapsed().as_micros().to_string()),
         ];
         let id = id.map(|id| ("labhouse-query-id", id));
         for (name, value) in numbers.into_iter().chain(id) {
@@ -175,10 +172,7 @@ impl HttpBody for Told {
     type Data = Bytes;
     type Error = Status;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let mut frame = ready!(Pin::new(&mut self.body).poll_frame(context));
         if let (Some(Ok(frame)), Some(taken)) = (&mut frame, &self.taken)
             && let Some(trailers) = frame.trailers_mut()
@@ -219,7 +213,10 @@ mod tests {
         assert_eq!(of(None, None), None);
         assert_eq!(of(Some("gzip,identity"), None).as_deref(), Some("gzip"));
         assert_eq!(of(Some("zstd,gzip"), None).as_deref(), Some("zstd"));
-        assert_eq!(of(Some("identity, deflate, gzip"), Some("gzip")).as_deref(), Some("gzip"));
+        assert_eq!(
+            of(Some("identity, deflate, gzip"), Some("gzip")).as_deref(),
+            Some("gzip")
+        );
         assert_eq!(of(Some("identity, deflate, gzip"), Some("identity")), None);
     }
 

@@ -50,17 +50,17 @@ const FILLED: [(&str, &str); 11] = [
          typsend:t typmodin:t typmodout:t typanalyze:t typalign:t typstorage:t typnotnull:b typbasetype:i typtypmod:i \
          typndims:i typcollation:i typdefaultbin:t typdefault:t typacl:t",
     ),
-    (
-        "pg_views",
-        "schemaname:t viewname:t viewowner:t definition:t",
-    ),
+    ("pg_views", "schemaname:t viewname:t viewowner:t definition:t"),
 ];
 
 /// Tables without rows: a lake has no such things, and tools ask for them all the same.
 const EMPTY: [(&str, &str); 30] = [
     ("pg_attrdef", "oid:i adrelid:i adnum:s adbin:t"),
     ("pg_auth_members", "oid:i roleid:i member:i grantor:i admin_option:b"),
-    ("pg_cast", "oid:i castsource:i casttarget:i castfunc:i castcontext:t castmethod:t"),
+    (
+        "pg_cast",
+        "oid:i castsource:i casttarget:i castfunc:i castcontext:t castmethod:t",
+    ),
     (
         "pg_collation",
         "oid:i collname:t collnamespace:i collowner:i collprovider:t collisdeterministic:b collencoding:i collcollate:t \
@@ -72,15 +72,27 @@ const EMPTY: [(&str, &str); 30] = [
          conindid:i conparentid:i confrelid:i confupdtype:t confdeltype:t confmatchtype:t conislocal:b coninhcount:i \
          connoinherit:b conkey:S confkey:S conbin:t",
     ),
-    ("pg_depend", "classid:i objid:i objsubid:i refclassid:i refobjid:i refobjsubid:i deptype:t"),
+    (
+        "pg_depend",
+        "classid:i objid:i objsubid:i refclassid:i refobjid:i refobjsubid:i deptype:t",
+    ),
     ("pg_enum", "oid:i enumtypid:i enumsortorder:f enumlabel:t"),
-    ("pg_event_trigger", "oid:i evtname:t evtevent:t evtowner:i evtfoid:i evtenabled:t evttags:t"),
+    (
+        "pg_event_trigger",
+        "oid:i evtname:t evtevent:t evtowner:i evtfoid:i evtenabled:t evttags:t",
+    ),
     (
         "pg_extension",
         "oid:i extname:t extowner:i extnamespace:i extrelocatable:b extversion:t extconfig:t extcondition:t",
     ),
-    ("pg_foreign_data_wrapper", "oid:i fdwname:t fdwowner:i fdwhandler:i fdwvalidator:i fdwoptions:t"),
-    ("pg_foreign_server", "oid:i srvname:t srvowner:i srvfdw:i srvtype:t srvversion:t srvoptions:t"),
+    (
+        "pg_foreign_data_wrapper",
+        "oid:i fdwname:t fdwowner:i fdwhandler:i fdwvalidator:i fdwoptions:t",
+    ),
+    (
+        "pg_foreign_server",
+        "oid:i srvname:t srvowner:i srvfdw:i srvtype:t srvversion:t srvoptions:t",
+    ),
     ("pg_foreign_table", "ftrelid:i ftserver:i ftoptions:t"),
     (
         "pg_index",
@@ -88,13 +100,28 @@ const EMPTY: [(&str, &str); 30] = [
          indisexclusion:b indimmediate:b indisclustered:b indisvalid:b indcheckxmin:b indisready:b indislive:b \
          indisreplident:b indkey:S indcollation:S indclass:S indoption:S indexprs:t indpred:t",
     ),
-    ("pg_indexes", "schemaname:t tablename:t indexname:t tablespace:t indexdef:t"),
+    (
+        "pg_indexes",
+        "schemaname:t tablename:t indexname:t tablespace:t indexdef:t",
+    ),
     ("pg_inherits", "inhrelid:i inhparent:i inhseqno:i inhdetachpending:b"),
     ("pg_language", "oid:i lanname:t lanowner:i lanispl:b lanpltrusted:b"),
-    ("pg_matviews", "schemaname:t matviewname:t matviewowner:t tablespace:t hasindexes:b ispopulated:b definition:t"),
-    ("pg_opclass", "oid:i opcmethod:i opcname:t opcnamespace:i opcowner:i opcintype:i opcdefault:b"),
-    ("pg_operator", "oid:i oprname:t oprnamespace:i oprleft:i oprright:i oprresult:i"),
-    ("pg_partitioned_table", "partrelid:i partstrat:t partnatts:s partdefid:i partattrs:S"),
+    (
+        "pg_matviews",
+        "schemaname:t matviewname:t matviewowner:t tablespace:t hasindexes:b ispopulated:b definition:t",
+    ),
+    (
+        "pg_opclass",
+        "oid:i opcmethod:i opcname:t opcnamespace:i opcowner:i opcintype:i opcdefault:b",
+    ),
+    (
+        "pg_operator",
+        "oid:i oprname:t oprnamespace:i oprleft:i oprright:i oprresult:i",
+    ),
+    (
+        "pg_partitioned_table",
+        "partrelid:i partstrat:t partnatts:s partdefid:i partattrs:S",
+    ),
     (
         "pg_policy",
         "oid:i polname:t polrelid:i polcmd:t polpermissive:b polroles:S polqual:t polwithcheck:t",
@@ -106,12 +133,24 @@ const EMPTY: [(&str, &str); 30] = [
     ),
     ("pg_publication", "oid:i pubname:t pubowner:i puballtables:b"),
     ("pg_range", "rngtypid:i rngsubtype:i rngmultitypid:i"),
-    ("pg_rewrite", "oid:i rulename:t ev_class:i ev_type:t ev_enabled:t is_instead:b"),
-    ("pg_sequence", "seqrelid:i seqtypid:i seqstart:I seqincrement:I seqmax:I seqmin:I seqcache:I seqcycle:b"),
+    (
+        "pg_rewrite",
+        "oid:i rulename:t ev_class:i ev_type:t ev_enabled:t is_instead:b",
+    ),
+    (
+        "pg_sequence",
+        "seqrelid:i seqtypid:i seqstart:I seqincrement:I seqmax:I seqmin:I seqcache:I seqcycle:b",
+    ),
     ("pg_shdescription", "objoid:i classoid:i description:t"),
-    ("pg_stat_activity", "datid:i datname:t pid:i usename:t application_name:t state:t query:t"),
+    (
+        "pg_stat_activity",
+        "datid:i datname:t pid:i usename:t application_name:t state:t query:t",
+    ),
     ("pg_tablespace", "oid:i spcname:t spcowner:i spcacl:t spcoptions:t"),
-    ("pg_trigger", "oid:i tgrelid:i tgname:t tgfoid:i tgtype:s tgenabled:t tgisinternal:b tgconstraint:i"),
+    (
+        "pg_trigger",
+        "oid:i tgrelid:i tgname:t tgfoid:i tgtype:s tgenabled:t tgisinternal:b tgconstraint:i",
+    ),
 ];
 
 /// Tables without rows that are read only where the answer is known to have none: they need no columns.
@@ -171,7 +210,9 @@ mod tests {
         for (name, columns) in FILLED.into_iter().chain(EMPTY) {
             let words = columns.split_whitespace();
             assert!(
-                words.clone().all(|word| word.split_once(':').is_some_and(|(_, kind)| "bfiIsSt".contains(kind))),
+                words
+                    .clone()
+                    .all(|word| word.split_once(':').is_some_and(|(_, kind)| "bfiIsSt".contains(kind))),
                 "{name}"
             );
             assert_eq!(of(name).unwrap().fields().len(), words.count(), "{name}");

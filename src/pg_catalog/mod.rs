@@ -39,7 +39,9 @@ impl SchemaProvider for PgCatalog {
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
-        let Some(schema) = columns::of(name) else { return Ok(None) };
+        let Some(schema) = columns::of(name) else {
+            return Ok(None);
+        };
         let partition = Rows {
             governed: Arc::clone(&self.0),
             name: name.to_owned(),

@@ -219,7 +219,12 @@ fn attributes(table: &Table) -> Vec<Row> {
 fn comments(table: &Table) -> Vec<Row> {
     let of_columns = table.columns.fields().iter().zip(1_usize..);
     let of_columns = of_columns.filter_map(|(field, at)| Some((at, field.metadata().get("comment")?.clone())));
-    let all = table.comment.clone().map(|comment| (0, comment)).into_iter().chain(of_columns);
+    let all = table
+        .comment
+        .clone()
+        .map(|comment| (0, comment))
+        .into_iter()
+        .chain(of_columns);
     all.map(|(at, comment)| {
         row([
             ("objoid", table.oid.into()),
@@ -295,9 +300,9 @@ fn namespace(schema: &str) -> i32 {
 /// A number made of a name, and the next one when two names make the same.
 fn number(name: &str, taken: &mut BTreeSet<i32>) -> i32 {
     // FNV-1a: short, stable, and nothing depends on its being hard to turn round.
-    let hash = name
-        .bytes()
-        .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    let hash = name.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+    });
     let mut number = FIRST_OID + hash % (i32::MAX.unsigned_abs() - FIRST_OID);
     loop {
         let candidate = i32::try_from(number).unwrap_or(i32::MAX);

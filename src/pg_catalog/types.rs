@@ -17,7 +17,14 @@ pub(crate) struct PgType {
     category: &'static str,
 }
 
-const fn pg(oid: u32, name: &'static str, sql: &'static str, length: i16, array: u32, category: &'static str) -> PgType {
+const fn pg(
+    oid: u32,
+    name: &'static str,
+    sql: &'static str,
+    length: i16,
+    array: u32,
+    category: &'static str,
+) -> PgType {
     PgType {
         oid,
         name,

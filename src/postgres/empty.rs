@@ -7,15 +7,23 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::sql::sqlparser::ast::{
-    Expr, Function, GroupByExpr, JoinOperator, ObjectName, Query, Select, SelectItem, SetExpr, SetOperator, TableFactor,
-    TableWithJoins,
+    Expr, Function, GroupByExpr, JoinOperator, ObjectName, Query, Select, SelectItem, SetExpr, SetOperator,
+    TableFactor, TableWithJoins,
 };
 
 use crate::pg_catalog::{PG_CATALOG, is_always_empty};
 
 /// Names of aggregates as the tools' queries use them: without groups they give a row for no row.
 const AGGREGATES: [&str; 9] = [
-    "array_agg", "avg", "bool_and", "bool_or", "count", "max", "min", "string_agg", "sum",
+    "array_agg",
+    "avg",
+    "bool_and",
+    "bool_or",
+    "count",
+    "max",
+    "min",
+    "string_agg",
+    "sum",
 ];
 
 /// Whether a query never has a row, whatever the lake holds.
@@ -77,7 +85,11 @@ fn factor(factor: &TableFactor) -> bool {
 
 /// Whether a table of that name is one of `pg_catalog` that never has a row.
 fn relation(name: &ObjectName) -> bool {
-    let parts: Vec<&str> = name.0.iter().filter_map(|part| Some(part.as_ident()?.value.as_str())).collect();
+    let parts: Vec<&str> = name
+        .0
+        .iter()
+        .filter_map(|part| Some(part.as_ident()?.value.as_str()))
+        .collect();
     match parts.as_slice() {
         [schema, table] => *schema == PG_CATALOG && is_always_empty(table),
         _ => false,
@@ -193,7 +205,9 @@ mod tests {
 
     #[test]
     fn columns_are_named_as_postgres_names_them() {
-        let told = columns(&query("SELECT a.b, f(x), y AS \"Z\", 1 + 1, x::text FROM pg_catalog.pg_policy a"));
+        let told = columns(&query(
+            "SELECT a.b, f(x), y AS \"Z\", 1 + 1, x::text FROM pg_catalog.pg_policy a",
+        ));
         let names: Vec<_> = told.fields().iter().map(|field| field.name().as_str()).collect();
         assert_eq!(names, ["b", "f", "Z", "?column?", "x"]);
     }

@@ -128,10 +128,12 @@ impl Column {
                     out.put_slice(format!("{byte:02x}").as_bytes());
                 }
             }
-            DataType::Float32 => out.put_slice(float(f64::from(array.as_primitive::<Float32Type>().value(at)), || {
-                array.as_primitive::<Float32Type>().value(at).to_string()
-            })
-            .as_bytes()),
+            DataType::Float32 => out.put_slice(
+                float(f64::from(array.as_primitive::<Float32Type>().value(at)), || {
+                    array.as_primitive::<Float32Type>().value(at).to_string()
+                })
+                .as_bytes(),
+            ),
             DataType::Float64 => {
                 let value = array.as_primitive::<Float64Type>().value(at);
                 out.put_slice(float(value, || value.to_string()).as_bytes());
@@ -294,7 +296,14 @@ mod tests {
         let moment = TimestampNanosecondArray::from(vec![951_782_400_123_456_000]);
         assert_eq!(text(moment.clone()), "2000-02-29 00:00:00.123456");
         assert_eq!(text(moment.with_timezone("UTC")), "2000-02-29 00:00:00.123456+00");
-        assert_eq!(text(Decimal128Array::from(vec![-12345]).with_precision_and_scale(10, 2).unwrap()), "-123.45");
+        assert_eq!(
+            text(
+                Decimal128Array::from(vec![-12345])
+                    .with_precision_and_scale(10, 2)
+                    .unwrap()
+            ),
+            "-123.45"
+        );
         assert_eq!(value(Arc::new(Int64Array::from(vec![None])), FieldFormat::Text), None);
     }
 
@@ -316,7 +325,10 @@ mod tests {
 
     #[test]
     fn binary_forms_count_from_2000() {
-        assert_eq!(binary(TimestampNanosecondArray::from(vec![946_684_800_000_001_000])), 1_i64.to_be_bytes());
+        assert_eq!(
+            binary(TimestampNanosecondArray::from(vec![946_684_800_000_001_000])),
+            1_i64.to_be_bytes()
+        );
         assert_eq!(binary(Int64Array::from(vec![-2])), (-2_i64).to_be_bytes());
         assert_eq!(binary(StringArray::from(vec!["ä"])), "ä".as_bytes());
         // A number beyond int8: weight 4, one digit group for each four digits.

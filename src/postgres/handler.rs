@@ -94,11 +94,7 @@ impl QueryParser for Door {
         Ok(parameters::told(&statement.parameters))
     }
 
-    fn get_result_schema(
-        &self,
-        statement: &Self::Statement,
-        format: Option<&Format>,
-    ) -> PgWireResult<Vec<FieldInfo>> {
+    fn get_result_schema(&self, statement: &Self::Statement, format: Option<&Format>) -> PgWireResult<Vec<FieldInfo>> {
         Ok(encode::fields(&statement.columns, format))
     }
 }
@@ -129,7 +125,10 @@ impl ExtendedQueryHandler for Door {
         if let (Kind::Run { sql, .. }, false) = (&statement.kind, statement.writes || portal.parameters.is_empty()) {
             let place = self.place(client)?;
             let values = parameters::values(portal)?;
-            let described = self.engine.describe(&place.who, &place.session.client, sql, &values).await;
+            let described = self
+                .engine
+                .describe(&place.who, &place.session.client, sql, &values)
+                .await;
             columns = described.map_err(|error| of_query(&error))?.schema;
         }
         let fields = encode::fields(&columns, Some(&portal.result_column_format));
@@ -160,9 +159,12 @@ impl Door {
     fn place<C: ClientInfo>(&self, client: &C) -> PgWireResult<Place> {
         let session = client.session_extensions().get::<Arc<Session>>();
         let session = session.ok_or_else(|| fatal("28000", "log in first"))?;
-        let session = Arc::clone(&session);
+        let session = Arc::clone(session.as_ref());
         let who = session.who(&self.engine.auth).ok_or_else(|| {
-            fatal("28000", "the login of this connection was removed, revoked or has ended; connect again")
+            fatal(
+                "28000",
+                "the login of this connection was removed, revoked or has ended; connect again",
+            )
         })?;
         Ok(Place {
             session,

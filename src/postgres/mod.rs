@@ -28,9 +28,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::{SinkExt, StreamExt};
 use pgwire::api::cancel::CancelHandler;
-use pgwire::api::{
-    ClientInfo, DefaultClient, NoopHandler, PgWireConnectionState, RandomPidSecretKeyGenerator,
-};
+use pgwire::api::{ClientInfo, DefaultClient, NoopHandler, PgWireConnectionState, RandomPidSecretKeyGenerator};
 use pgwire::messages::PgWireFrontendMessage;
 use pgwire::messages::cancel::CancelRequest;
 use pgwire::tokio::server::{PgWireMessageServerCodec, process_error, process_message};

@@ -67,7 +67,10 @@ pub(super) fn read(mut bytes: &[u8]) -> Option<String> {
         let at = usize::try_from(weight - place).ok();
         at.and_then(|at| groups.get(at)).copied().unwrap_or(0)
     };
-    let whole: String = (0..=weight.max(0)).rev().map(|place| format!("{:04}", group(place))).collect();
+    let whole: String = (0..=weight.max(0))
+        .rev()
+        .map(|place| format!("{:04}", group(place)))
+        .collect();
     let whole = whole.trim_start_matches('0');
     let places = i32::try_from(scale.div_ceil(GROUP)).ok()?;
     let mut fraction: String = (1..=places).map(|place| format!("{:04}", group(-place))).collect();
@@ -97,7 +100,16 @@ mod tests {
     #[test]
     fn numbers_come_back() {
         for text in [
-            "0", "1", "-1", "12345678", "0.01", "-123.45", "10000", "100000000.00010", "9999.9999", "0.000012345678",
+            "0",
+            "1",
+            "-1",
+            "12345678",
+            "0.01",
+            "-123.45",
+            "10000",
+            "100000000.00010",
+            "9999.9999",
+            "0.000012345678",
             "99999999999999999999999999999999999999",
         ] {
             assert_eq!(read(&written(text)).unwrap(), text);
@@ -107,7 +119,10 @@ mod tests {
 
     #[test]
     fn groups_weight_sign_and_scale_are_as_postgres_has_them() {
-        assert_eq!(written("-12345.6"), [0, 3, 0, 1, 0x40, 0, 0, 1, 0, 1, 9, 0x29, 23, 0x70]);
+        assert_eq!(
+            written("-12345.6"),
+            [0, 3, 0, 1, 0x40, 0, 0, 1, 0, 1, 9, 0x29, 23, 0x70]
+        );
         assert_eq!(written("0"), [0; 8]);
     }
 

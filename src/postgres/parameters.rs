@@ -58,7 +58,10 @@ pub(super) fn values(portal: &Portal<Prepared>) -> Result<Vec<ScalarValue>, PgWi
             Some(Some(value)) => Ok(value),
             Some(None) => Err(user(
                 "22P02",
-                format!("the value for ${} cannot be read as a value of the type number {oid}", at + 1),
+                format!(
+                    "the value for ${} cannot be read as a value of the type number {oid}",
+                    at + 1
+                ),
             )),
         }
     });
@@ -122,7 +125,9 @@ fn of_binary(oid: u32, bytes: &[u8]) -> Option<ScalarValue> {
         26 => ScalarValue::from(u32::from_be_bytes(bytes.try_into().ok()?)),
         700 => ScalarValue::from(f32::from_be_bytes(bytes.try_into().ok()?)),
         701 => ScalarValue::from(f64::from_be_bytes(bytes.try_into().ok()?)),
-        1082 => ScalarValue::Date32(Some(i32::from_be_bytes(bytes.try_into().ok()?).checked_add(EPOCH_DAYS)?)),
+        1082 => ScalarValue::Date32(Some(
+            i32::from_be_bytes(bytes.try_into().ok()?).checked_add(EPOCH_DAYS)?,
+        )),
         1083 => ScalarValue::Time64Microsecond(Some(i64::from_be_bytes(bytes.try_into().ok()?))),
         1114 | 1184 => {
             let value = i64::from_be_bytes(bytes.try_into().ok()?).checked_add(EPOCH_US)?;
@@ -240,11 +245,20 @@ mod tests {
     fn texts_are_read_as_the_type_that_was_named() {
         assert_eq!(of_text(20, "-7").unwrap(), ScalarValue::from(-7_i64));
         assert_eq!(of_text(16, "t").unwrap(), ScalarValue::from(true));
-        assert_eq!(of_text(1700, "-12.50").unwrap(), ScalarValue::Decimal128(Some(-1250), 4, 2));
+        assert_eq!(
+            of_text(1700, "-12.50").unwrap(),
+            ScalarValue::Decimal128(Some(-1250), 4, 2)
+        );
         assert_eq!(of_text(1082, "2000-01-02").unwrap(), ScalarValue::Date32(Some(10_958)));
         assert_eq!(of_text(17, "\\x01ff").unwrap(), ScalarValue::Binary(Some(vec![1, 255])));
         assert_eq!(of_text(0, "x").unwrap(), ScalarValue::from("x"));
-        for (oid, text) in [(20, "x"), (16, "maybe"), (17, "\\x0"), (1082, "yesterday"), (1700, "1.2.3")] {
+        for (oid, text) in [
+            (20, "x"),
+            (16, "maybe"),
+            (17, "\\x0"),
+            (1082, "yesterday"),
+            (1700, "1.2.3"),
+        ] {
             assert_eq!(of_text(oid, text), None, "{text}");
         }
     }
@@ -253,7 +267,13 @@ mod tests {
     fn arrays_are_read_with_quotes_and_nulls() {
         assert_eq!(
             array_items(r#"{a,"b, \"c",NULL,"NULL",}"#).unwrap(),
-            [Some("a".into()), Some("b, \"c".into()), None, Some("NULL".into()), Some(String::new())]
+            [
+                Some("a".into()),
+                Some("b, \"c".into()),
+                None,
+                Some("NULL".into()),
+                Some(String::new())
+            ]
         );
         assert_eq!(array_items("{}").unwrap(), Vec::<Option<String>>::new());
         assert_eq!(array_items("{{1}}"), None);
@@ -269,9 +289,15 @@ mod tests {
             }
         }
         assert_eq!(of_binary(20, &[0; 3]), None);
-        let list = [1, 0, 23, 1, 1, 4, 9].into_iter().flat_map(i32::to_be_bytes).collect::<Vec<u8>>();
+        let list = [1, 0, 23, 1, 1, 4, 9]
+            .into_iter()
+            .flat_map(i32::to_be_bytes)
+            .collect::<Vec<u8>>();
         assert!(of_binary(1007, &list).is_some());
-        let too_many = [1, 0, 23, i32::MAX, 1].into_iter().flat_map(i32::to_be_bytes).collect::<Vec<u8>>();
+        let too_many = [1, 0, 23, i32::MAX, 1]
+            .into_iter()
+            .flat_map(i32::to_be_bytes)
+            .collect::<Vec<u8>>();
         assert_eq!(of_binary(1007, &too_many), None);
     }
 }

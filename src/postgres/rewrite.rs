@@ -195,7 +195,10 @@ fn format_type(number: &Expr) -> Option<Expr> {
         ]
     });
     let names: Vec<String> = names.collect();
-    parsed(&format!("CASE CAST({number} AS BIGINT) {} ELSE '???' END", names.join(" ")))
+    parsed(&format!(
+        "CASE CAST({number} AS BIGINT) {} ELSE '???' END",
+        names.join(" ")
+    ))
 }
 
 /// The number of a type by its name; NULL for one there is not.
@@ -206,21 +209,26 @@ fn type_number(name: &Expr) -> Expr {
         let is_it = |known: &&PgType| known.name == plain || known.sql == plain;
         ALL.iter().find(is_it).map(|known| number(known.oid))
     });
-    found.or_else(|| parsed("CAST(NULL AS INTEGER)")).unwrap_or_else(|| number(0))
+    found
+        .or_else(|| parsed("CAST(NULL AS INTEGER)"))
+        .unwrap_or_else(|| number(0))
 }
 
 /// The number of a table by its name, which may be quoted and have a schema.
 fn table_number(name: &Expr) -> Option<Expr> {
     let Some(written) = literal(name) else {
-        return parsed(&format!("(SELECT max(oid) FROM pg_catalog.pg_class WHERE relname = {name})"));
+        return parsed(&format!(
+            "(SELECT max(oid) FROM pg_catalog.pg_class WHERE relname = {name})"
+        ));
     };
     let plain = written.replace('"', "");
     let parts: Vec<&str> = plain.split('.').collect();
     let quoted = |part: &str| part.replace('\'', "''");
     match parts.as_slice() {
-        [table] | [PG_CATALOG, table] if OWN_TABLES.iter().any(|(known, _)| known == table) => {
-            OWN_TABLES.iter().find(|(known, _)| known == table).map(|(_, oid)| number(*oid))
-        }
+        [table] | [PG_CATALOG, table] if OWN_TABLES.iter().any(|(known, _)| known == table) => OWN_TABLES
+            .iter()
+            .find(|(known, _)| known == table)
+            .map(|(_, oid)| number(*oid)),
         [.., schema, table] => parsed(&format!(
             "(SELECT max(c.oid) FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
              WHERE c.relname = '{}' AND n.nspname = '{}')",
@@ -266,7 +274,11 @@ fn flag(value: bool) -> Expr {
 
 /// An expression of our own words.
 fn parsed(sql: &str) -> Option<Expr> {
-    Parser::new(&GenericDialect {}).try_with_sql(sql).ok()?.parse_expr().ok()
+    Parser::new(&GenericDialect {})
+        .try_with_sql(sql)
+        .ok()?
+        .parse_expr()
+        .ok()
 }
 
 #[cfg(test)]
@@ -283,16 +295,25 @@ mod tests {
 
     #[test]
     fn names_of_the_server_are_answered_and_the_users_is_quoted() {
-        assert_eq!(rewritten("SELECT current_user, current_database()"), "SELECT 'sa''m', 'lab'");
+        assert_eq!(
+            rewritten("SELECT current_user, current_database()"),
+            "SELECT 'sa''m', 'lab'"
+        );
         assert!(rewritten("SELECT pg_catalog.version()").contains("PostgreSQL 16"));
         assert_eq!(rewritten("SELECT pg_catalog.lower('A')"), "SELECT lower('A')");
     }
 
     #[test]
     fn tables_of_the_catalog_are_found_without_their_schema_and_others_are_left() {
-        assert_eq!(rewritten("SELECT oid FROM pg_class"), "SELECT oid FROM pg_catalog.pg_class");
+        assert_eq!(
+            rewritten("SELECT oid FROM pg_class"),
+            "SELECT oid FROM pg_catalog.pg_class"
+        );
         assert_eq!(rewritten("SELECT oid FROM pg_mine"), "SELECT oid FROM pg_mine");
-        assert_eq!(rewritten("SELECT a FROM chemistry.pg_class"), "SELECT a FROM chemistry.pg_class");
+        assert_eq!(
+            rewritten("SELECT a FROM chemistry.pg_class"),
+            "SELECT a FROM chemistry.pg_class"
+        );
     }
 
     #[test]
@@ -301,7 +322,10 @@ mod tests {
             rewritten("SELECT 1 FROM t WHERE a OPERATOR(pg_catalog.~) '^(x)$' COLLATE pg_catalog.default"),
             "SELECT 1 FROM t WHERE a ~ '^(x)$'"
         );
-        assert_eq!(rewritten("SELECT a::name, b::pg_catalog.text"), "SELECT CAST(a AS TEXT), CAST(b AS TEXT)");
+        assert_eq!(
+            rewritten("SELECT a::name, b::pg_catalog.text"),
+            "SELECT CAST(a AS TEXT), CAST(b AS TEXT)"
+        );
         assert_eq!(rewritten("SELECT 'pg_class'::regclass"), "SELECT 1259");
         assert!(rewritten("SELECT 'chemistry.reactions'::regclass").contains("nspname = 'chemistry'"));
         assert!(rewritten("SELECT 'a''; DROP'::regclass").contains("relname = 'a''; DROP'"));
@@ -310,7 +334,10 @@ mod tests {
     #[test]
     fn inner_queries_without_a_row_become_null() {
         let sql = "SELECT (SELECT adbin FROM pg_attrdef d WHERE d.adrelid = a.attrelid) FROM pg_attribute a";
-        assert_eq!(rewritten(sql), "SELECT CAST(NULL AS TEXT) FROM pg_catalog.pg_attribute a");
+        assert_eq!(
+            rewritten(sql),
+            "SELECT CAST(NULL AS TEXT) FROM pg_catalog.pg_attribute a"
+        );
         let sql = "SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM pg_index)";
         assert_eq!(rewritten(sql), "SELECT 1 WHERE true");
     }

@@ -90,7 +90,10 @@ fn from<C: ClientInfo>(client: &C) -> Client {
     Client {
         door: "postgres",
         peer: Some(client.socket_addr().to_string()),
-        agent: client.metadata().get(METADATA_APPLICATION_NAME).map(|name| Client::agent(name)),
+        agent: client
+            .metadata()
+            .get(METADATA_APPLICATION_NAME)
+            .map(|name| Client::agent(name)),
     }
 }
 

@@ -24,11 +24,17 @@ pub(super) enum Kind {
     /// Nothing, and say so with this tag.
     Nothing(&'static str),
     /// One row with one value.
-    Show { name: String, value: String },
+    Show {
+        name: String,
+        value: String,
+    },
     /// No row of these columns.
     NoRow(SchemaRef),
     /// A statement for the engine, and what its end is called.
-    Run { sql: String, tag: String },
+    Run {
+        sql: String,
+        tag: String,
+    },
     Refuse(&'static str),
 }
 
@@ -43,10 +49,7 @@ pub(super) struct Prepared {
 
 /// Reads one statement of `user`.
 pub(super) fn read(sql: &str, user: &str) -> Kind {
-    let run = |sql: String| Kind::Run {
-        tag: tag(&sql),
-        sql,
-    };
+    let run = |sql: String| Kind::Run { tag: tag(&sql), sql };
     let parsed = Parser::parse_sql(&PostgreSqlDialect {}, sql);
     let Some(mut statement) = parsed.ok().filter(|all| all.len() == 1).and_then(|mut all| all.pop()) else {
         // Our own statements, and what is wrong: the engine knows or says.
@@ -115,7 +118,9 @@ fn has_wildcard(query: &Query) -> bool {
 
 /// How PostgreSQL calls the end of a statement: its first words.
 fn tag(sql: &str) -> String {
-    let words = sql.split(|letter: char| !letter.is_ascii_alphabetic()).filter(|word| !word.is_empty());
+    let words = sql
+        .split(|letter: char| !letter.is_ascii_alphabetic())
+        .filter(|word| !word.is_empty());
     let words: Vec<String> = words.take(3).map(str::to_uppercase).collect();
     match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["INSERT", ..] => "INSERT 0".to_owned(),
@@ -130,7 +135,9 @@ fn tag(sql: &str) -> String {
 /// The statements of a text that holds several.
 pub(super) fn split(sql: &str) -> Vec<String> {
     let dialect = PostgreSqlDialect {};
-    let tokens = Tokenizer::new(&dialect, sql).with_unescape(false).tokenize_with_location();
+    let tokens = Tokenizer::new(&dialect, sql)
+        .with_unescape(false)
+        .tokenize_with_location();
     let Ok(tokens) = tokens else {
         return vec![sql.to_owned()];
     };
@@ -215,7 +222,10 @@ mod tests {
 
     #[test]
     fn several_statements_are_split_outside_of_quotes() {
-        assert_eq!(split("SELECT ';'; SELECT \"a;b\" -- x;\n ;;"), ["SELECT ';'", " SELECT \"a;b\" -- x;\n "]);
+        assert_eq!(
+            split("SELECT ';'; SELECT \"a;b\" -- x;\n ;;"),
+            ["SELECT ';'", " SELECT \"a;b\" -- x;\n "]
+        );
         assert_eq!(split("SELECT 1"), ["SELECT 1"]);
         assert!(split(" ; ").is_empty());
         assert_eq!(numbered("SELECT $2 || '$7'").fields().len(), 2);

@@ -250,7 +250,10 @@ fn drawable(sql: &str) -> Result<(), QueryError> {
     if words.next().as_deref() != Some("explain") {
         return Ok(());
     }
-    let drawn = words.skip_while(|word| word != "format").nth(1).is_some_and(|format| format == "tree");
+    let drawn = words
+        .skip_while(|word| word != "format")
+        .nth(1)
+        .is_some_and(|format| format == "tree");
     if drawn {
         return Err(QueryError::Unsupported(
             "EXPLAIN FORMAT TREE draws ASCII texts only, and the statement has other letters; write EXPLAIN FORMAT INDENT".into(),
@@ -401,7 +404,10 @@ fn create_model(parser: &mut Parser<'_>, or_replace: bool) -> Result<Statement, 
 /// `CANCEL QUERY 'id'`
 fn cancel_query(parser: &mut Parser<'_>) -> Result<Statement, QueryError> {
     let id = if word(parser, "query") {
-        parser.parse_literal_string().ok().and_then(|text| Uuid::parse_str(&text).ok())
+        parser
+            .parse_literal_string()
+            .ok()
+            .and_then(|text| Uuid::parse_str(&text).ok())
     } else {
         None
     };

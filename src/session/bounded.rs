@@ -129,7 +129,13 @@ impl Bounded {
             }
             let wide = cast(&array, &DataType::Int64)?;
             let wide = wide.as_primitive::<Int64Type>();
-            let value = |at| if wide.is_null(at) { 0 } else { i128::from(wide.value(at)) };
+            let value = |at| {
+                if wide.is_null(at) {
+                    0
+                } else {
+                    i128::from(wide.value(at))
+                }
+            };
             Ok(Some((0..wide.len()).map(value).collect()))
         };
         let positive = |number: i128| u128::try_from(number).unwrap_or(0);
@@ -144,10 +150,16 @@ impl Bounded {
                 let first = first.to_array(rows)?;
                 let sizes = sizes(first.as_ref());
                 let times = numbers(1)?.unwrap_or_default();
-                Ok(times.into_iter().zip(sizes).map(|(times, size)| positive(times).saturating_mul(size)).sum())
+                Ok(times
+                    .into_iter()
+                    .zip(sizes)
+                    .map(|(times, size)| positive(times).saturating_mul(size))
+                    .sum())
             }
             Growth::Steps => {
-                let (Some(first), second) = (numbers(0)?, numbers(1)?) else { return Ok(0) };
+                let (Some(first), second) = (numbers(0)?, numbers(1)?) else {
+                    return Ok(0);
+                };
                 let step = numbers(2)?.unwrap_or_default();
                 let made = first.iter().enumerate().map(|(at, from)| {
                     let (from, to) = match second.as_ref().and_then(|all| all.get(at)) {

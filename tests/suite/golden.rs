@@ -441,7 +441,11 @@ fn rows() -> Vec<(&'static str, &'static str, Try)> {
             "PostgreSQL writes",
             Postgres("DELETE FROM chemistry.reagent_lots WHERE false"),
         ),
-        ("door", "PostgreSQL copies", Postgres("COPY (SELECT 1) TO '/tmp/golden.csv'")),
+        (
+            "door",
+            "PostgreSQL copies",
+            Postgres("COPY (SELECT 1) TO '/tmp/golden.csv'"),
+        ),
         (
             "door",
             "a token reads",
@@ -478,7 +482,10 @@ fn by_psql(lab: &Server, who: &str, sql: &str) -> Result<(), Status> {
         return Ok(());
     }
     let error = String::from_utf8(output.stderr).unwrap();
-    let told = error.split("ERROR:  ").nth(1).or_else(|| error.split("FATAL:  ").nth(1));
+    let told = error
+        .split("ERROR:  ")
+        .nth(1)
+        .or_else(|| error.split("FATAL:  ").nth(1));
     let code = match told.and_then(|told| told.get(..5)) {
         Some("28P01") => Code::Unauthenticated,
         Some("42501") => Code::PermissionDenied,

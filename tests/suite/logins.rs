@@ -41,12 +41,21 @@ async fn with_token(lab: &Server, token: &str) -> Raw {
 async fn a_token_does_what_it_is_for_and_ends_when_it_is_revoked() {
     let lab = lab::own();
     let all = user(&lab, &["token", "ada", "--label", "all"]);
-    let reading = user(&lab, &["token", "ada", "--label", "reading", "--read-only", "--days", "30"]);
+    let reading = user(
+        &lab,
+        &["token", "ada", "--label", "reading", "--read-only", "--days", "30"],
+    );
     let narrow = user(&lab, &["token", "ada", "--label", "narrow", "--schema", "chemistry"]);
     let listed = user(&lab, &["list"]);
-    assert!(listed.contains("reading (read only) until") && listed.contains("narrow (read only) of chemistry"), "{listed}");
+    assert!(
+        listed.contains("reading (read only) until") && listed.contains("narrow (read only) of chemistry"),
+        "{listed}"
+    );
     let users = std::fs::read_to_string(lab.dir.join("users.toml")).unwrap();
-    assert!(!users.contains(&all) && !users.contains(&all["labhouse_".len()..]), "only hashes are stored");
+    assert!(
+        !users.contains(&all) && !users.contains(&all["labhouse_".len()..]),
+        "only hashes are stored"
+    );
 
     let insert = arrow_flight::sql::CommandStatementUpdate {
         query: "CREATE TABLE lab.chemistry.by_token AS SELECT 1 AS n".into(),
@@ -54,25 +63,57 @@ async fn a_token_does_what_it_is_for_and_ends_when_it_is_revoked() {
     };
     for token in [&reading, &narrow] {
         let mut raw = with_token(&lab, token).await;
-        assert!(raw.ask(&query("SELECT count(*) FROM lab.chemistry.reactions")).await.is_ok());
-        assert_eq!(raw.update(&insert, None).await.unwrap_err().code(), Code::PermissionDenied);
+        assert!(
+            raw.ask(&query("SELECT count(*) FROM lab.chemistry.reactions"))
+                .await
+                .is_ok()
+        );
+        assert_eq!(
+            raw.update(&insert, None).await.unwrap_err().code(),
+            Code::PermissionDenied
+        );
     }
     assert!(with_token(&lab, &all).await.update(&insert, None).await.is_ok());
 
     // Beyond its schemas a token sees nothing, in data, listings and models.
     let mut raw = with_token(&lab, &narrow).await;
-    for sql in ["SELECT count(*) FROM lab.assay.ic50", "SELECT * FROM lab.system.audit", "SELECT 1 FROM lab.none.such"] {
+    for sql in [
+        "SELECT count(*) FROM lab.assay.ic50",
+        "SELECT * FROM lab.system.audit",
+        "SELECT 1 FROM lab.none.such",
+    ] {
         assert_eq!(raw.ask(&query(sql)).await.unwrap_err().code(), Code::NotFound, "{sql}");
     }
     let schemas = "SELECT count(DISTINCT table_schema) FROM information_schema.tables WHERE table_schema NOT IN ('chemistry', 'information_schema')";
     let (_, batches) = raw.ask(&query(schemas)).await.unwrap();
-    assert_eq!(arrow::util::pretty::pretty_format_batches(&batches).unwrap().to_string().matches("| 0 ").count(), 1);
-    assert!(with_token(&lab, &reading).await.ask(&query("SELECT count(*) FROM lab.assay.ic50")).await.is_ok());
+    assert_eq!(
+        arrow::util::pretty::pretty_format_batches(&batches)
+            .unwrap()
+            .to_string()
+            .matches("| 0 ")
+            .count(),
+        1
+    );
+    assert!(
+        with_token(&lab, &reading)
+            .await
+            .ask(&query("SELECT count(*) FROM lab.assay.ic50"))
+            .await
+            .is_ok()
+    );
 
     // As a password it gives a session that is no more than the token.
     let mut client = lab.login("ada", &narrow).await.unwrap();
-    assert!(lab::rows(&mut client, "SELECT count(*) FROM lab.assay.ic50").await.is_err());
-    assert!(lab::rows(&mut client, "SELECT count(*) FROM lab.chemistry.reactions").await.is_ok());
+    assert!(
+        lab::rows(&mut client, "SELECT count(*) FROM lab.assay.ic50")
+            .await
+            .is_err()
+    );
+    assert!(
+        lab::rows(&mut client, "SELECT count(*) FROM lab.chemistry.reactions")
+            .await
+            .is_ok()
+    );
     assert!(lab.login("sam", &narrow).await.is_err(), "another's name");
 
     // Revoking ends what runs under the token, and what runs under another goes on.
@@ -92,11 +133,18 @@ async fn a_token_does_what_it_is_for_and_ends_when_it_is_revoked() {
     let end = read_to_the_end(&mut ends).await;
     assert_eq!(end.code(), Code::PermissionDenied, "{end}");
     assert!(end.message().contains("revoked"), "{end}");
-    assert!(revoked.elapsed() < Duration::from_secs(20), "it took {:?}", revoked.elapsed());
+    assert!(
+        revoked.elapsed() < Duration::from_secs(20),
+        "it took {:?}",
+        revoked.elapsed()
+    );
     for _ in 0..20 {
         assert!(stays.next().await.unwrap().is_ok(), "another token's stream");
     }
-    assert_eq!(doomed.ask(&query("SELECT 1")).await.unwrap_err().code(), Code::Unauthenticated);
+    assert_eq!(
+        doomed.ask(&query("SELECT 1")).await.unwrap_err().code(),
+        Code::Unauthenticated
+    );
 }
 
 async fn read_to_the_end(stream: &mut tonic::Streaming<arrow_flight::FlightData>) -> Status {
@@ -109,7 +157,9 @@ async fn read_to_the_end(stream: &mut tonic::Streaming<arrow_flight::FlightData>
             }
         }
     };
-    tokio::time::timeout(PATIENCE, reading).await.expect("the stream goes on")
+    tokio::time::timeout(PATIENCE, reading)
+        .await
+        .expect("the stream goes on")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -190,7 +240,12 @@ async fn a_providers_token_logs_in_and_follows_its_keys() {
     let mut ola = with_token(&lab, &good).await;
     let deadline = Instant::now() + PATIENCE;
     while let Err(refused) = ola.ask(&query("SELECT count(*) FROM lab.chemistry.reactions")).await {
-        assert_eq!(refused.code(), Code::NotFound, "the policy edit acts within moments: {refused}\n{}", lab.log());
+        assert_eq!(
+            refused.code(),
+            Code::NotFound,
+            "the policy edit acts within moments: {refused}\n{}",
+            lab.log()
+        );
         assert!(Instant::now() < deadline, "{refused}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
@@ -201,9 +256,7 @@ async fn a_providers_token_logs_in_and_follows_its_keys() {
     let (head, rest) = good.split_once('.').unwrap();
     let (_, signature) = rest.split_once('.').unwrap();
     let word = |text: &str| base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, text);
-    let claims = format!(
-        r#"{{"iss":"{issuer}","aud":"labhouse","exp":9999999999,"preferred_username":"ola"}}"#
-    );
+    let claims = format!(r#"{{"iss":"{issuer}","aud":"labhouse","exp":9999999999,"preferred_username":"ola"}}"#);
     let none = word(r#"{"typ":"JWT","alg":"none"}"#);
     for (why, token) in [
         ("another audience", provider.token("other", "ola")),
@@ -213,7 +266,11 @@ async fn a_providers_token_logs_in_and_follows_its_keys() {
         ("none as the algorithm", format!("{none}.{}.{signature}", word(&claims))),
         ("noise", "eyJ.eyJ.eyJ".to_owned()),
     ] {
-        let refused = with_token(&lab, &token).await.ask(&query("SELECT 1")).await.unwrap_err();
+        let refused = with_token(&lab, &token)
+            .await
+            .ask(&query("SELECT 1"))
+            .await
+            .unwrap_err();
         assert_eq!(refused.code(), Code::Unauthenticated, "{why}");
     }
 
@@ -227,7 +284,10 @@ async fn a_providers_token_logs_in_and_follows_its_keys() {
         assert!(Instant::now() < deadline, "the new key is not found\n{}", lab.log());
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
-    assert_eq!(ola.ask(&query("SELECT 1")).await.unwrap_err().code(), Code::Unauthenticated);
+    assert_eq!(
+        ola.ask(&query("SELECT 1")).await.unwrap_err().code(),
+        Code::Unauthenticated
+    );
 }
 
 /// Keys and certificates made by OpenSSL.
@@ -254,22 +314,58 @@ impl Papers {
         let (key, pem) = (format!("{name}.key"), format!("{name}.pem"));
         let subject = format!("/CN=authority {name}");
         self.openssl(&[
-            "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", &subject,
-            "-keyout", &key, "-out", &pem,
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            &subject,
+            "-keyout",
+            &key,
+            "-out",
+            &pem,
         ]);
     }
 
     fn sign(&self, name: &str, subject: &str, authority: &str) {
         let (key, request, pem) = (format!("{name}.key"), format!("{name}.csr"), format!("{name}.pem"));
         self.openssl(&[
-            "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", subject, "-keyout", &key, "-out",
+            "req",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-subj",
+            subject,
+            "-keyout",
+            &key,
+            "-out",
             &request,
         ]);
         std::fs::write(self.0.path().join("ext"), "subjectAltName=DNS:localhost,IP:127.0.0.1\n").unwrap();
         let (ca, ca_key) = (format!("{authority}.pem"), format!("{authority}.key"));
         self.openssl(&[
-            "x509", "-req", "-in", &request, "-CA", &ca, "-CAkey", &ca_key, "-CAcreateserial", "-days", "2", "-extfile", "ext",
-            "-out", &pem,
+            "x509",
+            "-req",
+            "-in",
+            &request,
+            "-CA",
+            &ca,
+            "-CAkey",
+            &ca_key,
+            "-CAcreateserial",
+            "-days",
+            "2",
+            "-extfile",
+            "ext",
+            "-out",
+            &pem,
         ]);
     }
 
@@ -281,7 +377,11 @@ impl Papers {
         self.0.path().join(name).display().to_string()
     }
 
-    async fn connect(&self, lab: &Server, client: Option<&str>) -> Result<FlightServiceClient<Channel>, tonic::transport::Error> {
+    async fn connect(
+        &self,
+        lab: &Server,
+        client: Option<&str>,
+    ) -> Result<FlightServiceClient<Channel>, tonic::transport::Error> {
         let mut tls = ClientTlsConfig::new()
             .domain_name("localhost")
             .ca_certificate(Certificate::from_pem(self.read("ca.pem")));
@@ -302,28 +402,39 @@ async fn certificates_log_in_whom_they_name_and_are_read_again_when_they_change(
     papers.sign("nobody", "/O=Lab/CN=gateway", "ca");
     papers.authority("foreign");
     papers.sign("forged", "/CN=ada", "foreign");
-    let (cert, key, ca) = (papers.path("server.pem"), papers.path("server.key"), papers.path("ca.pem"));
-    let lab = lab::empty(|config| {
-        format!("{config}\n[tls]\ncert = \"{cert}\"\nkey = \"{key}\"\nclient_ca = \"{ca}\"\n")
-    });
+    let (cert, key, ca) = (
+        papers.path("server.pem"),
+        papers.path("server.key"),
+        papers.path("ca.pem"),
+    );
+    let lab =
+        lab::empty(|config| format!("{config}\n[tls]\ncert = \"{cert}\"\nkey = \"{key}\"\nclient_ca = \"{ca}\"\n"));
     assert!(lab.flight.starts_with("grpc+tls://"), "{}", lab.flight);
 
     let catalogs = || descriptor(&CommandGetCatalogs {});
     let basic = |pair: &str| {
         let word = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, pair);
         let mut request = Request::new(catalogs());
-        request.metadata_mut().insert("authorization", format!("Basic {word}").parse().unwrap());
+        request
+            .metadata_mut()
+            .insert("authorization", format!("Basic {word}").parse().unwrap());
         request
     };
     // The certificate is the login; a password beside it must be the same person's.
     let mut sam = papers.connect(&lab, Some("sam")).await.unwrap();
     assert!(sam.get_flight_info(catalogs()).await.is_ok());
     assert!(sam.get_flight_info(basic("sam:sam-demo")).await.is_ok());
-    assert_eq!(sam.get_flight_info(basic("ada:ada-demo")).await.unwrap_err().code(), Code::Unauthenticated);
+    assert_eq!(
+        sam.get_flight_info(basic("ada:ada-demo")).await.unwrap_err().code(),
+        Code::Unauthenticated
+    );
     // One that names nobody opens the connection and no more; without one a password is needed.
     for shown in [Some("nobody"), None] {
         let mut client = papers.connect(&lab, shown).await.unwrap();
-        assert_eq!(client.get_flight_info(catalogs()).await.unwrap_err().code(), Code::Unauthenticated);
+        assert_eq!(
+            client.get_flight_info(catalogs()).await.unwrap_err().code(),
+            Code::Unauthenticated
+        );
         assert!(client.get_flight_info(basic("ada:ada-demo")).await.is_ok());
     }
     // One of a foreign authority opens nothing.
@@ -335,7 +446,11 @@ async fn certificates_log_in_whom_they_name_and_are_read_again_when_they_change(
 
     // A new authority for clients and a new certificate of the server act without a restart; old connections go on.
     papers.sign("renewed", "/CN=localhost", "foreign");
-    for (from, to) in [("foreign.pem", "ca.pem"), ("renewed.key", "server.key"), ("renewed.pem", "server.pem")] {
+    for (from, to) in [
+        ("foreign.pem", "ca.pem"),
+        ("renewed.key", "server.key"),
+        ("renewed.pem", "server.pem"),
+    ] {
         std::fs::write(papers.0.path().join(to), papers.read(from)).unwrap();
     }
     let deadline = Instant::now() + PATIENCE;
@@ -345,7 +460,11 @@ async fn certificates_log_in_whom_they_name_and_are_read_again_when_they_change(
         {
             break;
         }
-        assert!(Instant::now() < deadline, "the new certificates are not in use\n{}", lab.log());
+        assert!(
+            Instant::now() < deadline,
+            "the new certificates are not in use\n{}",
+            lab.log()
+        );
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert!(sam.get_flight_info(catalogs()).await.is_ok());

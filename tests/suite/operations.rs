@@ -10,7 +10,11 @@ use crate::raw::{Raw, query};
 fn get(lab: &Server, path: &str) -> String {
     let address = lab.http.as_deref().unwrap().trim_start_matches("http://");
     let mut stream = std::net::TcpStream::connect(address).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+    )
+    .unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     answer
@@ -26,11 +30,21 @@ fn metric(page: &str, name: &str) -> f64 {
 async fn metrics_count_what_happens_and_name_nobody() {
     let lab = lab::shared();
     let before = get(&lab, "/metrics");
-    assert!(before.starts_with("HTTP/1.1 200") && before.contains("text/plain; version=0.0.4"), "{before}");
-    let rows = lab.query("sam", "SELECT plate_id FROM lab.chemistry.plate_readings LIMIT 100").await.unwrap();
+    assert!(
+        before.starts_with("HTTP/1.1 200") && before.contains("text/plain; version=0.0.4"),
+        "{before}"
+    );
+    let rows = lab
+        .query("sam", "SELECT plate_id FROM lab.chemistry.plate_readings LIMIT 100")
+        .await
+        .unwrap();
     assert_eq!(rows.iter().map(|batch| batch.num_rows()).sum::<usize>(), 100);
     assert!(lab.query("sam", "SELECT * FROM lab.assay.ic50").await.is_err());
-    assert!(lab.query("sam", "SELECT secret_word FROM lab.chemistry.plate_readings").await.is_err());
+    assert!(
+        lab.query("sam", "SELECT secret_word FROM lab.chemistry.plate_readings")
+            .await
+            .is_err()
+    );
     let after = get(&lab, "/metrics");
     let grew = |name: &str| metric(&after, name) - metric(&before, name);
     assert_eq!(grew("labhouse_statements_total{outcome=\"finished\"}"), 1.0);
@@ -60,13 +74,21 @@ async fn a_statement_is_cancelled_by_its_number_by_its_owner_or_an_administrator
         stream.message().await.unwrap().unwrap();
         let mine = "SELECT id FROM lab.system.queries WHERE state = 'running' AND sql LIKE 'SELECT a.plate_id%'";
         let text = lab.text("ada", &mine.replace("lab.", "")).await;
-        let id = text.split_whitespace().find(|word| word.len() == 36).unwrap().to_owned();
+        let id = text
+            .split_whitespace()
+            .find(|word| word.len() == 36)
+            .unwrap()
+            .to_owned();
         let cancel = |id: &str| query(&format!("CANCEL QUERY '{id}'"));
         let foreign = dee.ask(&cancel(&id)).await.unwrap_err();
         let absent = "00000000-0000-0000-0000-000000000000";
         let nothing = dee.ask(&cancel(absent)).await.unwrap_err();
         assert_eq!((foreign.code(), nothing.code()), (Code::NotFound, Code::NotFound));
-        assert_eq!(foreign.message().replace(&id, absent), nothing.message(), "another's looks like none");
+        assert_eq!(
+            foreign.message().replace(&id, absent),
+            nothing.message(),
+            "another's looks like none"
+        );
         let who = if by_owner { &mut sam } else { &mut ada };
         assert!(who.ask(&cancel(&id)).await.is_ok());
         let end = loop {
@@ -78,22 +100,33 @@ async fn a_statement_is_cancelled_by_its_number_by_its_owner_or_an_administrator
         };
         assert_eq!(end.code(), Code::Cancelled);
     }
-    let state = lab.text("ada", "SELECT DISTINCT state FROM system.queries WHERE sql LIKE 'SELECT a.plate_id%'").await;
+    let state = lab
+        .text(
+            "ada",
+            "SELECT DISTINCT state FROM system.queries WHERE sql LIKE 'SELECT a.plate_id%'",
+        )
+        .await;
     assert!(state.contains("cancelled"), "{state}");
 }
 
 /// What would need far more than there is, with what it must be answered.
 #[tokio::test(flavor = "multi_thread")]
 async fn monsters_get_a_clear_error_and_others_do_not_notice() {
-    let lab = lab::empty(|config| {
-        format!("{config}\n[limits]\nmemory_mib = 128\nspill_mib = 256\nstatement_s = 60\n")
-    });
+    let lab = lab::empty(|config| format!("{config}\n[limits]\nmemory_mib = 128\nspill_mib = 256\nstatement_s = 60\n"));
     let mut ada = Raw::login(&lab, "ada").await;
     let ors = format!("SELECT 1 WHERE {}", vec!["1 = 2"; 20_000].join(" OR "));
     let monsters = [
         (ors.as_str(), Code::InvalidArgument, "limits.statement_operators"),
-        ("SELECT repeat('x', 2000000000)", Code::ResourceExhausted, "at most 256 MiB"),
-        ("SELECT length(repeat('x', value)) FROM generate_series(1000000000, 1000000100)", Code::ResourceExhausted, "at most"),
+        (
+            "SELECT repeat('x', 2000000000)",
+            Code::ResourceExhausted,
+            "at most 256 MiB",
+        ),
+        (
+            "SELECT length(repeat('x', value)) FROM generate_series(1000000000, 1000000100)",
+            Code::ResourceExhausted,
+            "at most",
+        ),
         ("SELECT lpad('x', 2000000000)", Code::ResourceExhausted, "at most"),
         ("SELECT range(0, 9000000000)", Code::ResourceExhausted, "at most"),
         // 50 GB to sort, of which 128 MiB fit in memory and 256 MiB on disk.
@@ -107,7 +140,11 @@ async fn monsters_get_a_clear_error_and_others_do_not_notice() {
             Code::ResourceExhausted,
             "memory",
         ),
-        ("EXPLAIN FORMAT TREE SELECT 'ein sehr langer Text mit ä und ö und ü, der über das Ende der Kästchen geht'", Code::Unimplemented, "FORMAT INDENT"),
+        (
+            "EXPLAIN FORMAT TREE SELECT 'ein sehr langer Text mit ä und ö und ü, der über das Ende der Kästchen geht'",
+            Code::Unimplemented,
+            "FORMAT INDENT",
+        ),
     ];
     for (sql, code, says) in monsters {
         let small = lab.query("ada", "SELECT 1");
@@ -131,8 +168,15 @@ async fn one_login_has_its_limits_and_the_others_theirs() {
         assert!(error.contains(says), "{error}");
     };
     assert!(lab.query("ada", "SELECT * FROM generate_series(1, 1000)").await.is_ok());
-    exhausted(lab.query("ada", "SELECT * FROM generate_series(1, 1001)").await, "limits.result_rows");
-    exhausted(lab.query("ada", "SELECT repeat('x', 2000) FROM generate_series(1, 900)").await, "limits.result_mib");
+    exhausted(
+        lab.query("ada", "SELECT * FROM generate_series(1, 1001)").await,
+        "limits.result_rows",
+    );
+    exhausted(
+        lab.query("ada", "SELECT repeat('x', 2000) FROM generate_series(1, 900)")
+            .await,
+        "limits.result_mib",
+    );
     let mut refused = None;
     for _ in 0..20 {
         if let Err(error) = lab.query("ada", "SELECT 1").await {

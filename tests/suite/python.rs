@@ -93,7 +93,10 @@ fn python_path(older: bool) -> String {
 #[test]
 fn the_sqlalchemy_dialect_works_with_both_versions() {
     for (version, older) in [("2.", false), ("1.4", true)] {
-        let extra = HashMap::from([("PYTHONPATH", python_path(older)), ("LABHOUSE_SQLALCHEMY", version.to_owned())]);
+        let extra = HashMap::from([
+            ("PYTHONPATH", python_path(older)),
+            ("LABHOUSE_SQLALCHEMY", version.to_owned()),
+        ]);
         lab::own().pytest("test_sqlalchemy.py", &extra);
     }
 }

@@ -112,8 +112,11 @@ mod tests {
             issuer: "https://id.lab".into(),
             audience: "labhouse".into(),
             login_claim: "preferred_username".into(),
-            attributes: [("dept".to_owned(), "department".to_owned()), ("login:read_only".to_owned(), "x".to_owned())]
-                .into(),
+            attributes: [
+                ("dept".to_owned(), "department".to_owned()),
+                ("login:read_only".to_owned(), "x".to_owned()),
+            ]
+            .into(),
         }
     }
 

@@ -100,7 +100,10 @@ pub(super) struct Key {
 
 #[derive(Debug, Clone)]
 enum Material {
-    Rsa { n: Vec<u8>, e: Vec<u8> },
+    Rsa {
+        n: Vec<u8>,
+        e: Vec<u8>,
+    },
     /// Uncompressed.
     P256(Vec<u8>),
     Ed25519(Vec<u8>),
@@ -168,8 +171,8 @@ impl Key {
 
 /// The usable keys of a published set.
 pub(super) fn read_keys(text: &[u8]) -> Result<Vec<Key>, Refusal> {
-    let set: KeySet =
-        serde_json::from_slice(text).map_err(|error| Refusal::Provider(format!("its key set cannot be read: {error}")))?;
+    let set: KeySet = serde_json::from_slice(text)
+        .map_err(|error| Refusal::Provider(format!("its key set cannot be read: {error}")))?;
     Ok(set.keys.into_iter().take(KEYS_MAX).filter_map(Key::read).collect())
 }
 

@@ -148,7 +148,8 @@ pub(super) fn is_safe(url: &Url) -> bool {
             Some("localhost") => true,
             Some(host) => {
                 let host = host.trim_start_matches('[').trim_end_matches(']');
-                host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+                host.parse::<std::net::IpAddr>()
+                    .is_ok_and(|address| address.is_loopback())
             }
             None => false,
         },

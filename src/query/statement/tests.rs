@@ -29,10 +29,17 @@ fn tags_are_read_for_tables_and_columns() {
 
 #[test]
 fn only_plans_that_can_be_drawn_are_drawn() {
-    for sql in ["EXPLAIN FORMAT TREE SELECT 'ä'", "explain analyze format tree select 'ä'"] {
+    for sql in [
+        "EXPLAIN FORMAT TREE SELECT 'ä'",
+        "explain analyze format tree select 'ä'",
+    ] {
         assert!(matches!(drawable(sql), Err(QueryError::Unsupported(_))), "{sql}");
     }
-    for sql in ["EXPLAIN FORMAT TREE SELECT 'a'", "EXPLAIN SELECT 'ä'", "SELECT 'ä' AS format, tree"] {
+    for sql in [
+        "EXPLAIN FORMAT TREE SELECT 'a'",
+        "EXPLAIN SELECT 'ä'",
+        "SELECT 'ä' AS format, tree",
+    ] {
         assert!(drawable(sql).is_ok(), "{sql}");
     }
 }
