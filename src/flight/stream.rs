@@ -49,7 +49,7 @@ pub(super) fn of_engine(
             batch = narrow_batch(&batch, &announced).map_err(status::internal)?;
         }
         taken.count(batch.num_rows(), bytes(&batch));
-        Ok(batch)
+        Ok::<_, Status>(batch)
     });
     let options = IpcWriteOptions::default()
         .try_with_compression(caller.ipc)

@@ -7,7 +7,7 @@ use arrow::array::{
     ArrayRef, BooleanArray, Float32Array, Int16Array, Int32Array, RecordBatch, RecordBatchOptions, StringArray,
     new_null_array,
 };
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, SchemaRef};
 use datafusion::error::DataFusionError;
 
 use super::types::{self, ALL, PgType};
@@ -383,6 +383,8 @@ impl From<bool> for Value {
 
 #[cfg(test)]
 mod tests {
+    use arrow::datatypes::Schema;
+
     use super::*;
 
     #[test]

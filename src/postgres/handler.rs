@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::scalar::ScalarValue;
-use futures::{Sink, SinkExt, Stream, StreamExt, stream};
+use futures::{Sink, Stream, StreamExt, stream};
 use labhouse_policies::Principal;
 use pgwire::api::portal::{Format, Portal};
 use pgwire::api::query::{ExtendedQueryHandler, SimpleQueryHandler};
