@@ -18,7 +18,6 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::engine::{Engine, StartError};
-use crate::query::statement::CATALOG;
 use crate::tls::{Tls, TlsError};
 
 /// A change of the policy files acts within a second: two looks a second leave time to read them.
@@ -52,13 +51,11 @@ pub(crate) struct Server {
     engine: Arc<Engine>,
     flight: TcpListener,
     http: Option<TcpListener>,
-    postgres: Option<TcpListener>,
     tls: Option<Arc<Tls>>,
     /// Of termination and interruption.
     signals: Option<(Signal, Signal)>,
     pub(crate) flight_url: String,
     pub(crate) http_url: Option<String>,
-    pub(crate) postgres_url: Option<String>,
 }
 
 impl Server {
@@ -69,7 +66,6 @@ impl Server {
             .await?
             .ok_or_else(|| ServeError::Ready(std::io::Error::other("listen.flight is off")))?;
         let http = listen("http", config.http_address()).await?;
-        let postgres = listen("postgres", config.postgres_address()).await?;
         let tls = Tls::open(&config.tls)?;
         let scheme = if tls.is_some() { "grpc+tls" } else { "grpc" };
         let flight_url = format!("{scheme}://{}", flight.local_addr().map_err(ServeError::Ready)?);
@@ -77,23 +73,14 @@ impl Server {
             Some(listener) => Some(format!("http://{}", listener.local_addr().map_err(ServeError::Ready)?)),
             None => None,
         };
-        let postgres_url = match &postgres {
-            Some(listener) => {
-                let address = listener.local_addr().map_err(ServeError::Ready)?;
-                Some(format!("postgresql://{address}/{CATALOG}"))
-            }
-            None => None,
-        };
         Ok(Self {
             engine,
             flight,
             http,
-            postgres,
             tls,
             signals: None,
             flight_url,
             http_url,
-            postgres_url,
         })
     }
 
@@ -101,7 +88,7 @@ impl Server {
     pub(crate) fn announce(&mut self) -> Result<(), ServeError> {
         self.signals = Some(signals()?);
         let ready = serde_json::json!({
-            "flight": self.flight_url, "http": self.http_url, "postgres": self.postgres_url, "pid": std::process::id(),
+            "flight": self.flight_url, "http": self.http_url, "postgres": null, "pid": std::process::id(),
         });
         let mut out = std::io::stdout().lock();
         writeln!(out, "ready {ready}")
@@ -130,18 +117,9 @@ impl Server {
         doors.spawn(crate::flight::serve(
             Arc::clone(&self.engine),
             self.flight,
-            self.tls.clone(),
+            self.tls,
             ended(stopped.clone()),
         ));
-        if let Some(postgres) = self.postgres {
-            let stopping = ended(stopped.clone());
-            background.spawn(crate::postgres::serve(
-                Arc::clone(&self.engine),
-                postgres,
-                self.tls,
-                stopping,
-            ));
-        }
         if let Some(http) = self.http {
             let served = crate::http::serve(Arc::clone(&self.engine), http, ended(stopped.clone()));
             background.spawn(async move {

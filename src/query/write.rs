@@ -385,13 +385,7 @@ pub(super) fn tables_read(governed: &Governed, plan: &LogicalPlan) -> Result<Vec
 }
 
 pub(super) fn reserved(name: &TableName) -> Result<(), QueryError> {
-    if [
-        crate::system::SYSTEM,
-        crate::pg_catalog::PG_CATALOG,
-        "information_schema",
-    ]
-    .contains(&name.schema.as_str())
-    {
+    if [crate::system::SYSTEM, "information_schema"].contains(&name.schema.as_str()) {
         return Err(QueryError::Denied(format!(
             "the schema {} is the server's own",
             name.schema

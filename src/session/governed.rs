@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use arrow::datatypes::{Field, SchemaRef};
+use arrow::datatypes::Field;
 use async_trait::async_trait;
 use datafusion::catalog::{CatalogProvider, SchemaProvider, TableProvider};
 use datafusion::common::ResolvedTableReference;
@@ -23,9 +23,7 @@ use crate::audit::{Account, Notes};
 use crate::auth::marks;
 use crate::models::LoadedModel;
 use crate::models::functions::NAMES as TABLE_FUNCTIONS;
-use crate::pg_catalog::{PG_CATALOG, PgCatalog};
 use crate::query::QueryError;
-use crate::query::narrow::narrow_schema;
 use crate::query::statement::CATALOG;
 use crate::query::tags::TAG;
 use crate::query::travel::Stop;
@@ -266,14 +264,6 @@ impl Governed {
         self.world.tables().filter(seen).collect()
     }
 
-    /// The columns of a visible table in wire types, for listings; the statement did not ask for the table.
-    pub(crate) fn columns(&self, schema: &str, table: &str) -> Option<SchemaRef> {
-        match self.resolve(schema, table) {
-            Ok(Resolved::Open(_, provider)) => Some(narrow_schema(&provider.schema())),
-            Ok(Resolved::Hidden(_) | Resolved::Absent) | Err(_) => None,
-        }
-    }
-
     /// Whether the principal may do something to an object of a department.
     pub(crate) fn decide(&self, department: &str, object: &str, tags: &Tags, action: Action) -> Arc<Decision> {
         self.world.policies.decide(&self.who, department, object, tags, action)
@@ -477,9 +467,6 @@ impl CatalogProvider for GovernedCatalog {
     }
 
     fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
-        if name == PG_CATALOG {
-            return Some(Arc::new(PgCatalog(Arc::clone(&self.0))));
-        }
         Some(Arc::new(GovernedSchema {
             governed: Arc::clone(&self.0),
             name: name.to_owned(),

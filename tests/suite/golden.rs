@@ -36,14 +36,12 @@ enum Try {
     Put(Any),
     Act(&'static str, Vec<u8>),
     Method(&'static str),
-    /// Through the PostgreSQL door.
-    Postgres(&'static str),
     /// With a personal token made with these words of the command line.
     Token(&'static [&'static str], &'static str),
 }
 
 fn rows() -> Vec<(&'static str, &'static str, Try)> {
-    use Try::{Act, Get, Info, Method, Postgres, Put, Read, Token, Write};
+    use Try::{Act, Get, Info, Method, Put, Read, Token, Write};
     let query = CommandStatementQuery {
         query: "SELECT count(*) FROM lab.chemistry.reactions".into(),
         transaction_id: None,
@@ -274,11 +272,6 @@ fn rows() -> Vec<(&'static str, &'static str, Try)> {
         ),
         (
             "statement",
-            "Read pg_catalog",
-            Read("SELECT count(*) FROM pg_catalog.pg_class"),
-        ),
-        (
-            "statement",
             "Read another version",
             Read("SELECT count(*) FROM lab.chemistry.reactions FOR VERSION AS OF 0"),
         ),
@@ -423,31 +416,6 @@ fn rows() -> Vec<(&'static str, &'static str, Try)> {
         ("method", "GetFlightInfo by path", Method("GetFlightInfo by path")),
         (
             "door",
-            "PostgreSQL reads",
-            Postgres("SELECT count(*) FROM chemistry.reactions"),
-        ),
-        (
-            "door",
-            "PostgreSQL reads another department",
-            Postgres("SELECT count(*) FROM assay.ic50"),
-        ),
-        (
-            "door",
-            "PostgreSQL reads pg_catalog",
-            Postgres("SELECT count(*) FROM pg_class"),
-        ),
-        (
-            "door",
-            "PostgreSQL writes",
-            Postgres("DELETE FROM chemistry.reagent_lots WHERE false"),
-        ),
-        (
-            "door",
-            "PostgreSQL copies",
-            Postgres("COPY (SELECT 1) TO '/tmp/golden.csv'"),
-        ),
-        (
-            "door",
             "a token reads",
             Token(&[], "SELECT count(*) FROM lab.chemistry.reactions"),
         ),
@@ -467,34 +435,6 @@ fn rows() -> Vec<(&'static str, &'static str, Try)> {
             Token(&["--schema", "assay"], "SELECT count(*) FROM lab.chemistry.reactions"),
         ),
     ]
-}
-
-/// What psql is told, as the code that the Flight door has for it.
-fn by_psql(lab: &Server, who: &str, sql: &str) -> Result<(), Status> {
-    let output = Command::new("psql")
-        .arg(lab.postgres.as_deref().unwrap())
-        .args(["-X", "-v", "VERBOSITY=verbose", "-c", sql])
-        .env("PGUSER", who)
-        .env("PGPASSWORD", format!("{who}-demo"))
-        .output()
-        .unwrap();
-    if output.status.success() {
-        return Ok(());
-    }
-    let error = String::from_utf8(output.stderr).unwrap();
-    let told = error
-        .split("ERROR:  ")
-        .nth(1)
-        .or_else(|| error.split("FATAL:  ").nth(1));
-    let code = match told.and_then(|told| told.get(..5)) {
-        Some("28P01") => Code::Unauthenticated,
-        Some("42501") => Code::PermissionDenied,
-        Some("42P01" | "42703") => Code::NotFound,
-        Some("22023" | "42601") => Code::InvalidArgument,
-        Some("0A000") => Code::Unimplemented,
-        _ => Code::Unknown,
-    };
-    Err(Status::new(code, error))
 }
 
 /// A connection with a new personal token; with one that there is not for nobody.
@@ -545,7 +485,6 @@ async fn tried(lab: &Server, raw: &mut Raw, who: &str, how: &Try) -> Result<(), 
             let request = raw.request(stream::iter([message]));
             raw.client.do_put(request).await?.into_inner().message().await.map(drop)
         }
-        Try::Postgres(text) => by_psql(lab, who, text),
         Try::Token(scope, text) => {
             let mut raw = with_token(lab, who, scope).await;
             let ticket = Ticket::new(select(text).as_any().encode_to_vec());
@@ -588,7 +527,7 @@ async fn tried(lab: &Server, raw: &mut Raw, who: &str, how: &Try) -> Result<(), 
 
 #[tokio::test]
 async fn every_door_lets_through_whom_the_matrix_says() {
-    let lab = lab::own_with(|config| config.replace("[listen]\n", "[listen]\npostgres = \"127.0.0.1:0\"\n"));
+    let lab = lab::own();
     let mut people = Vec::new();
     for who in PEOPLE {
         people.push(match who {

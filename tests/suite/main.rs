@@ -36,7 +36,6 @@ mod operations;
 mod pipelines;
 mod policies;
 mod policy_tools;
-mod postgres;
 mod python;
 mod raw;
 mod s3;
