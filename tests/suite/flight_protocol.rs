@@ -545,7 +545,7 @@ async fn results_tell_in_their_trailers_what_they_took() {
     assert!(told("labhouse-bytes").parse::<u64>().unwrap() > 1234);
     assert!(told("labhouse-duration-us").parse::<u64>().unwrap() > 0);
     let known = format!(
-        "SELECT rows FROM lab.system.queries WHERE id = '{}'",
+        "SELECT \"rows\" FROM lab.system.queries WHERE id = '{}'",
         told("labhouse-query-id")
     );
     assert_eq!(lab.number("ada", &known).await, 1234);
