@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use deltalake_core::kernel::engine::arrow_conversion::{TryIntoArrow, TryIntoKernel};
-use deltalake_core::kernel::transaction::{CommitBuilder, CommitProperties, TransactionError};
+use deltalake_core::kernel::transaction::{CommitBuilder, CommitProperties, FinalizedCommit, TransactionError};
 use deltalake_core::kernel::{
     Action, Add, Metadata, MetadataExt, Protocol, Remove, StructType, Transaction, new_metadata,
 };
@@ -137,17 +137,27 @@ pub(crate) async fn commit(
         .with_actions(actions)
         .build(reference, Arc::clone(&log), operation)
         .await;
-    let finished = match done {
-        Ok(finished) => finished,
-        Err(DeltaTableError::VersionAlreadyExists(_))
-        | Err(DeltaTableError::Transaction {
-            source: TransactionError::MaxCommitAttempts(_) | TransactionError::CommitConflict(_),
-        }) => return Ok(None),
-        Err(error) => return Err(LakeError::delta("committing to", name)(error)),
+    let Some(finished) = unless_overtaken(done, name)? else {
+        return Ok(None);
     };
     let mut delta = DeltaTable::new(log);
     delta.state = Some(finished.snapshot);
     LakeTable::of(lake, name, delta).await.map(Some)
+}
+
+/// A commit that was done; none when another writer took its version first.
+pub(crate) fn unless_overtaken(
+    done: Result<FinalizedCommit, DeltaTableError>,
+    name: &TableName,
+) -> Result<Option<FinalizedCommit>, LakeError> {
+    match done {
+        Ok(finished) => Ok(Some(finished)),
+        Err(DeltaTableError::VersionAlreadyExists(_))
+        | Err(DeltaTableError::Transaction {
+            source: TransactionError::MaxCommitAttempts(_) | TransactionError::CommitConflict(_),
+        }) => Ok(None),
+        Err(error) => Err(LakeError::delta("committing to", name)(error)),
+    }
 }
 
 fn configured(

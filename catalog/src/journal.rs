@@ -12,17 +12,17 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use chrono::Utc;
 use datafusion::catalog::TableProvider;
+use deltalake_core::DeltaTable;
 use deltalake_core::kernel::engine::arrow_conversion::TryIntoKernel;
-use deltalake_core::kernel::transaction::{CommitBuilder, CommitProperties, TableReference, TransactionError};
+use deltalake_core::kernel::transaction::{CommitBuilder, CommitProperties, TableReference};
 use deltalake_core::kernel::{Action, Add, LogicalFileView, MetadataExt, StructType, Transaction, new_metadata};
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
 use deltalake_core::table::state::DeltaTableState;
-use deltalake_core::{DeltaTable, DeltaTableError};
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path as ObjectPath;
 
 use crate::append::ATTEMPTS_MAX;
-use crate::delta::{new_protocol, settled};
+use crate::delta::{new_protocol, settled, unless_overtaken};
 use crate::error::LakeError;
 use crate::lake::{Lake, object_store_url};
 use crate::name::TableName;
@@ -314,13 +314,8 @@ impl Journal {
             .with_actions(actions)
             .build(reference, Arc::clone(&log), operation)
             .await;
-        let finished = match done {
-            Ok(finished) => finished,
-            Err(DeltaTableError::VersionAlreadyExists(_))
-            | Err(DeltaTableError::Transaction {
-                source: TransactionError::MaxCommitAttempts(_) | TransactionError::CommitConflict(_),
-            }) => return Ok(false),
-            Err(error) => return Err(LakeError::delta("committing to", &self.name)(error)),
+        let Some(finished) = unless_overtaken(done, &self.name)? else {
+            return Ok(false);
         };
         let commit = format!("{}/_delta_log/{:020}.json", self.location, finished.version);
         let written = adds.iter().map(|add| format!("{}/{}", self.location, add.path));

@@ -37,6 +37,7 @@ mod parquet_file;
 mod rewrite;
 mod scan;
 mod table;
+mod travel;
 mod upkeep;
 
 pub use alter::{OnlyIf, replace, set_properties};
@@ -49,4 +50,5 @@ pub use lake::{Lake, Put, object_store_url};
 pub use name::TableName;
 pub use rewrite::{ROW_ADDRESS, RowChange, TakenOut, address_field, addressed, take_out};
 pub use table::LakeTable;
-pub use upkeep::{Optimized, RETAIN_HOURS_MIN, When, at, describe, drop_table, optimize, restore, vacuum};
+pub use travel::{When, at};
+pub use upkeep::{Optimized, RETAIN_HOURS_MIN, describe, drop_table, optimize, restore, vacuum};

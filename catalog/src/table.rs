@@ -15,6 +15,7 @@ use crate::error::LakeError;
 use crate::lake::{Lake, object_store_url};
 use crate::name::TableName;
 use crate::scan::{Inexact, ParquetScan, needs_delta_reader};
+use crate::travel::Older;
 
 /// A table as it was at one version. Nothing about it changes; a newer version is another `LakeTable`.
 pub struct LakeTable {
@@ -29,6 +30,7 @@ pub struct LakeTable {
     files: usize,
     /// Of the commit that made this version: it tells a table apart from one made anew in its place.
     commit_tag: Option<String>,
+    older: Older,
 }
 
 impl LakeTable {
@@ -84,6 +86,11 @@ impl LakeTable {
     /// is seen after [`crate::Catalog::refresh`].
     pub fn delta(&self) -> DeltaTable {
         self.delta.clone()
+    }
+
+    /// Versions before this one that were asked for lately.
+    pub(crate) fn older(&self) -> &Older {
+        &self.older
     }
 
     pub(crate) fn state(&self) -> Result<&DeltaTableState, LakeError> {
@@ -158,6 +165,7 @@ impl LakeTable {
             bytes,
             files,
             commit_tag,
+            older: Older::default(),
             delta,
         })
     }

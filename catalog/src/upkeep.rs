@@ -1,9 +1,9 @@
-//! Care of whole tables: dropping and bringing back, comments, compaction, removal of old files, older versions.
+//! Care of whole tables: dropping and bringing back, comments, compaction, removal of old files.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use chrono::{DateTime, Duration, Utc};
+use chrono::Duration;
 use deltalake_core::operations::vacuum::VacuumMode;
 
 use crate::append::ATTEMPTS_MAX;
@@ -16,14 +16,6 @@ use crate::table::LakeTable;
 /// Hours for which files that no version needs any more are kept at least: a reader or a writer that works on an older
 /// version for longer than this is not expected.
 pub const RETAIN_HOURS_MIN: i64 = 168;
-
-/// Which state of a table is meant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum When {
-    Version(u64),
-    /// The last version made at this moment or before.
-    Time(DateTime<Utc>),
-}
 
 /// What a compaction did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,45 +152,4 @@ async fn present(catalog: &Catalog, name: &TableName) -> Result<Arc<LakeTable>, 
         table: name.clone(),
         reason: "it is not there".to_owned(),
     })
-}
-
-/// A table as it was. Its log is read for this one statement.
-///
-/// # Errors
-/// [`LakeError::Refused`] when there is no such version, or it cannot be read any more.
-pub async fn at(catalog: &Catalog, table: &LakeTable, when: When) -> Result<LakeTable, LakeError> {
-    let name = table.name();
-    let mut delta = table.delta();
-    let loaded = match when {
-        When::Version(version) if version == table.version() => Ok(()),
-        When::Version(version) if version > table.version() => {
-            return Err(LakeError::Refused {
-                table: name.clone(),
-                reason: format!(
-                    "its newest version is {}, there is no version {version}",
-                    table.version()
-                ),
-            });
-        }
-        When::Version(version) => delta.load_version(version).await,
-        When::Time(time) => delta.load_with_datetime(time).await,
-    };
-    loaded.map_err(|error| LakeError::Refused {
-        table: name.clone(),
-        reason: format!("that version cannot be read ({error}); lab.system.commits lists the versions there are"),
-    })?;
-    if let When::Time(time) = when {
-        let state = delta
-            .snapshot()
-            .map_err(LakeError::delta("reading the snapshot of", name))?;
-        // Asked for a time before the first version, the library gives the first.
-        let made = state.version_timestamp(state.version());
-        if made.is_some_and(|made| made > time.timestamp_millis()) {
-            return Err(LakeError::Refused {
-                table: name.clone(),
-                reason: format!("it was not there yet at {time}"),
-            });
-        }
-    }
-    LakeTable::of(catalog.lake(), name, delta).await
 }

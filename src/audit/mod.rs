@@ -30,35 +30,33 @@ mod rows;
 mod statement;
 mod table;
 mod verify;
+mod wait;
 mod wal;
 mod writer;
 
 use std::collections::BTreeSet;
-use std::future::Future;
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use labhouse_catalog::{FileStatus, Journal, Lake, LakeError, SweepReport};
 use labhouse_policies::PolicySet;
 use parking_lot::Mutex;
-use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use crate::config::{self, Config, Durability, OnFailure};
-use crate::query::QueryError;
 use crate::query::statement::CATALOG;
 use event::{Event, Kind};
 use key::Keys;
+use wait::Pending;
 use wal::Log;
-use writer::{Answer, Shared, Writer};
+use writer::{Shared, Writer};
 
 pub(crate) use fold::follow;
 pub(crate) use notes::{Facts, Notes};
 pub(crate) use statement::Account;
 pub(crate) use table::{AuditTable, NAME as AUDIT};
+pub(crate) use wait::Wait;
 
 /// Folder and table of the trail below the server's own folder.
 const AREA: &str = "audit";
@@ -427,53 +425,5 @@ impl config::Audit {
             }
             Err(error) => Err(error),
         }
-    }
-}
-
-/// Done when an event is durable; an error when it cannot be and nothing may happen without.
-#[derive(Debug)]
-#[must_use = "what it guards must wait for it"]
-pub(crate) struct Wait {
-    answer: Pending,
-    strict: bool,
-}
-
-#[derive(Debug)]
-enum Pending {
-    Waiting(oneshot::Receiver<Answer>),
-    Done,
-    Refused,
-}
-
-impl Wait {
-    /// There is nothing to wait for.
-    fn done() -> Self {
-        Self {
-            answer: Pending::Done,
-            strict: false,
-        }
-    }
-}
-
-impl Future for Wait {
-    type Output = Result<(), QueryError>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let durable = match &mut self.answer {
-            Pending::Done => true,
-            Pending::Refused => false,
-            Pending::Waiting(receiver) => match Pin::new(receiver).poll(context) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(answer) => matches!(answer, Ok(Ok(()))),
-            },
-        };
-        self.answer = if durable { Pending::Done } else { Pending::Refused };
-        Poll::Ready(if durable || !self.strict {
-            Ok(())
-        } else {
-            Err(QueryError::Unavailable(
-                "the audit trail cannot be written, and without it no statement is answered; the server's log has the cause, tell the administrator".into(),
-            ))
-        })
     }
 }

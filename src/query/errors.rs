@@ -7,7 +7,10 @@
 use arrow::error::ArrowError;
 use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
+use labhouse_catalog::TableName;
 use uuid::Uuid;
+
+use super::statement::CATALOG;
 
 /// A statement's refusal or failure; the text is for the person who sent it.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -42,6 +45,11 @@ impl QueryError {
         let id = Uuid::new_v4();
         tracing::error!(%id, %cause, "internal error");
         Self::Internal { id }
+    }
+
+    /// A table that is not there, or not for this person: the two sound the same.
+    pub(crate) fn no_table(name: &TableName) -> Self {
+        Self::NotFound(missing(&format!("table '{CATALOG}.{name}' not found")))
     }
 
     /// Its kind in one word, without anything the statement or the data says.
@@ -106,9 +114,13 @@ fn translate(error: &DataFusionError) -> QueryError {
 fn plan(text: &str) -> QueryError {
     let first = text.lines().next().unwrap_or_default().to_owned();
     if first.starts_with("table '") && first.ends_with("not found") {
-        return QueryError::NotFound(format!("{first}; SHOW TABLES lists what you may read"));
+        return QueryError::NotFound(missing(&first));
     }
     QueryError::Invalid(text.to_owned())
+}
+
+fn missing(what: &str) -> String {
+    format!("{what}; SHOW TABLES lists what you may read")
 }
 
 fn schema(error: &SchemaError) -> QueryError {

@@ -108,11 +108,7 @@ impl Engine {
         statement: ExplainPolicy,
     ) -> Result<Running, QueryError> {
         let ExplainPolicy { who, table, condition } = statement;
-        let missing = || {
-            QueryError::NotFound(format!(
-                "table '{CATALOG}.{table}' not found; SHOW TABLES lists what you may read"
-            ))
-        };
+        let missing = || QueryError::no_table(&table);
         let access = governed.access(&table.schema, &table.table);
         let access = access.map_err(errors::from_datafusion)?.ok_or_else(missing)?;
         let object = governed.object(&table.schema, &table.table).ok_or_else(missing)?;

@@ -87,9 +87,7 @@ impl Engine {
                     .collect();
                 self.append_rows(governed, name, columns, &ingest.batches).await
             }
-            (false, _, IfMissing::Fail) => Err(QueryError::NotFound(format!(
-                "table 'lab.{name}' not found; SHOW TABLES lists what you may read"
-            ))),
+            (false, _, IfMissing::Fail) => Err(QueryError::no_table(name)),
             (true, IfThere::Replace | IfThere::Fail, _) | (false, _, IfMissing::Create) => {
                 let replace = ingest.if_there == IfThere::Replace;
                 if !self.may_create(governed, name, replace, false)? {

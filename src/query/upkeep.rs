@@ -187,42 +187,33 @@ impl Engine {
         if work == Work::Undrop {
             // Nobody sees it, so there are no tags to ask: the schema's grants must cover it.
             require(governed, &name.schema, &table_path(&name), &Default::default(), action)?;
-            governed.decided().await?;
-            labhouse_catalog::restore(&self.catalog, &name)
-                .await
-                .map_err(lake_error)?;
-            return Ok(1);
-        }
-        let missing = || {
-            QueryError::NotFound(format!(
-                "table 'lab.{name}' not found; SHOW TABLES lists what you may read"
-            ))
-        };
-        let access = governed
-            .access(&name.schema, &name.table)
-            .map_err(errors::from_datafusion)?;
-        let table = governed.world().catalog.table(&name.schema, &name.table);
-        let (Some(access), Some(table)) = (access, table) else {
-            return match work {
-                Work::Drop { if_exists: true } => Ok(0),
-                _ => Err(missing()),
+        } else {
+            let access = governed
+                .access(&name.schema, &name.table)
+                .map_err(errors::from_datafusion)?;
+            let table = governed.world().catalog.table(&name.schema, &name.table);
+            let (Some(access), Some(table)) = (access, table) else {
+                return match work {
+                    Work::Drop { if_exists: true } => Ok(0),
+                    _ => Err(QueryError::no_table(&name)),
+                };
             };
-        };
-        let object = table_object(table);
-        require(governed, &object.department, &table_path(&name), &object.tags, action)?;
-        if let Work::Comment {
-            column: Some(column), ..
-        } = &work
-        {
-            let at = access.schema.index_of(column).ok();
-            if !at.is_some_and(|at| access.columns.contains(&at)) {
-                return Err(QueryError::NotFound(format!("{name} has no column {column}")));
+            let object = table_object(table);
+            require(governed, &object.department, &table_path(&name), &object.tags, action)?;
+            if let Work::Comment {
+                column: Some(column), ..
+            } = &work
+            {
+                let at = access.schema.index_of(column).ok();
+                if !at.is_some_and(|at| access.columns.contains(&at)) {
+                    return Err(QueryError::NotFound(format!("{name} has no column {column}")));
+                }
             }
         }
         governed.decided().await?;
         let catalog = &self.catalog;
         let done = match work {
-            Work::Undrop => Err(missing())?,
+            Work::Undrop => labhouse_catalog::restore(catalog, &name).await.map(|()| 1),
             Work::Drop { .. } => labhouse_catalog::drop_table(catalog, &name).await.map(|()| 1),
             Work::Comment { column: None, text } => labhouse_catalog::describe(catalog, &name, &text).await.map(|()| 1),
             Work::Comment {

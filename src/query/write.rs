@@ -240,11 +240,7 @@ impl Engine {
         column: Option<String>,
         tags: &BTreeMap<String, String>,
     ) -> Result<i64, QueryError> {
-        let missing = || {
-            QueryError::NotFound(format!(
-                "table 'lab.{name}' not found; SHOW TABLES lists what you may read"
-            ))
-        };
+        let missing = || QueryError::no_table(name);
         let table = governed
             .world()
             .catalog

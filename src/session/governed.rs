@@ -3,7 +3,7 @@
 //! A name resolves to a governed table or to nothing; hidden and absent are the same nothing. Decisions are made
 //! when a name is asked for and remembered for the statement.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
@@ -13,44 +13,40 @@ use datafusion::catalog::{CatalogProvider, SchemaProvider, TableProvider};
 use datafusion::common::ResolvedTableReference;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::ScalarUDF;
-use labhouse_catalog::{Catalog, CatalogSnapshot, LakeTable, TableName};
+use labhouse_catalog::{CatalogSnapshot, LakeTable, TableName};
 use labhouse_policies::{Access, Action, Decision, Principal, TableAccess, TableObject, Tags, govern};
 use parking_lot::Mutex;
 
 use super::World;
 use crate::audit::{Account, Notes};
 use crate::auth::marks;
-use crate::models::LoadedModel;
-use crate::models::functions::NAMES as TABLE_FUNCTIONS;
 use crate::query::QueryError;
 use crate::query::statement::CATALOG;
 use crate::query::tags::TAG;
-use crate::query::travel::Stop;
 use crate::system::{SYSTEM, SystemTables};
 
 const DEPARTMENT: &str = "labhouse.department";
 
 /// The tables that are read at an older version, by schema and name, and the version.
-type Travelled = BTreeMap<(String, String), (Arc<LakeTable>, u64)>;
+pub(super) type Travelled = BTreeMap<(String, String), (Arc<LakeTable>, u64)>;
 
 /// One principal's view of the world, for one statement.
 pub(crate) struct Governed {
-    who: Principal,
-    world: World,
-    system: Arc<SessionState>,
+    pub(super) who: Principal,
+    pub(super) world: World,
+    pub(super) system: Arc<SessionState>,
     system_tables: SystemTables,
-    resolved: Mutex<BTreeMap<(String, String), Resolved>>,
+    pub(super) resolved: Mutex<BTreeMap<(String, String), Resolved>>,
     /// Today's table and the version that is read, by the name that stands for that version.
-    travelled: Mutex<Travelled>,
+    pub(super) travelled: Mutex<Travelled>,
     /// What the statement asked for by name, for its account.
-    notes: Arc<Notes>,
+    pub(super) notes: Arc<Notes>,
     account: OnceLock<Arc<Account>>,
 }
 
 /// What a name leads to.
 #[derive(Clone)]
-enum Resolved {
+pub(super) enum Resolved {
     Open(Box<Access>, Arc<dyn TableProvider>),
     Hidden(Decision),
     Absent,
@@ -168,65 +164,6 @@ impl Governed {
         Ok(Arc::new(view))
     }
 
-    /// Makes older versions of visible tables resolve by the names of `stops`: under today's policy and tags, with the
-    /// columns that are there and visible today.
-    ///
-    /// # Errors
-    /// A version that is not there, or cannot be read any more.
-    pub(crate) async fn travel(&self, catalog: &Catalog, stops: &BTreeSet<Stop>) -> Result<(), QueryError> {
-        for stop in stops {
-            let now = self
-                .resolve(&stop.schema, &stop.table)
-                .map_err(crate::query::errors::from_datafusion)?;
-            let table = self.world.catalog.table(&stop.schema, &stop.table);
-            // What is not visible stays so: its name resolves to nothing.
-            let (now, table) = match (now, table) {
-                (Resolved::Open(now, _), Some(table)) => (now, table),
-                (Resolved::Hidden(decision), _) => {
-                    self.notes.hidden(&stop.schema, &stop.table, &decision);
-                    continue;
-                }
-                (Resolved::Open(..), None) | (Resolved::Absent, _) => continue,
-            };
-            let old = labhouse_catalog::at(catalog, table, stop.when)
-                .await
-                .map_err(crate::query::write::lake_error)?;
-            let object = TableObject {
-                schema: old.schema(),
-                ..table_object(table)
-            };
-            let access = self
-                .world
-                .policies
-                .table(&self.who, &object, &self.system, Action::Select);
-            let TableAccess::Open(mut access) = access else {
-                continue;
-            };
-            let visible: BTreeSet<&String> = now
-                .columns
-                .iter()
-                .filter_map(|at| Some(now.schema.fields().get(*at)?.name()))
-                .collect();
-            let fields = access.schema.fields().clone();
-            let stays = |at: &usize| fields.get(*at).is_some_and(|field| visible.contains(field.name()));
-            access.columns.retain(stays);
-            if access.columns.is_empty() {
-                continue;
-            }
-            access.fingerprint.push_str(&format!("@{}", old.version()));
-            let provider = govern(old.provider(), &access, Arc::clone(&self.system))
-                .map_err(crate::query::errors::from_datafusion)?;
-            let key = (stop.schema.clone(), stop.name());
-            self.travelled
-                .lock()
-                .insert(key.clone(), (Arc::clone(table), old.version()));
-            self.resolved
-                .lock()
-                .insert(key, Resolved::Open(Box::new(access), provider));
-        }
-        Ok(())
-    }
-
     /// The table of the lake that a scan of this name reads, as it is today, and the version that is read.
     pub(crate) fn read(&self, schema: &str, table: &str) -> Option<(Arc<LakeTable>, u64)> {
         let key = (schema.to_owned(), table.to_owned());
@@ -269,70 +206,6 @@ impl Governed {
         self.world.policies.decide(&self.who, department, object, tags, action)
     }
 
-    /// The functions of models that the principal may call.
-    pub(crate) fn functions(&self) -> Vec<Arc<ScalarUDF>> {
-        self.world
-            .models
-            .functions()
-            .filter(|(name, model)| self.may_call(name, model))
-            .map(|(_, model)| model.udf())
-            .collect()
-    }
-
-    /// The model of that name, when the principal may ask it through `function`.
-    pub(crate) fn model(&self, name: &TableName, function: &str) -> Option<Arc<LoadedModel>> {
-        let model = self.world.models.get(name)?;
-        if !(self.may_call(function, &model) && self.own(&model).allowed) {
-            return None;
-        }
-        self.notes.model(&name.to_string(), model.record().version);
-        Some(model)
-    }
-
-    /// Everything that can be executed, by name, and whether the principal may: `fn/NAME` of models, `model/lab/SCHEMA/NAME`,
-    /// and `fn/NAME of lab.SCHEMA.MODEL` for what is asked of a model.
-    pub(crate) fn executables(&self) -> Vec<(String, Arc<Decision>)> {
-        let models = &self.world.models;
-        let functions = models
-            .functions()
-            .map(|(name, model)| (format!("fn/{name}"), self.call(name, model)));
-        let asked = models.all().flat_map(|model| {
-            let of_model = TABLE_FUNCTIONS.into_iter().map(|function| {
-                let called = self.call(function, model);
-                let decision = if called.allowed { self.own(model) } else { called };
-                (format!("fn/{function} of {CATALOG}.{}", model.name()), decision)
-            });
-            of_model.chain([(model_object(model.name()), self.ask_model(model))])
-        });
-        functions.chain(asked).collect()
-    }
-
-    fn may_call(&self, function: &str, model: &LoadedModel) -> bool {
-        self.may_reach(model) && self.call(function, model).allowed
-    }
-
-    fn may_reach(&self, model: &LoadedModel) -> bool {
-        marks::reaches(&self.who, &model.name().schema)
-    }
-
-    fn call(&self, function: &str, model: &LoadedModel) -> Arc<Decision> {
-        let object = format!("fn/{function}");
-        self.decide(model.department(), &object, model.tags(), Action::Execute)
-    }
-
-    /// Whether the model itself is open: by its own function or by its name.
-    fn own(&self, model: &LoadedModel) -> Arc<Decision> {
-        let by_function = model.function().map(|function| self.call(function, model));
-        by_function
-            .filter(|decision| decision.allowed)
-            .unwrap_or_else(|| self.ask_model(model))
-    }
-
-    fn ask_model(&self, model: &LoadedModel) -> Arc<Decision> {
-        let object = model_object(model.name());
-        self.decide(model.department(), &object, model.tags(), Action::Execute)
-    }
-
     /// Resolves a name that the statement asks for, and notes it.
     fn ask(&self, schema: &str, table: &str) -> Result<Resolved, DataFusionError> {
         let resolved = self.resolve(schema, table)?;
@@ -347,7 +220,7 @@ impl Governed {
         Ok(resolved)
     }
 
-    fn resolve(&self, schema: &str, table: &str) -> Result<Resolved, DataFusionError> {
+    pub(super) fn resolve(&self, schema: &str, table: &str) -> Result<Resolved, DataFusionError> {
         let key = (schema.to_owned(), table.to_owned());
         if let Some(known) = self.resolved.lock().get(&key) {
             return Ok(known.clone());

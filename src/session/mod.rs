@@ -7,6 +7,8 @@
 
 mod bounded;
 mod governed;
+mod models;
+mod travel;
 
 use std::sync::Arc;
 

@@ -8,6 +8,7 @@
 //! * [`table`]: the table provider.
 //! * [`exec`]: the leaf.
 //! * [`counts`]: how many rows the user's planner may expect.
+//! * [`keeps`]: row filters proven to hide nothing are not run.
 //! * [`leakproof`]: the few conditions of a user that may go inside, to skip files and row groups.
 //! * [`schema`]: the public schema.
 //! * [`sanitise`]: no byte of a hidden value in the buffers that leave.
@@ -16,6 +17,7 @@
 
 mod counts;
 mod exec;
+mod keeps;
 mod leakproof;
 mod redact;
 mod sanitise;

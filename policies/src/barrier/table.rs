@@ -18,6 +18,7 @@ use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, Partitio
 
 use super::counts::{self, Learn, Rows};
 use super::exec::{BarrierExec, Below};
+use super::keeps::keeps_every_row;
 use super::leakproof::is_leak_proof;
 use super::redact::redact;
 use super::sanitise::{Residue, can_sanitise};
@@ -37,6 +38,9 @@ pub(crate) struct GovernedTable {
     public: SchemaRef,
     /// The columns on which a user's conditions may be evaluated inside.
     open: SchemaRef,
+    /// The access's filter, unless it is proven to hide nothing. Whatever shows outside goes by the access's own: that
+    /// nothing is hidden is not to be seen either.
+    row_filter: Option<Expr>,
     residue: Residue,
 }
 
@@ -62,20 +66,23 @@ impl GovernedTable {
             return plan_err!("the schema of {table} changed while the statement was planned; run it again");
         }
         let public = public_schema(access);
-        let residue = if access.row_filter.is_some() || !access.masks.is_empty() {
-            Residue::Hidden
-        } else {
-            Residue::Nothing
-        };
-        if residue == Residue::Hidden
-            && let Some(field) = public.fields().iter().find(|f| !can_sanitise(f.data_type()))
-        {
+        let restricted = access.row_filter.is_some() || !access.masks.is_empty();
+        if restricted && let Some(field) = public.fields().iter().find(|f| !can_sanitise(f.data_type())) {
             return plan_err!(
                 "column {} of {table} has type {}, from which hidden values cannot be removed; ask an administrator to hide the column or give the table without row filters and masks",
                 field.name(),
                 field.data_type()
             );
         }
+        let statistics = access.row_filter.as_ref().and_then(|_| inner.statistics());
+        let row_filter = access.row_filter.clone().filter(|filter| {
+            !statistics.is_some_and(|statistics| keeps_every_row(filter, &statistics, &access.schema))
+        });
+        let residue = if row_filter.is_some() || !access.masks.is_empty() {
+            Residue::Hidden
+        } else {
+            Residue::Nothing
+        };
         let open = public.fields().iter().filter(|field| {
             let raw = access.schema.field_with_name(field.name());
             !access.masks.contains_key(field.name()) && raw.is_ok_and(|raw| raw.data_type() == field.data_type())
@@ -87,6 +94,7 @@ impl GovernedTable {
             system,
             public,
             open,
+            row_filter,
             residue,
         })
     }
@@ -97,7 +105,6 @@ impl GovernedTable {
         let mut plan =
             LogicalPlanBuilder::scan(BELOW, provider_as_source(Arc::new(Raw(Arc::clone(&self.inner)))), None)?;
         let row_filter = self
-            .access
             .row_filter
             .clone()
             .map(|filter| pin_clock(filter, now))

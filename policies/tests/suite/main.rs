@@ -22,6 +22,7 @@ mod fuzzing;
 mod garbled;
 mod golden;
 mod interference;
+mod keeps;
 mod loader;
 mod nested;
 mod residue;

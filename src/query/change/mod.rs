@@ -204,9 +204,7 @@ fn visible(governed: &Governed, name: &TableName) -> Result<(Access, Arc<LakeTab
         .map_err(errors::from_datafusion)?;
     match (access, governed.world().catalog.table(&name.schema, &name.table)) {
         (Some(access), Some(table)) => Ok((access, Arc::clone(table))),
-        _ => Err(QueryError::NotFound(format!(
-            "table 'lab.{name}' not found; SHOW TABLES lists what you may read"
-        ))),
+        _ => Err(QueryError::no_table(name)),
     }
 }
 

@@ -1,0 +1,99 @@
+//! Time travel: a table as it was.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use parking_lot::Mutex;
+
+use crate::catalog::Catalog;
+use crate::error::LakeError;
+use crate::table::LakeTable;
+
+/// Older versions that one table remembers: a statement asks twice, when it is planned and when it runs, and a page again
+/// and again.
+const REMEMBERED_MAX: usize = 8;
+
+/// Which state of a table is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum When {
+    Version(u64),
+    /// The last version made at this moment or before.
+    Time(DateTime<Utc>),
+}
+
+/// What was asked of a table's past lately, the newest last. The past does not change, so nothing here grows old.
+#[derive(Default)]
+pub(crate) struct Older(Mutex<VecDeque<(When, Arc<LakeTable>)>>);
+
+impl Older {
+    fn get(&self, when: When) -> Option<Arc<LakeTable>> {
+        let known = self.0.lock();
+        known
+            .iter()
+            .find(|(at, _)| *at == when)
+            .map(|(_, table)| Arc::clone(table))
+    }
+
+    fn put(&self, when: When, table: &Arc<LakeTable>) {
+        let mut known = self.0.lock();
+        if known.len() >= REMEMBERED_MAX {
+            known.pop_front();
+        }
+        known.push_back((when, Arc::clone(table)));
+    }
+}
+
+/// A table as it was. Its log is read once, not for every statement that asks.
+///
+/// # Errors
+/// [`LakeError::Refused`] when there is no such version, or it cannot be read any more.
+pub async fn at(catalog: &Catalog, table: &LakeTable, when: When) -> Result<Arc<LakeTable>, LakeError> {
+    if let Some(known) = table.older().get(when) {
+        return Ok(known);
+    }
+    let old = Arc::new(read(catalog, table, when).await?);
+    // A time after the newest version is still open: the next commit may fall before it.
+    let is_past = |time: DateTime<Utc>| time <= Utc::now();
+    if matches!(when, When::Version(_)) || matches!(when, When::Time(time) if is_past(time)) {
+        table.older().put(when, &old);
+    }
+    Ok(old)
+}
+
+async fn read(catalog: &Catalog, table: &LakeTable, when: When) -> Result<LakeTable, LakeError> {
+    let name = table.name();
+    let mut delta = table.delta();
+    let loaded = match when {
+        When::Version(version) if version == table.version() => Ok(()),
+        When::Version(version) if version > table.version() => {
+            return Err(LakeError::Refused {
+                table: name.clone(),
+                reason: format!(
+                    "its newest version is {}, there is no version {version}",
+                    table.version()
+                ),
+            });
+        }
+        When::Version(version) => delta.load_version(version).await,
+        When::Time(time) => delta.load_with_datetime(time).await,
+    };
+    loaded.map_err(|error| LakeError::Refused {
+        table: name.clone(),
+        reason: format!("that version cannot be read ({error}); lab.system.commits lists the versions there are"),
+    })?;
+    if let When::Time(time) = when {
+        let state = delta
+            .snapshot()
+            .map_err(LakeError::delta("reading the snapshot of", name))?;
+        // Asked for a time before the first version, the library gives the first.
+        let made = state.version_timestamp(state.version());
+        if made.is_some_and(|made| made > time.timestamp_millis()) {
+            return Err(LakeError::Refused {
+                table: name.clone(),
+                reason: format!("it was not there yet at {time}"),
+            });
+        }
+    }
+    LakeTable::of(catalog.lake(), name, delta).await
+}

@@ -1,0 +1,72 @@
+//! Older versions in one principal's view.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use labhouse_catalog::Catalog;
+use labhouse_policies::{Action, TableAccess, TableObject, govern};
+
+use super::governed::{Governed, Resolved, table_object};
+use crate::query::travel::Stop;
+use crate::query::{QueryError, errors, write};
+
+impl Governed {
+    /// Makes older versions of visible tables resolve by the names of `stops`: under today's policy and tags, with the
+    /// columns that are there and visible today.
+    ///
+    /// # Errors
+    /// A version that is not there, or cannot be read any more.
+    pub(crate) async fn travel(&self, catalog: &Catalog, stops: &BTreeSet<Stop>) -> Result<(), QueryError> {
+        for stop in stops {
+            let now = self
+                .resolve(&stop.schema, &stop.table)
+                .map_err(errors::from_datafusion)?;
+            let table = self.world.catalog.table(&stop.schema, &stop.table);
+            // What is not visible stays so: its name resolves to nothing.
+            let (now, table) = match (now, table) {
+                (Resolved::Open(now, _), Some(table)) => (now, table),
+                (Resolved::Hidden(decision), _) => {
+                    self.notes.hidden(&stop.schema, &stop.table, &decision);
+                    continue;
+                }
+                (Resolved::Open(..), None) | (Resolved::Absent, _) => continue,
+            };
+            let old = labhouse_catalog::at(catalog, table, stop.when)
+                .await
+                .map_err(write::lake_error)?;
+            let object = TableObject {
+                schema: old.schema(),
+                ..table_object(table)
+            };
+            let access = self
+                .world
+                .policies
+                .table(&self.who, &object, &self.system, Action::Select);
+            let TableAccess::Open(mut access) = access else {
+                continue;
+            };
+            let visible: BTreeSet<&String> = now
+                .columns
+                .iter()
+                .filter_map(|at| Some(now.schema.fields().get(*at)?.name()))
+                .collect();
+            let fields = access.schema.fields().clone();
+            let stays = |at: &usize| fields.get(*at).is_some_and(|field| visible.contains(field.name()));
+            access.columns.retain(stays);
+            if access.columns.is_empty() {
+                continue;
+            }
+            access.fingerprint.push_str(&format!("@{}", old.version()));
+            let provider =
+                govern(old.provider(), &access, Arc::clone(&self.system)).map_err(errors::from_datafusion)?;
+            let key = (stop.schema.clone(), stop.name());
+            self.travelled
+                .lock()
+                .insert(key.clone(), (Arc::clone(table), old.version()));
+            self.resolved
+                .lock()
+                .insert(key, Resolved::Open(Box::new(access), provider));
+        }
+        Ok(())
+    }
+}
