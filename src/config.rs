@@ -28,6 +28,8 @@ pub(crate) struct Config {
     #[serde(default)]
     pub(crate) audit: Audit,
     #[serde(default)]
+    pub(crate) dashboards: Dashboards,
+    #[serde(default)]
     pub(crate) limits: Limits,
 }
 
@@ -71,6 +73,21 @@ pub(crate) struct Policies {
 impl Default for Policies {
     fn default() -> Self {
         Self { dir: "policies".into() }
+    }
+}
+
+/// Where the lab's own dashboards are.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Dashboards {
+    pub(crate) dir: PathBuf,
+}
+
+impl Default for Dashboards {
+    fn default() -> Self {
+        Self {
+            dir: "dashboards".into(),
+        }
     }
 }
 
@@ -339,6 +356,7 @@ impl Config {
             .and_then(|path| path.parent().map(Path::to_owned))
             .unwrap_or_else(|| PathBuf::from("."));
         config.policies.dir = base.join(&config.policies.dir);
+        config.dashboards.dir = base.join(&config.dashboards.dir);
         config.auth.users = base.join(&config.auth.users);
         for file in [
             &mut config.tls.cert,
@@ -514,7 +532,7 @@ mod tests {
             .lines()
             .filter(|line| line.contains(" = ") && !line.starts_with('#'))
             .count();
-        assert_eq!(keys, 43, "a new key needs a line in the example");
+        assert_eq!(keys, 44, "a new key needs a line in the example");
     }
 
     #[test]

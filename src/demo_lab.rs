@@ -200,10 +200,10 @@ fn welcome(server: &Server, dir: &Path) {
     let uri = &server.flight_url;
     say("");
     say(&format!("  Flight SQL  {uri}"));
-    say(&format!(
-        "  HTTP        {}",
-        server.http_url.as_deref().unwrap_or("off")
-    ));
+    match &server.http_url {
+        Some(url) => say(&format!("  the page    {url}  (open it in a browser and sign in)")),
+        None => say("  the page    off"),
+    }
     say(&format!(
         "  the lab     {}  (drop files into landing/<schema>/<table>/)",
         dir.display()

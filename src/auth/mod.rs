@@ -179,7 +179,7 @@ impl Authenticator {
     }
 
     /// Checks a session token or a personal token.
-    fn bearer(&self, token: &str) -> Result<Principal, AuthError> {
+    pub(crate) fn bearer(&self, token: &str) -> Result<Principal, AuthError> {
         let users = self.users.current();
         if token.starts_with(users::TOKEN_PREFIX) {
             return users.token(token).ok_or(AuthError::Refused);

@@ -27,10 +27,10 @@ pub(super) const AUTHORIZATION: &str = "authorization";
 const AUTH_TOKEN: &str = "auth-token-bin";
 
 /// Someone whose credentials were checked for this call.
-pub(super) struct Caller {
-    pub(super) principal: Principal,
+pub(crate) struct Caller {
+    pub(crate) principal: Principal,
     /// From where, for the audit trail.
-    pub(super) client: Arc<Client>,
+    pub(crate) client: Arc<Client>,
     /// What this call's result takes.
     pub(super) taken: Arc<Taken>,
     /// The compression of Arrow messages that the call asks for.
@@ -41,7 +41,7 @@ pub(super) struct Caller {
 
 /// What a call shows to be let in.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Credential {
+pub(crate) enum Credential {
     Basic {
         user: String,
         password: String,
@@ -79,7 +79,7 @@ impl Caller {
     }
 
     /// Checks one credential. A refusal is told to the audit trail.
-    pub(super) async fn from_credential(
+    pub(crate) async fn from_credential(
         engine: &Engine,
         credential: Credential,
         client: Arc<Client>,
@@ -133,7 +133,7 @@ impl Caller {
     }
 
     /// The session token made for this call, if it came with a password.
-    pub(super) fn token(&self) -> Option<&str> {
+    pub(crate) fn token(&self) -> Option<&str> {
         self.token.as_deref()
     }
 
@@ -168,7 +168,7 @@ pub(super) fn client(headers: &MetadataMap, peer: Option<SocketAddr>) -> Arc<Cli
 }
 
 /// The one credential of a call, `None` when it has none.
-pub(super) fn credential(headers: &MetadataMap) -> Result<Option<Credential>, Status> {
+pub(crate) fn credential(headers: &MetadataMap) -> Result<Option<Credential>, Status> {
     let mut authorizations = headers.get_all(AUTHORIZATION).iter();
     let authorization = authorizations.next();
     let mut tokens = headers.get_all_bin(AUTH_TOKEN).iter();

@@ -18,7 +18,7 @@
 //! cores), and compression of answers nobody asked for (see `envelope`).
 
 mod actions;
-mod authn;
+pub(crate) mod authn;
 mod bindings;
 mod envelope;
 mod expiring;
@@ -28,7 +28,7 @@ mod ingest;
 mod keys;
 mod metadata;
 mod parameters;
-mod placeholders;
+pub(crate) mod placeholders;
 mod prepared;
 mod service;
 mod sessions;

@@ -15,16 +15,16 @@ const PARAMETERS_MAX: usize = 1_000;
 
 /// A statement whose placeholders are all numbered, and how many values it needs.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Numbered {
-    pub(super) sql: String,
-    pub(super) parameters: usize,
+pub(crate) struct Numbered {
+    pub(crate) sql: String,
+    pub(crate) parameters: usize,
 }
 
 /// Numbers the placeholders of a statement.
 ///
 /// # Errors
 /// INVALID_ARGUMENT when the text cannot be tokenized, mixes `?` and `$n`, names parameters, or has too many.
-pub(super) fn number(sql: &str) -> Result<Numbered, Status> {
+pub(crate) fn number(sql: &str) -> Result<Numbered, Status> {
     let dialect = GenericDialect {};
     // Without unescaping, since only positions are used.
     let tokens = Tokenizer::new(&dialect, sql)

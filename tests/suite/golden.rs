@@ -20,6 +20,7 @@ use prost::Message;
 use tonic::{Code, Status};
 
 use crate::lab::{self, Server};
+use crate::page_client;
 use crate::raw::{Raw, connect};
 
 /// In the order of the columns; nobody is not logged in.
@@ -38,10 +39,12 @@ enum Try {
     Method(&'static str),
     /// With a personal token made with these words of the command line.
     Token(&'static [&'static str], &'static str),
+    /// Method and path of the HTTP door, and its body.
+    Http(&'static str, &'static str),
 }
 
 fn rows() -> Vec<(&'static str, &'static str, Try)> {
-    use Try::{Act, Get, Info, Method, Put, Read, Token, Write};
+    use Try::{Act, Get, Http, Info, Method, Put, Read, Token, Write};
     let query = CommandStatementQuery {
         query: "SELECT count(*) FROM lab.chemistry.reactions".into(),
         transaction_id: None,
@@ -434,6 +437,41 @@ fn rows() -> Vec<(&'static str, &'static str, Try)> {
             "a token for another schema reads",
             Token(&["--schema", "assay"], "SELECT count(*) FROM lab.chemistry.reactions"),
         ),
+        (
+            "http",
+            "post /api/query",
+            Http(
+                "POST /api/query",
+                "{\"sql\": \"SELECT count(*) FROM lab.chemistry.reactions\"}",
+            ),
+        ),
+        (
+            "http",
+            "post /api/query that writes",
+            Http(
+                "POST /api/query",
+                "{\"sql\": \"DELETE FROM lab.chemistry.reagent_lots WHERE false\"}",
+            ),
+        ),
+        (
+            "http",
+            "post /api/query of another department",
+            Http("POST /api/query", "{\"sql\": \"SELECT count(*) FROM lab.assay.ic50\"}"),
+        ),
+        ("http", "get /api/me", Http("GET /api/me", "")),
+        ("http", "get /api/tables", Http("GET /api/tables", "")),
+        ("http", "get /api/version", Http("GET /api/version", "")),
+        ("http", "get /api/dashboards", Http("GET /api/dashboards", "")),
+        (
+            "http",
+            "get /api/dashboards/{name}",
+            Http("GET /api/dashboards/overview", ""),
+        ),
+        (
+            "http",
+            "post /api/login",
+            Http("POST /api/login", "{\"user\": \"@\", \"password\": \"@-demo\"}"),
+        ),
     ]
 }
 
@@ -455,7 +493,26 @@ async fn with_token(lab: &Server, who: &str, scope: &[&str]) -> Raw {
     }
 }
 
-async fn tried(lab: &Server, raw: &mut Raw, who: &str, how: &Try) -> Result<(), Status> {
+/// A call of the HTTP door; its status as the gRPC code of the same meaning.
+fn called(lab: &lab::Server, raw: &Raw, call: &str, body: &str) -> Result<(), Status> {
+    let (method, path) = call.split_once(' ').unwrap();
+    let bearer = format!("Bearer {}", raw.token);
+    let mut headers = vec![("content-type", "application/json")];
+    if !raw.token.is_empty() {
+        headers.push(("authorization", &bearer));
+    }
+    let code = match page_client::call(lab, method, path, &headers, body.as_bytes()).status {
+        200 => return Ok(()),
+        400 => Code::InvalidArgument,
+        401 => Code::Unauthenticated,
+        403 => Code::PermissionDenied,
+        404 => Code::NotFound,
+        other => panic!("{call}: {other}"),
+    };
+    Err(Status::new(code, ""))
+}
+
+async fn tried(lab: &lab::Server, raw: &mut Raw, who: &str, how: &Try) -> Result<(), Status> {
     let sql = |text: &str| text.replace('@', who);
     let select = |text: &str| CommandStatementQuery {
         query: sql(text),
@@ -491,6 +548,7 @@ async fn tried(lab: &Server, raw: &mut Raw, who: &str, how: &Try) -> Result<(), 
             raw.get(ticket).await.map(drop)
         }
         Try::Act(name, body) => raw.act(name, body.clone()).await.map(drop),
+        Try::Http(call, body) => called(lab, raw, call, &sql(body)),
         Try::Method(name) => {
             let described = FlightDescriptor::new_cmd(select("SELECT 1").as_any().encode_to_vec());
             match *name {

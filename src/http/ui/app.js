@@ -1,0 +1,110 @@
+// From the URL to a view, for the person signed in.
+
+import { events, get, logout } from "./api.js";
+import { h } from "./dom.js";
+import { follow } from "./live.js";
+import { signIn, watchSession } from "./signin.js";
+import { go, href, onChange, view } from "./state.js";
+import * as admin from "./views/admin.js";
+import * as alerts from "./views/alerts.js";
+import * as dashboard from "./views/dashboard.js";
+import * as data from "./views/data.js";
+import * as sql from "./views/sql.js";
+
+const main = document.getElementById("main");
+const FIXED = [
+  ["data", "Data", data],
+  ["sql", "SQL", sql],
+  ["alerts", "Alerts", alerts],
+];
+
+/** Of the person: name, dashboards, tables. */
+let world = null;
+let shown = null;
+let look = null;
+
+async function load() {
+  const me = await get("/api/me");
+  const [{ dashboards, problems }, { tables }] = await Promise.all([get("/api/dashboards"), get("/api/tables")]);
+  const isAdmin = tables.some((table) => table.schema === "system" && table.name === "policies");
+  world = { me, dashboards, problems, tables, isAdmin };
+}
+
+function views() {
+  const drawn = world.dashboards.map(({ name, title }) => [name, title, dashboard]);
+  return [...drawn, ...FIXED, ...(world.isAdmin ? [["admin", "Admin", admin]] : [])];
+}
+
+function navigation(now) {
+  const link = ([name, title]) => {
+    const follow = (event) => {
+      if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+      event.preventDefault();
+      go({ view: name, q: null, table: null });
+    };
+    return h("a", { href: href({ view: name, q: null, table: null }), "aria-current": name === now && "page", onclick: follow }, title);
+  };
+  document.getElementById("nav").replaceChildren(...views().map(link));
+  const out = async () => {
+    await logout();
+    location.assign("/");
+  };
+  document.getElementById("who").replaceChildren(
+    h("span", { class: "person" }, world.me.name),
+    h("button", { type: "button", class: "quiet", onclick: out }, "Sign out"),
+  );
+}
+
+/** Draws what the URL says. A view that is shown already takes the change itself. */
+async function draw() {
+  if (!world) return;
+  const all = views();
+  const [name, title, module] = all.find(([name]) => name === view()) ?? all[0];
+  navigation(name);
+  document.title = `${title} · labhouse`;
+  if (shown?.name === name) return shown.update();
+  shown?.end?.();
+  const place = h("div", { class: "view", "data-view": name });
+  main.replaceChildren(place);
+  const made = { name, update: () => {}, refresh: () => {} };
+  shown = made;
+  try {
+    Object.assign(made, await module.show(place, world, name));
+  } catch (error) {
+    if (shown === made && error.status !== 401) place.replaceChildren(h("p", { class: "problem", role: "alert" }, error.message));
+    if (shown === made) shown = null;
+  }
+}
+
+async function again() {
+  const before = world?.me.name;
+  await load();
+  // Another person sees another truth: nothing of the first one's stays.
+  if (before && before !== world.me.name) shown = null;
+  if (shown) shown.refresh();
+  await draw();
+  look?.();
+}
+
+async function start() {
+  try {
+    await load();
+  } catch (error) {
+    if (error.status === 401) {
+      await signIn();
+      await load();
+    } else {
+      document.getElementById("banner").className = "shown";
+      document.getElementById("banner").textContent = error.message;
+      setTimeout(start, 2_000);
+      return;
+    }
+  }
+  watchSession(again);
+  onChange(draw);
+  await draw();
+  look = follow(() => shown?.refresh());
+}
+
+events.addEventListener("reached", () => document.body.classList.add("ready"), { once: true });
+start();

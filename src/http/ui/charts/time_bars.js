@@ -1,0 +1,32 @@
+// Bars over days, from zero; further columns as lines. A day without a run is a gap, not a zero.
+
+/* global uPlot */
+
+import { h, style } from "../dom.js";
+import { number, withUnit, words } from "../format.js";
+import { plot, spread } from "./axis.js";
+
+export function draw(place, rows, chart, { say }) {
+  const [days, over] = spread(rows.values(chart.x));
+  const data = [days, ...chart.y.map((name) => over(rows.values(name)))];
+  const colours = [style("--bar"), style("--accent"), style("--ink-soft")];
+  const series = chart.y.map((name, at) =>
+    at === 0
+      ? { label: name, fill: colours[0], stroke: colours[0], width: 0, paths: uPlot.paths.bars({ size: [0.72, 14] }), points: { show: false } }
+      : { label: name, stroke: colours[at % colours.length], width: 2.5, spanGaps: true, points: { show: false } },
+  );
+  const tell = (at) =>
+    chart.y
+      .map((name, column) => `${words(name)} ${data[column + 1][at] === null ? "no run" : withUnit(number(data[column + 1][at], chart.decimals), chart.unit)}`)
+      .join(" · ");
+  const inner = h("div");
+  const key = (name, at) => h("span", { class: "key" }, swatch(colours[at], at > 0), words(name));
+  place.replaceChildren(h("p", { class: "legend" }, chart.y.map(key)), inner);
+  plot(inner, chart, data, series, { say, tell });
+}
+
+export function swatch(colour, isLine = false) {
+  const element = h("span", { class: isLine ? "swatch line" : "swatch", "aria-hidden": "true" });
+  element.style.background = colour;
+  return element;
+}

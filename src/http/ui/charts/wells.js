@@ -1,0 +1,17 @@
+// Names of wells: `B7`, `b07`, `AA12`, to row and column from 0.
+
+export function place(well) {
+  const match = /^\s*([A-Za-z]{1,2})0*(\d{1,2})\s*$/.exec(well);
+  if (!match) return null;
+  const row = [...match[1].toUpperCase()].reduce((sum, letter) => sum * 26 + letter.charCodeAt(0) - 64, 0) - 1;
+  return [row, Number(match[2]) - 1];
+}
+
+export const letter = (row) => (row < 26 ? String.fromCharCode(65 + row) : `A${String.fromCharCode(39 + row)}`);
+
+/** Rows and columns of the smallest usual plate that holds these places. */
+export function plateOf(places) {
+  const rows = Math.max(0, ...places.map(([row]) => row + 1));
+  const columns = Math.max(0, ...places.map(([, column]) => column + 1));
+  return [[8, 12], [16, 24], [32, 48]].find(([r, c]) => rows <= r && columns <= c) ?? [rows, columns];
+}

@@ -1,0 +1,30 @@
+// Values as people read them. Days and times are ISO: a lab has visitors from everywhere.
+
+const LOCALE = "en-GB";
+const formats = new Map();
+
+export function number(value, decimals) {
+  if (value === null || value === undefined) return "–";
+  const digits = decimals ?? (Number.isInteger(value) ? 0 : Math.abs(value) >= 1 ? 1 : 3);
+  if (!formats.has(digits))
+    formats.set(digits, new Intl.NumberFormat(LOCALE, { minimumFractionDigits: digits, maximumFractionDigits: digits }));
+  return formats.get(digits).format(value).replace("-", "−");
+}
+
+export const day = (ms) => (ms === null ? "–" : new Date(ms).toISOString().slice(0, 10));
+export const time = (ms) => (ms === null ? "–" : new Date(ms).toISOString().slice(0, 19).replace("T", " "));
+
+/** A cell of a table. */
+export function cell(value, kind, decimals) {
+  if (value === null || value === undefined) return "–";
+  if (kind === "date") return day(value);
+  if (kind === "time") return time(value);
+  if (kind === "number") return typeof value === "number" ? number(value, decimals) : String(value);
+  if (kind === "nested") return JSON.stringify(value, (_, inner) => (typeof inner === "bigint" ? inner.toString() : inner));
+  return String(value);
+}
+
+export const withUnit = (text, unit) => (unit ? `${text} ${unit}` : text);
+
+/** `mean_7_days` as words. */
+export const words = (name) => name.replaceAll("_", " ");

@@ -1,0 +1,57 @@
+// Fresh without being asked: a cheap word of the server changes when visible data may have changed; what is shown is then
+// asked again. Tables that a person sees in part only say nothing through that word, so for him the clock asks too.
+
+import { events, get } from "./api.js";
+
+const LOOK_MS = 3_000;
+const CLOCK_MS = 30_000;
+const WAIT_MAX_MS = 30_000;
+
+const banner = () => document.getElementById("banner");
+let known = null;
+let wait = LOOK_MS;
+let isAway = false;
+let timer = 0;
+let asked = Date.now();
+
+/** Calls back when what is shown may have changed. */
+export function follow(changed) {
+  const look = async () => {
+    clearTimeout(timer);
+    try {
+      if (document.visibilityState === "visible" || isAway) {
+        const { version, is_whole: isWhole } = await get("/api/version");
+        const isLate = !isWhole && Date.now() - asked > CLOCK_MS;
+        if ((known !== null && known !== version) || isLate) {
+          asked = Date.now();
+          changed();
+        }
+        known = version;
+      }
+    } catch (error) {
+      if (error.status === 401) return;
+    }
+    timer = setTimeout(look, wait);
+  };
+  events.addEventListener("unreachable", () => {
+    wait = isAway ? Math.min(wait * 2, WAIT_MAX_MS) : 1_000;
+    if (!isAway) {
+      clearTimeout(timer);
+      timer = setTimeout(look, wait);
+    }
+    isAway = true;
+    banner().className = "shown";
+    banner().textContent = `The server does not answer. What you see is from before; trying again every ${Math.ceil(wait / 1000)} s.`;
+  });
+  events.addEventListener("reached", () => {
+    wait = LOOK_MS;
+    if (!isAway) return;
+    isAway = false;
+    banner().className = "";
+    banner().textContent = "";
+    asked = Date.now();
+    changed();
+  });
+  look();
+  return look;
+}

@@ -1,0 +1,27 @@
+// A dashboard: filters above, cards below, all from its file.
+
+import { get } from "../api.js";
+import { Card } from "../charts/card.js";
+import { h } from "../dom.js";
+import { bar } from "../filters.js";
+
+export async function show(place, _world, name) {
+  const dashboard = await get(`/api/dashboards/${encodeURIComponent(name)}`);
+  const filters = h("div", { class: "bar" });
+  const cards = dashboard.charts.map((chart) => new Card(dashboard, chart));
+  place.replaceChildren(
+    h("h1", {}, dashboard.title),
+    h("p", { class: "lead" }, dashboard.description),
+    filters,
+    h("div", { class: "cards" }, cards.map((card) => card.element)),
+  );
+  const draw = async () => {
+    // A filter of kind "pick" has its first value only when the bar has asked for it.
+    const needsBar = dashboard.filters.some((filter) => filter.kind === "pick" && filter.first === undefined);
+    const drawing = bar(dashboard).then((made) => filters.replaceChildren(made));
+    if (needsBar) await drawing;
+    await Promise.all([drawing, ...cards.map((card) => card.load())]);
+  };
+  draw();
+  return { update: draw, refresh: draw, end: () => cards.forEach((card) => card.end()) };
+}

@@ -1,0 +1,101 @@
+// The page while the lab changes under it: files land, plates have evil names, the server goes and comes back.
+
+import { spawn } from "node:child_process";
+import { mkdirSync, renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+import { assert, BASE, basic, card, check, clean, finish, open, PATIENCE, rows, settled, signIn, start, until } from "./lib.mjs";
+
+const DIR = process.env.LABHOUSE_DIR;
+await start();
+
+/** Written aside and renamed, as a careful instrument does. */
+function land(path, text) {
+  const target = join(DIR, "landing", path);
+  mkdirSync(join(target, ".."), { recursive: true });
+  writeFileSync(`${target}.part`, text);
+  renameSync(`${target}.part`, target);
+}
+
+await check("17 a landed file changes the open page without a reload", async () => {
+  const page = await open("/?view=reagents", { signedIn: "sam" });
+  await settled(page, 4);
+  const grams = () => card(page, "stock").locator("tbody tr", { hasText: "XP-2604" }).locator("td").nth(5).textContent();
+  const before = await grams();
+  const seen = await page.evaluate(() => (window.same = Math.random()));
+  land("chemistry/reagent_use/use_extra.ndjson", `${JSON.stringify({ day: "2026-06-30", reagent: "XPhos Pd G3", lot: "XP-2604", grams: 1000 })}\n`);
+  const began = Date.now();
+  await until("the new grams", async () => (await grams()) !== before);
+  console.log(`     from landing to the open page: ${Date.now() - began} ms`);
+  assert.ok(Number((await grams()).replaceAll(",", "")) > 1000);
+  assert.equal(await page.evaluate(() => window.same), seen, "the page was not reloaded");
+  await clean(page);
+  await page.close();
+});
+
+await check("20 a plate and a column with evil names are text in every chart", async () => {
+  const plate = "<img src=x onerror=alert(1)>";
+  const response = await fetch(`${BASE}/api/query`, {
+    method: "POST",
+    headers: { "content-type": "application/json", ...basic("ada") },
+    body: JSON.stringify({ sql: `CREATE TABLE lab.chemistry.evil AS SELECT '${plate}' AS plate_id, concat(chr(65 + r.value), c.value + 1) AS well, CAST(r.value * c.value AS DOUBLE) AS yield_pct, CAST('2026-03-01' AS DATE) AS day FROM generate_series(0, 15) r, generate_series(0, 23) c` }),
+  });
+  assert.equal(response.status, 200, await response.text());
+  const chart = (name, kind, more, sql) => `[[chart]]\nname = "${name}"\ntitle = "<b>${name}</b>"\ndescription = "<script>alert(3)</script> as text"\nkind = "${kind}"\n${more}\nsql = """${sql}"""\n`;
+  mkdirSync(join(DIR, "dashboards"), { recursive: true });
+  const from = "FROM lab.chemistry.evil WHERE {{filters}}";
+  writeFileSync(
+    join(DIR, "dashboards", "evil.toml"),
+    `title = "<i>Evil</i>"\norder = 9\n[[filter]]\nname = "plate"\nlabel = "<u>Plate</u>"\nkind = "choice"\ncolumn = "plate_id"\nsql = "SELECT DISTINCT plate_id FROM lab.chemistry.evil"\n` +
+      chart("plates", "plates", 'series = "plate_id"\nx = "well"\ny = ["yield_pct"]', `SELECT plate_id, well, yield_pct ${from}`) +
+      chart("bars", "bars", 'x = "plate_id"\ny = ["mean"]\nsets = "plate"', `SELECT plate_id, avg(yield_pct) AS mean ${from} GROUP BY 1`) +
+      chart("areas", "areas", 'series = "plate_id"\nx = "day"\ny = ["mean"]', `SELECT day, plate_id, avg(yield_pct) AS mean ${from} GROUP BY 1, 2`) +
+      chart("numbers", "numbers", "", `SELECT max(plate_id) AS "<b>n</b>" ${from}`) +
+      chart("table", "table", "", `SELECT DISTINCT plate_id AS "<script>x</script>" ${from}`),
+  );
+  const page = await open("/?view=evil", { signedIn: "ada" });
+  await settled(page, 5);
+  for (const name of ["plates", "bars", "areas", "numbers", "table"]) {
+    assert.equal(await card(page, name).locator(".problem").textContent(), "", name);
+    assert.equal(await card(page, name).locator("h2").textContent(), `<b>${name}</b>`);
+  }
+  await card(page, "plates").locator(".heat").focus();
+  await page.keyboard.press("ArrowRight");
+  assert.match(await card(page, "plates").locator(".readout").textContent(), /^<img src=x onerror=alert\(1\)>, well A2/);
+  await card(page, "bars").locator(".bar").click();
+  await page.waitForURL(/f\.plate=/);
+  await settled(page, 5);
+  assert.equal(await page.locator("main img, main script, main b, main i, main u, nav i").count(), 0);
+  await clean(page);
+  await page.close();
+});
+
+await check("18 the server goes: a banner and no blank; it comes back: one sign-in, the same place", async () => {
+  const page = await open("/?view=overview", { signedIn: "sam" });
+  await settled(page, 6);
+  const url = page.url();
+  const pid = Number(process.env.LABHOUSE_PID);
+  process.kill(pid, "SIGTERM");
+  await page.locator("#banner.shown", { hasText: "does not answer" }).waitFor();
+  assert.ok((await card(page, "by_lot").locator(".bar").count()) > 10, "what was there stays");
+  const first = await page.locator("#banner").textContent();
+  await until("a longer wait", async () => (await page.locator("#banner").textContent()) !== first);
+  const port = new URL(BASE).port;
+  const again = spawn(process.env.LABHOUSE_BINARY, ["demo", "--dir", DIR, "--flight", "127.0.0.1:0", "--http", `127.0.0.1:${port}`], { stdio: ["ignore", "pipe", "ignore"] });
+  try {
+    await new Promise((resolve) => again.stdout.once("data", resolve));
+    // Sessions end with the process that sealed them.
+    await page.waitForSelector("dialog[open]", { timeout: PATIENCE });
+    assert.equal(await page.locator("dialog").count(), 1);
+    await signIn(page, "sam");
+    await settled(page, 6);
+    assert.equal(page.url(), url);
+    await page.locator("#banner.shown").waitFor({ state: "detached" });
+    assert.ok((await rows("sam", "SELECT 1")).length === 1);
+  } finally {
+    again.kill("SIGTERM");
+  }
+  await page.close();
+});
+
+await finish();

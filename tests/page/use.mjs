@@ -1,0 +1,294 @@
+// What people do on the page: narrow, go back, search, ask, pivot, export, sign in as somebody else, on a phone.
+
+import { readFileSync } from "node:fs";
+
+import { assert, axe, BASE, basic, card, check, clean, finish, open, raw, rows, settled, signIn, start, until } from "./lib.mjs";
+
+const browser = await start();
+const REACTIONS = "lab.chemistry.reactions";
+const labels = (page, chart) => card(page, chart).locator(".bar").evaluateAll((bars) => bars.map((bar) => bar.getAttribute("aria-label")));
+
+await check("2 offline, 3 strict: nothing foreign is asked for, no rule is broken, in any view", async () => {
+  const page = await open("/", { signedIn: "ada" });
+  await settled(page, 6);
+  for (const view of ["reagents", "plates", "insight", "data", "sql", "alerts", "admin"]) {
+    await page.click(`nav a[href*="view=${view}"]`);
+    await page.waitForSelector(`[data-view="${view}"] h1`);
+    await page.waitForLoadState("networkidle");
+  }
+  await clean(page);
+  const { headers } = await fetch(BASE + "/");
+  assert.equal(headers.get("x-content-type-options"), "nosniff");
+  assert.match(headers.get("content-security-policy"), /default-src 'none'.*frame-ancestors 'none'/);
+  assert.doesNotMatch(await (await fetch(BASE + "/")).text(), /<script>|on[a-z]+=|style=/);
+  await page.close();
+});
+
+await check("11 filters narrow every chart together, live in the URL, and the back button works", async () => {
+  const page = await open("/?view=overview", { signedIn: "sam" });
+  await settled(page, 6);
+  const facts = async () => ({
+    wells: await card(page, "at_a_glance").locator("dd").nth(2).textContent(),
+    days: await card(page, "daily_yield").locator(".plot").evaluate((frame) => frame.uplot.data[1].filter((value) => value !== null).length),
+    lots: (await labels(page, "by_lot")).length,
+    operators: await labels(page, "by_operator"),
+  });
+  const all = await facts();
+  await page.getByLabel("Project").selectOption("borealis");
+  await page.waitForURL(/f\.project=borealis/);
+  await settled(page, 6);
+  const narrowed = await facts();
+  const [[wells, days, lots]] = await rows("sam", `SELECT count(yield_pct), count(DISTINCT CAST(run_at AS DATE)), count(DISTINCT catalyst_lot) FROM ${REACTIONS} WHERE campaign = 'borealis'`);
+  assert.deepEqual([narrowed.wells, narrowed.days, narrowed.lots], [wells.toLocaleString("en-GB"), days, lots]);
+  assert.notDeepEqual(narrowed.operators, all.operators);
+  await page.getByLabel("Days, from").fill("2026-04-10");
+  await page.waitForURL(/f\.days=2026-04-10/);
+  await settled(page, 6);
+  const both = await facts();
+  const [[fewer]] = await rows("sam", `SELECT count(yield_pct) FROM ${REACTIONS} WHERE campaign = 'borealis' AND run_at >= CAST('2026-04-10' AS TIMESTAMP)`);
+  assert.equal(both.wells, fewer.toLocaleString("en-GB"));
+  await page.reload();
+  await settled(page, 6);
+  assert.deepEqual(await facts(), both);
+  await page.goBack();
+  await settled(page, 6);
+  assert.deepEqual(await facts(), narrowed);
+  await page.goBack();
+  await settled(page, 6);
+  assert.deepEqual(await facts(), all);
+  await page.close();
+});
+
+await check("11 a click on a bar narrows the page to it", async () => {
+  const page = await open("/?view=overview", { signedIn: "sam" });
+  await settled(page, 6);
+  await card(page, "by_lot").locator(".bar.marked").click();
+  await page.waitForURL(/f\.lot=XP-2604/);
+  await settled(page, 6);
+  assert.equal((await labels(page, "by_lot")).length, 1);
+  await page.getByRole("button", { name: "Show all" }).click();
+  await settled(page, 6);
+  assert.ok((await labels(page, "by_lot")).length > 10);
+  await page.close();
+});
+
+async function run(page, sql) {
+  await page.fill("#editor", sql);
+  await page.keyboard.press("Escape");
+  await page.click("button.main");
+  await page.waitForFunction(() => !document.querySelector(".view button.main").disabled);
+}
+
+await check("12 pivot: GROUP BY with subtotals, sorted by a click, CSV as the API gives it, no formulas", async () => {
+  const page = await open("/?view=sql", { signedIn: "sam" });
+  await page.waitForSelector("#editor");
+  const sql = `SELECT catalyst, solvent, yield_pct FROM ${REACTIONS} LIMIT 100000`;
+  await run(page, sql);
+  await page.getByRole("button", { name: "Pivot" }).click();
+  await page.waitForSelector(".pivot tr.total");
+  const matrix = () => page.locator(".pivot table").first().evaluate((table) => [...table.rows].map((row) => [...row.cells].map((cell) => cell.textContent)));
+  const shown = await matrix();
+  const told = await rows("sam", `SELECT catalyst, solvent, avg(yield_pct) FROM ${REACTIONS} GROUP BY GROUPING SETS ((catalyst, solvent), (catalyst), (solvent), ())`);
+  assert.ok(told.length >= 35);
+  for (const [catalyst, solvent, mean] of told) {
+    const line = shown.find((line) => line[0] === (catalyst ?? "all"));
+    assert.equal(line[shown[0].indexOf(solvent ?? "all")], mean.toFixed(2), `${catalyst} ${solvent}`);
+  }
+  await page.locator(".pivot thead button", { hasText: "DMSO" }).click();
+  const column = (await matrix()).slice(1, -1).map((line) => Number(line[shown[0].indexOf("DMSO")]));
+  assert.deepEqual(column, [...column].sort((a, b) => b - a));
+  const statement = await page.locator("pre.sql").textContent();
+  const [download] = await Promise.all([page.waitForEvent("download"), page.locator(".pivot").getByRole("button", { name: "Save CSV" }).click()]);
+  assert.deepEqual(readFileSync(await download.path()), await raw("sam", { sql: statement, format: "csv", spreadsheet: true }));
+  await run(page, "SELECT '=1+1' AS \"@name\", '-5' AS b, -5 AS n");
+  const [evil] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "Save CSV" }).first().click()]);
+  assert.equal(readFileSync(await evil.path(), "utf8"), "'@name,b,n\r\n'=1+1,'-5,-5\r\n");
+  await page.close();
+});
+
+await check("13 search finds tables, columns and descriptions, and never what is hidden", async () => {
+  const page = await open("/?view=data", { signedIn: "sam" });
+  await page.fill("#find", "yield");
+  const found = () => page.locator(".tables li").evaluateAll((items) => items.map((item) => item.textContent));
+  assert.ok((await found()).some((text) => text.startsWith("chemistry.reactions") && text.includes("yield_pct")));
+  assert.ok((await found()).some((text) => text.startsWith("chemistry.plate_readings")));
+  await page.fill("#find", "ic50");
+  assert.deepEqual(await found(), []);
+  assert.doesNotMatch(await page.content(), /assay/);
+  await page.fill("#find", "");
+  await page.getByRole("link", { name: "chemistry.reagent_lots" }).click();
+  await page.waitForURL(/table=chemistry\.reagent_lots/);
+  await page.locator(".about table").nth(2).waitFor();
+  assert.match(await page.locator(".about").textContent(), /supplier/);
+  await page.close();
+});
+
+await check("14 three logins, three truths, also in pickers, exports and error texts", async () => {
+  const counts = {};
+  for (const user of ["ada", "sam", "ana"]) {
+    const page = await open("/?view=overview", { signedIn: user });
+    await settled(page, 4);
+    counts[user] = await card(page, "at_a_glance").locator("dd").nth(2).textContent();
+    if (user === "ana") {
+      assert.doesNotMatch(await page.content(), /operator/i);
+      assert.equal(await card(page, "by_operator").count(), 0);
+      await page.click('nav a[href*="view=data"]');
+      await page.getByRole("link", { name: "chemistry.reactions", exact: true }).click();
+      await page.locator(".about table").nth(2).waitFor();
+      const about = page.locator(".about");
+      assert.doesNotMatch(await about.locator("table").first().textContent(), /operator/);
+      assert.doesNotMatch(await about.locator("table").nth(1).textContent(), /mara\.lindt|jon\.aske|Nc1ccccc1/);
+      await page.click('nav a[href*="view=sql"]');
+      await run(page, `SELECT operator FROM ${REACTIONS}`);
+      const hidden = await page.locator(".problem").first().textContent();
+      await run(page, `SELECT operatox FROM ${REACTIONS}`);
+      assert.equal((await page.locator(".problem").first().textContent()).replaceAll("operatox", "operator"), hidden);
+    }
+    assert.equal(await page.locator('nav a[href*="view=admin"]').count(), user === "ada" ? 1 : 0);
+    await page.close();
+  }
+  assert.equal(counts.ada, counts.sam);
+  assert.notEqual(counts.ana, counts.sam);
+  const page = await open("/", { signedIn: "guest" });
+  await page.waitForSelector("[data-view=data]");
+  assert.equal(await page.locator(".tables li").count(), 0);
+  assert.doesNotMatch(await page.content(), /reactions|Overview|Plates/);
+  await page.close();
+});
+
+await check("15 a session that ends mid-page: one prompt, then the same place", async () => {
+  const page = await open("/?view=overview", { signedIn: "sam" });
+  await settled(page, 6);
+  await browser.clearCookies();
+  await page.getByLabel("Project").selectOption("aurora");
+  await page.waitForSelector("dialog[open]");
+  assert.equal(await page.locator("dialog").count(), 1);
+  const url = page.url();
+  await page.fill("#user", "sam");
+  await page.fill("#password", "wrong");
+  await page.click("dialog button.main");
+  await page.locator("dialog .problem", { hasText: "login refused" }).waitFor();
+  await signIn(page, "sam");
+  await settled(page, 6);
+  assert.equal(page.url(), url);
+  const [[wells]] = await rows("sam", `SELECT count(yield_pct) FROM ${REACTIONS} WHERE campaign = 'aurora'`);
+  await until("the card narrowed", async () => (await card(page, "at_a_glance").locator("dd").nth(2).textContent()) === wells.toLocaleString("en-GB"));
+  await clean(page, /401/);
+  await page.close();
+});
+
+await check("15 somebody else who signs in then sees his own truth", async () => {
+  const page = await open("/?view=overview", { signedIn: "sam" });
+  await settled(page, 6);
+  await browser.clearCookies();
+  await page.getByLabel("Project").selectOption("aurora");
+  await page.waitForSelector("dialog[open]");
+  await signIn(page, "ana");
+  await until("ana's name", async () => (await page.locator(".person").textContent()) === "ana");
+  await settled(page, 4);
+  assert.equal(await card(page, "by_operator").count(), 0);
+  await page.close();
+});
+
+await check("18 cancel really cancels", async () => {
+  const page = await open("/?view=sql", { signedIn: "ada" });
+  await page.waitForSelector("#editor");
+  const sql = "SELECT sum(a.value * b.value) AS page_cancelled FROM generate_series(1, 300000) a, generate_series(1, 300000) b";
+  await page.fill("#editor", sql);
+  await page.click("button.main");
+  const state = () => rows("ada", "SELECT state FROM system.queries WHERE sql LIKE 'SELECT sum(a.value%page_cancelled%'").then(([row]) => row?.[0]);
+  await until("running", async () => (await state()) === "running");
+  assert.match(await page.locator(".readout").first().textContent(), /^Running/);
+  await page.getByRole("button", { name: "Cancel" }).click();
+  await until("cancelled", async () => (await state()) === "cancelled");
+  assert.match(await page.locator(".readout").first().textContent(), /^Cancelled/);
+  await page.close();
+});
+
+await check("19 five million rows are cut, with a word", async () => {
+  const page = await open("/?view=sql", { signedIn: "sam" });
+  await page.waitForSelector("#editor");
+  await run(page, "SELECT value, value * 2 AS twice FROM generate_series(1, 5000000)");
+  assert.match(await page.locator(".readout").first().textContent(), /^The first 10,000 rows.*the answer was cut/);
+  const client = await browser.newCDPSession(page);
+  await client.send("Performance.enable");
+  const { metrics } = await client.send("Performance.getMetrics");
+  const heap = metrics.find((metric) => metric.name === "JSHeapUsedSize").value;
+  assert.ok(heap < 300e6, `${heap} bytes`);
+  await page.close();
+});
+
+await check("20 what looks like markup is text everywhere", async () => {
+  const page = await open("/?view=sql", { signedIn: "sam" });
+  await page.waitForSelector("#editor");
+  const evil = "<img src=x onerror=alert(1)>";
+  const name = "\"><script>alert(2)</script>";
+  await run(page, `SELECT '${evil}' AS "${name.replaceAll('"', '""')}", 3.5 AS "<b>n</b>" UNION ALL SELECT 'plain', 1`);
+  assert.match(await page.locator(".result thead").textContent(), /<script>alert\(2\)<\/script>/);
+  assert.match(await page.locator(".result tbody").textContent(), /<img src=x onerror=alert\(1\)>/);
+  for (const tab of ["Chart", "Pivot"]) {
+    await page.getByRole("button", { name: tab, exact: true }).click();
+    await page.waitForLoadState("networkidle");
+  }
+  await run(page, `SELECT * FROM "${name.replaceAll('"', '""')}"`);
+  assert.match(await page.locator(".problem").first().textContent(), /<script>/);
+  assert.equal(await page.locator("main img, main script, main b").count(), 0);
+  await page.goto(`${BASE}/?view=overview&f.project=${encodeURIComponent(evil)}`);
+  await settled(page, 6);
+  assert.equal(await page.locator("main img").count(), 0);
+  await clean(page, /40[04]/);
+  await page.close();
+});
+
+await check("21 a phone, paper and the dark: nothing is clipped", async () => {
+  const page = await open("/?view=overview", { signedIn: "sam" });
+  for (const view of ["overview", "reagents", "plates", "insight", "data", "sql"]) {
+    await page.setViewportSize({ width: 360, height: 740 });
+    await page.goto(`${BASE}/?view=${view}`);
+    if (["data", "sql"].includes(view)) await page.waitForSelector("h1");
+    else await settled(page, 4);
+    const wide = await page.evaluate(() => {
+      const limit = document.documentElement.clientWidth;
+      const isInside = (element) => element.closest(".scroll, .complete, .skip, .hidden");
+      return [...document.querySelectorAll("main *")].filter((element) => !isInside(element) && element.getBoundingClientRect().right > limit + 1).map((element) => `${element.tagName}.${element.className}`);
+    });
+    assert.deepEqual(wide, [], view);
+  }
+  await page.setViewportSize({ width: 794, height: 1123 });
+  await page.goto(`${BASE}/?view=overview`);
+  await settled(page, 6);
+  await page.emulateMedia({ media: "print" });
+  const wide = await page.evaluate(() => [...document.querySelectorAll(".card")].filter((card) => card.getBoundingClientRect().right > 795).length);
+  assert.equal(wide, 0);
+  await page.emulateMedia({ media: "screen", colorScheme: "dark" });
+  const ground = await page.evaluate(() => getComputedStyle(document.documentElement).backgroundColor);
+  assert.equal(ground, "rgb(16, 20, 26)");
+  await page.setViewportSize({ width: 1280, height: 900 });
+  await page.reload();
+  await settled(page, 6);
+  assert.deepEqual(await axe(page), []);
+  await page.close();
+});
+
+await check("the editor completes names of what may be seen", async () => {
+  const page = await open("/?view=sql", { signedIn: "ana" });
+  await page.fill("#editor", "");
+  await page.locator("#editor").pressSequentially("SELECT yield_p");
+  await page.locator(".complete li", { hasText: "yield_pct" }).waitFor();
+  await page.keyboard.press("Tab");
+  assert.equal(await page.inputValue("#editor"), "SELECT yield_pct");
+  await page.locator("#editor").pressSequentially(", opera");
+  assert.equal(await page.locator(".complete li").count(), 0);
+  await page.close();
+});
+
+await check("the browser's cookie cannot be read by scripts", async () => {
+  const page = await open("/", { signedIn: "sam" });
+  await page.waitForSelector(".person");
+  assert.equal(await page.evaluate(() => document.cookie), "");
+  const response = await fetch(`${BASE}/api/me`, { headers: basic("sam") });
+  assert.equal((await response.json()).name, "sam");
+  await page.close();
+});
+
+await finish();

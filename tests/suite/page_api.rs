@@ -1,0 +1,408 @@
+//! The HTTP door without a browser: formats, statuses, sign-in, limits, and that it is the same road.
+
+use std::io::Read;
+
+use serde_json::json;
+
+use crate::lab;
+use crate::page_client::{Answer, ask, basic, call, get, login, open};
+
+const COUNT: &str = "SELECT count(*) AS n FROM lab.chemistry.reactions";
+const JSON: (&str, &str) = ("content-type", "application/json");
+
+#[tokio::test]
+async fn three_formats_and_the_flight_door_say_the_same() {
+    let lab = lab::shared();
+    let sql =
+        "SELECT reaction_id, run_at, yield_pct, is_edge FROM lab.chemistry.reactions ORDER BY reaction_id LIMIT 2000";
+    let flight = lab.query("sam", sql).await.unwrap();
+    let arrow = ask(&lab, "sam", sql, json!({"format": "arrow"}));
+    assert_eq!(
+        arrow.header("content-type"),
+        Some("application/vnd.apache.arrow.stream")
+    );
+    let schema = flight[0].schema();
+    let one = |batches: &[arrow::array::RecordBatch]| arrow::compute::concat_batches(&schema, batches).unwrap();
+    assert_eq!(one(&arrow.batches()), one(&flight));
+
+    let rows = ask(&lab, "sam", sql, json!({})).json();
+    assert_eq!((&rows["row_count"], &rows["is_cut"]), (&json!(2000), &json!(false)));
+    assert_eq!(rows["columns"][2], json!({"name": "yield_pct", "type": "Float64"}));
+    let csv = ask(&lab, "sam", sql, json!({"format": "csv"})).text();
+    let mut read = csv::Reader::from_reader(csv.as_bytes());
+    for (line, row) in read.records().zip(rows["rows"].as_array().unwrap()) {
+        let line = line.unwrap();
+        assert_eq!(&line[0], row[0].as_str().unwrap());
+        assert_eq!(line[2].parse::<f64>().ok(), row[2].as_f64());
+        assert_eq!(&line[3], row[3].to_string());
+    }
+
+    // What is squeezed is the same, and only who asks gets it squeezed.
+    let (name, value) = basic("sam");
+    let body = json!({"sql": sql, "format": "arrow"}).to_string();
+    let squeezed = call(
+        &lab,
+        "POST",
+        "/api/query",
+        &[JSON, (name, &value), ("accept-encoding", "gzip, br")],
+        body.as_bytes(),
+    );
+    assert_eq!(
+        (squeezed.header("content-encoding"), arrow.header("content-encoding")),
+        (Some("gzip"), None)
+    );
+    let mut plain = Vec::new();
+    flate2::read::GzDecoder::new(squeezed.body.as_slice())
+        .read_to_end(&mut plain)
+        .unwrap();
+    assert!(squeezed.body.len() < arrow.body.len() && plain == arrow.body);
+
+    // The accept header chooses when the body does not.
+    for (accept, kind) in [
+        ("text/csv", "text/csv"),
+        ("application/vnd.apache.arrow.stream", "application/vnd.apache"),
+        ("*/*", "application/json"),
+    ] {
+        let body = json!({"sql": "SELECT 1"}).to_string();
+        let answer = call(
+            &lab,
+            "POST",
+            "/api/query",
+            &[JSON, (name, &value), ("accept", accept)],
+            body.as_bytes(),
+        );
+        assert!(answer.header("content-type").unwrap().starts_with(kind), "{answer:?}");
+    }
+}
+
+#[test]
+fn empty_answers_row_limits_and_parameters() {
+    let lab = lab::shared();
+    let empty = ask(&lab, "sam", "SELECT 1 AS one WHERE false", json!({"format": "arrow"}));
+    assert_eq!(
+        (
+            empty.status,
+            empty.batches().iter().map(|batch| batch.num_rows()).sum::<usize>()
+        ),
+        (200, 0)
+    );
+    assert!(ask(&lab, "sam", "SELECT 1 AS one WHERE false", json!({"format": "csv"})).text() == "one\r\n");
+    let cut = ask(
+        &lab,
+        "sam",
+        "SELECT well FROM lab.chemistry.reactions",
+        json!({"row_limit": 7}),
+    )
+    .json();
+    assert_eq!((&cut["row_count"], &cut["is_cut"]), (&json!(7), &json!(true)));
+    let whole = ask(&lab, "sam", "SELECT 1 UNION ALL SELECT 2", json!({"row_limit": 2})).json();
+    assert_eq!((&whole["row_count"], &whole["is_cut"]), (&json!(2), &json!(false)));
+
+    let sql = "SELECT ? AS a, CAST(? AS DOUBLE) AS b, ? IS NULL AS c";
+    let bound = ask(&lab, "sam", sql, json!({"parameters": ["it's ?", 1, null]})).json();
+    assert_eq!(bound["rows"], json!([["it's ?", 1.0, true]]));
+    let numbered = ask(
+        &lab,
+        "sam",
+        "SELECT $2 AS a, $1 AS b",
+        json!({"parameters": ["x", "y"]}),
+    )
+    .json();
+    assert_eq!(numbered["rows"], json!([["y", "x"]]));
+    for parameters in [json!([]), json!(["one", "too", "many", "!"]), json!([[1], 2, 3])] {
+        let refused = ask(&lab, "sam", sql, json!({ "parameters": parameters }));
+        assert_eq!(refused.status, 400, "{refused:?}");
+    }
+}
+
+#[test]
+fn a_spreadsheet_is_never_given_a_formula() {
+    let lab = lab::shared();
+    let sql = "SELECT column1 AS \"=1+1\", -5 AS n FROM (VALUES ('=HYPERLINK(\"http://x\")'), ('+1'), ('-1'), ('@SUM(A1)'), ('safe'))";
+    let read = |spreadsheet: bool| {
+        let text = ask(&lab, "sam", sql, json!({"format": "csv", "spreadsheet": spreadsheet})).text();
+        let mut reader = csv::ReaderBuilder::new()
+            .has_headers(false)
+            .from_reader(text.as_bytes());
+        reader
+            .records()
+            .map(|row| row.unwrap().iter().map(str::to_owned).collect::<Vec<_>>())
+            .collect::<Vec<_>>()
+    };
+    let (safe, plain) = (read(true), read(false));
+    assert_eq!(
+        safe.iter().map(|row| row[0].as_str()).collect::<Vec<_>>(),
+        ["'=1+1", "'=HYPERLINK(\"http://x\")", "'+1", "'-1", "'@SUM(A1)", "safe"]
+    );
+    assert_eq!(plain[2][0], "+1");
+    assert!(
+        safe[1..].iter().all(|row| row[1] == "-5"),
+        "numbers stay numbers: {safe:?}"
+    );
+}
+
+/// One line a mistake: status and word.
+#[test]
+fn a_mistake_has_its_status_and_is_never_a_5xx() {
+    let lab = lab::shared();
+    for (sql, status, code) in [
+        ("SELEC 1", 400, "syntax"),
+        ("SELECT no_such_column FROM lab.chemistry.reactions", 404, "not_found"),
+        ("SELECT * FROM lab.chemistry.no_such_table", 404, "not_found"),
+        ("SELECT 1/0", 400, "invalid"),
+        ("SELECT CAST('x' AS INT)", 400, "invalid"),
+        ("SELECT no_such_function(1)", 400, "invalid"),
+        ("SET datafusion.execution.batch_size = 1", 403, "denied"),
+        ("COPY (SELECT 1) TO '/tmp/x'", 403, "denied"),
+        ("CREATE VIEW lab.chemistry.v AS SELECT 1", 400, "unsupported"),
+        ("SELECT 1; SELECT 2", 400, "unsupported"),
+        ("SELECT 'open", 400, "syntax"),
+        ("", 400, "syntax"),
+    ] {
+        for format in ["json", "arrow", "csv"] {
+            let answer = ask(&lab, "sam", sql, json!({ "format": format }));
+            assert_eq!(answer.status, status, "{sql}: {answer:?}");
+            let error = &answer.json()["error"];
+            assert!(
+                error["message"].as_str().is_some_and(|text| text.len() > 5),
+                "{sql}: {error}"
+            );
+            // A text that cannot be tokenized is refused before it is a statement.
+            assert!(error["code"] == code || error["code"] == "invalid", "{sql}: {error}");
+        }
+    }
+    let huge = ask(&lab, "sam", &format!("SELECT '{}'", "x".repeat(2 << 20)), json!({}));
+    assert_eq!(huge.status, 400, "{}", huge.text());
+    let (name, value) = basic("sam");
+    for (status, headers, body) in [
+        (413, vec![JSON, (name, value.as_str())], vec![b' '; 5 << 20]),
+        (415, vec![(name, value.as_str())], b"{}".to_vec()),
+        (
+            415,
+            vec![("content-type", "text/plain"), (name, value.as_str())],
+            b"{\"sql\":\"SELECT 1\"}".to_vec(),
+        ),
+        (400, vec![JSON, (name, value.as_str())], b"{".to_vec()),
+        (
+            400,
+            vec![JSON, (name, value.as_str())],
+            b"{\"sql\":\"SELECT 1\",\"as_user\":\"ada\"}".to_vec(),
+        ),
+        (
+            400,
+            vec![JSON, (name, value.as_str())],
+            b"{\"sql\":\"SELECT 1\",\"format\":\"xml\"}".to_vec(),
+        ),
+        (
+            406,
+            vec![JSON, (name, value.as_str()), ("accept", "image/png")],
+            b"{\"sql\":\"SELECT 1\"}".to_vec(),
+        ),
+        (401, vec![JSON], b"{\"sql\":\"SELECT 1\"}".to_vec()),
+    ] {
+        let answer = call(&lab, "POST", "/api/query", &headers, &body);
+        assert_eq!(answer.status, status, "{headers:?} {answer:?}");
+        assert!(answer.json()["error"]["message"].is_string());
+    }
+    assert_eq!(get(&lab, "sam", "/api/query").status, 405);
+    assert_eq!(get(&lab, "sam", "/api/nothing").status, 404);
+}
+
+/// What is hidden and what is not there are told apart by nobody.
+#[test]
+fn absence_looks_like_non_existence() {
+    let lab = lab::shared();
+    let told = |user: &str, sql: &str, hidden: &str, word: &str| {
+        let answer = ask(&lab, user, &sql.replace('@', word), json!({}));
+        (answer.status, answer.text().replace(word, hidden))
+    };
+    for (user, sql, hidden, absent) in [
+        ("sam", "SELECT * FROM lab.assay.@", "ic50", "ic51"),
+        ("guest", "SELECT * FROM lab.chemistry.@", "reactions", "reactionz"),
+        ("ana", "SELECT @ FROM lab.chemistry.protocols", "operator", "operatoz"),
+        (
+            "ana",
+            "SELECT * FROM feature_importance('lab.chemistry.@')",
+            "yield_model",
+            "yield_modez",
+        ),
+        ("sam", "SELECT * FROM lab.system.@", "queries", "queriez"),
+        ("guest", "EXPLAIN POLICY ON lab.chemistry.@", "reactions", "reactionz"),
+    ] {
+        let (hidden_one, absent_one) = (told(user, sql, hidden, hidden), told(user, sql, hidden, absent));
+        assert_eq!(hidden_one, absent_one, "{user}: {sql}");
+        assert!(hidden_one.0 == 404, "{user}: {sql}: {hidden_one:?}");
+        assert_eq!(
+            ask(&lab, "ada", &sql.replace('@', hidden), json!({})).status,
+            200,
+            "ada: {sql}"
+        );
+    }
+    assert_eq!(
+        get(&lab, "guest", "/api/dashboards/overview")
+            .text()
+            .replace("overview", "nothing"),
+        get(&lab, "guest", "/api/dashboards/nothing").text()
+    );
+}
+
+#[test]
+fn three_logins_see_three_truths_in_lists_too() {
+    let lab = lab::shared();
+    let rows = |user: &str| ask(&lab, user, COUNT, json!({})).json()["rows"][0][0].as_i64();
+    assert!(rows("ada") == rows("sam") && rows("ana") < rows("sam") && rows("guest").is_none());
+    let tables = |user: &str| get(&lab, user, "/api/tables").text();
+    assert!(tables("ada").contains("ic50") && tables("sam").contains("plate_readings"));
+    assert!(
+        !tables("sam").contains("ic50")
+            && !tables("ana").contains("plate_readings")
+            && !tables("ana").contains("\"operator\"")
+    );
+    assert_eq!(get(&lab, "guest", "/api/tables").json(), json!({"tables": []}));
+
+    let charts = |user: &str, name: &str| get(&lab, user, &format!("/api/dashboards/{name}")).text();
+    assert!(charts("sam", "overview").contains("by_operator"));
+    assert!(
+        !charts("ana", "overview").contains("operator"),
+        "a chart of a hidden column is not there"
+    );
+    assert!(charts("sam", "plates").contains("edge_rows") && !charts("ana", "plates").contains("edge_rows"));
+    let names = |user: &str| {
+        get(&lab, user, "/api/dashboards").json()["dashboards"]
+            .as_array()
+            .unwrap()
+            .len()
+    };
+    assert_eq!((names("ada"), names("sam"), names("guest")), (4, 4, 0));
+}
+
+#[tokio::test]
+async fn a_reader_who_leaves_ends_the_statement() {
+    let lab = lab::shared();
+    let sql = "SELECT sum(a.value * b.value) AS http_cancelled FROM generate_series(1, 300000) a, generate_series(1, 300000) b";
+    let (name, value) = basic("ada");
+    let body = json!({ "sql": sql }).to_string();
+    let stream = open(&lab, "POST", "/api/query", &[JSON, (name, &value)], body.as_bytes());
+    let states = "SELECT state FROM system.queries WHERE sql LIKE 'SELECT sum(a.value%http_cancelled%'";
+    lab.until("ada", states, |answer| {
+        answer.as_ref().is_ok_and(|text| text.contains("running"))
+    })
+    .await;
+    drop(stream);
+    lab.until("ada", states, |answer| {
+        answer.as_ref().is_ok_and(|text| text.contains("cancelled"))
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_audit_trail_knows_this_door() {
+    let lab = lab::own();
+    assert_eq!(
+        ask(
+            &lab,
+            "sam",
+            "SELECT count(*) AS through_http FROM lab.chemistry.reagent_lots",
+            json!({})
+        )
+        .status,
+        200
+    );
+    assert_eq!(login(&lab, "sam", "wrong").status, 401);
+    let events = "SELECT event, door FROM system.audit WHERE principal = 'sam' AND door = 'http'";
+    lab.until("ada", events, |answer| {
+        answer.as_ref().is_ok_and(|text| text.contains("statement"))
+    })
+    .await;
+    let logins = "SELECT count(*) AS n FROM system.audit WHERE event LIKE '%login%' AND door = 'http'";
+    lab.until("ada", logins, |answer| {
+        answer.as_ref().is_ok_and(|text| !text.contains("| 0 "))
+    })
+    .await;
+}
+
+#[test]
+fn the_page_is_embedded_strict_and_kept_by_browsers() {
+    let lab = lab::shared();
+    let page = call(&lab, "GET", "/", &[], b"");
+    let policy = page.header("content-security-policy").unwrap().to_owned();
+    for part in [
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "connect-src 'self'",
+        "img-src 'self' data: blob:",
+        "frame-ancestors 'none'",
+    ] {
+        assert!(policy.contains(part), "{policy}");
+    }
+    assert!(!policy.contains("unsafe") && page.header("x-content-type-options") == Some("nosniff"));
+    let tag = page.header("etag").unwrap().to_owned();
+    assert_eq!(call(&lab, "GET", "/", &[("if-none-match", &tag)], b"").status, 304);
+    let text = page.text();
+    let files: Vec<&str> = text.split('"').filter(|part| part.starts_with("/ui/")).collect();
+    assert!(files.len() >= 4, "{files:?}");
+    for file in &files {
+        let answer = call(&lab, "GET", file, &[("accept-encoding", "gzip")], b"");
+        assert_eq!(
+            (answer.status, answer.header("content-encoding")),
+            (200, Some("gzip")),
+            "{file}"
+        );
+        assert!(answer.header("cache-control").unwrap().contains("immutable"));
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
+    }
+    assert_eq!(
+        call(&lab, "GET", "/ui/other/app.js", &[], b"").header("cache-control"),
+        Some("no-store")
+    );
+    for strange in ["/ui/x/../../etc/passwd", "/ui/x/nothing.js", "/ui/x/%2e%2e/http.rs"] {
+        assert_eq!(call(&lab, "GET", strange, &[], b"").status, 404, "{strange}");
+    }
+}
+
+#[test]
+fn a_labs_own_dashboard_acts_without_a_restart_and_a_wrong_one_is_told_to_administrators() {
+    let lab = lab::own();
+    let dir = lab.dir.join("dashboards");
+    std::fs::create_dir_all(&dir).unwrap();
+    let chart = "[[chart]]\nname = 'lots'\ntitle = 'Our lots'\ndescription = 'All of them.'\nkind = 'table'\nsql = 'SELECT lot FROM lab.chemistry.reagent_lots'\n";
+    std::fs::write(dir.join("mine.toml"), format!("title = 'Mine'\n{chart}")).unwrap();
+    std::fs::write(dir.join("broken.toml"), "title = 'x'\nspeed = 9").unwrap();
+    let list = |user: &str| get(&lab, user, "/api/dashboards").text();
+    assert!(list("sam").contains("Mine") && list("sam").contains("Overview") && !list("guest").contains("Mine"));
+    assert!(list("ada").contains("speed") && !list("sam").contains("speed"));
+    std::fs::write(dir.join("overview.toml"), format!("title = 'Ours'\n{chart}")).unwrap();
+    assert_eq!(get(&lab, "sam", "/api/dashboards/overview").json()["title"], "Ours");
+}
+
+/// The word changes with what a person sees whole, and never with what is hidden from him.
+#[tokio::test]
+async fn the_version_follows_visible_changes_only() {
+    let lab = lab::own();
+    let version = |user: &str| -> Answer { get(&lab, user, "/api/version") };
+    let (sam, ana) = (version("sam").json(), version("ana").json());
+    assert_eq!((&sam["is_whole"], &ana["is_whole"]), (&json!(true), &json!(false)));
+    assert_eq!(version("sam").json(), sam);
+    // Readings are hidden from ana, and of the reactions made of them she sees some rows only.
+    lab.update(
+        "ada",
+        "UPDATE lab.chemistry.plate_readings SET yield_pct = 1.0 WHERE plate_id = 'P0001' AND well = 'A1'",
+    )
+    .await
+    .unwrap();
+    let fresh = "SELECT yield_pct FROM lab.chemistry.reactions WHERE reaction_id = 'P0001-A1'";
+    lab.until("ada", fresh, |answer| {
+        answer.as_ref().is_ok_and(|text| text.contains("1.0"))
+    })
+    .await;
+    assert_ne!(version("sam").json(), sam);
+    assert_eq!(version("ana").json(), ana);
+    lab.update(
+        "ada",
+        "UPDATE lab.chemistry.reagent_lots SET purity_pct = 1.0 WHERE lot = 'XP-2604'",
+    )
+    .await
+    .unwrap();
+    assert_ne!(version("ana").json(), ana);
+}
