@@ -11,12 +11,9 @@ use arrow::datatypes::{
 use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use bytes::{BufMut, BytesMut};
-use pgwire::api::Type;
-use pgwire::api::portal::Format;
-use pgwire::api::results::{FieldFormat, FieldInfo};
-use pgwire::messages::data::DataRow;
 
 use super::numeric;
+use super::wire::{Answer, put_text};
 use crate::pg_catalog::types::{self, PgType};
 
 /// Days and microseconds from 1970 to 2000, where PostgreSQL's time begins.
@@ -29,58 +26,77 @@ const TEXT: FormatOptions<'static> = FormatOptions::new()
     .with_timestamp_tz_format(Some("%Y-%m-%d %H:%M:%S%.f+00"))
     .with_time_format(Some("%H:%M:%S%.f"));
 
-/// What is told of the columns of a result.
-pub(super) fn fields(schema: &Schema, format: Option<&Format>) -> Vec<FieldInfo> {
-    let told = schema.fields().iter().enumerate().map(|(at, field)| {
-        let (value, is_list) = types::of(field.data_type());
-        let oid = if is_list { value.array } else { value.oid };
-        let datatype = Type::from_oid(oid).unwrap_or(Type::TEXT);
-        let format = format.map_or(FieldFormat::Text, |format| format_of(format, at));
-        let length = if is_list { -1 } else { value.length };
-        FieldInfo::new(field.name().clone(), None, None, datatype, format).with_type_size(length)
+/// How a value is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Format {
+    Text,
+    Binary,
+}
+
+/// The format of a column or value at a place: one code is for all, none and unknown ones are text.
+pub(super) fn format_at(codes: &[i16], at: usize) -> Format {
+    let code = match codes {
+        [all] => Some(all),
+        codes => codes.get(at),
+    };
+    if code == Some(&1) { Format::Binary } else { Format::Text }
+}
+
+/// Tells the columns of a result.
+pub(super) fn describe(answer: &mut Answer, schema: &Schema, formats: &[i16]) {
+    answer.message(b'T', |out| {
+        out.put_i16(i16::try_from(schema.fields().len()).unwrap_or(i16::MAX));
+        for (at, field) in schema.fields().iter().enumerate() {
+            let (value, is_list) = types::of(field.data_type());
+            put_text(out, field.name());
+            // No table and column of origin.
+            out.put_i32(0);
+            out.put_i16(0);
+            out.put_u32(if is_list { value.array } else { value.oid });
+            out.put_i16(if is_list { -1 } else { value.length });
+            out.put_i32(-1);
+            out.put_i16(i16::from(format_at(formats, at) == Format::Binary));
+        }
     });
-    told.collect()
 }
 
-/// The format of a column; text for one that the client named no format for.
-fn format_of(format: &Format, at: usize) -> FieldFormat {
-    match format {
-        Format::UnifiedText => FieldFormat::Text,
-        Format::UnifiedBinary => FieldFormat::Binary,
-        Format::Individual(codes) => codes.get(at).map_or(FieldFormat::Text, |code| FieldFormat::from(*code)),
-    }
-}
-
-/// The rows of a batch.
-pub(super) fn rows(batch: &RecordBatch, fields: &[FieldInfo]) -> Result<Vec<DataRow>, ArrowError> {
-    let columns = batch.columns().iter().zip(fields);
+/// The rows of a batch from `from`, at most `rows_max`, as messages.
+pub(super) fn rows(
+    answer: &mut Answer,
+    batch: &RecordBatch,
+    formats: &[i16],
+) -> Result<(), ArrowError> {
+    let columns = batch.columns().iter().enumerate();
     let columns = columns
-        .map(|(array, field)| Column::new(array, field.format()))
+        .map(|(at, array)| Column::new(array, format_at(formats, at)))
         .collect::<Result<Vec<_>, _>>()?;
     let count = i16::try_from(columns.len())
         .map_err(|_| ArrowError::InvalidArgumentError("a row of this door has at most 32767 columns".into()))?;
-    let mut rows = Vec::with_capacity(batch.num_rows());
+    let mut written = Ok(());
     for at in 0..batch.num_rows() {
-        let mut row = BytesMut::with_capacity(16 * columns.len());
-        for column in &columns {
-            column.put(at, &mut row)?;
-        }
-        rows.push(DataRow::new(row, count));
+        answer.message(b'D', |out| {
+            out.put_i16(count);
+            for column in &columns {
+                if written.is_ok() {
+                    written = column.put(at, out);
+                }
+            }
+        });
     }
-    Ok(rows)
+    written
 }
 
 /// A column in a type whose values are easily written.
 struct Column {
     array: ArrayRef,
-    format: FieldFormat,
+    format: Format,
     value: PgType,
     /// The values of a column of lists.
     items: Option<Box<Column>>,
 }
 
 impl Column {
-    fn new(array: &ArrayRef, format: FieldFormat) -> Result<Self, ArrowError> {
+    fn new(array: &ArrayRef, format: Format) -> Result<Self, ArrowError> {
         let (value, is_list) = types::of(array.data_type());
         if is_list {
             let items = Self::new(array.as_list::<i32>().values(), format)?;
@@ -107,10 +123,10 @@ impl Column {
         }
         let mut value = BytesMut::new();
         match (&self.items, self.format) {
-            (None, FieldFormat::Text) => self.text(at, &mut value)?,
-            (None, FieldFormat::Binary) => self.binary(at, &mut value)?,
-            (Some(items), FieldFormat::Text) => self.list_text(items, at, &mut value)?,
-            (Some(items), FieldFormat::Binary) => self.list_binary(items, at, &mut value)?,
+            (None, Format::Text) => self.text(at, &mut value)?,
+            (None, Format::Binary) => self.binary(at, &mut value)?,
+            (Some(items), Format::Text) => self.list_text(items, at, &mut value)?,
+            (Some(items), Format::Binary) => self.list_binary(items, at, &mut value)?,
         }
         out.put_i32(i32::try_from(value.len()).map_err(|_| ArrowError::MemoryError("a value of 2 GiB".into()))?);
         out.put_slice(&value);
@@ -266,11 +282,11 @@ mod tests {
 
     use super::*;
 
-    fn value(array: ArrayRef, format: FieldFormat) -> Option<Vec<u8>> {
+    fn value(array: ArrayRef, format: Format) -> Option<Vec<u8>> {
         let batch = RecordBatch::try_from_iter([("c", array)]).unwrap();
         let format = match format {
-            FieldFormat::Text => Format::UnifiedText,
-            FieldFormat::Binary => Format::UnifiedBinary,
+            Format::Text => Format::UnifiedText,
+            Format::Binary => Format::UnifiedBinary,
         };
         let row = rows(&batch, &fields(&batch.schema(), Some(&format))).unwrap().remove(0);
         let length = i32::from_be_bytes(row.data[..4].try_into().unwrap());
@@ -281,11 +297,11 @@ mod tests {
     }
 
     fn text(array: impl Array + 'static) -> String {
-        String::from_utf8(value(Arc::new(array), FieldFormat::Text).unwrap()).unwrap()
+        String::from_utf8(value(Arc::new(array), Format::Text).unwrap()).unwrap()
     }
 
     fn binary(array: impl Array + 'static) -> Vec<u8> {
-        value(Arc::new(array), FieldFormat::Binary).unwrap()
+        value(Arc::new(array), Format::Binary).unwrap()
     }
 
     #[test]
@@ -304,7 +320,7 @@ mod tests {
             ),
             "-123.45"
         );
-        assert_eq!(value(Arc::new(Int64Array::from(vec![None])), FieldFormat::Text), None);
+        assert_eq!(value(Arc::new(Int64Array::from(vec![None])), Format::Text), None);
     }
 
     #[test]
@@ -339,6 +355,6 @@ mod tests {
     fn a_format_that_was_not_named_is_text() {
         let schema = Schema::new(vec![arrow::datatypes::Field::new("c", DataType::Int64, true)]);
         let told = fields(&schema, Some(&Format::Individual(Vec::new())));
-        assert_eq!(told[0].format(), FieldFormat::Text);
+        assert_eq!(told[0].format(), Format::Text);
     }
 }
