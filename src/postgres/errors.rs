@@ -1,32 +1,42 @@
 //! From a refusal to an SQLSTATE: one for each kind, and no catch-all, so a new kind has to be decided here.
 
-use pgwire::error::{ErrorInfo, PgWireError};
-
 use crate::auth::AuthError;
 use crate::query::QueryError;
 
-/// What a client hears of a statement that could not run.
-pub(super) fn of_query(error: &QueryError) -> PgWireError {
-    user(state(error), error.to_string())
+/// What a client is told, and whether its connection ends with it.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) is_fatal: bool,
+    pub(super) state: &'static str,
+    pub(super) text: String,
+}
+
+impl From<QueryError> for Refusal {
+    fn from(error: QueryError) -> Self {
+        user(state(&error), error.to_string())
+    }
 }
 
 /// What a client hears of a login that failed: one text for all reasons, and the end of the connection.
-pub(super) fn of_login(error: &AuthError) -> PgWireError {
+pub(super) fn of_login(error: &AuthError) -> Refusal {
     fatal("28P01", error.to_string())
 }
 
 /// A statement's error.
-pub(super) fn user(state: &str, text: impl Into<String>) -> PgWireError {
-    info("ERROR", state, text.into())
+pub(super) fn user(state: &'static str, text: impl Into<String>) -> Refusal {
+    Refusal {
+        is_fatal: false,
+        state,
+        text: text.into(),
+    }
 }
 
 /// The end of the connection.
-pub(super) fn fatal(state: &str, text: impl Into<String>) -> PgWireError {
-    info("FATAL", state, text.into())
-}
-
-fn info(severity: &str, state: &str, text: String) -> PgWireError {
-    PgWireError::UserError(Box::new(ErrorInfo::new(severity.to_owned(), state.to_owned(), text)))
+pub(super) fn fatal(state: &'static str, text: impl Into<String>) -> Refusal {
+    Refusal {
+        is_fatal: true,
+        ..user(state, text)
+    }
 }
 
 fn state(error: &QueryError) -> &'static str {

@@ -4,14 +4,11 @@ use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, Schema, TimeUnit};
 use datafusion::common::utils::SingleRowListArrayBuilder;
 use datafusion::scalar::ScalarValue;
-use pgwire::api::Type;
-use pgwire::api::portal::{Format, Portal};
-use pgwire::api::results::FieldFormat;
-use pgwire::error::PgWireError;
+use bytes::Bytes;
 
-use super::errors::user;
+use super::encode::{Format, format_at};
+use super::errors::{Refusal, user};
 use super::numeric;
-use super::statement::Prepared;
 use crate::pg_catalog::types::{self, PgType};
 
 /// Values of one binding.
@@ -19,53 +16,51 @@ const VALUES_MAX: usize = 1_000;
 const EPOCH_DAYS: i32 = 10_957;
 const EPOCH_US: i64 = 946_684_800_000_000;
 
-/// The types that are told of a statement's parameters.
-pub(super) fn told(parameters: &Schema) -> Vec<Type> {
-    let types = parameters.fields().iter().map(|field| match field.data_type() {
-        DataType::Null => Type::TEXT,
-        other => Type::from_oid(types::oid(other)).unwrap_or(Type::TEXT),
-    });
-    types.collect()
+/// What a client that names no type for a value writes: nothing, or "unknown".
+const UNNAMED: [u32; 2] = [0, 705];
+
+/// The types of a statement's parameters: as the client named them, else as the statement needs them.
+pub(super) fn types_of(parameters: &Schema, named: &[u32]) -> Vec<u32> {
+    let count = parameters.fields().len().max(named.len());
+    let type_of = |at: usize| {
+        let named = named.get(at).copied().filter(|oid| !UNNAMED.contains(oid));
+        named.unwrap_or_else(|| match parameters.fields().get(at).map(|field| field.data_type()) {
+            Some(DataType::Null) | None => types::TEXT.oid,
+            Some(inferred) => types::oid(inferred),
+        })
+    };
+    (0..count).map(type_of).collect()
 }
 
-/// The values of a portal.
-pub(super) fn values(portal: &Portal<Prepared>) -> Result<Vec<ScalarValue>, PgWireError> {
-    let wanted = &portal.statement.statement.parameters;
-    if portal.parameters.len() > VALUES_MAX {
+/// The values of a binding, each of its type.
+pub(super) fn values(
+    types: &[u32],
+    formats: &[i16],
+    values: &[Option<Bytes>],
+) -> Result<Vec<ScalarValue>, Refusal> {
+    if values.len() > VALUES_MAX {
         return Err(user("54000", format!("at most {VALUES_MAX} values can be bound")));
     }
-    let values = portal.parameters.iter().enumerate().map(|(at, value)| {
-        let inferred = wanted.fields().get(at).map(|field| field.data_type());
-        let named = portal.statement.parameter_types.get(at).cloned().flatten();
-        // A type the client does not know (0, or "unknown") is the statement's.
-        let named = named.filter(|named| *named != Type::UNKNOWN);
-        let oid = match (&named, inferred) {
-            (Some(named), _) => named.oid(),
-            (None, Some(DataType::Null) | None) => types::TEXT.oid,
-            (None, Some(inferred)) => types::oid(inferred),
+    if values.len() != types.len() {
+        return Err(user(
+            "08P01",
+            format!("the statement has {} parameters and {} values were bound", types.len(), values.len()),
+        ));
+    }
+    let read = values.iter().zip(types).enumerate().map(|(at, (value, oid))| {
+        let Some(value) = value else { return Ok(null(*oid)) };
+        let read = match format_at(formats, at) {
+            Format::Text => std::str::from_utf8(value).ok().and_then(|text| of_text(*oid, text)),
+            Format::Binary => of_binary(*oid, value),
         };
-        let format = match &portal.parameter_format {
-            Format::UnifiedText => FieldFormat::Text,
-            Format::UnifiedBinary => FieldFormat::Binary,
-            Format::Individual(codes) => codes.get(at).map_or(FieldFormat::Text, |code| FieldFormat::from(*code)),
-        };
-        let read = value.as_ref().map(|value| match format {
-            FieldFormat::Text => std::str::from_utf8(value).ok().and_then(|text| of_text(oid, text)),
-            FieldFormat::Binary => of_binary(oid, value),
-        });
-        match read {
-            None => Ok(null(oid)),
-            Some(Some(value)) => Ok(value),
-            Some(None) => Err(user(
+        read.ok_or_else(|| {
+            user(
                 "22P02",
-                format!(
-                    "the value for ${} cannot be read as a value of the type number {oid}",
-                    at + 1
-                ),
-            )),
-        }
+                format!("the value for ${} cannot be read as a value of the type number {oid}", at + 1),
+            )
+        })
     });
-    values.collect()
+    read.collect()
 }
 
 fn null(oid: u32) -> ScalarValue {

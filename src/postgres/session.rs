@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use labhouse_policies::Principal;
 use parking_lot::Mutex;
-use pgwire::messages::startup::SecretKey;
 use tokio_util::sync::CancellationToken;
 
 use crate::audit::Client;
@@ -46,10 +45,10 @@ impl Session {
 
 /// Connections by the numbers that PostgreSQL's cancel request names.
 #[derive(Default)]
-pub(super) struct Cancels(Mutex<HashMap<i32, (SecretKey, Arc<Session>)>>);
+pub(super) struct Cancels(Mutex<HashMap<i32, (i32, Arc<Session>)>>);
 
 impl Cancels {
-    pub(super) fn register(&self, pid: i32, secret: SecretKey, session: Arc<Session>) {
+    pub(super) fn register(&self, pid: i32, secret: i32, session: Arc<Session>) {
         self.0.lock().insert(pid, (secret, session));
     }
 
@@ -58,10 +57,10 @@ impl Cancels {
     }
 
     /// Cancels what runs on a connection, if the secret is its own.
-    pub(super) fn cancel(&self, pid: i32, secret: &SecretKey) {
+    pub(super) fn cancel(&self, pid: i32, secret: i32) {
         let connections = self.0.lock();
         if let Some((known, session)) = connections.get(&pid)
-            && known == secret
+            && *known == secret
         {
             session.cancel();
         }
@@ -76,16 +75,16 @@ mod tests {
     fn only_who_knows_the_secret_cancels() {
         let cancels = Cancels::default();
         let session = Arc::new(Session::new(Principal::new("sam"), Client::default()));
-        cancels.register(7, SecretKey::I32(42), Arc::clone(&session));
+        cancels.register(7, 42, Arc::clone(&session));
         let running = session.begin();
-        cancels.cancel(7, &SecretKey::I32(41));
-        cancels.cancel(8, &SecretKey::I32(42));
+        cancels.cancel(7, 41);
+        cancels.cancel(8, 42);
         assert!(!running.is_cancelled());
-        cancels.cancel(7, &SecretKey::I32(42));
+        cancels.cancel(7, 42);
         assert!(running.is_cancelled());
         assert!(!session.begin().is_cancelled(), "the next statement runs");
         cancels.forget(7);
-        cancels.cancel(7, &SecretKey::I32(42));
+        cancels.cancel(7, 42);
         assert!(!session.running.lock().is_cancelled());
     }
 }
