@@ -206,8 +206,9 @@ fn an_outlier_scores_high_and_its_followers_do_not() {
     let score = made["score"].as_primitive::<Float64Type>();
     assert_eq!(score.null_count(), 7);
     assert!(score.value(40) > 8.0);
-    let unusual = (7..60).filter(|row| score.value(*row).abs() > 4.5).count();
-    assert_eq!(unusual, 1);
+    // From four weeks of history on: the spread of seven values is a guess, and noise may look unusual beside it.
+    let unusual: Vec<usize> = (28..60).filter(|row| score.value(*row).abs() > 4.5).collect();
+    assert_eq!(unusual, [40]);
     assert!((made["expected"].as_primitive::<Float64Type>().value(41) - 20.0).abs() < 1.5);
     assert!(AnomalyScore::new(&table.schema(), "day", "nothing", None).is_err());
 }
