@@ -53,9 +53,12 @@ pub async fn at(catalog: &Catalog, table: &LakeTable, when: When) -> Result<Arc<
         return Ok(known);
     }
     let old = Arc::new(read(catalog, table, when).await?);
-    // A time after the newest version is still open: the next commit may fall before it.
-    let is_past = |time: DateTime<Utc>| time <= Utc::now();
-    if matches!(when, When::Version(_)) || matches!(when, When::Time(time) if is_past(time)) {
+    let is_settled = match when {
+        When::Version(_) => true,
+        // A time to come is still open: the next commit may fall before it.
+        When::Time(time) => time <= Utc::now(),
+    };
+    if is_settled {
         table.older().put(when, &old);
     }
     Ok(old)

@@ -134,18 +134,8 @@ async fn alert(
     }
     let told = record.state.told_to.get(&who.name).cloned().unwrap_or_default();
     let mut message = Message {
-        kind: "alert".to_owned(),
-        name: format!("{CATALOG}.{name}"),
         table: Some(format!("{CATALOG}.{}", watch.table)),
-        state: String::new(),
-        at: now,
-        rule: None,
-        message: record.definition.message.clone(),
-        firing: Vec::new(),
-        over: Vec::new(),
-        columns: Vec::new(),
-        rows: Vec::new(),
-        more: false,
+        ..Message::blank("alert", name, record, now)
     };
     match (known.fault, look.outcome) {
         (Some(FaultKind::Error), _) => {
@@ -244,18 +234,8 @@ async fn report(
         }
     };
     let mut message = Message {
-        kind: "report".to_owned(),
-        name: format!("{CATALOG}.{name}"),
-        table: None,
         state: "report".to_owned(),
-        at: now,
-        rule: None,
-        message: record.definition.message.clone(),
-        firing: Vec::new(),
-        over: Vec::new(),
-        columns: Vec::new(),
-        rows: Vec::new(),
-        more: false,
+        ..Message::blank("report", name, record, now)
     };
     message.put_rows(&batches, REPORT_ROWS_MAX);
     Some(message)
@@ -300,6 +280,24 @@ pub(super) async fn again(
 }
 
 impl Message {
+    /// What a message of this alert or report begins as, with nothing to tell yet.
+    fn blank(kind: &str, name: &TableName, record: &Record, at: DateTime<Utc>) -> Self {
+        Self {
+            kind: kind.to_owned(),
+            name: format!("{CATALOG}.{name}"),
+            table: None,
+            state: String::new(),
+            at,
+            rule: None,
+            message: record.definition.message.clone(),
+            firing: Vec::new(),
+            over: Vec::new(),
+            columns: Vec::new(),
+            rows: Vec::new(),
+            more: false,
+        }
+    }
+
     /// One line that says it.
     pub(super) fn subject(&self) -> String {
         let labels = match self.firing.as_slice() {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::lab::{self, BINARY, Server};
+use crate::python::run_or_panic;
 
 /// The folder with `node_modules`, made on first use by whichever test process comes first.
 fn modules() -> PathBuf {
@@ -23,9 +24,11 @@ fn modules() -> PathBuf {
         for file in ["package.json", "package-lock.json"] {
             std::fs::copy(tests().join(file), folder.join(file)).unwrap();
         }
-        run(Command::new("npm")
-            .args(["ci", "--silent", "--no-audit", "--no-fund", "--ignore-scripts"])
-            .current_dir(&folder));
+        run_or_panic(
+            Command::new("npm")
+                .args(["ci", "--silent", "--no-audit", "--no-fund", "--ignore-scripts"])
+                .current_dir(&folder),
+        );
         std::fs::write(&mark, wanted).unwrap();
     }
     folder
@@ -36,24 +39,15 @@ fn tests() -> PathBuf {
 }
 
 fn browse(lab: &Server, script: &str) {
-    run(Command::new("node")
-        .arg(tests().join(script))
-        .env("LABHOUSE_NODE", modules())
-        .env("LABHOUSE_HTTP", lab.http.as_deref().unwrap())
-        .env("LABHOUSE_DIR", &lab.dir)
-        .env("LABHOUSE_BINARY", BINARY)
-        .env("LABHOUSE_PID", lab.child.id().to_string()));
-}
-
-fn run(command: &mut Command) {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    let said = format!(
-        "{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
+    run_or_panic(
+        Command::new("node")
+            .arg(tests().join(script))
+            .env("LABHOUSE_NODE", modules())
+            .env("LABHOUSE_HTTP", lab.http.as_deref().unwrap())
+            .env("LABHOUSE_DIR", &lab.dir)
+            .env("LABHOUSE_BINARY", BINARY)
+            .env("LABHOUSE_PID", lab.child.id().to_string()),
     );
-    println!("{said}");
-    assert!(output.status.success(), "{command:?}: {}\n{said}", output.status);
 }
 
 #[test]

@@ -52,7 +52,8 @@ pub(crate) fn run(file: &str, flight: &str, dir: &Path, extra: &HashMap<&str, St
     run_or_panic(&mut command);
 }
 
-fn run_or_panic(command: &mut Command) {
+/// Runs a program to its good end; what it said is shown when it has another.
+pub(crate) fn run_or_panic(command: &mut Command) {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let said = format!(
         "{}{}",
