@@ -13,7 +13,7 @@ use crate::auth::{Authenticator, UserError};
 use crate::config::{Config, RemovedFiles};
 use crate::models::ModelStore;
 use crate::pipelines::Failures;
-use crate::query::{Admission, Plans, QueryLog, Runner};
+use crate::query::{Admission, Plans, QueryLog, Results, Runner};
 use crate::session::{Governed, Sessions, World, table_object};
 use crate::system::SystemTables;
 use crate::ticket::Sealer;
@@ -36,6 +36,7 @@ pub(crate) struct Engine {
     pub(crate) training: Semaphore,
     pub(crate) log: QueryLog,
     pub(crate) plans: Plans,
+    pub(crate) results: Arc<Results>,
     pub(crate) view_failures: Failures,
     pub(crate) runner: Runner,
     this: Weak<Engine>,
@@ -93,6 +94,7 @@ impl Engine {
             training: Semaphore::new(config.limits.concurrent_trainings),
             log: QueryLog::default(),
             plans: Plans::default(),
+            results: Arc::new(Results::new(config.limits.result_cache_mib)),
             view_failures: Failures::default(),
             runner,
             audit,
