@@ -8,6 +8,7 @@
 mod governed;
 mod models;
 mod travel;
+mod truth;
 
 use std::sync::Arc;
 
@@ -79,6 +80,7 @@ impl Sessions {
         for function in labhouse_udfs::smiles_functions() {
             user.register_udf(Arc::new(function))?;
         }
+        user.register_function_rewrite(Arc::new(truth::Truth))?;
         let system = Arc::new(state(config(partitions), runtime)?);
         Ok(Self { user, system })
     }
