@@ -475,6 +475,21 @@ fn rows() -> Vec<(&'static str, &'static str, Try)> {
         ),
         (
             "http",
+            "get /api/dashboards/{name}/file",
+            Http("GET /api/dashboards/overview/file", ""),
+        ),
+        (
+            "http",
+            "put /api/dashboards/{name}/file",
+            Http("PUT /api/dashboards/overview/file", "{\"text\": \"title = 7\"}"),
+        ),
+        (
+            "http",
+            "delete /api/dashboards/{name}/file",
+            Http("DELETE /api/dashboards/overview/file", "{\"was\": \"\"}"),
+        ),
+        (
+            "http",
             "post /api/login",
             Http("POST /api/login", "{\"user\": \"@\", \"password\": \"@-demo\"}"),
         ),
