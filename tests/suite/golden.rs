@@ -510,6 +510,7 @@ fn called(lab: &lab::Server, raw: &Raw, call: &str, body: &str) -> Result<(), St
         401 => Code::Unauthenticated,
         403 => Code::PermissionDenied,
         404 => Code::NotFound,
+        409 => Code::Aborted,
         other => panic!("{call}: {other}"),
     };
     Err(Status::new(code, ""))
