@@ -105,9 +105,8 @@ impl Views {
 fn due(engine: &Engine, catalog: &CatalogSnapshot, views: &[(TableName, View)]) -> Option<TableName> {
     let now = Utc::now();
     let seen = (catalog.generation, engine.policies.current().generation());
-    let is_due = |(name, view): &&(TableName, View)| {
-        view.is_due(catalog, now) && !engine.view_failures.waits(name, seen, now)
-    };
+    let is_due =
+        |(name, view): &&(TableName, View)| view.is_due(catalog, now) && !engine.view_failures.waits(name, seen, now);
     let due: BTreeMap<String, &(TableName, View)> = views
         .iter()
         .filter(is_due)

@@ -390,7 +390,9 @@ impl Engine {
             .start(Arc::clone(&planned.physical), planned.state.task_ctx())
             .map_err(errors::from_datafusion)?;
         Ok(Started {
-            collecting: self.results.collect(asked.governed, asked.sql, values, planned, &schema),
+            collecting: self
+                .results
+                .collect(asked.governed, asked.sql, values, planned, &schema),
             running: Running { schema, stream },
             accounted,
         })

@@ -84,7 +84,11 @@ async fn truth_is_three_valued_and_now_is_one_moment() {
              + 10 * sum(CASE WHEN NOT x THEN CASE WHEN {condition} THEN 1 ELSE 0 END END) \
              + sum(CASE WHEN x IS NULL THEN CASE WHEN {condition} THEN 1 ELSE 0 END END) FROM {values}"
         );
-        assert_eq!(lab.number("sam", &sql).await, wanted.parse::<i64>().unwrap(), "{condition}");
+        assert_eq!(
+            lab.number("sam", &sql).await,
+            wanted.parse::<i64>().unwrap(),
+            "{condition}"
+        );
     }
     let moments = "SELECT count(DISTINCT now()) FROM generate_series(1, 10000)";
     assert_eq!(lab.number("sam", moments).await, 1);

@@ -382,7 +382,13 @@ fn an_administrator_edits_a_dashboard_and_nobody_elses_edit_is_lost() {
     let put = |user: &str, name: &str, body: serde_json::Value| {
         let (header, value) = basic(user);
         let path = format!("/api/dashboards/{name}/file");
-        call(&lab, "PUT", &path, &[JSON, (header, &value)], body.to_string().as_bytes())
+        call(
+            &lab,
+            "PUT",
+            &path,
+            &[JSON, (header, &value)],
+            body.to_string().as_bytes(),
+        )
     };
     let delete = |name: &str, was: &str| {
         let (header, value) = basic("ada");
@@ -392,7 +398,10 @@ fn an_administrator_edits_a_dashboard_and_nobody_elses_edit_is_lost() {
     };
     let shipped = get(&lab, "ada", "/api/dashboards/overview/file").json();
     assert_eq!(shipped["is_shipped"], true);
-    let text = shipped["text"].as_str().unwrap().replace("title = \"Overview\"", "title = \"Ours\"");
+    let text = shipped["text"]
+        .as_str()
+        .unwrap()
+        .replace("title = \"Overview\"", "title = \"Ours\"");
     let was = &shipped["sha256"];
 
     // Only who may, only what he has read, only what can be drawn, only where it belongs.
@@ -417,11 +426,23 @@ fn an_administrator_edits_a_dashboard_and_nobody_elses_edit_is_lost() {
     assert!(get(&lab, "sam", "/api/dashboards").text().contains("copy"));
     assert_eq!(delete("overview", was.as_str().unwrap()).status, 409);
     assert_eq!(delete("overview", saved["sha256"].as_str().unwrap()).status, 200);
-    assert_eq!(delete("overview", was.as_str().unwrap()).status, 400, "the shipped one stays");
+    assert_eq!(
+        delete("overview", was.as_str().unwrap()).status,
+        400,
+        "the shipped one stays"
+    );
     assert_eq!(get(&lab, "sam", "/api/dashboards/overview").json()["title"], "Overview");
-    let trail = ask(&lab, "ada", "SELECT action, targets FROM system.audit WHERE event = 'dashboard' ORDER BY at", json!({}));
+    let trail = ask(
+        &lab,
+        "ada",
+        "SELECT action, targets FROM system.audit WHERE event = 'dashboard' ORDER BY at",
+        json!({}),
+    );
     let trail = trail.json()["rows"].to_string();
-    assert_eq!(trail, r#"[["write",["overview"]],["write",["copy"]],["remove",["overview"]]]"#);
+    assert_eq!(
+        trail,
+        r#"[["write",["overview"]],["write",["copy"]],["remove",["overview"]]]"#
+    );
 }
 
 /// The word changes with what a person sees whole, and never with what is hidden from him.

@@ -61,7 +61,10 @@ async fn the_same_question_is_answered_again_and_every_change_is_seen() {
     assert_eq!(lab.number("sam", lots).await, before);
     assert_eq!(again(&lab, "sam").await, 4);
     for (change, wanted) in [
-        ("INSERT INTO lab.chemistry.reagent_lots (lot) VALUES ('L-NEW')", before + 1),
+        (
+            "INSERT INTO lab.chemistry.reagent_lots (lot) VALUES ('L-NEW')",
+            before + 1,
+        ),
         ("DELETE FROM lab.chemistry.reagent_lots WHERE lot = 'L-NEW'", before),
     ] {
         lab.update("ada", change).await.unwrap();
@@ -118,15 +121,20 @@ async fn what_is_not_the_same_at_every_moment_is_asked_anew() {
         "SELECT * FROM lab.chemistry.plate_readings",
     ] {
         for _ in 0..2 {
-            lab.query("ada", sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+            lab.query("ada", sql)
+                .await
+                .unwrap_or_else(|error| panic!("{sql}: {error}"));
         }
         assert_eq!(again(&lab, "ada").await, 0, "{sql}");
     }
     // What fails is not kept either, and fails again.
     for _ in 0..2 {
-        lab.query("ada", "SELECT sum(1 / (row_count - row_count)) FROM (SELECT count(*) AS row_count FROM lab.chemistry.reactions)")
-            .await
-            .unwrap_err();
+        lab.query(
+            "ada",
+            "SELECT sum(1 / (row_count - row_count)) FROM (SELECT count(*) AS row_count FROM lab.chemistry.reactions)",
+        )
+        .await
+        .unwrap_err();
     }
     assert_eq!(again(&lab, "ada").await, 0);
 }

@@ -183,7 +183,11 @@ async fn the_page_makes_an_alert_and_shows_what_becomes_of_it() {
     browse(&lab, "alerts.mjs");
     let received = receiver.received();
     let states: Vec<&str> = received.iter().filter_map(|m| m["body"]["state"].as_str()).collect();
-    assert_eq!(states, ["firing", "ok"], "the receiver takes signed calls only: {received:#?}");
+    assert_eq!(
+        states,
+        ["firing", "ok"],
+        "the receiver takes signed calls only: {received:#?}"
+    );
     assert_eq!(std::fs::read_dir(lab.dir.join("outbox")).unwrap().count(), 2);
 }
 
