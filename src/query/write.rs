@@ -90,6 +90,7 @@ impl Engine {
         let (physical, state, plan) = self
             .planning(move || async move {
                 let plan = bind(logical(&state, statement).await?, parameters)?;
+                refuse_search(&plan)?;
                 let physical = physical(&view, &state, &plan).await?;
                 Ok((physical, state, plan))
             })
@@ -361,6 +362,26 @@ pub(super) async fn read_count(mut running: Running) -> Result<i64, QueryError> 
         });
     }
     Ok(count.unwrap_or(rows))
+}
+
+/// What a search finds is of any table, so nobody could tell which tags its rows would have to keep.
+fn refuse_search(plan: &LogicalPlan) -> Result<(), QueryError> {
+    let mut searches = false;
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node {
+            let (schema, name) = (scan.table_name.schema(), scan.table_name.table());
+            searches |= schema.is_none() && name.trim_end_matches("()") == crate::search::NAME;
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })
+    .map_err(errors::from_datafusion)?;
+    if searches {
+        return Err(QueryError::Invalid(format!(
+            "{} is for looking: what it finds cannot be kept in a table, a view, a model or an alert",
+            crate::search::NAME
+        )));
+    }
+    Ok(())
 }
 
 /// The tables a plan reads, as they are today, with the versions that are read.
