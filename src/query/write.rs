@@ -90,7 +90,7 @@ impl Engine {
         let (physical, state, plan) = self
             .planning(move || async move {
                 let plan = bind(logical(&state, statement).await?, parameters)?;
-                refuse_search(&plan)?;
+                refuse_values_of_any(&plan)?;
                 let physical = physical(&view, &state, &plan).await?;
                 Ok((physical, state, plan))
             })
@@ -364,24 +364,27 @@ pub(super) async fn read_count(mut running: Running) -> Result<i64, QueryError> 
     Ok(count.unwrap_or(rows))
 }
 
-/// What a search finds is of any table, so nobody could tell which tags its rows would have to keep.
-fn refuse_search(plan: &LogicalPlan) -> Result<(), QueryError> {
-    let mut searches = false;
+/// Searches and profiles hold values of any table, and nobody could tell which tags a table made of them would have to keep.
+fn refuse_values_of_any(plan: &LogicalPlan) -> Result<(), QueryError> {
+    let mut found = None;
     plan.apply_with_subqueries(|node| {
         if let LogicalPlan::TableScan(scan) = node {
-            let (schema, name) = (scan.table_name.schema(), scan.table_name.table());
-            searches |= schema.is_none() && name.trim_end_matches("()") == crate::search::NAME;
+            let name = scan.table_name.table().trim_end_matches("()");
+            match scan.table_name.schema() {
+                None if name == crate::search::NAME => found = Some(name.to_owned()),
+                Some(SYSTEM) if name == PROFILES => found = Some(format!("{SYSTEM}.{name}")),
+                _ => {}
+            }
         }
         Ok(TreeNodeRecursion::Continue)
     })
     .map_err(errors::from_datafusion)?;
-    if searches {
-        return Err(QueryError::Invalid(format!(
-            "{} is for looking: what it finds cannot be kept in a table, a view, a model or an alert",
-            crate::search::NAME
-        )));
+    match found {
+        None => Ok(()),
+        Some(name) => Err(QueryError::Invalid(format!(
+            "{name} is for looking: what it tells is not kept in a table, a view, a model or an alert"
+        ))),
     }
-    Ok(())
 }
 
 /// The tables a plan reads, as they are today, with the versions that are read.
@@ -401,7 +404,7 @@ pub(super) fn tables_read(governed: &Governed, plan: &LogicalPlan) -> Result<Vec
 }
 
 pub(super) fn reserved(name: &TableName) -> Result<(), QueryError> {
-    if [crate::system::SYSTEM, "information_schema"].contains(&name.schema.as_str()) {
+    if [SYSTEM, "information_schema"].contains(&name.schema.as_str()) {
         return Err(QueryError::Denied(format!(
             "the schema {} is the server's own",
             name.schema

@@ -23,7 +23,9 @@ const KEPT_MAX: usize = 16;
 /// Bytes of texts in all of them, the newest left out; an index takes about six times as many itself.
 const KEPT_BYTES_MAX: usize = 16 << 20;
 /// Age at which an index is made anew: it holds values that a row filter showed then, and a filter may follow the clock.
-const AGE_MAX: Duration = Duration::from_secs(60);
+const AGE_MAX: Duration = Duration::from_secs(30);
+/// The same for one that lacks values because there was no time to read them all.
+const UNFINISHED_AGE_MAX: Duration = Duration::from_secs(2);
 /// Indexes that are made at the same time; who comes later waits, and finds his own made if he asked twice.
 const MADE_AT_ONCE: usize = 2;
 
@@ -43,7 +45,7 @@ pub(super) struct Searchable {
 struct Kept {
     who: Principal,
     on: Snapshots,
-    at: Instant,
+    until: Instant,
     searchable: Arc<Searchable>,
 }
 
@@ -81,6 +83,7 @@ impl Searches {
         let view = Arc::clone(governed);
         let shown = away(move || view.shown()).await?;
         let sampled = self.samples.of(governed, &shown, &context).await;
+        let age = if sampled.is_complete { AGE_MAX } else { UNFINISHED_AGE_MAX };
         let view = Arc::clone(governed);
         let made = away(move || {
             let (entries, documents): (Vec<_>, Vec<_>) = gather(&view, &shown, &sampled).into_iter().unzip();
@@ -88,7 +91,7 @@ impl Searches {
             Arc::new(Searchable { index, entries })
         });
         let made = made.await?;
-        self.keep(governed, &made);
+        self.keep(governed, &made, age);
         Ok(made)
     }
 
@@ -98,7 +101,7 @@ impl Searches {
         fitting.next().map(|one| Arc::clone(&one.searchable))
     }
 
-    fn keep(&self, governed: &Governed, searchable: &Arc<Searchable>) {
+    fn keep(&self, governed: &Governed, searchable: &Arc<Searchable>, age: Duration) {
         let mut kept = self.kept.lock();
         kept.retain(|one| one.is_of_use() && one.who != *governed.who());
         let bytes = |kept: &VecDeque<Kept>| kept.iter().map(|one| one.searchable.index.bytes()).sum::<usize>();
@@ -108,7 +111,7 @@ impl Searches {
         kept.push_back(Kept {
             who: governed.who().clone(),
             on: Snapshots::of(governed.world()),
-            at: Instant::now(),
+            until: Instant::now() + age,
             searchable: Arc::clone(searchable),
         });
     }
@@ -116,12 +119,12 @@ impl Searches {
 
 impl Kept {
     fn fits(&self, governed: &Governed) -> bool {
-        self.who == *governed.who() && self.on.are_of(governed.world()) && self.at.elapsed() <= AGE_MAX
+        self.who == *governed.who() && self.on.are_of(governed.world()) && Instant::now() < self.until
     }
 
-    /// Young, and its snapshots may still be the newest.
+    /// Young, and of snapshots that may still be the newest.
     fn is_of_use(&self) -> bool {
-        self.at.elapsed() <= AGE_MAX && self.on.are_alive()
+        Instant::now() < self.until && self.on.are_alive()
     }
 }
 

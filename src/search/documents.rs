@@ -67,7 +67,6 @@ fn table(governed: &Governed, shown: &Shown) -> (Entry, Document) {
 fn columns(shown: &Shown, sampled: &Sampled) -> Vec<(Entry, Document)> {
     // Tags are not in the schema that a reader sees; of a column that he sees they are his to know.
     let raw = Arc::clone(&shown.access.schema);
-    let values = sampled.get(&(shown.schema.clone(), shown.table.clone()));
     let of_column = |field: &FieldRef| {
         let comment = first(field, &COMMENTS).map(str::to_owned);
         let mut document = Document::default()
@@ -82,7 +81,7 @@ fn columns(shown: &Shown, sampled: &Sampled) -> Vec<(Entry, Document)> {
         let mut parts = Vec::new();
         inside(field.data_type(), &mut parts);
         parts.iter().for_each(|part| document.add(Field::Part, part));
-        for value in values.and_then(|values| values.get(field.name())).into_iter().flatten() {
+        for value in sampled.of_column(&shown.schema, &shown.table, field.name()) {
             document.add(Field::Value, value);
         }
         let entry = Entry {

@@ -2,12 +2,13 @@
 //!
 //! They are read through the caller's governed view like any rows he asks for: of the rows that he may see, and never from a masked
 //! column. Reading costs time, so there is a budget, and what does not fit in it is found by its names only: of the first tables by
-//! name the first rows that come, as long as the time lasts. A table that was read is not read again before it has a new version or
-//! looks otherwise to the caller; but under a row filter, which may follow the clock, what was read serves one index only.
+//! name the first rows that come, for a while. Where the time is over the next index goes on, because what was read is kept until the
+//! table has a new version or looks otherwise to the caller. What was read under a row filter, which may follow the clock, is kept for
+//! half a minute only.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::{Array, RecordBatch, StringArray};
@@ -17,94 +18,83 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::TaskContext;
 use datafusion::physical_plan::execute_stream;
 use futures::StreamExt;
-use labhouse_catalog::LakeTable;
-use parking_lot::Mutex;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
-use crate::session::{Governed, Shown};
+use crate::session::{Derived, Governed, Shown};
 
 /// Tables of one index of which values are read. A lake of 1,000 tables must answer its first search soon.
 const TABLES_MAX: usize = 64;
-/// Time for all of them. What was read by then is kept, so the next index goes on where this one stopped.
+/// Time after which no further table is begun.
 const TIME_MAX: Duration = Duration::from_secs(2);
-/// Rows that are read of a table. What a column has few of is seen in so many.
-const ROWS_MAX: usize = 20_000;
+/// Time for one table; what was read by then is what is known of it.
+const TABLE_TIME_MAX: Duration = Duration::from_secs(2);
+/// Rows that are read of a table: months of plates, so that what came late is seen too.
+const ROWS_MAX: usize = 100_000;
 /// Text columns of a table, its first ones.
 const COLUMNS_MAX: usize = 32;
 /// Different values of a column. A column with more holds names of single things, and some of them are enough to know it by.
 const VALUES_MAX: usize = 100;
 /// Bytes of a value: what is longer is prose or a structure, not a word somebody looks for.
 const VALUE_BYTES_MAX: usize = 48;
-/// Views of tables of which values are kept, of all callers.
-const KEPT_MAX: usize = 512;
 
 /// Values by column.
 pub(super) type Values = BTreeMap<String, Vec<String>>;
-/// Values of tables, by schema and name.
-pub(super) type Sampled = BTreeMap<(String, String), Arc<Values>>;
+
+/// Values of tables.
+#[derive(Default)]
+pub(super) struct Sampled {
+    /// By schema and name.
+    tables: BTreeMap<(String, String), Arc<Values>>,
+    /// Whether the time was enough for all that should be read.
+    pub(super) is_complete: bool,
+}
 
 /// What was read lately.
 #[derive(Default)]
-pub(super) struct Samples(Mutex<VecDeque<Kept>>);
+pub(super) struct Samples(Derived<Values>);
 
-struct Kept {
-    table: Weak<LakeTable>,
-    /// Of the access under which it was read: whoever has the same sees the same.
-    fingerprint: String,
-    values: Arc<Values>,
+impl Sampled {
+    pub(super) fn of_column(&self, schema: &str, table: &str, column: &str) -> &[String] {
+        let values = self.tables.get(&(schema.to_owned(), table.to_owned()));
+        values.and_then(|values| values.get(column)).map_or(&[], Vec::as_slice)
+    }
 }
 
 impl Samples {
     /// Values of the tables that the caller sees.
     pub(super) async fn of(&self, governed: &Governed, shown: &[Shown], context: &Arc<TaskContext>) -> Sampled {
         let until = Instant::now() + TIME_MAX;
-        let mut sampled = Sampled::new();
+        let mut sampled = Sampled {
+            is_complete: true,
+            ..Sampled::default()
+        };
         let lakes = shown.iter().filter_map(|one| {
             let table = governed.world().catalog.table(&one.schema, &one.table)?;
             let columns = columns(one);
             (!columns.is_empty()).then_some((one, table, columns))
         });
-        for (shown, table, columns) in lakes.take(TABLES_MAX) {
-            let name = (shown.schema.clone(), shown.table.clone());
-            if let Some(values) = self.kept(table, &shown.access.fingerprint) {
-                sampled.insert(name, values);
-                continue;
-            }
-            match tokio::time::timeout_at(until, read(governed, shown, columns, context)).await {
-                Ok(Ok(values)) => {
-                    let values = Arc::new(values);
-                    if shown.access.row_filter.is_none() {
-                        self.keep(table, &shown.access.fingerprint, &values);
-                    }
-                    sampled.insert(name, values);
+        let mut lakes: Vec<_> = lakes.take(TABLES_MAX).collect();
+        // The time that these take depends on rows that are hidden; it must not decide what is known of the others.
+        lakes.sort_by_key(|(shown, ..)| shown.access.row_filter.is_some());
+        for (shown, table, columns) in lakes {
+            let values = match self.0.get(table, &shown.access) {
+                Some(values) => values,
+                None if Instant::now() >= until => {
+                    sampled.is_complete = false;
+                    continue;
                 }
-                // Its files may be gone or broken: a search is not the place to say so.
-                Ok(Err(error)) => tracing::debug!(table = %table.name(), %error, "no values to search for"),
-                Err(_elapsed) => break,
-            }
+                None => match read(governed, shown, columns, context).await {
+                    Ok(values) => self.0.keep(table, &shown.access, values),
+                    Err(error) => {
+                        // Its files may be gone or broken: a search is not the place to say so.
+                        tracing::debug!(table = %table.name(), %error, "no values to search for");
+                        continue;
+                    }
+                },
+            };
+            sampled.tables.insert((shown.schema.clone(), shown.table.clone()), values);
         }
         sampled
-    }
-
-    fn kept(&self, table: &Arc<LakeTable>, fingerprint: &str) -> Option<Arc<Values>> {
-        let kept = self.0.lock();
-        let found = kept
-            .iter()
-            .find(|one| one.fingerprint == fingerprint && one.table.as_ptr() == Arc::as_ptr(table))?;
-        Some(Arc::clone(&found.values))
-    }
-
-    fn keep(&self, table: &Arc<LakeTable>, fingerprint: &str, values: &Arc<Values>) {
-        let mut kept = self.0.lock();
-        kept.retain(|one| one.table.strong_count() > 0);
-        if kept.len() >= KEPT_MAX {
-            kept.pop_front();
-        }
-        kept.push_back(Kept {
-            table: Arc::downgrade(table),
-            fingerprint: fingerprint.to_owned(),
-            values: Arc::clone(values),
-        });
     }
 }
 
@@ -126,18 +116,31 @@ async fn read(
     columns: Vec<usize>,
     context: &Arc<TaskContext>,
 ) -> Result<Values, DataFusionError> {
-    let limit = Some(ROWS_MAX);
+    let until = Instant::now() + TABLE_TIME_MAX;
     let system = governed.system().as_ref();
-    let plan = shown.provider.scan(system, Some(&columns), &[], limit).await?;
+    let planned = timeout_at(until, shown.provider.scan(system, Some(&columns), &[], Some(ROWS_MAX))).await;
+    let Ok(plan) = planned else {
+        return Ok(Values::new());
+    };
+    let plan = plan?;
     let mut collected = Collected::new(&plan.schema());
     let mut batches = execute_stream(plan, Arc::clone(context))?;
-    while let Some(batch) = batches.next().await {
-        if !collected.push(&batch?)? {
+    while Instant::now() < until {
+        let Ok(next) = timeout_at(until, batches.next()).await else {
             break;
+        };
+        let is_enough = match next {
+            Some(batch) => !collected.push(&batch?)?,
+            None => true,
+        };
+        if is_enough {
+            return Ok(collected.values());
         }
         tokio::task::yield_now().await;
     }
-    Ok(collected.values())
+    // The time is over. How far it reached depends on hidden rows where there are some: then nothing was read.
+    let is_filtered = shown.access.row_filter.is_some();
+    Ok(if is_filtered { Values::new() } else { collected.values() })
 }
 
 /// Of each column a bounded number of different values. Which of too many are taken depends on the values alone, so in whatever

@@ -5,6 +5,7 @@
 //! session, plans what lies below the barrier; it has fixed settings, no catalog and no user functions, and never
 //! meets a user's expression.
 
+mod derived;
 mod governed;
 mod models;
 mod shown;
@@ -22,6 +23,7 @@ use datafusion::prelude::SessionConfig;
 use labhouse_catalog::{CatalogSnapshot, Lake};
 use labhouse_policies::{PolicySet, Principal};
 
+pub(crate) use derived::Derived;
 pub(crate) use governed::{Governed, model_object, table_object, table_path};
 pub(crate) use shown::Shown;
 
