@@ -22,6 +22,7 @@ use super::{QueryError, Running, bind, errors, logical, narrow, physical, tags};
 use crate::engine::Engine;
 use crate::pipelines;
 use crate::session::{Governed, table_object, table_path};
+use crate::system::SYSTEM;
 
 const COUNT: &str = "count";
 
@@ -90,7 +91,7 @@ impl Engine {
         let (physical, state, plan) = self
             .planning(move || async move {
                 let plan = bind(logical(&state, statement).await?, parameters)?;
-                refuse_values_of_any(&plan)?;
+                tags::refuse_untold(&plan)?;
                 let physical = physical(&view, &state, &plan).await?;
                 Ok((physical, state, plan))
             })
@@ -362,29 +363,6 @@ pub(super) async fn read_count(mut running: Running) -> Result<i64, QueryError> 
         });
     }
     Ok(count.unwrap_or(rows))
-}
-
-/// Searches and profiles hold values of any table, and nobody could tell which tags a table made of them would have to keep.
-fn refuse_values_of_any(plan: &LogicalPlan) -> Result<(), QueryError> {
-    let mut found = None;
-    plan.apply_with_subqueries(|node| {
-        if let LogicalPlan::TableScan(scan) = node {
-            let name = scan.table_name.table().trim_end_matches("()");
-            match scan.table_name.schema() {
-                None if name == crate::search::NAME => found = Some(name.to_owned()),
-                Some(SYSTEM) if name == PROFILES => found = Some(format!("{SYSTEM}.{name}")),
-                _ => {}
-            }
-        }
-        Ok(TreeNodeRecursion::Continue)
-    })
-    .map_err(errors::from_datafusion)?;
-    match found {
-        None => Ok(()),
-        Some(name) => Err(QueryError::Invalid(format!(
-            "{name} is for looking: what it tells is not kept in a table, a view, a model or an alert"
-        ))),
-    }
 }
 
 /// The tables a plan reads, as they are today, with the versions that are read.

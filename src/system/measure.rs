@@ -153,9 +153,9 @@ pub(super) fn batch(shown: &Shown, profiles: &[ColumnProfile]) -> Result<RecordB
     let none = ColumnProfile::default();
     let all: Vec<&ColumnProfile> = (0..fields.len()).map(|at| profiles.get(at).unwrap_or(&none)).collect();
     let same = |text: &str| -> ArrayRef { Arc::new(StringArray::from(vec![text; fields.len()])) };
-    let whole = |of: fn(&ColumnProfile) -> Option<i64>| -> ArrayRef { Arc::new(all.iter().map(|one| of(one)).collect::<Int64Array>()) };
-    let float = |of: fn(&ColumnProfile) -> Option<f64>| -> ArrayRef { Arc::new(all.iter().map(|one| of(one)).collect::<Float64Array>()) };
-    let text = |of: fn(&ColumnProfile) -> Option<&str>| -> ArrayRef { Arc::new(all.iter().map(|one| of(one)).collect::<StringArray>()) };
+    let whole = |of: fn(&ColumnProfile) -> Option<i64>| -> ArrayRef { Arc::new(all.iter().copied().map(of).collect::<Int64Array>()) };
+    let float = |of: fn(&ColumnProfile) -> Option<f64>| -> ArrayRef { Arc::new(all.iter().copied().map(of).collect::<Float64Array>()) };
+    let text = |of: fn(&ColumnProfile) -> Option<&str>| -> ArrayRef { Arc::new(all.iter().copied().map(of).collect::<StringArray>()) };
     let types = crate::query::narrow::narrow_schema(&told);
     let names: Vec<&str> = fields.iter().map(|field| field.name().as_str()).collect();
     let types: Vec<String> = types.fields().iter().map(|field| field.data_type().to_string()).collect();

@@ -30,8 +30,11 @@ async fn with_reactions() -> lab::Server {
 async fn a_profile_is_of_the_reader_s_own_view() {
     let lab = with_reactions().await;
     let of = |column: &str| {
+        let text = |measure: &str| format!("coalesce(CAST({measure} AS VARCHAR), '-')");
+        let measures = ["\"rows\"", "nulls", "distinct_about", "minimum", "maximum", "mean"].map(text);
         format!(
-            "SELECT concat_ws(' ', \"rows\", nulls, coalesce(CAST(distinct_about AS VARCHAR), '-'), minimum, maximum, coalesce(CAST(mean AS VARCHAR), '-')) AS told FROM system.profiles WHERE table_schema = 'chemistry' AND table_name = 'reactions' AND column_name = '{column}'"
+            "SELECT {} AS told FROM system.profiles WHERE table_schema = 'chemistry' AND table_name = 'reactions' AND column_name = '{column}'",
+            measures.join(" || ' ' || ")
         )
     };
     for (column, ada, ana) in [

@@ -200,7 +200,7 @@ impl SearchIndex {
         let forgiven = shape.forgiven();
         if found.is_empty() && forgiven > 0 {
             let near = self.terms.iter().filter_map(|term| {
-                let errors = within((word, shape), (&term.text, term.shape), forgiven)?;
+                let errors = within((word, shape), (term.text.as_str(), term.shape), forgiven)?;
                 Some((term, *ERRORS.get(errors.checked_sub(1)?)?))
             });
             found.extend(near);
