@@ -83,7 +83,11 @@ impl Searches {
         let view = Arc::clone(governed);
         let shown = away(move || view.shown()).await?;
         let sampled = self.samples.of(governed, &shown, &context).await;
-        let age = if sampled.is_complete { AGE_MAX } else { UNFINISHED_AGE_MAX };
+        let age = if sampled.is_complete {
+            AGE_MAX
+        } else {
+            UNFINISHED_AGE_MAX
+        };
         let view = Arc::clone(governed);
         let made = away(move || {
             let (entries, documents): (Vec<_>, Vec<_>) = gather(&view, &shown, &sampled).into_iter().unzip();

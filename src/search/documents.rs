@@ -161,7 +161,9 @@ fn inside(data_type: &DataType, parts: &mut Vec<String>) {
                 inside(field.data_type(), parts);
             }
         }
-        DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => inside(item.data_type(), parts),
+        DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
+            inside(item.data_type(), parts)
+        }
         _ => {}
     }
 }

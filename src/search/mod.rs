@@ -23,8 +23,8 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
 use labhouse_catalog::search::{Match, SearchQuery};
 
-pub(crate) use cache::Searches;
 use cache::Searchable;
+pub(crate) use cache::Searches;
 
 use crate::models::functions::{text, whole};
 use crate::query::QueryError;
@@ -52,7 +52,9 @@ struct SearchFunction {
 impl TableFunctionImpl for SearchFunction {
     fn call_with_args(&self, args: TableFunctionArgs<'_, '_>) -> Result<Arc<dyn TableProvider>, DataFusionError> {
         let (query, rows) = arguments(args.exprs()).map_err(QueryError::into_datafusion)?;
-        self.governed.notes().detail(&serde_json::json!({ "searched": "catalog" }));
+        self.governed
+            .notes()
+            .detail(&serde_json::json!({ "searched": "catalog" }));
         let search = Search {
             schema: schema(),
             governed: Arc::clone(&self.governed),
@@ -73,19 +75,24 @@ impl fmt::Debug for SearchFunction {
 
 /// The words and the number of rows.
 fn arguments(arguments: &[Expr]) -> Result<(SearchQuery, usize), QueryError> {
-    let usage = || QueryError::Invalid(format!("{NAME}('words' [, rows]) takes a text and a number, both literals"));
+    let usage = || {
+        QueryError::Invalid(format!(
+            "{NAME}('words' [, rows]) takes a text and a number, both literals"
+        ))
+    };
     let (words, rows) = match arguments {
         [words] => (words, None),
         [words, rows] => (words, Some(rows)),
         _ => return Err(usage()),
     };
     let query = SearchQuery::parse(text(words).ok_or_else(usage)?);
-    let query = query.map_err(|problem| QueryError::Invalid(format!("{NAME}: the text cannot be searched for: {problem}")))?;
+    let query =
+        query.map_err(|problem| QueryError::Invalid(format!("{NAME}: the text cannot be searched for: {problem}")))?;
     let rows = match rows {
         None => ROWS_DEFAULT,
-        Some(rows) => whole(rows).filter(|rows| (1..=ROWS_MAX).contains(rows)).ok_or_else(|| {
-            QueryError::Invalid(format!("{NAME}: the number of rows must be 1 to {ROWS_MAX}"))
-        })?,
+        Some(rows) => whole(rows)
+            .filter(|rows| (1..=ROWS_MAX).contains(rows))
+            .ok_or_else(|| QueryError::Invalid(format!("{NAME}: the number of rows must be 1 to {ROWS_MAX}")))?,
     };
     Ok((query, rows))
 }
@@ -108,7 +115,10 @@ impl PartitionStream for Search {
         let (governed, searches) = (Arc::clone(&self.governed), Arc::clone(&self.searches));
         let (query, rows) = (self.query.clone(), self.rows);
         let answer = async move {
-            let searchable = searches.of(&governed, context).await.map_err(QueryError::into_datafusion)?;
+            let searchable = searches
+                .of(&governed, context)
+                .await
+                .map_err(QueryError::into_datafusion)?;
             // Each word is compared with the whole vocabulary: other answers must not wait for it.
             match tokio::task::spawn_blocking(move || answer(&searchable, &query, rows)).await {
                 Ok(batch) => batch.map_err(QueryError::into_datafusion),
@@ -153,12 +163,37 @@ fn answer(searchable: &Searchable, query: &SearchQuery, rows: usize) -> Result<R
     };
     let columns: Vec<ArrayRef> = vec![
         Arc::new(found.iter().map(|(_, entry)| Some(entry.kind)).collect::<StringArray>()),
-        Arc::new(found.iter().map(|(_, entry)| entry.schema.as_deref()).collect::<StringArray>()),
-        Arc::new(found.iter().map(|(_, entry)| Some(entry.name.as_str())).collect::<StringArray>()),
-        Arc::new(found.iter().map(|(_, entry)| entry.column.as_deref()).collect::<StringArray>()),
+        Arc::new(
+            found
+                .iter()
+                .map(|(_, entry)| entry.schema.as_deref())
+                .collect::<StringArray>(),
+        ),
+        Arc::new(
+            found
+                .iter()
+                .map(|(_, entry)| Some(entry.name.as_str()))
+                .collect::<StringArray>(),
+        ),
+        Arc::new(
+            found
+                .iter()
+                .map(|(_, entry)| entry.column.as_deref())
+                .collect::<StringArray>(),
+        ),
         Arc::new(found.iter().map(|(hit, _)| Some(hit.score)).collect::<Float64Array>()),
-        Arc::new(found.iter().map(|(hit, _)| Some(matched(&hit.matched))).collect::<StringArray>()),
-        Arc::new(found.iter().map(|(_, entry)| entry.comment.as_deref()).collect::<StringArray>()),
+        Arc::new(
+            found
+                .iter()
+                .map(|(hit, _)| Some(matched(&hit.matched)))
+                .collect::<StringArray>(),
+        ),
+        Arc::new(
+            found
+                .iter()
+                .map(|(_, entry)| entry.comment.as_deref())
+                .collect::<StringArray>(),
+        ),
     ];
     RecordBatch::try_new(schema(), columns).map_err(|error| from_datafusion(error.into()))
 }
@@ -188,13 +223,19 @@ mod tests {
             (vec![lit("a"), lit("b")], "1 to 1000"),
         ] {
             let error = arguments(&wrong).unwrap_err();
-            assert!(matches!(error, QueryError::Invalid(_)) && error.to_string().contains(says), "{error}");
+            assert!(
+                matches!(error, QueryError::Invalid(_)) && error.to_string().contains(says),
+                "{error}"
+            );
         }
     }
 
     #[test]
     fn the_function_has_a_row_in_the_golden_matrix() {
         let golden = include_str!("../../tests/suite/golden.txt");
-        assert!(golden.contains(&format!("\ntable function | {NAME} |")), "bless tests/suite/golden.rs");
+        assert!(
+            golden.contains(&format!("\ntable function | {NAME} |")),
+            "bless tests/suite/golden.rs"
+        );
     }
 }

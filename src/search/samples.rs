@@ -92,7 +92,9 @@ impl Samples {
                     }
                 },
             };
-            sampled.tables.insert((shown.schema.clone(), shown.table.clone()), values);
+            sampled
+                .tables
+                .insert((shown.schema.clone(), shown.table.clone()), values);
         }
         sampled
     }
@@ -103,7 +105,12 @@ fn columns(shown: &Shown) -> Vec<usize> {
     let schema = shown.provider.schema();
     let fields = schema.fields().iter().enumerate();
     fields
-        .filter(|(_, field)| matches!(field.data_type(), DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View))
+        .filter(|(_, field)| {
+            matches!(
+                field.data_type(),
+                DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View
+            )
+        })
         .filter(|(_, field)| !shown.access.masks.contains_key(field.name()) && !field.name().starts_with('_'))
         .map(|(at, _)| at)
         .take(COLUMNS_MAX)
@@ -234,7 +241,14 @@ mod tests {
         let (first, second) = many.split_at(300);
         assert_eq!(values(&[batch(first), batch(second)]), forward);
         assert_eq!(forward.len(), VALUES_MAX);
-        let odd = [None, Some("  ".to_owned()), Some("x".repeat(49)), told(1), told(1), told(2)];
+        let odd = [
+            None,
+            Some("  ".to_owned()),
+            Some("x".repeat(49)),
+            told(1),
+            told(1),
+            told(2),
+        ];
         assert_eq!(values(&[batch(&odd)]), ["value 1", "value 2"]);
     }
 
@@ -243,7 +257,11 @@ mod tests {
         let mut collected = Collected::new(&batch(&[]).schema());
         let full = batch(&vec![Some("a".to_owned()); ROWS_MAX - 1]);
         assert!(collected.push(&full).unwrap());
-        assert!(!collected.push(&batch(&[Some("b".to_owned()), Some("c".to_owned())])).unwrap());
+        assert!(
+            !collected
+                .push(&batch(&[Some("b".to_owned()), Some("c".to_owned())]))
+                .unwrap()
+        );
         assert_eq!(collected.values()["c"], ["a", "b"]);
     }
 }

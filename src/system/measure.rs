@@ -153,12 +153,22 @@ pub(super) fn batch(shown: &Shown, profiles: &[ColumnProfile]) -> Result<RecordB
     let none = ColumnProfile::default();
     let all: Vec<&ColumnProfile> = (0..fields.len()).map(|at| profiles.get(at).unwrap_or(&none)).collect();
     let same = |text: &str| -> ArrayRef { Arc::new(StringArray::from(vec![text; fields.len()])) };
-    let whole = |of: fn(&ColumnProfile) -> Option<i64>| -> ArrayRef { Arc::new(all.iter().copied().map(of).collect::<Int64Array>()) };
-    let float = |of: fn(&ColumnProfile) -> Option<f64>| -> ArrayRef { Arc::new(all.iter().copied().map(of).collect::<Float64Array>()) };
-    let text = |of: fn(&ColumnProfile) -> Option<&str>| -> ArrayRef { Arc::new(all.iter().copied().map(of).collect::<StringArray>()) };
+    let whole = |of: fn(&ColumnProfile) -> Option<i64>| -> ArrayRef {
+        Arc::new(all.iter().copied().map(of).collect::<Int64Array>())
+    };
+    let float = |of: fn(&ColumnProfile) -> Option<f64>| -> ArrayRef {
+        Arc::new(all.iter().copied().map(of).collect::<Float64Array>())
+    };
+    let text = |of: fn(&ColumnProfile) -> Option<&str>| -> ArrayRef {
+        Arc::new(all.iter().copied().map(of).collect::<StringArray>())
+    };
     let types = crate::query::narrow::narrow_schema(&told);
     let names: Vec<&str> = fields.iter().map(|field| field.name().as_str()).collect();
-    let types: Vec<String> = types.fields().iter().map(|field| field.data_type().to_string()).collect();
+    let types: Vec<String> = types
+        .fields()
+        .iter()
+        .map(|field| field.data_type().to_string())
+        .collect();
     let columns: Vec<ArrayRef> = vec![
         same(&shown.schema),
         same(&shown.table),
@@ -195,7 +205,11 @@ fn text(value: &ScalarValue) -> Option<String> {
     };
     let text = text?;
     let beginning = text.get(..text.floor_char_boundary(VALUE_BYTES_MAX)).unwrap_or(&text);
-    Some(if beginning.len() == text.len() { text } else { format!("{beginning}…") })
+    Some(if beginning.len() == text.len() {
+        text
+    } else {
+        format!("{beginning}…")
+    })
 }
 
 #[cfg(test)]
@@ -207,7 +221,10 @@ mod tests {
         let long = text(&ScalarValue::from("é".repeat(80))).unwrap();
         assert!(long.ends_with("é…") && long.len() <= VALUE_BYTES_MAX + 3, "{long}");
         assert_eq!(text(&ScalarValue::Date32(Some(0))).as_deref(), Some("1970-01-01"));
-        assert_eq!((text(&ScalarValue::Utf8(None)), whole(&ScalarValue::UInt64(Some(7)))), (None, Some(7)));
+        assert_eq!(
+            (text(&ScalarValue::Utf8(None)), whole(&ScalarValue::UInt64(Some(7)))),
+            (None, Some(7))
+        );
         assert_eq!(number(&ScalarValue::Float64(Some(f64::NAN))), None);
     }
 }

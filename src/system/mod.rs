@@ -22,8 +22,8 @@ use datafusion::physical_plan::streaming::PartitionStream;
 use labhouse_catalog::FileStatus;
 use labhouse_policies::Principal;
 
-pub(crate) use profiles::{NAME as PROFILES, Profiles};
 use profiles::ProfilesTable;
+pub(crate) use profiles::{NAME as PROFILES, Profiles};
 
 use crate::audit::{AUDIT, AuditTable};
 use crate::engine::Engine;
@@ -132,7 +132,10 @@ mod tests {
     fn every_system_table_has_a_row_in_the_golden_matrix() {
         for name in SystemTables::NAMES {
             // The columns of the trail and of profiles are their own.
-            assert!(rows::schema(name).is_some() != [AUDIT, PROFILES].contains(&name), "{name}");
+            assert!(
+                rows::schema(name).is_some() != [AUDIT, PROFILES].contains(&name),
+                "{name}"
+            );
             assert!(
                 include_str!("../../tests/suite/golden.txt").contains(&format!("\nsystem table | {name} |")),
                 "add {name} to tests/suite/golden.rs and bless it"

@@ -108,7 +108,9 @@ struct Wanted {
 impl Wanted {
     fn of(filter: &Expr) -> Option<Self> {
         let column = |expr: &Expr| match expr {
-            Expr::Column(column) => ["table_schema", "table_name"].into_iter().find(|name| *name == column.name),
+            Expr::Column(column) => ["table_schema", "table_name"]
+                .into_iter()
+                .find(|name| *name == column.name),
             _ => None,
         };
         let text = |expr: &Expr| match expr {
@@ -116,7 +118,11 @@ impl Wanted {
             _ => None,
         };
         match filter {
-            Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => {
+            Expr::BinaryExpr(BinaryExpr {
+                left,
+                op: Operator::Eq,
+                right,
+            }) => {
                 let (column, name) = match (column(left), column(right)) {
                     (Some(column), None) => (column, text(right)?),
                     (None, Some(column)) => (column, text(left)?),
@@ -128,7 +134,11 @@ impl Wanted {
                 })
             }
             // `IN` with few names comes as this.
-            Expr::BinaryExpr(BinaryExpr { left, op: Operator::Or, right }) => {
+            Expr::BinaryExpr(BinaryExpr {
+                left,
+                op: Operator::Or,
+                right,
+            }) => {
                 let (mut left, right) = (Self::of(left)?, Self::of(right)?);
                 left.names.extend(right.names);
                 (left.column == right.column).then_some(left)
@@ -222,13 +232,26 @@ mod tests {
 
     #[test]
     fn conditions_on_names_narrow_and_others_do_not() {
-        let names = |filter: Expr| Wanted::of(&filter).map(|wanted| (wanted.column, wanted.names.into_iter().collect::<Vec<_>>()));
-        let of_table = |names: &[&str]| Some(("table_name", names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()));
+        let names = |filter: Expr| {
+            Wanted::of(&filter).map(|wanted| (wanted.column, wanted.names.into_iter().collect::<Vec<_>>()))
+        };
+        let of_table = |names: &[&str]| {
+            Some((
+                "table_name",
+                names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>(),
+            ))
+        };
         let name = || col("table_name");
         assert_eq!(names(name().eq(lit("a"))), of_table(&["a"]));
         assert_eq!(names(lit("a").eq(name())), of_table(&["a"]));
-        assert_eq!(names(name().eq(lit("a")).or(name().eq(lit("b")))), of_table(&["a", "b"]));
-        assert_eq!(names(name().in_list(vec![lit("a"), lit("b")], false)), of_table(&["a", "b"]));
+        assert_eq!(
+            names(name().eq(lit("a")).or(name().eq(lit("b")))),
+            of_table(&["a", "b"])
+        );
+        assert_eq!(
+            names(name().in_list(vec![lit("a"), lit("b")], false)),
+            of_table(&["a", "b"])
+        );
         for other in [
             name().not_eq(lit("a")),
             name().in_list(vec![lit("a")], true),

@@ -62,22 +62,40 @@ async fn tables_columns_models_and_values_are_found_with_typing_errors() {
     assert_eq!(tables[0].what, "chemistry.reactions", "{both:?}");
     assert_eq!(tables[0].matched, "column yield_pct; column solvent");
     let model = both.iter().find(|row| row.what == "chemistry.yield_model").unwrap();
-    assert!(model.kind == "model" && model.comment.contains("predict_yield"), "{model:?}");
+    assert!(
+        model.kind == "model" && model.comment.contains("predict_yield"),
+        "{model:?}"
+    );
 
     let columns = found(&lab, "sam", "solvent").await;
-    let column = columns.iter().find(|row| row.what == "chemistry.reactions.solvent").unwrap();
-    assert_eq!((column.kind.as_str(), column.matched.as_str()), ("column", "name solvent"));
+    let column = columns
+        .iter()
+        .find(|row| row.what == "chemistry.reactions.solvent")
+        .unwrap();
+    assert_eq!(
+        (column.kind.as_str(), column.matched.as_str()),
+        ("column", "name solvent")
+    );
     // A busy server reads values in several goes.
     let value = "SELECT matched FROM search_catalog('dmso') WHERE table_name = 'reactions' AND column_name = 'solvent'";
-    lab.until("sam", value, |answer| answer.as_ref().is_ok_and(|text| text.contains("value DMSO"))).await;
+    lab.until("sam", value, |answer| {
+        answer.as_ref().is_ok_and(|text| text.contains("value DMSO"))
+    })
+    .await;
     let tagged = found(&lab, "sam", "notebook").await;
     assert!(whats(&tagged).contains(&"chemistry.protocols"), "{tagged:?}");
-    let first = lab.query("ada", "SELECT * FROM search_catalog('yield solvent', 1)").await.unwrap();
+    let first = lab
+        .query("ada", "SELECT * FROM search_catalog('yield solvent', 1)")
+        .await
+        .unwrap();
     assert_eq!(first.iter().map(RecordBatch::num_rows).sum::<usize>(), 1);
 
     // Any door.
     let answer = page_client::ask(&lab, "sam", &sql("solvnt"), json!({ "format": "json" }));
-    assert!(answer.status == 200 && answer.text().contains("name solvent"), "{answer:?}");
+    assert!(
+        answer.status == 200 && answer.text().contains("name solvent"),
+        "{answer:?}"
+    );
 }
 
 #[tokio::test]
@@ -94,14 +112,22 @@ async fn each_finds_what_he_may_see() {
         ("queries", "system."),
     ] {
         let seen = found(&lab, "ada", words).await;
-        assert!(seen.iter().any(|row| row.what.contains(hidden)), "{words} finds nothing at all: {seen:?}");
+        assert!(
+            seen.iter().any(|row| row.what.contains(hidden)),
+            "{words} finds nothing at all: {seen:?}"
+        );
         let closed = found(&lab, "ana", words).await;
         let told = |row: &&Row| format!("{} {} {}", row.what, row.matched, row.comment).contains(hidden);
         assert!(!closed.iter().any(|row| told(&row)), "{words}: {closed:?}");
     }
     // She may call the function and not know the model.
     let functions = found(&lab, "ana", "predict yield").await;
-    assert!(functions.iter().any(|row| row.kind == "function" && row.what == "predict_yield"), "{functions:?}");
+    assert!(
+        functions
+            .iter()
+            .any(|row| row.kind == "function" && row.what == "predict_yield"),
+        "{functions:?}"
+    );
     assert!(!functions.iter().any(|row| row.kind == "model"), "{functions:?}");
 }
 
@@ -109,7 +135,11 @@ async fn each_finds_what_he_may_see() {
 /// not there, and something else is under the mask.
 async fn with_hidden(hidden: bool) -> lab::Server {
     let lab = lab::empty(|config| config);
-    let (column, value) = if hidden { (", operator VARCHAR", ", 'toluene'") } else { ("", "") };
+    let (column, value) = if hidden {
+        (", operator VARCHAR", ", 'toluene'")
+    } else {
+        ("", "")
+    };
     let masked = if hidden { "toluene draft" } else { "x" };
     let common = [
         format!("CREATE TABLE lab.chemistry.runs (plate VARCHAR, yield_pct DOUBLE{column})"),
@@ -117,7 +147,8 @@ async fn with_hidden(hidden: bool) -> lab::Server {
         "COMMENT ON TABLE lab.chemistry.runs IS 'the yield of every run'".to_owned(),
         "COMMENT ON COLUMN lab.chemistry.runs.plate IS 'its barcode'".to_owned(),
         "ALTER TABLE lab.chemistry.runs SET TAGS (kind = 'screen')".to_owned(),
-        "CREATE TABLE lab.chemistry.reactions (well VARCHAR, status VARCHAR, solvent VARCHAR, scaffold_smiles VARCHAR)".to_owned(),
+        "CREATE TABLE lab.chemistry.reactions (well VARCHAR, status VARCHAR, solvent VARCHAR, scaffold_smiles VARCHAR)"
+            .to_owned(),
         format!("INSERT INTO lab.chemistry.reactions VALUES ('A1', 'released', 'toluene', '{masked}')"),
     ];
     let more = [
@@ -142,13 +173,37 @@ async fn what_is_hidden_changes_no_answer_and_no_score() {
     let (full, bare) = (with_hidden(true).await, with_hidden(false).await);
     let mut differing = 0;
     for words in [
-        "yield", "yeild", "toluene", "run yield toluene", "plate", "barcode", "screen", "released", "solvent", "status", "draft",
-        "glyme", "operator", "person", "pii", "secrets", "secret", "assay", "runs plate solvent status well", "scaffold",
+        "yield",
+        "yeild",
+        "toluene",
+        "run yield toluene",
+        "plate",
+        "barcode",
+        "screen",
+        "released",
+        "solvent",
+        "status",
+        "draft",
+        "glyme",
+        "operator",
+        "person",
+        "pii",
+        "secrets",
+        "secret",
+        "assay",
+        "runs plate solvent status well",
+        "scaffold",
     ] {
         let sql = sql(words);
-        let (with, without) = (full.query("ana", &sql).await.unwrap(), bare.query("ana", &sql).await.unwrap());
+        let (with, without) = (
+            full.query("ana", &sql).await.unwrap(),
+            bare.query("ana", &sql).await.unwrap(),
+        );
         assert_eq!(with, without, "{words}");
-        let (with, without) = (full.query("ada", &sql).await.unwrap(), bare.query("ada", &sql).await.unwrap());
+        let (with, without) = (
+            full.query("ada", &sql).await.unwrap(),
+            bare.query("ada", &sql).await.unwrap(),
+        );
         differing += usize::from(with != without);
     }
     // To somebody who sees it, it is there.
@@ -169,12 +224,24 @@ async fn values_are_those_of_visible_rows_and_never_masked_ones() {
         }
     };
     let cases: [(&'static str, &[&str], &[&str]); 4] = [
-        ("released", &["chemistry.reactions.status"], &["chemistry.reactions.status"]),
+        (
+            "released",
+            &["chemistry.reactions.status"],
+            &["chemistry.reactions.status"],
+        ),
         ("glyme", &["chemistry.reactions.solvent"], &[]),
-        ("draft", &["chemistry.reactions.status", "chemistry.reactions.scaffold_smiles"], &[]),
+        (
+            "draft",
+            &["chemistry.reactions.status", "chemistry.reactions.scaffold_smiles"],
+            &[],
+        ),
         (
             "toluene",
-            &["chemistry.reactions.solvent", "chemistry.runs.operator", "chemistry.reactions.scaffold_smiles"],
+            &[
+                "chemistry.reactions.solvent",
+                "chemistry.runs.operator",
+                "chemistry.reactions.scaffold_smiles",
+            ],
             &["chemistry.reactions.solvent"],
         ),
     ];
@@ -192,7 +259,10 @@ async fn values_are_those_of_visible_rows_and_never_masked_ones() {
         }
     }
     // The mask is no value either.
-    let masks = lab.query("ana", "SELECT scaffold_smiles FROM lab.chemistry.reactions").await.unwrap();
+    let masks = lab
+        .query("ana", "SELECT scaffold_smiles FROM lab.chemistry.reactions")
+        .await
+        .unwrap();
     let mask = masks[0].column(0).as_string::<i32>().value(0).to_owned();
     assert_eq!(mask.len(), 64);
     assert!(found(&lab, "ana", &mask).await.is_empty());
@@ -200,7 +270,10 @@ async fn values_are_those_of_visible_rows_and_never_masked_ones() {
     // A heading that is no name of ours is kept as the file has it.
     lab.land("chemistry/weights/a.csv", "Масса,n\n1.5,1\n2.5,2\n");
     let heading = "SELECT matched FROM search_catalog('масса') WHERE table_name = 'weights'";
-    lab.until("sam", heading, |answer| answer.as_ref().is_ok_and(|text| text.contains("heading Масса"))).await;
+    lab.until("sam", heading, |answer| {
+        answer.as_ref().is_ok_and(|text| text.contains("heading Масса"))
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -209,13 +282,21 @@ async fn edits_of_policies_and_comments_act_and_searches_are_audited() {
     let operator = "SELECT count(*) FROM search_catalog('operator') WHERE column_name = 'operator'";
     let kind = "ALTER TABLE lab.chemistry.runs ALTER COLUMN operator SET TAGS (pii = '')";
     lab.update("ada", kind).await.unwrap();
-    assert_eq!((lab.number("ada", operator).await, lab.number("ana", operator).await), (1, 0));
+    assert_eq!(
+        (lab.number("ada", operator).await, lab.number("ana", operator).await),
+        (1, 0)
+    );
     let path = lab.dir.join("policies/policy.csv");
     let before = std::fs::read_to_string(&path).unwrap();
-    let opened: Vec<&str> = before.lines().filter(|line| !line.contains("lab/chemistry/*/operator")).collect();
+    let opened: Vec<&str> = before
+        .lines()
+        .filter(|line| !line.contains("lab/chemistry/*/operator"))
+        .collect();
     assert_eq!(opened.len() + 1, before.lines().count());
     std::fs::write(&path, opened.join("\n")).unwrap();
-    let is = |count: &'static str| move |answer: &Result<String, String>| answer.as_ref().is_ok_and(|text| text.contains(count));
+    let is = |count: &'static str| {
+        move |answer: &Result<String, String>| answer.as_ref().is_ok_and(|text| text.contains(count))
+    };
     lab.until("ana", operator, is("| 1 ")).await;
     std::fs::write(&path, before).unwrap();
     lab.until("ana", operator, is("| 0 ")).await;
@@ -228,7 +309,10 @@ async fn edits_of_policies_and_comments_act_and_searches_are_audited() {
     assert_eq!(now[0].comment, "as the spectrometer reads it");
 
     let told = "SELECT count(*) FROM system.audit WHERE principal = 'ana' AND action = 'read' AND verdict = 'allowed' AND detail LIKE '%searched%' AND statement LIKE '%search_catalog%'";
-    lab.until("ada", told, |answer| answer.as_ref().is_ok_and(|text| !text.contains("| 0 "))).await;
+    lab.until("ada", told, |answer| {
+        answer.as_ref().is_ok_and(|text| !text.contains("| 0 "))
+    })
+    .await;
     let words = format!("{told} AND statement LIKE '%spectrometer%'");
     assert_eq!(lab.number("ada", &words).await, 0);
 }

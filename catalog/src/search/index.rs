@@ -152,7 +152,10 @@ impl SearchIndex {
         }
         found.sort_by(|(a, x), (b, y)| y.score.total_cmp(&x.score).then(a.cmp(b)));
         found.truncate(count);
-        found.into_iter().map(|(document, sum)| self.hit(document, sum)).collect()
+        found
+            .into_iter()
+            .map(|(document, sum)| self.hit(document, sum))
+            .collect()
     }
 
     /// The documents that have what a word stands for; each by the best of it.
@@ -195,7 +198,9 @@ impl SearchIndex {
                 Some((term, counts))
             })
             .collect();
-        let singular = word.strip_suffix('s').filter(|one| one.chars().count() >= BEGINNING_MIN);
+        let singular = word
+            .strip_suffix('s')
+            .filter(|one| one.chars().count() >= BEGINNING_MIN);
         found.extend(singular.and_then(|one| Some((self.term(one)?, OTHER_NUMBER))));
         let forgiven = shape.forgiven();
         if found.is_empty() && forgiven > 0 {

@@ -12,7 +12,9 @@ fn column(table: &str, name: &str) -> Document {
 
 fn table(name: &str, columns: &[&str]) -> Document {
     let table = Document::default().with(Field::Name, name);
-    columns.iter().fold(table, |table, column| table.with(Field::Column, column))
+    columns
+        .iter()
+        .fold(table, |table, column| table.with(Field::Column, column))
 }
 
 /// A small lab; the places of its documents are those of the names in the answers.
@@ -20,11 +22,27 @@ fn lab() -> Vec<(&'static str, Document)> {
     vec![
         ("reactions", table("reactions", &["plate_id", "solvent", "yield_pct"])),
         ("readings", table("plate_readings", &["plate_id", "well", "yield_pct"])),
-        ("lots", table("reagent_lots", &["lot", "supplier"]).with(Field::Comment, "What stands on the shelf")),
-        ("yield", column("reactions", "yield_pct").with(Field::Original, "Yield [%]")),
-        ("solvent", column("reactions", "solvent").with(Field::Value, "DMSO").with(Field::Value, "2-MeTHF")),
+        (
+            "lots",
+            table("reagent_lots", &["lot", "supplier"]).with(Field::Comment, "What stands on the shelf"),
+        ),
+        (
+            "yield",
+            column("reactions", "yield_pct").with(Field::Original, "Yield [%]"),
+        ),
+        (
+            "solvent",
+            column("reactions", "solvent")
+                .with(Field::Value, "DMSO")
+                .with(Field::Value, "2-MeTHF"),
+        ),
         ("plate", column("reactions", "plate_id")),
-        ("model", Document::default().with(Field::Name, "yield_model").with(Field::Function, "predict_yield")),
+        (
+            "model",
+            Document::default()
+                .with(Field::Name, "yield_model")
+                .with(Field::Function, "predict_yield"),
+        ),
     ]
 }
 
@@ -58,7 +76,10 @@ fn names_beat_columns_and_all_words_beat_one() {
     assert_eq!(found("yield solvent")[0], "reactions");
     assert_eq!(found("lots"), ["lots"]);
     let yields = found("yield");
-    assert!(yields[..2].contains(&"yield") && yields[..2].contains(&"model"), "{yields:?}");
+    assert!(
+        yields[..2].contains(&"yield") && yields[..2].contains(&"model"),
+        "{yields:?}"
+    );
     assert_eq!(yields.len(), 4, "{yields:?}");
     assert_eq!(found("shelf"), ["lots"]);
     assert_eq!(found("dmso methf"), ["solvent"]);
@@ -99,7 +120,11 @@ fn typing_errors_beginnings_and_plurals_are_forgiven() {
 fn a_hit_says_what_was_found_and_where() {
     let (_, documents): (Vec<_>, Vec<_>) = lab().into_iter().unzip();
     let hits = SearchIndex::new(documents).search(&SearchQuery::parse("solvent yeild").unwrap(), 1);
-    let matched: Vec<_> = hits[0].matched.iter().map(|one| (one.field, one.text.as_str())).collect();
+    let matched: Vec<_> = hits[0]
+        .matched
+        .iter()
+        .map(|one| (one.field, one.text.as_str()))
+        .collect();
     assert_eq!(matched, [(Field::Column, "solvent"), (Field::Column, "yield_pct")]);
     let long = Document::default().with(Field::Comment, &"solvent and ".repeat(50));
     let hits = SearchIndex::new([long]).search(&SearchQuery::parse("solvent").unwrap(), 1);
@@ -109,12 +134,20 @@ fn a_hit_says_what_was_found_and_where() {
 #[test]
 fn queries_and_documents_are_bounded() {
     assert_eq!(SearchQuery::parse(""), Err(SearchProblem::NoWord));
-    assert_eq!(SearchQuery::parse("?! %_")
-        .map(|query| query.words().to_vec()), Ok(vec!["pct".to_owned()]));
+    assert_eq!(
+        SearchQuery::parse("?! %_").map(|query| query.words().to_vec()),
+        Ok(vec!["pct".to_owned()])
+    );
     assert_eq!(SearchQuery::parse("?! _"), Err(SearchProblem::NoWord));
-    assert_eq!(SearchQuery::parse(&"a".repeat(1_001)), Err(SearchProblem::TooLong(1_001)));
+    assert_eq!(
+        SearchQuery::parse(&"a".repeat(1_001)),
+        Err(SearchProblem::TooLong(1_001))
+    );
     let many: Vec<String> = (0..=QUERY_WORDS_MAX).map(|n| format!("w{n}")).collect();
-    assert_eq!(SearchQuery::parse(&many.join(" ")), Err(SearchProblem::TooManyWords(17)));
+    assert_eq!(
+        SearchQuery::parse(&many.join(" ")),
+        Err(SearchProblem::TooManyWords(17))
+    );
     assert!(SearchQuery::parse(&"same ".repeat(100)).is_ok());
 
     let mut document = Document::default();
@@ -132,15 +165,27 @@ fn word() -> impl Strategy<Value = String> {
 }
 
 fn texts() -> impl Strategy<Value = Vec<(Field, String)>> {
-    let field = prop::sample::select(vec![Field::Name, Field::Column, Field::Comment, Field::Value, Field::Table]);
-    prop::collection::vec((field, prop::collection::vec(word(), 1..4).prop_map(|words| words.join(" "))), 0..5)
+    let field = prop::sample::select(vec![
+        Field::Name,
+        Field::Column,
+        Field::Comment,
+        Field::Value,
+        Field::Table,
+    ]);
+    prop::collection::vec(
+        (
+            field,
+            prop::collection::vec(word(), 1..4).prop_map(|words| words.join(" ")),
+        ),
+        0..5,
+    )
 }
 
 fn documents() -> impl Strategy<Value = Vec<Document>> {
     let document = texts().prop_map(|texts| {
-        texts
-            .iter()
-            .fold(Document::default(), |document, (field, text)| document.with(*field, text))
+        texts.iter().fold(Document::default(), |document, (field, text)| {
+            document.with(*field, text)
+        })
     });
     prop::collection::vec(document, 0..12)
 }
