@@ -131,13 +131,14 @@ impl Measures {
             false => Ok(None),
         };
         let present = next(true)?.as_ref().and_then(whole);
-        let distinct = next(self.is_countable)?.as_ref().and_then(whole);
+        let estimate = next(self.is_countable)?.as_ref().and_then(whole);
         let (minimum, maximum) = (next(self.is_ordered)?, next(self.is_ordered)?);
         let (mean, deviation) = (next(self.is_number)?, next(self.is_number)?);
         Ok(ColumnProfile {
             rows,
             nulls: rows.zip(present).map(|(rows, present)| rows - present),
-            distinct,
+            // An estimate may be above what there is.
+            distinct: estimate.zip(present).map(|(about, present)| about.min(present)),
             minimum: minimum.as_ref().and_then(text),
             maximum: maximum.as_ref().and_then(text),
             mean: mean.as_ref().and_then(number),

@@ -350,3 +350,22 @@ async fn wrong_questions_are_refused_and_answers_are_not_kept() {
         assert!(error.contains("is for looking"), "{sql}: {error}");
     }
 }
+
+/// How long the first search of a large lake takes, and the next.
+#[tokio::test]
+#[ignore = "makes a thousand tables"]
+async fn a_thousand_tables_are_searched_soon() {
+    let lab = lab::empty(|config| config);
+    let columns: Vec<String> = (0..40).map(|n| format!("c{n}_solvent VARCHAR")).collect();
+    for n in 0..1_000 {
+        let table = format!("CREATE TABLE lab.chemistry.big{n} ({})", columns.join(", "));
+        lab.update("ada", &table).await.unwrap();
+    }
+    for wanted_s in [30.0, 5.0] {
+        let start = std::time::Instant::now();
+        assert_eq!(found(&lab, "ada", "solvnt").await.len(), 50);
+        let took = start.elapsed().as_secs_f64();
+        println!("1,000 tables, 40,000 columns: {took:.2} s");
+        assert!(took < wanted_s, "{took}");
+    }
+}
