@@ -13,7 +13,7 @@ use crate::auth::{Authenticator, UserError};
 use crate::config::{Config, RemovedFiles};
 use crate::models::ModelStore;
 use crate::pipelines::Failures;
-use crate::query::{Admission, Plans, QueryLog, Runner};
+use crate::query::{Admission, Plans, QueryLog, Results, Runner};
 use crate::session::{Governed, Sessions, World, table_object};
 use crate::system::{Profiles, SystemTables};
 use crate::ticket::Sealer;
@@ -37,6 +37,7 @@ pub(crate) struct Engine {
     pub(crate) log: QueryLog,
     pub(crate) plans: Plans,
     pub(crate) profiles: Profiles,
+    pub(crate) results: Arc<Results>,
     pub(crate) view_failures: Failures,
     pub(crate) runner: Runner,
     this: Weak<Engine>,
@@ -95,6 +96,7 @@ impl Engine {
             log: QueryLog::default(),
             plans: Plans::default(),
             profiles: Profiles::default(),
+            results: Arc::new(Results::new(config.limits.result_cache_mib)),
             view_failures: Failures::default(),
             runner,
             audit,

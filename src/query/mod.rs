@@ -13,6 +13,7 @@ mod log;
 pub(crate) mod narrow;
 mod plan;
 mod plans;
+mod results;
 mod run;
 pub(crate) mod statement;
 mod stream;
@@ -28,6 +29,7 @@ use std::time::Duration;
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::execution::SessionState;
 use datafusion::physical_plan::SendableRecordBatchStream;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::parser::Statement as EngineStatement;
 use labhouse_policies::Principal;
@@ -37,6 +39,7 @@ pub(crate) use admit::Admission;
 pub(crate) use errors::QueryError;
 pub(crate) use log::QueryLog;
 pub(crate) use plans::Plans;
+pub(crate) use results::Results;
 pub(crate) use run::Runner;
 
 use crate::audit::{Account, Client, Facts, Wait};
@@ -44,6 +47,7 @@ use crate::engine::Engine;
 use crate::session::{Governed, World};
 use plan::{Outlook, bind, logical, physical, plan_as_far, unbound, written_parameters};
 use plans::{Asked, Planned};
+use results::{Collecting, Kept};
 use statement::Statement;
 use stream::Guard;
 
@@ -61,6 +65,32 @@ pub(crate) struct Description {
 pub(crate) struct Running {
     pub(crate) schema: SchemaRef,
     pub(crate) stream: SendableRecordBatchStream,
+}
+
+/// A statement that was started, before anything of it is delivered.
+struct Started {
+    running: Running,
+    accounted: Wait,
+    /// Takes the rows along, to answer with them again.
+    collecting: Option<Collecting>,
+}
+
+impl Started {
+    /// Of what is not kept.
+    fn once(running: Running, accounted: Wait) -> Self {
+        Self {
+            running,
+            accounted,
+            collecting: None,
+        }
+    }
+}
+
+/// Who asks what, and where it is accounted for.
+struct Question<'a> {
+    governed: &'a Arc<Governed>,
+    account: &'a Arc<Account>,
+    sql: &'a str,
 }
 
 /// Which policies and catalog a statement was planned on.
@@ -123,6 +153,10 @@ impl Engine {
             // The plan that is kept has an account already.
             account.forget();
             return Ok(reads(&columns, parameters));
+        }
+        if let Some(kept) = self.results.find(governed, sql, parameters) {
+            account.described(Facts::clone(&kept.facts));
+            return Ok(reads(&kept.schema, Arc::clone(&kept.parameters)));
         }
         let state = Arc::new(self.sessions.open(governed).map_err(errors::from_datafusion)?);
         let statement = self.parse(governed, &state, sql).await?;
@@ -203,6 +237,11 @@ impl Engine {
             .start(account.id(), &who.name, sql, generations.policy, generations.catalog);
         let governed = self.govern(who, world);
         governed.account_to(&account);
+        let asked = Question {
+            governed: &governed,
+            account: &account,
+            sql,
+        };
         let started = async {
             let permit = admitted?;
             if pinned.is_some_and(|pinned| pinned.policy != generations.policy) {
@@ -210,17 +249,19 @@ impl Engine {
                     "the policies changed since this statement was planned; run it again".into(),
                 ));
             }
-            let (running, accounted) = match kept {
-                Some((planned, accounted)) => (self.execute(&planned)?, accounted),
-                None => self.start(&governed, &account, sql, parameters).await?,
-            };
-            Ok((permit, running, accounted))
+            if let Some((planned, accounted)) = kept {
+                return Ok((permit, self.execute(&asked, &parameters, &planned, accounted)?));
+            }
+            if let Some(kept) = self.results.find(&governed, sql, &parameters) {
+                return Ok((permit, self.again(&account, &kept)));
+            }
+            Ok((permit, self.start(&asked, parameters).await?))
         };
         match started.await {
-            Ok((permit, Running { schema, stream }, accounted)) => {
+            Ok((permit, started)) => {
                 let limit = Duration::from_secs(self.config.limits.statement_s);
-                let account = (account, accounted);
-                let stream = Guard::new(stream, Arc::clone(&schema), entry, account, permit, limit);
+                let schema = Arc::clone(&started.running.schema);
+                let stream = Guard::new(started, entry, account, permit, limit);
                 Ok(Running {
                     schema,
                     stream: Box::pin(stream),
@@ -279,24 +320,24 @@ impl Engine {
 
     async fn start(
         self: &Arc<Self>,
-        governed: &Arc<Governed>,
-        account: &Arc<Account>,
-        sql: &str,
+        asked: &Question<'_>,
         parameters: Vec<ScalarValue>,
-    ) -> Result<(Running, Wait), QueryError> {
+    ) -> Result<Started, QueryError> {
+        let Question { governed, account, sql } = *asked;
         let state = Arc::new(self.sessions.open(governed).map_err(errors::from_datafusion)?);
         let statement = self.parse(governed, &state, sql).await?;
         account.called(statement.verb(), statement.target());
         match statement {
-            Statement::Read(statement) => self.read(governed, account, state, *statement, parameters).await,
+            Statement::Read(statement) => self.read(asked, state, *statement, parameters).await,
             Statement::ExplainPolicy(statement) => {
                 let running = self.explain_policy(governed, state, statement).await?;
-                Ok((running, account.decided(governed.notes().facts())))
+                Ok(Started::once(running, account.decided(governed.notes().facts())))
             }
             other => {
                 let count = self.write(governed, state, other, parameters, sql).await?;
                 // One that had nothing to change is decided here.
-                Ok((write::count_stream(count), account.decided(governed.notes().facts())))
+                let accounted = account.decided(governed.notes().facts());
+                Ok(Started::once(write::count_stream(count), accounted))
             }
         }
     }
@@ -317,33 +358,51 @@ impl Engine {
     /// Plans and starts a read.
     async fn read(
         &self,
-        governed: &Arc<Governed>,
-        account: &Arc<Account>,
+        asked: &Question<'_>,
         state: Arc<SessionState>,
         statement: EngineStatement,
         parameters: Vec<ScalarValue>,
-    ) -> Result<(Running, Wait), QueryError> {
-        let (bound, view) = (parameters.len(), Arc::clone(governed));
+    ) -> Result<Started, QueryError> {
+        let (values, view) = (parameters.clone(), Arc::clone(asked.governed));
         let outlook = self
-            .planning(move || async move { plan_as_far(view, state, statement, parameters).await })
+            .planning(move || async move { plan_as_far(view, state, statement, values).await })
             .await?;
         match outlook {
             Outlook::Planned(planned) => {
                 // It becomes durable while the plan runs already.
-                let accounted = account.decided(Facts::clone(&planned.facts));
-                Ok((self.execute(&planned)?, accounted))
+                let accounted = asked.account.decided(Facts::clone(&planned.facts));
+                self.execute(asked, &parameters, &planned, accounted)
             }
-            Outlook::Open { parameters, .. } => Err(unbound(&parameters, bound)),
+            Outlook::Open { parameters: wanted, .. } => Err(unbound(&wanted, parameters.len())),
         }
     }
 
-    fn execute(&self, planned: &Planned) -> Result<Running, QueryError> {
+    fn execute(
+        &self,
+        asked: &Question<'_>,
+        values: &[ScalarValue],
+        planned: &Planned,
+        accounted: Wait,
+    ) -> Result<Started, QueryError> {
         let schema = narrow::narrow_schema(&planned.physical.schema());
         let stream = self
             .runner
             .start(Arc::clone(&planned.physical), planned.state.task_ctx())
             .map_err(errors::from_datafusion)?;
-        Ok(Running { schema, stream })
+        Ok(Started {
+            collecting: self.results.collect(asked.governed, asked.sql, values, planned, &schema),
+            running: Running { schema, stream },
+            accounted,
+        })
+    }
+
+    /// Answers with a result that is kept.
+    fn again(&self, account: &Account, kept: &Kept) -> Started {
+        let accounted = account.decided(Facts::clone(&kept.facts).answered_again());
+        let schema = Arc::clone(&kept.schema);
+        let batches = futures::stream::iter(kept.batches.clone().into_iter().map(Ok));
+        let stream = Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&schema), batches));
+        Started::once(Running { schema, stream }, accounted)
     }
 
     /// Plans on a thread of its own, with a deadline: a planner that runs wild holds up nobody else's reads.

@@ -14,7 +14,8 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Sleep;
 
 use super::errors::from_datafusion;
-use super::{QueryError, log, narrow};
+use super::results::Collecting;
+use super::{QueryError, Running, Started, log, narrow};
 use crate::audit::{Account, Wait};
 
 /// A statement's stream with all that must end when it ends.
@@ -25,6 +26,8 @@ pub(super) struct Guard {
     account: Arc<Account>,
     /// Nothing comes out before the statement's account is durable.
     accounted: Option<Wait>,
+    /// Takes the rows along, to answer with them again.
+    collecting: Option<Collecting>,
     deadline: Pin<Box<Sleep>>,
     limit: Duration,
     _permit: OwnedSemaphorePermit,
@@ -32,20 +35,21 @@ pub(super) struct Guard {
 
 impl Guard {
     pub(super) fn new(
-        inner: SendableRecordBatchStream,
-        schema: SchemaRef,
+        started: Started,
         entry: log::Running,
-        (account, accounted): (Arc<Account>, Wait),
+        account: Arc<Account>,
         permit: OwnedSemaphorePermit,
         limit: Duration,
     ) -> Self {
         tracing::debug!(id = %entry.id(), "streaming");
+        let Running { schema, stream } = started.running;
         Self {
-            inner: Some(inner),
+            inner: Some(stream),
             schema,
             entry,
             account,
-            accounted: Some(accounted),
+            accounted: Some(started.accounted),
+            collecting: started.collecting,
             deadline: Box::pin(tokio::time::sleep(limit)),
             limit,
             _permit: permit,
@@ -98,6 +102,7 @@ impl Stream for Guard {
                 Ok(batch) => {
                     self.entry.count(batch.num_rows());
                     self.account.count(batch.num_rows(), bytes(&batch));
+                    self.collecting = self.collecting.take().and_then(|rows| rows.with(&batch));
                     Poll::Ready(Some(Ok(batch)))
                 }
                 Err(error) => self.end(from_datafusion(error.into())),
@@ -107,6 +112,7 @@ impl Stream for Guard {
                 self.inner = None;
                 self.entry.finish(None);
                 self.account.ended(None);
+                self.collecting.take().into_iter().for_each(Collecting::keep);
                 Poll::Ready(None)
             }
             Poll::Pending => self.overdue(context),

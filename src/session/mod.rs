@@ -10,6 +10,7 @@ mod governed;
 mod models;
 mod shown;
 mod travel;
+mod truth;
 
 use std::sync::Arc;
 
@@ -24,7 +25,7 @@ use labhouse_catalog::{CatalogSnapshot, Lake};
 use labhouse_policies::{PolicySet, Principal};
 
 pub(crate) use derived::Derived;
-pub(crate) use governed::{Governed, model_object, table_object, table_path};
+pub(crate) use governed::{Governed, Seen, model_object, table_object, table_path};
 pub(crate) use shown::Shown;
 
 use crate::config::Limits;
@@ -86,6 +87,7 @@ impl Sessions {
         for function in labhouse_udfs::smiles_functions() {
             user.register_udf(Arc::new(function))?;
         }
+        user.register_function_rewrite(Arc::new(truth::Truth))?;
         let system = Arc::new(state(config(partitions), runtime)?);
         let searches = Arc::default();
         Ok(Self { user, system, searches })
@@ -112,6 +114,8 @@ impl Sessions {
     /// A session for one statement of one principal.
     pub(crate) fn open(&self, governed: &Arc<Governed>) -> Result<SessionState, DataFusionError> {
         let mut state = self.user.clone();
+        // The one moment that `now()` is for the whole statement.
+        state.mark_start_execution();
         let catalogs = MemoryCatalogProviderList::new();
         catalogs.register_catalog(
             CATALOG.to_owned(),

@@ -42,6 +42,7 @@ mod policy_tools;
 mod profiles;
 mod python;
 mod raw;
+mod results;
 mod s3;
 mod search;
 mod upkeep;
