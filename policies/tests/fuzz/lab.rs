@@ -205,6 +205,14 @@ impl Lab {
         })
     }
 
+    /// Reads every table to its end.
+    pub(crate) async fn read_all(&self, side: &Side) {
+        for (name, ..) in &self.shown {
+            let table = side.context.table(name).await.unwrap();
+            table.collect().await.unwrap();
+        }
+    }
+
     /// The copy once more, cut into other batches and behind a barrier of its own: there is nothing hidden below, but
     /// batches, partitions and plans are as a governed reader has them. Tells whether an error comes from those alone.
     pub(crate) fn cut_anew(&self, seed: u64) -> Side {
