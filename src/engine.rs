@@ -15,7 +15,7 @@ use crate::models::ModelStore;
 use crate::pipelines::Failures;
 use crate::query::{Admission, Plans, QueryLog, Results, Runner};
 use crate::session::{Governed, Sessions, World, table_object};
-use crate::system::SystemTables;
+use crate::system::{Profiles, SystemTables};
 use crate::ticket::Sealer;
 
 /// The server without its doors.
@@ -36,6 +36,7 @@ pub(crate) struct Engine {
     pub(crate) training: Semaphore,
     pub(crate) log: QueryLog,
     pub(crate) plans: Plans,
+    pub(crate) profiles: Profiles,
     pub(crate) results: Arc<Results>,
     pub(crate) view_failures: Failures,
     pub(crate) runner: Runner,
@@ -94,6 +95,7 @@ impl Engine {
             training: Semaphore::new(config.limits.concurrent_trainings),
             log: QueryLog::default(),
             plans: Plans::default(),
+            profiles: Profiles::default(),
             results: Arc::new(Results::new(config.limits.result_cache_mib)),
             view_failures: Failures::default(),
             runner,

@@ -95,6 +95,11 @@ fn rows() -> Vec<(&'static str, &'static str, Try)> {
         ),
         (
             "system table",
+            "profiles",
+            Read("SELECT count(nulls) FROM system.profiles WHERE table_name = 'reagent_lots'"),
+        ),
+        (
+            "system table",
             "quarantine",
             Read("SELECT count(*) FROM system.quarantine"),
         ),
@@ -167,6 +172,11 @@ fn rows() -> Vec<(&'static str, &'static str, Try)> {
             "table function",
             "anomaly_score",
             Read("SELECT count(*) FROM anomaly_score('lab.chemistry.reagent_use', 'day', 'grams')"),
+        ),
+        (
+            "table function",
+            "search_catalog",
+            Read("SELECT count(*) FROM search_catalog('yield solvent')"),
         ),
         (
             "function",
