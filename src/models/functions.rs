@@ -207,6 +207,7 @@ impl ModelFunction {
             lowest: self.name == "warning_list",
             strategy,
         };
+        self.governed.give(&name.schema, &name.table);
         wish.recommender(model, candidates.schema()).map_err(invalid)?;
         let partition = Recommend {
             schema: labhouse_udfs::recommend_schema(&candidates.schema()),

@@ -56,6 +56,7 @@ pub(super) fn ask(
         .table(&name.schema, &name.table)
         .map_err(crate::query::errors::from_datafusion)?;
     let source = found.ok_or_else(|| QueryError::NotFound(format!("table 'lab.{name}' not found")))?;
+    governed.give(&name.schema, &name.table);
     // Said now, not when the plan runs: which column is missing.
     let schema = question.begin(&source.schema()).map_err(invalid)?.schema();
     let partition = Reading {

@@ -64,9 +64,7 @@ pub(super) async fn physical(
         // Before the optimiser, which folds a model's answer to constants into a constant.
         Notes::functions(plan, |function| {
             if let Some(model) = models.by_function(function) {
-                governed
-                    .notes()
-                    .model(&model.name().to_string(), model.record().version);
+                governed.answers(model);
             }
         })?;
         let optimised = state.optimize(plan)?;

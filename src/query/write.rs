@@ -40,7 +40,8 @@ pub(crate) struct Source {
 pub(super) struct Collected {
     pub(super) schema: SchemaRef,
     pub(super) batches: Vec<RecordBatch>,
-    pub(super) plan: LogicalPlan,
+    /// The tables it reads, in its plan or through a function, with the versions that are read.
+    pub(super) read: Vec<(Arc<LakeTable>, u64)>,
 }
 
 impl Engine {
@@ -88,18 +89,20 @@ impl Engine {
         parameters: Vec<ScalarValue>,
     ) -> Result<Collected, QueryError> {
         let (statement, view) = (as_engine_statement(query), Arc::clone(governed));
-        let (physical, state, plan) = self
+        let (physical, state, mut read) = self
             .planning(move || async move {
                 let plan = bind(logical(&state, statement).await?, parameters)?;
                 tags::refuse_untold(&plan)?;
                 let physical = physical(&view, &state, &plan).await?;
-                Ok((physical, state, plan))
+                Ok((physical, state, tables_read(&view, &plan)?))
             })
             .await?;
         governed.notes().pause(true);
-        let collected = self.rows(physical, state, plan).await;
+        let collected = self.rows(physical, state).await;
         governed.notes().pause(false);
-        collected
+        read.extend(governed.given_tables());
+        let (schema, batches) = collected?;
+        Ok(Collected { schema, batches, read })
     }
 
     /// Runs a plan and keeps its rows.
@@ -107,8 +110,7 @@ impl Engine {
         &self,
         physical: Arc<dyn ExecutionPlan>,
         state: Arc<SessionState>,
-        plan: LogicalPlan,
-    ) -> Result<Collected, QueryError> {
+    ) -> Result<(SchemaRef, Vec<RecordBatch>), QueryError> {
         let schema = narrow::narrow_schema(&physical.schema());
         let mut stream = self
             .runner
@@ -126,7 +128,7 @@ impl Engine {
             }
             batches.push(narrow::narrow_batch(&batch, &schema).map_err(|error| errors::from_datafusion(error.into()))?);
         }
-        Ok(Collected { schema, batches, plan })
+        Ok((schema, batches))
     }
 
     /// The rows of a query with what a table or model made of them must know.
@@ -137,13 +139,13 @@ impl Engine {
         query: Box<Query>,
         parameters: Vec<ScalarValue>,
     ) -> Result<Source, QueryError> {
-        let Collected { schema, batches, plan } = self.collect(governed, state, query, parameters).await?;
-        let read = tables_read(governed, &plan)?;
+        let Collected { schema, batches, read } = self.collect(governed, state, query, parameters).await?;
         let versions = read
             .iter()
             .map(|(table, version)| (table.name().to_string(), *version))
             .collect();
-        let objects: Vec<TableObject> = read.iter().map(|(table, _)| table_object(table)).collect();
+        let tables = read.iter().map(|(table, _)| table_object(table));
+        let objects: Vec<TableObject> = tables.chain(governed.given_models()).collect();
         let (schema, tags) = tags::inherit(&schema, &objects);
         Ok(Source {
             schema,
@@ -366,7 +368,7 @@ pub(super) async fn read_count(mut running: Running) -> Result<i64, QueryError> 
 }
 
 /// The tables a plan reads, as they are today, with the versions that are read.
-pub(super) fn tables_read(governed: &Governed, plan: &LogicalPlan) -> Result<Vec<(Arc<LakeTable>, u64)>, QueryError> {
+fn tables_read(governed: &Governed, plan: &LogicalPlan) -> Result<Vec<(Arc<LakeTable>, u64)>, QueryError> {
     let mut read: Vec<TableReference> = Vec::new();
     plan.apply_with_subqueries(|node| {
         if let LogicalPlan::TableScan(scan) = node {

@@ -3,11 +3,11 @@
 //! A name resolves to a governed table or to nothing; hidden and absent are the same nothing. Decisions are made
 //! when a name is asked for and remembered for the statement.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use arrow::datatypes::Field;
+use arrow::datatypes::{Field, Schema};
 use async_trait::async_trait;
 use datafusion::catalog::{CatalogProvider, SchemaProvider, TableProvider};
 use datafusion::common::ResolvedTableReference;
@@ -40,7 +40,16 @@ pub(crate) struct Governed {
     pub(super) travelled: Mutex<Travelled>,
     /// What the statement asked for by name, for its account.
     pub(super) notes: Arc<Notes>,
+    /// Tables that functions of the statement read, and models that answer in it: its plan does not show them.
+    pub(super) given: Arc<Mutex<Given>>,
     account: OnceLock<Arc<Account>>,
+}
+
+/// Schema and name of tables and models.
+#[derive(Default)]
+pub(super) struct Given {
+    pub(super) tables: BTreeSet<(String, String)>,
+    pub(super) models: BTreeSet<TableName>,
 }
 
 /// A table of the lake as one statement sees it.
@@ -68,6 +77,7 @@ impl Governed {
             resolved: Mutex::default(),
             travelled: Mutex::default(),
             notes: Arc::default(),
+            given: Arc::default(),
             account: OnceLock::new(),
         }
     }
@@ -182,6 +192,34 @@ impl Governed {
         Some((Arc::clone(found), found.version()))
     }
 
+    /// A function of the statement reads this table.
+    pub(crate) fn give(&self, schema: &str, table: &str) {
+        let mut given = self.given.lock();
+        given.tables.insert((schema.to_owned(), table.to_owned()));
+    }
+
+    /// The tables of the lake that functions of the statement read, with the versions that are read.
+    pub(crate) fn given_tables(&self) -> Vec<(Arc<LakeTable>, u64)> {
+        let given = self.given.lock();
+        let read = given.tables.iter();
+        read.filter_map(|(schema, table)| self.read(schema, table)).collect()
+    }
+
+    /// The models that answer in the statement, as policies see their tags.
+    pub(crate) fn given_models(&self) -> Vec<TableObject> {
+        let given = self.given.lock();
+        let models = given.models.iter().filter_map(|name| self.world.models.get(name));
+        models
+            .map(|model| TableObject {
+                reference: reference(&model.name().schema, &model.name().table),
+                department: model.department().to_owned(),
+                tags: model.tags().clone(),
+                column_tags: BTreeMap::default(),
+                schema: Arc::new(Schema::empty()),
+            })
+            .collect()
+    }
+
     /// The same principal under the same policies, on a newer catalog.
     pub(crate) fn on(&self, catalog: Arc<CatalogSnapshot>) -> Arc<Self> {
         Arc::new(self.over(World {
@@ -193,6 +231,7 @@ impl Governed {
     fn over(&self, world: World) -> Self {
         Self {
             notes: Arc::clone(&self.notes),
+            given: Arc::clone(&self.given),
             account: self.account.clone(),
             ..Self::new(
                 self.who.clone(),

@@ -24,8 +24,14 @@ impl Governed {
         if !self.may_ask(&model, function) {
             return None;
         }
-        self.notes.model(&name.to_string(), model.record().version);
+        self.answers(&model);
         Some(model)
+    }
+
+    /// A model answers in the statement through the function of its own.
+    pub(crate) fn answers(&self, model: &LoadedModel) {
+        self.notes.model(&model.name().to_string(), model.record().version);
+        self.given.lock().models.insert(model.name().clone());
     }
 
     /// Everything that can be executed, by name, and whether the principal may: `fn/NAME` of models, `model/lab/SCHEMA/NAME`,

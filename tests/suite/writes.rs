@@ -107,3 +107,58 @@ async fn a_table_made_of_tagged_ones_inherits_what_is_strictest() {
             .is_err()
     );
 }
+
+#[tokio::test]
+async fn tags_are_not_washed_off_by_a_function_a_model_or_an_update() {
+    let lab = lab::own();
+    for tagged in [
+        "ALTER TABLE lab.chemistry.reagent_use SET TAGS (pii = true)",
+        "ALTER TABLE lab.chemistry.protocols ALTER COLUMN operator SET TAGS (pii = true)",
+        "CREATE MODEL lab.chemistry.use_model OPTIONS (target = 'grams', time_budget_s = 1, function = 'predict_use') \
+         AS SELECT lot, reagent, grams FROM lab.chemistry.reagent_use",
+    ] {
+        lab.update("ada", tagged).await.unwrap();
+    }
+    assert!(lab.query("dee", "SELECT * FROM lab.assay.ic50 LIMIT 1").await.is_ok());
+    // What a function or a model makes of tagged rows is tagged, too, wherever it goes.
+    for (name, query) in [
+        (
+            "ahead",
+            "SELECT * FROM forecast('lab.chemistry.reagent_use', 'day', 'grams', 7)",
+        ),
+        (
+            "guessed",
+            "SELECT predict_use(lot, reagent) AS grams FROM lab.chemistry.reagent_lots",
+        ),
+        ("weighed", "SELECT * FROM feature_importance('lab.chemistry.use_model')"),
+    ] {
+        lab.update("ada", &format!("CREATE TABLE lab.assay.{name} AS {query}"))
+            .await
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
+        let read = format!("SELECT * FROM lab.assay.{name} LIMIT 1");
+        assert!(lab.query("ada", &read).await.is_ok());
+        let refused = lab.query("dee", &read).await.unwrap_err();
+        assert!(refused.contains("not found"), "{name}: {refused}");
+    }
+    // Rows that are there are not filled with what is tagged elsewhere, by no kind of statement.
+    let lots = "lab.chemistry.reagent_lots";
+    let who = "(SELECT max(operator) FROM lab.chemistry.protocols)";
+    for sql in [
+        format!("UPDATE {lots} SET supplier = {who}"),
+        format!("INSERT INTO {lots} (lot, supplier) SELECT 'L-X', operator FROM lab.chemistry.protocols LIMIT 1"),
+        format!(
+            "MERGE INTO {lots} AS t USING (SELECT 'L-X' AS lot, operator FROM lab.chemistry.protocols LIMIT 1) AS s ON t.lot = s.lot \
+             WHEN NOT MATCHED THEN INSERT (lot, supplier) VALUES (s.lot, s.operator)"
+        ),
+        format!(
+            "MERGE INTO {lots} AS t USING (SELECT operator, 1 AS one FROM lab.chemistry.protocols LIMIT 1) AS s ON s.one = 1 \
+             WHEN MATCHED THEN UPDATE SET supplier = s.operator"
+        ),
+    ] {
+        let refused = lab.update("sam", &sql).await.unwrap_err();
+        assert!(refused.contains("which would open them to others"), "{sql}: {refused}");
+    }
+    // Without the tag it is done.
+    let plain = format!("UPDATE {lots} SET supplier = upper(supplier) WHERE lot = 'XP-2604'");
+    assert_eq!(lab.update("sam", &plain).await.unwrap(), 1);
+}

@@ -170,6 +170,11 @@ pub(crate) fn kind_of_error(text: &str) -> String {
 pub(crate) fn settled(analysed: &str) -> String {
     let early = ["fetch=", "Limit", "limit="].iter().any(|word| analysed.contains(word));
     let lines = analysed.lines().map(|line| {
+        // How far a sort came in one partition: a visible row, but which one is open like the order of rows.
+        let line = match line.split_once("filter=[") {
+            Some((before, _)) if before.contains("TopK(") => before,
+            _ => line,
+        };
         let alone = ["mode=Partial", "RepartitionExec", "CoalescePartitions"]
             .iter()
             .any(|word| line.contains(word));

@@ -18,7 +18,7 @@ use labhouse_policies::{Access, Action, Decision, Reason, TableObject};
 
 pub(crate) use parse::{Change, Effect, Part, delete, merge, update};
 
-use super::write::{Collected, count, lake_error, require, reserved, tables_read};
+use super::write::{Collected, count, lake_error, require, reserved};
 use super::{QueryError, errors, tags};
 use crate::engine::Engine;
 use crate::pipelines::View;
@@ -124,9 +124,9 @@ impl Engine {
                 concat_batches(&given.schema, &given.batches).map_err(|error| errors::from_datafusion(error.into()))?;
             match &part.effect {
                 Effect::Insert(columns) => {
-                    found
-                        .inserted
-                        .push(fit(&rows, &filled(columns, access), &table.schema())?);
+                    let names = filled(columns, access);
+                    refuse_loosening(view, table, &names, &given)?;
+                    found.inserted.push(fit(&rows, &names, &table.schema())?);
                 }
                 Effect::Delete => {
                     for address in addresses(&rows)? {
@@ -135,6 +135,9 @@ impl Engine {
                     }
                 }
                 Effect::Update(columns) => {
+                    let address = std::iter::once(labhouse_catalog::ROW_ADDRESS.to_owned());
+                    let names: Vec<String> = address.chain(columns.iter().cloned()).collect();
+                    refuse_loosening(view, table, &names, &given)?;
                     let set = found.values.len();
                     for (row, address) in addresses(&rows)?.into_iter().enumerate() {
                         if found.updated.insert(address, (set, row)).is_some() {
@@ -275,10 +278,10 @@ fn refuse_loosening(
     given: &Collected,
 ) -> Result<(), QueryError> {
     let name = table.name();
-    let sources: Vec<TableObject> = tables_read(governed, &given.plan)?
-        .iter()
-        .filter(|(source, _)| source.name() != name)
+    let others = given.read.iter().filter(|(source, _)| source.name() != name);
+    let sources: Vec<TableObject> = others
         .map(|(source, _)| table_object(source))
+        .chain(governed.given_models())
         .collect();
     let target = table_object(table);
     let Some(tag) = tags::loosened(&target, names, &given.schema, &sources) else {
