@@ -93,6 +93,7 @@ fn routes(door: Arc<Door>) -> Router {
         .route("/ui/{version}/{*file}", get(assets::file))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
         .merge(api)
         .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
         .layer(from_fn(guarded))
@@ -139,6 +140,12 @@ async fn ready(State(door): State<Arc<Door>>) -> Response {
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response()
     }
+}
+
+/// For Prometheus; without a login, since it holds no names, texts or values.
+async fn metrics(State(door): State<Arc<Door>>) -> Response {
+    let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4")];
+    (kind, crate::metrics::page(&door.engine)).into_response()
 }
 
 #[cfg(test)]

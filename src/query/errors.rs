@@ -28,6 +28,8 @@ pub(crate) enum QueryError {
     #[error("{0}")]
     Deadline(String),
     #[error("{0}")]
+    Cancelled(String),
+    #[error("{0}")]
     Unsupported(String),
     #[error("{0}")]
     Conflict(String),
@@ -59,6 +61,7 @@ impl QueryError {
             Self::Denied(_) => "denied",
             Self::Exhausted(_) => "exhausted",
             Self::Deadline(_) => "deadline",
+            Self::Cancelled(_) => "cancelled",
             Self::Unsupported(_) => "unsupported",
             Self::Conflict(_) => "conflict",
             Self::Unavailable(_) => "unavailable",

@@ -22,7 +22,7 @@ mod upkeep;
 pub(crate) mod view;
 pub(crate) mod write;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use arrow::datatypes::{Schema, SchemaRef};
@@ -30,8 +30,10 @@ use datafusion::execution::SessionState;
 use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::parser::Statement as EngineStatement;
+use futures::future::BoxFuture;
 use labhouse_policies::Principal;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 pub(crate) use admit::Admission;
 pub(crate) use errors::QueryError;
@@ -45,7 +47,10 @@ use crate::session::{Governed, World};
 use plan::{Outlook, bind, logical, physical, plan_as_far, unbound, written_parameters};
 use plans::{Asked, Planned};
 use statement::Statement;
-use stream::Guard;
+use stream::{Guard, Left};
+
+/// How often a running statement asks whether its login still stands: a revocation acts within about a second.
+const LOGIN_LOOK: Duration = Duration::from_millis(500);
 
 /// What a statement would give.
 pub(crate) struct Description {
@@ -59,6 +64,8 @@ pub(crate) struct Description {
 
 /// A running statement: dropping the stream cancels it.
 pub(crate) struct Running {
+    /// Its row in `system.queries`; none for what the server runs within a statement.
+    pub(crate) id: Option<Uuid>,
     pub(crate) schema: SchemaRef,
     pub(crate) stream: SendableRecordBatchStream,
 }
@@ -89,7 +96,7 @@ impl Engine {
         sql: &str,
         parameters: &[ScalarValue],
     ) -> Result<Description, QueryError> {
-        let admitted = self.admission.enter(sql).await;
+        let admitted = self.admission.enter(&who.name, sql).await;
         let world = self.world();
         let governed = self.govern(who, world.clone());
         let account = self.audit.account(who, client, sql, &world);
@@ -152,6 +159,7 @@ impl Engine {
             | Statement::Upkeep(_)
             | Statement::View(_)
             | Statement::Alert(_)
+            | Statement::CancelQuery(_)
             | Statement::SetTags { .. } => return Err(QueryError::internal("a statement that writes came to be read")),
         };
         let (values, view) = (parameters.to_vec(), Arc::clone(governed));
@@ -187,7 +195,7 @@ impl Engine {
         parameters: Vec<ScalarValue>,
         pinned: Option<Generations>,
     ) -> Result<Running, QueryError> {
-        let admitted = self.admission.enter(sql).await;
+        let admitted = self.admission.enter(&who.name, sql).await;
         let world = self.world();
         let kept = match &admitted {
             Ok(_) => self.plans.take(who, sql, &parameters, &world),
@@ -216,12 +224,22 @@ impl Engine {
             };
             Ok((permit, running, accounted))
         };
-        match started.await {
-            Ok((permit, Running { schema, stream }, accounted)) => {
-                let limit = Duration::from_secs(self.config.limits.statement_s);
+        let cancelled = entry.cancelled();
+        let started = tokio::select! {
+            biased;
+            () = cancelled.cancelled() => Err(stream::cancelled()),
+            started = started => started,
+        };
+        match started {
+            Ok((permit, Running { schema, stream, .. }, accounted)) => {
+                let id = Some(account.id());
+                let limits = &self.config.limits;
+                let limits = (Duration::from_secs(limits.statement_s), Left::new(limits));
                 let account = (account, accounted);
-                let stream = Guard::new(stream, Arc::clone(&schema), entry, account, permit, limit);
+                let fallen = login_fallen(Arc::downgrade(self), who.clone(), client);
+                let stream = Guard::new(stream, Arc::clone(&schema), entry, account, permit, limits, fallen);
                 Ok(Running {
+                    id,
                     schema,
                     stream: Box::pin(stream),
                 })
@@ -287,6 +305,14 @@ impl Engine {
         let state = Arc::new(self.sessions.open(governed).map_err(errors::from_datafusion)?);
         let statement = self.parse(governed, &state, sql).await?;
         account.called(statement.verb(), statement.target());
+        if let Statement::CancelQuery(id) = statement {
+            let count = self.cancel(governed, id)?;
+            return Ok((write::count_stream(count), account.decided(governed.notes().facts())));
+        }
+        if statement.writes() {
+            // Before any work is done for it; `Governed::decided` says the same to whatever comes another way.
+            governed.may_change()?;
+        }
         match statement {
             Statement::Read(statement) => self.read(governed, account, state, *statement, parameters).await,
             Statement::ExplainPolicy(statement) => {
@@ -299,6 +325,18 @@ impl Engine {
                 Ok((write::count_stream(count), account.decided(governed.notes().facts())))
             }
         }
+    }
+
+    /// Cancels a running statement: one's own, an administrator any. Another's looks like one that there is not.
+    fn cancel(&self, governed: &Governed, id: Uuid) -> Result<i64, QueryError> {
+        let who = governed.who();
+        let all = governed.world().policies.is_admin(who);
+        if self.log.cancel(id, |entry| all || entry.principal == who.name) {
+            return Ok(1);
+        }
+        Err(QueryError::NotFound(format!(
+            "no statement {id} is running; SELECT id FROM lab.system.queries WHERE state = 'running' lists yours"
+        )))
     }
 
     /// Reads a statement, and older versions of tables that it names.
@@ -343,7 +381,11 @@ impl Engine {
             .runner
             .start(Arc::clone(&planned.physical), planned.state.task_ctx())
             .map_err(errors::from_datafusion)?;
-        Ok(Running { schema, stream })
+        Ok(Running {
+            id: None,
+            schema,
+            stream,
+        })
     }
 
     /// Plans on a thread of its own, with a deadline: a planner that runs wild holds up nobody else's reads.
@@ -373,6 +415,22 @@ impl Engine {
             models: self.models.snapshot(),
         }
     }
+}
+
+/// Ends when what `who` logged in with is no longer good; never for work of the server itself.
+fn login_fallen(engine: Weak<Engine>, who: Principal, client: &Client) -> BoxFuture<'static, ()> {
+    if client.is_server() {
+        return Box::pin(std::future::pending());
+    }
+    Box::pin(async move {
+        loop {
+            tokio::time::sleep(LOGIN_LOOK).await;
+            match engine.upgrade() {
+                Some(engine) if engine.auth.stands(&who) => {}
+                Some(_) | None => return,
+            }
+        }
+    })
 }
 
 fn generations(world: &World) -> Generations {

@@ -28,11 +28,30 @@ fn tags_are_read_for_tables_and_columns() {
 }
 
 #[test]
+fn only_plans_that_can_be_drawn_are_drawn() {
+    for sql in [
+        "EXPLAIN FORMAT TREE SELECT 'ä'",
+        "explain analyze format tree select 'ä'",
+    ] {
+        assert!(matches!(drawable(sql), Err(QueryError::Unsupported(_))), "{sql}");
+    }
+    for sql in [
+        "EXPLAIN FORMAT TREE SELECT 'a'",
+        "EXPLAIN SELECT 'ä'",
+        "SELECT 'ä' AS format, tree",
+    ] {
+        assert!(drawable(sql).is_ok(), "{sql}");
+    }
+}
+
+#[test]
 fn half_statements_and_second_ones_are_refused() {
     for sql in [
         "CREATE MODEL chemistry.m OPTIONS (target 'x') AS SELECT 1",
         "CREATE MODEL chemistry.m OPTIONS (target = 'x' kind = 'y') AS SELECT 1",
         "CREATE MODEL chemistry.m",
+        "CANCEL QUERY 'all'",
+        "CANCEL QUERY",
         "CREATE MODEL m AS SELECT 1",
         "DROP MODEL chemistry.m; DROP MODEL chemistry.n",
         "CREATE MODEL other.chemistry.m AS SELECT 1",
@@ -69,6 +88,7 @@ fn row(statement: &Statement) -> &'static str {
         Statement::Upkeep(_) => "Upkeep OPTIMIZE",
         Statement::View(_) => "View",
         Statement::Alert(_) => "Alert DROP",
+        Statement::CancelQuery(_) => "CancelQuery",
         Statement::SetTags { .. } => "SetTags",
     }
 }
@@ -89,6 +109,7 @@ fn every_kind_of_statement_has_a_row_in_the_golden_matrix() {
         "REFRESH MATERIALIZED VIEW lab.a.t",
         "DROP ALERT lab.a.t",
         "ALTER TABLE lab.a.t SET TAGS (a = 'b')",
+        "CANCEL QUERY '01234567-89ab-cdef-0123-456789abcdef'",
     ];
     let mut rows: Vec<&str> = statements.into_iter().map(|sql| row(&parse(sql).unwrap())).collect();
     rows.sort_unstable();
