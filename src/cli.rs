@@ -100,7 +100,7 @@ enum UserCommand {
         #[arg(long, default_value = "default")]
         label: String,
         /// Days until it expires; without it the token lives until it is revoked, replaced or the user removed
-        #[arg(long)]
+        #[arg(long, value_parser = clap::value_parser!(u32).range(0..=36_500))]
         days: Option<u32>,
         /// The token may change nothing
         #[arg(long)]

@@ -464,6 +464,13 @@ impl Config {
                     return wrong(key, value, "must be set together with auth.oidc.issuer");
                 }
             }
+            if let Some(name) = oidc.attributes.keys().find(|name| name.contains(':')) {
+                return wrong(
+                    "auth.oidc.attributes",
+                    name,
+                    "cannot be an attribute: names with a colon are the server's own",
+                );
+            }
         }
         let numbers = [
             ("limits.memory_mib", self.limits.memory_mib),

@@ -1,5 +1,5 @@
-//! Numbers about the server for Prometheus: how much, how long, how full. No names, no texts, no values of data: whoever
-//! reaches the HTTP door may read them, and learns how busy the lab is.
+//! Numbers about the server for Prometheus: how much, how long, how full. No names, no texts, no values of data; but they
+//! move when anything does, so the HTTP door gives them to administrators only.
 
 use std::fmt::Write;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -125,7 +125,7 @@ pub(crate) fn page(engine: &Engine) -> String {
     let running = metrics.running.load(Ordering::Relaxed);
     page.gauge(
         "labhouse_statements_running",
-        "Statements that run or wait for their turn",
+        "Statements that run",
         running,
     );
     let admission = &engine.admission;

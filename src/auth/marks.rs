@@ -45,6 +45,11 @@ pub(super) fn token(who: &Principal) -> Option<&str> {
     }
 }
 
+/// Whether the login is known to an OIDC provider and not to the users file.
+pub(crate) fn is_of_provider(who: &Principal) -> bool {
+    end(who).is_some()
+}
+
 /// When the login ends; none when somebody else's word does not bound it.
 pub(super) fn end(who: &Principal) -> Option<i64> {
     match who.attributes.get(UNTIL) {
@@ -80,6 +85,7 @@ mod tests {
         let reading = by_token(plain.clone(), "d", true, &[]);
         assert!(reads_only(&reading) && reaches(&reading, "assay"));
         assert_ne!(limited, reading);
-        assert!(!reads_only(&by_token(plain, "d", false, &[])));
+        assert!(!reads_only(&by_token(plain.clone(), "d", false, &[])));
+        assert!(is_of_provider(&until(plain.clone(), Utc::now())) && !is_of_provider(&plain));
     }
 }

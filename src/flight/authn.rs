@@ -15,7 +15,7 @@ use labhouse_policies::Principal;
 use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
 use tonic::{Response, Status};
 
-use super::envelope::{Taken, ipc_compression};
+use super::envelope::{QUERY_ID, Taken, ipc_compression};
 use super::status;
 use crate::audit::Client;
 use crate::auth::AuthError;
@@ -141,6 +141,10 @@ impl Caller {
     pub(super) fn answer<T>(&self, value: T) -> Response<T> {
         let mut response = Response::new(value);
         response.extensions_mut().insert(Arc::clone(&self.taken));
+        // Told at once, so that a statement can be cancelled by its number while it runs.
+        if let Some(id) = self.taken.id().and_then(|id| id.to_string().parse().ok()) {
+            response.metadata_mut().insert(QUERY_ID, id);
+        }
         if let Some(value) = self.token().and_then(bearer_value) {
             response.metadata_mut().insert(AUTHORIZATION, value);
         }

@@ -25,6 +25,8 @@ use uuid::Uuid;
 
 /// Asks for compressed values inside Arrow messages: `zstd` or `lz4`.
 const IPC: &str = "labhouse-ipc-compression";
+/// The number of a result's statement, in the headers of an answer and again in its trailers.
+pub(crate) const QUERY_ID: &str = "labhouse-query-id";
 const OFFERED: &str = "grpc-accept-encoding";
 const SENT: &str = "grpc-encoding";
 /// What gRPC libraries offer without anybody's asking: C and Python; Java and Go.
@@ -57,6 +59,11 @@ impl Taken {
         self.is_told.store(true, Ordering::Relaxed);
     }
 
+    /// The number of the statement whose result this is.
+    pub(super) fn id(&self) -> Option<Uuid> {
+        *self.id.lock()
+    }
+
     pub(super) fn count(&self, rows: usize, bytes: usize) {
         self.rows.fetch_add(rows as u64, Ordering::Relaxed);
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
@@ -66,13 +73,13 @@ impl Taken {
         if !self.is_told.load(Ordering::Relaxed) {
             return;
         }
-        let id = self.id.lock().map(|id| id.to_string());
+        let id = self.id().map(|id| id.to_string());
         let numbers = [
             ("labhouse-rows", self.rows.load(Ordering::Relaxed).to_string()),
             ("labhouse-bytes", self.bytes.load(Ordering::Relaxed).to_string()),
             ("labhouse-duration-us", self.started.elapsed().as_micros().to_string()),
         ];
-        let id = id.map(|id| ("labhouse-query-id", id));
+        let id = id.map(|id| (QUERY_ID, id));
         for (name, value) in numbers.into_iter().chain(id) {
             if let Ok(value) = HeaderValue::from_str(&value) {
                 trailers.insert(HeaderName::from_static(name), value);

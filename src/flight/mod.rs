@@ -20,7 +20,7 @@
 mod actions;
 pub(crate) mod authn;
 mod bindings;
-mod envelope;
+pub(crate) mod envelope;
 mod expiring;
 mod flights;
 mod handshake;

@@ -65,6 +65,11 @@ impl Refusal {
         )
     }
 
+    pub(super) fn administrators_only(what: &str) -> Self {
+        let message = format!("{what} is for administrators, and their tokens that reach the schema system");
+        Self::new(StatusCode::FORBIDDEN, "denied", message)
+    }
+
     pub(super) fn not_found(message: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not_found", message)
     }

@@ -46,7 +46,7 @@ struct Own {
 
 /// The place of a running statement, free again when it is dropped.
 pub(crate) struct Place {
-    _own: OwnedSemaphorePermit,
+    _own: Option<OwnedSemaphorePermit>,
     _of_all: OwnedSemaphorePermit,
 }
 
@@ -77,15 +77,19 @@ impl Admission {
         }
     }
 
-    /// Checks the size of a statement and waits for a place, which is kept until the permit is dropped.
-    pub(crate) async fn enter(&self, who: &str, sql: &str) -> Result<Place, QueryError> {
+    /// Checks the size of a statement and waits for a place, which is kept until it is dropped. Without `who`, for work of
+    /// the server itself, nobody's share is taken.
+    pub(crate) async fn enter(&self, who: Option<&str>, sql: &str) -> Result<Place, QueryError> {
         self.check(sql)?;
-        let own = self.own(who)?;
+        let own = who.map(|who| Arc::clone(&self.own(&mut self.own.lock(), who).places));
         self.waiting.fetch_add(1, Ordering::Relaxed);
         let _waiting = Waiting(&self.waiting);
         let places = async {
             // His own first: whoever waits for his own statements keeps no place from others.
-            let _own = own.acquire_owned().await?;
+            let _own = match own {
+                Some(own) => Some(own.acquire_owned().await?),
+                None => None,
+            };
             let _of_all = Arc::clone(&self.places).acquire_owned().await?;
             Ok::<_, AcquireError>(Place { _own, _of_all })
         };
@@ -101,30 +105,41 @@ impl Admission {
         }
     }
 
-    /// The places of one principal; an error when he began too many statements in this minute.
-    fn own(&self, who: &str) -> Result<Arc<Semaphore>, QueryError> {
-        let mut all = self.own.lock();
-        if all.len() >= PRINCIPALS_MAX {
-            // Whoever runs nothing and began nothing lately is as good as new.
-            all.retain(|_, own| Arc::strong_count(&own.places) > 1 || own.minute.elapsed() < MINUTE);
+    /// Counts a statement that a login begins.
+    ///
+    /// # Errors
+    /// It began too many in this minute.
+    pub(crate) fn begin(&self, who: &str) -> Result<(), QueryError> {
+        if self.a_minute_max == 0 {
+            return Ok(());
         }
-        let own = all.entry(who.to_owned()).or_insert_with(|| Own {
-            places: Arc::new(Semaphore::new(self.own_max)),
-            minute: Instant::now(),
-            begun: 0,
-        });
+        let mut all = self.own.lock();
+        let own = self.own(&mut all, who);
         if own.minute.elapsed() >= MINUTE {
             own.minute = Instant::now();
             own.begun = 0;
         }
         own.begun = own.begun.saturating_add(1);
-        if self.a_minute_max > 0 && own.begun > self.a_minute_max {
+        if own.begun > self.a_minute_max {
             return Err(QueryError::Exhausted(format!(
                 "more than {} statements of one login in a minute (limits.statements_per_minute); wait a little",
                 self.a_minute_max
             )));
         }
-        Ok(Arc::clone(&own.places))
+        Ok(())
+    }
+
+    /// What a principal has of the gate.
+    fn own<'a>(&self, all: &'a mut HashMap<String, Own>, who: &str) -> &'a mut Own {
+        if all.len() >= PRINCIPALS_MAX {
+            // Whoever runs nothing and began nothing lately is as good as new.
+            all.retain(|_, own| Arc::strong_count(&own.places) > 1 || own.minute.elapsed() < MINUTE);
+        }
+        all.entry(who.to_owned()).or_insert_with(|| Own {
+            places: Arc::new(Semaphore::new(self.own_max)),
+            minute: Instant::now(),
+            begun: 0,
+        })
     }
 
     /// Statements that could start now.
@@ -274,14 +289,14 @@ mod tests {
     #[tokio::test]
     async fn a_full_house_answers_instead_of_waiting_forever() {
         let admission = admission();
-        let place = admission.enter("ana", "SELECT 1").await.unwrap();
+        let place = admission.enter(Some("ana"), "SELECT 1").await.unwrap();
         assert_eq!(admission.free(), 0);
         assert!(matches!(
-            admission.enter("sam", "SELECT 1").await,
+            admission.enter(Some("sam"), "SELECT 1").await,
             Err(QueryError::Exhausted(_))
         ));
         drop(place);
-        assert!(admission.enter("sam", "SELECT 1").await.is_ok());
+        assert!(admission.enter(Some("sam"), "SELECT 1").await.is_ok());
         assert_eq!(admission.waiting(), 0);
     }
 
@@ -294,13 +309,17 @@ mod tests {
             queue_s: 0,
             ..Limits::default()
         });
-        let _place = admission.enter("ana", "SELECT 1").await.unwrap();
-        assert!(admission.enter("ana", "SELECT 1").await.is_err());
-        assert!(admission.enter("sam", "SELECT 1").await.is_ok());
-        for _ in 0..2 {
-            assert!(admission.enter("sam", "SELECT 1").await.is_ok());
+        let _place = admission.enter(Some("ana"), "SELECT 1").await.unwrap();
+        assert!(admission.enter(Some("ana"), "SELECT 1").await.is_err());
+        assert!(admission.enter(Some("sam"), "SELECT 1").await.is_ok());
+        // Work of the server itself is nobody's.
+        let of_server = [admission.enter(None, "SELECT 1").await, admission.enter(None, "SELECT 1").await];
+        assert!(of_server.iter().all(Result::is_ok));
+        for _ in 0..3 {
+            admission.begin("sam").unwrap();
         }
-        let refused = admission.enter("sam", "SELECT 1").await.err().unwrap();
+        let refused = admission.begin("sam").unwrap_err();
         assert!(refused.to_string().contains("statements_per_minute"), "{refused}");
+        admission.begin("ana").unwrap();
     }
 }

@@ -49,7 +49,7 @@ impl Engine {
     ) -> Result<i64, QueryError> {
         let target = format!("{CATALOG}.{}", ingest.name);
         let text = format!("INGEST INTO {target}");
-        let admitted = self.admission.enter(&who.name, &text).await;
+        let admitted = self.admit(who, client, &text).await;
         let world = self.world();
         let account = self.audit.account(who, client, &text, &world);
         account.called("ingest", Some(target));

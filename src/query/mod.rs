@@ -47,6 +47,7 @@ use crate::session::{Governed, World};
 use plan::{Outlook, bind, logical, physical, plan_as_far, unbound, written_parameters};
 use plans::{Asked, Planned};
 use statement::Statement;
+use admit::Place;
 use stream::{Guard, Left};
 
 /// How often a running statement asks whether its login still stands: a revocation acts within about a second.
@@ -96,7 +97,7 @@ impl Engine {
         sql: &str,
         parameters: &[ScalarValue],
     ) -> Result<Description, QueryError> {
-        let admitted = self.admission.enter(&who.name, sql).await;
+        let admitted = self.admission.enter(sharer(who, client), sql).await;
         let world = self.world();
         let governed = self.govern(who, world.clone());
         let account = self.audit.account(who, client, sql, &world);
@@ -195,7 +196,7 @@ impl Engine {
         parameters: Vec<ScalarValue>,
         pinned: Option<Generations>,
     ) -> Result<Running, QueryError> {
-        let admitted = self.admission.enter(&who.name, sql).await;
+        let admitted = self.admit(who, client, sql).await;
         let world = self.world();
         let kept = match &admitted {
             Ok(_) => self.plans.take(who, sql, &parameters, &world),
@@ -211,6 +212,7 @@ impl Engine {
             .start(account.id(), &who.name, sql, generations.policy, generations.catalog);
         let governed = self.govern(who, world);
         governed.account_to(&account);
+        let mut fallen = login_fallen(Arc::downgrade(self), who.clone(), client);
         let started = async {
             let permit = admitted?;
             if pinned.is_some_and(|pinned| pinned.policy != generations.policy) {
@@ -228,15 +230,20 @@ impl Engine {
         let started = tokio::select! {
             biased;
             () = cancelled.cancelled() => Err(stream::cancelled()),
+            () = &mut fallen => Err(stream::fallen()),
             started = started => started,
         };
         match started {
             Ok((permit, Running { schema, stream, .. }, accounted)) => {
                 let id = Some(account.id());
                 let limits = &self.config.limits;
-                let limits = (Duration::from_secs(limits.statement_s), Left::new(limits));
+                // What the server asks for itself goes to nobody whole.
+                let left = match client.is_server() {
+                    true => Left::all(),
+                    false => Left::new(limits),
+                };
+                let limits = (Duration::from_secs(limits.statement_s), left);
                 let account = (account, accounted);
-                let fallen = login_fallen(Arc::downgrade(self), who.clone(), client);
                 let stream = Guard::new(stream, Arc::clone(&schema), entry, account, permit, limits, fallen);
                 Ok(Running {
                     id,
@@ -262,6 +269,15 @@ impl Engine {
     ) -> Result<i64, QueryError> {
         let running = self.run(who, client, sql, parameters, None).await?;
         write::read_count(running).await
+    }
+
+    /// A place for a statement that is to run.
+    pub(super) async fn admit(&self, who: &Principal, client: &Client, sql: &str) -> Result<Place, QueryError> {
+        let sharer = sharer(who, client);
+        if let Some(name) = sharer {
+            self.admission.begin(name)?;
+        }
+        self.admission.enter(sharer, sql).await
     }
 
     /// The tables that `who` may see, sorted by name.
@@ -330,12 +346,13 @@ impl Engine {
     /// Cancels a running statement: one's own, an administrator any. Another's looks like one that there is not.
     fn cancel(&self, governed: &Governed, id: Uuid) -> Result<i64, QueryError> {
         let who = governed.who();
-        let all = governed.world().policies.is_admin(who);
+        // A login that may change nothing ends nobody else's work either.
+        let all = governed.world().policies.is_admin(who) && governed.may_change().is_ok();
         if self.log.cancel(id, |entry| all || entry.principal == who.name) {
             return Ok(1);
         }
         Err(QueryError::NotFound(format!(
-            "no statement {id} is running; SELECT id FROM lab.system.queries WHERE state = 'running' lists yours"
+            "no statement {id} of yours is running; its number is in the header labhouse-query-id of its answer, and in lab.system.queries"
         )))
     }
 
@@ -415,6 +432,11 @@ impl Engine {
             models: self.models.snapshot(),
         }
     }
+}
+
+/// Whose share of the places a statement takes; nobody's when the server runs it on somebody's behalf.
+fn sharer<'a>(who: &'a Principal, client: &Client) -> Option<&'a str> {
+    (!client.is_server()).then_some(who.name.as_str())
 }
 
 /// Ends when what `who` logged in with is no longer good; never for work of the server itself.

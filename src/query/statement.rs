@@ -7,6 +7,7 @@ pub(crate) mod alert;
 
 use std::collections::BTreeMap;
 
+use datafusion::common::format::ExplainFormat;
 use datafusion::execution::SessionState;
 use datafusion::sql::parser::Statement as EngineStatement;
 use datafusion::sql::sqlparser::ast::{
@@ -89,11 +90,11 @@ impl Statement {
         if let Some(own) = parse_own(sql)? {
             return Ok(own);
         }
-        drawable(sql)?;
         let dialect = state.config().options().sql_parser.dialect;
         let parsed = state
             .sql_to_statement(sql, &dialect)
             .map_err(super::errors::from_datafusion)?;
+        drawable(sql, &parsed)?;
         classify(parsed)
     }
 
@@ -247,23 +248,9 @@ fn classify_ast(ast: Ast) -> Result<Statement, QueryError> {
 }
 
 /// The engine's drawing of plans cuts texts between bytes, and fails inside a letter beyond ASCII.
-fn drawable(sql: &str) -> Result<(), QueryError> {
-    if sql.is_ascii() {
-        return Ok(());
-    }
-    let mut parser = Parser::new(&GenericDialect {}).try_with_sql(sql).map_err(syntax)?;
-    let mut words = std::iter::from_fn(|| match parser.next_token().token {
-        Token::Word(word) => Some(word.value.to_lowercase()),
-        _ => None,
-    });
-    if words.next().as_deref() != Some("explain") {
-        return Ok(());
-    }
-    let drawn = words
-        .skip_while(|word| word != "format")
-        .nth(1)
-        .is_some_and(|format| format == "tree");
-    if drawn {
+fn drawable(sql: &str, parsed: &EngineStatement) -> Result<(), QueryError> {
+    let is_drawn = matches!(parsed, EngineStatement::Explain(explain) if explain.options.format == Some(ExplainFormat::Tree));
+    if is_drawn && !sql.is_ascii() {
         return Err(QueryError::Unsupported(
             "EXPLAIN FORMAT TREE draws ASCII texts only, and the statement has other letters; write EXPLAIN FORMAT INDENT".into(),
         ));

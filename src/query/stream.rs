@@ -47,6 +47,14 @@ pub(super) struct Left {
 }
 
 impl Left {
+    /// As many as there are.
+    pub(super) fn all() -> Self {
+        Self {
+            rows: u64::MAX,
+            bytes: u64::MAX,
+        }
+    }
+
     pub(super) fn new(limits: &Limits) -> Self {
         // 0 in the config is "as many as there are".
         let or_all = |limit: u64| if limit == 0 { u64::MAX } else { limit };
@@ -141,9 +149,7 @@ impl Stream for Guard {
             }
         }
         if self.inner.is_some() && self.fallen.poll_unpin(context).is_ready() {
-            return self.end(QueryError::Denied(
-                "the login this statement runs under was removed, revoked or has ended; log in again".into(),
-            ));
+            return self.end(fallen());
         }
         if self.inner.is_some() && self.cancelled.as_mut().poll(context).is_ready() {
             return self.end(cancelled());
@@ -174,6 +180,13 @@ impl Stream for Guard {
             Poll::Pending => self.overdue(context),
         }
     }
+}
+
+/// What a statement ends with whose login has ended.
+pub(super) fn fallen() -> QueryError {
+    QueryError::Denied(
+        "the login this statement runs under was removed, revoked or has ended; log in again".into(),
+    )
 }
 
 /// What a statement cancelled by its number ends with.

@@ -102,6 +102,17 @@ impl Governed {
         Ok(())
     }
 
+    /// Refuses a login that the users file does not know: what the server does later for an owner, it does as whom that
+    /// file then says, and that could be somebody else.
+    pub(crate) fn may_own(&self) -> Result<(), QueryError> {
+        if marks::is_of_provider(&self.who) {
+            return Err(QueryError::Denied(
+                "a login of the OIDC provider cannot own what runs later without it; let a user of the users file (`labhouse user add`) make it".into(),
+            ));
+        }
+        Ok(())
+    }
+
     /// The version that a change made.
     pub(crate) fn wrote(&self, version: u64) {
         if let Some(account) = self.account.get() {

@@ -492,6 +492,7 @@ fn rows() -> Vec<(&'static str, &'static str, Try)> {
             "post /api/query of another department",
             Http("POST /api/query", "{\"sql\": \"SELECT count(*) FROM lab.assay.ic50\"}"),
         ),
+        ("http", "get /metrics", Http("GET /metrics", "")),
         ("http", "get /api/me", Http("GET /api/me", "")),
         ("http", "get /api/tables", Http("GET /api/tables", "")),
         ("http", "get /api/version", Http("GET /api/version", "")),

@@ -3,10 +3,15 @@
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use arrow_flight::flight_service_client::FlightServiceClient;
-use arrow_flight::sql::CommandGetCatalogs;
+use arrow_flight::sql::{
+    CommandGetCatalogs, CommandStatementIngest, CommandStatementUpdate, TableDefinitionOptions, TableExistsOption,
+    TableNotExistOption,
+};
 use futures::StreamExt;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Code, Request, Status};
@@ -17,7 +22,7 @@ use crate::raw::{Raw, connect, descriptor, query};
 /// Flows until it is ended: far more rows than any test reads.
 const ENDLESS: &str = "SELECT a.plate_id, b.well FROM lab.chemistry.plate_readings a, lab.chemistry.plate_readings b";
 
-fn user(lab: &Server, arguments: &[&str]) -> String {
+pub(crate) fn user(lab: &Server, arguments: &[&str]) -> String {
     let output = Command::new(BINARY)
         .arg("user")
         .args(arguments)
@@ -30,7 +35,7 @@ fn user(lab: &Server, arguments: &[&str]) -> String {
 }
 
 /// A connection that shows a token with every call.
-async fn with_token(lab: &Server, token: &str) -> Raw {
+pub(crate) async fn with_token(lab: &Server, token: &str) -> Raw {
     Raw {
         client: connect(lab).await,
         token: token.to_owned(),
@@ -57,12 +62,27 @@ async fn a_token_does_what_it_is_for_and_ends_when_it_is_revoked() {
         "only hashes are stored"
     );
 
-    let insert = arrow_flight::sql::CommandStatementUpdate {
+    let insert = CommandStatementUpdate {
         query: "CREATE TABLE lab.chemistry.by_token AS SELECT 1 AS n".into(),
         transaction_id: None,
     };
+    let row = || {
+        let column: ArrayRef = Arc::new(Int64Array::from(vec![1]));
+        RecordBatch::try_from_iter([("n", column)]).unwrap()
+    };
+    let ingest = CommandStatementIngest {
+        table_definition_options: Some(TableDefinitionOptions {
+            if_not_exist: TableNotExistOption::Create.into(),
+            if_exists: TableExistsOption::Fail.into(),
+        }),
+        table: "by_ingest".into(),
+        schema: Some("chemistry".into()),
+        ..Default::default()
+    };
     for token in [&reading, &narrow] {
         let mut raw = with_token(&lab, token).await;
+        let refused = raw.update(&ingest, Some(row())).await.unwrap_err();
+        assert_eq!(refused.code(), Code::PermissionDenied, "{refused}");
         assert!(
             raw.ask(&query("SELECT count(*) FROM lab.chemistry.reactions"))
                 .await
@@ -73,7 +93,9 @@ async fn a_token_does_what_it_is_for_and_ends_when_it_is_revoked() {
             Code::PermissionDenied
         );
     }
-    assert!(with_token(&lab, &all).await.update(&insert, None).await.is_ok());
+    let mut raw = with_token(&lab, &all).await;
+    assert!(raw.update(&insert, None).await.is_ok());
+    assert_eq!(raw.update(&ingest, Some(row())).await.unwrap(), 1);
 
     // Beyond its schemas a token sees nothing, in data, listings and models.
     let mut raw = with_token(&lab, &narrow).await;
@@ -101,6 +123,17 @@ async fn a_token_does_what_it_is_for_and_ends_when_it_is_revoked() {
             .await
             .is_ok()
     );
+
+    let elsewhere = user(&lab, &["token", "ada", "--label", "elsewhere", "--schema", "assay"]);
+    let mut elsewhere = with_token(&lab, &elsewhere).await;
+    for sql in [
+        "SELECT * FROM model_card('lab.chemistry.yield_model')",
+        "SELECT * FROM top_recommendations('lab.chemistry.yield_model', 1)",
+        "EXPLAIN POLICY ON lab.chemistry.reactions",
+    ] {
+        assert!(raw.ask(&query(sql)).await.is_ok(), "{sql}");
+        assert_eq!(elsewhere.ask(&query(sql)).await.unwrap_err().code(), Code::NotFound, "{sql}");
+    }
 
     // As a password it gives a session that is no more than the token.
     let mut client = lab.login("ada", &narrow).await.unwrap();
@@ -248,6 +281,19 @@ async fn a_providers_token_logs_in_and_follows_its_keys() {
         );
         assert!(Instant::now() < deadline, "{refused}");
         tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    // Nothing runs later in the name of a login that the users file does not know.
+    for sql in [
+        "CREATE MATERIALIZED VIEW lab.chemistry.of_ola AS SELECT count(*) AS n FROM lab.chemistry.reactions",
+        "CREATE ALERT of_ola ON lab.chemistry.reactions WHEN yield_pct > 100 NOTIFY ola BY outbox",
+    ] {
+        let command = CommandStatementUpdate {
+            query: sql.into(),
+            transaction_id: None,
+        };
+        let refused = ola.update(&command, None).await.unwrap_err();
+        assert_eq!(refused.code(), Code::PermissionDenied, "{sql}: {refused}");
+        assert!(refused.message().contains("cannot own"), "{sql}: {refused}");
     }
     // Tools that know only passwords give the token as one; another's name does not open with it.
     assert!(lab.login("ola", &good).await.is_ok() && lab.login("sam", &good).await.is_err());

@@ -1,23 +1,17 @@
 //! What an administrator watches and what no statement may do to the server.
 
-use std::io::{Read, Write};
-
 use tonic::Code;
 
 use crate::lab::{self, Server};
+use crate::page_client::get;
 use crate::raw::{Raw, query};
 
-fn get(lab: &Server, path: &str) -> String {
-    let address = lab.http.as_deref().unwrap().trim_start_matches("http://");
-    let mut stream = std::net::TcpStream::connect(address).unwrap();
-    write!(
-        stream,
-        "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
-    )
-    .unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
+/// The numbers as an administrator reads them.
+fn metrics(lab: &Server) -> String {
+    let answer = get(lab, "ada", "/metrics");
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(answer.header("content-type"), Some("text/plain; version=0.0.4"));
+    answer.text()
 }
 
 fn metric(page: &str, name: &str) -> f64 {
@@ -29,11 +23,8 @@ fn metric(page: &str, name: &str) -> f64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn metrics_count_what_happens_and_name_nobody() {
     let lab = lab::shared();
-    let before = get(&lab, "/metrics");
-    assert!(
-        before.starts_with("HTTP/1.1 200") && before.contains("text/plain; version=0.0.4"),
-        "{before}"
-    );
+    assert_eq!(get(&lab, "sam", "/metrics").status, 403);
+    let before = metrics(&lab);
     let rows = lab
         .query("sam", "SELECT plate_id FROM lab.chemistry.plate_readings LIMIT 100")
         .await
@@ -45,7 +36,7 @@ async fn metrics_count_what_happens_and_name_nobody() {
             .await
             .is_err()
     );
-    let after = get(&lab, "/metrics");
+    let after = metrics(&lab);
     let grew = |name: &str| metric(&after, name) - metric(&before, name);
     assert_eq!(grew("labhouse_statements_total{outcome=\"finished\"}"), 1.0);
     assert_eq!(grew("labhouse_rows_total"), 100.0);
@@ -60,25 +51,25 @@ async fn metrics_count_what_happens_and_name_nobody() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_statement_is_cancelled_by_its_number_by_its_owner_or_an_administrator() {
-    let lab = lab::shared();
+    let lab = lab::own();
     let endless = "SELECT a.plate_id FROM lab.chemistry.plate_readings a, lab.chemistry.plate_readings b";
     let (mut sam, mut dee, mut ada) = (
         Raw::login(&lab, "sam").await,
         Raw::login(&lab, "dee").await,
         Raw::login(&lab, "ada").await,
     );
+    // An administrator's token that may change nothing ends nobody's work.
+    let token = crate::logins::user(&lab, &["token", "ada", "--label", "reading", "--read-only"]);
+    let mut reading = crate::logins::with_token(&lab, &token).await;
     for by_owner in [true, false] {
         let info = sam.info(&query(endless)).await.unwrap();
         let request = sam.request(info.endpoint[0].ticket.clone().unwrap());
-        let mut stream = sam.client.do_get(request).await.unwrap().into_inner();
+        let answer = sam.client.do_get(request).await.unwrap();
+        let id = answer.metadata().get("labhouse-query-id").unwrap().to_str().unwrap().to_owned();
+        let mut stream = answer.into_inner();
         stream.message().await.unwrap().unwrap();
-        let mine = "SELECT id FROM lab.system.queries WHERE state = 'running' AND sql LIKE 'SELECT a.plate_id%'";
-        let text = lab.text("ada", &mine.replace("lab.", "")).await;
-        let id = text
-            .split_whitespace()
-            .find(|word| word.len() == 36)
-            .unwrap()
-            .to_owned();
+        let running = format!("SELECT count(*) FROM system.queries WHERE state = 'running' AND id = '{id}'");
+        assert_eq!(lab.number("ada", &running).await, 1);
         let cancel = |id: &str| query(&format!("CANCEL QUERY '{id}'"));
         let foreign = dee.ask(&cancel(&id)).await.unwrap_err();
         let absent = "00000000-0000-0000-0000-000000000000";
@@ -89,6 +80,7 @@ async fn a_statement_is_cancelled_by_its_number_by_its_owner_or_an_administrator
             nothing.message(),
             "another's looks like none"
         );
+        assert_eq!(reading.ask(&cancel(&id)).await.unwrap_err().code(), Code::NotFound);
         let who = if by_owner { &mut sam } else { &mut ada };
         assert!(who.ask(&cancel(&id)).await.is_ok());
         let end = loop {

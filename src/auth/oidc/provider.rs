@@ -89,8 +89,10 @@ impl Provider {
         if younger(*tried, PAUSE) {
             return kept(USED_FOR).ok_or(Refusal::UnknownKey);
         }
+        let fetched = self.fetch().await;
+        // After the answer: those who waited for it do not each ask a slow provider again.
         *tried = Some(Instant::now());
-        match self.fetch().await {
+        match fetched {
             Ok(keys) => {
                 let fetched = Some(Instant::now());
                 *self.kept.lock() = Kept { keys, fetched };

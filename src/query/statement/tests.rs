@@ -29,9 +29,11 @@ fn tags_are_read_for_tables_and_columns() {
 
 #[test]
 fn only_plans_that_can_be_drawn_are_drawn() {
+    let drawable = |sql: &str| drawable(sql, &engine(sql));
     for sql in [
         "EXPLAIN FORMAT TREE SELECT 'ä'",
-        "explain analyze format tree select 'ä'",
+        "explain analyze format 'tree' select 'ä'",
+        "EXPLAIN (FORMAT tree) SELECT 'ä'",
     ] {
         assert!(matches!(drawable(sql), Err(QueryError::Unsupported(_))), "{sql}");
     }
@@ -62,16 +64,16 @@ fn half_statements_and_second_ones_are_refused() {
     assert!(parse_own("SELECT 1").unwrap().is_none());
 }
 
+fn engine(sql: &str) -> EngineStatement {
+    let mut all = datafusion::sql::parser::DFParser::parse_sql(sql).unwrap();
+    all.pop_front().unwrap()
+}
+
 fn parse(sql: &str) -> Result<Statement, QueryError> {
     if let Some(own) = parse_own(sql)? {
         return Ok(own);
     }
-    classify(
-        datafusion::sql::parser::DFParser::parse_sql(sql)
-            .unwrap()
-            .remove(0)
-            .unwrap(),
-    )
+    classify(engine(sql))
 }
 
 /// The name of a statement's row. A new kind of statement does not compile until it has one.
