@@ -21,6 +21,8 @@ impl Door {
     ) -> Result<Response<BoxedStream<HandshakeResponse>>, Status> {
         let peer = request.remote_addr();
         let certificates = request.peer_certs();
+        let certificate = certificates.as_ref().and_then(|chain| chain.first());
+        let certificate: Option<&[u8]> = certificate.map(AsRef::as_ref);
         let (headers, _, mut messages) = request.into_parts();
         let client = authn::client(&headers, peer);
         // The header decides when there is one: its senders may never send a message.
@@ -29,9 +31,10 @@ impl Door {
         })?;
         let (credential, protocol_version) = match shown {
             Some(credential) => (credential, 0),
-            None => match certificates.as_ref().and_then(|chain| chain.first()) {
-                Some(der) => (Credential::Certificate(der.to_vec()), 0),
-                None => Self::first_message(&mut messages).await?,
+            None => match certificate {
+                Some(der) if self.engine.auth.certificate(der).is_ok() => (Credential::Certificate(der.to_vec()), 0),
+                // One that names nobody only opens the connection.
+                Some(_) | None => Self::first_message(&mut messages).await?,
             },
         };
         // A token is answered with itself, never with a younger one: a session ends when it was meant to.
@@ -39,10 +42,9 @@ impl Door {
             Credential::Bearer(token) => Some(token.clone()),
             Credential::Basic { .. } | Credential::Certificate(_) => None,
         };
-        let certificate = certificates.as_ref().and_then(|chain| chain.first());
         let caller = Caller::from_credential(&self.engine, credential, client)
             .await?
-            .certified(&self.engine, certificate.map(AsRef::as_ref))?;
+            .certified(&self.engine, certificate)?;
         self.engine.audit.login(&caller.principal.name, &caller.client);
         let token = given.or_else(|| caller.token().map(str::to_owned)).unwrap_or_default();
         let answer = HandshakeResponse {
