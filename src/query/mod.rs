@@ -6,6 +6,7 @@
 
 mod admit;
 mod change;
+mod ended;
 pub(crate) mod errors;
 mod explain;
 pub(crate) mod ingest;
@@ -22,7 +23,7 @@ mod upkeep;
 pub(crate) mod view;
 pub(crate) mod write;
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::datatypes::{Schema, SchemaRef};
@@ -30,7 +31,6 @@ use datafusion::execution::SessionState;
 use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::parser::Statement as EngineStatement;
-use futures::future::BoxFuture;
 use labhouse_policies::Principal;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -44,14 +44,11 @@ pub(crate) use run::Runner;
 use crate::audit::{Account, Client, Facts, Wait};
 use crate::engine::Engine;
 use crate::session::{Governed, World};
+use admit::Place;
 use plan::{Outlook, bind, logical, physical, plan_as_far, unbound, written_parameters};
 use plans::{Asked, Planned};
 use statement::Statement;
-use admit::Place;
 use stream::{Guard, Left};
-
-/// How often a running statement asks whether its login still stands: a revocation acts within about a second.
-const LOGIN_LOOK: Duration = Duration::from_millis(500);
 
 /// What a statement would give.
 pub(crate) struct Description {
@@ -212,7 +209,7 @@ impl Engine {
             .start(account.id(), &who.name, sql, generations.policy, generations.catalog);
         let governed = self.govern(who, world);
         governed.account_to(&account);
-        let mut fallen = login_fallen(Arc::downgrade(self), who.clone(), client);
+        let mut fallen = ended::login_fallen(Arc::downgrade(self), who.clone(), client);
         let started = async {
             let permit = admitted?;
             if pinned.is_some_and(|pinned| pinned.policy != generations.policy) {
@@ -229,8 +226,8 @@ impl Engine {
         let cancelled = entry.cancelled();
         let started = tokio::select! {
             biased;
-            () = cancelled.cancelled() => Err(stream::cancelled()),
-            () = &mut fallen => Err(stream::fallen()),
+            () = cancelled.cancelled() => Err(ended::cancelled()),
+            () = &mut fallen => Err(ended::fallen()),
             started = started => started,
         };
         match started {
@@ -343,19 +340,6 @@ impl Engine {
         }
     }
 
-    /// Cancels a running statement: one's own, an administrator any. Another's looks like one that there is not.
-    fn cancel(&self, governed: &Governed, id: Uuid) -> Result<i64, QueryError> {
-        let who = governed.who();
-        // A login that may change nothing ends nobody else's work either.
-        let all = governed.world().policies.is_admin(who) && governed.may_change().is_ok();
-        if self.log.cancel(id, |entry| all || entry.principal == who.name) {
-            return Ok(1);
-        }
-        Err(QueryError::NotFound(format!(
-            "no statement {id} of yours is running; its number is in the header labhouse-query-id of its answer, and in lab.system.queries"
-        )))
-    }
-
     /// Reads a statement, and older versions of tables that it names.
     async fn parse(&self, governed: &Governed, state: &SessionState, sql: &str) -> Result<Statement, QueryError> {
         let (sql, stops) = travel::rewrite(sql)?;
@@ -437,22 +421,6 @@ impl Engine {
 /// Whose share of the places a statement takes; nobody's when the server runs it on somebody's behalf.
 fn sharer<'a>(who: &'a Principal, client: &Client) -> Option<&'a str> {
     (!client.is_server()).then_some(who.name.as_str())
-}
-
-/// Ends when what `who` logged in with is no longer good; never for work of the server itself.
-fn login_fallen(engine: Weak<Engine>, who: Principal, client: &Client) -> BoxFuture<'static, ()> {
-    if client.is_server() {
-        return Box::pin(std::future::pending());
-    }
-    Box::pin(async move {
-        loop {
-            tokio::time::sleep(LOGIN_LOOK).await;
-            match engine.upgrade() {
-                Some(engine) if engine.auth.stands(&who) => {}
-                Some(_) | None => return,
-            }
-        }
-    })
 }
 
 fn generations(world: &World) -> Generations {

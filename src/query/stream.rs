@@ -16,7 +16,7 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::admit::Place;
 use super::errors::from_datafusion;
-use super::{QueryError, log, narrow};
+use super::{QueryError, ended, log, narrow};
 use crate::audit::{Account, Wait};
 use crate::config::Limits;
 
@@ -149,10 +149,10 @@ impl Stream for Guard {
             }
         }
         if self.inner.is_some() && self.fallen.poll_unpin(context).is_ready() {
-            return self.end(fallen());
+            return self.end(ended::fallen());
         }
         if self.inner.is_some() && self.cancelled.as_mut().poll(context).is_ready() {
-            return self.end(cancelled());
+            return self.end(ended::cancelled());
         }
         let Some(inner) = self.inner.as_mut() else {
             return Poll::Ready(None);
@@ -180,18 +180,6 @@ impl Stream for Guard {
             Poll::Pending => self.overdue(context),
         }
     }
-}
-
-/// What a statement ends with whose login has ended.
-pub(super) fn fallen() -> QueryError {
-    QueryError::Denied(
-        "the login this statement runs under was removed, revoked or has ended; log in again".into(),
-    )
-}
-
-/// What a statement cancelled by its number ends with.
-pub(super) fn cancelled() -> QueryError {
-    QueryError::Cancelled("the statement was cancelled".into())
 }
 
 /// Bytes of a batch's values, as they go out.

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray};
+use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, FieldRef, Int64Type};
 use datafusion::error::Result;
@@ -29,9 +29,11 @@ enum Growth {
     Length,
     /// A number for each step from the first argument to the second; from 0 when there is one.
     Steps,
+    /// The third argument wherever the second stands in the first.
+    Replaced,
 }
 
-const BOUNDED: [(&str, Growth); 7] = [
+const BOUNDED: [(&str, Growth); 8] = [
     ("repeat", Growth::Times),
     ("array_repeat", Growth::Times),
     ("lpad", Growth::Length),
@@ -39,6 +41,7 @@ const BOUNDED: [(&str, Growth); 7] = [
     ("array_resize", Growth::Length),
     ("generate_series", Growth::Steps),
     ("range", Growth::Steps),
+    ("replace", Growth::Replaced),
 ];
 
 /// Puts the bound before the functions of a session.
@@ -167,8 +170,32 @@ impl Bounded {
                 });
                 Ok(made.sum())
             }
+            Growth::Replaced => {
+                let texts = |at: usize| -> Result<Option<ArrayRef>> {
+                    let Some(arg) = args.args.get(at) else { return Ok(None) };
+                    Ok(Some(cast(&arg.to_array(rows)?, &DataType::Utf8View)?))
+                };
+                let (Some(text), Some(from), Some(to)) = (texts(0)?, texts(1)?, texts(2)?) else {
+                    return Ok(0);
+                };
+                // Counting costs as much as replacing: it is done only for what could be too much.
+                let at_most = replaced(&text, &from, &to, |text, from| text.len() / from.len().max(1) + 1);
+                if at_most <= BYTES_MAX {
+                    return Ok(at_most);
+                }
+                Ok(replaced(&text, &from, &to, |text, from| text.matches(from).count()))
+            }
         }
     }
+}
+
+/// Bytes of texts in which `count` pieces are replaced, or a little more.
+fn replaced(text: &ArrayRef, from: &ArrayRef, to: &ArrayRef, count: impl Fn(&str, &str) -> usize) -> u128 {
+    let (text, from, to) = (text.as_string_view(), from.as_string_view(), to.as_string_view());
+    let all = text.iter().zip(from.iter()).zip(to.iter());
+    all.filter_map(|((text, from), to)| Some((text?, from?, to?)))
+        .map(|(text, from, to)| text.len() as u128 + count(text, from) as u128 * to.len() as u128)
+        .sum()
 }
 
 /// Bytes of each value: exact for texts, about the average for the rest.
@@ -227,6 +254,12 @@ mod tests {
         assert!(error.to_string().contains("at most 256"), "{error}");
         let long = vec![ScalarValue::from("x"), ScalarValue::from(1_i64 << 40)];
         assert!(call(datafusion::functions::unicode::lpad(), Growth::Length, long).is_err());
+        let replace = || datafusion::functions::string::replace();
+        let (a, b) = ("a".repeat(100_000), "b".repeat(100_000));
+        let all = [a.as_str(), "a", b.as_str()].map(ScalarValue::from).to_vec();
+        assert!(call(replace(), Growth::Replaced, all).is_err());
+        let none = [a.as_str(), "c", b.as_str()].map(ScalarValue::from).to_vec();
+        assert!(call(replace(), Growth::Replaced, none).is_ok(), "nothing is replaced");
         let negative = vec![ScalarValue::from("x"), ScalarValue::from(-5_i64)];
         assert!(call(repeat(), Growth::Times, negative).is_ok());
     }

@@ -207,6 +207,27 @@ async fn a_removed_users_statement_ends() {
     assert_eq!(read_to_the_end(&mut stream).await.code(), Code::PermissionDenied);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_ends_with_the_login_it_runs_under() {
+    let lab = lab::own_with(|config| format!("{config}\n[limits]\nwrite_rows = 1000000000\n"));
+    let token = user(&lab, &["token", "ada", "--label", "writing"]);
+    let mut raw = with_token(&lab, &token).await;
+    let writing = tokio::spawn(async move {
+        let command = CommandStatementUpdate {
+            query: format!("CREATE TABLE lab.chemistry.never AS {ENDLESS}"),
+            transaction_id: None,
+        };
+        raw.update(&command, None).await
+    });
+    let running = "SELECT count(*) FROM system.queries WHERE state = 'running' AND sql LIKE 'CREATE TABLE lab.chemistry.never%'";
+    lab.until("ada", running, |answer| answer.as_ref().is_ok_and(|text| text.contains("| 1 ")))
+        .await;
+    user(&lab, &["token", "ada", "--label", "writing", "--revoke"]);
+    let refused = writing.await.unwrap().unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied, "{refused}");
+    assert!(lab.query("ada", "SELECT * FROM lab.chemistry.never").await.is_err());
+}
+
 /// An OpenID Connect provider from PyPI; ended when dropped.
 struct Provider {
     child: Child,

@@ -120,6 +120,11 @@ async fn monsters_get_a_clear_error_and_others_do_not_notice() {
             "at most",
         ),
         ("SELECT lpad('x', 2000000000)", Code::ResourceExhausted, "at most"),
+        (
+            "SELECT replace(lpad('', 1000000, 'x'), 'x', lpad('', 1000000, 'y'))",
+            Code::ResourceExhausted,
+            "at most",
+        ),
         ("SELECT range(0, 9000000000)", Code::ResourceExhausted, "at most"),
         // 50 GB to sort, of which 128 MiB fit in memory and 256 MiB on disk.
         (
