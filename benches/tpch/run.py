@@ -2,14 +2,14 @@
 
     run.py --flight grpc://127.0.0.1:50051 --parquet DIR/tables/tpch
 
-Every query runs on labhouse over Flight SQL (ADBC) as an administrator and as a principal whose row filter keeps every
+Every query runs on labhouse over Flight SQL (ADBC) as an administrator and as principals whose row filters keep every
 row, and on DuckDB in this process. Each is run once to warm up, then the best of three counts; a run ends when the last
-row has arrived as Arrow. The results of all three are compared value by value. Then `lineitem` is streamed whole, and
+row has arrived as Arrow. The results of all are compared value by value. Then `lineitem` is streamed whole, and
 `SELECT 1` is asked 200 times. The ratios are labhouse / DuckDB: below 1 is faster.
 
 `--parquet` holds a folder for each table: either Delta tables (their live files are read, so that both sides read the
 very same bytes) or plain folders of Parquet. Passwords come from LABHOUSE_PASSWORD_<USER>, else the demo's `<user>-demo`.
-The principal to compare against is the one of `--filtered`; leave it empty to measure the administrator alone.
+The principals to compare with the administrator are those of `--filtered`; leave it out to measure her alone.
 `bench.py` beside this file does the rest: data, lake, server.
 """
 
@@ -45,9 +45,8 @@ def main(argv=None):
     files = {table: parquet_files(arguments.parquet / table) for table in TABLES}
     duck = open_duckdb(files, arguments.threads)
     sides = {"duckdb": lambda sql: duck.execute(sql).to_arrow_table()}
-    for side, user in [("admin", arguments.admin), ("filtered", arguments.filtered)]:
-        if user:
-            sides[side] = open_labhouse(arguments.flight, user)
+    for side, user in [("admin", arguments.admin), *((user, user) for user in arguments.filtered)]:
+        sides[side] = open_labhouse(arguments.flight, user)
 
     report = {"threads": arguments.threads, "best_of": arguments.best_of, "queries": {}, "wrong": []}
     print_header(sides)
@@ -78,7 +77,7 @@ def parse(argv):
     parser.add_argument("--flight", required=True, help="grpc://host:port of a running labhouse")
     parser.add_argument("--parquet", required=True, type=pathlib.Path, help="folder with one folder for each table")
     parser.add_argument("--admin", default="ada", help="a user no filter applies to")
-    parser.add_argument("--filtered", default="", help="a user whose row filter keeps every row")
+    parser.add_argument("--filtered", nargs="*", default=[], help="users whose row filters keep every row")
     parser.add_argument("--threads", type=int, default=2, help="threads for DuckDB; give labhouse as many")
     parser.add_argument("--best-of", type=int, default=3)
     parser.add_argument("--queries", nargs="*", help="only these, for example q01 q18")
@@ -199,16 +198,14 @@ def geometric_mean(times):
 def print_header(sides):
     labhouse = [side for side in sides if side != "duckdb"]
     cells = [f"{side:>10}" for side in sides] + [f"{side + '/duckdb':>16}" for side in labhouse]
-    if len(labhouse) == 2:
-        cells.append(f"{'filtered/admin':>16}")
+    cells += [f"{side + '/admin':>16}" for side in labhouse if side != "admin"]
     print(f"{'seconds':<10} " + " ".join(cells), flush=True)
 
 
 def print_line(name, times):
     cells = [f"{seconds:>10.4f}" for seconds in times.values()]
     cells += [f"{seconds / times['duckdb']:>16.2f}" for side, seconds in times.items() if side != "duckdb"]
-    if "filtered" in times:
-        cells.append(f"{times['filtered'] / times['admin']:>16.2f}")
+    cells += [f"{seconds / times['admin']:>16.2f}" for side, seconds in times.items() if side not in ("duckdb", "admin")]
     print(f"{name:<10} " + " ".join(cells), flush=True)
 
 
