@@ -123,11 +123,7 @@ pub(crate) fn page(engine: &Engine) -> String {
     page.counter("labhouse_bytes_total", "Bytes of values delivered", of(&metrics.bytes));
 
     let running = metrics.running.load(Ordering::Relaxed);
-    page.gauge(
-        "labhouse_statements_running",
-        "Statements that run",
-        running,
-    );
+    page.gauge("labhouse_statements_running", "Statements that run", running);
     let admission = &engine.admission;
     page.gauge(
         "labhouse_admission_places_free",

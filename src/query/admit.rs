@@ -313,7 +313,10 @@ mod tests {
         assert!(admission.enter(Some("ana"), "SELECT 1").await.is_err());
         assert!(admission.enter(Some("sam"), "SELECT 1").await.is_ok());
         // Work of the server itself is nobody's.
-        let of_server = [admission.enter(None, "SELECT 1").await, admission.enter(None, "SELECT 1").await];
+        let of_server = [
+            admission.enter(None, "SELECT 1").await,
+            admission.enter(None, "SELECT 1").await,
+        ];
         assert!(of_server.iter().all(Result::is_ok));
         for _ in 0..3 {
             admission.begin("sam").unwrap();

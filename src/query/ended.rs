@@ -48,9 +48,7 @@ pub(super) fn login_fallen(engine: Weak<Engine>, who: Principal, client: &Client
 
 /// What a statement ends with whose login has ended.
 pub(super) fn fallen() -> QueryError {
-    QueryError::Denied(
-        "the login this statement runs under was removed, revoked or has ended; log in again".into(),
-    )
+    QueryError::Denied("the login this statement runs under was removed, revoked or has ended; log in again".into())
 }
 
 /// What a statement cancelled by its number ends with.

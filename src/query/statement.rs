@@ -249,7 +249,8 @@ fn classify_ast(ast: Ast) -> Result<Statement, QueryError> {
 
 /// The engine's drawing of plans cuts texts between bytes, and fails inside a letter beyond ASCII.
 fn drawable(sql: &str, parsed: &EngineStatement) -> Result<(), QueryError> {
-    let is_drawn = matches!(parsed, EngineStatement::Explain(explain) if explain.options.format == Some(ExplainFormat::Tree));
+    let is_drawn =
+        matches!(parsed, EngineStatement::Explain(explain) if explain.options.format == Some(ExplainFormat::Tree));
     if is_drawn && !sql.is_ascii() {
         return Err(QueryError::Unsupported(
             "EXPLAIN FORMAT TREE draws ASCII texts only, and the statement has other letters; write EXPLAIN FORMAT INDENT".into(),

@@ -102,7 +102,7 @@ impl ScalarUDFImpl for Bounded {
         let bytes = self.bytes(&args)?;
         if bytes > BYTES_MAX {
             let text = format!(
-                "{} would make {} MiB at once, at most {} are made; ask for less",
+                "{} would make {} MiB at once, at most {} MiB are made; ask for less",
                 self.name(),
                 bytes >> 20,
                 BYTES_MAX >> 20

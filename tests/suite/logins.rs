@@ -132,7 +132,11 @@ async fn a_token_does_what_it_is_for_and_ends_when_it_is_revoked() {
         "EXPLAIN POLICY ON lab.chemistry.reactions",
     ] {
         assert!(raw.ask(&query(sql)).await.is_ok(), "{sql}");
-        assert_eq!(elsewhere.ask(&query(sql)).await.unwrap_err().code(), Code::NotFound, "{sql}");
+        assert_eq!(
+            elsewhere.ask(&query(sql)).await.unwrap_err().code(),
+            Code::NotFound,
+            "{sql}"
+        );
     }
 
     // As a password it gives a session that is no more than the token.
@@ -219,9 +223,12 @@ async fn a_write_ends_with_the_login_it_runs_under() {
         };
         raw.update(&command, None).await
     });
-    let running = "SELECT count(*) FROM system.queries WHERE state = 'running' AND sql LIKE 'CREATE TABLE lab.chemistry.never%'";
-    lab.until("ada", running, |answer| answer.as_ref().is_ok_and(|text| text.contains("| 1 ")))
-        .await;
+    let running =
+        "SELECT count(*) FROM system.queries WHERE state = 'running' AND sql LIKE 'CREATE TABLE lab.chemistry.never%'";
+    lab.until("ada", running, |answer| {
+        answer.as_ref().is_ok_and(|text| text.contains("| 1 "))
+    })
+    .await;
     user(&lab, &["token", "ada", "--label", "writing", "--revoke"]);
     let refused = writing.await.unwrap().unwrap_err();
     assert_eq!(refused.code(), Code::PermissionDenied, "{refused}");

@@ -20,7 +20,9 @@ pub(crate) fn interpreter() -> PathBuf {
     lock.lock().unwrap();
     let installed = venv.join("requirements.txt");
     let legacy = requirements.with_file_name("requirements-sqlalchemy14.txt");
-    let wanted = std::fs::read_to_string(&requirements).unwrap() + &std::fs::read_to_string(&legacy).unwrap();
+    let wanted = [&requirements, &legacy]
+        .map(|file| std::fs::read_to_string(file).unwrap())
+        .concat();
     if std::fs::read_to_string(&installed).ok().as_ref() != Some(&wanted) {
         run_or_panic(Command::new("python3").args(["-m", "venv"]).arg(&venv));
         run_or_panic(
