@@ -51,11 +51,20 @@ class LabhouseCompiler(compiler.SQLCompiler):
         return text
 
 
+class LabhousePreparer(compiler.IdentifierPreparer):
+    def schema_for_object(self, named):
+        """The server has no schema of a connection: a table without one is written with the URL's."""
+        if named.schema is None and isinstance(named, sqlalchemy.sql.expression.TableClause):
+            return self.dialect.default_schema_name
+        return named.schema
+
+
 class LabhouseDialect(default.DefaultDialect):
     name = "labhouse"
     driver = "adbc"
     default_paramstyle = "qmark"
     statement_compiler = LabhouseCompiler
+    preparer = LabhousePreparer
 
     supports_statement_cache = True
     supports_native_boolean = True

@@ -2,6 +2,7 @@
 
 import urllib.parse
 
+import flightsql.sqlalchemy  # noqa: F401, it registers the dialect
 import pytest
 import sqlalchemy
 

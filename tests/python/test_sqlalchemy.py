@@ -7,7 +7,7 @@ import urllib.parse
 import labhouse_sqlalchemy  # noqa: F401, it registers the dialect
 import pytest
 import sqlalchemy
-from sqlalchemy import func, select
+from sqlalchemy import func, literal_column, select
 
 from conftest import password
 
@@ -50,7 +50,8 @@ def test_expressions_run_with_parameters_limits_and_groups(engine):
     sam = engine("sam")
     table = sqlalchemy.Table("reactions", sqlalchemy.MetaData(), autoload_with=sam)
     with sam.connect() as connection:
-        days = func.date_trunc("month", table.c.run_at).label("month")
+        # A literal: two parameters of one value are two expressions to GROUP BY.
+        days = func.date_trunc(literal_column("'month'"), table.c.run_at).label("month")
         query = (
             select(days, func.avg(table.c.yield_pct).label("mean"), func.count().label("n"))
             .where(table.c.yield_pct.between(0, 100), table.c.run_at >= datetime.datetime(2000, 1, 1))
@@ -77,7 +78,7 @@ def test_writes_happen_and_refusals_are_errors(engine):
         connection.execute(table.update().where(table.c.id == 1).values(name="b"))
         connection.execute(table.delete().where(table.c.id == 2))
         assert connection.execute(select(table)).fetchall() == [(1, "b")]
-    with engine("sam").connect() as connection, pytest.raises(sqlalchemy.exc.DBAPIError):
+    with engine("ana").connect() as connection, pytest.raises(sqlalchemy.exc.DBAPIError):
         connection.exec_driver_sql("DROP TABLE lab.chemistry.by_alchemy")
     with pytest.raises(sqlalchemy.exc.DBAPIError):
         engine("sam", "wrong").connect()

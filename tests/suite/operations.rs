@@ -141,8 +141,9 @@ async fn monsters_get_a_clear_error_and_others_do_not_notice() {
             Code::ResourceExhausted,
             "memory",
         ),
+        // 300 MB that cannot go to disk.
         (
-            "SELECT a.value % 1000 AS k, array_agg(a.value + b.value) FROM generate_series(1, 300000) a, generate_series(1, 300000) b GROUP BY 1",
+            "SELECT cardinality(array_agg(repeat('x', 1000 + value % 2))) FROM generate_series(1, 300000)",
             Code::ResourceExhausted,
             "memory",
         ),
