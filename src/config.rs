@@ -294,6 +294,8 @@ pub(crate) struct Limits {
     pub(crate) write_rows: usize,
     /// Threads that one statement uses; 0 = as many as there are cores.
     pub(crate) partitions: usize,
+    /// Memory for results that are given again while nothing they rest on has changed, in MiB; 0 = none is kept.
+    pub(crate) result_cache_mib: usize,
     /// Models trained at the same time.
     pub(crate) concurrent_trainings: usize,
     /// Time that a shutdown waits for running statements, in seconds.
@@ -317,6 +319,7 @@ impl Default for Limits {
             statement_operators: 2_000,
             write_rows: 20_000_000,
             partitions: 0,
+            result_cache_mib: 64,
             concurrent_trainings: 1,
             drain_s: 30,
         }

@@ -14,7 +14,7 @@ use crate::config::{Config, RemovedFiles};
 use crate::metrics::Metrics;
 use crate::models::ModelStore;
 use crate::pipelines::Failures;
-use crate::query::{Admission, Plans, QueryLog, Runner};
+use crate::query::{Admission, Plans, QueryLog, Results, Runner};
 use crate::session::{Governed, Sessions, World, table_object};
 use crate::system::SystemTables;
 use crate::ticket::Sealer;
@@ -38,6 +38,7 @@ pub(crate) struct Engine {
     pub(crate) log: QueryLog,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) plans: Plans,
+    pub(crate) results: Arc<Results>,
     pub(crate) view_failures: Failures,
     pub(crate) runner: Runner,
     this: Weak<Engine>,
@@ -96,6 +97,7 @@ impl Engine {
             log: QueryLog::new(Arc::clone(&metrics)),
             metrics,
             plans: Plans::default(),
+            results: Arc::new(Results::new(config.limits.result_cache_mib)),
             view_failures: Failures::default(),
             runner,
             audit,

@@ -34,7 +34,7 @@ use axum::extract::{ConnectInfo, DefaultBodyLimit, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post, put};
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -87,6 +87,9 @@ fn routes(door: Arc<Door>) -> Router {
         .route("/api/version", get(version::version))
         .route("/api/dashboards", get(dashboards::list))
         .route("/api/dashboards/{name}", get(dashboards::one))
+        .route("/api/dashboards/{name}/file", delete(dashboards::edit::remove))
+        .route("/api/dashboards/{name}/file", get(dashboards::edit::read))
+        .route("/api/dashboards/{name}/file", put(dashboards::edit::write))
         .route("/api/openapi.json", get(assets::openapi))
         .fallback(async || Refusal::no_such_path())
         .method_not_allowed_fallback(async || Refusal::wrong_method())

@@ -80,7 +80,8 @@ def lay_out(lake, config, threads):
         '[policies]\ndir = "policies"\n\n'
         '[auth]\nusers = "users.toml"\n\n'
         "[crawl]\nsettle_ms = 0\n\n"  # the files are whole: nobody writes to them while they are read
-        f"[limits]\npartitions = {threads}\n"
+        # Every answer is worked out: kept ones would be the same few bytes again.
+        f"[limits]\npartitions = {threads}\nresult_cache_mib = 0\n"
     )
 
 

@@ -27,7 +27,8 @@ pub struct OnlyIf<'a> {
 ///
 /// # Errors
 /// [`LakeError::Refused`] for types Delta has not, and for a table that landed files fill: a replay of their ledger must
-/// find their rows, or that is not there `only_if` it should be as seen. [`LakeError::Busy`] when other writers keep winning.
+/// find their rows. [`LakeError::Overtaken`] when it is not as `only_if` saw it. [`LakeError::Busy`] when other writers keep
+/// winning.
 pub async fn replace(
     catalog: &Catalog,
     name: &TableName,
@@ -55,7 +56,7 @@ pub async fn replace(
         };
         if !only_if.as_ref().is_none_or(is_as_seen) {
             parquet_file::discard(lake, name, &adds).await;
-            return Err(refused("it was changed meanwhile".to_owned()));
+            return Err(LakeError::Overtaken { table: name.clone() });
         }
         let removes = match &base {
             Some(table) if is_crawled(table).await? => {

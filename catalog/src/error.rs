@@ -56,6 +56,8 @@ pub enum LakeError {
     Refused { table: TableName, reason: String },
     #[error("another writer won the commit to {table} {attempts} times in a row; try again when it is less busy")]
     Busy { table: TableName, attempts: usize },
+    #[error("table {table} was changed while this was being made; nothing was written, look at it and try again")]
+    Overtaken { table: TableName },
     #[error(
         "the record '{path}' in the lake is damaged: {reason}. Remove that object: it is rebuilt from the table's log"
     )]

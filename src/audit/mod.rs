@@ -390,6 +390,18 @@ impl Audit {
         });
     }
 
+    /// A dashboard's file was written, or removed when there is no `sha256`.
+    pub(crate) fn dashboard(&self, who: &str, client: &Client, name: &str, sha256: Option<&str>) {
+        self.shared.put(Event {
+            principal: Some(who.to_owned()),
+            action: Some(if sha256.is_some() { "write" } else { "remove" }.to_owned()),
+            targets: vec![name.to_owned()],
+            verdict: Some("allowed".to_owned()),
+            detail: sha256.map(|sha256| serde_json::json!({ "sha256": sha256 }).to_string()),
+            ..from(Kind::Dashboard, client)
+        });
+    }
+
     /// Edited policies were refused; `places` are the files and lines at fault.
     pub(crate) fn policies_refused(&self, in_force: &PolicySet, places: &[String]) {
         self.shared.put(Event {

@@ -154,6 +154,13 @@ impl Facts {
         !self.refused.is_empty()
     }
 
+    /// The same of a statement that is answered with an earlier one's rows.
+    pub(crate) fn answered_again(mut self) -> Self {
+        let why = || serde_json::json!({"answered": "again"}).to_string();
+        self.detail.get_or_insert_with(why);
+        self
+    }
+
     pub(super) fn tell(self, event: &mut Event) {
         let list = |set: BTreeSet<String>| set.into_iter().collect();
         event.tables = list(self.tables);

@@ -77,7 +77,7 @@ fn the_commented_example_states_the_defaults() {
         .lines()
         .filter(|line| line.contains(" = ") && !line.starts_with('#'))
         .count();
-    assert_eq!(keys, 56, "a new key needs a line in the example");
+    assert_eq!(keys, 57, "a new key needs a line in the example");
 }
 
 #[test]

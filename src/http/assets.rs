@@ -40,7 +40,7 @@ macro_rules! files {
     };
 }
 
-static FILES: [File; 35] = files![
+static FILES: [File; 36] = files![
     "api.js" JS,
     "app.css" CSS,
     "app.js" JS,
@@ -74,6 +74,7 @@ static FILES: [File; 35] = files![
     "views/complete.js" JS,
     "views/dashboard.js" JS,
     "views/data.js" JS,
+    "views/edit.js" JS,
     "views/pivot.js" JS,
     "views/sql.js" JS,
 ];

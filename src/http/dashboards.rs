@@ -5,6 +5,7 @@
 //! chart or filter that the caller could not ask is left out of the answer, and a dashboard without charts is not there:
 //! absence looks the same as non-existence.
 
+pub(super) mod edit;
 mod file;
 
 use std::collections::BTreeMap;

@@ -13,7 +13,7 @@ use super::View;
 use crate::audit::Client;
 use crate::engine::Engine;
 
-/// How often the catalog is looked at; a look costs nothing when nothing changed.
+/// How often the catalog is looked at; a look costs the views that are followed, and nothing else unless tables changed.
 pub(crate) const LOOK: Duration = Duration::from_millis(250);
 /// Sources that change in every look are waited for, but not longer than this.
 const CALM_MAX: Duration = Duration::from_secs(3);
@@ -67,11 +67,11 @@ impl Calm {
 
 /// Makes views again when they are due, until the server stops.
 pub(crate) async fn follow(engine: Arc<Engine>, mut stopped: watch::Receiver<bool>) {
-    let mut calm = Calm::default();
+    let (mut calm, mut views) = (Calm::default(), Views::default());
     while !*stopped.borrow() {
         let catalog = engine.catalog.snapshot();
         if calm.is_calm(&catalog)
-            && let Some(name) = due(&engine, &catalog)
+            && let Some(name) = due(&engine, &catalog, views.of(&catalog))
         {
             refresh(&engine, &name).await;
             continue;
@@ -83,15 +83,34 @@ pub(crate) async fn follow(engine: Arc<Engine>, mut stopped: watch::Receiver<boo
     }
 }
 
+/// The views of a catalog, read from their tables once for each generation.
+#[derive(Default)]
+struct Views {
+    generation: Option<u64>,
+    views: Vec<(TableName, View)>,
+}
+
+impl Views {
+    fn of(&mut self, catalog: &CatalogSnapshot) -> &[(TableName, View)] {
+        if self.generation != Some(catalog.generation) {
+            let views = catalog.all();
+            let views = views.filter_map(|table| Some((table.name().clone(), View::of(table)?)));
+            (self.generation, self.views) = (Some(catalog.generation), views.collect());
+        }
+        &self.views
+    }
+}
+
 /// The first view that is due and whose sources are not due themselves.
-fn due(engine: &Engine, catalog: &CatalogSnapshot) -> Option<TableName> {
+fn due(engine: &Engine, catalog: &CatalogSnapshot, views: &[(TableName, View)]) -> Option<TableName> {
     let now = Utc::now();
     let seen = (catalog.generation, engine.policies.current().generation());
-    let due: BTreeMap<String, (TableName, View)> = catalog
-        .all()
-        .filter_map(|table| Some((table.name().clone(), View::of(table)?)))
-        .filter(|(name, view)| view.is_due(catalog, now) && !engine.view_failures.waits(name, seen, now))
-        .map(|(name, view)| (name.to_string(), (name, view)))
+    let is_due =
+        |(name, view): &&(TableName, View)| view.is_due(catalog, now) && !engine.view_failures.waits(name, seen, now);
+    let due: BTreeMap<String, &(TableName, View)> = views
+        .iter()
+        .filter(is_due)
+        .map(|view| (view.0.to_string(), view))
         .collect();
     due.values()
         .find(|(_, view)| !view.sources.keys().any(|source| due.contains_key(source)))

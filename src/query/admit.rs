@@ -12,11 +12,14 @@ use std::time::{Duration, Instant};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
+use labhouse_policies::Principal;
 use parking_lot::Mutex;
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
 use super::QueryError;
+use crate::audit::Client;
 use crate::config::Limits;
+use crate::engine::Engine;
 
 /// Principals remembered at the gate before the idle ones are forgotten.
 const PRINCIPALS_MAX: usize = 10_000;
@@ -167,11 +170,7 @@ impl Admission {
         !self.places.is_closed()
     }
 
-    /// Checks the size of a statement, for doors that read it before it goes its way.
-    ///
-    /// # Errors
-    /// It is too large to be read safely.
-    pub(crate) fn check(&self, sql: &str) -> Result<(), QueryError> {
+    fn check(&self, sql: &str) -> Result<(), QueryError> {
         if sql.len() > self.bytes_max {
             return Err(QueryError::Invalid(format!(
                 "the statement has {} bytes, at most {} are taken (limits.statement_bytes); put long lists into a table and join it",
@@ -244,6 +243,22 @@ fn is_operator(token: &Token) -> bool {
         ),
         _ => false,
     }
+}
+
+impl Engine {
+    /// A place for a statement that is to run.
+    pub(super) async fn admit(&self, who: &Principal, client: &Client, sql: &str) -> Result<Place, QueryError> {
+        let sharer = sharer(who, client);
+        if let Some(name) = sharer {
+            self.admission.begin(name)?;
+        }
+        self.admission.enter(sharer, sql).await
+    }
+}
+
+/// Whose share of the places a statement takes; nobody's when the server runs it on somebody's behalf.
+pub(super) fn sharer<'a>(who: &'a Principal, client: &Client) -> Option<&'a str> {
+    (!client.is_server()).then_some(who.name.as_str())
 }
 
 #[cfg(test)]

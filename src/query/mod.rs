@@ -10,10 +10,12 @@ mod ended;
 pub(crate) mod errors;
 mod explain;
 pub(crate) mod ingest;
+mod listing;
 mod log;
 pub(crate) mod narrow;
 mod plan;
 mod plans;
+mod results;
 mod run;
 pub(crate) mod statement;
 mod stream;
@@ -29,6 +31,7 @@ use std::time::Duration;
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::execution::SessionState;
 use datafusion::physical_plan::SendableRecordBatchStream;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::parser::Statement as EngineStatement;
 use labhouse_policies::Principal;
@@ -37,16 +40,19 @@ use uuid::Uuid;
 
 pub(crate) use admit::Admission;
 pub(crate) use errors::QueryError;
+pub(crate) use listing::VisibleTable;
 pub(crate) use log::QueryLog;
 pub(crate) use plans::Plans;
+pub(crate) use results::Results;
 pub(crate) use run::Runner;
 
 use crate::audit::{Account, Client, Facts, Wait};
 use crate::engine::Engine;
 use crate::session::{Governed, World};
-use admit::Place;
+use admit::sharer;
 use plan::{Outlook, bind, logical, physical, plan_as_far, unbound, written_parameters};
 use plans::{Asked, Planned};
+use results::{Collecting, Kept};
 use statement::Statement;
 use stream::{Guard, Left};
 
@@ -68,21 +74,48 @@ pub(crate) struct Running {
     pub(crate) stream: SendableRecordBatchStream,
 }
 
+impl Running {
+    /// What the server runs within a statement.
+    fn within(schema: SchemaRef, stream: SendableRecordBatchStream) -> Self {
+        Self {
+            id: None,
+            schema,
+            stream,
+        }
+    }
+}
+
+/// A statement that was started, before anything of it is delivered.
+struct Started {
+    running: Running,
+    accounted: Wait,
+    /// Takes the rows along, to answer with them again.
+    collecting: Option<Collecting>,
+}
+
+impl Started {
+    /// Of what is not kept.
+    fn once(running: Running, accounted: Wait) -> Self {
+        Self {
+            running,
+            accounted,
+            collecting: None,
+        }
+    }
+}
+
+/// Who asks what, and where it is accounted for.
+struct Question<'a> {
+    governed: &'a Arc<Governed>,
+    account: &'a Arc<Account>,
+    sql: &'a str,
+}
+
 /// Which policies and catalog a statement was planned on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Generations {
     pub(crate) policy: u64,
     pub(crate) catalog: u64,
-}
-
-/// A table that a principal may see, for metadata calls.
-pub(crate) struct VisibleTable {
-    pub(crate) catalog: String,
-    pub(crate) schema: String,
-    pub(crate) table: String,
-    pub(crate) kind: &'static str,
-    pub(crate) columns: SchemaRef,
-    pub(crate) comment: Option<String>,
 }
 
 impl Engine {
@@ -128,6 +161,10 @@ impl Engine {
             // The plan that is kept has an account already.
             account.forget();
             return Ok(reads(&columns, parameters));
+        }
+        if let Some(kept) = self.results.find(governed, sql, parameters) {
+            account.described(Facts::clone(&kept.facts));
+            return Ok(reads(&kept.schema, Arc::clone(&kept.parameters)));
         }
         let state = Arc::new(self.sessions.open(governed).map_err(errors::from_datafusion)?);
         let statement = self.parse(governed, &state, sql).await?;
@@ -210,6 +247,11 @@ impl Engine {
         let governed = self.govern(who, world);
         governed.account_to(&account);
         let mut fallen = ended::login_fallen(Arc::downgrade(self), who.clone(), client);
+        let asked = Question {
+            governed: &governed,
+            account: &account,
+            sql,
+        };
         let started = async {
             let permit = admitted?;
             if pinned.is_some_and(|pinned| pinned.policy != generations.policy) {
@@ -217,11 +259,13 @@ impl Engine {
                     "the policies changed since this statement was planned; run it again".into(),
                 ));
             }
-            let (running, accounted) = match kept {
-                Some((planned, accounted)) => (self.execute(&planned)?, accounted),
-                None => self.start(&governed, &account, sql, parameters).await?,
-            };
-            Ok((permit, running, accounted))
+            if let Some((planned, accounted)) = kept {
+                return Ok((permit, self.execute(&asked, &parameters, &planned, accounted)?));
+            }
+            if let Some(kept) = self.results.find(&governed, sql, &parameters) {
+                return Ok((permit, self.again(&account, &kept)));
+            }
+            Ok((permit, self.start(&asked, parameters).await?))
         };
         let cancelled = entry.cancelled();
         let started = tokio::select! {
@@ -231,7 +275,7 @@ impl Engine {
             started = started => started,
         };
         match started {
-            Ok((permit, Running { schema, stream, .. }, accounted)) => {
+            Ok((permit, started)) => {
                 let id = Some(account.id());
                 let limits = &self.config.limits;
                 // What the server asks for itself goes to nobody whole.
@@ -240,8 +284,8 @@ impl Engine {
                     false => Left::new(limits),
                 };
                 let limits = (Duration::from_secs(limits.statement_s), left);
-                let account = (account, accounted);
-                let stream = Guard::new(stream, Arc::clone(&schema), entry, account, permit, limits, fallen);
+                let schema = Arc::clone(&started.running.schema);
+                let stream = Guard::new(started, entry, account, permit, limits, fallen);
                 Ok(Running {
                     id,
                     schema,
@@ -268,74 +312,35 @@ impl Engine {
         write::read_count(running).await
     }
 
-    /// A place for a statement that is to run.
-    pub(super) async fn admit(&self, who: &Principal, client: &Client, sql: &str) -> Result<Place, QueryError> {
-        let sharer = sharer(who, client);
-        if let Some(name) = sharer {
-            self.admission.begin(name)?;
-        }
-        self.admission.enter(sharer, sql).await
-    }
-
-    /// The tables that `who` may see, sorted by name.
-    pub(crate) async fn tables(&self, who: &Principal, client: &Client) -> Result<Vec<VisibleTable>, QueryError> {
-        let governed = self.govern(who, self.world());
-        let mut tables = Vec::new();
-        for (schema, table) in governed.visible() {
-            let Some(provider) = governed.table(&schema, &table).map_err(errors::from_datafusion)? else {
-                continue;
-            };
-            let comment = governed
-                .world()
-                .catalog
-                .table(&schema, &table)
-                .and_then(|table| table.description().map(str::to_owned));
-            tables.push(VisibleTable {
-                catalog: statement::CATALOG.to_owned(),
-                kind: if schema == crate::system::SYSTEM {
-                    "VIEW"
-                } else {
-                    "BASE TABLE"
-                },
-                schema,
-                table,
-                columns: narrow::narrow_schema(&provider.schema()),
-                comment,
-            });
-        }
-        tables.sort_by(|a, b| (&a.schema, &a.table).cmp(&(&b.schema, &b.table)));
-        self.audit.metadata(&who.name, client, tables.len());
-        Ok(tables)
-    }
-
     async fn start(
         self: &Arc<Self>,
-        governed: &Arc<Governed>,
-        account: &Arc<Account>,
-        sql: &str,
+        asked: &Question<'_>,
         parameters: Vec<ScalarValue>,
-    ) -> Result<(Running, Wait), QueryError> {
+    ) -> Result<Started, QueryError> {
+        let Question { governed, account, sql } = *asked;
         let state = Arc::new(self.sessions.open(governed).map_err(errors::from_datafusion)?);
         let statement = self.parse(governed, &state, sql).await?;
         account.called(statement.verb(), statement.target());
         if let Statement::CancelQuery(id) = statement {
             let count = self.cancel(governed, id)?;
-            return Ok((write::count_stream(count), account.decided(governed.notes().facts())));
+            let accounted = account.decided(governed.notes().facts());
+            return Ok(Started::once(write::count_stream(count), accounted));
         }
         if statement.writes() {
             // Before any work is done for it; `Governed::decided` says the same to whatever comes another way.
             governed.may_change()?;
         }
         match statement {
-            Statement::Read(statement) => self.read(governed, account, state, *statement, parameters).await,
+            Statement::Read(statement) => self.read(asked, state, *statement, parameters).await,
             Statement::ExplainPolicy(statement) => {
                 let running = self.explain_policy(governed, state, statement).await?;
-                Ok((running, account.decided(governed.notes().facts())))
+                Ok(Started::once(running, account.decided(governed.notes().facts())))
             }
             other => {
                 let count = self.write(governed, state, other, parameters, sql).await?;
                 // One that had nothing to change is decided here.
-                Ok((write::count_stream(count), account.decided(governed.notes().facts())))
+                let accounted = account.decided(governed.notes().facts());
+                Ok(Started::once(write::count_stream(count), accounted))
             }
         }
     }
@@ -356,37 +361,53 @@ impl Engine {
     /// Plans and starts a read.
     async fn read(
         &self,
-        governed: &Arc<Governed>,
-        account: &Arc<Account>,
+        asked: &Question<'_>,
         state: Arc<SessionState>,
         statement: EngineStatement,
         parameters: Vec<ScalarValue>,
-    ) -> Result<(Running, Wait), QueryError> {
-        let (bound, view) = (parameters.len(), Arc::clone(governed));
+    ) -> Result<Started, QueryError> {
+        let (values, view) = (parameters.clone(), Arc::clone(asked.governed));
         let outlook = self
-            .planning(move || async move { plan_as_far(view, state, statement, parameters).await })
+            .planning(move || async move { plan_as_far(view, state, statement, values).await })
             .await?;
         match outlook {
             Outlook::Planned(planned) => {
                 // It becomes durable while the plan runs already.
-                let accounted = account.decided(Facts::clone(&planned.facts));
-                Ok((self.execute(&planned)?, accounted))
+                let accounted = asked.account.decided(Facts::clone(&planned.facts));
+                self.execute(asked, &parameters, &planned, accounted)
             }
-            Outlook::Open { parameters, .. } => Err(unbound(&parameters, bound)),
+            Outlook::Open { parameters: wanted, .. } => Err(unbound(&wanted, parameters.len())),
         }
     }
 
-    fn execute(&self, planned: &Planned) -> Result<Running, QueryError> {
+    fn execute(
+        &self,
+        asked: &Question<'_>,
+        values: &[ScalarValue],
+        planned: &Planned,
+        accounted: Wait,
+    ) -> Result<Started, QueryError> {
         let schema = narrow::narrow_schema(&planned.physical.schema());
         let stream = self
             .runner
             .start(Arc::clone(&planned.physical), planned.state.task_ctx())
             .map_err(errors::from_datafusion)?;
-        Ok(Running {
-            id: None,
-            schema,
-            stream,
+        Ok(Started {
+            collecting: self
+                .results
+                .collect(asked.governed, asked.sql, values, planned, &schema),
+            running: Running::within(schema, stream),
+            accounted,
         })
+    }
+
+    /// Answers with a result that is kept.
+    fn again(&self, account: &Account, kept: &Kept) -> Started {
+        let accounted = account.decided(Facts::clone(&kept.facts).answered_again());
+        let schema = Arc::clone(&kept.schema);
+        let batches = futures::stream::iter(kept.batches.clone().into_iter().map(Ok));
+        let stream = Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&schema), batches));
+        Started::once(Running::within(schema, stream), accounted)
     }
 
     /// Plans on a thread of its own, with a deadline: a planner that runs wild holds up nobody else's reads.
@@ -416,11 +437,6 @@ impl Engine {
             models: self.models.snapshot(),
         }
     }
-}
-
-/// Whose share of the places a statement takes; nobody's when the server runs it on somebody's behalf.
-fn sharer<'a>(who: &'a Principal, client: &Client) -> Option<&'a str> {
-    (!client.is_server()).then_some(who.name.as_str())
 }
 
 fn generations(world: &World) -> Generations {

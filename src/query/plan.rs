@@ -14,7 +14,7 @@ use datafusion::sql::parser::Statement as EngineStatement;
 
 use super::plans::Planned;
 use super::statement::{Statement, as_engine_statement};
-use super::{QueryError, errors, narrow};
+use super::{QueryError, errors, narrow, results};
 use crate::audit::Notes;
 use crate::session::Governed;
 
@@ -42,12 +42,14 @@ pub(super) async fn plan_as_far(
         return Ok(Outlook::Open { columns, parameters });
     }
     let bound = with_values(logical, values)?;
+    let reads = results::reads(&governed, &bound).map_err(errors::from_datafusion)?;
     let physical = physical(&governed, &state, &bound).await?;
     Ok(Outlook::Planned(Planned {
         physical,
         state,
         parameters,
         facts: Arc::new(governed.notes().facts()),
+        reads,
     }))
 }
 

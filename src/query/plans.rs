@@ -16,6 +16,7 @@ use datafusion::scalar::ScalarValue;
 use labhouse_policies::Principal;
 use parking_lot::Mutex;
 
+use super::results::Reads;
 use crate::audit::{Account, Facts, Wait};
 use crate::session::World;
 
@@ -32,6 +33,8 @@ pub(super) struct Planned {
     pub(super) parameters: SchemaRef,
     /// What it was decided on.
     pub(super) facts: Arc<Facts>,
+    /// What it reads, if its result may be kept.
+    pub(super) reads: Option<Arc<Reads>>,
 }
 
 /// What a plan was made for.

@@ -16,7 +16,8 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::admit::Place;
 use super::errors::from_datafusion;
-use super::{QueryError, ended, log, narrow};
+use super::results::Collecting;
+use super::{QueryError, Running, Started, ended, log, narrow};
 use crate::audit::{Account, Wait};
 use crate::config::Limits;
 
@@ -28,6 +29,8 @@ pub(super) struct Guard {
     account: Arc<Account>,
     /// Nothing comes out before the statement's account is durable.
     accounted: Option<Wait>,
+    /// Takes the rows along, to answer with them again.
+    collecting: Option<Collecting>,
     deadline: Pin<Box<Sleep>>,
     limit: Duration,
     /// Ends when the login it runs under does.
@@ -85,22 +88,23 @@ impl Left {
 
 impl Guard {
     pub(super) fn new(
-        inner: SendableRecordBatchStream,
-        schema: SchemaRef,
+        started: Started,
         entry: log::Running,
-        (account, accounted): (Arc<Account>, Wait),
+        account: Arc<Account>,
         place: Place,
         (limit, left): (Duration, Left),
         fallen: BoxFuture<'static, ()>,
     ) -> Self {
         let cancelled = Box::pin(entry.cancelled().cancelled_owned());
         tracing::debug!(id = %entry.id(), "streaming");
+        let Running { schema, stream, .. } = started.running;
         Self {
-            inner: Some(inner),
+            inner: Some(stream),
             schema,
             entry,
             account,
-            accounted: Some(accounted),
+            accounted: Some(started.accounted),
+            collecting: started.collecting,
             deadline: Box::pin(tokio::time::sleep(limit)),
             limit,
             fallen,
@@ -166,6 +170,7 @@ impl Stream for Guard {
                     }
                     self.entry.count(rows, bytes);
                     self.account.count(rows, bytes);
+                    self.collecting = self.collecting.take().and_then(|rows| rows.with(&batch));
                     Poll::Ready(Some(Ok(batch)))
                 }
                 Err(error) => self.end(from_datafusion(error.into())),
@@ -175,6 +180,7 @@ impl Stream for Guard {
                 self.inner = None;
                 self.entry.finish(None);
                 self.account.ended(None);
+                self.collecting.take().into_iter().for_each(Collecting::keep);
                 Poll::Ready(None)
             }
             Poll::Pending => self.overdue(context),

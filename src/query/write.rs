@@ -287,7 +287,7 @@ impl Engine {
 pub(crate) fn lake_error(error: LakeError) -> QueryError {
     match error {
         LakeError::Refused { .. } => QueryError::Invalid(error.to_string()),
-        LakeError::Busy { .. } => QueryError::Conflict(error.to_string()),
+        LakeError::Busy { .. } | LakeError::Overtaken { .. } => QueryError::Conflict(error.to_string()),
         other => {
             tracing::error!(error = %other, "the lake");
             QueryError::Unavailable(

@@ -44,6 +44,13 @@ pub(crate) struct Governed {
     account: OnceLock<Arc<Account>>,
 }
 
+/// A table of the lake as one statement sees it.
+pub(crate) struct Seen {
+    pub(crate) of: Arc<LakeTable>,
+    pub(crate) access: Access,
+    pub(crate) provider: Arc<dyn TableProvider>,
+}
+
 /// What a name leads to.
 #[derive(Clone)]
 pub(super) enum Resolved {
@@ -147,6 +154,19 @@ impl Governed {
             Resolved::Open(access, _) => Some(*access),
             Resolved::Hidden(_) | Resolved::Absent => None,
         })
+    }
+
+    /// A table of the lake as it is today, as the principal sees it now; none for anything else. Nothing is noted.
+    pub(crate) fn seen(&self, schema: &str, table: &str) -> Option<Seen> {
+        let of = Arc::clone(self.world.catalog.table(schema, table)?);
+        match self.resolve(schema, table).ok()? {
+            Resolved::Open(access, provider) => Some(Seen {
+                of,
+                access: *access,
+                provider,
+            }),
+            Resolved::Hidden(_) | Resolved::Absent => None,
+        }
     }
 
     /// Which columns of a visible table the principal may fill by `action`; what refused it otherwise.

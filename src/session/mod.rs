@@ -9,6 +9,7 @@ mod bounded;
 mod governed;
 mod models;
 mod travel;
+mod truth;
 
 use std::sync::Arc;
 
@@ -22,7 +23,7 @@ use datafusion::prelude::SessionConfig;
 use labhouse_catalog::{CatalogSnapshot, Lake};
 use labhouse_policies::{PolicySet, Principal};
 
-pub(crate) use governed::{Governed, model_object, table_object, table_path};
+pub(crate) use governed::{Governed, Seen, model_object, table_object, table_path};
 
 use crate::config::Limits;
 use crate::models::ModelSnapshot;
@@ -81,6 +82,7 @@ impl Sessions {
         for function in labhouse_udfs::smiles_functions() {
             user.register_udf(Arc::new(function))?;
         }
+        user.register_function_rewrite(Arc::new(truth::Truth))?;
         let system = Arc::new(state(config(partitions), runtime)?);
         Ok(Self { user, system })
     }
@@ -112,6 +114,8 @@ impl Sessions {
     /// A session for one statement of one principal.
     pub(crate) fn open(&self, governed: &Arc<Governed>) -> Result<SessionState, DataFusionError> {
         let mut state = self.user.clone();
+        // The one moment that `now()` is for the whole statement.
+        state.mark_start_execution();
         let catalogs = MemoryCatalogProviderList::new();
         catalogs.register_catalog(
             CATALOG.to_owned(),

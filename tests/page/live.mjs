@@ -4,7 +4,7 @@ import { spawn } from "node:child_process";
 import { mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
-import { assert, BASE, basic, card, check, clean, finish, open, PATIENCE, rows, settled, signIn, start, until } from "./lib.mjs";
+import { assert, axe, BASE, basic, card, check, clean, finish, open, PATIENCE, rows, settled, signIn, start, until } from "./lib.mjs";
 
 const DIR = process.env.LABHOUSE_DIR;
 await start();
@@ -68,6 +68,35 @@ await check("20 a plate and a column with evil names are text in every chart", a
   assert.equal(await page.locator("main img, main script, main b, main i, main u, nav i").count(), 0);
   await clean(page);
   await page.close();
+});
+
+await check("a dashboard is edited in the page, by administrators only", async () => {
+  const page = await open("/?view=overview", { signedIn: "ada" });
+  await settled(page, 6);
+  await page.getByRole("button", { name: "Edit" }).click();
+  const text = await page.inputValue("#dashboard-text");
+  await page.fill("#dashboard-text", text.replace('title = "Overview"', "title = 7"));
+  await page.getByRole("button", { name: "Save" }).click();
+  await until("why not", async () => /invalid type/.test(await page.locator(".editor .problem").textContent()));
+  await page.fill("#dashboard-text", text.replace('title = "Overview"', 'title = "Our week"'));
+  await page.fill("#dashboard-name", "our_week");
+  assert.deepEqual(await axe(page), []);
+  await page.getByRole("button", { name: "Save" }).click();
+  await page.waitForURL(/view=our_week/);
+  await page.getByRole("heading", { name: "Our week" }).waitFor();
+  await settled(page, 6);
+  await page.getByRole("button", { name: "Edit" }).click();
+  await page.getByRole("button", { name: "Remove this file" }).click();
+  await page.getByRole("button", { name: "Remove it for good?" }).click();
+  await page.getByRole("heading", { name: "Overview" }).waitFor();
+  await settled(page, 6);
+  assert.equal(await page.locator("nav a", { hasText: "Our week" }).count(), 0);
+  await clean(page, /status of 400/);
+  await page.close();
+  const other = await open("/?view=overview", { signedIn: "sam" });
+  await settled(other, 6);
+  assert.equal(await other.getByRole("button", { name: "Edit" }).count(), 0);
+  await other.close();
 });
 
 await check("18 the server goes: a banner and no blank; it comes back: one sign-in, the same place", async () => {

@@ -198,10 +198,10 @@ await check("18 cancel really cancels", async () => {
   await page.click("button.main");
   const state = () => rows("ada", "SELECT state FROM system.queries WHERE sql LIKE 'SELECT sum(a.value%page_cancelled%'").then(([row]) => row?.[0]);
   await until("running", async () => (await state()) === "running");
-  assert.match(await page.locator(".readout").first().textContent(), /^Running/);
+  await until("a word of it", async () => /^Running/.test(await page.locator(".readout").first().textContent()));
   await page.getByRole("button", { name: "Cancel" }).click();
   await until("cancelled", async () => (await state()) === "cancelled");
-  assert.match(await page.locator(".readout").first().textContent(), /^Cancelled/);
+  await until("a word of its end", async () => /^Cancelled/.test(await page.locator(".readout").first().textContent()));
   await page.close();
 });
 

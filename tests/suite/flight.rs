@@ -34,6 +34,8 @@ async fn what_is_announced_is_what_comes() {
         "SELECT 'x' a UNION ALL SELECT catalyst FROM lab.chemistry.reactions",
         "SELECT arrow_cast('x', 'Dictionary(Int32, Utf8)') d, arrow_cast('y', 'LargeUtf8') l",
         "SELECT [1, NULL] l, named_struct('a', 1, 'b', 'x') s, DATE '2026-01-02' d, CAST(1.5 AS DECIMAL(10, 2)) n",
+        "SELECT now() n, current_date d, count(*) c FROM lab.chemistry.reactions WHERE run_at < now()",
+        "SELECT count(*) FILTER (WHERE (yield_pct > 50) IS TRUE) a, avg(yield_pct) FILTER (WHERE (yield_pct > 50) IS TRUE) b FROM lab.chemistry.reactions",
         "EXPLAIN SELECT count(*) FROM lab.chemistry.reactions",
         "SHOW TABLES",
         "DESCRIBE lab.chemistry.reactions",
@@ -62,6 +64,36 @@ async fn what_is_announced_is_what_comes() {
             assert!(!format!("{}", field.data_type()).contains("View"), "{sql}: {field}");
         }
     }
+}
+
+#[tokio::test]
+async fn truth_is_three_valued_and_now_is_one_moment() {
+    let lab = lab::shared();
+    let values = "(VALUES (true), (false), (NULL)) AS t(x)";
+    for (condition, wanted) in [
+        ("x IS TRUE", "100"),
+        ("x IS NOT TRUE", "011"),
+        ("x IS FALSE", "010"),
+        ("x IS NOT FALSE", "101"),
+        ("x IS UNKNOWN", "001"),
+        ("x IS NOT UNKNOWN", "110"),
+    ] {
+        // Shared by two aggregates, and of every row.
+        let sql = format!(
+            "SELECT 100 * sum(CASE WHEN x THEN CASE WHEN {condition} THEN 1 ELSE 0 END END) \
+             + 10 * sum(CASE WHEN NOT x THEN CASE WHEN {condition} THEN 1 ELSE 0 END END) \
+             + sum(CASE WHEN x IS NULL THEN CASE WHEN {condition} THEN 1 ELSE 0 END END) FROM {values}"
+        );
+        assert_eq!(
+            lab.number("sam", &sql).await,
+            wanted.parse::<i64>().unwrap(),
+            "{condition}"
+        );
+    }
+    let moments = "SELECT count(DISTINCT now()) FROM generate_series(1, 10000)";
+    assert_eq!(lab.number("sam", moments).await, 1);
+    let soon = "SELECT CAST(now() > TIMESTAMP '2026-11-01' AS INT)";
+    assert_eq!(lab.number("sam", soon).await, 1);
 }
 
 #[tokio::test]

@@ -504,6 +504,21 @@ fn rows() -> Vec<(&'static str, &'static str, Try)> {
         ),
         (
             "http",
+            "get /api/dashboards/{name}/file",
+            Http("GET /api/dashboards/overview/file", ""),
+        ),
+        (
+            "http",
+            "put /api/dashboards/{name}/file",
+            Http("PUT /api/dashboards/overview/file", "{\"text\": \"title = 7\"}"),
+        ),
+        (
+            "http",
+            "delete /api/dashboards/{name}/file",
+            Http("DELETE /api/dashboards/overview/file", "{\"was\": \"\"}"),
+        ),
+        (
+            "http",
             "post /api/login",
             Http("POST /api/login", "{\"user\": \"@\", \"password\": \"@-demo\"}"),
         ),
@@ -542,6 +557,7 @@ fn called(lab: &lab::Server, raw: &Raw, call: &str, body: &str) -> Result<(), St
         401 => Code::Unauthenticated,
         403 => Code::PermissionDenied,
         404 => Code::NotFound,
+        409 => Code::Aborted,
         other => panic!("{call}: {other}"),
     };
     Err(Status::new(code, ""))

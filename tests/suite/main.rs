@@ -43,6 +43,7 @@ mod policies;
 mod policy_tools;
 mod python;
 mod raw;
+mod results;
 mod s3;
 mod upkeep;
 mod writes;

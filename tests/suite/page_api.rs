@@ -376,6 +376,84 @@ fn a_labs_own_dashboard_acts_without_a_restart_and_a_wrong_one_is_told_to_admini
     assert_eq!(get(&lab, "sam", "/api/dashboards/overview").json()["title"], "Ours");
 }
 
+#[test]
+fn an_administrator_edits_a_dashboard_and_nobody_elses_edit_is_lost() {
+    let lab = lab::own();
+    let put = |user: &str, name: &str, body: serde_json::Value| {
+        let (header, value) = basic(user);
+        let path = format!("/api/dashboards/{name}/file");
+        call(
+            &lab,
+            "PUT",
+            &path,
+            &[JSON, (header, &value)],
+            body.to_string().as_bytes(),
+        )
+    };
+    let delete = |name: &str, was: &str| {
+        let (header, value) = basic("ada");
+        let path = format!("/api/dashboards/{name}/file");
+        let body = json!({ "was": was }).to_string();
+        call(&lab, "DELETE", &path, &[JSON, (header, &value)], body.as_bytes())
+    };
+    let shipped = get(&lab, "ada", "/api/dashboards/overview/file").json();
+    assert_eq!(shipped["is_shipped"], true);
+    let text = shipped["text"]
+        .as_str()
+        .unwrap()
+        .replace("title = \"Overview\"", "title = \"Ours\"");
+    let was = &shipped["sha256"];
+
+    // Only who may, only what he has read, only what can be drawn, only where it belongs.
+    let edit = json!({"text": text, "was": was});
+    for user in ["sam", "ana", "dee", "guest"] {
+        assert_eq!(get(&lab, user, "/api/dashboards/overview/file").status, 403);
+        assert_eq!(put(user, "overview", edit.clone()).status, 403);
+    }
+    assert_eq!(put("ada", "overview", json!({"text": text, "was": null})).status, 409);
+    let wrong = put("ada", "overview", json!({"text": "title = 'x'\nspeed = 9", "was": was}));
+    assert!(wrong.status == 400 && wrong.text().contains("speed"), "{wrong:?}");
+    for name in ["..%2Fusers", "Mine", "a%2Fb", "", &"a".repeat(65)] {
+        let refused = put("ada", name, json!({"text": text, "was": null})).status;
+        assert!(refused == 400 || refused == 404, "{name}: {refused}");
+    }
+    // An administrator's token that is for reading only reads it.
+    let token = crate::logins::user(&lab, &["token", "ada", "--label", "reading", "--read-only"]);
+    let bearer = format!("Bearer {token}");
+    for (method, status) in [("GET", 200), ("PUT", 403), ("DELETE", 403)] {
+        let headers = [JSON, ("authorization", bearer.as_str())];
+        let path = "/api/dashboards/overview/file";
+        let answer = call(&lab, method, path, &headers, edit.to_string().as_bytes());
+        assert_eq!(answer.status, status, "{method}: {answer:?}");
+    }
+    assert_eq!(get(&lab, "sam", "/api/dashboards/overview").json()["title"], "Overview");
+
+    let saved = put("ada", "overview", edit.clone()).json();
+    assert_eq!(get(&lab, "sam", "/api/dashboards/overview").json()["title"], "Ours");
+    assert_eq!(put("ada", "overview", edit).status, 409, "somebody else's edit");
+    assert_eq!(put("ada", "copy", json!({"text": text})).status, 200);
+    assert!(get(&lab, "sam", "/api/dashboards").text().contains("copy"));
+    assert_eq!(delete("overview", was.as_str().unwrap()).status, 409);
+    assert_eq!(delete("overview", saved["sha256"].as_str().unwrap()).status, 200);
+    assert_eq!(
+        delete("overview", was.as_str().unwrap()).status,
+        400,
+        "the shipped one stays"
+    );
+    assert_eq!(get(&lab, "sam", "/api/dashboards/overview").json()["title"], "Overview");
+    let trail = ask(
+        &lab,
+        "ada",
+        "SELECT action, targets FROM system.audit WHERE event = 'dashboard' ORDER BY at",
+        json!({}),
+    );
+    let trail = trail.json()["rows"].to_string();
+    assert_eq!(
+        trail,
+        r#"[["write",["overview"]],["write",["copy"]],["remove",["overview"]]]"#
+    );
+}
+
 /// The word changes with what a person sees whole, and never with what is hidden from him.
 #[tokio::test]
 async fn the_version_follows_visible_changes_only() {

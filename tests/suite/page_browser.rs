@@ -38,7 +38,8 @@ fn tests() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/page")
 }
 
-fn browse(lab: &Server, script: &str) {
+/// Runs one of the scripts against a lab.
+pub(crate) fn browse(lab: &Server, script: &str) {
     run_or_panic(
         Command::new("node")
             .arg(tests().join(script))

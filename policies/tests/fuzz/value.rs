@@ -201,12 +201,13 @@ impl Kind {
 }
 
 impl Value {
-    /// The order of the engine: NaN above all, −0.0 below 0.0. `None` for NULL and for things without an order.
+    /// The order of the engine: NaN above all, −0.0 equal to 0.0. `None` for NULL and for things without an order.
     pub(crate) fn compare(&self, other: &Value) -> Option<Ordering> {
         Some(match (self, other) {
             (Value::Bool(a), Value::Bool(b)) => a.cmp(b),
             (Value::Int(a), Value::Int(b)) | (Value::Moment(a), Value::Moment(b)) => a.cmp(b),
-            (Value::Float(a), Value::Float(b)) => a.total_cmp(b),
+            // Adding 0.0 makes 0.0 of −0.0, and nothing of anything else.
+            (Value::Float(a), Value::Float(b)) => (a + 0.0).total_cmp(&(b + 0.0)),
             (Value::Decimal(a), Value::Decimal(b)) => a.cmp(b),
             (Value::Text(a), Value::Text(b)) => a.cmp(b),
             (Value::Date(a), Value::Date(b)) => a.cmp(b),

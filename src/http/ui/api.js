@@ -35,12 +35,18 @@ async function call(path, options = {}) {
   throw new Refused(response.status, code, message);
 }
 
-const post = (path, body, options) =>
-  call(path, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body), ...options });
+const send = (method, path, body, options) =>
+  call(path, { method, headers: { "content-type": "application/json" }, body: JSON.stringify(body), ...options });
+const post = (path, body, options) => send("POST", path, body, options);
 
 export const get = async (path, options) => (await call(path, options)).json();
 export const login = async (user, password) => (await post("/api/login", { user, password }, { signingIn: true })).json();
 export const logout = () => post("/api/logout", {});
+
+const file = (name) => `/api/dashboards/${encodeURIComponent(name)}/file`;
+export const dashboardFile = (name) => get(file(name));
+export const writeDashboard = (name, text, was) => send("PUT", file(name), { text, was });
+export const removeDashboard = (name, was) => send("DELETE", file(name), { was });
 
 /** Runs a statement; `progress` hears how many bytes have come. */
 export async function query(sql, parameters = [], { signal, rowLimit, progress } = {}) {

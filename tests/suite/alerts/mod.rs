@@ -6,6 +6,7 @@ mod receiver;
 mod rules;
 
 use crate::lab::{self, Server};
+use crate::page_browser::browse;
 use receiver::Receiver;
 
 const RUNS: &str = "lab.chemistry.runs";
@@ -173,6 +174,21 @@ async fn each_transition_is_told_once_by_every_channel() {
     ] {
         lab.until("ada", &sql, shows(n)).await;
     }
+}
+
+#[tokio::test]
+async fn the_page_makes_an_alert_and_shows_what_becomes_of_it() {
+    let receiver = Receiver::start();
+    let lab = lab_with(&receiver).await;
+    browse(&lab, "alerts.mjs");
+    let received = receiver.received();
+    let states: Vec<&str> = received.iter().filter_map(|m| m["body"]["state"].as_str()).collect();
+    assert_eq!(
+        states,
+        ["firing", "ok"],
+        "the receiver takes signed calls only: {received:#?}"
+    );
+    assert_eq!(std::fs::read_dir(lab.dir.join("outbox")).unwrap().count(), 2);
 }
 
 #[tokio::test]

@@ -4,14 +4,26 @@ import { get } from "../api.js";
 import { Card } from "../charts/card.js";
 import { h } from "../dom.js";
 import { bar } from "../filters.js";
+import { editor } from "./edit.js";
 
-export async function show(place, _world, name) {
+export async function show(place, world, name) {
   const dashboard = await get(`/api/dashboards/${encodeURIComponent(name)}`);
   const filters = h("div", { class: "bar" });
   const cards = dashboard.charts.map((chart) => new Card(dashboard, chart));
+  const edited = h("div");
+  const edit = h("button", { type: "button", class: "quiet" }, "Edit");
+  edit.addEventListener("click", async () => {
+    edit.disabled = true;
+    const close = () => {
+      edited.replaceChildren();
+      edit.disabled = false;
+    };
+    edited.replaceChildren(await editor(name, close).catch((error) => h("p", { class: "problem", role: "alert" }, error.message)));
+  });
   place.replaceChildren(
     h("h1", {}, dashboard.title),
     h("p", { class: "lead" }, dashboard.description),
+    ...(world.isAdmin ? [h("p", { class: "actions" }, edit), edited] : []),
     filters,
     h("div", { class: "cards" }, cards.map((card) => card.element)),
   );

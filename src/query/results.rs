@@ -1,0 +1,258 @@
+//! Results kept: whoever asks the same again, while nothing it rests on has changed, gets the same rows without a run.
+//!
+//! A dashboard asks the same few statements each time somebody opens or refreshes it. A kept result is given only to
+//! the same principal with the same attributes, text and values, under the very same policies; and each table it read
+//! must still be the same snapshot, and be shown in the same way by a decision made anew (a grant may end while its
+//! policy stands). The account of a statement answered so says what it read like any other, and that it was not run.
+//!
+//! # What is never kept
+//! Results that rest on anything else than tables of the lake as they are today: system tables, lists of tables, older
+//! versions, table functions and models; what is not the same at every moment (`now()`, `random()`); plans that explain;
+//! what failed or was cut short; and what is too large. Nor anything of a table that the principal sees in part: whether
+//! an answer is given again would tell him when the rest of it changes.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Weak};
+
+use arrow::array::{RecordBatch, UInt32Array};
+use arrow::compute::take_record_batch;
+use arrow::datatypes::SchemaRef;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::datasource::source_as_provider;
+use datafusion::error::DataFusionError;
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::{Expr, LogicalPlan, TableScan, Volatility, WindowFunctionDefinition};
+use datafusion::scalar::ScalarValue;
+use labhouse_catalog::LakeTable;
+use labhouse_policies::{PolicySet, Principal};
+use parking_lot::Mutex;
+
+use super::plans::Planned;
+use super::statement::CATALOG;
+use crate::audit::Facts;
+use crate::session::{Governed, Seen};
+
+/// Results kept at most; each is looked for by its text.
+const KEPT_MAX: usize = 512;
+/// One result may take this part of the room.
+const SHARE: usize = 16;
+/// The schema of tables named without one.
+const PUBLIC: &str = "public";
+
+/// The tables a plan reads, and how each was shown.
+pub(super) struct Reads(Vec<Read>);
+
+struct Read {
+    schema: String,
+    table: String,
+    of: Weak<LakeTable>,
+    /// Of the access, not of the policy set.
+    fingerprint: String,
+}
+
+/// A result with all that it rests on.
+pub(super) struct Kept {
+    who: Principal,
+    sql: String,
+    values: Vec<ScalarValue>,
+    policies: Weak<PolicySet>,
+    reads: Arc<Reads>,
+    /// What the first run was decided on.
+    pub(super) facts: Arc<Facts>,
+    /// The statement's parameters, bound ones included.
+    pub(super) parameters: SchemaRef,
+    /// In wire types, like the batches.
+    pub(super) schema: SchemaRef,
+    pub(super) batches: Vec<RecordBatch>,
+    bytes: usize,
+}
+
+/// The results that are kept; the one that was not asked for longest makes room.
+pub(crate) struct Results {
+    kept: Mutex<VecDeque<Arc<Kept>>>,
+    bytes_max: usize,
+}
+
+impl Results {
+    pub(crate) fn new(mebibytes: usize) -> Self {
+        Self {
+            kept: Mutex::default(),
+            bytes_max: mebibytes.saturating_mul(1 << 20),
+        }
+    }
+
+    /// The kept result for this question, if everything it rests on still stands.
+    pub(super) fn find(&self, governed: &Governed, sql: &str, values: &[ScalarValue]) -> Option<Arc<Kept>> {
+        let asks = |kept: &Arc<Kept>| kept.sql == sql && kept.who == *governed.who() && kept.values == values;
+        let found = self.kept.lock().iter().find(|kept| asks(kept)).cloned()?;
+        let stands = found.stands(governed);
+        let mut kept = self.kept.lock();
+        if let Some(at) = kept.iter().position(|other| Arc::ptr_eq(other, &found)) {
+            let newest = kept.remove(at).filter(|_| stands);
+            kept.extend(newest);
+        }
+        stands.then_some(found)
+    }
+
+    /// Begins to keep what a plan gives; nothing if it must not be kept.
+    pub(super) fn collect(
+        self: &Arc<Self>,
+        governed: &Governed,
+        sql: &str,
+        values: &[ScalarValue],
+        planned: &Planned,
+        schema: &SchemaRef,
+    ) -> Option<Collecting> {
+        let reads = planned.reads.as_ref().filter(|_| self.bytes_max > 0)?;
+        Some(Collecting {
+            results: Arc::clone(self),
+            kept: Kept {
+                who: governed.who().clone(),
+                sql: sql.to_owned(),
+                values: values.to_vec(),
+                policies: Arc::downgrade(&governed.world().policies),
+                reads: Arc::clone(reads),
+                facts: Arc::clone(&planned.facts),
+                parameters: Arc::clone(&planned.parameters),
+                schema: Arc::clone(schema),
+                batches: Vec::new(),
+                bytes: sql.len(),
+            },
+        })
+    }
+
+    fn keep(&self, new: Kept) {
+        let mut kept = self.kept.lock();
+        kept.retain(|old| !(old.sql == new.sql && old.who == new.who && old.values == new.values));
+        kept.push_back(Arc::new(new));
+        let mut bytes: usize = kept.iter().map(|kept| kept.bytes).sum();
+        while bytes > self.bytes_max || kept.len() > KEPT_MAX {
+            let Some(oldest) = kept.pop_front() else { break };
+            bytes -= oldest.bytes;
+        }
+    }
+}
+
+impl Kept {
+    fn stands(&self, governed: &Governed) -> bool {
+        let same = |read: &Read| {
+            governed.seen(&read.schema, &read.table).is_some_and(|now| {
+                std::ptr::eq(read.of.as_ptr(), Arc::as_ptr(&now.of)) && read.fingerprint == now.access.fingerprint
+            })
+        };
+        std::ptr::eq(self.policies.as_ptr(), Arc::as_ptr(&governed.world().policies)) && self.reads.0.iter().all(same)
+    }
+}
+
+/// A result on its way out, copied as it goes.
+pub(super) struct Collecting {
+    results: Arc<Results>,
+    kept: Kept,
+}
+
+impl Collecting {
+    /// Takes a batch along; gives itself back while all of it fits.
+    pub(super) fn with(mut self, batch: &RecordBatch) -> Option<Self> {
+        // A slice would hold on to all it was cut from.
+        let rows = u32::try_from(batch.num_rows()).ok()?;
+        let own = take_record_batch(batch, &UInt32Array::from_iter_values(0..rows)).ok()?;
+        self.kept.bytes += own.get_array_memory_size();
+        self.kept.batches.push(own);
+        (self.kept.bytes <= self.results.bytes_max / SHARE).then_some(self)
+    }
+
+    /// The last row went out: the result is whole.
+    pub(super) fn keep(self) {
+        self.results.keep(self.kept);
+    }
+}
+
+/// What a plan, not optimised yet, reads; none if its result may not be kept.
+///
+/// # Errors
+/// The plan cannot be walked.
+pub(super) fn reads(governed: &Governed, plan: &LogicalPlan) -> Result<Option<Arc<Reads>>, DataFusionError> {
+    let engine = governed.system();
+    let mut reads = Vec::new();
+    let mut is_fixed = true;
+    plan.apply_with_subqueries(|node| {
+        is_fixed &= match node {
+            LogicalPlan::TableScan(scan) => match read(governed, scan) {
+                Some(read) => {
+                    reads.push(read);
+                    true
+                }
+                None => false,
+            },
+            LogicalPlan::Projection(_)
+            | LogicalPlan::Filter(_)
+            | LogicalPlan::Window(_)
+            | LogicalPlan::Aggregate(_)
+            | LogicalPlan::Sort(_)
+            | LogicalPlan::Join(_)
+            | LogicalPlan::Repartition(_)
+            | LogicalPlan::Union(_)
+            | LogicalPlan::EmptyRelation(_)
+            | LogicalPlan::Subquery(_)
+            | LogicalPlan::SubqueryAlias(_)
+            | LogicalPlan::Limit(_)
+            | LogicalPlan::Values(_)
+            | LogicalPlan::Distinct(_)
+            | LogicalPlan::Unnest(_) => true,
+            LogicalPlan::Statement(_)
+            | LogicalPlan::Explain(_)
+            | LogicalPlan::Analyze(_)
+            | LogicalPlan::Extension(_)
+            | LogicalPlan::Dml(_)
+            | LogicalPlan::Ddl(_)
+            | LogicalPlan::Copy(_)
+            | LogicalPlan::DescribeTable(_)
+            | LogicalPlan::RecursiveQuery(_) => false,
+        };
+        node.apply_expressions(|expression| {
+            is_fixed &= fixed(expression, engine)?;
+            Ok(TreeNodeRecursion::Continue)
+        })
+    })?;
+    // Without a table there is nothing to save, and all sorts of constants would push out what is worth keeping.
+    Ok((is_fixed && !reads.is_empty()).then(|| Arc::new(Reads(reads))))
+}
+
+/// The scan of a table of the lake that the principal sees whole, as this statement resolved it; none for anything else.
+fn read(governed: &Governed, scan: &TableScan) -> Option<Read> {
+    let name = scan.table_name.clone().resolve(CATALOG, PUBLIC);
+    let Seen { of, access, provider } = governed.seen(&name.schema, &name.table)?;
+    let scanned = source_as_provider(&scan.source).ok()?;
+    (access.is_unrestricted() && Arc::ptr_eq(&scanned, &provider)).then(|| Read {
+        schema: name.schema.to_string(),
+        table: name.table.to_string(),
+        of: Arc::downgrade(&of),
+        fingerprint: access.fingerprint,
+    })
+}
+
+/// Whether an expression gives the same for the same rows at any time, and calls only what everybody may call.
+fn fixed(expression: &Expr, engine: &SessionState) -> Result<bool, DataFusionError> {
+    let mut fixed = true;
+    expression.apply(|part| {
+        fixed &= match part {
+            Expr::ScalarFunction(call) => {
+                let own = engine.scalar_functions().get(call.func.name());
+                is_immutable(call.func.signature().volatility) && own.is_some_and(|own| own == &call.func)
+            }
+            Expr::AggregateFunction(call) => is_immutable(call.func.signature().volatility),
+            Expr::WindowFunction(call) => match &call.fun {
+                WindowFunctionDefinition::AggregateUDF(function) => is_immutable(function.signature().volatility),
+                WindowFunctionDefinition::WindowUDF(function) => is_immutable(function.signature().volatility),
+            },
+            Expr::HigherOrderFunction(_) | Expr::ScalarVariable(..) | Expr::Placeholder(_) => false,
+            other => !other.is_volatile_node(),
+        };
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(fixed)
+}
+
+fn is_immutable(volatility: Volatility) -> bool {
+    volatility == Volatility::Immutable
+}

@@ -1,0 +1,180 @@
+//! Results that are given again: the same question over the same rows, and each way a stale or foreign row could come out.
+
+use std::io::Write;
+use std::time::Instant;
+
+use chrono::{Duration, SecondsFormat, Utc};
+use serde_json::json;
+
+use crate::lab::{self, Server};
+use crate::page_client::{ask, get};
+
+const MEAN: &str = "SELECT count(*), avg(yield_pct), count(DISTINCT status) FROM lab.chemistry.reactions";
+
+/// How many statements of `user` were answered with kept rows.
+async fn again(lab: &Server, user: &str) -> i64 {
+    let sql = format!(
+        "SELECT count(*) FROM system.audit WHERE event = 'statement' AND principal = '{user}' AND detail LIKE '%answered%again%'"
+    );
+    lab.number("ada", &sql).await
+}
+
+fn rule(lab: &Server, line: &str) {
+    let path = lab.dir.join("policies/policy.csv");
+    let mut file = std::fs::OpenOptions::new().append(true).open(path).unwrap();
+    writeln!(file, "{line}").unwrap();
+}
+
+#[tokio::test]
+async fn the_same_question_is_answered_again_and_every_change_is_seen() {
+    let lab = lab::own();
+    let first = lab.text("sam", MEAN).await;
+    assert_eq!(again(&lab, "sam").await, 0);
+    assert_eq!(lab.text("sam", MEAN).await, first);
+    assert_eq!(again(&lab, "sam").await, 1);
+    // Any door: it is one road.
+    let page = ask(&lab, "sam", MEAN, json!({})).json();
+    assert_eq!(page["row_count"], 1);
+    assert_eq!(again(&lab, "sam").await, 2);
+
+    // The same text is another question when somebody else asks. Who sees the table in part must not learn from an
+    // answer that is given again, or is not, when the rest of it changes.
+    let other = lab.text("ana", MEAN).await;
+    assert_ne!(other, first);
+    assert_eq!(lab.text("ana", MEAN).await, other);
+    assert_eq!(again(&lab, "ana").await, 0);
+
+    // Another value is another question.
+    for (limit, times) in [(2, 2), (3, 2), (2, 3)] {
+        let sql = format!("SELECT well FROM lab.chemistry.plate_readings ORDER BY plate_id, well LIMIT {limit}");
+        let answer = ask(&lab, "sam", &sql, json!({})).json();
+        assert_eq!(answer["row_count"], limit);
+        assert_eq!(again(&lab, "sam").await, times);
+    }
+
+    // A commit to another table changes nothing, one to this table everything that was kept of it.
+    let lots = "SELECT count(*) FROM lab.chemistry.reagent_lots";
+    let before = lab.number("sam", lots).await;
+    lab.update("sam", "CREATE TABLE lab.chemistry.mine AS SELECT 1 AS a")
+        .await
+        .unwrap();
+    assert_eq!(lab.number("sam", lots).await, before);
+    assert_eq!(again(&lab, "sam").await, 4);
+    for (change, wanted) in [
+        (
+            "INSERT INTO lab.chemistry.reagent_lots (lot) VALUES ('L-NEW')",
+            before + 1,
+        ),
+        ("DELETE FROM lab.chemistry.reagent_lots WHERE lot = 'L-NEW'", before),
+    ] {
+        lab.update("ada", change).await.unwrap();
+        assert_eq!(lab.number("sam", lots).await, wanted, "{change}");
+    }
+    // A table of the same name and version that is another one.
+    for wanted in [1, 2] {
+        let sql = format!("CREATE TABLE lab.chemistry.other AS SELECT {wanted} AS a");
+        lab.update("sam", &sql).await.unwrap();
+        assert_eq!(lab.number("sam", "SELECT a FROM lab.chemistry.other").await, wanted);
+        lab.update("sam", "DROP TABLE lab.chemistry.other").await.unwrap();
+    }
+    assert_eq!(again(&lab, "sam").await, 4);
+}
+
+#[tokio::test]
+async fn a_changed_policy_and_the_end_of_a_grant_are_seen() {
+    let lab = lab::own();
+    let wells = "SELECT count(well) FROM lab.chemistry.plate_readings";
+    assert_eq!(lab.number("sam", wells).await, lab.number("sam", wells).await);
+    assert_eq!(again(&lab, "sam").await, 1);
+    rule(&lab, "p, user:sam, *, lab/chemistry/plate_readings/well, select, deny");
+    lab.until("sam", wells, |answer| answer.is_err()).await;
+
+    // The policy files stay as they are; the clock ends the grant.
+    let end = (Utc::now() + Duration::seconds(10)).to_rfc3339_opts(SecondsFormat::Secs, true);
+    rule(&lab, "p, user:guest, *, lab, use, allow");
+    rule(
+        &lab,
+        &format!("p, user:guest, *, lab/chemistry/**, use|select, allow, valid_until={end}"),
+    );
+    lab.until("guest", MEAN, Result::is_ok).await;
+    lab.number("guest", MEAN).await;
+    assert!(again(&lab, "guest").await > 0);
+    lab.until("guest", MEAN, |answer| answer.is_err()).await;
+}
+
+#[tokio::test]
+async fn what_is_not_the_same_at_every_moment_is_asked_anew() {
+    let lab = lab::own();
+    for sql in [
+        "SELECT now(), count(*) FROM lab.chemistry.reactions",
+        "SELECT count(*) FROM lab.chemistry.reactions WHERE run_at < now()",
+        "SELECT count(*) FROM lab.chemistry.reactions WHERE random() < 0.5",
+        "SELECT (SELECT current_date), count(*) FROM lab.chemistry.reactions",
+        "SELECT count(*) FROM lab.chemistry.reactions r WHERE EXISTS (SELECT 1 FROM lab.chemistry.plate_readings p WHERE p.plate_id = r.plate_id AND random() < 2)",
+        "SELECT count(*) FROM lab.chemistry.reactions, system.queries",
+        "SELECT count(*) FROM lab.chemistry.reactions, information_schema.tables",
+        "SELECT count(*) FROM top_recommendations('lab.chemistry.yield_model', 5), lab.chemistry.reagent_lots",
+        "SELECT count(*) FROM lab.chemistry.reactions FOR VERSION AS OF 0",
+        "SELECT 1",
+        "EXPLAIN SELECT count(*) FROM lab.chemistry.reactions",
+        // Too large to be worth it.
+        "SELECT * FROM lab.chemistry.plate_readings",
+    ] {
+        for _ in 0..2 {
+            lab.query("ada", sql)
+                .await
+                .unwrap_or_else(|error| panic!("{sql}: {error}"));
+        }
+        assert_eq!(again(&lab, "ada").await, 0, "{sql}");
+    }
+    // What fails is not kept either, and fails again.
+    for _ in 0..2 {
+        lab.query(
+            "ada",
+            "SELECT sum(1 / (row_count - row_count)) FROM (SELECT count(*) AS row_count FROM lab.chemistry.reactions)",
+        )
+        .await
+        .unwrap_err();
+    }
+    assert_eq!(again(&lab, "ada").await, 0);
+}
+
+#[tokio::test]
+async fn a_dashboard_that_is_opened_again_runs_nothing() {
+    let lab = lab::own();
+    let mut taken = Vec::new();
+    let mut answers = Vec::new();
+    let mut charts = 0;
+    let overview = get(&lab, "sam", "/api/dashboards/overview").json();
+    for _ in 0..2 {
+        let asked = overview["charts"].as_array().unwrap().iter();
+        let asked = asked.map(|chart| chart["sql"].as_str().unwrap().replace("{{filters}}", "true"));
+        let start = Instant::now();
+        let rows: Vec<_> = asked
+            .map(|sql| ask(&lab, "sam", &sql, json!({})).json()["rows"].clone())
+            .collect();
+        taken.push(start.elapsed());
+        charts = rows.len();
+        answers.push(rows);
+    }
+    assert!(charts > 3 && answers[0] == answers[1]);
+    assert_eq!(again(&lab, "sam").await, i64::try_from(charts).unwrap());
+    eprintln!(
+        "overview, {charts} charts: first {:.3} s, again {:.3} s, {:.1} %",
+        taken[0].as_secs_f64(),
+        taken[1].as_secs_f64(),
+        100.0 * taken[1].as_secs_f64() / taken[0].as_secs_f64()
+    );
+}
+
+#[tokio::test]
+async fn a_lab_that_keeps_none_answers_the_same() {
+    let lab = lab::empty(|config| config + "[limits]\nresult_cache_mib = 0\n");
+    lab.land("chemistry/mini/a.csv", "a\n1\n2\n");
+    lab.until("sam", "SELECT sum(a) FROM lab.chemistry.mini", |answer| {
+        answer.as_ref().is_ok_and(|text| text.contains('3'))
+    })
+    .await;
+    assert_eq!(lab.number("sam", "SELECT sum(a) FROM lab.chemistry.mini").await, 3);
+    assert_eq!(again(&lab, "sam").await, 0);
+}
