@@ -16,7 +16,7 @@ use crate::models::ModelStore;
 use crate::pipelines::Failures;
 use crate::query::{Admission, Plans, QueryLog, Results, Runner};
 use crate::session::{Governed, Sessions, World, table_object};
-use crate::system::SystemTables;
+use crate::system::{Profiles, SystemTables};
 use crate::ticket::Sealer;
 
 /// The server without its doors.
@@ -38,6 +38,7 @@ pub(crate) struct Engine {
     pub(crate) log: QueryLog,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) plans: Plans,
+    pub(crate) profiles: Profiles,
     pub(crate) results: Arc<Results>,
     pub(crate) view_failures: Failures,
     pub(crate) runner: Runner,
@@ -97,6 +98,7 @@ impl Engine {
             log: QueryLog::new(Arc::clone(&metrics)),
             metrics,
             plans: Plans::default(),
+            profiles: Profiles::default(),
             results: Arc::new(Results::new(config.limits.result_cache_mib)),
             view_failures: Failures::default(),
             runner,

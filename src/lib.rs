@@ -51,6 +51,7 @@ mod models;
 mod pipelines;
 mod policy_tools;
 mod query;
+mod search;
 mod server;
 mod session;
 mod system;

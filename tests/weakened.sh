@@ -4,13 +4,20 @@
 #
 #     tests/weakened.sh [TARGET_DIR]
 #
-# TARGET_DIR keeps the build for the next time. It must be used for nothing else: cargo would take the weakened crates in it
-# for the real ones. Default: a folder that is removed at the end.
+# TARGET_DIR keeps the build for the next time, and weakened.log in it tells how each test ended. It must be used for nothing
+# else: cargo would take the weakened crates in it for the real ones. Default: a folder that is removed at the end.
 set -eu
 
 top=$(git -C "$(dirname "$0")" rev-parse --show-toplevel)
-copy=$(mktemp -d)
-trap 'rm -rf "$copy"' EXIT
+if [ $# -gt 0 ]; then
+    # In the same place each time: cargo builds anew what lies elsewhere.
+    copy=$1/weakened-source
+    rm -rf "$copy"
+    mkdir -p "$copy"
+else
+    copy=$(mktemp -d)
+    trap 'rm -rf "$copy"' EXIT
+fi
 git -C "$top" archive HEAD | tar -x -C "$copy"
 cd "$copy"
 export CARGO_TARGET_DIR="${1:-$copy/target}"
@@ -40,8 +47,10 @@ mod weak {
         }
         let columns = access.columns.iter().map(|at| {
             let name = access.schema.field(*at).name();
-            let raw = Expr::Column(Column::new_unqualified(name));
-            access.masks.get(name).cloned().unwrap_or(raw).alias(name)
+            match access.masks.get(name) {
+                Some(mask) => mask.clone().alias_qualified(Some("raw"), name),
+                None => Expr::Column(Column::new(Some("raw"), name)),
+            }
         });
         let plan = plan.project(columns.collect::<Vec<_>>())?.build()?;
         Ok(Arc::new(ViewTable::new(plan, None)))
@@ -49,8 +58,9 @@ mod weak {
 }
 RUST
 
-log="$copy/weakened.log"
-if nice -n 10 cargo nextest run --workspace --locked --no-fail-fast \
+log="$CARGO_TARGET_DIR/weakened.log"
+mkdir -p "$CARGO_TARGET_DIR"
+if cargo nextest run --workspace --locked --no-fail-fast \
     -E 'test(no_channel_tells_a_reader_what_is_hidden) or test(random_statements_show_nothing)' >"$log" 2>&1; then
     echo "weakened.sh: the suites pass against a plain filter: they prove nothing" >&2
     exit 1

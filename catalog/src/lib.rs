@@ -16,6 +16,9 @@
 //! A table that is a plain list of Parquet files is scanned as one, straight from the snapshot's file list and statistics; deletion
 //! vectors and column mapping are left to delta-rs. Filters are always applied once more above the scan.
 //!
+//! # Search
+//! A [`search::SearchIndex`] ranks documents by keywords, typing errors forgiven. It knows what it is given and nothing else.
+//!
 //! # Deliberately absent
 //! Users, policies and sessions: this crate cannot name a principal, and never decides who sees what. An external catalog or
 //! database: any server on the same lake works. The AWS SDK and lock tables: a commit is a conditional PUT, and [`Lake::probe`]
@@ -36,6 +39,7 @@ mod name;
 mod parquet_file;
 mod rewrite;
 mod scan;
+pub mod search;
 mod table;
 mod travel;
 mod upkeep;

@@ -83,33 +83,16 @@ fn clean(text: &str, prefix: char, nothing: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut previous_lower = false;
     for ch in text.chars() {
-        let piece: &str = match ch {
-            'a'..='z' | '0'..='9' | 'A'..='Z' => {
-                // camelCase is two words: "plateId" reads plate_id.
-                if ch.is_ascii_uppercase() && previous_lower {
-                    out.push('_');
-                }
-                out.push(ch.to_ascii_lowercase());
-                previous_lower = ch.is_ascii_lowercase() || ch.is_ascii_digit();
-                continue;
+        if ch.is_ascii_alphanumeric() {
+            // camelCase is two words: "plateId" reads plate_id.
+            if ch.is_ascii_uppercase() && previous_lower {
+                out.push('_');
             }
-            '%' => "_pct_",
-            'µ' | 'μ' => "u",
-            '°' => "deg_",
-            'ä' | 'Ä' => "ae",
-            'ö' | 'Ö' => "oe",
-            'ü' | 'Ü' => "ue",
-            'ß' => "ss",
-            'á' | 'à' | 'â' | 'å' | 'Å' | 'À' | 'Á' => "a",
-            'é' | 'è' | 'ê' | 'ë' | 'É' | 'È' => "e",
-            'í' | 'ì' | 'î' => "i",
-            'ó' | 'ò' | 'ô' | 'ø' => "o",
-            'ú' | 'ù' | 'û' => "u",
-            'ç' => "c",
-            'ñ' => "n",
-            _ => "_",
-        };
-        out.push_str(piece);
+            out.push(ch.to_ascii_lowercase());
+            previous_lower = !ch.is_ascii_uppercase();
+            continue;
+        }
+        out.push_str(plain(ch));
         previous_lower = false;
     }
     let joined = single(&out);
@@ -119,6 +102,27 @@ fn clean(text: &str, prefix: char, nothing: &str) -> String {
     }
     name.truncate(NAME_BYTES_MAX);
     name.trim_end_matches('_').to_owned()
+}
+
+/// Any character but ASCII letters and digits in letters of a name; `_` where it only separates.
+pub(crate) fn plain(ch: char) -> &'static str {
+    match ch {
+        '%' => "_pct_",
+        'µ' | 'μ' => "u",
+        '°' => "deg_",
+        'ä' | 'Ä' => "ae",
+        'ö' | 'Ö' => "oe",
+        'ü' | 'Ü' => "ue",
+        'ß' => "ss",
+        'á' | 'à' | 'â' | 'å' | 'Å' | 'À' | 'Á' => "a",
+        'é' | 'è' | 'ê' | 'ë' | 'É' | 'È' => "e",
+        'í' | 'ì' | 'î' => "i",
+        'ó' | 'ò' | 'ô' | 'ø' => "o",
+        'ú' | 'ù' | 'û' => "u",
+        'ç' => "c",
+        'ñ' => "n",
+        _ => "_",
+    }
 }
 
 /// Runs of `_` become one, and none stands at an end.

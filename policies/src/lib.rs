@@ -50,7 +50,7 @@ mod verify;
 
 pub use access::{Access, TableAccess, TableObject};
 pub use action::{Action, UnknownAction};
-pub use barrier::{govern, public_schema};
+pub use barrier::{govern, learn, public_schema};
 pub use decision::{Decision, Reason, RuleRef};
 pub use defaults::default_files;
 pub use explain::{

@@ -334,12 +334,12 @@ fn literals(arguments: &[Expr]) -> Option<Vec<ArrayRef>> {
         .collect()
 }
 
-pub(super) fn text(argument: &Expr) -> Option<&str> {
+pub(crate) fn text(argument: &Expr) -> Option<&str> {
     let Expr::Literal(value, _) = argument else { return None };
     value.try_as_str().flatten()
 }
 
-pub(super) fn whole(argument: &Expr) -> Option<usize> {
+pub(crate) fn whole(argument: &Expr) -> Option<usize> {
     let Expr::Literal(value, _) = argument else { return None };
     match value {
         ScalarValue::Int64(Some(number)) => usize::try_from(*number).ok(),

@@ -250,6 +250,7 @@ impl Engine {
             )));
         }
         if self.sessions.has_function(function)
+            || function == crate::search::NAME
             || [&super::functions::NAMES[..], &super::scalar::NAMES[..]]
                 .concat()
                 .contains(&function)

@@ -256,3 +256,47 @@ fn fixed(expression: &Expr, engine: &SessionState) -> Result<bool, DataFusionErr
 fn is_immutable(volatility: Volatility) -> bool {
     volatility == Volatility::Immutable
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::datatypes::Schema;
+
+    fn kept(sql: &str, bytes: usize) -> Kept {
+        let empty = Arc::new(Schema::empty());
+        Kept {
+            who: Principal::new("ana"),
+            sql: sql.to_owned(),
+            values: Vec::new(),
+            policies: Weak::new(),
+            reads: Arc::new(Reads(Vec::new())),
+            facts: Arc::default(),
+            parameters: Arc::clone(&empty),
+            schema: empty,
+            batches: Vec::new(),
+            bytes,
+        }
+    }
+
+    fn held(results: &Results) -> Vec<String> {
+        results.kept.lock().iter().map(|kept| kept.sql.clone()).collect()
+    }
+
+    #[test]
+    fn the_oldest_makes_room_and_a_question_is_kept_once() {
+        let results = Results::new(1);
+        let half = results.bytes_max / 2;
+        for (sql, bytes) in [("a", half), ("b", 1), ("a", half), ("c", half)] {
+            results.keep(kept(sql, bytes));
+        }
+        assert_eq!(held(&results), ["a", "c"]);
+        results.keep(kept("d", results.bytes_max));
+        assert_eq!(held(&results), ["d"]);
+        for at in 0..KEPT_MAX + 3 {
+            results.keep(kept(&at.to_string(), 0));
+        }
+        assert_eq!(held(&results).len(), KEPT_MAX);
+        results.keep(kept("too large", results.bytes_max + 1));
+        assert!(held(&results).is_empty());
+    }
+}

@@ -18,6 +18,7 @@ use datafusion::physical_plan::stream::RecordBatchReceiverStream;
 use datafusion::physical_plan::unnest::UnnestExec;
 use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream, execute_stream};
 use futures::StreamExt;
+use labhouse_policies::learn;
 use tokio::runtime::{Builder, Runtime};
 
 /// Batches that wait between a plan and its reader.
@@ -49,13 +50,14 @@ impl Runner {
         let mut stream = RecordBatchReceiverStream::builder(plan.schema(), QUEUE);
         let sender = stream.tx();
         let run = async move {
-            let mut batches = execute_stream(plan, context)?;
+            let mut batches = execute_stream(Arc::clone(&plan), context)?;
             while let Some(batch) = batches.next().await {
                 let failed = batch.is_err();
                 if sender.send(batch).await.is_err() || failed {
-                    break;
+                    return Ok(());
                 }
             }
+            learn(&plan);
             Ok(())
         };
         match &self.runtime {

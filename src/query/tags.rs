@@ -8,7 +8,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::logical_expr::LogicalPlan;
 use labhouse_policies::{TableObject, Tags};
+
+use super::{QueryError, errors};
+use crate::system::{PROFILES, SYSTEM};
 
 /// The metadata key of a tag on a column or a table.
 pub(crate) const TAG: &str = "labhouse.tag.";
@@ -89,6 +94,29 @@ fn lost(key: &str, sources: &Tags) -> String {
     match sources.get(key) {
         Some(value) => format!("{key}={}", value.trim_start_matches('|')),
         None => format!("no {key}"),
+    }
+}
+
+/// Searches and profiles hold values of any table, and nobody could tell which tags a table made of them would have to keep.
+pub(super) fn refuse_untold(plan: &LogicalPlan) -> Result<(), QueryError> {
+    let mut found = None;
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node {
+            let name = scan.table_name.table().trim_end_matches("()");
+            match scan.table_name.schema() {
+                None if name == crate::search::NAME => found = Some(name.to_owned()),
+                Some(SYSTEM) if name == PROFILES => found = Some(format!("{SYSTEM}.{name}")),
+                _ => {}
+            }
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })
+    .map_err(errors::from_datafusion)?;
+    match found {
+        None => Ok(()),
+        Some(name) => Err(QueryError::Invalid(format!(
+            "{name} is for looking: what it tells is not kept in a table, a view, a model or an alert"
+        ))),
     }
 }
 

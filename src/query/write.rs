@@ -22,6 +22,7 @@ use super::{QueryError, Running, bind, errors, logical, narrow, physical, tags};
 use crate::engine::Engine;
 use crate::pipelines;
 use crate::session::{Governed, table_object, table_path};
+use crate::system::SYSTEM;
 
 const COUNT: &str = "count";
 
@@ -90,6 +91,7 @@ impl Engine {
         let (physical, state, plan) = self
             .planning(move || async move {
                 let plan = bind(logical(&state, statement).await?, parameters)?;
+                tags::refuse_untold(&plan)?;
                 let physical = physical(&view, &state, &plan).await?;
                 Ok((physical, state, plan))
             })
@@ -382,7 +384,7 @@ pub(super) fn tables_read(governed: &Governed, plan: &LogicalPlan) -> Result<Vec
 }
 
 pub(super) fn reserved(name: &TableName) -> Result<(), QueryError> {
-    if [crate::system::SYSTEM, "information_schema"].contains(&name.schema.as_str()) {
+    if [SYSTEM, "information_schema"].contains(&name.schema.as_str()) {
         return Err(QueryError::Denied(format!(
             "the schema {} is the server's own",
             name.schema

@@ -6,8 +6,10 @@
 //! meets a user's expression.
 
 mod bounded;
+mod derived;
 mod governed;
 mod models;
+mod shown;
 mod travel;
 mod truth;
 
@@ -23,11 +25,14 @@ use datafusion::prelude::SessionConfig;
 use labhouse_catalog::{CatalogSnapshot, Lake};
 use labhouse_policies::{PolicySet, Principal};
 
+pub(crate) use derived::Derived;
 pub(crate) use governed::{Governed, Seen, model_object, table_object, table_path};
+pub(crate) use shown::Shown;
 
 use crate::config::Limits;
 use crate::models::ModelSnapshot;
 use crate::query::statement::CATALOG;
+use crate::search::Searches;
 use crate::system::{SYSTEM, SystemTables};
 
 /// Functions that would name files behind a table.
@@ -39,6 +44,8 @@ const CONSUMERS_NAMED: std::num::NonZeroUsize = std::num::NonZeroUsize::MIN;
 pub(crate) struct Sessions {
     user: SessionState,
     system: Arc<SessionState>,
+    /// Indexes of what people search, kept between statements.
+    searches: Arc<Searches>,
 }
 
 /// What is true while one statement runs: immutable snapshots, taken once.
@@ -84,7 +91,8 @@ impl Sessions {
         }
         user.register_function_rewrite(Arc::new(truth::Truth))?;
         let system = Arc::new(state(config(partitions), runtime)?);
-        Ok(Self { user, system })
+        let searches = Arc::default();
+        Ok(Self { user, system, searches })
     }
 
     /// The session that plans below the barrier.
@@ -131,6 +139,8 @@ impl Sessions {
         for (name, function) in crate::models::functions::table_functions(governed) {
             state.register_udtf(name, function);
         }
+        let search = crate::search::table_function(governed, &self.searches);
+        state.register_udtf(crate::search::NAME, search);
         Ok(state)
     }
 

@@ -15,18 +15,14 @@ use crate::query::statement::CATALOG;
 impl Governed {
     /// The functions of models that the principal may call.
     pub(crate) fn functions(&self) -> Vec<Arc<ScalarUDF>> {
-        self.world
-            .models
-            .functions()
-            .filter(|(name, model)| self.may_call(name, model))
-            .map(|(_, model)| model.udf())
-            .collect()
+        let functions = self.shown_functions().into_iter();
+        functions.map(|(_, model)| model.udf()).collect()
     }
 
     /// The model of that name, when the principal may ask it through `function`.
     pub(crate) fn model(&self, name: &TableName, function: &str) -> Option<Arc<LoadedModel>> {
         let model = self.world.models.get(name)?;
-        if !(self.may_call(function, &model) && self.own(&model).allowed) {
+        if !self.may_ask(&model, function) {
             return None;
         }
         self.notes.model(&name.to_string(), model.record().version);
@@ -51,8 +47,13 @@ impl Governed {
         functions.chain(asked).collect()
     }
 
-    fn may_call(&self, function: &str, model: &LoadedModel) -> bool {
+    pub(super) fn may_call(&self, function: &str, model: &LoadedModel) -> bool {
         marks::reaches(self.who(), &model.name().schema) && self.call(function, model).allowed
+    }
+
+    /// Whether a function that takes a model's name may be asked about this one.
+    pub(super) fn may_ask(&self, model: &LoadedModel, function: &str) -> bool {
+        self.may_call(function, model) && self.own(model).allowed
     }
 
     fn call(&self, function: &str, model: &LoadedModel) -> Arc<Decision> {

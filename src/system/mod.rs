@@ -2,8 +2,11 @@
 //!
 //! Rows are made when a statement reads them. `system.queries` and `system.audit` show a person his own statements,
 //! `system.alerts` and `system.alert_events` his own alerts, and all of them to an administrator; the rest is visible to whoever a policy grants it.
+//! `system.profiles` is made of each reader's own view of the tables.
 
 mod alerts;
+mod measure;
+mod profiles;
 mod rows;
 
 use std::fmt;
@@ -19,6 +22,9 @@ use datafusion::physical_plan::streaming::PartitionStream;
 use labhouse_catalog::FileStatus;
 use labhouse_policies::Principal;
 
+use profiles::ProfilesTable;
+pub(crate) use profiles::{NAME as PROFILES, Profiles};
+
 use crate::audit::{AUDIT, AuditTable};
 use crate::engine::Engine;
 use crate::query::QueryError;
@@ -32,7 +38,7 @@ pub(crate) struct SystemTables(pub(crate) Weak<Engine>);
 
 impl SystemTables {
     /// All of them, sorted.
-    pub(crate) const NAMES: [&'static str; 12] = [
+    pub(crate) const NAMES: [&'static str; 13] = [
         "alert_events",
         "alerts",
         AUDIT,
@@ -42,6 +48,7 @@ impl SystemTables {
         "pipelines",
         "policies",
         "policy_rules",
+        PROFILES,
         "quarantine",
         "queries",
         "ungoverned",
@@ -52,6 +59,9 @@ impl SystemTables {
         let name = Self::NAMES.into_iter().find(|known| *known == name)?;
         if name == AUDIT {
             return Some(Arc::new(AuditTable::new(self.0.clone(), who)));
+        }
+        if name == PROFILES {
+            return Some(Arc::new(ProfilesTable::new(self.0.clone(), who)));
         }
         let schema = rows::schema(name)?;
         let partition = SystemRows {
@@ -121,8 +131,11 @@ mod tests {
     #[test]
     fn every_system_table_has_a_row_in_the_golden_matrix() {
         for name in SystemTables::NAMES {
-            // The trail's columns are the trail's own.
-            assert!(rows::schema(name).is_some() != (name == AUDIT), "{name}");
+            // The columns of the trail and of profiles are their own.
+            assert!(
+                rows::schema(name).is_some() != [AUDIT, PROFILES].contains(&name),
+                "{name}"
+            );
             assert!(
                 include_str!("../../tests/suite/golden.txt").contains(&format!("\nsystem table | {name} |")),
                 "add {name} to tests/suite/golden.rs and bless it"

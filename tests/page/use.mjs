@@ -115,6 +115,8 @@ await check("13 search finds tables, columns and descriptions, and never what is
   await page.fill("#find", "ic50");
   assert.deepEqual(await found(), []);
   assert.doesNotMatch(await page.content(), /assay/);
+  await page.fill("#find", "yeild solvnt");
+  await page.locator(".tables li", { hasText: /^chemistry\.reactions.*yield_pct/ }).waitFor();
   await page.fill("#find", "");
   await page.getByRole("link", { name: "chemistry.reagent_lots" }).click();
   await page.waitForURL(/table=chemistry\.reagent_lots/);

@@ -234,6 +234,9 @@ ATTACKS = [
      "BEGIN", "SET TRANSACTION ISOLATION LEVEL READ UNCOMMITTED"),
     (57, "tables of the server", "refused", *(f"SELECT * FROM lab.system.{name}" for name in
      ("files", "quarantine", "commits", "models", "policies", "queries", "ungoverned", "audit", "lineage", "alerts"))),
+    (57, "searches", "silent", *(f"SELECT * FROM search_catalog('{words}', 1000)" for words in
+     ("hidden", "hidden column value", "forbidden text", "raw structure", "secret department", "secured chemistry"))),
+    (57, "searches for a number", "same", "SELECT * FROM search_catalog('{}')"),
     (60, "model cards", "refused", "SELECT * FROM feature_importance('lab.chemistry.yield_model')", "SELECT * FROM model_card('lab.chemistry.yield_model')",
      "SELECT * FROM model_leaderboard('lab.chemistry.yield_model')"),
     (61, "errors that quote", "silent", f"SELECT count(*) FROM {T} WHERE length(repeat('x', CAST(tx AS INT))) > 1",

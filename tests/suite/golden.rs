@@ -98,6 +98,11 @@ fn rows() -> Vec<(&'static str, &'static str, Try)> {
         ),
         (
             "system table",
+            "profiles",
+            Read("SELECT count(nulls) FROM system.profiles WHERE table_name = 'reagent_lots'"),
+        ),
+        (
+            "system table",
             "quarantine",
             Read("SELECT count(*) FROM system.quarantine"),
         ),
@@ -170,6 +175,11 @@ fn rows() -> Vec<(&'static str, &'static str, Try)> {
             "table function",
             "anomaly_score",
             Read("SELECT count(*) FROM anomaly_score('lab.chemistry.reagent_use', 'day', 'grams')"),
+        ),
+        (
+            "table function",
+            "search_catalog",
+            Read("SELECT count(*) FROM search_catalog('yield solvent')"),
         ),
         (
             "function",

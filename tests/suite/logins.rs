@@ -139,6 +139,13 @@ async fn a_token_does_what_it_is_for_and_ends_when_it_is_revoked() {
         );
     }
 
+    let found = "SELECT count(*) AS n FROM search_catalog('yield reactions') WHERE table_schema <> 'assay'";
+    let (_, batches) = elsewhere.ask(&query(found)).await.unwrap();
+    let text = arrow::util::pretty::pretty_format_batches(&batches)
+        .unwrap()
+        .to_string();
+    assert!(text.contains("| 0 "), "{text}");
+
     // As a password it gives a session that is no more than the token.
     let mut client = lab.login("ada", &narrow).await.unwrap();
     assert!(

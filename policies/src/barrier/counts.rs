@@ -4,14 +4,31 @@
 //! the size of a table of which every row is shown, and how many rows left an earlier, complete scan that looked the same
 //! (equal fingerprints show equal rows, so whoever may ask could have counted them). Both are estimates; a table that has
 //! changed since is only planned a little worse.
+//!
+//! Whether a scan came to its end must not be told either: in a statement that failed or that stops early it depends on
+//! how much hidden lay on the way. So nothing is remembered before a statement came to its good end, and then only of
+//! scans that its plan reads whole whatever the hidden rows are: see [`learn`].
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::aggregates::AggregateExec;
+use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
+use datafusion::physical_plan::coop::CooperativeExec;
+use datafusion::physical_plan::filter::FilterExec;
+use datafusion::physical_plan::joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec};
+use datafusion::physical_plan::projection::ProjectionExec;
+use datafusion::physical_plan::repartition::RepartitionExec;
+use datafusion::physical_plan::sorts::sort::SortExec;
+use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
+use datafusion::physical_plan::union::{InterleaveExec, UnionExec};
+use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 use parking_lot::Mutex;
+
+use super::exec::BarrierExec;
 
 /// Counts remembered: one for each table and each way it is shown. A server with more starts over.
 const REMEMBERED_MAX: usize = 4_096;
@@ -45,18 +62,76 @@ impl Learn {
         }
     }
 
-    /// One partition ended by itself after so many rows. When all have, the sum is remembered. A plan that runs twice has
-    /// counted down already and notes nothing more.
+    /// One partition ended by itself after so many rows. A plan that runs twice has counted down already.
     pub(crate) fn ended(&self, rows: usize) {
         self.rows.fetch_add(rows, Ordering::AcqRel);
-        if self.running.fetch_sub(1, Ordering::AcqRel) == 1 {
-            let mut remembered = REMEMBERED.lock();
-            if remembered.len() >= REMEMBERED_MAX {
-                remembered.clear();
-            }
-            remembered.insert(self.fingerprint.clone(), self.rows.load(Ordering::Acquire));
+        let _ = self
+            .running
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |running| running.checked_sub(1));
+    }
+
+    /// Remembers the sum, if all partitions ended.
+    pub(crate) fn keep(&self) {
+        if self.running.load(Ordering::Acquire) > 0 {
+            return;
+        }
+        let mut remembered = REMEMBERED.lock();
+        if remembered.len() >= REMEMBERED_MAX {
+            remembered.clear();
+        }
+        remembered.insert(self.fingerprint.clone(), self.rows.load(Ordering::Acquire));
+    }
+}
+
+/// Remembers how many rows left the governed scans of a plan. To be called with the very plan that was run, when its last
+/// batch has come and none failed.
+///
+/// Only scans are counted that are read whole in any case: nothing above may stop early, and what a join only reads when
+/// its first input has rows counts when that has.
+pub fn learn(plan: &Arc<dyn ExecutionPlan>) {
+    if let Some(scan) = plan.downcast_ref::<BarrierExec>() {
+        scan.learn();
+        return;
+    }
+    if plan.fetch().is_some() {
+        return;
+    }
+    let children = plan.children();
+    if reads_all(plan) {
+        children.into_iter().for_each(learn);
+    } else if joins(plan)
+        && let [first, second] = children.as_slice()
+    {
+        learn(first);
+        let had_rows = plan.metrics().and_then(|metrics| metrics.sum_by_name(BUILD_ROWS));
+        if had_rows.is_some_and(|rows| rows.as_usize() > 0) {
+            learn(second);
         }
     }
+}
+
+/// What the engine calls the number of rows of a join's first input.
+const BUILD_ROWS: &str = "build_input_rows";
+
+/// Operators that read each input to its end. What is not listed may stop early.
+fn reads_all(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    plan.is::<FilterExec>()
+        || plan.is::<ProjectionExec>()
+        || plan.is::<AggregateExec>()
+        || plan.is::<SortExec>()
+        || plan.is::<SortPreservingMergeExec>()
+        || plan.is::<CoalescePartitionsExec>()
+        || plan.is::<RepartitionExec>()
+        || plan.is::<CooperativeExec>()
+        || plan.is::<UnionExec>()
+        || plan.is::<InterleaveExec>()
+        || plan.is::<WindowAggExec>()
+        || plan.is::<BoundedWindowAggExec>()
+}
+
+/// Joins that read their first input to its end, and the second one if the first had rows.
+fn joins(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    plan.is::<HashJoinExec>() || plan.is::<NestedLoopJoinExec>() || plan.is::<CrossJoinExec>()
 }
 
 /// Rows that left an earlier scan of the same access, fewer if conditions were added.

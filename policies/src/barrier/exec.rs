@@ -64,6 +64,13 @@ impl BarrierExec {
             properties: Arc::new(properties),
         }
     }
+
+    /// Remembers what left it, if all of it did.
+    pub(crate) fn learn(&self) {
+        if let Some(learn) = &self.below.rows.learn {
+            learn.keep();
+        }
+    }
 }
 
 impl fmt::Debug for BarrierExec {

@@ -33,6 +33,7 @@ use datafusion::execution::session_state::SessionState;
 
 use crate::access::Access;
 
+pub use counts::learn;
 pub use schema::public_schema;
 
 /// Wraps a table so that it can only be read as `access` says.

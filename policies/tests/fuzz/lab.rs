@@ -9,9 +9,10 @@ use datafusion::catalog::TableProvider;
 use datafusion::common::ResolvedTableReference;
 use datafusion::datasource::{MemTable, ViewTable, provider_as_source};
 use datafusion::logical_expr::{ColumnarValue, Expr, LogicalPlanBuilder, Volatility, create_udf};
+use datafusion::physical_plan::collect;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use labhouse_policies::{
-    Access, Action, Attribute, PolicyFiles, PolicySet, Principal, TableAccess, TableObject, govern,
+    Access, Action, Attribute, PolicyFiles, PolicySet, Principal, TableAccess, TableObject, govern, learn,
 };
 
 use super::condition::{PROJECTS, SITE};
@@ -203,6 +204,16 @@ impl Lab {
             shown,
             batch_size,
         })
+    }
+
+    /// Reads every table to its end.
+    pub(crate) async fn read_all(&self, side: &Side) {
+        for (name, ..) in &self.shown {
+            let table = side.context.table(name).await.unwrap();
+            let plan = table.create_physical_plan().await.unwrap();
+            collect(Arc::clone(&plan), side.context.task_ctx()).await.unwrap();
+            learn(&plan);
+        }
     }
 
     /// The copy once more, cut into other batches and behind a barrier of its own: there is nothing hidden below, but

@@ -7,6 +7,7 @@ use arrow::array::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::physical_plan::{ExecutionPlan, collect, displayable};
 use futures::FutureExt;
+use labhouse_policies::learn;
 
 use super::grammar::Statement;
 use super::lab::Side;
@@ -81,14 +82,18 @@ pub(crate) async fn run(side: &Side, planned: Planned, statement: &Statement) ->
                 .iter()
                 .map(|field| format!("{}: {}", field.name(), field.data_type()))
                 .collect();
-            match AssertUnwindSafe(collect(plan, side.context.task_ctx()))
+            match AssertUnwindSafe(collect(Arc::clone(&plan), side.context.task_ctx()))
                 .catch_unwind()
                 .await
             {
-                Ok(Ok(batches)) => Answer::Rows {
-                    columns: columns.join(", "),
-                    rows: rows(&batches, statement),
-                },
+                Ok(Ok(batches)) => {
+                    // As the server does.
+                    learn(&plan);
+                    Answer::Rows {
+                        columns: columns.join(", "),
+                        rows: rows(&batches, statement),
+                    }
+                }
                 Ok(Err(error)) => Answer::Error(error.strip_backtrace()),
                 Err(_) => Answer::Error("panicked".to_owned()),
             }

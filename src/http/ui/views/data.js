@@ -1,9 +1,15 @@
-// The tables a person may see: found by name, column or description; with columns, first rows, and who sees what and why.
+// The tables a person may see: found by what stands in the catalog, typing errors forgiven; with columns, first rows, and who sees
+// what and why.
 
 import { query } from "../api.js";
 import { table } from "../charts/table.js";
 import { h } from "../dom.js";
 import { go, href, params } from "../state.js";
+
+const FOUND_MAX = 200;
+const SHOWN_MAX = 4;
+/** Milliseconds without a key after which the server is asked. */
+const PAUSE_MS = 300;
 
 const quoted = (name) => `"${name.replaceAll('"', '""')}"`;
 const full = ({ schema, name }) => `lab.${quoted(schema)}.${quoted(name)}`;
@@ -21,13 +27,25 @@ export async function show(place, world) {
   );
   box.addEventListener("input", () => go({ find: box.value }, true));
   let told = null;
+  let searched = { word: "", found: [] };
+  let timer = null;
+  const typed = () => (params().get("find") ?? "").trim();
+  const search = async (word) => {
+    const found = await ranked(word, world.tables).catch(() => null);
+    if (!found || word !== typed() || !place.isConnected) return;
+    searched = { word, found };
+    draw();
+  };
   const draw = () => {
     const now = params().get("table");
-    listTables(list, world.tables, params().get("find") ?? "", now);
+    const word = typed();
+    listTables(list, found(world.tables, word, searched.word === word ? searched.found : []), word, now);
+    clearTimeout(timer);
+    if (word && searched.word !== word) timer = setTimeout(search, PAUSE_MS, word);
     if (told === now) return;
     told = now;
-    const found = world.tables.find((one) => id(one) === now);
-    if (found) tell(about, found);
+    const chosen = world.tables.find((one) => id(one) === now);
+    if (chosen) tell(about, chosen);
     else about.replaceChildren(h("p", { class: "hint" }, now ? `Table ${now} not found.` : "Choose a table."));
   };
   draw();
@@ -44,9 +62,29 @@ function hits(one, word) {
   return has(id(one)) || why.length > 0 ? why : null;
 }
 
-function listTables(list, tables, find, now) {
-  const word = find.trim().toLowerCase();
-  const found = tables.map((one) => [one, word ? hits(one, word) : []]).filter(([, why]) => why);
+/** What the server finds, the best first: tables, each with what was found in it. */
+async function ranked(word, tables) {
+  const rows = await query(`SELECT * FROM search_catalog('${word.replaceAll("'", "''")}', ${FOUND_MAX})`);
+  const [schemas, names, columns, matched] = ["table_schema", "table_name", "column_name", "matched"].map((name) => rows.values(name));
+  const whys = new Map();
+  names.forEach((name, at) => {
+    const key = `${schemas[at]}.${name}`;
+    if (!whys.has(key)) whys.set(key, []);
+    whys.get(key).push(columns[at] ? `${columns[at]}: ${matched[at]}` : matched[at]);
+  });
+  const known = new Map(tables.map((one) => [id(one), one]));
+  return [...whys].filter(([key]) => known.has(key)).map(([key, why]) => [known.get(key), why.slice(0, SHOWN_MAX)]);
+}
+
+/** The tables to list: what the server found, then what has the very letters in it. */
+function found(tables, word, ranked) {
+  if (!word) return tables.map((one) => [one, []]);
+  const first = new Set(ranked.map(([one]) => one));
+  const letters = tables.filter((one) => !first.has(one)).map((one) => [one, hits(one, word.toLowerCase())]);
+  return [...ranked, ...letters.filter(([, why]) => why)];
+}
+
+function listTables(list, found, word, now) {
   const item = ([one, why]) => {
     const follow = (event) => {
       event.preventDefault();
