@@ -12,6 +12,7 @@ use labhouse_catalog::{Catalog, Crawler, FileStatus, Lake};
 use labhouse_policies::Attribute;
 
 use crate::audit::{self, command::AuditCommand};
+use crate::auth::TokenScope;
 use crate::client::{self, SqlOptions};
 use crate::config::Config;
 use crate::engine::{Engine, crawl_options};
@@ -84,7 +85,7 @@ enum UserCommand {
         #[arg(long = "attribute", value_name = "NAME=VALUE")]
         attributes: Vec<String>,
     },
-    /// List users and the names of their tokens
+    /// List users and their tokens: label, scope, end
     List(ConfigFile),
     /// Remove a user
     Remove {
@@ -92,15 +93,24 @@ enum UserCommand {
         #[command(flatten)]
         config: ConfigFile,
     },
-    /// Make a personal token; it is printed this once
+    /// Make a personal token, which is printed this once, or revoke one
     Token {
         name: String,
         /// What the token is for; a new one of the same label replaces the old
         #[arg(long, default_value = "default")]
         label: String,
-        /// Days until it expires; without it the token lives until it is replaced or the user removed
-        #[arg(long)]
+        /// Days until it expires; without it the token lives until it is revoked, replaced or the user removed
+        #[arg(long, value_parser = clap::value_parser!(u32).range(0..=36_500))]
         days: Option<u32>,
+        /// The token may change nothing
+        #[arg(long)]
+        read_only: bool,
+        /// A schema the token is limited to, then for reading only; may be given several times
+        #[arg(long = "schema", value_name = "SCHEMA")]
+        schemas: Vec<String>,
+        /// Take the token of this label out instead: what runs under it ends
+        #[arg(long, conflicts_with_all = ["days", "read_only", "schemas"])]
+        revoke: bool,
         #[command(flatten)]
         config: ConfigFile,
     },
@@ -217,9 +227,23 @@ fn user(command: UserCommand) -> Result<(), Failure> {
             name,
             label,
             days,
+            read_only,
+            schemas,
+            revoke,
             config,
         } => {
-            writeln!(out, "{}", auth::issue_token(&users(&config)?, &name, &label, days)?)?;
+            let users = users(&config)?;
+            if revoke {
+                auth::revoke_token(&users, &name, &label)?;
+                writeln!(out, "the token {label} of {name} is revoked")?;
+            } else {
+                let scope = TokenScope {
+                    days,
+                    read_only,
+                    schemas,
+                };
+                writeln!(out, "{}", auth::issue_token(&users, &name, &label, scope)?)?;
+            }
         }
     }
     Ok(())

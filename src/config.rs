@@ -103,6 +103,33 @@ pub(crate) struct Auth {
     pub(crate) users: PathBuf,
     /// Life of a session token that a login gives, in seconds.
     pub(crate) session_s: u64,
+    /// Logins by tokens of an OpenID Connect provider.
+    pub(crate) oidc: Oidc,
+}
+
+/// Whose tokens are taken.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Oidc {
+    /// The provider, as it writes itself in its tokens; empty = none.
+    pub(crate) issuer: String,
+    /// What its tokens must be made for.
+    pub(crate) audience: String,
+    /// The claim that holds the login.
+    pub(crate) login_claim: String,
+    /// Attributes for row filters, each with the claim it comes from.
+    pub(crate) attributes: BTreeMap<String, String>,
+}
+
+impl Default for Oidc {
+    fn default() -> Self {
+        Self {
+            issuer: String::new(),
+            audience: String::new(),
+            login_claim: "preferred_username".into(),
+            attributes: BTreeMap::new(),
+        }
+    }
 }
 
 impl Default for Auth {
@@ -110,6 +137,7 @@ impl Default for Auth {
         Self {
             users: "users.toml".into(),
             session_s: 8 * 3600,
+            oidc: Oidc::default(),
         }
     }
 }
@@ -122,10 +150,27 @@ pub(crate) struct Tls {
     pub(crate) cert: String,
     /// PEM file of its private key.
     pub(crate) key: String,
-    /// PEM file of the authority that client certificates must come from; empty = none asked for.
+    /// PEM file of the authorities that client certificates must come from; empty = none asked for.
     pub(crate) client_ca: String,
+    /// Where in a client certificate the login stands: `cn`, `email` or `dns`.
+    pub(crate) client_login: CertificateLogin,
     /// Allows plain text on other addresses than loopback: passwords then travel readable.
     pub(crate) allow_plaintext: bool,
+}
+
+/// Where in a client certificate the login stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+pub(crate) enum CertificateLogin {
+    /// The subject's common name.
+    #[default]
+    #[serde(rename = "cn")]
+    CommonName,
+    /// The alternative name of kind email.
+    #[serde(rename = "email")]
+    Mail,
+    /// The alternative name of kind DNS.
+    #[serde(rename = "dns")]
+    Dns,
 }
 
 /// How landed files are watched.
@@ -227,6 +272,14 @@ pub(crate) struct Limits {
     pub(crate) spill_mib: u64,
     /// Statements that run at the same time.
     pub(crate) concurrent_statements: usize,
+    /// Statements of one login that run at the same time; 0 = as many as run at all.
+    pub(crate) statements_per_principal: usize,
+    /// Statements that one login may begin in a minute; 0 = any number.
+    pub(crate) statements_per_minute: u32,
+    /// Rows of one result; 0 = any number.
+    pub(crate) result_rows: u64,
+    /// Values of one result, in MiB; 0 = any number.
+    pub(crate) result_mib: u64,
     /// Time a statement waits for its turn, in seconds.
     pub(crate) queue_s: u64,
     /// Time to plan a statement, in seconds.
@@ -255,6 +308,10 @@ impl Default for Limits {
             memory_mib: 4096,
             spill_mib: 32 * 1024,
             concurrent_statements: 64,
+            statements_per_principal: 48,
+            statements_per_minute: 0,
+            result_rows: 0,
+            result_mib: 0,
             queue_s: 30,
             planning_s: 20,
             statement_s: 3600,
@@ -386,12 +443,37 @@ impl Config {
         if self.tls.cert.is_empty() != self.tls.key.is_empty() {
             return wrong("tls.cert", &self.tls.cert, "and tls.key must be set together");
         }
-        if !self.tls.client_ca.is_empty() {
+        if !self.tls.client_ca.is_empty() && self.tls.cert.is_empty() {
             return wrong(
                 "tls.client_ca",
                 &self.tls.client_ca,
-                "cannot be used yet; set it to \"\"",
+                "needs tls.cert and tls.key: without TLS nobody shows a certificate",
             );
+        }
+        let oidc = &self.auth.oidc;
+        if !oidc.issuer.is_empty() {
+            if !crate::auth::is_safe_issuer(&oidc.issuer) {
+                return wrong(
+                    "auth.oidc.issuer",
+                    &oidc.issuer,
+                    "must be an https URL (http only on this machine): whoever can change its keys on their way can log in as anybody",
+                );
+            }
+            for (key, value) in [
+                ("auth.oidc.audience", &oidc.audience),
+                ("auth.oidc.login_claim", &oidc.login_claim),
+            ] {
+                if value.is_empty() {
+                    return wrong(key, value, "must be set together with auth.oidc.issuer");
+                }
+            }
+            if let Some(name) = oidc.attributes.keys().find(|name| name.contains(':')) {
+                return wrong(
+                    "auth.oidc.attributes",
+                    name,
+                    "cannot be an attribute: names with a colon are the server's own",
+                );
+            }
         }
         let numbers = [
             ("limits.memory_mib", self.limits.memory_mib),

@@ -11,6 +11,7 @@ use crate::alerts::{AlertStore, Channels, Looks};
 use crate::audit::{Audit, AuditError};
 use crate::auth::{Authenticator, UserError};
 use crate::config::{Config, RemovedFiles};
+use crate::metrics::Metrics;
 use crate::models::ModelStore;
 use crate::pipelines::Failures;
 use crate::query::{Admission, Plans, QueryLog, Results, Runner};
@@ -35,6 +36,7 @@ pub(crate) struct Engine {
     pub(crate) admission: Admission,
     pub(crate) training: Semaphore,
     pub(crate) log: QueryLog,
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) plans: Plans,
     pub(crate) profiles: Profiles,
     pub(crate) results: Arc<Results>,
@@ -77,10 +79,10 @@ impl Engine {
         let policies = PolicyStore::open(&config.policies.dir)?;
         let runner = Runner::new(sessions.partitions(), crate::cli::STACK_BYTES).map_err(StartError::Threads)?;
         let tickets = Arc::new(Sealer::new());
-        let session = Duration::from_secs(config.auth.session_s);
-        let auth = Authenticator::open(&config.auth.users, session, Arc::clone(&tickets))?;
+        let auth = Authenticator::open(&config, Arc::clone(&tickets))?;
         let crawler = Crawler::new(Arc::clone(&catalog), crawl_options(&config));
         let audit = Audit::open(&lake, &config, &policies.current()).await?;
+        let metrics = Arc::new(Metrics::default());
         let engine = Arc::new_cyclic(|this| Self {
             auth,
             tickets,
@@ -93,7 +95,8 @@ impl Engine {
             sessions,
             admission: Admission::new(&config.limits),
             training: Semaphore::new(config.limits.concurrent_trainings),
-            log: QueryLog::default(),
+            log: QueryLog::new(Arc::clone(&metrics)),
+            metrics,
             plans: Plans::default(),
             profiles: Profiles::default(),
             results: Arc::new(Results::new(config.limits.result_cache_mib)),

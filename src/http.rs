@@ -7,7 +7,8 @@
 //! trail. What the page shows comes through `/api/query` as the person signed in; the other calls tell who that is, what
 //! he may see, how his dashboards are written, and whether something has changed.
 //!
-//! `/healthz` answers while the process lives, `/readyz` while it takes statements and its audit trail is written.
+//! `/healthz` answers while the process lives, `/readyz` while it takes statements and its audit trail is written;
+//! `/metrics` gives administrators the server's numbers.
 //!
 //! Deliberately absent: state a browser could read (the session is a cookie that scripts cannot see), calls from other
 //! sites, anything fetched from elsewhere, and compression nobody asked for.
@@ -29,17 +30,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post, put};
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::auth::marks;
 use crate::engine::Engine;
+use crate::system::SYSTEM;
 use refusal::Refusal;
-use signin::SignedOut;
+use signin::{Call, SignedOut};
 
 /// Bytes of a request: a statement may have 1 MiB and its parameters some more.
 const REQUEST_BYTES_MAX: usize = 4 << 20;
@@ -96,6 +99,7 @@ fn routes(door: Arc<Door>) -> Router {
         .route("/ui/{version}/{*file}", get(assets::file))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
         .merge(api)
         .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
         .layer(from_fn(guarded))
@@ -142,6 +146,22 @@ async fn ready(State(door): State<Arc<Door>>) -> Response {
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response()
     }
+}
+
+/// For Prometheus. It holds no names, texts or values, but tells when something changes, also what only some may see: so it
+/// is for administrators, and their tokens that reach the system's schema.
+async fn metrics(
+    State(door): State<Arc<Door>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let caller = signin::caller(&door, &headers, Some(peer), Call::Reading).await?;
+    let who = &caller.principal;
+    if !(door.engine.policies.current().is_admin(who) && marks::reaches(who, SYSTEM)) {
+        return Err(Refusal::administrators_only("/metrics"));
+    }
+    let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4")];
+    Ok((kind, crate::metrics::page(&door.engine)).into_response())
 }
 
 #[cfg(test)]

@@ -46,6 +46,7 @@ mod demo_lab;
 mod engine;
 mod flight;
 mod http;
+mod metrics;
 mod models;
 mod pipelines;
 mod policy_tools;
@@ -55,6 +56,7 @@ mod server;
 mod session;
 mod system;
 mod ticket;
+mod tls;
 
 /// Runs the command line; the exit code is 0 when what was asked is done.
 pub fn main() -> std::process::ExitCode {

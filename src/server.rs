@@ -16,10 +16,9 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tonic::transport::{Identity, ServerTlsConfig};
 
-use crate::config::Config;
 use crate::engine::{Engine, StartError};
+use crate::tls::{Tls, TlsError};
 
 /// A change of the policy files acts within a second: two looks a second leave time to read them.
 const POLICY_LOOK: Duration = Duration::from_millis(500);
@@ -37,8 +36,8 @@ pub(crate) enum ServeError {
         address: SocketAddr,
         source: std::io::Error,
     },
-    #[error("cannot read {path} for TLS: {source}")]
-    Tls { path: String, source: std::io::Error },
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     #[error("signals cannot be handled: {0}")]
     Signals(std::io::Error),
     #[error("the Flight door failed: {0}")]
@@ -52,7 +51,7 @@ pub(crate) struct Server {
     engine: Arc<Engine>,
     flight: TcpListener,
     http: Option<TcpListener>,
-    tls: Option<ServerTlsConfig>,
+    tls: Option<Arc<Tls>>,
     /// Of termination and interruption.
     signals: Option<(Signal, Signal)>,
     pub(crate) flight_url: String,
@@ -67,7 +66,7 @@ impl Server {
             .await?
             .ok_or_else(|| ServeError::Ready(std::io::Error::other("listen.flight is off")))?;
         let http = listen("http", config.http_address()).await?;
-        let tls = tls(config)?;
+        let tls = Tls::open(&config.tls)?;
         let scheme = if tls.is_some() { "grpc+tls" } else { "grpc" };
         let flight_url = format!("{scheme}://{}", flight.local_addr().map_err(ServeError::Ready)?);
         let http_url = match &http {
@@ -111,6 +110,10 @@ impl Server {
         background.spawn(crate::pipelines::follow(Arc::clone(&self.engine), stopped.clone()));
         background.spawn(crate::alerts::follow(Arc::clone(&self.engine), stopped.clone()));
         background.spawn(crate::alerts::deliver(Arc::clone(&self.engine), stopped.clone()));
+
+        if let Some(tls) = &self.tls {
+            background.spawn(crate::tls::follow(Arc::clone(tls), stopped.clone()));
+        }
 
         let mut doors = JoinSet::new();
         doors.spawn(crate::flight::serve(
@@ -173,20 +176,6 @@ async fn listen(door: &'static str, address: Option<SocketAddr>) -> Result<Optio
         .map_err(|source| ServeError::Listen { door, address, source })
 }
 
-fn tls(config: &Config) -> Result<Option<ServerTlsConfig>, ServeError> {
-    if config.tls.cert.is_empty() {
-        return Ok(None);
-    }
-    let read = |path: &String| {
-        std::fs::read(path).map_err(|source| ServeError::Tls {
-            path: path.clone(),
-            source,
-        })
-    };
-    let identity = Identity::from_pem(read(&config.tls.cert)?, read(&config.tls.key)?);
-    Ok(Some(ServerTlsConfig::new().identity(identity)))
-}
-
 /// Sweeps when an event or the clock says so, and takes over what other servers did.
 async fn crawl(engine: Arc<Engine>, mut stopped: watch::Receiver<bool>) {
     let mut watch = engine.crawler.watch().unwrap_or_else(|error| {
@@ -214,12 +203,14 @@ async fn crawl(engine: Arc<Engine>, mut stopped: watch::Receiver<bool>) {
 async fn sweep(engine: &Engine) -> bool {
     let waiting = match engine.crawler.sweep().await {
         Ok(report) => {
+            engine.metrics.swept(Some(&report));
             if report.changed() {
                 engine.audit.crawled(&report);
             }
             report.files.iter().any(|file| file.status == FileStatus::Waiting)
         }
         Err(error) => {
+            engine.metrics.swept(None);
             tracing::error!(%error, "the sweep failed; it is tried again");
             false
         }

@@ -38,8 +38,14 @@ impl Engine {
         statement: AlertStatement,
     ) -> Result<i64, QueryError> {
         match statement {
-            AlertStatement::Create(new) => self.create_alert(governed, state, *new).await,
-            AlertStatement::CreateReport(new) => self.create_report(governed, state, *new).await,
+            AlertStatement::Create(new) => {
+                governed.may_own()?;
+                self.create_alert(governed, state, *new).await
+            }
+            AlertStatement::CreateReport(new) => {
+                governed.may_own()?;
+                self.create_report(governed, state, *new).await
+            }
             AlertStatement::Alter { name, change } => self.alter_alert(governed, &name, change).await,
             AlertStatement::Drop { name, if_exists } => self.drop_alert(governed, &name, if_exists).await,
         }

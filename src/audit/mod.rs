@@ -120,6 +120,11 @@ impl Client {
         }
     }
 
+    /// Whether nobody sent this.
+    pub(crate) fn is_server(&self) -> bool {
+        self.door == Self::server().door
+    }
+
     /// A client's word for itself as it may be kept: short, one line.
     pub(crate) fn agent(text: &str) -> String {
         let end = text.floor_char_boundary(AGENT_BYTES_MAX);
@@ -274,6 +279,12 @@ impl Audit {
     /// Whether statements can be accounted for right now.
     pub(crate) fn is_healthy(&self) -> bool {
         !self.shared.is_failing()
+    }
+
+    /// Events not yet durable, events not yet in their table, and whether the trail is written.
+    pub(crate) fn lag(&self) -> (usize, usize, bool) {
+        let (waiting, unfolded) = self.shared.lag();
+        (waiting, unfolded, self.is_healthy())
     }
 
     /// Hands an event to the writer; the future tells when it is durable.

@@ -183,6 +183,7 @@ impl Account {
             QueryError::Syntax(_)
             | QueryError::Exhausted(_)
             | QueryError::Deadline(_)
+            | QueryError::Cancelled(_)
             | QueryError::Unsupported(_)
             | QueryError::Conflict(_)
             | QueryError::Unavailable(_)

@@ -112,6 +112,12 @@ impl Shared {
         self.failing.load(Ordering::Relaxed)
     }
 
+    /// Events that wait to be durable, and events that wait to be brought into the table.
+    pub(super) fn lag(&self) -> (usize, usize) {
+        let waiting = self.queue.lock().pending.len();
+        (waiting, self.tail_length.load(Ordering::Relaxed))
+    }
+
     /// Tells the writer that events up to `last` are in the table.
     pub(super) fn folded(&self, last: i64, provider: Option<Arc<dyn TableProvider>>) {
         let mut tail = self.tail.lock();

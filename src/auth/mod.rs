@@ -1,25 +1,33 @@
 //! Authentication: from what a caller shows to a `Principal`, and nothing else.
 //!
-//! A password or a personal token is checked against the users file; a session token was sealed by this server.
+//! A password or a personal token is checked against the users file; a session token was sealed by this server; a signed
+//! token of an OpenID Connect provider is checked with the provider's keys; a client certificate was verified by TLS.
 //! Every refusal has one text: whether a login exists, is disabled or is locked is nobody's business. A login that
 //! fails often is locked for a while, also for the right password.
 
+mod certificate;
+pub(crate) mod marks;
+mod oidc;
 mod users;
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::Utc;
 use labhouse_policies::Principal;
 use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::config::{CertificateLogin, Config};
 use crate::ticket::Sealer;
 
-pub(crate) use users::{UserError, add, issue_token, list, principals, remove};
+use oidc::Oidc;
+pub(crate) use oidc::is_safe_issuer;
+pub(crate) use users::{TokenScope, UserError, add, issue_token, list, principals, remove, revoke_token};
 use users::{Users, UsersFile};
 
 /// Failed logins in a row that lock a login: guessing stays hopeless, and a tool with an old password in it does not
@@ -36,9 +44,19 @@ const HASHING_MAX: usize = 4;
 
 const SESSION: &str = "session";
 
+/// What a session token stands for.
+#[derive(Serialize, Deserialize)]
+struct Session {
+    name: String,
+    /// The digest of the personal token that was given as the password: the session is no more than it.
+    token: Option<String>,
+}
+
 /// Checks who calls.
 pub(crate) struct Authenticator {
     users: UsersFile,
+    oidc: Option<Oidc>,
+    certificate_login: CertificateLogin,
     sealer: Arc<Sealer>,
     session: Duration,
     checked: Mutex<HashMap<[u8; 32], Instant>>,
@@ -64,11 +82,13 @@ struct Failures {
 }
 
 impl Authenticator {
-    pub(crate) fn open(users: &Path, session: Duration, sealer: Arc<Sealer>) -> Result<Self, UserError> {
+    pub(crate) fn open(config: &Config, sealer: Arc<Sealer>) -> Result<Self, UserError> {
         Ok(Self {
-            users: UsersFile::open(users)?,
+            users: UsersFile::open(&config.auth.users)?,
+            oidc: Oidc::new(&config.auth.oidc),
+            certificate_login: config.tls.client_login,
             sealer,
-            session,
+            session: Duration::from_secs(config.auth.session_s),
             checked: Mutex::default(),
             failing: Mutex::default(),
             hashing: tokio::sync::Semaphore::new(HASHING_MAX),
@@ -84,6 +104,10 @@ impl Authenticator {
         let users = self.users.current();
         if password.starts_with(users::TOKEN_PREFIX) {
             return self.settle(user, users.token(password).filter(|who| who.name == user));
+        }
+        if self.oidc.is_some() && oidc::looks_like(password) {
+            let found = self.oidc_login(password).await.ok();
+            return self.settle(user, found.filter(|who| who.name == user));
         }
         let memory = self.memory_key(&users, user, password);
         if self
@@ -109,6 +133,51 @@ impl Authenticator {
         self.settle(user, found)
     }
 
+    /// Checks a token of any kind.
+    pub(crate) async fn token(&self, token: &str) -> Result<Principal, AuthError> {
+        if self.oidc.is_some() && oidc::looks_like(token) {
+            return self.oidc_login(token).await;
+        }
+        self.bearer(token)
+    }
+
+    /// The principal of a client certificate that TLS has verified.
+    pub(crate) fn certificate(&self, der: &[u8]) -> Result<Principal, AuthError> {
+        let name = certificate::login(der, self.certificate_login).ok_or(AuthError::Refused)?;
+        self.named(&name).ok_or(AuthError::Refused)
+    }
+
+    /// Whether what a principal logged in with is still good.
+    pub(crate) fn stands(&self, who: &Principal) -> bool {
+        self.again(who).is_some()
+    }
+
+    /// The principal of a login made earlier, as it is now; none when what it was made with is no longer good.
+    pub(crate) fn again(&self, who: &Principal) -> Option<Principal> {
+        let users = self.users.current();
+        if let Some(end) = marks::end(who) {
+            let stands = Utc::now().timestamp() < end && users.principal(&who.name).is_none();
+            return stands.then(|| who.clone());
+        }
+        match marks::token(who) {
+            Some(digest) => users.digest(digest).filter(|now| now.name == who.name),
+            None => users.principal(&who.name),
+        }
+    }
+
+    async fn oidc_login(&self, token: &str) -> Result<Principal, AuthError> {
+        let oidc = self.oidc.as_ref().ok_or(AuthError::Refused)?;
+        let who = oidc.login(token).await?;
+        if self.named(&who.name).is_some() {
+            tracing::warn!(
+                user = who.name,
+                "a login of the OIDC provider is refused: a local user has that name"
+            );
+            return Err(AuthError::Refused);
+        }
+        Ok(who)
+    }
+
     /// Checks a session token or a personal token.
     pub(crate) fn bearer(&self, token: &str) -> Result<Principal, AuthError> {
         let users = self.users.current();
@@ -116,17 +185,28 @@ impl Authenticator {
             return users.token(token).ok_or(AuthError::Refused);
         }
         let sealed = URL_SAFE_NO_PAD.decode(token).map_err(|_| AuthError::Refused)?;
-        let name: String = self
+        let session: Session = self
             .sealer
             .open_for(SESSION, "", &sealed)
             .map_err(|_| AuthError::Refused)?;
         // The file is asked again: a removed user's session ends with the user.
-        users.principal(&name).ok_or(AuthError::Refused)
+        let found = match session.token {
+            Some(digest) => users.digest(&digest).filter(|who| who.name == session.name),
+            None => users.principal(&session.name),
+        };
+        found.ok_or(AuthError::Refused)
     }
 
-    /// A session token for a principal that has just logged in.
-    pub(crate) fn issue(&self, who: &Principal) -> String {
-        URL_SAFE_NO_PAD.encode(self.sealer.seal_for(SESSION, "", self.session, &who.name))
+    /// A session token for a principal that has just logged in; none for a login whose end another decides.
+    pub(crate) fn issue(&self, who: &Principal) -> Option<String> {
+        if marks::end(who).is_some() {
+            return None;
+        }
+        let session = Session {
+            name: who.name.clone(),
+            token: marks::token(who).map(str::to_owned),
+        };
+        Some(URL_SAFE_NO_PAD.encode(self.sealer.seal_for(SESSION, "", self.session, &session)))
     }
 
     /// The principal of that name, as the file has it now: for work the server does on a person's behalf.
@@ -191,8 +271,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("users.toml");
         users::add(&path, "ana", "right", Default::default()).unwrap();
-        let token = users::issue_token(&path, "ana", "notebook", None).unwrap();
-        let auth = Authenticator::open(&path, Duration::from_secs(60), Arc::new(Sealer::new())).unwrap();
+        let token = users::issue_token(&path, "ana", "notebook", TokenScope::default()).unwrap();
+        let text = "[lake]\nurl = \"lake\"\n[auth]\nsession_s = 60\n";
+        let config = Config::parse(text, &dir.path().join("labhouse.toml")).unwrap();
+        let auth = Authenticator::open(&config, Arc::new(Sealer::new())).unwrap();
         (dir, auth, token)
     }
 
@@ -200,7 +282,7 @@ mod tests {
     async fn the_right_password_and_tokens_open_and_wrong_ones_do_not() {
         let (_dir, auth, token) = authenticator();
         let who = auth.basic("ana", "right").await.unwrap();
-        assert_eq!(auth.bearer(&auth.issue(&who)).unwrap().name, "ana");
+        assert_eq!(auth.bearer(&auth.issue(&who).unwrap()).unwrap().name, "ana");
         assert_eq!(auth.bearer(&token).unwrap().name, "ana");
         assert_eq!(auth.basic("ana", &token).await.unwrap().name, "ana");
         assert!(auth.basic("ana", "wrong").await.is_err());
@@ -223,9 +305,29 @@ mod tests {
     async fn a_removed_user_is_out_at_once() {
         let (dir, auth, _) = authenticator();
         let who = auth.basic("ana", "right").await.unwrap();
-        let session = auth.issue(&who);
+        let session = auth.issue(&who).unwrap();
+        assert!(auth.stands(&who));
         users::remove(&dir.path().join("users.toml"), "ana").unwrap();
-        assert!(auth.bearer(&session).is_err());
+        assert!(auth.bearer(&session).is_err() && !auth.stands(&who));
         assert!(auth.basic("ana", "right").await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_session_is_no_more_than_the_token_that_began_it() {
+        let (dir, auth, _) = authenticator();
+        let path = dir.path().join("users.toml");
+        let scope = TokenScope {
+            schemas: vec!["chemistry".into()],
+            ..TokenScope::default()
+        };
+        let token = users::issue_token(&path, "ana", "tool", scope).unwrap();
+        let who = auth.basic("ana", &token).await.unwrap();
+        let session = auth.issue(&who).unwrap();
+        let later = auth.bearer(&session).unwrap();
+        assert!(marks::reads_only(&later) && !marks::reaches(&later, "assay"));
+        assert_eq!(later, who);
+        users::revoke_token(&path, "ana", "tool").unwrap();
+        assert!(auth.bearer(&session).is_err() && !auth.stands(&who));
+        assert!(auth.basic("ana", "right").await.is_ok_and(|who| auth.stands(&who)));
     }
 }

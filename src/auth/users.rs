@@ -18,6 +18,8 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::marks;
+
 /// Marks a personal token, so that a leaked one can be found by scanners.
 pub(super) const TOKEN_PREFIX: &str = "labhouse_";
 /// Longer passwords are refused: hashing cost must not be the caller's choice.
@@ -57,6 +59,21 @@ struct Token {
     sha256: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     valid_until: Option<DateTime<Utc>>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    read_only: bool,
+    /// Empty: all that the person may see.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    schemas: Vec<String>,
+}
+
+/// What a personal token is good for.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct TokenScope {
+    /// Days until it expires; none: until it is revoked.
+    pub(crate) days: Option<u32>,
+    pub(crate) read_only: bool,
+    /// Schemas it is limited to, then for reading only; empty: all.
+    pub(crate) schemas: Vec<String>,
 }
 
 /// What can be wrong with a users file or a change to it.
@@ -72,6 +89,10 @@ pub(crate) enum UserError {
         "`{0}` cannot be a login: use 1 to {NAME_BYTES_MAX} of a-z, 0-9, `.`, `_`, `-`, `@`, starting with a letter"
     )]
     Name(String),
+    #[error("`{0}` cannot be an attribute: names with a colon are the server's own")]
+    Attribute(String),
+    #[error("{name} has no token `{label}`; `labhouse user list` shows the labels")]
+    UnknownToken { name: String, label: String },
     #[error("the password must have 5 to {PASSWORD_BYTES_MAX} bytes")]
     Password,
     #[error("`{0}` is not in the users file; `labhouse user list` shows who is")]
@@ -115,8 +136,12 @@ impl Users {
             path: path.to_owned(),
             message: error.to_string(),
         })?;
-        match users.users.keys().find(|name| check_name(name).is_err()) {
-            Some(name) => Err(UserError::Name(name.clone())),
+        if let Some(name) = users.users.keys().find(|name| check_name(name).is_err()) {
+            return Err(UserError::Name(name.clone()));
+        }
+        let mut attributes = users.users.values().flat_map(|user| user.attributes.keys());
+        match attributes.find(|name| marks::is_reserved(name)) {
+            Some(name) => Err(UserError::Attribute(name.clone())),
             None => Ok(users),
         }
     }
@@ -149,11 +174,17 @@ impl Users {
     }
 
     pub(super) fn token(&self, token: &str) -> Option<Principal> {
-        let digest = hex_digest(token);
+        self.digest(&hex_digest(token))
+    }
+
+    /// Whoever holds the token of that digest, marked with what the token is good for.
+    pub(super) fn digest(&self, digest: &str) -> Option<Principal> {
         let now = Utc::now();
-        let valid = |known: &Token| known.sha256 == digest && known.valid_until.is_none_or(|until| now < until);
-        let (name, _) = self.users.iter().find(|(_, user)| user.tokens.values().any(valid))?;
-        self.principal(name)
+        let valid = |known: &&Token| known.sha256 == digest && known.valid_until.is_none_or(|until| now < until);
+        let mut held = self.users.iter();
+        let (name, token) = held.find_map(|(name, user)| Some((name, user.tokens.values().find(valid)?)))?;
+        let who = self.principal(name)?;
+        Some(marks::by_token(who, digest, token.read_only, &token.schemas))
     }
 
     fn write(&self, path: &Path) -> Result<(), UserError> {
@@ -186,6 +217,9 @@ pub(crate) fn add(
     attributes: BTreeMap<String, Attribute>,
 ) -> Result<(), UserError> {
     check_name(name)?;
+    if let Some(name) = attributes.keys().find(|name| marks::is_reserved(name)) {
+        return Err(UserError::Attribute(name.clone()));
+    }
     let mut users = read_or_new(path)?;
     let password = hash(password)?;
     let user = users.users.entry(name.to_owned()).or_insert_with(|| User {
@@ -210,14 +244,43 @@ pub(crate) fn remove(path: &Path, name: &str) -> Result<(), UserError> {
     users.write(path)
 }
 
-/// The logins, each with the names of its tokens.
+/// The logins, each with its tokens: label, scope and end.
 pub(crate) fn list(path: &Path) -> Result<Vec<(String, Vec<String>)>, UserError> {
     let users = Users::read(path)?;
+    let told = |(label, token): (String, Token)| {
+        let mut text = label;
+        if token.read_only || !token.schemas.is_empty() {
+            text.push_str(" (read only)");
+        }
+        if !token.schemas.is_empty() {
+            text.push_str(&format!(" of {}", token.schemas.join("+")));
+        }
+        match token.valid_until {
+            Some(end) if end <= Utc::now() => text.push_str(" expired"),
+            Some(end) => text.push_str(&format!(" until {}", end.format("%Y-%m-%d %H:%M UTC"))),
+            None => {}
+        }
+        text
+    };
     Ok(users
         .users
         .into_iter()
-        .map(|(name, user)| (name, user.tokens.into_keys().collect()))
+        .map(|(name, user)| (name, user.tokens.into_iter().map(told).collect()))
         .collect())
+}
+
+/// Takes a token out; logins and running statements under it end within a second.
+pub(crate) fn revoke_token(path: &Path, name: &str, label: &str) -> Result<(), UserError> {
+    let mut users = Users::read(path)?;
+    let user = users
+        .users
+        .get_mut(name)
+        .ok_or_else(|| UserError::Unknown(name.to_owned()))?;
+    user.tokens.remove(label).ok_or_else(|| UserError::UnknownToken {
+        name: name.to_owned(),
+        label: label.to_owned(),
+    })?;
+    users.write(path)
 }
 
 /// Everybody in the users file, with their attributes, by name.
@@ -227,8 +290,8 @@ pub(crate) fn principals(path: &Path) -> Result<BTreeMap<String, Principal>, Use
     Ok(named.map(|who| (who.name.clone(), who)).collect())
 }
 
-/// Makes a personal token, valid for `days` or until it is replaced. The token is shown this once.
-pub(crate) fn issue_token(path: &Path, name: &str, label: &str, days: Option<u32>) -> Result<String, UserError> {
+/// Makes a personal token, valid for `days` or until it is revoked or replaced. The token is shown this once.
+pub(crate) fn issue_token(path: &Path, name: &str, label: &str, scope: TokenScope) -> Result<String, UserError> {
     let mut users = Users::read(path)?;
     let user = users
         .users
@@ -236,12 +299,16 @@ pub(crate) fn issue_token(path: &Path, name: &str, label: &str, days: Option<u32
         .ok_or_else(|| UserError::Unknown(name.to_owned()))?;
     let secret: [u8; 32] = rand::random();
     let token = format!("{TOKEN_PREFIX}{}", hex(&secret));
-    let valid_until = days.map(|days| Utc::now() + chrono::Duration::days(i64::from(days)));
+    let valid_until = scope
+        .days
+        .map(|days| Utc::now() + chrono::Duration::days(i64::from(days)));
     user.tokens.insert(
         label.to_owned(),
         Token {
             sha256: hex_digest(&token),
             valid_until,
+            read_only: scope.read_only,
+            schemas: scope.schemas,
         },
     );
     users.write(path)?;
@@ -255,7 +322,7 @@ fn read_or_new(path: &Path) -> Result<Users, UserError> {
     }
 }
 
-fn check_name(name: &str) -> Result<(), UserError> {
+pub(super) fn check_name(name: &str) -> Result<(), UserError> {
     let starts = name.starts_with(|c: char| c.is_ascii_lowercase());
     let holds = name
         .chars()
@@ -303,6 +370,22 @@ mod tests {
     }
 
     #[test]
+    fn no_user_can_bring_a_mark() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("users.toml");
+        let marked = BTreeMap::from([("login:read_only".to_owned(), Attribute::Boolean(false))]);
+        assert!(add(&path, "ana", "long enough", marked).is_err());
+        add(&path, "ana", "long enough", BTreeMap::new()).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(
+            &path,
+            format!("{text}[users.ana.attributes]\n\"login:token\" = \"x\"\n"),
+        )
+        .unwrap();
+        assert!(matches!(Users::read(&path), Err(UserError::Attribute(_))));
+    }
+
+    #[test]
     fn a_broken_file_keeps_the_last_good_one() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("users.toml");
@@ -317,9 +400,16 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("users.toml");
         add(&path, "ana", "long enough", BTreeMap::new()).unwrap();
-        let token = issue_token(&path, "ana", "old", Some(0)).unwrap();
+        let for_days = |days| TokenScope {
+            days: Some(days),
+            ..TokenScope::default()
+        };
+        let token = issue_token(&path, "ana", "old", for_days(0)).unwrap();
         assert!(Users::read(&path).unwrap().token(&token).is_none());
-        let token = issue_token(&path, "ana", "new", Some(1)).unwrap();
+        let token = issue_token(&path, "ana", "new", for_days(1)).unwrap();
         assert!(Users::read(&path).unwrap().token(&token).is_some());
+        revoke_token(&path, "ana", "new").unwrap();
+        assert!(Users::read(&path).unwrap().token(&token).is_none());
+        assert!(revoke_token(&path, "ana", "new").is_err());
     }
 }

@@ -25,6 +25,19 @@ fn unknown_keys_and_wrong_values_are_refused_by_name() {
             "listen.postgres",
         ),
         ("[lake]\nurl = \"x\"\n[tls]\ncert = \"c.pem\"", "tls.key"),
+        ("[lake]\nurl = \"x\"\n[tls]\nclient_ca = \"ca.pem\"", "tls.client_ca"),
+        (
+            "[lake]\nurl = \"x\"\n[auth.oidc]\nissuer = \"http://id.lab\"\naudience = \"a\"",
+            "auth.oidc.issuer",
+        ),
+        (
+            "[lake]\nurl = \"x\"\n[auth.oidc]\nissuer = \"https://id.lab\"",
+            "auth.oidc.audience",
+        ),
+        (
+            "[lake]\nurl = \"x\"\n[auth.oidc]\nissuer = \"https://id.lab\"\naudience = \"a\"\nattributes = { \"login:schemas\" = \"x\" }",
+            "auth.oidc.attributes",
+        ),
         ("[lake]\nurl = \"x\"\n[limits]\nmemory_mib = 0", "limits.memory_mib"),
         ("[lake]\nurl = \"x\"\n[audit]\ndurability = \"never\"", "durability"),
         (
@@ -64,7 +77,7 @@ fn the_commented_example_states_the_defaults() {
         .lines()
         .filter(|line| line.contains(" = ") && !line.starts_with('#'))
         .count();
-    assert_eq!(keys, 48, "a new key needs a line in the example");
+    assert_eq!(keys, 57, "a new key needs a line in the example");
 }
 
 #[test]

@@ -7,6 +7,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use arrow::ipc::CompressionType;
 use base64::Engine as _;
 use base64::alphabet::{STANDARD, URL_SAFE};
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -14,6 +15,7 @@ use labhouse_policies::Principal;
 use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
 use tonic::{Response, Status};
 
+use super::envelope::{QUERY_ID, Taken, ipc_compression};
 use super::status;
 use crate::audit::Client;
 use crate::auth::AuthError;
@@ -29,6 +31,10 @@ pub(crate) struct Caller {
     pub(crate) principal: Principal,
     /// From where, for the audit trail.
     pub(crate) client: Arc<Client>,
+    /// What this call's result takes.
+    pub(super) taken: Arc<Taken>,
+    /// The compression of Arrow messages that the call asks for.
+    pub(super) ipc: Option<CompressionType>,
     /// A session token for a caller who sent a password, so that the next call need not.
     token: Option<String>,
 }
@@ -36,8 +42,13 @@ pub(crate) struct Caller {
 /// What a call shows to be let in.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Credential {
-    Basic { user: String, password: String },
+    Basic {
+        user: String,
+        password: String,
+    },
     Bearer(String),
+    /// Of the connection, verified by TLS.
+    Certificate(Vec<u8>),
 }
 
 impl Caller {
@@ -49,10 +60,17 @@ impl Caller {
         engine: &Engine,
         headers: &MetadataMap,
         peer: Option<SocketAddr>,
+        certificate: Option<&[u8]>,
     ) -> Result<Self, Status> {
         let client = client(headers, peer);
-        match credential(headers).and_then(|found| found.ok_or_else(|| status::of_login(AuthError::Missing))) {
-            Ok(credential) => Self::from_credential(engine, credential, client).await,
+        match shown(headers, certificate) {
+            Ok(credential) => {
+                let caller = Self::from_credential(engine, credential, client).await?;
+                Ok(Self {
+                    ipc: ipc_compression(headers)?,
+                    ..caller.certified(engine, certificate)?
+                })
+            }
             Err(refused) => {
                 engine.audit.login_refused(None, false, &client);
                 Err(refused)
@@ -69,15 +87,24 @@ impl Caller {
         let (user, found) = match credential {
             Credential::Basic { user, password } => {
                 let found = engine.auth.basic(&user, &password).await;
-                let found = found.map(|principal| (Some(engine.auth.issue(&principal)), principal));
+                let found = found.map(|principal| (engine.auth.issue(&principal), principal));
                 (Some(user), found)
             }
-            Credential::Bearer(token) => (None, engine.auth.bearer(&token).map(|principal| (None, principal))),
+            Credential::Bearer(token) => {
+                let found = engine.auth.token(&token).await;
+                (None, found.map(|principal| (None, principal)))
+            }
+            Credential::Certificate(der) => {
+                let found = engine.auth.certificate(&der);
+                (None, found.map(|principal| (None, principal)))
+            }
         };
         match found {
             Ok((token, principal)) => Ok(Self {
                 principal,
                 client,
+                taken: Taken::new(),
+                ipc: None,
                 token,
             }),
             Err(refused) => {
@@ -85,6 +112,23 @@ impl Caller {
                 engine.audit.login_refused(user.as_deref(), is_known, &client);
                 Err(status::of_login(refused))
             }
+        }
+    }
+
+    /// A connection with a certificate speaks for the one it names: other credentials on it must be his, too.
+    pub(super) fn certified(self, engine: &Engine, certificate: Option<&[u8]>) -> Result<Self, Status> {
+        let Some(der) = certificate else { return Ok(self) };
+        match engine.auth.certificate(der) {
+            Ok(named) if named.name != self.principal.name => {
+                engine
+                    .audit
+                    .login_refused(Some(&self.principal.name), true, &self.client);
+                Err(Status::unauthenticated(
+                    "login refused: the client certificate names another login than the credentials of the call",
+                ))
+            }
+            // One that names nobody here, such as a gateway's, only opens the connection.
+            Ok(_) | Err(_) => Ok(self),
         }
     }
 
@@ -96,10 +140,24 @@ impl Caller {
     /// Wraps an answer; one to a password carries the session token in its headers, as clients expect.
     pub(super) fn answer<T>(&self, value: T) -> Response<T> {
         let mut response = Response::new(value);
+        response.extensions_mut().insert(Arc::clone(&self.taken));
+        // Told at once, so that a statement can be cancelled by its number while it runs.
+        if let Some(id) = self.taken.id().and_then(|id| id.to_string().parse().ok()) {
+            response.metadata_mut().insert(QUERY_ID, id);
+        }
         if let Some(value) = self.token().and_then(bearer_value) {
             response.metadata_mut().insert(AUTHORIZATION, value);
         }
         response
+    }
+}
+
+/// What a call shows: its credential, or else the certificate of its connection.
+fn shown(headers: &MetadataMap, certificate: Option<&[u8]>) -> Result<Credential, Status> {
+    match (credential(headers)?, certificate) {
+        (Some(credential), _) => Ok(credential),
+        (None, Some(der)) => Ok(Credential::Certificate(der.to_vec())),
+        (None, None) => Err(status::of_login(AuthError::Missing)),
     }
 }
 
@@ -271,7 +329,9 @@ mod tests {
                     Ok(Some(Credential::Bearer(token))) => {
                         proptest::prop_assert!(String::from_utf8_lossy(&bytes).contains(&token));
                     }
-                    Ok(None) => proptest::prop_assert!(false, "a header that is there is read or refused"),
+                    Ok(Some(Credential::Certificate(_)) | None) => {
+                        proptest::prop_assert!(false, "a header that is there is read or refused");
+                    }
                 }
             }
         }

@@ -20,6 +20,9 @@ impl Door {
         request: Request<Streaming<HandshakeRequest>>,
     ) -> Result<Response<BoxedStream<HandshakeResponse>>, Status> {
         let peer = request.remote_addr();
+        let certificates = request.peer_certs();
+        let certificate = certificates.as_ref().and_then(|chain| chain.first());
+        let certificate: Option<&[u8]> = certificate.map(AsRef::as_ref);
         let (headers, _, mut messages) = request.into_parts();
         let client = authn::client(&headers, peer);
         // The header decides when there is one: its senders may never send a message.
@@ -28,28 +31,20 @@ impl Door {
         })?;
         let (credential, protocol_version) = match shown {
             Some(credential) => (credential, 0),
-            None => {
-                let first = messages
-                    .message()
-                    .await?
-                    .ok_or_else(|| status::of_login(AuthError::Missing))?;
-                let BasicAuth { username, password } =
-                    BasicAuth::decode(first.payload).map_err(|_| status::of_login(AuthError::Missing))?;
-                (
-                    Credential::Basic {
-                        user: username,
-                        password,
-                    },
-                    first.protocol_version,
-                )
-            }
+            None => match certificate {
+                Some(der) if self.engine.auth.certificate(der).is_ok() => (Credential::Certificate(der.to_vec()), 0),
+                // One that names nobody only opens the connection.
+                Some(_) | None => Self::first_message(&mut messages).await?,
+            },
         };
         // A token is answered with itself, never with a younger one: a session ends when it was meant to.
         let given = match &credential {
             Credential::Bearer(token) => Some(token.clone()),
-            Credential::Basic { .. } => None,
+            Credential::Basic { .. } | Credential::Certificate(_) => None,
         };
-        let caller = Caller::from_credential(&self.engine, credential, client).await?;
+        let caller = Caller::from_credential(&self.engine, credential, client)
+            .await?
+            .certified(&self.engine, certificate)?;
         self.engine.audit.login(&caller.principal.name, &caller.client);
         let token = given.or_else(|| caller.token().map(str::to_owned)).unwrap_or_default();
         let answer = HandshakeResponse {
@@ -57,5 +52,20 @@ impl Door {
             payload: token.into(),
         };
         Ok(caller.answer(Box::pin(stream::iter([Ok(answer)]))))
+    }
+
+    /// Login and password as pyarrow's `authenticate` sends them.
+    async fn first_message(messages: &mut Streaming<HandshakeRequest>) -> Result<(Credential, u64), Status> {
+        let first = messages
+            .message()
+            .await?
+            .ok_or_else(|| status::of_login(AuthError::Missing))?;
+        let BasicAuth { username, password } =
+            BasicAuth::decode(first.payload).map_err(|_| status::of_login(AuthError::Missing))?;
+        let credential = Credential::Basic {
+            user: username,
+            password,
+        };
+        Ok((credential, first.protocol_version))
     }
 }

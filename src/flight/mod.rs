@@ -14,12 +14,13 @@
 //! commands in a third of the lines.
 //!
 //! Deliberately absent: anonymous calls (also for metadata and SqlInfo), transactions (each statement commits by itself),
-//! DoExchange, and compression of answers nobody asked for (C++ clients always offer gzip; on a local network it halves
-//! the speed).
+//! DoExchange, several endpoints for one result (one node makes and sends it; a second stream would only share the same
+//! cores), and compression of answers nobody asked for (see `envelope`).
 
 mod actions;
 pub(crate) mod authn;
 mod bindings;
+pub(crate) mod envelope;
 mod expiring;
 mod flights;
 mod handshake;
@@ -38,18 +39,22 @@ mod stream;
 mod wire;
 mod xdbc;
 
-use std::future::Future;
+use std::future::{Future, ready};
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrow_flight::flight_service_server::FlightServiceServer;
-use tokio::net::TcpListener;
+use futures::{Stream, StreamExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tonic::codec::CompressionEncoding;
+use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
-use tonic::transport::{Server, ServerTlsConfig};
 
 use crate::engine::Engine;
+use crate::tls::Tls;
+use envelope::Envelope;
 use service::Door;
 
 /// Largest request message. Statements are capped far lower by the engine; this is room for bound parameters.
@@ -62,6 +67,10 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 /// Bytes of request headers: tokens and cookies fit many times.
 const HEADER_BYTES_MAX: u32 = 64 << 10;
+/// What clients of this door must speak over TLS.
+const HTTP2: &[u8] = b"h2";
+/// Clients that agree on keys at the same time; more wait to be accepted.
+const HANDSHAKES_MAX: usize = 256;
 /// How long results that flow may take to end after shutdown was asked for; a reader that sleeps must not hold the server.
 const DRAIN_MAX: Duration = Duration::from_secs(30);
 
@@ -72,32 +81,39 @@ const DRAIN_MAX: Duration = Duration::from_secs(30);
 pub(crate) async fn serve(
     engine: Arc<Engine>,
     listener: TcpListener,
-    tls: Option<ServerTlsConfig>,
+    tls: Option<Arc<Tls>>,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), tonic::transport::Error> {
     let service = FlightServiceServer::new(Door::new(engine))
         .max_decoding_message_size(REQUEST_BYTES_MAX)
         .accept_compressed(CompressionEncoding::Gzip)
-        .accept_compressed(CompressionEncoding::Zstd);
-    let mut server = Server::builder()
+        .accept_compressed(CompressionEncoding::Zstd)
+        .send_compressed(CompressionEncoding::Gzip)
+        .send_compressed(CompressionEncoding::Zstd);
+    let server = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .http2_max_header_list_size(HEADER_BYTES_MAX)
         .max_concurrent_streams(CALLS_PER_CONNECTION_MAX);
-    if let Some(tls) = tls {
-        server = server.tls_config(tls)?;
-    }
+    let router = server.layer(Envelope).add_service(service);
+    let draining = CancellationToken::new();
+    let drain = draining.clone();
+    let ending = async move {
+        shutdown.await;
+        drain.cancel();
+    };
     let incoming = TcpIncoming::from(listener)
         .with_nodelay(Some(true))
         .with_keepalive(Some(KEEPALIVE_INTERVAL));
-    let draining = CancellationToken::new();
-    let drain = draining.clone();
-    let serving = server
-        .add_service(service)
-        .serve_with_incoming_shutdown(incoming, async move {
-            shutdown.await;
-            drain.cancel();
-        });
+    let serving = async move {
+        match tls {
+            None => router.serve_with_incoming_shutdown(incoming, ending).await,
+            Some(tls) => {
+                let agreed = agreed(incoming, tls);
+                router.serve_with_incoming_shutdown(agreed, ending).await
+            }
+        }
+    };
     tokio::select! {
         ended = serving => ended,
         () = overdue(draining) => {
@@ -105,6 +121,28 @@ pub(crate) async fn serve(
             Ok(())
         }
     }
+}
+
+/// Connections that have agreed on keys. A client that takes its time holds up none of the others.
+fn agreed(
+    incoming: TcpIncoming,
+    tls: Arc<Tls>,
+) -> impl Stream<Item = std::io::Result<TlsStream<TcpStream>>> + Send + 'static {
+    let agreeing = incoming.map(move |stream| {
+        let tls = Arc::clone(&tls);
+        async move {
+            match tls.accept(stream?, HTTP2).await {
+                Ok(stream) => Ok(Some(stream)),
+                Err(error) => {
+                    tracing::debug!(%error, "a client did not agree on TLS");
+                    Ok(None)
+                }
+            }
+        }
+    });
+    agreeing
+        .buffer_unordered(HANDSHAKES_MAX)
+        .filter_map(|agreed: std::io::Result<Option<TlsStream<TcpStream>>>| ready(agreed.transpose()))
 }
 
 async fn overdue(draining: CancellationToken) {

@@ -43,7 +43,10 @@ impl Door {
     }
 
     async fn caller<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
-        Caller::from_headers(&self.engine, request.metadata(), request.remote_addr()).await
+        let certificates = request.peer_certs();
+        let certificate = certificates.as_ref().and_then(|chain| chain.first());
+        let certificate = certificate.map(AsRef::as_ref);
+        Caller::from_headers(&self.engine, request.metadata(), request.remote_addr(), certificate).await
     }
 
     async fn info(&self, caller: &Caller, descriptor: FlightDescriptor) -> Result<FlightInfo, Status> {

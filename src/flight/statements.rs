@@ -124,8 +124,9 @@ impl Door {
     ) -> Result<BoxedStream<FlightData>, Status> {
         let boarded = self.flights.board(&ticket.nonce, ticket.writes)?;
         let Some(bound) = &ticket.bound else {
-            let Running { schema, stream } = self.run(caller, &ticket, Vec::new(), &boarded).await?;
-            return Ok(wire_stream::of_engine(schema, stream, boarded));
+            let Running { id, schema, stream } = self.run(caller, &ticket, Vec::new(), &boarded).await?;
+            caller.taken.begin(id);
+            return wire_stream::of_engine(schema, stream, boarded, caller);
         };
         let mut runs = bound.load(&self.bindings)?.runs()?.into_iter();
         let Some(first) = runs.next() else {
@@ -135,6 +136,7 @@ impl Door {
         };
         let first = self.run(caller, &ticket, first, &boarded).await?;
         let schema = Arc::clone(&first.schema);
+        caller.taken.begin(first.id);
         let (engine, principal, generations) = (Arc::clone(&self.engine), caller.principal.clone(), ticket.generations);
         let client = Arc::clone(&caller.client);
         // Later rows run only when the reader has come so far.
@@ -150,7 +152,7 @@ impl Door {
         });
         let all = first.stream.chain(rest.try_flatten());
         let all = Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&schema), all));
-        Ok(wire_stream::of_engine(schema, all, boarded))
+        wire_stream::of_engine(schema, all, boarded, caller)
     }
 
     pub(super) async fn describe(

@@ -54,6 +54,7 @@ fn code(error: &QueryError) -> Code {
         QueryError::Denied(_) => Code::PermissionDenied,
         QueryError::Exhausted(_) => Code::ResourceExhausted,
         QueryError::Deadline(_) => Code::DeadlineExceeded,
+        QueryError::Cancelled(_) => Code::Cancelled,
         QueryError::Unsupported(_) => Code::Unimplemented,
         QueryError::Conflict(_) => Code::Aborted,
         QueryError::Unavailable(_) => Code::Unavailable,

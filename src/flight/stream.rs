@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 
 use arrow::array::{Array, RecordBatch};
 use arrow::datatypes::SchemaRef;
+use arrow::ipc::writer::IpcWriteOptions;
 use arrow_flight::FlightData;
 use arrow_flight::encode::FlightDataEncoderBuilder;
 use arrow_flight::error::FlightError;
@@ -18,6 +19,7 @@ use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::Status;
 
+use super::authn::Caller;
 use super::flights::{self, Boarded};
 use super::service::BoxedStream;
 use super::status;
@@ -37,19 +39,25 @@ pub(super) fn of_engine(
     schema: SchemaRef,
     batches: SendableRecordBatchStream,
     boarded: Boarded,
-) -> BoxedStream<FlightData> {
+    caller: &Caller,
+) -> Result<BoxedStream<FlightData>, Status> {
     let announced = std::sync::Arc::clone(&schema);
+    let taken = std::sync::Arc::clone(&caller.taken);
     let batches = batches.map(move |batch| {
-        let batch = batch.map_err(|error| status::of_query(from_datafusion(error)))?;
-        if batch.schema_ref() == &announced {
-            return Ok(batch);
+        let mut batch = batch.map_err(|error| status::of_query(from_datafusion(error)))?;
+        if batch.schema_ref() != &announced {
+            batch = narrow_batch(&batch, &announced).map_err(status::internal)?;
         }
-        narrow_batch(&batch, &announced).map_err(status::internal)
+        taken.count(batch.num_rows(), bytes(&batch));
+        Ok::<_, Status>(batch)
     });
+    let options = IpcWriteOptions::default()
+        .try_with_compression(caller.ipc)
+        .map_err(status::internal)?;
     let (sender, receiver) = mpsc::channel(QUEUE_LENGTH);
     let cancelled = boarded.cancelled.clone();
     let task = tokio::spawn(async move {
-        let messages = encode(schema, batches.map_err(FlightError::from));
+        let messages = encode(schema, batches.map_err(FlightError::from), options);
         // Cancelling drops the messages, and with them the engine's stream, also while the reader sleeps; only then is
         // the reader told, whenever it comes back.
         let was_cancelled = tokio::select! {
@@ -61,11 +69,11 @@ pub(super) fn of_engine(
             let _ = sender.send(Err(flights::cancelled())).await;
         }
     });
-    Box::pin(Flowing {
+    Ok(Box::pin(Flowing {
         receiver,
         task: Some(AbortOnDropHandle::new(task)),
         _boarded: boarded,
-    })
+    }))
 }
 
 /// Moves messages until they end, one fails, or the reader is gone.
@@ -81,13 +89,18 @@ async fn pump(messages: impl Stream<Item = Message>, sender: &mpsc::Sender<Messa
 
 /// Streams a small answer that is there already.
 pub(super) fn of_batch(batch: RecordBatch) -> BoxedStream<FlightData> {
-    Box::pin(encode(batch.schema(), stream::iter([Ok(batch)])))
+    Box::pin(encode(
+        batch.schema(),
+        stream::iter([Ok(batch)]),
+        IpcWriteOptions::default(),
+    ))
 }
 
 /// The schema message first, also when no row follows; then the rows in messages of about 2 MiB.
 fn encode(
     schema: SchemaRef,
     batches: impl Stream<Item = Result<RecordBatch, FlightError>> + Send + 'static,
+    options: IpcWriteOptions,
 ) -> impl Stream<Item = Message> + Send + 'static {
     let pieces = batches.flat_map(|batch| match batch {
         Ok(batch) => stream::iter(split(batch).into_iter().map(Ok).collect::<Vec<_>>()),
@@ -95,6 +108,7 @@ fn encode(
     });
     FlightDataEncoderBuilder::new()
         .with_schema(schema)
+        .with_options(options)
         // The encoder's own split counts whole buffers, also those a slice shares with its neighbours, and then sends
         // a row or two a message; `split` counts the slice.
         .with_max_flight_data_size(usize::MAX)

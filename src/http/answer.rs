@@ -16,6 +16,7 @@ use super::Place;
 use super::ask::Format;
 use super::encode::{Encoder, Gzip};
 use super::refusal::Refusal;
+use crate::flight::envelope::QUERY_ID;
 use crate::query::errors::from_datafusion;
 use crate::query::{QueryError, Running};
 
@@ -38,6 +39,7 @@ type Piece = Result<Bytes, QueryError>;
 /// Starts the answer; an error before the first batch is a refusal.
 pub(super) async fn stream(running: Running, wish: Wish, place: Place) -> Result<Response, Refusal> {
     let encoder = Encoder::new(wish, &running.schema)?;
+    let id = running.id.and_then(|id| HeaderValue::from_str(&id.to_string()).ok());
     let (sender, mut receiver) = mpsc::channel(QUEUE_LENGTH);
     let task = AbortOnDropHandle::new(tokio::spawn(pump(running, encoder, wish, sender)));
     let first = match receiver.recv().await {
@@ -59,6 +61,9 @@ pub(super) async fn stream(running: Running, wish: Wish, place: Place) -> Result
     let mut response = Response::new(Body::from_stream(stream::iter([Ok(first)]).chain(rest)));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type(wish.format)));
+    if let Some(id) = id {
+        headers.insert(QUERY_ID, id);
+    }
     headers.insert(header::VARY, HeaderValue::from_static("accept, accept-encoding"));
     if wish.gzip {
         headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));

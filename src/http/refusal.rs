@@ -65,6 +65,11 @@ impl Refusal {
         )
     }
 
+    pub(super) fn administrators_only(what: &str) -> Self {
+        let message = format!("{what} is for administrators, and their tokens that reach the schema system");
+        Self::new(StatusCode::FORBIDDEN, "denied", message)
+    }
+
     pub(super) fn not_found(message: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not_found", message)
     }
@@ -143,7 +148,7 @@ impl From<QueryError> for Refusal {
             QueryError::Denied(_) => StatusCode::FORBIDDEN,
             QueryError::Exhausted(_) => StatusCode::TOO_MANY_REQUESTS,
             QueryError::Deadline(_) => StatusCode::GATEWAY_TIMEOUT,
-            QueryError::Conflict(_) => StatusCode::CONFLICT,
+            QueryError::Conflict(_) | QueryError::Cancelled(_) => StatusCode::CONFLICT,
             QueryError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             QueryError::Internal { .. } => StatusCode::INTERNAL_SERVER_ERROR,
         };

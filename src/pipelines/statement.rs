@@ -37,6 +37,7 @@ impl Engine {
                 or_replace,
                 if_not_exists,
             } => {
+                governed.may_own()?;
                 if !parameters.is_empty() {
                     return Err(QueryError::Invalid("a view's query has no parameters".into()));
                 }

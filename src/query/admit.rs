@@ -4,43 +4,100 @@
 //! overflow the planner's stack and no recursion limit sees them. Then the statement waits, for a bounded time, for
 //! one of a bounded number of places.
 
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use labhouse_policies::Principal;
+use parking_lot::Mutex;
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
 use super::QueryError;
+use crate::audit::Client;
 use crate::config::Limits;
+use crate::engine::Engine;
 
+/// Principals remembered at the gate before the idle ones are forgotten.
+const PRINCIPALS_MAX: usize = 10_000;
+const MINUTE: Duration = Duration::from_secs(60);
 /// Brackets open at once in a statement; the planner needs stack for each.
 const DEPTH_MAX: usize = 128;
 
 /// The gate in front of the planner.
 pub(crate) struct Admission {
     places: Arc<Semaphore>,
+    /// Places of each principal that has some, and how many statements he began in which minute.
+    own: Mutex<HashMap<String, Own>>,
+    own_max: usize,
+    a_minute_max: u32,
+    waiting: AtomicUsize,
     queue: Duration,
     bytes_max: usize,
     operators_max: usize,
 }
 
+/// What one principal has of the gate.
+struct Own {
+    places: Arc<Semaphore>,
+    minute: Instant,
+    begun: u32,
+}
+
+/// The place of a running statement, free again when it is dropped.
+pub(crate) struct Place {
+    _own: Option<OwnedSemaphorePermit>,
+    _of_all: OwnedSemaphorePermit,
+}
+
+/// Counts who waits, also when he stops waiting.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Admission {
     pub(crate) fn new(limits: &Limits) -> Self {
+        let own_max = match limits.statements_per_principal {
+            0 => limits.concurrent_statements,
+            some => some.min(limits.concurrent_statements),
+        };
         Self {
             places: Arc::new(Semaphore::new(limits.concurrent_statements)),
+            own: Mutex::default(),
+            own_max,
+            a_minute_max: limits.statements_per_minute,
+            waiting: AtomicUsize::new(0),
             queue: Duration::from_secs(limits.queue_s),
             bytes_max: limits.statement_bytes,
             operators_max: limits.statement_operators,
         }
     }
 
-    /// Checks the size of a statement and waits for a place, which is kept until the permit is dropped.
-    pub(crate) async fn enter(&self, sql: &str) -> Result<OwnedSemaphorePermit, QueryError> {
+    /// Checks the size of a statement and waits for a place, which is kept until it is dropped. Without `who`, for work of
+    /// the server itself, nobody's share is taken.
+    pub(crate) async fn enter(&self, who: Option<&str>, sql: &str) -> Result<Place, QueryError> {
         self.check(sql)?;
-        match tokio::time::timeout(self.queue, Arc::clone(&self.places).acquire_owned()).await {
-            Ok(Ok(permit)) => Ok(permit),
+        let own = who.map(|who| Arc::clone(&self.own(&mut self.own.lock(), who).places));
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let _waiting = Waiting(&self.waiting);
+        let places = async {
+            // His own first: whoever waits for his own statements keeps no place from others.
+            let _own = match own {
+                Some(own) => Some(own.acquire_owned().await?),
+                None => None,
+            };
+            let _of_all = Arc::clone(&self.places).acquire_owned().await?;
+            Ok::<_, AcquireError>(Place { _own, _of_all })
+        };
+        match tokio::time::timeout(self.queue, places).await {
+            Ok(Ok(place)) => Ok(place),
             Ok(Err(_closed)) => Err(QueryError::Unavailable(
                 "the server is shutting down; try again later".into(),
             )),
@@ -49,6 +106,53 @@ impl Admission {
                 self.queue.as_secs()
             ))),
         }
+    }
+
+    /// Counts a statement that a login begins.
+    ///
+    /// # Errors
+    /// It began too many in this minute.
+    pub(crate) fn begin(&self, who: &str) -> Result<(), QueryError> {
+        if self.a_minute_max == 0 {
+            return Ok(());
+        }
+        let mut all = self.own.lock();
+        let own = self.own(&mut all, who);
+        if own.minute.elapsed() >= MINUTE {
+            own.minute = Instant::now();
+            own.begun = 0;
+        }
+        own.begun = own.begun.saturating_add(1);
+        if own.begun > self.a_minute_max {
+            return Err(QueryError::Exhausted(format!(
+                "more than {} statements of one login in a minute (limits.statements_per_minute); wait a little",
+                self.a_minute_max
+            )));
+        }
+        Ok(())
+    }
+
+    /// What a principal has of the gate.
+    fn own<'a>(&self, all: &'a mut HashMap<String, Own>, who: &str) -> &'a mut Own {
+        if all.len() >= PRINCIPALS_MAX {
+            // Whoever runs nothing and began nothing lately is as good as new.
+            all.retain(|_, own| Arc::strong_count(&own.places) > 1 || own.minute.elapsed() < MINUTE);
+        }
+        all.entry(who.to_owned()).or_insert_with(|| Own {
+            places: Arc::new(Semaphore::new(self.own_max)),
+            minute: Instant::now(),
+            begun: 0,
+        })
+    }
+
+    /// Statements that could start now.
+    pub(crate) fn free(&self) -> usize {
+        self.places.available_permits()
+    }
+
+    /// Statements that wait for their turn.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
     }
 
     /// Waits until no statement runs any more, or for `patience`; refuses new ones from now on.
@@ -141,6 +245,22 @@ fn is_operator(token: &Token) -> bool {
     }
 }
 
+impl Engine {
+    /// A place for a statement that is to run.
+    pub(super) async fn admit(&self, who: &Principal, client: &Client, sql: &str) -> Result<Place, QueryError> {
+        let sharer = sharer(who, client);
+        if let Some(name) = sharer {
+            self.admission.begin(name)?;
+        }
+        self.admission.enter(sharer, sql).await
+    }
+}
+
+/// Whose share of the places a statement takes; nobody's when the server runs it on somebody's behalf.
+pub(super) fn sharer<'a>(who: &'a Principal, client: &Client) -> Option<&'a str> {
+    (!client.is_server()).then_some(who.name.as_str())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -184,12 +304,40 @@ mod tests {
     #[tokio::test]
     async fn a_full_house_answers_instead_of_waiting_forever() {
         let admission = admission();
-        let place = admission.enter("SELECT 1").await.unwrap();
+        let place = admission.enter(Some("ana"), "SELECT 1").await.unwrap();
+        assert_eq!(admission.free(), 0);
         assert!(matches!(
-            admission.enter("SELECT 1").await,
+            admission.enter(Some("sam"), "SELECT 1").await,
             Err(QueryError::Exhausted(_))
         ));
         drop(place);
-        assert!(admission.enter("SELECT 1").await.is_ok());
+        assert!(admission.enter(Some("sam"), "SELECT 1").await.is_ok());
+        assert_eq!(admission.waiting(), 0);
+    }
+
+    #[tokio::test]
+    async fn one_login_takes_its_share_and_not_the_others() {
+        let admission = Admission::new(&Limits {
+            concurrent_statements: 4,
+            statements_per_principal: 1,
+            statements_per_minute: 3,
+            queue_s: 0,
+            ..Limits::default()
+        });
+        let _place = admission.enter(Some("ana"), "SELECT 1").await.unwrap();
+        assert!(admission.enter(Some("ana"), "SELECT 1").await.is_err());
+        assert!(admission.enter(Some("sam"), "SELECT 1").await.is_ok());
+        // Work of the server itself is nobody's.
+        let of_server = [
+            admission.enter(None, "SELECT 1").await,
+            admission.enter(None, "SELECT 1").await,
+        ];
+        assert!(of_server.iter().all(Result::is_ok));
+        for _ in 0..3 {
+            admission.begin("sam").unwrap();
+        }
+        let refused = admission.begin("sam").unwrap_err();
+        assert!(refused.to_string().contains("statements_per_minute"), "{refused}");
+        admission.begin("ana").unwrap();
     }
 }

@@ -28,6 +28,8 @@ pub(crate) enum QueryError {
     #[error("{0}")]
     Deadline(String),
     #[error("{0}")]
+    Cancelled(String),
+    #[error("{0}")]
     Unsupported(String),
     #[error("{0}")]
     Conflict(String),
@@ -59,6 +61,7 @@ impl QueryError {
             Self::Denied(_) => "denied",
             Self::Exhausted(_) => "exhausted",
             Self::Deadline(_) => "deadline",
+            Self::Cancelled(_) => "cancelled",
             Self::Unsupported(_) => "unsupported",
             Self::Conflict(_) => "conflict",
             Self::Unavailable(_) => "unavailable",
@@ -95,7 +98,7 @@ fn translate(error: &DataFusionError) -> QueryError {
             QueryError::Unavailable("the lake's storage did not answer; try again, and tell the administrator".into())
         }
         DataFusionError::ParquetError(cause) => QueryError::internal(cause),
-        DataFusionError::IoError(cause) => QueryError::internal(cause),
+        DataFusionError::IoError(cause) => io(&cause.to_string()),
         DataFusionError::Internal(cause) | DataFusionError::Ffi(cause) => QueryError::internal(cause),
         DataFusionError::ExecutionJoin(cause) => QueryError::internal(cause),
         DataFusionError::External(cause) => external(cause.as_ref()),
@@ -145,15 +148,25 @@ fn arrow(error: &ArrowError) -> QueryError {
         | ArrowError::MemoryError(_) => {
             QueryError::Exhausted(format!("a value or a batch of values grew too large: {error}"))
         }
+        ArrowError::IoError(cause, _) => io(cause),
         ArrowError::SchemaError(_)
         | ArrowError::CsvError(_)
         | ArrowError::JsonError(_)
         | ArrowError::AvroError(_)
-        | ArrowError::IoError(_, _)
         | ArrowError::IpcError(_)
         | ArrowError::ParquetError(_)
         | ArrowError::CDataInterface(_) => QueryError::internal(error),
     }
+}
+
+/// A statement that has filled its disk says so in the text of an I/O error only.
+fn io(cause: &str) -> QueryError {
+    if cause.contains("disk space during the spilling process") {
+        return QueryError::Exhausted(
+            "the statement needs more memory than limits.memory_mib and more disk than limits.spill_mib leave it: select fewer columns or rows, or aggregate earlier".into(),
+        );
+    }
+    QueryError::internal(cause)
 }
 
 /// Our own errors travel through the engine as external ones.

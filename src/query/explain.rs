@@ -324,6 +324,7 @@ fn answer(subject: &str, facts: Vec<Fact>) -> Result<Running, QueryError> {
         RecordBatch::try_new(Arc::clone(&schema), columns).map_err(|error| errors::from_datafusion(error.into()))?;
     let stream = MemoryStream::try_new(vec![batch], Arc::clone(&schema), None).map_err(errors::from_datafusion)?;
     Ok(Running {
+        id: None,
         schema,
         stream: Box::pin(stream),
     })

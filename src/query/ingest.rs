@@ -49,7 +49,7 @@ impl Engine {
     ) -> Result<i64, QueryError> {
         let target = format!("{CATALOG}.{}", ingest.name);
         let text = format!("INGEST INTO {target}");
-        let admitted = self.admission.enter(&text).await;
+        let admitted = self.admit(who, client, &text).await;
         let world = self.world();
         let account = self.audit.account(who, client, &text, &world);
         account.called("ingest", Some(target));
@@ -67,7 +67,7 @@ impl Engine {
             Err(error) => Err(account.refused(governed.notes(), error).await),
         };
         account.ended(outcome.as_ref().err());
-        entry.finish(outcome.as_ref().err().map(|error| error as &dyn std::fmt::Display));
+        entry.finish(outcome.as_ref().err());
         outcome
     }
 

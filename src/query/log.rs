@@ -9,17 +9,22 @@ use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
+
+use super::QueryError;
+use crate::metrics::Metrics;
 
 /// Statements remembered; at about 1 KiB each this is some 2 MiB.
 const REMEMBERED_MAX: usize = 2_000;
+const RUNNING: &str = "running";
 /// Bytes of a statement's text that are kept.
 const SQL_BYTES_MAX: usize = 1_000;
 
 /// Remembers statements.
-#[derive(Default)]
 pub(crate) struct QueryLog {
-    entries: Mutex<VecDeque<Arc<Mutex<Entry>>>>,
+    entries: Mutex<VecDeque<(Arc<Mutex<Entry>>, CancellationToken)>>,
+    metrics: Arc<Metrics>,
 }
 
 /// One statement.
@@ -40,10 +45,19 @@ pub(crate) struct Entry {
 /// A running statement; ended by `finish`, or as cancelled when it is dropped before.
 pub(crate) struct Running {
     entry: Arc<Mutex<Entry>>,
+    cancelled: CancellationToken,
+    metrics: Arc<Metrics>,
     started: Instant,
 }
 
 impl QueryLog {
+    pub(crate) fn new(metrics: Arc<Metrics>) -> Self {
+        Self {
+            entries: Mutex::default(),
+            metrics,
+        }
+    }
+
     /// Opens an entry under the statement's number.
     pub(crate) fn start(
         &self,
@@ -58,7 +72,7 @@ impl QueryLog {
             principal: principal.to_owned(),
             sql: shorten(sql),
             started_at: Utc::now(),
-            state: "running",
+            state: RUNNING,
             rows: 0,
             duration_ms: 0,
             error: None,
@@ -69,10 +83,30 @@ impl QueryLog {
         if entries.len() >= REMEMBERED_MAX {
             entries.pop_front();
         }
-        entries.push_back(Arc::clone(&entry));
+        let cancelled = CancellationToken::new();
+        entries.push_back((Arc::clone(&entry), cancelled.clone()));
+        self.metrics.started();
         Running {
             entry,
+            cancelled,
+            metrics: Arc::clone(&self.metrics),
             started: Instant::now(),
+        }
+    }
+
+    /// Cancels a running statement that `may` be cancelled; whether there was one.
+    pub(crate) fn cancel(&self, id: Uuid, may: impl Fn(&Entry) -> bool) -> bool {
+        let entries = self.entries.lock();
+        let mut found = entries.iter().filter(|(entry, _)| {
+            let entry = entry.lock();
+            entry.id == id && entry.state == RUNNING && may(&entry)
+        });
+        match found.next() {
+            Some((_, cancelled)) => {
+                cancelled.cancel();
+                true
+            }
+            None => false,
         }
     }
 
@@ -82,7 +116,7 @@ impl QueryLog {
             .lock()
             .iter()
             .rev()
-            .map(|entry| entry.lock().clone())
+            .map(|(entry, _)| entry.lock().clone())
             .collect()
     }
 }
@@ -92,23 +126,31 @@ impl Running {
         self.entry.lock().id
     }
 
-    pub(crate) fn count(&self, rows: usize) {
+    /// What ends when somebody cancels the statement by its number.
+    pub(crate) fn cancelled(&self) -> CancellationToken {
+        self.cancelled.clone()
+    }
+
+    pub(crate) fn count(&self, rows: usize, bytes: usize) {
         self.entry.lock().rows += rows as u64;
+        self.metrics.delivered(rows, bytes);
     }
 
     /// Closes the entry with its outcome; only the first call counts.
-    pub(crate) fn finish(&self, error: Option<&dyn std::fmt::Display>) {
-        self.close(
-            if error.is_some() { "failed" } else { "finished" },
-            error.map(|error| shorten(&error.to_string())),
-        );
+    pub(crate) fn finish(&self, error: Option<&QueryError>) {
+        match error {
+            None => self.close("finished", "finished", None),
+            Some(QueryError::Cancelled(_)) => self.close("cancelled", "cancelled", None),
+            Some(error) => self.close("failed", error.word(), Some(shorten(&error.to_string()))),
+        }
     }
 
-    fn close(&self, state: &'static str, error: Option<String>) {
+    fn close(&self, state: &'static str, outcome: &str, error: Option<String>) {
         let mut entry = self.entry.lock();
-        if entry.state != "running" {
+        if entry.state != RUNNING {
             return;
         }
+        self.metrics.ended(outcome, self.started.elapsed());
         entry.state = state;
         entry.error = error;
         entry.duration_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -121,7 +163,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.close("cancelled", None);
+        self.close("cancelled", "cancelled", None);
     }
 }
 
@@ -136,7 +178,7 @@ mod tests {
 
     #[test]
     fn it_stays_bounded_and_knows_how_each_ended() {
-        let log = QueryLog::default();
+        let log = QueryLog::new(Arc::default());
         for n in 0..REMEMBERED_MAX + 10 {
             log.start(Uuid::now_v7(), "ana", &format!("SELECT {n}"), 1, 1)
                 .finish(None);
@@ -146,5 +188,17 @@ mod tests {
         assert_eq!(entries.len(), REMEMBERED_MAX);
         assert_eq!(entries[0].state, "cancelled");
         assert_eq!(entries[1].state, "finished");
+    }
+
+    #[test]
+    fn only_what_runs_and_may_be_cancelled_is() {
+        let log = QueryLog::new(Arc::default());
+        let running = log.start(Uuid::now_v7(), "ana", "SELECT slow", 1, 1);
+        let mine = |name: &'static str| move |entry: &Entry| entry.principal == name;
+        assert!(!log.cancel(running.id(), mine("sam")) && !log.cancel(Uuid::now_v7(), mine("ana")));
+        assert!(!running.cancelled().is_cancelled());
+        assert!(log.cancel(running.id(), mine("ana")) && running.cancelled().is_cancelled());
+        running.finish(None);
+        assert!(!log.cancel(running.id(), mine("ana")), "it has ended");
     }
 }

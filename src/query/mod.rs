@@ -6,9 +6,11 @@
 
 mod admit;
 mod change;
+mod ended;
 pub(crate) mod errors;
 mod explain;
 pub(crate) mod ingest;
+mod listing;
 mod log;
 pub(crate) mod narrow;
 mod plan;
@@ -34,9 +36,11 @@ use datafusion::scalar::ScalarValue;
 use datafusion::sql::parser::Statement as EngineStatement;
 use labhouse_policies::Principal;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 pub(crate) use admit::Admission;
 pub(crate) use errors::QueryError;
+pub(crate) use listing::VisibleTable;
 pub(crate) use log::QueryLog;
 pub(crate) use plans::Plans;
 pub(crate) use results::Results;
@@ -45,11 +49,12 @@ pub(crate) use run::Runner;
 use crate::audit::{Account, Client, Facts, Wait};
 use crate::engine::Engine;
 use crate::session::{Governed, World};
+use admit::sharer;
 use plan::{Outlook, bind, logical, physical, plan_as_far, unbound, written_parameters};
 use plans::{Asked, Planned};
 use results::{Collecting, Kept};
 use statement::Statement;
-use stream::Guard;
+use stream::{Guard, Left};
 
 /// What a statement would give.
 pub(crate) struct Description {
@@ -63,8 +68,21 @@ pub(crate) struct Description {
 
 /// A running statement: dropping the stream cancels it.
 pub(crate) struct Running {
+    /// Its row in `system.queries`; none for what the server runs within a statement.
+    pub(crate) id: Option<Uuid>,
     pub(crate) schema: SchemaRef,
     pub(crate) stream: SendableRecordBatchStream,
+}
+
+impl Running {
+    /// What the server runs within a statement.
+    fn within(schema: SchemaRef, stream: SendableRecordBatchStream) -> Self {
+        Self {
+            id: None,
+            schema,
+            stream,
+        }
+    }
 }
 
 /// A statement that was started, before anything of it is delivered.
@@ -100,16 +118,6 @@ pub(crate) struct Generations {
     pub(crate) catalog: u64,
 }
 
-/// A table that a principal may see, for metadata calls.
-pub(crate) struct VisibleTable {
-    pub(crate) catalog: String,
-    pub(crate) schema: String,
-    pub(crate) table: String,
-    pub(crate) kind: &'static str,
-    pub(crate) columns: SchemaRef,
-    pub(crate) comment: Option<String>,
-}
-
 impl Engine {
     /// Plans a statement for `who` and runs nothing.
     pub(crate) async fn describe(
@@ -119,7 +127,7 @@ impl Engine {
         sql: &str,
         parameters: &[ScalarValue],
     ) -> Result<Description, QueryError> {
-        let admitted = self.admission.enter(sql).await;
+        let admitted = self.admission.enter(sharer(who, client), sql).await;
         let world = self.world();
         let governed = self.govern(who, world.clone());
         let account = self.audit.account(who, client, sql, &world);
@@ -186,6 +194,7 @@ impl Engine {
             | Statement::Upkeep(_)
             | Statement::View(_)
             | Statement::Alert(_)
+            | Statement::CancelQuery(_)
             | Statement::SetTags { .. } => return Err(QueryError::internal("a statement that writes came to be read")),
         };
         let (values, view) = (parameters.to_vec(), Arc::clone(governed));
@@ -221,7 +230,7 @@ impl Engine {
         parameters: Vec<ScalarValue>,
         pinned: Option<Generations>,
     ) -> Result<Running, QueryError> {
-        let admitted = self.admission.enter(sql).await;
+        let admitted = self.admit(who, client, sql).await;
         let world = self.world();
         let kept = match &admitted {
             Ok(_) => self.plans.take(who, sql, &parameters, &world),
@@ -237,6 +246,7 @@ impl Engine {
             .start(account.id(), &who.name, sql, generations.policy, generations.catalog);
         let governed = self.govern(who, world);
         governed.account_to(&account);
+        let mut fallen = ended::login_fallen(Arc::downgrade(self), who.clone(), client);
         let asked = Question {
             governed: &governed,
             account: &account,
@@ -257,12 +267,27 @@ impl Engine {
             }
             Ok((permit, self.start(&asked, parameters).await?))
         };
-        match started.await {
+        let cancelled = entry.cancelled();
+        let started = tokio::select! {
+            biased;
+            () = cancelled.cancelled() => Err(ended::cancelled()),
+            () = &mut fallen => Err(ended::fallen()),
+            started = started => started,
+        };
+        match started {
             Ok((permit, started)) => {
-                let limit = Duration::from_secs(self.config.limits.statement_s);
+                let id = Some(account.id());
+                let limits = &self.config.limits;
+                // What the server asks for itself goes to nobody whole.
+                let left = match client.is_server() {
+                    true => Left::all(),
+                    false => Left::new(limits),
+                };
+                let limits = (Duration::from_secs(limits.statement_s), left);
                 let schema = Arc::clone(&started.running.schema);
-                let stream = Guard::new(started, entry, account, permit, limit);
+                let stream = Guard::new(started, entry, account, permit, limits, fallen);
                 Ok(Running {
+                    id,
                     schema,
                     stream: Box::pin(stream),
                 })
@@ -287,37 +312,6 @@ impl Engine {
         write::read_count(running).await
     }
 
-    /// The tables that `who` may see, sorted by name.
-    pub(crate) async fn tables(&self, who: &Principal, client: &Client) -> Result<Vec<VisibleTable>, QueryError> {
-        let governed = self.govern(who, self.world());
-        let mut tables = Vec::new();
-        for (schema, table) in governed.visible() {
-            let Some(provider) = governed.table(&schema, &table).map_err(errors::from_datafusion)? else {
-                continue;
-            };
-            let comment = governed
-                .world()
-                .catalog
-                .table(&schema, &table)
-                .and_then(|table| table.description().map(str::to_owned));
-            tables.push(VisibleTable {
-                catalog: statement::CATALOG.to_owned(),
-                kind: if schema == crate::system::SYSTEM {
-                    "VIEW"
-                } else {
-                    "BASE TABLE"
-                },
-                schema,
-                table,
-                columns: narrow::narrow_schema(&provider.schema()),
-                comment,
-            });
-        }
-        tables.sort_by(|a, b| (&a.schema, &a.table).cmp(&(&b.schema, &b.table)));
-        self.audit.metadata(&who.name, client, tables.len());
-        Ok(tables)
-    }
-
     async fn start(
         self: &Arc<Self>,
         asked: &Question<'_>,
@@ -327,6 +321,15 @@ impl Engine {
         let state = Arc::new(self.sessions.open(governed).map_err(errors::from_datafusion)?);
         let statement = self.parse(governed, &state, sql).await?;
         account.called(statement.verb(), statement.target());
+        if let Statement::CancelQuery(id) = statement {
+            let count = self.cancel(governed, id)?;
+            let accounted = account.decided(governed.notes().facts());
+            return Ok(Started::once(write::count_stream(count), accounted));
+        }
+        if statement.writes() {
+            // Before any work is done for it; `Governed::decided` says the same to whatever comes another way.
+            governed.may_change()?;
+        }
         match statement {
             Statement::Read(statement) => self.read(asked, state, *statement, parameters).await,
             Statement::ExplainPolicy(statement) => {
@@ -393,7 +396,7 @@ impl Engine {
             collecting: self
                 .results
                 .collect(asked.governed, asked.sql, values, planned, &schema),
-            running: Running { schema, stream },
+            running: Running::within(schema, stream),
             accounted,
         })
     }
@@ -404,7 +407,7 @@ impl Engine {
         let schema = Arc::clone(&kept.schema);
         let batches = futures::stream::iter(kept.batches.clone().into_iter().map(Ok));
         let stream = Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&schema), batches));
-        Started::once(Running { schema, stream }, accounted)
+        Started::once(Running::within(schema, stream), accounted)
     }
 
     /// Plans on a thread of its own, with a deadline: a planner that runs wild holds up nobody else's reads.

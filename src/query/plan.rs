@@ -114,7 +114,8 @@ fn with_values(plan: LogicalPlan, values: Vec<ScalarValue>) -> Result<LogicalPla
 /// tell. Nothing is refused here: running the statement says what is wrong with it.
 pub(super) async fn written_parameters(state: Arc<SessionState>, sql: String, statement: Statement) -> SchemaRef {
     let query = match statement {
-        Statement::Insert { .. } => {
+        // MERGE has no plan in the engine: its parameters stay untyped.
+        Statement::Insert { .. } | Statement::Change(_) => {
             let dialect = state.config().options().sql_parser.dialect;
             state.sql_to_statement(&sql, &dialect).ok()
         }
@@ -122,10 +123,10 @@ pub(super) async fn written_parameters(state: Arc<SessionState>, sql: String, st
         Statement::CreateModel(model) => Some(as_engine_statement(model.query)),
         Statement::Read(_)
         | Statement::ExplainPolicy(_)
-        | Statement::Change(_)
         | Statement::Upkeep(_)
         | Statement::View(_)
         | Statement::Alert(_)
+        | Statement::CancelQuery(_)
         | Statement::DropModel { .. }
         | Statement::SetModelVersion { .. }
         | Statement::SetTags { .. } => None,

@@ -7,6 +7,7 @@ pub(crate) mod alert;
 
 use std::collections::BTreeMap;
 
+use datafusion::common::format::ExplainFormat;
 use datafusion::execution::SessionState;
 use datafusion::sql::parser::Statement as EngineStatement;
 use datafusion::sql::sqlparser::ast::{
@@ -17,6 +18,7 @@ use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::Token;
 use labhouse_catalog::TableName;
+use uuid::Uuid;
 
 pub(crate) use alert::AlertStatement;
 
@@ -64,6 +66,8 @@ pub(crate) enum Statement {
     View(ViewStatement),
     /// Alerts and reports.
     Alert(AlertStatement),
+    /// `CANCEL QUERY 'id'`, the number being of `system.queries`.
+    CancelQuery(Uuid),
     SetTags {
         table: TableName,
         column: Option<String>,
@@ -90,6 +94,7 @@ impl Statement {
         let parsed = state
             .sql_to_statement(sql, &dialect)
             .map_err(super::errors::from_datafusion)?;
+        drawable(sql, &parsed)?;
         classify(parsed)
     }
 
@@ -107,6 +112,7 @@ impl Statement {
             Self::Upkeep(upkeep) => upkeep.verb(),
             Self::View(view) => view.verb(),
             Self::Alert(alert) => alert.verb(),
+            Self::CancelQuery(_) => "cancel_query",
             Self::SetTags { .. } => "set_tags",
         }
     }
@@ -114,7 +120,7 @@ impl Statement {
     /// What it is to change.
     pub(crate) fn target(&self) -> Option<String> {
         let name = match self {
-            Self::Read(_) | Self::ExplainPolicy(_) => return None,
+            Self::Read(_) | Self::ExplainPolicy(_) | Self::CancelQuery(_) => return None,
             Self::CreateModel(model) => &model.name,
             Self::DropModel { name, .. }
             | Self::SetModelVersion { name, .. }
@@ -142,6 +148,7 @@ impl Statement {
             | Self::Upkeep(_)
             | Self::View(_)
             | Self::Alert(_)
+            | Self::CancelQuery(_)
             | Self::SetTags { .. } => true,
         }
     }
@@ -240,11 +247,23 @@ fn classify_ast(ast: Ast) -> Result<Statement, QueryError> {
     }
 }
 
+/// The engine's drawing of plans cuts texts between bytes, and fails inside a letter beyond ASCII.
+fn drawable(sql: &str, parsed: &EngineStatement) -> Result<(), QueryError> {
+    let is_drawn =
+        matches!(parsed, EngineStatement::Explain(explain) if explain.options.format == Some(ExplainFormat::Tree));
+    if is_drawn && !sql.is_ascii() {
+        return Err(QueryError::Unsupported(
+            "EXPLAIN FORMAT TREE draws ASCII texts only, and the statement has other letters; write EXPLAIN FORMAT INDENT".into(),
+        ));
+    }
+    Ok(())
+}
+
 fn unknown(ast: &Ast) -> QueryError {
     let text = ast.to_string();
     let words: Vec<&str> = text.split_whitespace().take(2).collect();
     QueryError::Unsupported(format!(
-        "labhouse does not run this statement ({}); it runs SELECT, EXPLAIN SELECT, EXPLAIN POLICY, SHOW, DESCRIBE, CREATE TABLE, INSERT, UPDATE, DELETE, MERGE, DROP TABLE, UNDROP TABLE, COMMENT ON, OPTIMIZE, VACUUM, CREATE, REFRESH and DROP MATERIALIZED VIEW, CREATE MODEL, DROP MODEL, CREATE, ALTER and DROP ALERT or REPORT, and ALTER TABLE … SET TAGS",
+        "labhouse does not run this statement ({}); it runs SELECT, EXPLAIN SELECT, EXPLAIN POLICY, SHOW, DESCRIBE, CREATE TABLE, INSERT, UPDATE, DELETE, MERGE, DROP TABLE, UNDROP TABLE, COMMENT ON, OPTIMIZE, VACUUM, CREATE, REFRESH and DROP MATERIALIZED VIEW, CREATE MODEL, DROP MODEL, CREATE, ALTER and DROP ALERT or REPORT, CANCEL QUERY and ALTER TABLE … SET TAGS",
         words.join(" ")
     ))
 }
@@ -355,6 +374,8 @@ fn parse_own(sql: &str) -> Result<Option<Statement>, QueryError> {
             Some(statement) => statement,
             None => return Ok(None),
         }
+    } else if word(&mut parser, "cancel") {
+        cancel_query(&mut parser)?
     } else if parser.parse_keyword(Keyword::EXPLAIN) {
         match ExplainPolicy::parse(&mut parser)? {
             Some(explain) => Statement::ExplainPolicy(explain),
@@ -382,6 +403,21 @@ fn create_model(parser: &mut Parser<'_>, or_replace: bool) -> Result<Statement, 
         options,
         query,
     }))
+}
+
+/// `CANCEL QUERY 'id'`
+fn cancel_query(parser: &mut Parser<'_>) -> Result<Statement, QueryError> {
+    let id = if word(parser, "query") {
+        parser
+            .parse_literal_string()
+            .ok()
+            .and_then(|text| Uuid::parse_str(&text).ok())
+    } else {
+        None
+    };
+    id.map(Statement::CancelQuery).ok_or_else(|| {
+        QueryError::Syntax("CANCEL QUERY 'id' cancels a running statement; lab.system.queries has its id".into())
+    })
 }
 
 /// `ALTER MODEL name SET VERSION n`

@@ -9,14 +9,17 @@ use arrow::array::{Array, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use datafusion::error::DataFusionError;
 use datafusion::physical_plan::{RecordBatchStream, SendableRecordBatchStream};
-use futures::{Stream, StreamExt};
-use tokio::sync::OwnedSemaphorePermit;
+use futures::future::BoxFuture;
+use futures::{FutureExt, Stream, StreamExt};
 use tokio::time::Sleep;
+use tokio_util::sync::WaitForCancellationFutureOwned;
 
+use super::admit::Place;
 use super::errors::from_datafusion;
 use super::results::Collecting;
-use super::{QueryError, Running, Started, log, narrow};
+use super::{QueryError, Running, Started, ended, log, narrow};
 use crate::audit::{Account, Wait};
+use crate::config::Limits;
 
 /// A statement's stream with all that must end when it ends.
 pub(super) struct Guard {
@@ -30,7 +33,57 @@ pub(super) struct Guard {
     collecting: Option<Collecting>,
     deadline: Pin<Box<Sleep>>,
     limit: Duration,
-    _permit: OwnedSemaphorePermit,
+    /// Ends when the login it runs under does.
+    fallen: BoxFuture<'static, ()>,
+    /// Ends when somebody cancels the statement by its number.
+    cancelled: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// What of its result may go out.
+    left: Left,
+    _place: Place,
+}
+
+/// Rows and bytes that a result may still have.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Left {
+    rows: u64,
+    bytes: u64,
+}
+
+impl Left {
+    /// As many as there are.
+    pub(super) fn all() -> Self {
+        Self {
+            rows: u64::MAX,
+            bytes: u64::MAX,
+        }
+    }
+
+    pub(super) fn new(limits: &Limits) -> Self {
+        // 0 in the config is "as many as there are".
+        let or_all = |limit: u64| if limit == 0 { u64::MAX } else { limit };
+        Self {
+            rows: or_all(limits.result_rows),
+            bytes: or_all(limits.result_mib.saturating_mul(1 << 20)),
+        }
+    }
+
+    /// Takes a batch off what is left; an error when there is not so much.
+    fn take(&mut self, rows: usize, bytes: usize) -> Result<(), QueryError> {
+        let over = |what: &str| {
+            Err(QueryError::Exhausted(format!(
+                "the result has more {what} than a result may have; filter, aggregate or LIMIT it"
+            )))
+        };
+        match self.rows.checked_sub(rows as u64) {
+            Some(left) => self.rows = left,
+            None => return over("rows (limits.result_rows)"),
+        }
+        match self.bytes.checked_sub(bytes as u64) {
+            Some(left) => self.bytes = left,
+            None => return over("bytes (limits.result_mib)"),
+        }
+        Ok(())
+    }
 }
 
 impl Guard {
@@ -38,11 +91,13 @@ impl Guard {
         started: Started,
         entry: log::Running,
         account: Arc<Account>,
-        permit: OwnedSemaphorePermit,
-        limit: Duration,
+        place: Place,
+        (limit, left): (Duration, Left),
+        fallen: BoxFuture<'static, ()>,
     ) -> Self {
+        let cancelled = Box::pin(entry.cancelled().cancelled_owned());
         tracing::debug!(id = %entry.id(), "streaming");
-        let Running { schema, stream } = started.running;
+        let Running { schema, stream, .. } = started.running;
         Self {
             inner: Some(stream),
             schema,
@@ -52,7 +107,10 @@ impl Guard {
             collecting: started.collecting,
             deadline: Box::pin(tokio::time::sleep(limit)),
             limit,
-            _permit: permit,
+            fallen,
+            cancelled,
+            left,
+            _place: place,
         }
     }
 
@@ -94,14 +152,24 @@ impl Stream for Guard {
                 Poll::Pending => return self.overdue(context),
             }
         }
+        if self.inner.is_some() && self.fallen.poll_unpin(context).is_ready() {
+            return self.end(ended::fallen());
+        }
+        if self.inner.is_some() && self.cancelled.as_mut().poll(context).is_ready() {
+            return self.end(ended::cancelled());
+        }
         let Some(inner) = self.inner.as_mut() else {
             return Poll::Ready(None);
         };
         match inner.poll_next_unpin(context) {
             Poll::Ready(Some(Ok(batch))) => match narrow::narrow_batch(&batch, &self.schema) {
                 Ok(batch) => {
-                    self.entry.count(batch.num_rows());
-                    self.account.count(batch.num_rows(), bytes(&batch));
+                    let (rows, bytes) = (batch.num_rows(), bytes(&batch));
+                    if let Err(error) = self.left.take(rows, bytes) {
+                        return self.end(error);
+                    }
+                    self.entry.count(rows, bytes);
+                    self.account.count(rows, bytes);
                     self.collecting = self.collecting.take().and_then(|rows| rows.with(&batch));
                     Poll::Ready(Some(Ok(batch)))
                 }

@@ -54,7 +54,7 @@ impl Engine {
         sql: &str,
     ) -> Result<i64, QueryError> {
         match statement {
-            Statement::Read(_) | Statement::ExplainPolicy(_) => {
+            Statement::Read(_) | Statement::ExplainPolicy(_) | Statement::CancelQuery(_) => {
                 Err(QueryError::internal("a read came to the writing side"))
             }
             Statement::CreateModel(model) => self.create_model(governed, state, model, parameters, sql).await,
@@ -333,6 +333,7 @@ pub(super) fn count_stream(count: i64) -> Running {
         .collect();
     match MemoryStream::try_new(batches, Arc::clone(&schema), None) {
         Ok(stream) => Running {
+            id: None,
             schema,
             stream: Box::pin(stream),
         },
@@ -340,6 +341,7 @@ pub(super) fn count_stream(count: i64) -> Running {
             let failed = futures::stream::once(async move { Err(error) });
             let stream = datafusion::physical_plan::stream::RecordBatchStreamAdapter::new(Arc::clone(&schema), failed);
             Running {
+                id: None,
                 schema,
                 stream: Box::pin(stream),
             }

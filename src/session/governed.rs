@@ -19,6 +19,7 @@ use parking_lot::Mutex;
 
 use super::World;
 use crate::audit::{Account, Notes};
+use crate::auth::marks;
 use crate::query::QueryError;
 use crate::query::statement::CATALOG;
 use crate::query::tags::TAG;
@@ -101,10 +102,32 @@ impl Governed {
 
     /// All grants for a change were found: its account must be durable before anything changes.
     pub(crate) async fn decided(&self) -> Result<(), QueryError> {
+        self.may_change()?;
         match self.account.get() {
             Some(account) => account.decided(self.notes.facts()).await,
             None => Err(QueryError::internal("a change that nobody accounts for")),
         }
+    }
+
+    /// Refuses a login that is for reading only, whatever its person may do otherwise.
+    pub(crate) fn may_change(&self) -> Result<(), QueryError> {
+        if marks::reads_only(&self.who) {
+            return Err(QueryError::Denied(
+                "this login is by a token that is for reading only; log in with the password or another token".into(),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Refuses a login that the users file does not know: what the server does later for an owner, it does as whom that
+    /// file then says, and that could be somebody else.
+    pub(crate) fn may_own(&self) -> Result<(), QueryError> {
+        if marks::is_of_provider(&self.who) {
+            return Err(QueryError::Denied(
+                "a login of the OIDC provider cannot own what runs later without it; let a user of the users file (`labhouse user add`) make it".into(),
+            ));
+        }
+        Ok(())
     }
 
     /// The version that a change made.
@@ -294,6 +317,9 @@ impl Governed {
     }
 
     fn resolve_new(&self, schema: &str, table: &str) -> Result<Resolved, DataFusionError> {
+        if !marks::reaches(&self.who, schema) {
+            return Ok(Resolved::Absent);
+        }
         let (Some(object), Some(inner)) = (self.object(schema, table), self.inner(schema, table)) else {
             return Ok(Resolved::Absent);
         };

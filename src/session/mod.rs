@@ -5,6 +5,7 @@
 //! session, plans what lies below the barrier; it has fixed settings, no catalog and no user functions, and never
 //! meets a user's expression.
 
+mod bounded;
 mod derived;
 mod governed;
 mod models;
@@ -84,6 +85,7 @@ impl Sessions {
             some => some,
         };
         let mut user = state(config(partitions).with_information_schema(true), Arc::clone(&runtime))?;
+        bounded::bound(&mut user)?;
         for function in labhouse_udfs::smiles_functions() {
             user.register_udf(Arc::new(function))?;
         }
@@ -96,6 +98,12 @@ impl Sessions {
     /// The session that plans below the barrier.
     pub(crate) fn system(&self) -> &Arc<SessionState> {
         &self.system
+    }
+
+    /// Bytes of memory and of disk that running statements hold.
+    pub(crate) fn used(&self) -> (usize, u64) {
+        let runtime = self.user.runtime_env();
+        (runtime.memory_pool.reserved(), runtime.disk_manager.used_disk_space())
     }
 
     /// Threads that one statement uses.

@@ -7,6 +7,7 @@ use labhouse_catalog::TableName;
 use labhouse_policies::{Action, Decision};
 
 use super::governed::{Governed, model_object};
+use crate::auth::marks;
 use crate::models::LoadedModel;
 use crate::models::functions::NAMES as TABLE_FUNCTIONS;
 use crate::query::statement::CATALOG;
@@ -53,7 +54,7 @@ impl Governed {
     }
 
     pub(super) fn may_call(&self, function: &str, model: &LoadedModel) -> bool {
-        self.call(function, model).allowed
+        marks::reaches(self.who(), &model.name().schema) && self.call(function, model).allowed
     }
 
     /// Whether a function that takes a model's name may be asked about this one.

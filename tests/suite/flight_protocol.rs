@@ -463,3 +463,159 @@ async fn what_writes_happens_once_for_each_time_it_is_asked() {
         "{refused}"
     );
 }
+
+#[tokio::test]
+async fn parameters_of_writes_are_announced_with_the_types_they_fill() {
+    let lab = lab::own();
+    let mut ada = Raw::login(&lab, "ada").await;
+    let create = CommandStatementUpdate {
+        query: "CREATE TABLE lab.chemistry.typed (id BIGINT, name VARCHAR, at TIMESTAMP, ok BOOLEAN, share DOUBLE)"
+            .into(),
+        transaction_id: None,
+    };
+    ada.update(&create, None).await.unwrap();
+    for (sql, types) in [
+        (
+            "INSERT INTO lab.chemistry.typed VALUES (?, ?, ?, ?, ?)",
+            "Int64 Utf8 Timestamp Boolean Float64",
+        ),
+        ("INSERT INTO lab.chemistry.typed (name, id) VALUES (?, ?)", "Utf8 Int64"),
+        (
+            "INSERT INTO lab.chemistry.typed (name, id) VALUES ($2, $1), ($4, $3)",
+            "Int64 Utf8 Int64 Utf8",
+        ),
+        (
+            "UPDATE lab.chemistry.typed SET name = $2, share = $3 WHERE id = $1",
+            "Int64 Utf8 Float64",
+        ),
+        (
+            "DELETE FROM lab.chemistry.typed WHERE id = ? AND ok = ?",
+            "Int64 Boolean",
+        ),
+        (
+            "SELECT * FROM lab.chemistry.typed WHERE at < ? AND share BETWEEN ? AND ?",
+            "Timestamp Float64 Float64",
+        ),
+    ] {
+        let (prepared, is_update) = ada.prepare(sql).await.unwrap();
+        assert_eq!(is_update, Some(!sql.starts_with("SELECT")), "{sql}");
+        let told = Schema::try_from(IpcMessage(prepared.parameter_schema)).unwrap();
+        let told: Vec<String> = told
+            .fields()
+            .iter()
+            .map(|field| field.data_type().to_string())
+            .collect();
+        let wanted: Vec<&str> = types.split(' ').collect();
+        assert_eq!(told.len(), wanted.len(), "{sql}: {told:?}");
+        for (told, wanted) in told.iter().zip(wanted) {
+            assert!(told.starts_with(wanted), "{sql}: {told} instead of {wanted}");
+        }
+    }
+    // What is hidden has no types to tell.
+    let mut guest = Raw::login(&lab, "guest").await;
+    let refused = guest
+        .prepare("INSERT INTO lab.chemistry.typed VALUES (?, ?, ?, ?, ?)")
+        .await;
+    let absent = guest
+        .prepare("INSERT INTO lab.chemistry.absent VALUES (?, ?, ?, ?, ?)")
+        .await;
+    match (refused, absent) {
+        (Ok((hidden, _)), Ok((absent, _))) => assert_eq!(hidden.parameter_schema, absent.parameter_schema),
+        (Err(hidden), Err(absent)) => assert_eq!(hidden.message().replace("typed", "absent"), absent.message()),
+        (hidden, absent) => panic!("{hidden:?} differs from {absent:?}"),
+    }
+}
+
+#[tokio::test]
+async fn results_tell_in_their_trailers_what_they_took() {
+    let lab = lab::shared();
+    let mut sam = Raw::login(&lab, "sam").await;
+    let info = sam
+        .info(&query(
+            "SELECT plate_id, well FROM lab.chemistry.plate_readings LIMIT 1234",
+        ))
+        .await
+        .unwrap();
+    let request = sam.request(info.endpoint[0].ticket.clone().unwrap());
+    let mut stream = sam.client.do_get(request).await.unwrap().into_inner();
+    while stream.message().await.unwrap().is_some() {}
+    let trailers = stream.trailers().await.unwrap().unwrap();
+    let told = |name: &str| trailers.get(name).unwrap().to_str().unwrap().to_owned();
+    assert_eq!(told("labhouse-rows"), "1234");
+    assert!(told("labhouse-bytes").parse::<u64>().unwrap() > 1234);
+    assert!(told("labhouse-duration-us").parse::<u64>().unwrap() > 0);
+    let known = format!(
+        "SELECT \"rows\" FROM lab.system.queries WHERE id = '{}'",
+        told("labhouse-query-id")
+    );
+    assert_eq!(lab.number("ada", &known).await, 1234);
+    // A listing is no statement and tells nothing.
+    let request = sam.request(Ticket::new(descriptor(&CommandGetCatalogs {}).cmd));
+    let mut stream = sam.client.do_get(request).await.unwrap().into_inner();
+    while stream.message().await.unwrap().is_some() {}
+    let trailers = stream.trailers().await.unwrap().unwrap_or_default();
+    assert!(trailers.get("labhouse-rows").is_none());
+}
+
+#[tokio::test]
+async fn answers_are_compressed_for_who_asks_and_for_nobody_else() {
+    use tonic::codec::CompressionEncoding;
+
+    let lab = lab::shared();
+    let mut raw = Raw::login(&lab, "sam").await;
+    let command = query("SELECT repeat('abc', 100) AS t FROM generate_series(1, 5000)");
+    let ticket = raw.info(&command).await.unwrap().endpoint[0].ticket.clone().unwrap();
+    let encoding = |response: &tonic::Response<_>| -> Option<String> {
+        let metadata = tonic::Response::<tonic::Streaming<FlightData>>::metadata(response);
+        Some(metadata.get("grpc-encoding")?.to_str().unwrap().to_owned())
+    };
+    let plain = raw.client.clone();
+    for (mut client, offered, expected) in [
+        (plain.clone(), None, None),
+        // As grpcio and grpc-java send it with every call.
+        (plain.clone(), Some("identity, deflate, gzip"), None),
+        (plain.clone(), Some("gzip"), None),
+        (
+            plain.clone().accept_compressed(CompressionEncoding::Zstd),
+            None,
+            Some("zstd"),
+        ),
+        (
+            plain.clone().accept_compressed(CompressionEncoding::Gzip),
+            None,
+            Some("gzip"),
+        ),
+    ] {
+        let mut request = raw.request(ticket.clone());
+        if let Some(offered) = offered {
+            request
+                .metadata_mut()
+                .insert("grpc-accept-encoding", offered.parse().unwrap());
+        }
+        let answer = client.do_get(request).await.unwrap();
+        assert_eq!(encoding(&answer).as_deref(), expected, "{offered:?}");
+        let messages: Vec<FlightData> = answer.into_inner().try_collect().await.unwrap();
+        let bytes: usize = messages.iter().map(|message| message.data_body.len()).sum();
+        assert!(bytes > 1_500_000, "the messages themselves are plain: {bytes}");
+    }
+    // Values within the messages, by a header.
+    for (asked, code) in [("zstd", None), ("lz4", None), ("brotli", Some(Code::InvalidArgument))] {
+        let mut request = raw.request(ticket.clone());
+        request
+            .metadata_mut()
+            .insert("labhouse-ipc-compression", asked.parse().unwrap());
+        let answer = raw.client.do_get(request).await;
+        if let Some(code) = code {
+            assert_eq!(answer.unwrap_err().code(), code);
+            continue;
+        }
+        let messages: Vec<FlightData> = answer.unwrap().into_inner().try_collect().await.unwrap();
+        let bytes: usize = messages.iter().map(|message| message.data_body.len()).sum();
+        assert!(bytes < 500_000, "{asked}: {bytes}");
+        let decoded = arrow_flight::decode::FlightRecordBatchStream::new_from_flight_data(stream::iter(
+            messages.into_iter().map(Ok),
+        ));
+        let batches: Vec<_> = decoded.try_collect().await.unwrap();
+        assert_eq!(number_of_rows(&batches), 5000);
+    }
+}

@@ -5,6 +5,7 @@
 //! you commit it. With LABHOUSE_BLESS=1 the test writes the file anew.
 
 use std::fmt::Write;
+use std::process::Command;
 
 use arrow_flight::sql::{
     ActionCreatePreparedStatementRequest, Any, CommandGetCatalogs, CommandGetCrossReference, CommandGetDbSchemas,
@@ -18,7 +19,7 @@ use futures::stream;
 use prost::Message;
 use tonic::{Code, Status};
 
-use crate::lab;
+use crate::lab::{self, Server};
 use crate::page_client;
 use crate::raw::{Raw, connect};
 
@@ -36,12 +37,14 @@ enum Try {
     Put(Any),
     Act(&'static str, Vec<u8>),
     Method(&'static str),
+    /// With a personal token made with these words of the command line.
+    Token(&'static [&'static str], &'static str),
     /// Method and path of the HTTP door, and its body.
     Http(&'static str, &'static str),
 }
 
 fn rows() -> Vec<(&'static str, &'static str, Try)> {
-    use Try::{Act, Get, Http, Info, Method, Put, Read, Write};
+    use Try::{Act, Get, Http, Info, Method, Put, Read, Token, Write};
     let query = CommandStatementQuery {
         query: "SELECT count(*) FROM lab.chemistry.reactions".into(),
         transaction_id: None,
@@ -293,6 +296,11 @@ fn rows() -> Vec<(&'static str, &'static str, Try)> {
         ),
         (
             "statement",
+            "CancelQuery",
+            Write("CANCEL QUERY '00000000-0000-0000-0000-000000000000'"),
+        ),
+        (
+            "statement",
             "Alert CREATE",
             Write("CREATE ALERT golden_@ ON lab.chemistry.reagent_lots WHEN stock_g < 0 NOTIFY @ BY outbox"),
         ),
@@ -454,6 +462,26 @@ fn rows() -> Vec<(&'static str, &'static str, Try)> {
         ("method", "DoExchange", Method("DoExchange")),
         ("method", "GetFlightInfo by path", Method("GetFlightInfo by path")),
         (
+            "door",
+            "a token reads",
+            Token(&[], "SELECT count(*) FROM lab.chemistry.reactions"),
+        ),
+        (
+            "door",
+            "a token writes",
+            Token(&[], "DELETE FROM lab.chemistry.reagent_lots WHERE false"),
+        ),
+        (
+            "door",
+            "a read-only token writes",
+            Token(&["--read-only"], "DELETE FROM lab.chemistry.reagent_lots WHERE false"),
+        ),
+        (
+            "door",
+            "a token for another schema reads",
+            Token(&["--schema", "assay"], "SELECT count(*) FROM lab.chemistry.reactions"),
+        ),
+        (
             "http",
             "post /api/query",
             Http(
@@ -474,6 +502,7 @@ fn rows() -> Vec<(&'static str, &'static str, Try)> {
             "post /api/query of another department",
             Http("POST /api/query", "{\"sql\": \"SELECT count(*) FROM lab.assay.ic50\"}"),
         ),
+        ("http", "get /metrics", Http("GET /metrics", "")),
         ("http", "get /api/me", Http("GET /api/me", "")),
         ("http", "get /api/tables", Http("GET /api/tables", "")),
         ("http", "get /api/version", Http("GET /api/version", "")),
@@ -504,6 +533,24 @@ fn rows() -> Vec<(&'static str, &'static str, Try)> {
             Http("POST /api/login", "{\"user\": \"@\", \"password\": \"@-demo\"}"),
         ),
     ]
+}
+
+/// A connection with a new personal token; with one that there is not for nobody.
+async fn with_token(lab: &Server, who: &str, scope: &[&str]) -> Raw {
+    let made = Command::new(lab::BINARY)
+        .args(["user", "token", who, "--label", "golden", "--config"])
+        .arg(lab.dir.join("labhouse.toml"))
+        .args(scope)
+        .output()
+        .unwrap();
+    let token = match who {
+        "nobody" => "labhouse_0123".to_owned(),
+        _ => String::from_utf8(made.stdout).unwrap().trim().to_owned(),
+    };
+    Raw {
+        client: connect(lab).await,
+        token,
+    }
 }
 
 /// A call of the HTTP door; its status as the gRPC code of the same meaning.
@@ -555,6 +602,11 @@ async fn tried(lab: &lab::Server, raw: &mut Raw, who: &str, how: &Try) -> Result
             let message = FlightData::new().with_descriptor(descriptor);
             let request = raw.request(stream::iter([message]));
             raw.client.do_put(request).await?.into_inner().message().await.map(drop)
+        }
+        Try::Token(scope, text) => {
+            let mut raw = with_token(lab, who, scope).await;
+            let ticket = Ticket::new(select(text).as_any().encode_to_vec());
+            raw.get(ticket).await.map(drop)
         }
         Try::Act(name, body) => raw.act(name, body.clone()).await.map(drop),
         Try::Http(call, body) => called(lab, raw, call, &sql(body)),

@@ -56,6 +56,25 @@ pub(crate) fn own() -> Server {
     start(Command::new(BINARY).args(["demo", "--dir"]).arg(&dir), &dir, Some(own))
 }
 
+/// A copy of the demo lab that this test may change, served with a config that `edit` may change.
+pub(crate) fn own_with(edit: impl FnOnce(String) -> String) -> Server {
+    if let Some(bucket) = Bucket::asked(&unique()) {
+        bucket.copy_from(DEMO_PREFIX);
+        return on_bucket(bucket, edit);
+    }
+    let own = tempfile::tempdir().unwrap();
+    let dir = own.path().join("lab");
+    copy(&built(), &dir);
+    let config = dir.join("labhouse.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let text = text
+        .replace("127.0.0.1:50051", "127.0.0.1:0")
+        .replace("127.0.0.1:8080", "127.0.0.1:0");
+    std::fs::write(&config, edit(text)).unwrap();
+    let mut command = Command::new(BINARY);
+    start(command.args(["serve", "--config"]).arg(&config), &dir, Some(own))
+}
+
 /// An empty lab with the demo's users and policies, and a config that `edit` may change.
 pub(crate) fn empty(edit: impl FnOnce(String) -> String) -> Server {
     if let Some(bucket) = Bucket::asked(&unique()) {

@@ -417,6 +417,15 @@ fn an_administrator_edits_a_dashboard_and_nobody_elses_edit_is_lost() {
         let refused = put("ada", name, json!({"text": text, "was": null})).status;
         assert!(refused == 400 || refused == 404, "{name}: {refused}");
     }
+    // An administrator's token that is for reading only reads it.
+    let token = crate::logins::user(&lab, &["token", "ada", "--label", "reading", "--read-only"]);
+    let bearer = format!("Bearer {token}");
+    for (method, status) in [("GET", 200), ("PUT", 403), ("DELETE", 403)] {
+        let headers = [JSON, ("authorization", bearer.as_str())];
+        let path = "/api/dashboards/overview/file";
+        let answer = call(&lab, method, path, &headers, edit.to_string().as_bytes());
+        assert_eq!(answer.status, status, "{method}: {answer:?}");
+    }
     assert_eq!(get(&lab, "sam", "/api/dashboards/overview").json()["title"], "Overview");
 
     let saved = put("ada", "overview", edit.clone()).json();

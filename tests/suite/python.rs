@@ -19,13 +19,24 @@ pub(crate) fn interpreter() -> PathBuf {
     let lock = File::create(venv.with_extension("lock")).unwrap();
     lock.lock().unwrap();
     let installed = venv.join("requirements.txt");
-    let wanted = std::fs::read_to_string(&requirements).unwrap();
+    let legacy = requirements.with_file_name("requirements-sqlalchemy14.txt");
+    let wanted = [&requirements, &legacy]
+        .map(|file| std::fs::read_to_string(file).unwrap())
+        .concat();
     if std::fs::read_to_string(&installed).ok().as_ref() != Some(&wanted) {
         run_or_panic(Command::new("python3").args(["-m", "venv"]).arg(&venv));
         run_or_panic(
             Command::new(&python)
                 .args(["-m", "pip", "install", "--quiet", "-r"])
                 .arg(&requirements),
+        );
+        // An older SQLAlchemy and what needs it, beside the newer one: tests choose by their path.
+        run_or_panic(
+            Command::new(&python)
+                .args(["-m", "pip", "install", "--quiet", "--upgrade", "--no-deps", "--target"])
+                .arg(venv.join("sqlalchemy14"))
+                .arg("-r")
+                .arg(&legacy),
         );
         std::fs::write(&installed, &wanted).unwrap();
     }
@@ -68,6 +79,35 @@ pub(crate) fn run_or_panic(command: &mut Command) {
 fn adbc_does_what_people_do() {
     // It ingests, so it gets a lab of its own.
     lab::own().pytest("test_adbc.py", &HashMap::new());
+}
+
+/// The dialect's folder, and the older SQLAlchemy's before it when that is asked for.
+fn python_path(older: bool) -> String {
+    let dialect = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/sqlalchemy");
+    match older {
+        true => {
+            let venv = interpreter().parent().unwrap().parent().unwrap().to_owned();
+            format!("{}:{}", venv.join("sqlalchemy14").display(), dialect.display())
+        }
+        false => dialect.display().to_string(),
+    }
+}
+
+#[test]
+fn the_sqlalchemy_dialect_works_with_both_versions() {
+    for (version, older) in [("2.", false), ("1.4", true)] {
+        let extra = HashMap::from([
+            ("PYTHONPATH", python_path(older)),
+            ("LABHOUSE_SQLALCHEMY", version.to_owned()),
+        ]);
+        lab::own().pytest("test_sqlalchemy.py", &extra);
+    }
+}
+
+#[test]
+fn flightsql_dbapi_reads_and_lists() {
+    let extra = HashMap::from([("PYTHONPATH", python_path(true))]);
+    lab::shared().pytest("test_flightsql_dbapi.py", &extra);
 }
 
 #[test]

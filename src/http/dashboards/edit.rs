@@ -67,7 +67,7 @@ pub(in crate::http) async fn write(
     request: Request,
 ) -> Result<Response, Refusal> {
     let caller = signin::caller(&door, request.headers(), Some(peer), Call::Changing).await?;
-    let file = File::of(&door, &caller, &name)?;
+    let file = File::to_change(&door, &caller, &name)?;
     let Edit { text, was } = body(request).await?;
     if text.len() as u64 > FILE_BYTES_MAX {
         return Err(Refusal::bad_request(format!(
@@ -92,7 +92,7 @@ pub(in crate::http) async fn remove(
     request: Request,
 ) -> Result<Response, Refusal> {
     let caller = signin::caller(&door, request.headers(), Some(peer), Call::Changing).await?;
-    let file = File::of(&door, &caller, &name)?;
+    let file = File::to_change(&door, &caller, &name)?;
     let Removal { was } = body(request).await?;
     blocking(move || file.replace(Some(&was), None)).await??;
     door.engine
@@ -124,6 +124,15 @@ impl File {
             name: name.to_owned(),
             path: dir.join(format!("{name}.toml")),
         })
+    }
+
+    /// As `of`, for logins that may change something.
+    fn to_change(door: &Door, caller: &Caller, name: &str) -> Result<Self, Refusal> {
+        let file = Self::of(door, caller, name)?;
+        door.engine
+            .govern(&caller.principal, door.engine.world())
+            .may_change()?;
+        Ok(file)
     }
 
     /// The text in force, and whether it is the shipped one; none when there is neither.

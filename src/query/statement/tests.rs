@@ -28,11 +28,32 @@ fn tags_are_read_for_tables_and_columns() {
 }
 
 #[test]
+fn only_plans_that_can_be_drawn_are_drawn() {
+    let drawable = |sql: &str| drawable(sql, &engine(sql));
+    for sql in [
+        "EXPLAIN FORMAT TREE SELECT 'ä'",
+        "explain analyze format 'tree' select 'ä'",
+        "EXPLAIN (FORMAT tree) SELECT 'ä'",
+    ] {
+        assert!(matches!(drawable(sql), Err(QueryError::Unsupported(_))), "{sql}");
+    }
+    for sql in [
+        "EXPLAIN FORMAT TREE SELECT 'a'",
+        "EXPLAIN SELECT 'ä'",
+        "SELECT 'ä' AS format, tree",
+    ] {
+        assert!(drawable(sql).is_ok(), "{sql}");
+    }
+}
+
+#[test]
 fn half_statements_and_second_ones_are_refused() {
     for sql in [
         "CREATE MODEL chemistry.m OPTIONS (target 'x') AS SELECT 1",
         "CREATE MODEL chemistry.m OPTIONS (target = 'x' kind = 'y') AS SELECT 1",
         "CREATE MODEL chemistry.m",
+        "CANCEL QUERY 'all'",
+        "CANCEL QUERY",
         "CREATE MODEL m AS SELECT 1",
         "DROP MODEL chemistry.m; DROP MODEL chemistry.n",
         "CREATE MODEL other.chemistry.m AS SELECT 1",
@@ -43,16 +64,16 @@ fn half_statements_and_second_ones_are_refused() {
     assert!(parse_own("SELECT 1").unwrap().is_none());
 }
 
+fn engine(sql: &str) -> EngineStatement {
+    let mut all = datafusion::sql::parser::DFParser::parse_sql(sql).unwrap();
+    all.pop_front().unwrap()
+}
+
 fn parse(sql: &str) -> Result<Statement, QueryError> {
     if let Some(own) = parse_own(sql)? {
         return Ok(own);
     }
-    classify(
-        datafusion::sql::parser::DFParser::parse_sql(sql)
-            .unwrap()
-            .remove(0)
-            .unwrap(),
-    )
+    classify(engine(sql))
 }
 
 /// The name of a statement's row. A new kind of statement does not compile until it has one.
@@ -69,6 +90,7 @@ fn row(statement: &Statement) -> &'static str {
         Statement::Upkeep(_) => "Upkeep OPTIMIZE",
         Statement::View(_) => "View",
         Statement::Alert(_) => "Alert DROP",
+        Statement::CancelQuery(_) => "CancelQuery",
         Statement::SetTags { .. } => "SetTags",
     }
 }
@@ -89,6 +111,7 @@ fn every_kind_of_statement_has_a_row_in_the_golden_matrix() {
         "REFRESH MATERIALIZED VIEW lab.a.t",
         "DROP ALERT lab.a.t",
         "ALTER TABLE lab.a.t SET TAGS (a = 'b')",
+        "CANCEL QUERY '01234567-89ab-cdef-0123-456789abcdef'",
     ];
     let mut rows: Vec<&str> = statements.into_iter().map(|sql| row(&parse(sql).unwrap())).collect();
     rows.sort_unstable();

@@ -42,7 +42,9 @@ export async function show(place, world) {
     const began = performance.now();
     let bytes = 0;
     const seconds = () => ((performance.now() - began) / 1000).toFixed(1);
-    const tick = setInterval(() => (state.textContent = `Running, ${seconds()} s, ${size(bytes)} received`), 100);
+    const tell = () => (state.textContent = `Running, ${seconds()} s, ${size(bytes)} received`);
+    tell();
+    const tick = setInterval(tell, 100);
     try {
       const rows = await query(sql, [], { signal: mine.signal, rowLimit: ROWS_MAX + 1, progress: (length) => (bytes = length) });
       const isCut = rows.length > ROWS_MAX;
