@@ -32,6 +32,8 @@ pub(crate) enum Kind {
     Login,
     /// New policy files act, or were refused.
     Policy,
+    /// The users file was edited: `detail` tells whose login changed and in what, or the edit was refused.
+    Users,
     /// Landed files came into tables: `rows` counts their rows, `targets` names the tables.
     Crawl,
     /// A watched rule changed its state: `targets` names the alert, `reason` the state, `principal` its owner.
@@ -56,6 +58,7 @@ impl Kind {
             Self::Metadata => "metadata",
             Self::Login => "login",
             Self::Policy => "policy",
+            Self::Users => "users",
             Self::Crawl => "crawl",
             Self::Alert => "alert",
             Self::Notification => "notification",

@@ -45,6 +45,7 @@ use labhouse_policies::PolicySet;
 use parking_lot::Mutex;
 use uuid::Uuid;
 
+use crate::auth::UsersChange;
 use crate::config::{self, Config, Durability, OnFailure};
 use crate::query::statement::CATALOG;
 use event::{Event, Kind};
@@ -387,6 +388,19 @@ impl Audit {
             policy_fingerprint: Some(new.fingerprint().to_owned()),
             detail: Some(serde_json::json!({"old": told(old), "new": told(new)}).to_string()),
             ..Event::now(Kind::Policy)
+        });
+    }
+
+    /// The users file was edited.
+    pub(crate) fn users(&self, change: &UsersChange) {
+        let (verdict, detail) = match change {
+            UsersChange::Taken(changed) => ("allowed", Some(serde_json::json!({"changed": changed}).to_string())),
+            UsersChange::Refused => ("refused", None),
+        };
+        self.shared.put(Event {
+            verdict: Some(verdict.to_owned()),
+            detail,
+            ..Event::now(Kind::Users)
         });
     }
 
