@@ -82,6 +82,8 @@ impl Engine {
         let auth = Authenticator::open(&config, Arc::clone(&tickets))?;
         let crawler = Crawler::new(Arc::clone(&catalog), crawl_options(&config));
         let audit = Audit::open(&lake, &config, &policies.current()).await?;
+        let trail = Arc::clone(&audit);
+        auth.tell_changes(move |change| trail.users(&change));
         let metrics = Arc::new(Metrics::default());
         let engine = Arc::new_cyclic(|this| Self {
             auth,

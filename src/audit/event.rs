@@ -34,6 +34,8 @@ pub(crate) enum Kind {
     Policy,
     /// A dashboard's file was written or removed through the page: `targets` names it, `detail` its new SHA-256.
     Dashboard,
+    /// The users file was edited: `detail` tells whose login changed and in what, or the edit was refused.
+    Users,
     /// Landed files came into tables: `rows` counts their rows, `targets` names the tables.
     Crawl,
     /// A watched rule changed its state: `targets` names the alert, `reason` the state, `principal` its owner.
@@ -59,6 +61,7 @@ impl Kind {
             Self::Login => "login",
             Self::Policy => "policy",
             Self::Dashboard => "dashboard",
+            Self::Users => "users",
             Self::Crawl => "crawl",
             Self::Alert => "alert",
             Self::Notification => "notification",

@@ -45,6 +45,7 @@ use labhouse_policies::PolicySet;
 use parking_lot::Mutex;
 use uuid::Uuid;
 
+use crate::auth::UsersChange;
 use crate::config::{self, Config, Durability, OnFailure};
 use crate::query::statement::CATALOG;
 use event::{Event, Kind};
@@ -399,6 +400,19 @@ impl Audit {
             verdict: Some("allowed".to_owned()),
             detail: sha256.map(|sha256| serde_json::json!({ "sha256": sha256 }).to_string()),
             ..from(Kind::Dashboard, client)
+        });
+    }
+
+    /// The users file was edited.
+    pub(crate) fn users(&self, change: &UsersChange) {
+        let (verdict, detail) = match change {
+            UsersChange::Taken(changed) => ("allowed", Some(serde_json::json!({"changed": changed}).to_string())),
+            UsersChange::Refused => ("refused", None),
+        };
+        self.shared.put(Event {
+            verdict: Some(verdict.to_owned()),
+            detail,
+            ..Event::now(Kind::Users)
         });
     }
 

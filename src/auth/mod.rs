@@ -6,6 +6,7 @@
 //! fails often is locked for a while, also for the right password.
 
 mod certificate;
+mod changes;
 pub(crate) mod marks;
 mod oidc;
 mod users;
@@ -25,6 +26,7 @@ use sha2::{Digest, Sha256};
 use crate::config::{CertificateLogin, Config};
 use crate::ticket::Sealer;
 
+pub(crate) use changes::UsersChange;
 use oidc::Oidc;
 pub(crate) use oidc::is_safe_issuer;
 pub(crate) use users::{TokenScope, UserError, add, issue_token, list, principals, remove, revoke_token};
@@ -94,6 +96,11 @@ impl Authenticator {
             hashing: tokio::sync::Semaphore::new(HASHING_MAX),
             pepper: rand::random(),
         })
+    }
+
+    /// From now on `told` hears of every edit of the users file, at the moment that it acts.
+    pub(crate) fn tell_changes(&self, told: impl Fn(UsersChange) + Send + Sync + 'static) {
+        self.users.tell(Box::new(told));
     }
 
     /// Checks a login and its password, or a personal token given as the password.

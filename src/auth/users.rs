@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use argon2::Argon2;
@@ -18,6 +18,7 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::changes::UsersChange;
 use super::marks;
 
 /// Marks a personal token, so that a leaked one can be found by scanners.
@@ -30,7 +31,12 @@ const NAME_BYTES_MAX: usize = 64;
 pub(crate) struct UsersFile {
     path: PathBuf,
     state: Mutex<(Stamp, Arc<Users>)>,
+    /// Hears of every edit.
+    told: OnceLock<Told>,
 }
+
+/// Hears that the users file was edited.
+pub(super) type Told = Box<dyn Fn(UsersChange) + Send + Sync>;
 
 type Stamp = Option<(u64, SystemTime)>;
 
@@ -108,21 +114,39 @@ impl UsersFile {
         Ok(Self {
             path: path.to_owned(),
             state: Mutex::new((stamp, Arc::new(users))),
+            told: OnceLock::new(),
         })
+    }
+
+    /// From now on `told` hears of every edit, at the moment that it acts; only the first call counts.
+    pub(super) fn tell(&self, told: Told) {
+        let _ = self.told.set(told);
     }
 
     /// The users as the file has them now.
     pub(super) fn current(&self) -> Arc<Users> {
         let now = stamp(&self.path);
         let mut state = self.state.lock();
-        if state.0 != now {
-            state.0 = now;
-            match Users::read(&self.path) {
-                Ok(users) => state.1 = Arc::new(users),
-                Err(error) => tracing::error!(%error, "the users file is not taken over; the last good one stays"),
-            }
+        if state.0 == now {
+            return Arc::clone(&state.1);
         }
-        Arc::clone(&state.1)
+        state.0 = now;
+        let change = match Users::read(&self.path) {
+            Ok(users) => {
+                let old = std::mem::replace(&mut state.1, Arc::new(users));
+                UsersChange::between(&old, &state.1)
+            }
+            Err(error) => {
+                tracing::error!(%error, "the users file is not taken over; the last good one stays");
+                Some(UsersChange::Refused)
+            }
+        };
+        let users = Arc::clone(&state.1);
+        drop(state);
+        if let (Some(change), Some(told)) = (change, self.told.get()) {
+            told(change);
+        }
+        users
     }
 }
 
@@ -144,6 +168,21 @@ impl Users {
             Some(name) => Err(UserError::Attribute(name.clone())),
             None => Ok(users),
         }
+    }
+
+    /// What each login has, by the word for it, to be compared.
+    pub(super) fn parts(&self) -> BTreeMap<&str, [(&'static str, String); 3]> {
+        let parts = |user: &User| {
+            [
+                ("password", user.password.clone()),
+                ("attributes", format!("{:?}", user.attributes)),
+                ("tokens", format!("{:?}", user.tokens)),
+            ]
+        };
+        self.users
+            .iter()
+            .map(|(name, user)| (name.as_str(), parts(user)))
+            .collect()
     }
 
     pub(super) fn principal(&self, name: &str) -> Option<Principal> {
@@ -393,6 +432,39 @@ mod tests {
         let file = UsersFile::open(&path).unwrap();
         std::fs::write(&path, "users = 7").unwrap();
         assert!(file.current().principal("ana").is_some());
+    }
+
+    #[test]
+    fn an_edit_is_told_by_who_and_what_and_never_by_value() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("users.toml");
+        add(&path, "ana", "long enough", BTreeMap::new()).unwrap();
+        add(&path, "eve", "long enough", BTreeMap::new()).unwrap();
+        let file = UsersFile::open(&path).unwrap();
+        let (sender, told) = std::sync::mpsc::channel();
+        file.tell(Box::new(move |change| sender.send(change).unwrap()));
+        let next = || {
+            file.current();
+            told.try_recv().ok()
+        };
+        assert_eq!(next(), None);
+        let now = |name: &str, words: &[&'static str]| {
+            Some(UsersChange::Taken(BTreeMap::from([(name.to_owned(), words.to_vec())])))
+        };
+        let site = BTreeMap::from([("site".to_owned(), Attribute::Text("basel".into()))]);
+        add(&path, "ana", "another one", site).unwrap();
+        assert_eq!(next(), now("ana", &["password", "attributes"]));
+        issue_token(&path, "ana", "laptop", TokenScope::default()).unwrap();
+        assert_eq!(next(), now("ana", &["tokens"]));
+        remove(&path, "eve").unwrap();
+        assert_eq!(next(), now("eve", &["removed"]));
+        add(&path, "dan", "long enough", BTreeMap::new()).unwrap();
+        assert_eq!(next(), now("dan", &["added"]));
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, format!("# reviewed\n{text}")).unwrap();
+        assert_eq!(next(), None);
+        std::fs::write(&path, "users = 7").unwrap();
+        assert_eq!(next(), Some(UsersChange::Refused));
     }
 
     #[test]

@@ -235,6 +235,21 @@ async fn changes_logins_tags_models_and_policies_are_told() {
     assert!(!unknown["principal"].as_str().unwrap().contains("hunter2"));
     until_event(&lab, "event = 'login' AND verdict = 'allowed' AND principal = 'ada'").await;
 
+    // Who may log in, and as what, is decided by the users file, too.
+    let path = lab.dir.join("users.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(
+        &path,
+        format!("{text}\n[users.dee.attributes]\nclearance = \"SECRET-7\"\n"),
+    )
+    .unwrap();
+    let edited = until_event(&lab, "event = 'users' AND verdict = 'allowed'").await;
+    assert_eq!(edited["detail"], r#"{"changed":{"dee":["attributes"]}}"#);
+    std::fs::write(&path, "users = 7").unwrap();
+    let refused = until_event(&lab, "event = 'users' AND verdict = 'refused'").await;
+    assert_eq!(refused["detail"], Value::Null);
+    std::fs::write(&path, text).unwrap();
+
     let path = lab.dir.join("policies/policy.csv");
     let good = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, format!("{good}\n# reviewed\n")).unwrap();
