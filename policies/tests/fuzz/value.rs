@@ -217,7 +217,8 @@ impl Value {
 
     pub(crate) fn holds_mark(&self) -> bool {
         match self {
-            Value::Text(text) => text.contains(MARK),
+            // In any case: a mask may write it in capitals, and an error may say it small again.
+            Value::Text(text) => text.to_lowercase().contains(MARK),
             Value::Bytes(bytes) => bytes.windows(MARK.len()).any(|window| window == MARK.as_bytes()),
             Value::List(items) | Value::Struct(items) => items.iter().any(Value::holds_mark),
             _ => false,
