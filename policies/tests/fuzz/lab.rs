@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use arrow::array::{AsArray, BooleanArray, RecordBatch};
+use arrow::array::{AsArray, BooleanArray, RecordBatch, UInt32Array};
+use arrow::compute::take_record_batch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::common::ResolvedTableReference;
@@ -238,7 +239,15 @@ impl Lab {
         .unwrap();
         for (name, schema, rows) in &self.shown {
             let mut partitions = vec![Vec::new(); 1 + rng.below(2)];
-            for piece in pieces(rows, &mut rng, 8) {
+            // In which order rows come is open, too.
+            let mut order: Vec<u32> = (0..u32::try_from(rows.num_rows()).unwrap()).collect();
+            if seed % 4 > 1 {
+                for at in (1..order.len()).rev() {
+                    order.swap(at, rng.below(at + 1));
+                }
+            }
+            let rows = take_record_batch(rows, &UInt32Array::from(order)).unwrap();
+            for piece in pieces(&rows, &mut rng, 8) {
                 let at = rng.below(partitions.len());
                 partitions[at].push(piece);
             }

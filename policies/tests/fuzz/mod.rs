@@ -46,7 +46,7 @@ use told::{Answer, Told, ask, kind_of_error, settled};
 use value::MARK;
 
 /// Ways to cut the copy before an outcome counts as impossible on visible rows alone.
-const CUTS: u64 = 16;
+const CUTS: u64 = 48;
 /// The engine's planner orders some expressions by chance: two plans differ if so many of each have none in common.
 const REPEATS: usize = 10;
 
