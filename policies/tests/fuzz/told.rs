@@ -145,6 +145,10 @@ fn rows(batches: &[RecordBatch], statement: &Statement) -> Vec<String> {
 
 /// An error without the values it names: which of several failing rows is met first is open.
 pub(crate) fn kind_of_error(text: &str) -> String {
+    // Of two casts that fail in two parts of a statement, which comes first is open.
+    if text.contains("Cast error: Cannot cast") {
+        return "Cast error".to_owned();
+    }
     let mut kind = String::new();
     let mut quote = None;
     let mut rest = text.chars().peekable();
