@@ -90,6 +90,13 @@ async fn truth_is_three_valued_and_now_is_one_moment() {
             "{condition}"
         );
     }
+    // A column that is another constant in each half of a union is compared nevertheless.
+    let halves = "SELECT CASE WHEN NULL THEN 1 ELSE NULL END AS a, is_edge AS b FROM lab.chemistry.reactions \
+                  UNION ALL SELECT 0, false FROM lab.chemistry.reagent_lots CROSS JOIN lab.chemistry.reagent_use";
+    for limit in [3, 40] {
+        let first = format!("SELECT count(a) FROM ({halves} ORDER BY 1, 2 DESC LIMIT {limit})");
+        assert_eq!(lab.number("sam", &first).await, limit);
+    }
     let moments = "SELECT count(DISTINCT now()) FROM generate_series(1, 10000)";
     assert_eq!(lab.number("sam", moments).await, 1);
     let soon = "SELECT CAST(now() > TIMESTAMP '2026-11-01' AS INT)";
