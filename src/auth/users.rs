@@ -388,7 +388,8 @@ fn stamp(path: &Path) -> Stamp {
     Some((metadata.len(), metadata.modified().ok()?))
 }
 
-fn hex_digest(text: &str) -> String {
+/// SHA-256 of a text, in hex.
+pub(crate) fn hex_digest(text: &str) -> String {
     hex(&Sha256::digest(text.as_bytes()))
 }
 

@@ -15,10 +15,10 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::json;
-use sha2::{Digest, Sha256};
 
 use super::file::Dashboard;
 use super::{FILE_BYTES_MAX, FILES_MAX, SHIPPED, read_file};
+use crate::auth::hex_digest;
 use crate::flight::authn::Caller;
 use crate::http::Door;
 use crate::http::ask::body;
@@ -55,7 +55,7 @@ pub(in crate::http) async fn read(
     let caller = signin::caller(&door, &headers, Some(peer), Call::Reading).await?;
     let file = File::of(&door, &caller, &name)?;
     let (text, is_shipped) = blocking(move || file.text()).await??.ok_or_else(|| absent(&name))?;
-    let sha256 = digest(&text);
+    let sha256 = hex_digest(&text);
     Ok(Json(json!({ "text": text, "sha256": sha256, "is_shipped": is_shipped })).into_response())
 }
 
@@ -76,7 +76,7 @@ pub(in crate::http) async fn write(
         )));
     }
     Dashboard::parse(&name, &text).map_err(|error| Refusal::bad_request(error.to_string()))?;
-    let sha256 = digest(&text);
+    let sha256 = hex_digest(&text);
     blocking(move || file.replace(was.as_deref(), Some(&text))).await??;
     door.engine
         .audit
@@ -149,7 +149,7 @@ impl File {
         static ONE_AT_A_TIME: parking_lot::Mutex<()> = parking_lot::Mutex::new(());
         let _held = ONE_AT_A_TIME.lock();
         let now = self.text()?;
-        if now.as_ref().map(|(text, _)| digest(text)).as_deref() != was {
+        if now.as_ref().map(|(text, _)| hex_digest(text)).as_deref() != was {
             let conflict = format!(
                 "the dashboard {} is not what you have read: somebody changed it; open it again",
                 self.name
@@ -198,11 +198,6 @@ fn shipped(name: &str) -> Option<&'static str> {
 
 fn absent(name: &str) -> Refusal {
     Refusal::not_found(format!("dashboard '{name}' not found"))
-}
-
-fn digest(text: &str) -> String {
-    let bytes = Sha256::digest(text.as_bytes());
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
