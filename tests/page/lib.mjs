@@ -60,12 +60,12 @@ export async function check(name, act) {
   }
 }
 
-/** A fresh page that is watched: everything it should never do is collected in `trouble`. */
+/** A fresh page that is watched: everything it should never do is collected in `trouble`. Without a path it stays blank. */
 export async function open(path = "/", { signedIn = null } = {}) {
   await browser.clearCookies();
   const page = await browser.newPage();
   page.trouble = [];
-  page.on("console", (message) => message.type() === "error" && page.trouble.push(`console: ${message.text()}`));
+  page.on("console", (message) => message.type() === "error" && page.trouble.push(`console: ${message.text()} ${message.location().url}`));
   page.on("pageerror", (error) => page.trouble.push(`error: ${error.message}`));
   page.on("dialog", (dialog) => (page.trouble.push(`dialog: ${dialog.message()}`), dialog.dismiss()));
   page.on("request", (request) => {
@@ -77,7 +77,7 @@ export async function open(path = "/", { signedIn = null } = {}) {
     document.addEventListener("securitypolicyviolation", (event) => window.violations.push(`${event.violatedDirective} ${event.blockedURI} ${event.sourceFile ?? ""}`));
   });
   if (signedIn) await cookie(signedIn);
-  await page.goto(BASE + path);
+  if (path) await page.goto(BASE + path);
   return page;
 }
 

@@ -9,6 +9,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::common::ResolvedTableReference;
 use datafusion::datasource::{MemTable, ViewTable, provider_as_source};
+use datafusion::execution::SessionStateBuilder;
 use datafusion::logical_expr::{ColumnarValue, Expr, LogicalPlanBuilder, Volatility, create_udf};
 use datafusion::physical_plan::collect;
 use datafusion::prelude::{SessionConfig, SessionContext};
@@ -20,6 +21,7 @@ use super::condition::{PROJECTS, SITE};
 use super::grammar::{Literals, Seen};
 use super::keep::{Keeper, Keepers, Store, pieces};
 use super::mask::SECRET;
+use super::merged::MergedSorts;
 use super::policy::{Policy, USER};
 use super::rng::Rng;
 use super::table::{Row, Table};
@@ -390,7 +392,13 @@ fn person(batch_size: usize, system: &SessionContext) -> (SessionContext, Arc<Mu
         .with_batch_size(batch_size)
         .with_information_schema(true);
     config.options_mut().explain.show_statistics = true;
-    let context = SessionContext::new_with_config_rt(config, system.runtime_env());
+    let state = SessionStateBuilder::new()
+        .with_config(config)
+        .with_runtime_env(system.runtime_env())
+        .with_default_features()
+        .with_physical_optimizer_rule(Arc::new(MergedSorts))
+        .build();
+    let context = SessionContext::new_with_state(state);
     let heard = Arc::new(Mutex::new(Vec::new()));
     for (name, kind) in [("f_leak", DataType::Utf8View), ("f_leak_n", DataType::Int64)] {
         let ear = Arc::clone(&heard);
