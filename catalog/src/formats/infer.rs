@@ -2,6 +2,7 @@
 
 use crate::formats::moment::{self, Order};
 use crate::formats::number;
+use crate::formats::pinned::Decimal;
 
 /// Words that mean "no value" in a column whose other cells are numbers, dates or booleans. In a text column they stay.
 const NULL_WORDS: [&str; 12] = [
@@ -93,6 +94,8 @@ pub(super) struct Evidence {
     yes_no: usize,
     ints: usize,
     floats: usize,
+    /// Floats that are whole and written `1.0`.
+    point_zeros: usize,
     inexact: usize,
     maybe_thousands: usize,
     comma_numbers: usize,
@@ -131,6 +134,11 @@ impl Evidence {
 
     /// The narrowest type that loses nothing of any cell seen.
     pub(super) fn decide(&self, commas: Commas) -> ColumnType {
+        self.decide_as(commas, None, None)
+    }
+
+    /// The same where the sign before fractions, or the order of dates, is known.
+    pub(super) fn decide_as(&self, commas: Commas, decimal: Option<Decimal>, order: Option<Order>) -> ColumnType {
         let all = |count: usize| count == self.values;
         if self.values == 0 {
             return ColumnType::Null;
@@ -142,6 +150,15 @@ impl Evidence {
             return ColumnType::Boolean;
         }
         if all(self.ints) {
+            return ColumnType::Int64;
+        }
+        if let Some(decimal) = decimal
+            && let Some(kind) = self.number_as(decimal)
+        {
+            return kind;
+        }
+        // Among whole numbers a few written `1.0` are whole as well: some program wrote a part of the column anew.
+        if all(self.ints + self.point_zeros) && self.point_zeros < self.ints {
             return ColumnType::Int64;
         }
         if all(self.ints + self.floats) {
@@ -164,7 +181,7 @@ impl Evidence {
         if commas == Commas::Decimal && all(self.comma_numbers) && self.inexact == 0 {
             return ColumnType::Float64(Style::Comma);
         }
-        match self.order() {
+        match self.order_as(order) {
             Some(_) if self.zoned > 0 && !all(self.zoned) => ColumnType::Text,
             Some(order) if self.timed == 0 => ColumnType::Date(order),
             Some(order) => ColumnType::Timestamp {
@@ -179,6 +196,42 @@ impl Evidence {
     pub(super) fn has_undecided_dates(&self) -> bool {
         let [_, day, month, _] = self.orders;
         self.values > 0 && !self.is_text && day == self.values && month == self.values && self.order().is_none()
+    }
+
+    /// The type of numbers written with this decimal sign; text where they can only be of the other.
+    fn number_as(&self, decimal: Decimal) -> Option<ColumnType> {
+        let all = |count: usize| count == self.values;
+        let [by_comma, by_point] = self.grouped;
+        let (plain, grouped, style, grouped_style) = match decimal {
+            Decimal::Comma => (self.comma_numbers, by_point, Style::Comma, Style::CommaGrouped),
+            Decimal::Point => (self.ints + self.floats, by_comma, Style::Point, Style::PointGrouped),
+        };
+        if self.inexact == 0 && all(plain) {
+            return Some(ColumnType::Float64(style));
+        }
+        if self.inexact == 0 && grouped > 0 && all(plain + grouped) {
+            return Some(ColumnType::Float64(grouped_style));
+        }
+        (all(self.ints + self.floats) || all(self.comma_numbers)).then_some(ColumnType::Text)
+    }
+
+    /// The one order that reads all of the cells.
+    pub(super) fn only_order(&self) -> Option<Order> {
+        if self.is_text { None } else { self.order() }
+    }
+
+    /// The order of dates; a known one is not contradicted: dates that only another order reads stay text.
+    fn order_as(&self, known: Option<Order>) -> Option<Order> {
+        let Some(known) = known else { return self.order() };
+        let [year, day, month, name] = self.orders.map(|count| count == self.values);
+        match known {
+            Order::DayFirst if day => Some(known),
+            Order::MonthFirst if month => Some(known),
+            Order::YearFirst | Order::MonthName if year => Some(Order::YearFirst),
+            _ if year => Some(Order::YearFirst),
+            _ if name => Some(Order::MonthName),
+            _ => None,
+        }
     }
 
     fn order(&self) -> Option<Order> {
@@ -216,6 +269,7 @@ impl Evidence {
             Some(number::Number::Int(_)) => self.ints += 1,
             Some(number::Number::Float(_)) => {
                 self.floats += 1;
+                self.point_zeros += usize::from(number::whole(cell).is_some());
                 self.maybe_thousands += usize::from(is_maybe_thousand(cell));
             }
             None => {}

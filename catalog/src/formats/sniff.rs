@@ -1,11 +1,12 @@
 //! What the first bytes say a file is. Names lie; magic numbers rarely do.
 
-use crate::formats::ReadError;
+use crate::formats::{ReadError, avro};
 
 /// The families of files that are read in different ways.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Parquet,
+    Avro,
     /// xlsx, xlsb or ods; any other archive is refused later, by its directory.
     Zip,
     /// The container of xls (and of encrypted xlsx).
@@ -38,6 +39,9 @@ const REFUSED: [(&[u8], &str); 15] = [
 pub(super) fn sniff(bytes: &[u8]) -> Result<Kind, ReadError> {
     if bytes.starts_with(b"PAR1") {
         return Ok(Kind::Parquet);
+    }
+    if bytes.starts_with(avro::MAGIC) {
+        return Ok(Kind::Avro);
     }
     if bytes.starts_with(b"PK\x03\x04") {
         return Ok(Kind::Zip);

@@ -323,6 +323,7 @@ impl<'g, 'a> Group<'g, 'a> {
         let mut draft = Draft::new(names, self.sections.first().map_or(0, |section| section.first));
         draft.values_from = values_from;
         draft.blank_wells = rows.left_out;
+        draft.by_place = rows.beside;
         for row in &rows.rows {
             let Some(section) = self.sections.get(row.section) else {
                 continue;

@@ -7,7 +7,7 @@ use crate::formats::blocks::scan::Scan;
 use crate::formats::grid::Grid;
 use crate::formats::head::{self, HeadLine};
 use crate::formats::layout::{Found, Source, keep};
-use crate::formats::{ReadError, number};
+use crate::formats::{Confidence, ReadError, number};
 
 /// Fewer pairs are a note.
 const PAIRS_MIN: usize = 5;
@@ -42,6 +42,8 @@ pub(super) fn read(grid: &Grid, source: &Source, scan: &Scan<'_>) -> Result<Opti
     }
     let mut properties = BTreeMap::new();
     notes.iter().for_each(|row| keep(grid, *row, source, &mut properties));
+    let mut confidence = Confidence::default();
+    confidence.doubt(0.9, "keys and values taken for one record");
     let first = scan.lines.first().copied().unwrap_or(0);
     let (names, values): (Vec<String>, Vec<String>) = pairs.into_iter().unzip();
     let count = names.len();
@@ -51,5 +53,6 @@ pub(super) fn read(grid: &Grid, source: &Source, scan: &Scan<'_>) -> Result<Opti
         tables: vec![super::finish(grid, &draft, source)?],
         notes: vec![format!("a record of {count} keys and values, one row")],
         properties,
+        confidence,
     }))
 }
