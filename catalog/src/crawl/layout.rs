@@ -67,7 +67,12 @@ pub(crate) fn target(path: &str) -> Target {
 /// Why a file feeds the table it feeds, in words.
 pub(crate) fn grouped_by(path: &str, pin: Option<&Pin>, tables: usize) -> String {
     let mut parts = path.split('/');
-    let by = match (pin.filter(|pin| pin.names_table()), parts.next(), parts.next(), parts.next()) {
+    let by = match (
+        pin.filter(|pin| pin.names_table()),
+        parts.next(),
+        parts.next(),
+        parts.next(),
+    ) {
         (Some(pin), ..) => format!("the table pinned in {}", pin.path),
         (None, Some(schema), Some(table), Some(_)) => format!("its folder {schema}/{table}"),
         (None, Some(schema), ..) => format!("its own name, as it lies directly in the folder {schema}"),

@@ -93,14 +93,20 @@ pub(crate) async fn read(
             Some((_, pin)) => pin.clone(),
             None if settle_before.is_some_and(|time| file.modified > time) => {
                 // Half a file of settings may be a whole one of others.
-                pins.insert(folder.to_owned(), Err(format!("{} was written to a moment ago", file.path)));
+                pins.insert(
+                    folder.to_owned(),
+                    Err(format!("{} was written to a moment ago", file.path)),
+                );
                 continue;
             }
             None if file.bytes > BYTES_MAX => Err(format!("{} is larger than {BYTES_MAX} bytes", file.path)),
             None => match landing::read(lake, file).await? {
                 Content::Stable(bytes) => Pin::parse(&file.path, &bytes).map(Arc::new),
                 Content::Moving => {
-                    pins.insert(folder.to_owned(), Err(format!("{} changed while it was read", file.path)));
+                    pins.insert(
+                        folder.to_owned(),
+                        Err(format!("{} changed while it was read", file.path)),
+                    );
                     continue;
                 }
             },
@@ -138,7 +144,8 @@ impl Pin {
     pub(crate) fn parse(path: &str, bytes: &[u8]) -> Result<Self, String> {
         let refuse = |why: String| format!("{path}: {}", why.trim_end());
         let text = std::str::from_utf8(bytes).map_err(|error| refuse(format!("it is not UTF-8 ({error})")))?;
-        let settings: Settings = toml::from_str(text.trim_start_matches('\u{feff}')).map_err(|error| refuse(error.to_string()))?;
+        let settings: Settings =
+            toml::from_str(text.trim_start_matches('\u{feff}')).map_err(|error| refuse(error.to_string()))?;
         let reading = settings.reading().map_err(refuse)?;
         let table = match settings.table {
             Some(table) if TableName::clean(&table) != table => {
@@ -151,7 +158,10 @@ impl Pin {
             String::new()
         } else {
             let said = serde_json::to_string(&(&table, &reading)).map_err(|error| refuse(error.to_string()))?;
-            hex(&Sha256::digest(said.as_bytes())).chars().take(MARK_DIGITS).collect()
+            hex(&Sha256::digest(said.as_bytes()))
+                .chars()
+                .take(MARK_DIGITS)
+                .collect()
         };
         Ok(Self {
             path: path.to_owned(),
@@ -177,7 +187,10 @@ impl Pin {
 
     /// The pattern that says to leave a file of this name alone.
     pub(crate) fn skips(&self, name: &str) -> Option<&str> {
-        self.skip.iter().map(String::as_str).find(|pattern| matches(pattern, name))
+        self.skip
+            .iter()
+            .map(String::as_str)
+            .find(|pattern| matches(pattern, name))
     }
 }
 
@@ -203,14 +216,22 @@ impl Settings {
         if let Some(label) = &read.encoding
             && encoding_rs::Encoding::for_label(label.as_bytes()).is_none()
         {
-            return Err(format!("read.encoding = {label:?} is no known encoding, such as \"utf-8\" or \"windows-1252\""));
+            return Err(format!(
+                "read.encoding = {label:?} is no known encoding, such as \"utf-8\" or \"windows-1252\""
+            ));
         }
         if let Some(row) = read.header_row.filter(|row| *row > 0 && *row <= read.skip_lines) {
-            return Err(format!("read.header_row = {row} lies within the {} lines of read.skip_lines", read.skip_lines));
+            return Err(format!(
+                "read.header_row = {row} lies within the {} lines of read.skip_lines",
+                read.skip_lines
+            ));
         }
         let unclean = self.types.keys().find(|name| clean_column(name) != **name);
         if let Some(name) = unclean {
-            return Err(format!("types.{name:?}: in the table the column is called {:?}", clean_column(name)));
+            return Err(format!(
+                "types.{name:?}: in the table the column is called {:?}",
+                clean_column(name)
+            ));
         }
         Ok(Pinned {
             delimiter,
@@ -251,7 +272,9 @@ fn matches(pattern: &str, name: &str) -> bool {
             },
         }
     }
-    pattern.get(at..).is_some_and(|rest| rest.iter().all(|character| *character == '*'))
+    pattern
+        .get(at..)
+        .is_some_and(|rest| rest.iter().all(|character| *character == '*'))
 }
 
 #[cfg(test)]
@@ -302,7 +325,10 @@ mod tests {
             ("table =", "line 1"),
         ] {
             let error = Pin::parse("a/_labhouse.toml", text.as_bytes()).unwrap_err();
-            assert!(error.contains(says) && error.starts_with("a/_labhouse.toml: "), "{text}: {error}");
+            assert!(
+                error.contains(says) && error.starts_with("a/_labhouse.toml: "),
+                "{text}: {error}"
+            );
         }
     }
 

@@ -221,7 +221,11 @@ pub(crate) fn plan(
 
 /// What is said of a file of settings.
 fn settings(file: &Landed, pins: &Pins) -> FileOutcome {
-    let folder = file.path.strip_suffix(pins::FILE).unwrap_or_default().trim_end_matches('/');
+    let folder = file
+        .path
+        .strip_suffix(pins::FILE)
+        .unwrap_or_default()
+        .trim_end_matches('/');
     match pins.get(folder) {
         Some(Err(reason)) => FileOutcome::new(&file.path, FileStatus::Waiting, file.bytes)
             .because(format!("it cannot be used, and the files of its folder wait: {reason}")),

@@ -291,9 +291,7 @@ impl Crawler {
 
     /// The file is in its tables: remember its digest, and let it out of quarantine.
     async fn settle(&self, file: &Landed, sha256: String, quarantined: &Records) -> Result<(), LakeError> {
-        self.verified
-            .lock()
-            .insert(file.path.clone(), (file.mark(), sha256));
+        self.verified.lock().insert(file.path.clone(), (file.mark(), sha256));
         if quarantined.contains_key(&file.path) {
             quarantine::remove(self.catalog.lake(), &file.path).await?;
         }

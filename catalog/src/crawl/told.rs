@@ -90,12 +90,17 @@ mod tests {
 
     #[test]
     fn a_long_head_is_cut_and_says_so() {
-        let many: BTreeMap<String, String> = (0..150).map(|at| (format!("key {at:03}"), "value".to_owned())).collect();
+        let many: BTreeMap<String, String> = (0..150)
+            .map(|at| (format!("key {at:03}"), "value".to_owned()))
+            .collect();
         let kept = bounded(&many);
         assert_eq!(kept.len(), PROPERTIES_MAX + 1);
         assert_eq!(kept.get(MORE).map(String::as_str), Some("50 more in the file"));
         let long = BTreeMap::from([("a".to_owned(), "x".repeat(1000))]);
-        assert_eq!(bounded(&long).get("a").map(|value| value.chars().count()), Some(CHARS_MAX + 1));
+        assert_eq!(
+            bounded(&long).get("a").map(|value| value.chars().count()),
+            Some(CHARS_MAX + 1)
+        );
         let few = BTreeMap::from([("Serial".to_owned(), "X1".to_owned())]);
         assert_eq!(bounded(&few), few);
     }

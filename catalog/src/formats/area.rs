@@ -166,7 +166,12 @@ impl Area {
             }
             if gap > 0 && self.is_new_block(grid, shape, row, width) {
                 if self.pinned_header.is_some() {
-                    return Err(shapes::not_a_table(grid, shape, "several blocks below the pinned header", source));
+                    return Err(shapes::not_a_table(
+                        grid,
+                        shape,
+                        "several blocks below the pinned header",
+                        source,
+                    ));
                 }
                 return self.restart(grid, shape, row, source);
             }

@@ -134,7 +134,10 @@ impl Area {
                 }
                 if typing.rescued > 0 {
                     let plural = if typing.rescued == 1 { "" } else { "s" };
-                    confidence.doubt(0.95, format!("words among the numbers of {} column{plural}", typing.rescued));
+                    confidence.doubt(
+                        0.95,
+                        format!("words among the numbers of {} column{plural}", typing.rescued),
+                    );
                 }
                 tables.push(FoundTable {
                     name: name.map(str::to_owned),
@@ -158,7 +161,12 @@ impl Area {
         });
         notes.push(format!("{width} columns, {} rows", rows.len()));
         let short = self.remark(grid, &rows, width, source, &mut notes);
-        confidence.doubt_share(short, rows.len(), 0.5, format!("{short} of {} rows are short", rows.len()));
+        confidence.doubt_share(
+            short,
+            rows.len(),
+            0.5,
+            format!("{short} of {} rows are short", rows.len()),
+        );
         Ok(Found {
             tables,
             notes,
@@ -176,7 +184,10 @@ impl Area {
         if !has_header {
             confidence.doubt(0.8, "no header");
         } else if !header::stands_out(names, cells) {
-            confidence.doubt(0.85, "only its place makes the first row a header: all columns are text");
+            confidence.doubt(
+                0.85,
+                "only its place makes the first row a header: all columns are text",
+            );
         }
         confidence
     }

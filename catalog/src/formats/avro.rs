@@ -101,17 +101,25 @@ impl Container {
         let sync = cursor.take(SYNC_BYTES)?;
         let (mut blocks, mut rows, mut decoded) = (0usize, 0u64, 0u64);
         while cursor.at < bytes.len() {
-            let count = u64::try_from(cursor.long()?).map_err(|_| damaged("a block of a negative number of records"))?;
+            let count =
+                u64::try_from(cursor.long()?).map_err(|_| damaged("a block of a negative number of records"))?;
             let content = cursor.sized()?;
             if cursor.take(SYNC_BYTES)? != sync {
-                return Err(damaged(format!("block {} does not end with the file's mark", blocks + 1)));
+                return Err(damaged(format!(
+                    "block {} does not end with the file's mark",
+                    blocks + 1
+                )));
             }
             blocks += 1;
             rows = rows.saturating_add(count);
             check("the number of rows", rows, limits.rows_max as u64)?;
             let left = limits.decompressed_bytes_max.saturating_sub(decoded);
             decoded = decoded.saturating_add(unpacked_bytes(&codec, content, left)?);
-            check("the uncompressed content in bytes", decoded, limits.decompressed_bytes_max)?;
+            check(
+                "the uncompressed content in bytes",
+                decoded,
+                limits.decompressed_bytes_max,
+            )?;
         }
         Ok(Self {
             codec,
@@ -165,7 +173,8 @@ impl<'b> Walk<'b> {
     fn take(&mut self, count: usize) -> Result<&'b [u8], ReadError> {
         let end = self.at.checked_add(count);
         let taken = end.and_then(|end| self.bytes.get(self.at..end));
-        let taken = taken.ok_or_else(|| damaged(format!("it ends within something that starts at byte {}", self.at)))?;
+        let taken =
+            taken.ok_or_else(|| damaged(format!("it ends within something that starts at byte {}", self.at)))?;
         self.at += count;
         Ok(taken)
     }

@@ -31,7 +31,9 @@ pub(super) fn with(delimiter: Delimiter, text: &str, limits: &Limits) -> Dialect
         backslash: true,
         ..plain
     };
-    let Delimiter::Char(character) = delimiter else { return plain };
+    let Delimiter::Char(character) = delimiter else {
+        return plain;
+    };
     let sample = sample(text);
     let of = |dialect| split(sample, dialect, limits).map_or(0.0, |parts| score(&parts.grid, character));
     if sample.contains("\\\"") && of(escaped) > of(plain) {
@@ -74,7 +76,9 @@ pub(super) fn choose(file_name: &str, text: &str, limits: &Limits) -> Chosen {
     }
     if let Some((best, dialect)) = best {
         let others = scores.iter().filter(|(_, delimiter)| *delimiter != dialect.delimiter);
-        let rival = others.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(score, other)| (*other, score / best));
+        let rival = others
+            .max_by(|a, b| a.0.total_cmp(&b.0))
+            .map(|(score, other)| (*other, score / best));
         return Chosen {
             dialect,
             rival: rival.filter(|(_, share)| *share > RIVAL_MIN),

@@ -143,7 +143,11 @@ fn unwrap_wrapper(members: Vec<(String, Json)>) -> Found {
             .iter()
             .all(|(name, value)| value.is_scalar() || (is_records(value) && named(name)));
     if !is_wrapper {
-        return ("JSON, one object".to_owned(), BTreeMap::new(), vec![Json::Object(members)]);
+        return (
+            "JSON, one object".to_owned(),
+            BTreeMap::new(),
+            vec![Json::Object(members)],
+        );
     }
     let mut constants = Vec::new();
     let mut found = (String::new(), Vec::new());

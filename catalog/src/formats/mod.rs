@@ -151,10 +151,19 @@ pub(crate) fn read(file_name: &str, bytes: Bytes, limits: &Limits) -> Result<Par
     stated::check(&mut parsed)?;
     let names = parsed.blocks.iter().filter_map(|block| block.batches.first());
     let fields: Vec<String> = names
-        .flat_map(|batch| batch.schema().fields().iter().map(|field| field.name().clone()).collect::<Vec<_>>())
+        .flat_map(|batch| {
+            batch
+                .schema()
+                .fields()
+                .iter()
+                .map(|field| field.name().clone())
+                .collect::<Vec<_>>()
+        })
         .collect();
     for name in limits.pinned.missing(fields.iter().map(String::as_str)) {
-        parsed.confidence.doubt(0.95, format!("the pinned column {name:?} is in none of its tables"));
+        parsed
+            .confidence
+            .doubt(0.95, format!("the pinned column {name:?} is in none of its tables"));
     }
     Ok(parsed)
 }

@@ -80,9 +80,13 @@ impl Pinned {
     /// # Errors
     /// `Pinned` when it stands nowhere.
     pub(super) fn delimiter_in(&self, text: &str) -> Result<Option<Delimiter>, ReadError> {
-        let Some(delimiter) = self.delimiter else { return Ok(None) };
+        let Some(delimiter) = self.delimiter else {
+            return Ok(None);
+        };
         if !text.contains(delimiter) {
-            return Err(contradicted(format!("the delimiter is {delimiter:?}, which stands nowhere in the file")));
+            return Err(contradicted(format!(
+                "the delimiter is {delimiter:?}, which stands nowhere in the file"
+            )));
         }
         Ok(Some(match delimiter {
             ' ' => Delimiter::Spaces(1),
@@ -92,7 +96,9 @@ impl Pinned {
 
     /// The text with its first lines blank, so that all others keep their numbers.
     pub(super) fn skip<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        let Some((_, last)) = (self.skip_lines > 0).then(|| lines(text).take_while(|(line, _)| *line <= self.skip_lines).last()).flatten()
+        let Some((_, last)) = (self.skip_lines > 0)
+            .then(|| lines(text).take_while(|(line, _)| *line <= self.skip_lines).last())
+            .flatten()
         else {
             return Cow::Borrowed(text);
         };
@@ -112,7 +118,8 @@ impl Pinned {
         let mut kept = Grid::default();
         for row in (0..grid.height()).filter(|row| grid.line(*row) > self.skip_lines) {
             let line = grid.line(row);
-            grid.cells(row).try_for_each(|cell| kept.push_cell(cell, line, limits))?;
+            grid.cells(row)
+                .try_for_each(|cell| kept.push_cell(cell, line, limits))?;
             kept.end_row(line, limits)?;
         }
         Ok(kept)
@@ -139,7 +146,11 @@ impl Pinned {
             return Vec::new();
         }
         let present: Vec<String> = names.map(clean_column).collect();
-        self.types.keys().filter(|name| !present.contains(name)).cloned().collect()
+        self.types
+            .keys()
+            .filter(|name| !present.contains(name))
+            .cloned()
+            .collect()
     }
 }
 
@@ -188,12 +199,20 @@ impl<'p> Notation<'p> {
         let Some(wanted) = self.pinned.and_then(|pinned| pinned.type_of(name)) else {
             return Ok(None);
         };
-        let filled = || (0..cells.height()).map(|row| (row, cells.cell(row, column).trim())).filter(|(_, cell)| !cell.is_empty() && !infer::is_null_word(cell));
+        let filled = || {
+            (0..cells.height())
+                .map(|row| (row, cells.cell(row, column).trim()))
+                .filter(|(_, cell)| !cell.is_empty() && !infer::is_null_word(cell))
+        };
         let kind = match (wanted, found) {
             (PinnedType::Text, _) => return Ok(Some((ColumnType::Text, false))),
             (_, ColumnType::Null) => return Ok(Some((ColumnType::Null, false))),
             (PinnedType::Number, found) => {
-                let style = if let ColumnType::Float64(style) = found { style } else { style };
+                let style = if let ColumnType::Float64(style) = found {
+                    style
+                } else {
+                    style
+                };
                 let odd = filled().any(|(_, cell)| style.parse(cell).is_none());
                 return Ok(Some((ColumnType::Float64(style), odd)));
             }
@@ -202,16 +221,18 @@ impl<'p> Notation<'p> {
             (PinnedType::Date, ColumnType::Date(order)) => ColumnType::Date(order),
             (PinnedType::Timestamp, ColumnType::Timestamp { order, zoned }) => ColumnType::Timestamp { order, zoned },
             (PinnedType::Timestamp, ColumnType::Date(order)) => ColumnType::Timestamp { order, zoned: false },
-            (PinnedType::Date | PinnedType::Timestamp, _) => match self.order().or_else(|| only_order(filled().map(|(_, cell)| cell))) {
-                Some(order) if wanted == PinnedType::Date => ColumnType::Date(order),
-                Some(order) => ColumnType::Timestamp { order, zoned: false },
-                None => {
-                    return Err(contradicted(format!(
-                        "column {name:?} is a {}, but nothing tells day and month apart: pin date_order as well",
-                        wanted.word()
-                    )));
+            (PinnedType::Date | PinnedType::Timestamp, _) => {
+                match self.order().or_else(|| only_order(filled().map(|(_, cell)| cell))) {
+                    Some(order) if wanted == PinnedType::Date => ColumnType::Date(order),
+                    Some(order) => ColumnType::Timestamp { order, zoned: false },
+                    None => {
+                        return Err(contradicted(format!(
+                            "column {name:?} is a {}, but nothing tells day and month apart: pin date_order as well",
+                            wanted.word()
+                        )));
+                    }
                 }
-            },
+            }
         };
         match filled().find(|(_, cell)| !fits(kind, cell)) {
             None => Ok(Some((kind, false))),

@@ -32,7 +32,9 @@ pub(super) fn read(file_name: &str, decoded: &Decoded, limits: &Limits) -> Resul
             seen: "a file of reactions (RD or RXN file)".to_owned(),
         });
     }
-    let counts = lines(&decoded.text).nth(HEAD_LINES - 1).map_or("", |(_, line)| line.trim_end());
+    let counts = lines(&decoded.text)
+        .nth(HEAD_LINES - 1)
+        .map_or("", |(_, line)| line.trim_end());
     let is_named = named(file_name, &[".sdf", ".sd", ".mol"]);
     if !is_counts(counts) && !(is_named && decoded.text.contains("M  END")) {
         return Ok(None);
@@ -69,7 +71,10 @@ pub(super) fn read(file_name: &str, decoded: &Decoded, limits: &Limits) -> Resul
 /// The fourth line of a molfile: counts, then the version.
 fn is_counts(line: &str) -> bool {
     let versioned = line.ends_with("V2000") || line.ends_with("V3000");
-    versioned && line.get(..6).is_some_and(|counts| counts.bytes().all(|byte| byte == b' ' || byte.is_ascii_digit()))
+    versioned
+        && line
+            .get(..6)
+            .is_some_and(|counts| counts.bytes().all(|byte| byte == b' ' || byte.is_ascii_digit()))
 }
 
 /// All records as text: name, molfile, then the items.
@@ -84,7 +89,10 @@ impl Cells for Records {
     }
 
     fn cell(&self, row: usize, column: usize) -> &str {
-        self.rows.get(row).and_then(|row| row.get(column)).map_or("", String::as_str)
+        self.rows
+            .get(row)
+            .and_then(|row| row.get(column))
+            .map_or("", String::as_str)
     }
 }
 
@@ -161,7 +169,10 @@ impl<'l> Reader<'l> {
             }
             At::Between if line.trim().is_empty() => {}
             At::Between => {
-                return Err(self.damaged(number, &format!("{:?} stands between its molfile and its items", shown(line))));
+                return Err(self.damaged(
+                    number,
+                    &format!("{:?} stands between its molfile and its items", shown(line)),
+                ));
             }
             At::Item(column, _) if line.trim().is_empty() => self.at = At::Item(column, true),
             At::Item(column, ended) => self.value(column, line, ended)?,
@@ -175,7 +186,11 @@ impl<'l> Reader<'l> {
         let column = *self.columns.entry(name.clone()).or_insert(next);
         if column == next {
             self.records.items.push(name);
-            check("the number of columns", (next + OWN.len()) as u64, self.limits.columns_max as u64)?;
+            check(
+                "the number of columns",
+                (next + OWN.len()) as u64,
+                self.limits.columns_max as u64,
+            )?;
         }
         self.at = At::Item(column, false);
         Ok(())
@@ -187,7 +202,9 @@ impl<'l> Reader<'l> {
         if self.open.len() <= at {
             self.open.resize(at + 1, String::new());
         }
-        let Some(value) = self.open.get_mut(at) else { return Ok(()) };
+        let Some(value) = self.open.get_mut(at) else {
+            return Ok(());
+        };
         if ended && !value.is_empty() {
             value.push_str("\n\n");
         } else if !value.is_empty() {
@@ -210,7 +227,11 @@ impl<'l> Reader<'l> {
         }
         let name = self.molecule.first().map_or("", |line| line.trim()).to_owned();
         let block = std::mem::take(&mut self.molecule).join("\n");
-        check("a molfile in bytes", block.len() as u64, self.limits.cell_bytes_max as u64)?;
+        check(
+            "a molfile in bytes",
+            block.len() as u64,
+            self.limits.cell_bytes_max as u64,
+        )?;
         self.open = vec![name, block];
         self.at = At::Between;
         Ok(())
@@ -220,7 +241,10 @@ impl<'l> Reader<'l> {
     fn check_v2000(&self, number: u64, counts: &str) -> Result<(), ReadError> {
         let count = |range: std::ops::Range<usize>| counts.get(range)?.trim().parse::<usize>().ok();
         let (Some(atoms), Some(bonds)) = (count(0..3), count(3..6)) else {
-            return Err(self.damaged(number, &format!("its fourth line is no line of counts: {:?}", shown(counts))));
+            return Err(self.damaged(
+                number,
+                &format!("its fourth line is no line of counts: {:?}", shown(counts)),
+            ));
         };
         let held = self.molecule.iter().filter(|line| line.trim_end() != "M  END").count();
         if held < HEAD_LINES + atoms + bonds {
@@ -247,7 +271,10 @@ impl<'l> Reader<'l> {
             let mut words = line.split_whitespace();
             match (words.next(), words.next()) {
                 (Some("COUNTS"), Some(first)) => {
-                    announced = first.parse::<usize>().ok().zip(words.next().and_then(|word| word.parse::<usize>().ok()));
+                    announced = first
+                        .parse::<usize>()
+                        .ok()
+                        .zip(words.next().and_then(|word| word.parse::<usize>().ok()));
                 }
                 (Some("BEGIN"), Some("ATOM")) => counting = Some(&mut atoms),
                 (Some("BEGIN"), Some("BOND")) => counting = Some(&mut bonds),
@@ -272,7 +299,11 @@ impl<'l> Reader<'l> {
     fn record_ends(&mut self) -> Result<(), ReadError> {
         self.records.rows.push(std::mem::take(&mut self.open));
         self.at = At::Molecule;
-        check("the number of rows", self.records.rows.len() as u64, self.limits.rows_max as u64)
+        check(
+            "the number of rows",
+            self.records.rows.len() as u64,
+            self.limits.rows_max as u64,
+        )
     }
 
     fn finish(mut self) -> Result<(Records, &'static str), ReadError> {

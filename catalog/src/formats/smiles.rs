@@ -35,13 +35,21 @@ pub(super) fn read(file_name: &str, decoded: &Decoded, limits: &Limits) -> Resul
     };
     let has_header = !first(head);
     let body = if has_header { below } else { rows.as_slice() };
-    let broken: Vec<u64> = body.iter().filter(|(_, line)| !first(line)).map(|(line, _)| *line).collect();
+    let broken: Vec<u64> = body
+        .iter()
+        .filter(|(_, line)| !first(line))
+        .map(|(line, _)| *line)
+        .collect();
     if body.is_empty() || broken.len() as f64 > BROKEN_MAX * body.len() as f64 {
         return Ok(None);
     }
     if let Some(at) = broken.first() {
         return Err(ReadError::NotATable {
-            seen: format!("a list of SMILES in which {} of {} lines start with none, the first in line {at}", broken.len(), body.len()),
+            seen: format!(
+                "a list of SMILES in which {} of {} lines start with none, the first in line {at}",
+                broken.len(),
+                body.len()
+            ),
         });
     }
     let tabs = |line: &str| line.matches('\t').count();
@@ -51,11 +59,17 @@ pub(super) fn read(file_name: &str, decoded: &Decoded, limits: &Limits) -> Resul
             return line.split('\t').map(|cell| cell.trim().to_owned()).collect();
         }
         let (smiles, rest) = line.trim().split_once(char::is_whitespace).unwrap_or((line.trim(), ""));
-        [smiles, rest.trim()].into_iter().filter(|cell| !cell.is_empty()).map(str::to_owned).collect()
+        [smiles, rest.trim()]
+            .into_iter()
+            .filter(|cell| !cell.is_empty())
+            .map(str::to_owned)
+            .collect()
     };
     let mut grid = Grid::default();
     for (line, text) in body {
-        cut(text).iter().try_for_each(|cell| grid.push_cell(cell, *line, limits))?;
+        cut(text)
+            .iter()
+            .try_for_each(|cell| grid.push_cell(cell, *line, limits))?;
         grid.end_row(*line, limits)?;
     }
     let all: Vec<usize> = (0..grid.height()).collect();
@@ -66,13 +80,20 @@ pub(super) fn read(file_name: &str, decoded: &Decoded, limits: &Limits) -> Resul
     }
     names.resize(width, String::new());
     let names = header::names(names.iter().map(String::as_str));
-    let cells = GridCells { grid: &grid, rows: &all };
+    let cells = GridCells {
+        grid: &grid,
+        rows: &all,
+    };
     let mut plan = column::plan(&names, &cells, Notation::plain())?;
     if let Some(kind) = plan.types.first_mut() {
         *kind = ColumnType::Text;
     }
     let batches = column::build(&names, &plan, &cells)?;
-    let head = if has_header { format!("header in line {line}, ") } else { String::new() };
+    let head = if has_header {
+        format!("header in line {line}, ")
+    } else {
+        String::new()
+    };
     Ok(Some(Parsed {
         taken_for: format!("list of SMILES, {}, {head}{} rows", decoded.encoding, all.len()),
         blocks: vec![Block {
@@ -108,7 +129,10 @@ pub(super) fn is_smiles(word: &str) -> bool {
             ')' if branches > 0 => branches -= 1,
             '0'..='9' if atoms > 0 => *rings.entry(next.to_string()).or_default() += 1,
             '%' if atoms > 0 => {
-                let Some(number) = rest.get(1..3).filter(|two| two.bytes().all(|byte| byte.is_ascii_digit())) else {
+                let Some(number) = rest
+                    .get(1..3)
+                    .filter(|two| two.bytes().all(|byte| byte.is_ascii_digit()))
+                else {
                     return false;
                 };
                 *rings.entry(number.trim_start_matches('0').to_owned()).or_default() += 1;
@@ -148,7 +172,9 @@ mod tests {
         ] {
             assert!(is_smiles(word), "{word}");
         }
-        for word in ["", "smiles", "C1CC", "CC(", "CC)", "[Na", "ethanol", "12", "C%1", "-C", "Hello"] {
+        for word in [
+            "", "smiles", "C1CC", "CC(", "CC)", "[Na", "ethanol", "12", "C%1", "-C", "Hello",
+        ] {
             assert!(!is_smiles(word), "{word}");
         }
     }

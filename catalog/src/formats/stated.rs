@@ -37,7 +37,9 @@ pub(super) fn check(parsed: &mut Parsed) -> Result<(), ReadError> {
         if parsed.properties.contains_key(&format!("{key}_2")) {
             continue;
         }
-        let Some((thing, count)) = statement(key, value) else { continue };
+        let Some((thing, count)) = statement(key, value) else {
+            continue;
+        };
         let rows = || parsed.blocks.iter().map(rows_of);
         if rows().any(|rows| rows == count) || rows().sum::<usize>() > ROWS_MAX {
             continue;
@@ -57,8 +59,16 @@ pub(super) fn check(parsed: &mut Parsed) -> Result<(), ReadError> {
                 }
             }
             Thing::Samples | Thing::Cycles => {
-                let distinct = parsed.blocks.iter().flat_map(distinct_counts).any(|distinct| distinct == count);
-                let columns = parsed.blocks.iter().flat_map(|block| &block.batches).any(|batch| batch.num_columns() >= count);
+                let distinct = parsed
+                    .blocks
+                    .iter()
+                    .flat_map(distinct_counts)
+                    .any(|distinct| distinct == count);
+                let columns = parsed
+                    .blocks
+                    .iter()
+                    .flat_map(|block| &block.batches)
+                    .any(|batch| batch.num_columns() >= count);
                 // A single cycle has no axis; cycles may also stand side by side.
                 let is_there = distinct || (thing == Thing::Cycles && (count == 1 || columns));
                 if !is_there {
@@ -76,7 +86,10 @@ fn statement(key: &str, value: &str) -> Option<(Thing, usize)> {
     let count: usize = value.trim().parse().ok().filter(|count| *count > 0)?;
     // Of a sheet's property only its own words.
     let key = key.rsplit(": ").next().unwrap_or(key).to_lowercase();
-    let words: Vec<&str> = key.split(|character: char| !character.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
+    let words: Vec<&str> = key
+        .split(|character: char| !character.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .collect();
     let counts = words.iter().any(|word| COUNTING.contains(word)) || key.contains('#');
     let core: Vec<&str> = words
         .iter()
@@ -95,7 +108,11 @@ fn statement(key: &str, value: &str) -> Option<(Thing, usize)> {
 }
 
 fn rows_of(block: &Block) -> usize {
-    block.batches.iter().map(arrow::record_batch::RecordBatch::num_rows).sum()
+    block
+        .batches
+        .iter()
+        .map(arrow::record_batch::RecordBatch::num_rows)
+        .sum()
 }
 
 fn has_wells(blocks: &[Block]) -> bool {
@@ -114,7 +131,10 @@ fn wells(found: &[Block]) -> usize {
 }
 
 fn distinct_counts(block: &Block) -> Vec<usize> {
-    columns_of(block).into_values().map(|arrays| texts(&arrays).len()).collect()
+    columns_of(block)
+        .into_values()
+        .map(|arrays| texts(&arrays).len())
+        .collect()
 }
 
 /// Every column's arrays.
@@ -136,7 +156,11 @@ fn texts(arrays: &[ArrayRef]) -> HashSet<String> {
         let Ok(formatter) = ArrayFormatter::try_new(array.as_ref(), &options) else {
             continue;
         };
-        texts.extend((0..array.len()).filter(|row| array.is_valid(*row)).map(|row| formatter.value(row).to_string()));
+        texts.extend(
+            (0..array.len())
+                .filter(|row| array.is_valid(*row))
+                .map(|row| formatter.value(row).to_string()),
+        );
     }
     texts
 }
@@ -157,7 +181,14 @@ mod tests {
         ] {
             assert_eq!(statement(key, " 96 "), Some((thing, 96)), "{key}");
         }
-        for key in ["Number of rows in the plate", "Plate", "Sample", "Wells", "Serial number", "Samples per plate row"] {
+        for key in [
+            "Number of rows in the plate",
+            "Plate",
+            "Sample",
+            "Wells",
+            "Serial number",
+            "Samples per plate row",
+        ] {
             assert_eq!(statement(key, "96"), None, "{key}");
         }
         assert_eq!(statement("Samples", "twelve"), None);

@@ -17,7 +17,10 @@ pub(super) fn read(file_name: &str, decoded: &Decoded, limits: &Limits) -> Resul
     let text = limits.pinned.skip(&decoded.text);
     let mut confidence = Confidence::default();
     if decoded.is_guess {
-        confidence.doubt(0.9, format!("its encoding {} is what its bytes look like", decoded.encoding));
+        confidence.doubt(
+            0.9,
+            format!("its encoding {} is what its bytes look like", decoded.encoding),
+        );
     }
     let dialect = match limits.pinned.delimiter_in(&text)? {
         Some(delimiter) => dialect::with(delimiter, &text, limits),

@@ -76,7 +76,10 @@ impl<'a> Draft<'a> {
         }
         let width = (self.names.len() - self.constant_columns()).max(1);
         let cells = std::mem::take(&mut self.cells);
-        let kept = cells.into_iter().enumerate().filter(|(at, _)| !rows.contains(&(at / width)));
+        let kept = cells
+            .into_iter()
+            .enumerate()
+            .filter(|(at, _)| !rows.contains(&(at / width)));
         self.cells = kept.map(|(_, cell)| cell).collect();
         let sections = std::mem::take(&mut self.sections);
         let kept = sections.into_iter().enumerate().filter(|(row, _)| !rows.contains(row));

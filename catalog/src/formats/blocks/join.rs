@@ -103,10 +103,7 @@ fn join<'a>(grid: &'a Grid, head: &[(String, String)], tables: &[Table]) -> Vec<
     let unused = unused_wells(&rows.names, rows.constant_columns(), &rows);
     rows.blank_wells = unused.len();
     rows.leave_out(&unused);
-    [rows, summary]
-        .into_iter()
-        .filter(|draft| draft.height() > 0)
-        .collect()
+    [rows, summary].into_iter().filter(|draft| draft.height() > 0).collect()
 }
 
 /// The first column that holds wells, if a summary word stands in it.
@@ -152,7 +149,9 @@ pub(super) fn unused_wells(names: &[String], from: usize, cells: &dyn Cells) -> 
     for at in from..names.len() {
         let is_full = column(at, height).all(|cell| !cell.is_empty());
         let first = cells.cell(0, at).trim();
-        let is_place = names.get(at).is_some_and(|name| name.to_lowercase().starts_with("well"))
+        let is_place = names
+            .get(at)
+            .is_some_and(|name| name.to_lowercase().starts_with("well"))
             || column(at, height).all(|cell| cell == first)
             || is_of_wells(column(at, height));
         match (is_full, is_place) {

@@ -173,9 +173,17 @@ fn doubts(scan: &Scan<'_>) -> Confidence {
     let mut confidence = Confidence::default();
     confidence.doubt(0.95, "its tables are blocks, told by what stands around them");
     let odd = scan.odd.len();
-    confidence.doubt_share(odd, odd + scan.rows_taken, 2.0, format!("{odd} rows of unknown meaning"));
+    confidence.doubt_share(
+        odd,
+        odd + scan.rows_taken,
+        2.0,
+        format!("{odd} rows of unknown meaning"),
+    );
     if !scan.shifted.is_empty() {
-        confidence.doubt(0.6, format!("{} lines of plates are shifted and were left out", scan.shifted.len()));
+        confidence.doubt(
+            0.6,
+            format!("{} lines of plates are shifted and were left out", scan.shifted.len()),
+        );
     }
     confidence
 }

@@ -8,17 +8,21 @@
 )]
 
 mod archives;
+mod avro;
 mod blocks;
 mod delimited;
 mod excel;
 mod hostile;
 mod json;
 mod messy;
+mod molecules;
 mod packed;
 mod parquet;
+mod pinned;
 mod plates;
 mod properties;
 mod survey;
+mod vendors;
 mod xml;
 
 use arrow::array::{Array, AsArray};

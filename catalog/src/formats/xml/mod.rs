@@ -6,8 +6,8 @@ mod tree;
 
 use std::collections::BTreeMap;
 
-use crate::formats::text::Decoded;
 use crate::formats::pinned::Notation;
+use crate::formats::text::Decoded;
 use crate::formats::{Block, Confidence, Limits, Parsed, ReadError, column, header, workbook};
 
 /// Names of repeated elements listed in `taken_for`.
