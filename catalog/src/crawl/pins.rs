@@ -333,6 +333,16 @@ mod tests {
     }
 
     #[test]
+    fn the_example_is_what_it_says() {
+        let text = include_bytes!("../../../examples/_labhouse.toml");
+        let pin = Pin::parse("a/_labhouse.toml", text).unwrap();
+        assert_eq!(pin.skips("draft_7.csv"), Some("draft_*"));
+        assert_eq!(pin.reading.decimal, Some(Decimal::Comma));
+        assert_eq!(pin.reading.date_order, Some(DateOrder::Dmy));
+        assert_eq!(pin.reading.types.len(), 2);
+    }
+
+    #[test]
     fn the_nearest_folder_decides() {
         let pin = |path: &str| Pin::parse(path, b"").map(Arc::new);
         let pins = Pins::from([

@@ -20,6 +20,7 @@ mod packed;
 mod parquet;
 mod pinned;
 mod plates;
+mod polluted;
 mod properties;
 mod survey;
 mod vendors;

@@ -3,7 +3,11 @@
 use super::{Cases, Fill, PLATES, Random, Reading, Wanted, letter, numbers, well};
 
 fn head(plate: usize, wells: usize, european: bool) -> String {
-    let (date, time) = if european { ("15.02.2024", "14:33:17") } else { ("2/15/2024", "2:33:17 PM") };
+    let (date, time) = if european {
+        ("15.02.2024", "14:33:17")
+    } else {
+        ("2/15/2024", "2:33:17 PM")
+    };
     format!(
         "\n\nSoftware Version\t3.12.08\n\n\n\nExperiment File Path:\tC:\\Users\\Public\\Experiments\\run.xpt\nProtocol File Path:\tC:\\Protocols\\run.prt\n\n\n\nPlate Number\tPlate {plate}\nDate\t{date}\nTime\t{time}\nReader Type:\tSynergy H1\nReader Serial Number:\t2101\nReading Type\tReader\n\nProcedure Details\n\nPlate Type\t{wells} WELL PLATE (Use plate lid)\nEject plate on completion\t\nRead\tFluorescence Endpoint\n\tFull Plate\n\tFilter Set 1 (Blue)\n\t    Excitation: 360/40,  Emission: 460/40\n\tRead Speed: Normal,  Delay: 100 msec,  Measurements/Data Point: 10\n\tRead Height: 7 mm\n\n"
     )
@@ -25,7 +29,9 @@ fn stacked(readings: &[(&str, &Reading)], decimal: char) -> String {
 fn layout((columns, rows): (usize, usize), doses: bool) -> String {
     let mut text = format!("Layout\n\t{}\n", numbers(columns, "\t"));
     for row in 0..rows {
-        let names: Vec<String> = (0..columns).map(|column| format!("SPL{}", row * columns + column + 1)).collect();
+        let names: Vec<String> = (0..columns)
+            .map(|column| format!("SPL{}", row * columns + column + 1))
+            .collect();
         text.push_str(&format!("{}\t{}\tWell ID\n", letter(row), names.join("\t")));
         if doses {
             let doses: Vec<String> = (0..columns).map(|column| (column * 2).to_string()).collect();
@@ -41,12 +47,22 @@ fn endpoints() {
     let mut random = Random(11);
     for size in PLATES {
         for reads in 1..=3 {
-            for fill in [Fill::Whole, Fill::Half, Fill::Hole, Fill::Marked("OVRFLW"), Fill::Marked(">40.000")] {
+            for fill in [
+                Fill::Whole,
+                Fill::Half,
+                Fill::Hole,
+                Fill::Marked("OVRFLW"),
+                Fill::Marked(">40.000"),
+            ] {
                 for (with_layout, decimal) in [(false, '.'), (true, '.'), (true, ',')] {
                     let labels = ["360/40,460/40", "485/20,528/20", "Lum"];
                     let readings: Vec<Reading> = (0..reads).map(|_| Reading::new(&mut random, size, fill)).collect();
                     let named: Vec<(&str, &Reading)> = labels.into_iter().zip(&readings).collect();
-                    let layout = if with_layout { layout(size, reads == 2) } else { String::new() };
+                    let layout = if with_layout {
+                        layout(size, reads == 2)
+                    } else {
+                        String::new()
+                    };
                     let text = format!(
                         "{}{layout}Results\n{}\n",
                         head(1, size.0 * size.1, decimal == ','),
@@ -57,7 +73,12 @@ fn endpoints() {
                         wells: readings[0].matrix_rows(),
                         sums: named.iter().map(|(label, reading)| (*label, reading.sum())).collect(),
                     };
-                    cases.check(&format!("{size:?} {reads} reads {fill:?} {with_layout} {decimal}"), "run.txt", text, &wanted);
+                    cases.check(
+                        &format!("{size:?} {reads} reads {fill:?} {with_layout} {decimal}"),
+                        "run.txt",
+                        text,
+                        &wanted,
+                    );
                 }
             }
         }
@@ -71,12 +92,18 @@ fn several_plates() {
     let mut random = Random(12);
     for size in [(12, 8), (24, 16)] {
         for plates in 2..=4 {
-            let readings: Vec<Reading> = (0..plates).map(|_| Reading::new(&mut random, size, Fill::Whole)).collect();
+            let readings: Vec<Reading> = (0..plates)
+                .map(|_| Reading::new(&mut random, size, Fill::Whole))
+                .collect();
             let text: String = readings
                 .iter()
                 .enumerate()
                 .map(|(at, reading)| {
-                    format!("{}Results\n{}\n", head(at + 1, size.0 * size.1, false), stacked(&[("450", reading)], '.'))
+                    format!(
+                        "{}Results\n{}\n",
+                        head(at + 1, size.0 * size.1, false),
+                        stacked(&[("450", reading)], '.')
+                    )
                 })
                 .collect();
             let wanted = Wanted {
@@ -112,7 +139,8 @@ fn kinetics_and_spectra() {
                 let number = |row: usize, well: usize| format!("{}{decimal}{:03}", row % 4, (row * 7 + well) % 1000);
                 let sum = |rows: usize| -> f64 {
                     let all = (0..rows).flat_map(|row| (0..used).map(move |well| (row, well)));
-                    all.map(|(row, well)| (row % 4) as f64 + ((row * 7 + well) % 1000) as f64 / 1000.0).sum()
+                    all.map(|(row, well)| (row % 4) as f64 + ((row * 7 + well) % 1000) as f64 / 1000.0)
+                        .sum()
                 };
                 let head = head(1, size.0 * size.1, decimal == ',');
                 let text = format!("{head}420\n\n{}\n", list("Time\tT° 420", &times, &wells, number));
@@ -121,11 +149,24 @@ fn kinetics_and_spectra() {
                     wells: used,
                     sums: vec![("420", sum(7))],
                 };
-                cases.check(&format!("kinetic {size:?} {used} {decimal}"), "run.txt", text.clone(), &wanted);
+                cases.check(
+                    &format!("kinetic {size:?} {used} {decimal}"),
+                    "run.txt",
+                    text.clone(),
+                    &wanted,
+                );
                 let marked = text.replacen(&number(0, 1), "OVRFLW", 1);
                 let wanted = Wanted { sums: vec![], ..wanted };
-                cases.check(&format!("kinetic, marked {size:?} {used} {decimal}"), "run.txt", marked, &wanted);
-                let text = format!("{head}Scan:Spectrum\n\n{}\n", list("Wavelength", &waves, &wells, number));
+                cases.check(
+                    &format!("kinetic, marked {size:?} {used} {decimal}"),
+                    "run.txt",
+                    marked,
+                    &wanted,
+                );
+                let text = format!(
+                    "{head}Scan:Spectrum\n\n{}\n",
+                    list("Wavelength", &waves, &wells, number)
+                );
                 let wanted = Wanted {
                     rows: 9 * used,
                     wells: used,

@@ -55,12 +55,18 @@ enum Fill {
 
 impl Reading {
     fn new(random: &mut Random, (columns, rows): (usize, usize), fill: Fill) -> Self {
-        let mut values: Vec<Option<f64>> = (0..columns * rows).map(|_| Some(random.below(90_000) as f64 / 1000.0)).collect();
+        let mut values: Vec<Option<f64>> = (0..columns * rows)
+            .map(|_| Some(random.below(90_000) as f64 / 1000.0))
+            .collect();
         let mut marks = Vec::new();
         let at = columns * rows / 3;
         match fill {
             Fill::Whole => {}
-            Fill::Half => values.iter_mut().enumerate().filter(|(at, _)| at % columns >= columns / 2).for_each(|(_, value)| *value = None),
+            Fill::Half => values
+                .iter_mut()
+                .enumerate()
+                .filter(|(at, _)| at % columns >= columns / 2)
+                .for_each(|(_, value)| *value = None),
             Fill::Hole => values[at] = None,
             Fill::Marked(word) => {
                 values[at] = None;
@@ -83,30 +89,44 @@ impl Reading {
         if let Some((_, word)) = self.marks.iter().find(|(place, _)| *place == at) {
             return (*word).to_owned();
         }
-        self.values[at].map_or(String::new(), |value| format!("{value:.3}").replace('.', &decimal.to_string()))
+        self.values[at].map_or(String::new(), |value| {
+            format!("{value:.3}").replace('.', &decimal.to_string())
+        })
     }
 
     /// The cells of a row.
     fn row(&self, row: usize, delimiter: &str, decimal: char) -> String {
-        let cells: Vec<String> = (0..self.columns).map(|column| self.cell(row * self.columns + column, decimal)).collect();
+        let cells: Vec<String> = (0..self.columns)
+            .map(|column| self.cell(row * self.columns + column, decimal))
+            .collect();
         cells.join(delimiter)
     }
 
     /// Wells with a value or a mark.
     fn used(&self) -> usize {
-        (0..self.values.len()).filter(|at| !self.cell(*at, '.').is_empty()).count()
+        (0..self.values.len())
+            .filter(|at| !self.cell(*at, '.').is_empty())
+            .count()
     }
 
     /// Rows that a matrix makes: blank wells stay while they are few.
     fn matrix_rows(&self) -> usize {
         let blank = self.values.len() - self.used();
-        if blank * 10 <= self.values.len() { self.values.len() } else { self.used() }
+        if blank * 10 <= self.values.len() {
+            self.values.len()
+        } else {
+            self.used()
+        }
     }
 }
 
 fn letter(row: usize) -> String {
     let small = char::from(b'A' + u8::try_from(row % 26).unwrap());
-    if row < 26 { small.to_string() } else { format!("A{small}") }
+    if row < 26 {
+        small.to_string()
+    } else {
+        format!("A{small}")
+    }
 }
 
 fn well(at: usize, columns: usize) -> String {
@@ -114,14 +134,21 @@ fn well(at: usize, columns: usize) -> String {
 }
 
 fn numbers(columns: usize, delimiter: &str) -> String {
-    (1..=columns).map(|column| column.to_string()).collect::<Vec<_>>().join(delimiter)
+    (1..=columns)
+        .map(|column| column.to_string())
+        .collect::<Vec<_>>()
+        .join(delimiter)
 }
 
 /// A matrix with numbers above and letters at the left.
 fn matrix(reading: &Reading, delimiter: &str, decimal: char) -> String {
     let mut text = format!("{delimiter}{}\n", numbers(reading.columns, delimiter));
     for row in 0..reading.rows() {
-        text.push_str(&format!("{}{delimiter}{}\n", letter(row), reading.row(row, delimiter, decimal)));
+        text.push_str(&format!(
+            "{}{delimiter}{}\n",
+            letter(row),
+            reading.row(row, delimiter, decimal)
+        ));
     }
     text
 }
@@ -153,7 +180,13 @@ impl Cases {
 
     fn done(self) {
         println!("{} of {} right", self.run - self.failed.len(), self.run);
-        assert!(self.failed.is_empty(), "{} of {}:\n  {}", self.failed.len(), self.run, self.failed.join("\n  "));
+        assert!(
+            self.failed.is_empty(),
+            "{} of {}:\n  {}",
+            self.failed.len(),
+            self.run,
+            self.failed.join("\n  ")
+        );
     }
 }
 
@@ -184,9 +217,17 @@ fn whole(block: &Block) -> RecordBatch {
 /// Distinct values of each column of wells.
 fn wells(batch: &RecordBatch) -> Vec<usize> {
     let fields = batch.schema();
-    let texts = fields.fields().iter().filter(|field| *field.data_type() == DataType::Utf8);
+    let texts = fields
+        .fields()
+        .iter()
+        .filter(|field| *field.data_type() == DataType::Utf8);
     texts
-        .map(|field| column(batch, field.name()).into_iter().filter(|value| value != "∅").collect::<HashSet<_>>())
+        .map(|field| {
+            column(batch, field.name())
+                .into_iter()
+                .filter(|value| value != "∅")
+                .collect::<HashSet<_>>()
+        })
         .filter(|values| !values.is_empty() && values.iter().all(|value| is_well(value)))
         .map(|values| values.len())
         .collect()
@@ -202,7 +243,14 @@ fn sum_of(batch: &RecordBatch, name: &str) -> Option<f64> {
     let array = batch.column_by_name(name)?;
     match array.data_type() {
         DataType::Float64 => Some(array.as_primitive::<Float64Type>().iter().flatten().sum()),
-        DataType::Int64 => Some(array.as_primitive::<Int64Type>().iter().flatten().map(|value| value as f64).sum()),
+        DataType::Int64 => Some(
+            array
+                .as_primitive::<Int64Type>()
+                .iter()
+                .flatten()
+                .map(|value| value as f64)
+                .sum(),
+        ),
         _ => (array.null_count() == array.len()).then_some(0.0),
     }
 }

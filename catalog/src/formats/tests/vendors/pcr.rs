@@ -42,10 +42,20 @@ fn results_of_the_wells_that_were_used() {
                                 sum += ct;
                                 format!("{ct:.3}")
                             };
-                            writeln!(setup, "{}\t{name}\tS{at}\t\"RGB(176,23,31)\"\tT{target}\tUNKNOWN\tFAM\tNFQ-MGB\t\t", at + 1).unwrap();
+                            writeln!(
+                                setup,
+                                "{}\t{name}\tS{at}\t\"RGB(176,23,31)\"\tT{target}\tUNKNOWN\tFAM\tNFQ-MGB\t\t",
+                                at + 1
+                            )
+                            .unwrap();
                             writeln!(results, "{}\t{name}\tfalse\tS{at}\tT{target}\tUNKNOWN\tFAM\tNFQ-MGB\t{shown}\t{ct:.3}\t0.02{target}\t\ttrue\t0.137\t3\t", at + 1).unwrap();
                             for cycle in 1..=3 {
-                                writeln!(amplification, "{}\t{cycle}\tT{target}\t0.6{cycle}{target}\t0.00{cycle}", at + 1).unwrap();
+                                writeln!(
+                                    amplification,
+                                    "{}\t{cycle}\tT{target}\t0.6{cycle}{target}\t0.00{cycle}",
+                                    at + 1
+                                )
+                                .unwrap();
                             }
                         }
                     }
@@ -56,10 +66,15 @@ fn results_of_the_wells_that_were_used() {
                         wells: used,
                         sums: if few { vec![] } else { vec![("CT", sum)] },
                     };
-                    let label = format!("{all} wells {used} used {targets} targets blank {blank_rows} undetermined {undetermined}");
+                    let label = format!(
+                        "{all} wells {used} used {targets} targets blank {blank_rows} undetermined {undetermined}"
+                    );
                     let text = format!("{}{results}", head(all));
                     cases.check(&format!("results {label}"), "run.txt", text.clone(), &wanted);
-                    let sections = format!("{}{setup}\n{amplification}\n[Multicomponent Data]\nWell\tWell Position\tCycle\tROX\tSYBR\n\n{results}", head(all));
+                    let sections = format!(
+                        "{}{setup}\n{amplification}\n[Multicomponent Data]\nWell\tWell Position\tCycle\tROX\tSYBR\n\n{results}",
+                        head(all)
+                    );
                     cases.check(&format!("sections {label}"), "run.txt", sections, &wanted);
                 }
             }
@@ -73,7 +88,11 @@ fn plates_that_were_meant_to_be_used_whole_keep_their_failed_wells() {
     let mut cases = Cases::default();
     let mut text = format!("{}[Results]\nWell\tWell Position\tSample Name\tCT\tNote\n", head(96));
     for at in 0..96 {
-        let rest = if at == 5 { "\t\t".to_owned() } else { format!("S{at}\t{at}.5\t") };
+        let rest = if at == 5 {
+            "\t\t".to_owned()
+        } else {
+            format!("S{at}\t{at}.5\t")
+        };
         writeln!(text, "{}\t{}\t{rest}", at + 1, well(at, 12)).unwrap();
     }
     let wanted = Wanted {

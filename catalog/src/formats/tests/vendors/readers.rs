@@ -14,9 +14,16 @@ fn mars_matrices() {
     for size in PLATES {
         for channels in 1..=3 {
             for fill in FILLS {
-                for (delimiter, decimal, padded) in [(",", '.', false), (",", '.', true), (";", ',', false), ("\t", '.', false)] {
+                for (delimiter, decimal, padded) in [
+                    (",", '.', false),
+                    (",", '.', true),
+                    (";", ',', false),
+                    ("\t", '.', false),
+                ] {
                     let readings: Vec<Reading> = (0..channels).map(|_| Reading::new(&mut random, size, fill)).collect();
-                    let names: Vec<String> = (1..=channels).map(|channel| format!("Raw Data ({} {channel})", 400 + channel * 50)).collect();
+                    let names: Vec<String> = (1..=channels)
+                        .map(|channel| format!("Raw Data ({} {channel})", 400 + channel * 50))
+                        .collect();
                     let mut text = format!(
                         "User: USER{delimiter}Path: C:\\Program Files (x86)\\BMG\\Data{delimiter}Test run no.: 4\nTest name: Assay 7{delimiter}Date: 29/02/2024{delimiter}Time: 14:34:46\n\nID1: a microplate{delimiter}ID2: 20 ul\nFluorescence (FI)\n\n"
                     );
@@ -37,7 +44,12 @@ fn mars_matrices() {
                         sums: vec![(if channels > 1 { "value" } else { &names[0] }, sum)],
                         ..wanted
                     };
-                    cases.check(&format!("{size:?} {channels} channels {fill:?} {delimiter:?} {padded}"), "run.csv", text, &named);
+                    cases.check(
+                        &format!("{size:?} {channels} channels {fill:?} {delimiter:?} {padded}"),
+                        "run.csv",
+                        text,
+                        &named,
+                    );
                 }
             }
         }
@@ -48,7 +60,12 @@ fn mars_matrices() {
 /// As Excel writes it again: each line as wide as the widest.
 fn pad(text: &str, delimiter: &str, width: usize) -> String {
     text.lines()
-        .map(|line| format!("{line}{}\n", delimiter.repeat(width.saturating_sub(1 + line.matches(delimiter).count()))))
+        .map(|line| {
+            format!(
+                "{line}{}\n",
+                delimiter.repeat(width.saturating_sub(1 + line.matches(delimiter).count()))
+            )
+        })
         .collect()
 }
 
@@ -60,22 +77,43 @@ fn mars_lists() {
     for size in [(12, 8), (24, 16)] {
         for (delimiter, decimal) in [(",", '.'), (";", ','), ("\t", '.')] {
             for channels in 1..=2 {
-                let readings: Vec<Reading> = (0..channels).map(|_| Reading::new(&mut random, size, Fill::Whole)).collect();
-                let names: Vec<String> = (1..=channels).map(|channel| format!("Raw Data ({}/620 {channel})", 400 + channel * 50)).collect();
+                let readings: Vec<Reading> = (0..channels)
+                    .map(|_| Reading::new(&mut random, size, Fill::Whole))
+                    .collect();
+                let names: Vec<String> = (1..=channels)
+                    .map(|channel| format!("Raw Data ({}/620 {channel})", 400 + channel * 50))
+                    .collect();
                 let mut text = format!(
                     "User: USER{delimiter}Path: C:\\BMG\\Data{delimiter}Test ID: 4\nTest Name: Assay 7{delimiter}Date: 29/02/2024{delimiter}Time: 14:34:46\nFluorescence (FI)\n\n\nWell{delimiter}Content{delimiter}{}\n",
                     names.join(delimiter)
                 );
                 for at in 0..size.0 * size.1 {
                     let cells: Vec<String> = readings.iter().map(|reading| reading.cell(at, decimal)).collect();
-                    writeln!(text, "{}{:02}{delimiter}Sample X{}{delimiter}{}", letter(at / size.0), at % size.0 + 1, at + 1, cells.join(delimiter)).unwrap();
+                    writeln!(
+                        text,
+                        "{}{:02}{delimiter}Sample X{}{delimiter}{}",
+                        letter(at / size.0),
+                        at % size.0 + 1,
+                        at + 1,
+                        cells.join(delimiter)
+                    )
+                    .unwrap();
                 }
                 let wanted = Wanted {
                     rows: size.0 * size.1,
                     wells: size.0 * size.1,
-                    sums: names.iter().zip(&readings).map(|(name, reading)| (name.as_str(), reading.sum())).collect(),
+                    sums: names
+                        .iter()
+                        .zip(&readings)
+                        .map(|(name, reading)| (name.as_str(), reading.sum()))
+                        .collect(),
                 };
-                cases.check(&format!("{size:?} {channels} {delimiter:?}"), "run.csv", text.clone(), &wanted);
+                cases.check(
+                    &format!("{size:?} {channels} {delimiter:?}"),
+                    "run.csv",
+                    text.clone(),
+                    &wanted,
+                );
             }
         }
     }
@@ -125,13 +163,17 @@ fn envision() {
                             wells: rows,
                             sums: vec![("value", sums.iter().sum())],
                         };
-                        let one = Wanted {
-                            sums: vec![],
-                            ..wanted
-                        };
+                        let one = Wanted { sums: vec![], ..wanted };
                         let label = format!("{size:?} {plates} plates {channels} channels {fill:?} {with_map}");
                         // One channel names its column; several are rows.
-                        let wanted = if channels > 1 { Wanted { sums: vec![("value", sums.iter().sum())], ..one } } else { one };
+                        let wanted = if channels > 1 {
+                            Wanted {
+                                sums: vec![("value", sums.iter().sum())],
+                                ..one
+                            }
+                        } else {
+                            one
+                        };
                         cases.check(&label, "run.csv", text, &wanted);
                     }
                 }
@@ -158,7 +200,12 @@ fn kaleido() {
                         let reading = Reading::new(&mut random, size, fill);
                         sum += reading.sum();
                         rows = reading.matrix_rows();
-                        write!(text, "Barcode: P-{plate}, PlateRepeat: 1, WellRepeat: 1\n{}\n", matrix(&reading, d, decimal)).unwrap();
+                        write!(
+                            text,
+                            "Barcode: P-{plate}, PlateRepeat: 1, WellRepeat: 1\n{}\n",
+                            matrix(&reading, d, decimal)
+                        )
+                        .unwrap();
                     }
                     write!(text, "Analysis Result  \n\nMeasurement Basic Information\nSoftware version:{d}{d}Kaleido 2.0.3058.126\n\nMeasurement Signature:{d}{d}8a39c54f\nMeasurement Started:{d}{d}2020-10-26T16:16:18.2284559-04:00\nInstrument Serial Number:{d}{d}1234567\n\nProtocol Name:{d}{d}bar\n\nNumber of plate repeats{d}{d}1\n\nPlate Type\nPlate Type Name:{d}{d}General\nNumber of rows:{d}{d}{}\nNumber of columns:{d}{d}{}\n\nPlatemap\nPlate\n{d}{}\n", size.1, size.0, numbers(size.0, d)).unwrap();
                     for row in 0..size.1 {
@@ -189,7 +236,9 @@ fn spots() {
             for plates in 1..=2 {
                 let mut text = String::new();
                 for plate in 1..=plates {
-                    let readings: Vec<Reading> = (0..spots).map(|_| Reading::new(&mut random, size, Fill::Whole)).collect();
+                    let readings: Vec<Reading> = (0..spots)
+                        .map(|_| Reading::new(&mut random, size, Fill::Whole))
+                        .collect();
                     write!(text, "FileName :\tC:\\Results\\2BO{plate}.txt\nRun Name  :\t20241017\nPlate #  :\t{plate}\nBarcode1 :\t<2BO{plate}>\nType     :\tMulti-Spot\nWells Per Row :\t{}\nWells Per Col :\t{}\nSpots Per Well:\t{spots}\nRead Time:\t10/17/2024\t15:06:11 EDT\nVersion  :\tMMPR 1.0.38\n\nSerial # :\t9999\n\n==========Data=====================\n  \t{}\n", size.0, size.1, numbers(size.0, "\t")).unwrap();
                     for row in 0..size.1 {
                         for (spot, reading) in readings.iter().enumerate() {
@@ -204,7 +253,12 @@ fn spots() {
                     wells: size.0 * size.1,
                     sums: vec![],
                 };
-                cases.check(&format!("{size:?} {spots} spots {plates} plates"), "run.txt", text, &wanted);
+                cases.check(
+                    &format!("{size:?} {spots} spots {plates} plates"),
+                    "run.txt",
+                    text,
+                    &wanted,
+                );
             }
         }
     }

@@ -14,7 +14,11 @@ fn book(sheets: &[(&str, Vec<Vec<String>>)]) -> Vec<u8> {
     let mut types = String::new();
     for (at, (name, rows)) in sheets.iter().enumerate() {
         let number = at + 1;
-        write!(list, "<sheet name=\"{name}\" sheetId=\"{number}\" r:id=\"rId{number}\"/>").unwrap();
+        write!(
+            list,
+            "<sheet name=\"{name}\" sheetId=\"{number}\" r:id=\"rId{number}\"/>"
+        )
+        .unwrap();
         write!(relations, "<Relationship Id=\"rId{number}\" Type=\"http://schemas.openxmlformats.org/officeDocument/2006/relationships/worksheet\" Target=\"worksheets/sheet{number}.xml\"/>").unwrap();
         write!(types, "<Override PartName=\"/xl/worksheets/sheet{number}.xml\" ContentType=\"application/vnd.openxmlformats-officedocument.spreadsheetml.worksheet+xml\"/>").unwrap();
         let mut data = String::new();
@@ -37,13 +41,20 @@ fn book(sheets: &[(&str, Vec<Vec<String>>)]) -> Vec<u8> {
     entries.push(("xl/_rels/workbook.xml.rels".to_owned(), format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?><Relationships xmlns=\"http://schemas.openxmlformats.org/package/2006/relationships\">{relations}</Relationships>")));
     entries.push(("_rels/.rels".to_owned(), "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Relationships xmlns=\"http://schemas.openxmlformats.org/package/2006/relationships\"><Relationship Id=\"rId1\" Type=\"http://schemas.openxmlformats.org/officeDocument/2006/relationships/officeDocument\" Target=\"xl/workbook.xml\"/></Relationships>".to_owned()));
     entries.push(("[Content_Types].xml".to_owned(), format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?><Types xmlns=\"http://schemas.openxmlformats.org/package/2006/content-types\"><Default Extension=\"rels\" ContentType=\"application/vnd.openxmlformats-package.relationships+xml\"/><Default Extension=\"xml\" ContentType=\"application/xml\"/><Override PartName=\"/xl/workbook.xml\" ContentType=\"application/vnd.openxmlformats-officedocument.spreadsheetml.sheet.main+xml\"/>{types}</Types>")));
-    let entries: Vec<(&str, &str)> = entries.iter().map(|(name, content)| (name.as_str(), content.as_str())).collect();
+    let entries: Vec<(&str, &str)> = entries
+        .iter()
+        .map(|(name, content)| (name.as_str(), content.as_str()))
+        .collect();
     zip(&entries)
 }
 
 fn column_letters(column: usize) -> String {
     let letter = |at: usize| char::from(b'A' + u8::try_from(at).unwrap());
-    if column < 26 { letter(column).to_string() } else { format!("{}{}", letter(column / 26 - 1), letter(column % 26)) }
+    if column < 26 {
+        letter(column).to_string()
+    } else {
+        format!("{}{}", letter(column / 26 - 1), letter(column % 26))
+    }
 }
 
 fn row(cells: &[&str]) -> Vec<String> {
@@ -51,7 +62,11 @@ fn row(cells: &[&str]) -> Vec<String> {
 }
 
 fn matrix_rows(corner: &str, reading: &Reading) -> Vec<Vec<String>> {
-    let mut rows = vec![std::iter::once(corner.to_owned()).chain((1..=reading.columns).map(|column| column.to_string())).collect()];
+    let mut rows = vec![
+        std::iter::once(corner.to_owned())
+            .chain((1..=reading.columns).map(|column| column.to_string()))
+            .collect(),
+    ];
     for at in 0..reading.rows() {
         let cells = (0..reading.columns).map(|column| reading.cell(at * reading.columns + column, '.'));
         rows.push(std::iter::once(letter(at)).chain(cells).collect());
@@ -67,7 +82,15 @@ fn matrices_on_sheets() {
         for plates in 1..=2 {
             for fill in [Fill::Whole, Fill::Half] {
                 for first in ["Absorbance 1_01", "Extinktion 1_01", "Sheet1"] {
-                    let mut rows = vec![row(&["Measurement results"]), row(&["session.skax"]), row(&["5/8/2024 3:54:50 PM"]), row(&[" "]), row(&["Absorbance 1"]), row(&["Wavelength: 260 nm"]), row(&[" "])];
+                    let mut rows = vec![
+                        row(&["Measurement results"]),
+                        row(&["session.skax"]),
+                        row(&["5/8/2024 3:54:50 PM"]),
+                        row(&[" "]),
+                        row(&["Absorbance 1"]),
+                        row(&["Wavelength: 260 nm"]),
+                        row(&[" "]),
+                    ];
                     let mut sum = 0.0;
                     let mut expected = 0;
                     let mut wells = 0;
@@ -82,14 +105,23 @@ fn matrices_on_sheets() {
                         rows.push(Vec::new());
                     }
                     rows.push(row(&["Autoloading range A1 - H12"]));
-                    let info = vec![row(&["General information"]), row(&["", "Report generated with SW version", "", "", "SkanIt Software 7.0"]), row(&["", "Serial number", "", "", "3020-83152"])];
+                    let info = vec![
+                        row(&["General information"]),
+                        row(&["", "Report generated with SW version", "", "", "SkanIt Software 7.0"]),
+                        row(&["", "Serial number", "", "", "3020-83152"]),
+                    ];
                     let bytes = book(&[(first, rows), ("General information", info)]);
                     let wanted = Wanted {
                         rows: expected,
                         wells,
                         sums: vec![("Abs", sum)],
                     };
-                    cases.check(&format!("{size:?} {plates} plates {fill:?} {first}"), "run.xlsx", bytes, &wanted);
+                    cases.check(
+                        &format!("{size:?} {plates} plates {fill:?} {first}"),
+                        "run.xlsx",
+                        bytes,
+                        &wanted,
+                    );
                 }
             }
         }
@@ -120,20 +152,43 @@ fn reports_with_a_table_further_down() {
                     row(&["Table"]),
                 ]);
             }
-            rows.push(row(&["Plate ID", "Plate\nPosition", "Sample name", "Concentration\n(ng/ul)", "A260/A280", "A260", "Sample group", "Instrument ID"]));
+            rows.push(row(&[
+                "Plate ID",
+                "Plate\nPosition",
+                "Sample name",
+                "Concentration\n(ng/ul)",
+                "A260/A280",
+                "A260",
+                "Sample group",
+                "Instrument ID",
+            ]));
             let mut sum = 0.0;
             for at in 0..samples {
                 let value = random.below(90_000) as f64 / 1000.0 + 0.001;
                 let shown = format!("{value:.3}");
                 sum += shown.parse::<f64>().unwrap();
-                rows.push(row(&["PLATE_1", &well(at, 12), &format!("SAMPLE_{at}"), &shown, "1.94", "3.65", "GROUP_1", "123456"]));
+                rows.push(row(&[
+                    "PLATE_1",
+                    &well(at, 12),
+                    &format!("SAMPLE_{at}"),
+                    &shown,
+                    "1.94",
+                    "3.65",
+                    "GROUP_1",
+                    "123456",
+                ]));
             }
             let wanted = Wanted {
                 rows: samples,
                 wells: samples,
                 sums: vec![("Concentration (ng/ul)", sum)],
             };
-            cases.check(&format!("{samples} {info} {sheet}"), "run.xlsx", book(&[(sheet, rows)]), &wanted);
+            cases.check(
+                &format!("{samples} {info} {sheet}"),
+                "run.xlsx",
+                book(&[(sheet, rows)]),
+                &wanted,
+            );
         }
     }
     cases.done();
@@ -149,12 +204,32 @@ fn two_lines_of_names() {
             row(&["C:\\ViCELLXR\\Data\\run.txt"]),
             row(&["Unit S/N:  AN12345"]),
             row(&[" "]),
-            row(&["Sample ID", "File name", "Cell type", "Min diam.", "Dilution", "Sample date/time", "Total", "Viable", "Viability"]),
+            row(&[
+                "Sample ID",
+                "File name",
+                "Cell type",
+                "Min diam.",
+                "Dilution",
+                "Sample date/time",
+                "Total",
+                "Viable",
+                "Viability",
+            ]),
             row(&["", "", "", "(microns)", "factor", "", "cells", "cells", "(%)"]),
         ];
         for at in 0..samples {
             let total = random.below(2000);
-            rows.push(row(&[&format!("CLB{at:03}"), &format!("CLB{at:03}.smp"), "CHO", "6.00", "3.00", &format!("7 Oct 2022  11:{:02}:00", at % 60), &total.to_string(), &(total / 2).to_string(), "98.1"]));
+            rows.push(row(&[
+                &format!("CLB{at:03}"),
+                &format!("CLB{at:03}.smp"),
+                "CHO",
+                "6.00",
+                "3.00",
+                &format!("7 Oct 2022  11:{:02}:00", at % 60),
+                &total.to_string(),
+                &(total / 2).to_string(),
+                "98.1",
+            ]));
         }
         let bytes = book(&[("Run data summary", rows)]);
         let wanted = Wanted {
@@ -163,7 +238,6 @@ fn two_lines_of_names() {
             sums: vec![],
         };
         cases.check(&format!("{samples}"), "run.xlsx", bytes, &wanted);
-
     }
     cases.done();
 }

@@ -22,7 +22,11 @@ fn plate_format(name: &str, mode: &str, waves: &[usize], reads: &[(String, Vec<R
     writeln!(text, "\tTemperature(¡C)\t{}\t", side.join("\t\t")).unwrap();
     for (axis, readings) in reads {
         for row in 0..rows {
-            let (axis, temperature) = if row == 0 { (axis.as_str(), format!("23{decimal}5")) } else { ("", String::new()) };
+            let (axis, temperature) = if row == 0 {
+                (axis.as_str(), format!("23{decimal}5"))
+            } else {
+                ("", String::new())
+            };
             let cells: Vec<String> = readings.iter().map(|reading| reading.row(row, "\t", decimal)).collect();
             writeln!(text, "{axis}\t{temperature}\t{}\t", cells.join("\t\t")).unwrap();
         }
@@ -52,13 +56,25 @@ fn endpoints() {
     for size in [(3, 2), (6, 4), (12, 8), (24, 16), (48, 32)] {
         for plates in 1..=3 {
             for waves in [&[450][..], &[450, 600], &[280, 450, 562]] {
-                for (fill, decimal) in [(Fill::Whole, '.'), (Fill::Whole, ','), (Fill::Half, '.'), (Fill::Marked("#SAT"), '.')] {
+                for (fill, decimal) in [
+                    (Fill::Whole, '.'),
+                    (Fill::Whole, ','),
+                    (Fill::Half, '.'),
+                    (Fill::Marked("#SAT"), '.'),
+                ] {
                     let mut text = format!("##BLOCKS= {}\n", plates + 1);
                     let mut sum = 0.0;
                     for plate in 0..plates {
-                        let readings: Vec<Reading> = waves.iter().map(|_| Reading::new(&mut random, size, fill)).collect();
+                        let readings: Vec<Reading> =
+                            waves.iter().map(|_| Reading::new(&mut random, size, fill)).collect();
                         sum += readings.iter().map(Reading::sum).sum::<f64>();
-                        text += &plate_format(&format!("Plate{}", plate + 1), "Endpoint", waves, &[(String::new(), readings)], decimal);
+                        text += &plate_format(
+                            &format!("Plate{}", plate + 1),
+                            "Endpoint",
+                            waves,
+                            &[(String::new(), readings)],
+                            decimal,
+                        );
                     }
                     let wells: Vec<String> = (0..6).map(|at| well(at, size.0)).collect();
                     text += &group("Unknowns", &wells);
@@ -69,7 +85,12 @@ fn endpoints() {
                         wells: size.0 * size.1,
                         sums: vec![("value", sum)],
                     };
-                    cases.check(&format!("{size:?} {plates} plates {waves:?} {fill:?} {decimal}"), "run.txt", utf16le(&text), &wanted);
+                    cases.check(
+                        &format!("{size:?} {plates} plates {waves:?} {fill:?} {decimal}"),
+                        "run.txt",
+                        utf16le(&text),
+                        &wanted,
+                    );
                 }
             }
         }
@@ -86,7 +107,11 @@ fn kinetics_and_spectra() {
             for (mode, decimal) in [("Kinetic", '.'), ("Spectrum", '.'), ("Kinetic", ',')] {
                 let reads: Vec<(String, Vec<Reading>)> = (0..points)
                     .map(|at| {
-                        let axis = if mode == "Kinetic" { format!("00:{at:02}:30") } else { (525 + at).to_string() };
+                        let axis = if mode == "Kinetic" {
+                            format!("00:{at:02}:30")
+                        } else {
+                            (525 + at).to_string()
+                        };
                         (axis, vec![Reading::new(&mut random, size, Fill::Whole)])
                     })
                     .collect();
@@ -97,7 +122,12 @@ fn kinetics_and_spectra() {
                     wells: size.0 * size.1,
                     sums: vec![("value", sum)],
                 };
-                cases.check(&format!("{mode} {size:?} {points} {decimal}"), "run.txt", utf16le(&text), &wanted);
+                cases.check(
+                    &format!("{mode} {size:?} {points} {decimal}"),
+                    "run.txt",
+                    utf16le(&text),
+                    &wanted,
+                );
             }
         }
     }
