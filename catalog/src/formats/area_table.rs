@@ -19,7 +19,10 @@ impl Area {
     pub(super) fn read(&self, grid: &Grid, shape: &Shape, source: &Source) -> Result<Found, ReadError> {
         let mut notes = Vec::new();
         let mut properties = BTreeMap::new();
-        refuse::rows_before(&self.before, grid, shape, source)?;
+        let is_pinned = self.pinned_header.is_some();
+        if !is_pinned {
+            refuse::rows_before(&self.before, grid, shape, source)?;
+        }
         for row in self.before.iter().chain(&self.after) {
             keep(grid, *row, source, &mut properties);
         }
@@ -94,7 +97,9 @@ impl Area {
             has_header,
             blank_lines: self.blank_lines,
         };
-        refuse::other_shapes(&outline, grid, shape, &rows, source)?;
+        if !is_pinned {
+            refuse::other_shapes(&outline, grid, shape, &rows, source)?;
+        }
         let well = has_header
             .then(|| layout_names::unnamed_wells(grid, &names, &rows))
             .flatten();
@@ -122,13 +127,14 @@ impl Area {
             notes.push(format!("{} wells of which nothing is said left out", unused.len()));
         }
         let constants = constants::beside(&layout_names::head(grid, &self.before, grouped.is_some()), &names);
+        let mut notation = source.notation(usize::MAX);
+        notation.comma_locale |= constants.iter().any(|(_, value)| constants::is_dotted_date(value));
         let mut tables = Vec::new();
         for (name, rows) in [(None, &rows), (Some("summary"), &summed)] {
             if let Some(first) = rows.first() {
                 let cells = GridCells { grid, rows };
-                let (batches, typing) = column::table_with(&names, &cells, source.notation(usize::MAX), &constants)?;
-                for name in typing.undecided {
-                    let note = format!("{name:?} kept as text: its dates may start with the day or the month");
+                let (batches, typing) = column::table_with(&names, &cells, notation, &constants)?;
+                for note in typing.undecided {
                     confidence.doubt(0.95, note.clone());
                     notes.push(note);
                 }

@@ -30,14 +30,24 @@ pub(super) struct Plan {
     pub(super) types: Vec<ColumnType>,
     /// Columns of numbers among whose cells some are none: those go, as they are, to a column of their own.
     pub(super) rescued: Vec<usize>,
-    /// Columns of dates whose day and month nothing tells apart; they are text.
-    pub(super) undecided: Vec<usize>,
+    /// Columns that are text because two readings fit, and which two.
+    pub(super) undecided: Vec<(usize, &'static str)>,
+}
+
+impl Plan {
+    /// A sentence for each column that is text because two readings fit.
+    pub(super) fn undecided_in(&self, names: &[String]) -> Vec<String> {
+        self.undecided
+            .iter()
+            .filter_map(|(column, why)| Some(format!("{:?} kept as text: {why}", names.get(*column)?)))
+            .collect()
+    }
 }
 
 /// What became of a table besides its batches.
 #[derive(Debug, Default)]
 pub(super) struct Typing {
-    /// Columns whose dates stay text because nothing tells day and month apart.
+    /// What is said of columns that are text because two readings fit.
     pub(super) undecided: Vec<String>,
     /// Columns of numbers with words among them.
     pub(super) rescued: usize,
@@ -67,13 +77,8 @@ pub(super) fn table_with(
     constants: &[(String, String)],
 ) -> Result<(Vec<RecordBatch>, Typing), ReadError> {
     let mut plan = plan(names, cells, notation)?;
-    let undecided = plan
-        .undecided
-        .iter()
-        .filter_map(|column| names.get(*column).cloned())
-        .collect();
     let typing = Typing {
-        undecided,
+        undecided: plan.undecided_in(names),
         rescued: plan.rescued.len(),
     };
     plan.types
@@ -86,6 +91,14 @@ pub(super) fn table_with(
         constants,
     };
     Ok((build(&all, &plan, &cells)?, typing))
+}
+
+/// Whether commas in numbers are decimal ones: some cell can be nothing else, or may be one in a file that is written as
+/// where decimal commas are.
+fn has_decimal_commas(evidence: &[Evidence], notation: Notation<'_>) -> bool {
+    evidence.iter().any(Evidence::has_sure_comma)
+        || (notation.comma_locale && evidence.iter().any(Evidence::has_many_commas))
+        || (evidence.iter().any(Evidence::has_dotted_dates) && evidence.iter().any(Evidence::may_have_commas))
 }
 
 /// The type of each of the named columns over all rows.
@@ -105,7 +118,7 @@ pub(super) fn plan(names: &[String], cells: &dyn Cells, notation: Notation<'_>) 
     let commas = match notation.decimal() {
         Some(Decimal::Comma) => Commas::Decimal,
         Some(Decimal::Point) => Commas::None,
-        None if notation.comma_cells && evidence.iter().any(Evidence::has_sure_comma) => Commas::Decimal,
+        None if notation.comma_cells && has_decimal_commas(&evidence, notation) => Commas::Decimal,
         None => Commas::None,
     };
     let mut types: Vec<ColumnType> = evidence
@@ -128,11 +141,22 @@ pub(super) fn plan(names: &[String], cells: &dyn Cells, notation: Notation<'_>) 
             rescued.push(column);
         }
     }
-    let is_undecided = |column: &usize| {
-        let dates = evidence.get(*column).is_some_and(Evidence::has_undecided_dates);
-        dates && types.get(*column) == Some(&ColumnType::Text) && !forced.contains(column)
+    let why = |column: usize, evidence: &Evidence| {
+        if types.get(column) != Some(&ColumnType::Text) || forced.contains(&column) {
+            None
+        } else if evidence.has_undecided_dates() {
+            Some("its dates may start with the day or the month")
+        } else if commas == Commas::None && notation.comma_cells && evidence.may_have_commas() {
+            Some("its commas may part thousands or fractions")
+        } else {
+            None
+        }
     };
-    let undecided = (0..names.len()).filter(is_undecided).collect();
+    let undecided = evidence
+        .iter()
+        .enumerate()
+        .filter_map(|(column, evidence)| Some((column, why(column, evidence)?)))
+        .collect();
     Ok(Plan {
         types,
         rescued,

@@ -9,6 +9,9 @@ const NULL_WORDS: [&str; 12] = [
     "na", "n/a", "#n/a", "nan", "null", "none", "-", "--", "n.d.", "n.d", "nd", ".",
 ];
 
+/// Fewer numbers such as 1,234 in a file of semicolons prove nothing.
+const LOCAL_COMMAS_MIN: usize = 8;
+
 /// What a column of text cells is read as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ColumnType {
@@ -99,6 +102,8 @@ pub(super) struct Evidence {
     inexact: usize,
     maybe_thousands: usize,
     comma_numbers: usize,
+    /// Those of them that have a comma.
+    comma_floats: usize,
     sure_commas: usize,
     /// Numbers with thousands parted by commas, and those that can be nothing else; the same for points.
     grouped: [usize; 2],
@@ -121,6 +126,8 @@ impl Evidence {
         }
         self.values += 1;
         if self.is_text {
+            // Words among numbers do not take from the file what its numbers say of its commas.
+            self.see_comma(cell);
             return;
         }
         let known = self.see_boolean(cell) | self.see_number(cell) | self.see_moment(cell);
@@ -129,7 +136,27 @@ impl Evidence {
 
     /// Whether some cell can only be a decimal comma.
     pub(super) fn has_sure_comma(&self) -> bool {
-        self.sure_commas > 0 && !self.is_text && self.comma_numbers == self.values
+        self.sure_commas > 0 && self.is_of_comma_numbers()
+    }
+
+    /// Whether the cells are numbers that may have decimal commas, and some have.
+    pub(super) fn may_have_commas(&self) -> bool {
+        self.comma_floats > 0 && self.is_of_comma_numbers()
+    }
+
+    /// The same in so many cells that the way the file is written decides.
+    pub(super) fn has_many_commas(&self) -> bool {
+        self.may_have_commas() && self.comma_floats >= LOCAL_COMMAS_MIN
+    }
+
+    /// Whether some date has its day, month and year parted by points, as nobody writes who has decimal points.
+    pub(super) fn has_dotted_dates(&self) -> bool {
+        self.dotted > 0 && !self.is_text
+    }
+
+    /// All of the cells; or most of them, where the others are words.
+    fn is_of_comma_numbers(&self) -> bool {
+        self.comma_numbers == self.values || (self.is_text && self.comma_numbers * 10 >= self.values * 8)
     }
 
     /// The narrowest type that loses nothing of any cell seen.
@@ -280,6 +307,7 @@ impl Evidence {
             _ => number::parse_comma(cell).is_some(),
         };
         self.comma_numbers += usize::from(comma);
+        self.comma_floats += usize::from(comma && cell.contains(','));
         self.sure_commas += usize::from(comma && number::is_surely_decimal_comma(cell));
         let mut grouped = false;
         for (at, point) in ['.', ','].into_iter().enumerate() {
@@ -301,6 +329,15 @@ impl Evidence {
             }
         }
         number.is_some() || comma || grouped
+    }
+
+    fn see_comma(&mut self, cell: &str) {
+        if cell.starts_with(|first: char| first.is_ascii_digit() || first == '-') && number::parse_comma(cell).is_some()
+        {
+            self.comma_numbers += 1;
+            self.comma_floats += usize::from(cell.contains(','));
+            self.sure_commas += usize::from(number::is_surely_decimal_comma(cell));
+        }
     }
 
     fn see_moment(&mut self, cell: &str) -> bool {

@@ -21,6 +21,8 @@ pub(super) struct Source {
     pub(super) delimiter: String,
     /// Whether a comma inside a cell may be a decimal comma.
     pub(super) comma_cells: bool,
+    /// Whether the cells are parted as where decimal commas are.
+    pub(super) comma_locale: bool,
     /// Whether a grid of one column is a table (by the file's name or because it is a sheet).
     pub(super) single_column: bool,
     /// What is known of the file beforehand.
@@ -32,6 +34,7 @@ impl Source {
     pub(super) fn notation(&self, measured_from: usize) -> Notation<'_> {
         Notation {
             comma_cells: self.comma_cells,
+            comma_locale: self.comma_locale,
             measured_from,
             pinned: Some(&self.pinned),
         }

@@ -159,6 +159,8 @@ impl Pinned {
 pub(super) struct Notation<'p> {
     /// Whether a comma may be a decimal one (it may not where it parts cells).
     pub(super) comma_cells: bool,
+    /// Whether the file is written as where decimal commas are: semicolons part cells, points the parts of dates.
+    pub(super) comma_locale: bool,
     /// Columns from here on were measured: numbers there stay numbers, whatever words stand among them.
     pub(super) measured_from: usize,
     pub(super) pinned: Option<&'p Pinned>,
@@ -169,6 +171,7 @@ impl<'p> Notation<'p> {
     pub(super) fn plain() -> Self {
         Self {
             comma_cells: false,
+            comma_locale: false,
             measured_from: usize::MAX,
             pinned: None,
         }

@@ -116,7 +116,7 @@ fn rows_of(block: &Block) -> usize {
 }
 
 fn has_wells(blocks: &[Block]) -> bool {
-    wells(blocks) > 0
+    wells(blocks) > 1
 }
 
 /// The most distinct wells of one column of wells.

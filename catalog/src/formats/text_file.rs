@@ -41,6 +41,7 @@ pub(super) fn read(file_name: &str, decoded: &Decoded, limits: &Limits) -> Resul
     let source = Source {
         place: "line",
         delimiter: dialect.delimiter.name(),
+        comma_locale: dialect.delimiter == Delimiter::Char(';'),
         comma_cells: dialect.delimiter != Delimiter::Char(','),
         single_column: [".csv", ".tsv"].iter().any(|ending| name.contains(ending)),
         pinned: limits.pinned.clone(),

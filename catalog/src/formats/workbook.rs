@@ -184,6 +184,7 @@ fn assemble(kind: &str, sheets: Vec<SheetGrid>, limits: &Limits) -> Result<Parse
         place: "row",
         delimiter: "cell".to_owned(),
         comma_cells: true,
+        comma_locale: false,
         single_column: true,
         pinned: limits.pinned.clone(),
     };

@@ -135,7 +135,7 @@ pub(super) fn read(grid: &Grid, shape: &Shape, source: &Source) -> Result<Found,
         confidence.doubt(0.85, "readings that only their place in the file tells apart");
     }
     for draft in &drafts {
-        let table = finish(grid, draft, source)?;
+        let table = finish(grid, draft, source, &mut confidence)?;
         let name = draft.title.as_deref().unwrap_or("the main table");
         notes.push(format!(
             "{name}: {} rows from {place} {}{}",
@@ -242,10 +242,19 @@ fn put_main_first(drafts: &mut [Draft<'_>]) {
     }
 }
 
-fn finish(grid: &Grid, draft: &Draft<'_>, source: &Source) -> Result<FoundTable, ReadError> {
+fn finish(
+    grid: &Grid,
+    draft: &Draft<'_>,
+    source: &Source,
+    confidence: &mut Confidence,
+) -> Result<FoundTable, ReadError> {
     let names = header::names(draft.names.iter().map(String::as_str));
     let constant_columns = draft.constant_columns();
     let mut plan = column::plan(&names, draft, source.notation(draft.values_from))?;
+    plan.undecided.retain(|(column, _)| *column >= constant_columns);
+    for note in plan.undecided_in(&names) {
+        confidence.doubt(0.95, note);
+    }
     for (column, kind) in plan.types.iter_mut().enumerate() {
         if column < constant_columns {
             *kind = constants::sure(*kind);

@@ -32,7 +32,8 @@ pub(super) fn read(grid: &Grid, source: &Source, scan: &Scan<'_>) -> Result<Opti
         }
     }
     let distinct: HashSet<&str> = pairs.iter().map(|(key, _)| key.as_str()).collect();
-    let numbers = pairs.iter().filter(|(_, value)| number::parse(value).is_some()).count();
+    let is_number = |value: &str| number::parse(value).is_some() || number::parse_comma(value).is_some();
+    let numbers = pairs.iter().filter(|(_, value)| is_number(value)).count();
     let is_record = pairs.len() >= PAIRS_MIN
         && distinct.len() == pairs.len()
         && numbers >= NUMBERS_MIN
@@ -50,7 +51,7 @@ pub(super) fn read(grid: &Grid, source: &Source, scan: &Scan<'_>) -> Result<Opti
     let mut draft = Draft::new(names, first);
     draft.push(0, values.into_iter().map(Into::into).collect());
     Ok(Some(Found {
-        tables: vec![super::finish(grid, &draft, source)?],
+        tables: vec![super::finish(grid, &draft, source, &mut confidence)?],
         notes: vec![format!("a record of {count} keys and values, one row")],
         properties,
         confidence,

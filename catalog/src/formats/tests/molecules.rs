@@ -137,5 +137,5 @@ fn lists_of_smiles() {
     let mut many = "CCO x\n".repeat(20);
     many.push_str("what x\n");
     assert!(parse("a.smi", many).unwrap_err().to_string().contains("line 21"));
-    assert_eq!(schema(&table("a.csv", "CCO,ethanol\nCCN,amine\n"))[0], "column_1: Utf8");
+    assert_eq!(schema(&table("a.csv", "a,b\nCCO,ethanol\nCCN,amine\n"))[0], "a: Utf8");
 }

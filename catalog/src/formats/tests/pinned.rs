@@ -201,8 +201,11 @@ fn a_reading_says_how_sure_it_is() {
     assert_eq!(headless, 80);
     let (short, _) = sure("a,b,c\n1,2,3\n4,5\n6,7,8\n9,1,2\n");
     assert!(short < 100 && short > 80, "{short}");
-    let (rival, why) = sure("a;b,c;d\n1;2,3;4\n5;6,7;8\n");
-    assert!(rival < 90, "{rival} {why:?}");
+    let (rival, why) = sure("a,b|c,d\n1,5|3,5\n2,5|4,5\n");
+    assert!(
+        rival < 100 && why.as_ref().unwrap().contains("would part it"),
+        "{rival} {why:?}"
+    );
     let (ambiguous, _) = sure("id,at\n1,03/04/2026\n2,05/06/2026\n");
     assert_eq!(ambiguous, 95);
     assert_eq!(parse("a.json", "[{\"a\": 1}]").unwrap().confidence.percent(), 100);

@@ -11,7 +11,7 @@ use crate::formats::{Limits, ReadError, read};
 
 const DATA: &str = "/work/shared/data";
 /// Files of `instruments` whose counts are right; it only rises.
-const RIGHT_MIN: usize = 124;
+const RIGHT_MIN: usize = 126;
 
 #[test]
 fn tables_of_a_reaction_lab() {

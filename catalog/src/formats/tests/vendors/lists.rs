@@ -145,7 +145,7 @@ fn rows_of_samples() {
                     shown(conc, decimal),
                     shown(numbers[0], decimal),
                     shown(numbers[1], decimal),
-                    shown(numbers[0] / numbers[1], decimal)
+                    format!("{:.2}", numbers[0] / numbers[1]).replace('.', &decimal.to_string())
                 )
                 .unwrap();
             }

@@ -58,6 +58,8 @@ impl Reading {
         let mut values: Vec<Option<f64>> = (0..columns * rows)
             .map(|_| Some(random.below(90_000) as f64 / 1000.0))
             .collect();
+        // Some well always reads less than one, and shows which sign parts fractions.
+        values[0] = Some(0.125);
         let mut marks = Vec::new();
         let at = columns * rows / 3;
         match fill {
