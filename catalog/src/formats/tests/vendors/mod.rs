@@ -4,6 +4,7 @@
 
 mod gen5;
 mod lists;
+mod more;
 mod pcr;
 mod readers;
 mod sheets;
