@@ -208,6 +208,18 @@ fn numbers_that_would_lose_something_stay_text() {
 }
 
 #[test]
+fn quotes_may_stand_behind_a_space() {
+    let batch = table(
+        "a.csv",
+        "id, text\n1, \"a, b\"\n2, \"two\nlines\" \n3, \"5\" plate\n4, \"open\n",
+    );
+    assert_eq!(
+        column(&batch, "text"),
+        ["a, b", "two\nlines", " \"5\" plate", " \"open"]
+    );
+}
+
+#[test]
 fn decimal_commas_need_evidence() {
     let batch = table("a.csv", "x;y\n1,5;1,234\n2,25;2,345\n");
     assert_eq!(floats(&batch, "x"), [Some(1.5), Some(2.25)]);

@@ -1,6 +1,6 @@
 //! Gen5: a head with the protocol, a layout, lists by time or wavelength, results as stacked lines with their names.
 
-use super::{Cases, Fill, PLATES, Random, Reading, Wanted, letter, numbers, well};
+use super::{Cases, Fill, PLATES, Random, Reading, Wanted, letter, numbers, reads_max, well};
 
 fn head(plate: usize, wells: usize, european: bool) -> String {
     let (date, time) = if european {
@@ -46,7 +46,7 @@ fn endpoints() {
     let mut cases = Cases::default();
     let mut random = Random(11);
     for size in PLATES {
-        for reads in 1..=3 {
+        for reads in 1..=reads_max(size) {
             for fill in [
                 Fill::Whole,
                 Fill::Half,

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Cases, Fill, PLATES, Random, Reading, Wanted, letter, matrix, numbers};
+use super::{Cases, Fill, PLATES, Random, Reading, Wanted, letter, matrix, numbers, reads_max};
 
 const FILLS: [Fill; 4] = [Fill::Whole, Fill::Half, Fill::Hole, Fill::Marked("overflow")];
 
@@ -12,7 +12,7 @@ fn mars_matrices() {
     let mut cases = Cases::default();
     let mut random = Random(31);
     for size in PLATES {
-        for channels in 1..=3 {
+        for channels in 1..=reads_max(size) {
             for fill in FILLS {
                 for (delimiter, decimal, padded) in [
                     (",", '.', false),
@@ -126,7 +126,7 @@ fn envision() {
     let mut cases = Cases::default();
     let mut random = Random(33);
     for size in [(12, 8), (24, 16), (48, 32)] {
-        for plates in 1..=3 {
+        for plates in 1..=reads_max(size) {
             for channels in 1..=2 {
                 for fill in [Fill::Whole, Fill::Half, Fill::Hole] {
                     for with_map in [true, false] {

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use super::super::utf16le;
-use super::{Cases, Fill, Random, Reading, Wanted, numbers, well};
+use super::{Cases, Fill, Random, Reading, Wanted, numbers, reads_max, well};
 
 /// A plate as a matrix for each time or wavelength, and wavelengths of an endpoint side by side.
 fn plate_format(name: &str, mode: &str, waves: &[usize], reads: &[(String, Vec<Reading>)], decimal: char) -> String {
@@ -54,7 +54,7 @@ fn endpoints() {
     let mut cases = Cases::default();
     let mut random = Random(21);
     for size in [(3, 2), (6, 4), (12, 8), (24, 16), (48, 32)] {
-        for plates in 1..=3 {
+        for plates in 1..=reads_max(size) {
             for waves in [&[450][..], &[450, 600], &[280, 450, 562]] {
                 for (fill, decimal) in [
                     (Fill::Whole, '.'),
