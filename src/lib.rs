@@ -38,6 +38,7 @@
 mod alerts;
 mod audit;
 mod auth;
+mod care;
 mod cli;
 mod client;
 mod config;
@@ -54,6 +55,7 @@ mod query;
 mod search;
 mod server;
 mod session;
+mod sync;
 mod system;
 mod ticket;
 mod tls;

@@ -39,6 +39,7 @@ fn unknown_keys_and_wrong_values_are_refused_by_name() {
             "auth.oidc.attributes",
         ),
         ("[lake]\nurl = \"x\"\n[limits]\nmemory_mib = 0", "limits.memory_mib"),
+        ("[lake]\nurl = \"x\"\n[care]\nretain_hours = 24", "care.retain_hours"),
         ("[lake]\nurl = \"x\"\n[audit]\ndurability = \"never\"", "durability"),
         (
             "[lake]\nurl = \"x\"\n[alerts.smtp]\nhost = \"mail.lab\"",

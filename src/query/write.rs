@@ -1,6 +1,6 @@
 //! Statements that change something: each only with its grant, each one commit or none.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
@@ -17,6 +17,7 @@ use futures::StreamExt;
 use labhouse_catalog::{LakeError, LakeTable, OnlyIf, TableName};
 use labhouse_policies::{Action, TableObject, Tags};
 
+use super::lineage::{Origin, origins};
 use super::statement::{Statement, as_engine_statement};
 use super::{QueryError, Running, bind, errors, logical, narrow, physical, tags};
 use crate::engine::Engine;
@@ -42,6 +43,8 @@ pub(super) struct Collected {
     pub(super) batches: Vec<RecordBatch>,
     /// The tables it reads, in its plan or through a function, with the versions that are read.
     pub(super) read: Vec<(Arc<LakeTable>, u64)>,
+    /// Where the values of each column come from.
+    pub(super) origins: Vec<BTreeSet<Origin>>,
 }
 
 impl Engine {
@@ -89,12 +92,13 @@ impl Engine {
         parameters: Vec<ScalarValue>,
     ) -> Result<Collected, QueryError> {
         let (statement, view) = (as_engine_statement(query), Arc::clone(governed));
-        let (physical, state, mut read) = self
+        let (physical, state, mut read, origins) = self
             .planning(move || async move {
                 let plan = bind(logical(&state, statement).await?, parameters)?;
                 tags::refuse_untold(&plan)?;
                 let physical = physical(&view, &state, &plan).await?;
-                Ok((physical, state, tables_read(&view, &plan)?))
+                let origins = origins(&plan).map_err(errors::from_datafusion)?;
+                Ok((physical, state, tables_read(&view, &plan)?, origins))
             })
             .await?;
         governed.notes().pause(true);
@@ -102,7 +106,12 @@ impl Engine {
         governed.notes().pause(false);
         read.extend(governed.given_tables());
         let (schema, batches) = collected?;
-        Ok(Collected { schema, batches, read })
+        Ok(Collected {
+            schema,
+            batches,
+            read,
+            origins,
+        })
     }
 
     /// Runs a plan and keeps its rows.
@@ -139,7 +148,9 @@ impl Engine {
         query: Box<Query>,
         parameters: Vec<ScalarValue>,
     ) -> Result<Source, QueryError> {
-        let Collected { schema, batches, read } = self.collect(governed, state, query, parameters).await?;
+        let Collected {
+            schema, batches, read, ..
+        } = self.collect(governed, state, query, parameters).await?;
         let versions = read
             .iter()
             .map(|(table, version)| (table.name().to_string(), *version))

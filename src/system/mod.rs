@@ -38,12 +38,13 @@ pub(crate) struct SystemTables(pub(crate) Weak<Engine>);
 
 impl SystemTables {
     /// All of them, sorted.
-    pub(crate) const NAMES: [&'static str; 13] = [
+    pub(crate) const NAMES: [&'static str; 14] = [
         "alert_events",
         "alerts",
         AUDIT,
         "commits",
         "files",
+        "maintenance",
         "models",
         "pipelines",
         "policies",
