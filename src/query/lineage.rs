@@ -4,13 +4,49 @@
 //! scans. Conditions choose rows and are no origin of values. Where a plan's node is not known here, everything that is
 //! read below it counts: too much is told rather than too little.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema};
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::expr::Exists;
 use datafusion::logical_expr::{Distinct, Expr, LogicalPlan};
+use labhouse_catalog::LakeTable;
+use serde::{Deserialize, Serialize};
+
+/// The property in which a table keeps what its rows were made of.
+pub(crate) const PROPERTY: &str = "labhouse.lineage";
+/// Columns whose list is longer than this are not kept: a table's properties travel with each of its snapshots.
+const BYTES_MAX: usize = 256 << 10;
+
+/// What the rows of a table, view or model were made of.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Lineage {
+    /// `schema.table` and the version that was read.
+    pub(crate) sources: BTreeMap<String, u64>,
+    /// For each column the `schema.table.column` that its values come from.
+    #[serde(default)]
+    pub(crate) columns: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl Lineage {
+    /// What a statement made the table of; none for a table that files or other tools fill.
+    pub(crate) fn of(table: &LakeTable) -> Option<Self> {
+        let text = table.properties().get(PROPERTY).filter(|text| !text.is_empty())?;
+        serde_json::from_str(text).ok()
+    }
+
+    /// As a property of the table.
+    pub(crate) fn property(&self) -> Option<(String, String)> {
+        let mut text = serde_json::to_string(self).ok()?;
+        if text.len() > BYTES_MAX {
+            let sources = self.sources.clone();
+            let columns = BTreeMap::new();
+            text = serde_json::to_string(&Self { sources, columns }).ok()?;
+        }
+        Some((PROPERTY.to_owned(), text))
+    }
+}
 
 /// A column of a table: schema, table, column.
 pub(crate) type Origin = (String, String, String);

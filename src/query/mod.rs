@@ -11,7 +11,7 @@ pub(crate) mod errors;
 mod explain;
 pub(crate) mod ingest;
 mod landing;
-mod lineage;
+pub(crate) mod lineage;
 mod listing;
 mod log;
 pub(crate) mod narrow;

@@ -17,7 +17,7 @@ use futures::StreamExt;
 use labhouse_catalog::{LakeError, LakeTable, OnlyIf, TableName};
 use labhouse_policies::{Action, TableObject, Tags};
 
-use super::lineage::{Origin, origins};
+use super::lineage::{self, Lineage, Origin, origins};
 use super::statement::{Statement, as_engine_statement};
 use super::{QueryError, Running, bind, errors, logical, narrow, physical, tags};
 use crate::engine::Engine;
@@ -35,6 +35,7 @@ pub(crate) struct Source {
     pub(crate) versions: BTreeMap<String, u64>,
     /// Tags that what is made of the rows inherits, see `tags`.
     pub(crate) tags: Tags,
+    pub(crate) lineage: Lineage,
 }
 
 /// The rows of a query, in wire types.
@@ -149,12 +150,24 @@ impl Engine {
         parameters: Vec<ScalarValue>,
     ) -> Result<Source, QueryError> {
         let Collected {
-            schema, batches, read, ..
+            schema,
+            batches,
+            read,
+            origins,
         } = self.collect(governed, state, query, parameters).await?;
-        let versions = read
+        let versions: BTreeMap<String, u64> = read
             .iter()
             .map(|(table, version)| (table.name().to_string(), *version))
             .collect();
+        let lineage = Lineage {
+            sources: versions.clone(),
+            columns: schema
+                .fields()
+                .iter()
+                .map(|field| field.name().clone())
+                .zip(origins.iter().map(|origins| named(governed, origins)))
+                .collect(),
+        };
         let tables = read.iter().map(|(table, _)| table_object(table));
         let objects: Vec<TableObject> = tables.chain(governed.given_models()).collect();
         let (schema, tags) = tags::inherit(&schema, &objects);
@@ -163,6 +176,7 @@ impl Engine {
             batches,
             versions,
             tags,
+            lineage,
         })
     }
 
@@ -181,7 +195,7 @@ impl Engine {
             return Ok(0);
         }
         let source = self.source(governed, state, query, parameters).await?;
-        let plain = BTreeMap::new();
+        let plain = source.lineage.property().into_iter().collect();
         self.fill(
             governed,
             &name,
@@ -239,7 +253,12 @@ impl Engine {
         refuse_unnamed(&schema)?;
         let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
         let existing = self.catalog.snapshot().table(&name.schema, &name.table).cloned();
-        if let Some((key, value)) = existing.and_then(|table| pipelines::no_view(&table)) {
+        // What was true of the rows before is not of these.
+        let outdated = existing.iter().flat_map(|table| {
+            let lineage = Lineage::of(table).map(|_| (lineage::PROPERTY.to_owned(), String::new()));
+            pipelines::no_view(table).into_iter().chain(lineage)
+        });
+        for (key, value) in outdated {
             properties.entry(key).or_insert(value);
         }
         properties.extend(tags::properties(tags));
@@ -296,6 +315,17 @@ impl Engine {
         governed.wrote(changed.map_err(lake_error)?.version());
         Ok(0)
     }
+}
+
+/// Origins as `schema.table.column`, a table at an older version under its own name.
+fn named(governed: &Governed, origins: &BTreeSet<Origin>) -> BTreeSet<String> {
+    let known = origins.iter().filter(|(schema, ..)| !schema.is_empty());
+    known
+        .map(|(schema, table, column)| match governed.read(schema, table) {
+            Some((read, _)) => format!("{}.{column}", read.name()),
+            None => format!("{schema}.{table}.{column}"),
+        })
+        .collect()
 }
 
 /// What a client hears when the lake refuses a write.

@@ -70,6 +70,15 @@ pub(super) fn schema(name: &str) -> Option<SchemaRef> {
             ("rows", NUMBER),
             ("bytes", NUMBER),
         ],
+        "lineage" => vec![
+            ("source_kind", TEXT),
+            ("source_name", TEXT),
+            ("source_column", TEXT),
+            ("source_version", NUMBER),
+            ("target_kind", TEXT),
+            ("target_name", TEXT),
+            ("target_column", TEXT),
+        ],
         "maintenance" => vec![
             ("at", time()),
             ("table_schema", TEXT),
@@ -144,6 +153,7 @@ pub(super) async fn rows(engine: &Engine, name: &str, who: &Principal) -> Result
         "alerts" => super::alerts::alerts(engine, who),
         "commits" => commits(engine),
         "files" | "quarantine" => files(engine, name == "quarantine").await?,
+        "lineage" => super::lineage::rows(engine, who).await?,
         "maintenance" => maintenance(engine),
         "models" => models(engine),
         "pipelines" => pipelines(engine),

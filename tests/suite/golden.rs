@@ -84,6 +84,7 @@ fn rows() -> Vec<(&'static str, &'static str, Try)> {
         ("system table", "audit", Read("SELECT count(*) FROM system.audit")),
         ("system table", "commits", Read("SELECT count(*) FROM system.commits")),
         ("system table", "files", Read("SELECT count(*) FROM system.files")),
+        ("system table", "lineage", Read("SELECT count(*) FROM system.lineage")),
         (
             "system table",
             "maintenance",

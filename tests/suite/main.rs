@@ -32,6 +32,7 @@ mod golden;
 mod lab;
 mod landing;
 mod lifecycle;
+mod lineage;
 mod logins;
 mod models;
 mod operations;
