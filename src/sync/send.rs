@@ -73,6 +73,12 @@ struct Answer {
     landed: bool,
 }
 
+/// What a refusal says.
+#[derive(Deserialize)]
+struct Refused {
+    error: Problem,
+}
+
 #[derive(Deserialize)]
 struct Problem {
     message: String,
@@ -269,8 +275,8 @@ fn answered((status, body): &(StatusCode, Bytes), turn: usize) -> Result<Option<
 }
 
 fn message(body: &[u8], status: StatusCode) -> String {
-    serde_json::from_slice::<Problem>(body)
-        .map_or_else(|_| format!("the server answered {status}"), |told| told.message)
+    serde_json::from_slice::<Refused>(body)
+        .map_or_else(|_| format!("the server answered {status}"), |told| told.error.message)
 }
 
 /// An error with its causes: reqwest's own text leaves them out.

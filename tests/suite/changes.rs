@@ -247,7 +247,7 @@ async fn a_tagged_column_is_not_copied_into_a_freer_one_of_its_own_table() {
         format!("UPDATE {table} SET note = (SELECT max(o) FROM (SELECT s.operator AS o FROM {table} s) x)"),
         format!("UPDATE {table} AS t SET note = (SELECT max(s.note) FROM {table} s WHERE s.id = t.id) || operator"),
         format!("UPDATE {table} SET note = CASE WHEN operator = 'kim' THEN 'k' ELSE 'o' END"),
-        format!("INSERT INTO {table} (id, operator, note) SELECT id + 10, operator, operator FROM {table}"),
+        format!("INSERT INTO {table} (id, operator, note) SELECT id + 10, operator, operator AS again FROM {table}"),
         format!("INSERT INTO {table} (id, note) SELECT 5, x.c FROM (SELECT * FROM {table}) AS x(a, c, b)"),
         format!("INSERT INTO {table} (id, note) SELECT 5, note FROM {table} UNION ALL SELECT 6, operator FROM {table}"),
         format!(

@@ -264,7 +264,7 @@ async fn what_is_not_granted_cannot_be_landed() {
     std::fs::write(&policy, &without).unwrap();
     lab.until(
         "ada",
-        "SELECT count(*) FROM system.policy_rules WHERE actions LIKE '%delete%'",
+        "SELECT count(*) FROM system.policy_rules WHERE text LIKE '%|delete|create%'",
         |answer| answer.as_ref().is_ok_and(|text| text.contains("| 0 ")),
     )
     .await;
