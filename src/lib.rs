@@ -52,6 +52,7 @@ mod models;
 mod pipelines;
 mod policy_tools;
 mod query;
+mod replace;
 mod search;
 mod server;
 mod session;

@@ -4,7 +4,6 @@
 //! of change and reads it again. A file that does not parse leaves the last good one in force.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
@@ -20,6 +19,7 @@ use sha2::{Digest, Sha256};
 
 use super::changes::UsersChange;
 use super::marks;
+use crate::replace::{Readers, replace};
 
 /// Marks a personal token, so that a leaked one can be found by scanners.
 pub(super) const TOKEN_PREFIX: &str = "labhouse_";
@@ -248,16 +248,7 @@ impl Users {
             path: path.to_owned(),
             message: error.to_string(),
         })?;
-        let new = path.with_extension("toml.new");
-        let mut options = std::fs::OpenOptions::new();
-        options.write(true).create(true).truncate(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(&new).map_err(wrong)?;
-        file.write_all(text.as_bytes())
-            .and_then(|()| file.sync_all())
-            .map_err(wrong)?;
-        std::fs::rename(&new, path).map_err(wrong)
+        replace(path, text.as_bytes(), Readers::Owner).map_err(wrong)
     }
 }
 

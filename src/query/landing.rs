@@ -16,6 +16,7 @@ use super::write::{lake_error, reserved};
 use super::{Engine, QueryError};
 use crate::audit::Client;
 use crate::auth::marks;
+use crate::pipelines::View;
 use crate::session::{Governed, table_object, table_path};
 
 impl Engine {
@@ -123,6 +124,11 @@ fn may_land(governed: &Governed, upload: &Upload, replaces: bool) -> Result<(), 
     let (Some(table), Some(object)) = (table, &object) else {
         return Ok(());
     };
+    if View::of(table).is_some() {
+        return Err(QueryError::Invalid(format!(
+            "{name} is a materialized view: its rows follow its sources, land files for those"
+        )));
+    }
     for field in object.schema.fields() {
         let mut tags = tags.clone();
         tags.extend(object.column_tags.get(field.name()).cloned().unwrap_or_default());

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::SyncError;
 use super::folder::File;
+use crate::replace::{Readers, replace};
 
 /// A file that arrived.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,10 +57,7 @@ impl Journal {
             whole.push(b'\n');
         }
         if whole != text.as_bytes() {
-            let new = place.with_extension("jsonl.new");
-            std::fs::write(&new, &whole)
-                .and_then(|()| std::fs::rename(&new, place))
-                .map_err(failed("written"))?;
+            replace(place, &whole, Readers::Usual).map_err(failed("written"))?;
         }
         let file = std::fs::OpenOptions::new()
             .create(true)

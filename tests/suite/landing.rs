@@ -276,16 +276,24 @@ async fn what_is_not_granted_cannot_be_landed() {
         201,
         "the same file is no other"
     );
-    let filtered =
-        format!("{without}\np2, role:lab_scientist, chemistry, lab/chemistry/reactions, restrictive, released_only\n");
+    let refused = put(&lab, "sam", "chemistry/reactions/a.csv", bytes);
+    assert!(
+        refused.status == 400 && refused.text().contains("view"),
+        "{}",
+        refused.text()
+    );
+    let filters = lab.dir.join("policies/filters.toml");
+    let few = "\n[filter.few]\ntable = \"lab/chemistry/fresh\"\nsql = \"run < 100\"\n";
+    std::fs::write(&filters, std::fs::read_to_string(&filters).unwrap() + few).unwrap();
+    let filtered = format!("{without}\np2, role:lab_scientist, chemistry, lab/chemistry/fresh, restrictive, few\n");
     std::fs::write(&policy, &filtered).unwrap();
     lab.until(
-        "sam",
-        "SELECT count(*) FROM lab.chemistry.reactions WHERE status <> 'released'",
-        |answer| answer.as_ref().is_ok_and(|text| text.contains("| 0 ")),
+        "ada",
+        "SELECT count(*) FROM system.policy_rules WHERE text LIKE '%restrictive%few%'",
+        |answer| answer.as_ref().is_ok_and(|text| text.contains("| 1 ")),
     )
     .await;
-    let refused = put(&lab, "sam", "chemistry/reactions/a.csv", bytes);
+    let refused = put(&lab, "sam", "chemistry/fresh/e.csv", bytes);
     assert!(
         refused.status == 403 && refused.text().contains("row filter"),
         "{}",
