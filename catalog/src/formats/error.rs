@@ -14,7 +14,7 @@ pub(crate) enum ReadError {
     NoDataRows { seen: String },
     /// Bytes that are no text and no format known here.
     #[error(
-        "not a readable format: {seen}. Export as CSV, TSV, JSON, Parquet, Avro, SDF or Excel (each may be gzip or zstd compressed)"
+        "not a readable format: {seen}. Export as CSV, TSV, JSON, Parquet, Arrow, Avro, SDF or Excel (each may be gzip or zstd compressed)"
     )]
     Unsupported { seen: String },
     /// A compressed or binary container that ends early or is damaged.

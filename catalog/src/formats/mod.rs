@@ -5,7 +5,8 @@
 //! **parse** it into a grid of cells ([`dialect`], [`split`], [`workbook`]), find the tables in the grid: one rectangle
 //! ([`layout`], [`area`]), or blocks of several kinds with what stands between them ([`blocks`]), **type** each column over the
 //! whole file ([`infer`], [`column`]; words among numbers: [`rescue`]). JSON ([`json`], [`json_shape`], [`json_array`],
-//! [`json_records`]), XML ([`xml`]), molecules ([`sdf`], [`smiles`]), Parquet ([`parquet_file`]) and Avro ([`avro`]) carry
+//! [`json_records`]), XML ([`xml`]), molecules ([`sdf`], [`smiles`]), Parquet ([`parquet_file`]), Avro ([`avro`]) and Arrow
+//! ([`arrow_file`]) carry
 //! their own structure and skip the grid. How sure all this is: [`confidence`]; what an administrator says of it: [`pinned`].
 //!
 //! The rule that decides every doubt: a file that is not clearly a set of tables is an error that says what was seen. A
@@ -16,6 +17,7 @@ mod aligned;
 mod archive;
 mod area;
 mod area_table;
+mod arrow_file;
 mod avro;
 mod blocks;
 mod column;
@@ -184,6 +186,7 @@ fn read_content(file_name: &str, bytes: Bytes, limits: &Limits) -> Result<Parsed
     match sniff::sniff(&bytes)? {
         sniff::Kind::Parquet => parquet_file::read(bytes, limits),
         sniff::Kind::Avro => avro::read(bytes, limits),
+        sniff::Kind::Arrow => arrow_file::read(bytes, limits),
         sniff::Kind::Zip | sniff::Kind::Ole => workbook::read(bytes, limits),
         sniff::Kind::Text => {
             let decoded = text::decode(&bytes, limits.pinned.encoding.as_deref())?;

@@ -36,7 +36,8 @@ pub(super) fn read(file_name: &str, decoded: &Decoded, limits: &Limits) -> Resul
         .nth(HEAD_LINES - 1)
         .map_or("", |(_, line)| line.trim_end());
     let is_named = named(file_name, &[".sdf", ".sd", ".mol"]);
-    if !is_counts(counts) && !(is_named && decoded.text.contains("M  END")) {
+    let is_molecule = is_counts(counts) || (is_named && decoded.text.contains("M  END"));
+    if !is_molecule {
         return Ok(None);
     }
     let mut reader = Reader::new(limits);

@@ -66,6 +66,28 @@ async fn sd_files_and_lists_of_smiles_are_tables() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn feather_written_by_python_is_a_table() {
+    let (folder, lake) = local_lake().await;
+    let lab = Lab::on(&lake, eager()).await;
+    let write = "
+import sys
+import pyarrow as pa
+from pyarrow import feather
+table = pa.table({'sample': ['s1', 's2', None], 'od': [0.5, 0.75, None], 'kind': pa.array(['a', 'b', 'a']).dictionary_encode()})
+feather.write_feather(table, sys.argv[1])
+";
+    let place = folder.path().join("landing/chem/runs");
+    std::fs::create_dir_all(&place).unwrap();
+    python(write, &[place.join("a.feather").to_str().unwrap()]);
+    let report = lab.sweep().await;
+    assert_eq!(file(&report, "chem/runs/a.feather").status, Loaded, "{report:#?}");
+    assert_eq!(
+        lab.ask("select sample, od, kind from chem.runs order by 1").await,
+        [["s1", "0.5", "a"], ["s2", "0.75", "b"], ["null", "null", "a"]]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn avro_written_by_another_program_is_a_table() {
     let (folder, lake) = local_lake().await;
     let lab = Lab::on(&lake, eager()).await;

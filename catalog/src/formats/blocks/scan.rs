@@ -98,7 +98,8 @@ impl<'a> Scan<'a> {
                     scan.unexplained.get_or_insert(at);
                 }
                 scan.lines.push(at);
-                if !context.read(grid, at) && !(is_first && is_head_line(grid, outline, at)) {
+                let is_known = context.read(grid, at) || (is_first && is_head_line(grid, outline, at));
+                if !is_known {
                     scan.odd.push(at);
                 }
                 says_plate |= grid.filled(at).iter().any(|cell| speaks_of_plates(cell));

@@ -8,6 +8,7 @@
 )]
 
 mod archives;
+mod arrow_file;
 mod avro;
 mod blocks;
 mod delimited;

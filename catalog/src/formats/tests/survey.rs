@@ -78,7 +78,7 @@ fn instrument_files_count_right() {
                 let fits = candidates.any(|(_, rows, wells)| fits(wanted, *rows, wells));
                 if fits {
                     right += 1;
-                    println!("right    {path}: {wanted:?}");
+                    println!("right    {path}: {wanted:?}, sure to {} %", parsed.confidence.percent());
                 } else {
                     wrong += 1;
                     println!(
