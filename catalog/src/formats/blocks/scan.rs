@@ -98,7 +98,9 @@ impl<'a> Scan<'a> {
                     scan.unexplained.get_or_insert(at);
                 }
                 scan.lines.push(at);
-                let is_known = context.read(grid, at) || (is_first && is_head_line(grid, outline, at));
+                let is_known = (!is_first && is_legend(grid, at))
+                    || context.read(grid, at)
+                    || (is_first && is_head_line(grid, outline, at));
                 if !is_known {
                     scan.odd.push(at);
                 }
@@ -128,6 +130,22 @@ impl<'a> Scan<'a> {
 pub(super) fn speaks_of_plates(cell: &str) -> bool {
     let text = cell.to_lowercase();
     has_word(&text, "plate") || has_word(&text, "well") || text.contains("microplate") || text.contains("wellplate")
+}
+
+/// `TNTC: Too numerous to count` below a plate explains a mark and says nothing of the plate below it.
+fn is_legend(grid: &Grid, row: usize) -> bool {
+    /// Marks are short.
+    const MARK_CHARS_MAX: usize = 8;
+    let filled = grid.filled(row);
+    let head::HeadLine::Pairs(pairs) = head::classify(&filled) else {
+        return false;
+    };
+    let [(key, value)] = pairs.as_slice() else { return false };
+    key.len() <= MARK_CHARS_MAX
+        && key
+            .chars()
+            .all(|character| !character.is_lowercase() && !character.is_whitespace())
+        && value.split_whitespace().count() >= 3
 }
 
 /// A line of the file's head, above all blocks: a key with several values. Lines of one width below one another are some

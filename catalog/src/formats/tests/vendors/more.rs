@@ -189,6 +189,51 @@ fn envision_lists() {
     cases.done();
 }
 
+/// ImmunoSpot: plates aligned by spaces, with a word where spots cannot be counted.
+#[test]
+fn plates_aligned_by_spaces() {
+    let mut cases = Cases::default();
+    let mut random = Random(76);
+    for size in [(12, 8), (24, 16)] {
+        for sections in 1..=3 {
+            for fill in [Fill::Whole, Fill::Marked("TNTC")] {
+                let mut text = "Software version: ImmunoSpot 7.0.30.5\nCounted: Tue Oct 03 15:12:21 2023; Authenticated user: 'LAB\\foo'\nAnalyzer Serial number: S6-1; Computer name: bar\nE:\\Plates\\counted.txt\nCounting window size: 1024x1024\n\n\nAssay:\t1\nSensitivity: 160\nSpot Separation: 3.00\n\n".to_owned();
+                let names: Vec<&str> = ["Unprocessed Data", "Mean spot sizes (Sq.mm)", "Well areas (%max)"]
+                    .into_iter()
+                    .take(sections)
+                    .collect();
+                let readings: Vec<Reading> = (0..sections).map(|_| Reading::new(&mut random, size, fill)).collect();
+                for (at, (name, reading)) in names.iter().zip(&readings).enumerate() {
+                    writeln!(text, "\t\t\t{name}\n").unwrap();
+                    if at == 0 {
+                        writeln!(text, "\tC.T.L.\t\t\tImmunoSpot  Plate Code = 7").unwrap();
+                    }
+                    let heads: Vec<String> = (1..=size.0).map(|column| format!("{column:>7}")).collect();
+                    writeln!(text, "{}   \n", heads.join("")).unwrap();
+                    for row in 0..size.1 {
+                        let cells: Vec<String> = (0..size.0)
+                            .map(|column| format!("{:>7}", reading.cell(row * size.0 + column, '.')))
+                            .collect();
+                        writeln!(text, "{}{} ", letter(row), cells.join("")).unwrap();
+                    }
+                    text.push_str("TNTC: Too numerous to count\n\n");
+                }
+                let wanted = Wanted {
+                    rows: size.0 * size.1,
+                    wells: size.0 * size.1,
+                    sums: if sections > 1 {
+                        vec![(names[1], readings[1].sum())]
+                    } else {
+                        vec![]
+                    },
+                };
+                cases.check(&format!("{size:?} {sections} {fill:?}"), "run.txt", text, &wanted);
+            }
+        }
+    }
+    cases.done();
+}
+
 /// QuantStudio: the same sections in a file of commas, and one section alone.
 #[test]
 fn sections_parted_by_commas() {

@@ -194,6 +194,68 @@ fn reports_with_a_table_further_down() {
     cases.done();
 }
 
+/// PharmSpec: pairs with a cell for each colon, then the sizes of each run with empty rows between, then averages.
+#[test]
+fn particle_counts() {
+    let mut cases = Cases::default();
+    let mut random = Random(64);
+    for runs in 1..=4 {
+        for sizes in [3, 5, 8] {
+            for (sheet, title) in [
+                ("Biologics 2022", "HIAC PharmSpec v3.4.4"),
+                ("Tabelle1", "HIAC PharmSpec v3.0"),
+            ] {
+                let mut rows = vec![
+                    row(&["", "", title]),
+                    Vec::new(),
+                    row(&["Probe", ":", "Example", "Sensor Model", ":", "HRLD150"]),
+                    Vec::new(),
+                    row(&["Batch-Nr", ":", "-", "Operator Name", ":", "MFC7094"]),
+                    Vec::new(),
+                    row(&["Sample Volume (mL)", ":", "0.2", "No Of Runs", ":", &runs.to_string()]),
+                    Vec::new(),
+                    row(&[
+                        "Run No.",
+                        "Particle Size(µm)",
+                        "Cumulative Count",
+                        "Cumulative Counts/mL",
+                    ]),
+                    Vec::new(),
+                ];
+                let mut sum = 0.0;
+                for label in (1..=runs).map(|run| format!("Run{run}")).chain(["Average".to_owned()]) {
+                    rows.push(row(&[&label]));
+                    for size in 0..sizes {
+                        let count = random.below(5000);
+                        if label != "Average" {
+                            sum += count as f64;
+                        }
+                        rows.push(row(&[
+                            "",
+                            &(2 + size * 5).to_string(),
+                            &count.to_string(),
+                            &(count * 5).to_string(),
+                        ]));
+                        rows.push(Vec::new());
+                    }
+                }
+                let wanted = Wanted {
+                    rows: runs * sizes,
+                    wells: 0,
+                    sums: vec![("Cumulative Count", sum)],
+                };
+                cases.check(
+                    &format!("{runs} runs {sizes} sizes {sheet}"),
+                    "run.xlsx",
+                    book(&[(sheet, rows)]),
+                    &wanted,
+                );
+            }
+        }
+    }
+    cases.done();
+}
+
 #[test]
 fn two_lines_of_names() {
     let mut cases = Cases::default();
