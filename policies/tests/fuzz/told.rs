@@ -149,6 +149,10 @@ pub(crate) fn kind_of_error(text: &str) -> String {
     if text.contains("Cast error: Cannot cast") {
         return "Cast error".to_owned();
     }
+    // Of a text that is no time the engine also tells what is wrong with it.
+    if text.contains("Error parsing timestamp from") {
+        return "Error parsing timestamp".to_owned();
+    }
     let mut kind = String::new();
     let mut quote = None;
     let mut rest = text.chars().peekable();
