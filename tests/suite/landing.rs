@@ -294,7 +294,9 @@ async fn what_is_not_granted_cannot_be_landed() {
     );
     let filters = lab.dir.join("policies/filters.toml");
     let few = "\n[filter.few]\ntable = \"lab/chemistry/fresh\"\nsql = \"run < 100\"\n";
+    let before = generation(&lab).await;
     std::fs::write(&filters, std::fs::read_to_string(&filters).unwrap() + few).unwrap();
+    newer(&lab, before).await;
     let filtered = format!("{without}\np2, role:lab_scientist, chemistry, lab/chemistry/fresh, restrictive, few\n");
     let before = generation(&lab).await;
     std::fs::write(&policy, &filtered).unwrap();
