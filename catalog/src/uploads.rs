@@ -109,6 +109,10 @@ impl Upload {
         let table = match target(path) {
             Target::Table(table) => table,
             Target::Ignored(reason) | Target::Misplaced(reason) => return Err(refuse(reason.to_owned())),
+            Target::Settings => {
+                let why = "it holds settings of its folder, which an administrator puts there";
+                return Err(refuse(why.to_owned()));
+            }
         };
         let lower = sha256.to_ascii_lowercase();
         if lower.len() != 64 || !lower.bytes().all(|b| b.is_ascii_hexdigit()) {
