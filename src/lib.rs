@@ -10,7 +10,8 @@
 //! There is one road to data, and each of its stations is a module:
 //!
 //! ```text
-//! flight, http ── auth ── query ── session ──┬─ labhouse-policies   decisions, row filters, masks, the barrier
+//! flight, http,
+//! postgres ────── auth ── query ── session ──┬─ labhouse-policies   decisions, row filters, masks, the barrier
 //!   doors         who     admit,   one per   ├─ labhouse-catalog    lake, Delta snapshots, crawler, commits
 //!                 calls   plan,    statement └─ labhouse-udfs       training, prediction, recommendation
 //!                         narrow
@@ -48,8 +49,10 @@ mod flight;
 mod http;
 mod metrics;
 mod models;
+mod pg_catalog;
 mod pipelines;
 mod policy_tools;
+mod postgres;
 mod query;
 mod search;
 mod server;
