@@ -20,8 +20,8 @@ use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
 
-pub(crate) use columns::{is_always_empty, is_table};
 use crate::session::Governed;
+pub(crate) use columns::{is_always_empty, is_table};
 
 /// Its name in the catalog.
 pub(crate) const PG_CATALOG: &str = "pg_catalog";

@@ -261,7 +261,7 @@ where
         }
         for part in &parts {
             let prepared = self.prepare(part).await?;
-            if prepared.writes && parts.len() > 1 {
+            if prepared.writes && parts.len() > 1 && self.status == Status::Idle {
                 return Err(user(
                     "0A000",
                     "a statement that writes is not run together with others: each commits by itself, and what went before could not be undone; send them one by one",

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringBuilder};
 use arrow::compute::cast;
 use arrow::datatypes::{
-    DataType, Date32Type, FieldRef, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type, IntervalMonthDayNanoType,
-    IntervalUnit, Schema, Time64MicrosecondType, TimeUnit, TimestampMicrosecondType,
+    DataType, Date32Type, FieldRef, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type,
+    IntervalMonthDayNanoType, IntervalUnit, Schema, Time64MicrosecondType, TimeUnit, TimestampMicrosecondType,
 };
 use arrow::error::ArrowError;
 use arrow::json::writer::{EncoderOptions, make_encoder};
@@ -327,7 +327,12 @@ fn interval(months: i32, days: i32, micros: i64) -> String {
         let sign = if micros < 0 { "-" } else { "" };
         let all = micros.unsigned_abs();
         let (seconds, rest) = (all / 1_000_000, all % 1_000_000);
-        let mut time = format!("{sign}{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
+        let mut time = format!(
+            "{sign}{:02}:{:02}:{:02}",
+            seconds / 3600,
+            seconds / 60 % 60,
+            seconds % 60
+        );
         if rest > 0 {
             time.push('.');
             time.push_str(format!("{rest:06}").trim_end_matches('0'));
@@ -432,7 +437,10 @@ mod tests {
         assert_eq!(text(both.clone()), r#"{"n":1,"t":null}"#);
         assert_eq!(binary(both), br#"{"n":1,"t":null}"#);
         assert_eq!(interval(14, -3, 14_706_700_000), "1 year 2 mons -3 days 04:05:06.7");
-        assert_eq!((interval(0, 0, 0), interval(0, 1, -1)), ("00:00:00".into(), "1 day -00:00:00.000001".into()));
+        assert_eq!(
+            (interval(0, 0, 0), interval(0, 1, -1)),
+            ("00:00:00".into(), "1 day -00:00:00.000001".into())
+        );
         let second = arrow::array::DurationMillisecondArray::from(vec![1_500]);
         assert_eq!(text(second.clone()), "00:00:01.5");
         assert_eq!(binary(second)[..8], 1_500_000_i64.to_be_bytes());
@@ -442,10 +450,17 @@ mod tests {
     fn a_format_that_was_not_named_is_text() {
         assert_eq!(format_at(&[], 3), Format::Text);
         assert_eq!(format_at(&[1], 3), Format::Binary);
-        assert_eq!((format_at(&[0, 1], 1), format_at(&[0, 1], 2)), (Format::Binary, Format::Text));
+        assert_eq!(
+            (format_at(&[0, 1], 1), format_at(&[0, 1], 2)),
+            (Format::Binary, Format::Text)
+        );
         let mut answer = Answer::default();
         let schema = Schema::new(vec![arrow::datatypes::Field::new("c", DataType::Int64, true)]);
         describe(&mut answer, &schema, &[]);
-        assert!(answer.take().ends_with(&[0, 0, 0, 20, 0, 8, 0xff, 0xff, 0xff, 0xff, 0, 0]));
+        assert!(
+            answer
+                .take()
+                .ends_with(&[0, 0, 0, 20, 0, 8, 0xff, 0xff, 0xff, 0xff, 0, 0])
+        );
     }
 }

@@ -73,7 +73,9 @@ where
         if count > PARAMETERS_MAX || named.len() > PARAMETERS_MAX {
             return Err(user(
                 "54000",
-                format!("the statement has more than {PARAMETERS_MAX} parameters; put long lists into a table and join it"),
+                format!(
+                    "the statement has more than {PARAMETERS_MAX} parameters; put long lists into a table and join it"
+                ),
             )
             .into());
         }
@@ -87,7 +89,11 @@ where
             None => Vec::new(),
         };
         if !name.is_empty() && self.statements.contains_key(&name) {
-            return Err(user("42P05", format!("a prepared statement \"{name}\" is there already; close it first")).into());
+            return Err(user(
+                "42P05",
+                format!("a prepared statement \"{name}\" is there already; close it first"),
+            )
+            .into());
         }
         self.room(bytes)?;
         let stored = Stored {
@@ -114,7 +120,11 @@ where
         let bytes = values.iter().flatten().map(Bytes::len).sum();
         let values = parameters::values(&statement.types, formats, values)?;
         if !portal.is_empty() && self.portals.contains_key(&portal) {
-            return Err(user("42P03", format!("a cursor \"{portal}\" is there already; close it first")).into());
+            return Err(user(
+                "42P03",
+                format!("a cursor \"{portal}\" is there already; close it first"),
+            )
+            .into());
         }
         self.room(bytes)?;
         let told = statement.told.lock().clone();
@@ -138,7 +148,10 @@ where
             Named::Statement(name) => {
                 let stored = Arc::clone(self.stored(name)?);
                 self.answer.parameters(&stored.types);
-                let columns = stored.prepared.as_ref().map_or(&Columns::None, |prepared| &prepared.columns);
+                let columns = stored
+                    .prepared
+                    .as_ref()
+                    .map_or(&Columns::None, |prepared| &prepared.columns);
                 let columns = match columns {
                     Columns::None => None,
                     Columns::Known(schema) => Some(Arc::clone(schema)),
@@ -190,7 +203,8 @@ where
             portal.progress = self.start(prepared, values, portal.told.as_ref()).await?;
         }
         let formats = std::mem::take(&mut portal.formats);
-        self.go_on(&prepared.kind, &mut portal.progress, &formats, rows_max).await?;
+        self.go_on(&prepared.kind, &mut portal.progress, &formats, rows_max)
+            .await?;
         portal.formats = formats;
         self.portals.insert(name.to_owned(), portal);
         Ok(())
@@ -214,7 +228,11 @@ where
         values: Vec<ScalarValue>,
     ) -> Result<(), Stop> {
         if self.status == Status::Idle && !is_held {
-            return Err(user("25P01", "a cursor lives in a transaction: BEGIN first, or DECLARE it WITH HOLD").into());
+            return Err(user(
+                "25P01",
+                "a cursor lives in a transaction: BEGIN first, or DECLARE it WITH HOLD",
+            )
+            .into());
         }
         if self.portals.contains_key(name) {
             return Err(user("42P03", format!("a cursor \"{name}\" is there already; close it first")).into());
@@ -251,7 +269,13 @@ where
     }
 
     /// Sends the next rows of a cursor; how many they were.
-    pub(super) async fn fetch(&mut self, name: &str, formats: &[i16], rows_max: usize, tells: bool) -> Result<u64, Stop> {
+    pub(super) async fn fetch(
+        &mut self,
+        name: &str,
+        formats: &[i16],
+        rows_max: usize,
+        tells: bool,
+    ) -> Result<u64, Stop> {
         let Some(mut portal) = self.portals.remove(name) else {
             return Err(no_portal(name).into());
         };
@@ -276,11 +300,7 @@ where
     }
 
     /// The columns that a statement gives with these values; none when it gives no rows.
-    async fn columns_with(
-        &mut self,
-        prepared: &Prepared,
-        values: &[ScalarValue],
-    ) -> Result<Option<SchemaRef>, Stop> {
+    async fn columns_with(&mut self, prepared: &Prepared, values: &[ScalarValue]) -> Result<Option<SchemaRef>, Stop> {
         match (&prepared.kind, &prepared.columns) {
             (_, Columns::None) => Ok(None),
             (Kind::Run { sql, .. }, _) if !values.is_empty() => self.planned(sql, values).await.map(Some),
@@ -303,7 +323,12 @@ where
 
     fn stored(&self, name: &str) -> Result<&Arc<Stored>, Refusal> {
         let found = self.statements.get(name);
-        found.ok_or_else(|| user("26000", format!("there is no prepared statement \"{name}\" on this connection")))
+        found.ok_or_else(|| {
+            user(
+                "26000",
+                format!("there is no prepared statement \"{name}\" on this connection"),
+            )
+        })
     }
 
     /// Refuses to keep more than a connection may.

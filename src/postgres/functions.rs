@@ -199,7 +199,9 @@ fn array_cast(expr: &Expr, of: &datafusion::sql::sqlparser::ast::ArrayElemTypeDe
     let (ArrayElemTypeDef::SquareBracket(inner, _) | ArrayElemTypeDef::AngleBracket(inner)) = of else {
         return None;
     };
-    let DataType::Custom(name, _) = inner.as_ref() else { return None };
+    let DataType::Custom(name, _) = inner.as_ref() else {
+        return None;
+    };
     let sql = match name.0.last()?.as_ident()?.value.to_lowercase().as_str() {
         "text" | "name" | "varchar" | "char" | "bpchar" => "TEXT",
         "int2" => "SMALLINT",
@@ -358,9 +360,15 @@ mod tests {
 
     #[test]
     fn rights_are_told_of_reading_only() {
-        assert_eq!(put("has_table_privilege('chemistry.reactions', 'SELECT')").unwrap(), "true");
+        assert_eq!(
+            put("has_table_privilege('chemistry.reactions', 'SELECT')").unwrap(),
+            "true"
+        );
         assert_eq!(put("pg_catalog.has_schema_privilege(n.oid, 'USAGE')").unwrap(), "true");
-        assert_eq!(put("has_table_privilege('chemistry.reactions', 'INSERT')").unwrap(), "false");
+        assert_eq!(
+            put("has_table_privilege('chemistry.reactions', 'INSERT')").unwrap(),
+            "false"
+        );
         assert_eq!(put("pg_table_is_visible(c.oid)").unwrap(), "true");
     }
 
@@ -370,7 +378,10 @@ mod tests {
         assert!(plain.contains("WHEN 20 THEN 'bigint'"), "{plain}");
         assert!(put("format_type(1700, 655366)").unwrap().contains("numeric("));
         assert_eq!(put("to_regtype('int8')").unwrap(), "20");
-        assert!(put("to_regtype($1)").unwrap().contains("CAST($1 AS TEXT)"), "the value is still asked for");
+        assert!(
+            put("to_regtype($1)").unwrap().contains("CAST($1 AS TEXT)"),
+            "the value is still asked for"
+        );
     }
 
     #[test]

@@ -74,7 +74,12 @@ where
         }
         None => return Err(NoLogin::Gone),
     };
-    let named = |name: &str| names.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
+    let named = |name: &str| {
+        names
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
+    };
     let user = named("user").unwrap_or_default().to_owned();
     let client = Client {
         door: "postgres",
@@ -82,11 +87,20 @@ where
         agent: named("application_name").map(Client::agent),
     };
     if named("replication").is_some_and(|value| !["false", "off", "no", "0"].contains(&value)) {
-        return Err(fatal("0A000", "nothing is replicated from here: connect without `replication`").into());
+        return Err(fatal(
+            "0A000",
+            "nothing is replicated from here: connect without `replication`",
+        )
+        .into());
     }
     let mut answer = Answer::default();
     if is_newer {
-        answer.negotiate(names.iter().map(|(name, _)| name.as_str()).filter(|name| wire::is_option(name)));
+        answer.negotiate(
+            names
+                .iter()
+                .map(|(name, _)| name.as_str())
+                .filter(|name| wire::is_option(name)),
+        );
     }
     let who = match certified(door, &user, line, &client)? {
         Some(who) => {

@@ -30,15 +30,15 @@ pub(super) fn types_of(parameters: &Schema, named: &[u32], count: usize) -> Vec<
 }
 
 /// The values of a binding, each of its type.
-pub(super) fn values(
-    types: &[u32],
-    formats: &[i16],
-    values: &[Option<Bytes>],
-) -> Result<Vec<ScalarValue>, Refusal> {
+pub(super) fn values(types: &[u32], formats: &[i16], values: &[Option<Bytes>]) -> Result<Vec<ScalarValue>, Refusal> {
     if values.len() != types.len() {
         return Err(user(
             "08P01",
-            format!("the statement has {} parameters and {} values were bound", types.len(), values.len()),
+            format!(
+                "the statement has {} parameters and {} values were bound",
+                types.len(),
+                values.len()
+            ),
         ));
     }
     let read = values.iter().zip(types).enumerate().map(|(at, (value, oid))| {
@@ -50,14 +50,17 @@ pub(super) fn values(
         read.ok_or_else(|| {
             user(
                 "22P02",
-                format!("the value for ${} cannot be read as a value of the type number {oid}", at + 1),
+                format!(
+                    "the value for ${} cannot be read as a value of the type number {oid}",
+                    at + 1
+                ),
             )
         })
     });
     read.collect()
 }
 
-fn null(oid: u32) -> ScalarValue {
+pub(super) fn null(oid: u32) -> ScalarValue {
     PgType::by_oid(oid)
         .and_then(|known| ScalarValue::try_from(&arrow_type(known)).ok())
         .unwrap_or(ScalarValue::Null)
@@ -154,7 +157,9 @@ fn decimal(text: &str) -> Option<ScalarValue> {
     };
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
     let places = i32::try_from(fraction.len()).ok()?.checked_sub(exponent)?;
-    let zeros = usize::try_from(places.min(0).unsigned_abs()).ok().filter(|zeros| *zeros <= 38)?;
+    let zeros = usize::try_from(places.min(0).unsigned_abs())
+        .ok()
+        .filter(|zeros| *zeros <= 38)?;
     let scale = i8::try_from(places.max(0)).ok()?;
     let value: i128 = format!("{whole}{fraction}{}", "0".repeat(zeros)).parse().ok()?;
     let digits = value.unsigned_abs().to_string().len().max(usize::try_from(scale).ok()?);
@@ -255,7 +260,10 @@ mod tests {
             of_text(1700, "-12.50").unwrap(),
             ScalarValue::Decimal128(Some(-1250), 4, 2)
         );
-        assert_eq!(of_text(1700, "1.2E+3").unwrap(), ScalarValue::Decimal128(Some(1200), 4, 0));
+        assert_eq!(
+            of_text(1700, "1.2E+3").unwrap(),
+            ScalarValue::Decimal128(Some(1200), 4, 0)
+        );
         assert_eq!(of_text(1700, "5e-3").unwrap(), ScalarValue::Decimal128(Some(5), 3, 3));
         assert_eq!(of_text(1082, "2000-01-02").unwrap(), ScalarValue::Date32(Some(10_958)));
         assert_eq!(of_text(17, "\\x01ff").unwrap(), ScalarValue::Binary(Some(vec![1, 255])));

@@ -42,7 +42,7 @@ impl<'a> Words<'a> {
 /// Rewrites a statement.
 pub(super) fn rewrite(statement: &mut Statement, words: &Words<'_>) {
     let mut own = Own(BTreeSet::new());
-    let _ = statement.visit(&mut own);
+    let _ = Visit::visit(&*statement, &mut own);
     // Only where rows are read: what is written is named in full.
     let schema = words.schema.filter(|_| matches!(statement, Statement::Query(_)));
     let mut rewriter = Rewriter {
@@ -240,7 +240,10 @@ mod tests {
             put("WITH x AS (SELECT 1) SELECT * FROM x JOIN t ON true"),
             "WITH x AS (SELECT 1) SELECT * FROM x JOIN chemistry.t ON true"
         );
-        assert_eq!(put("SELECT * FROM forecast('a', 'b', 'c', 3)"), "SELECT * FROM forecast('a', 'b', 'c', 3)");
+        assert_eq!(
+            put("SELECT * FROM forecast('a', 'b', 'c', 3)"),
+            "SELECT * FROM forecast('a', 'b', 'c', 3)"
+        );
         assert_eq!(put("DELETE FROM t"), "DELETE FROM t");
     }
 
@@ -254,9 +257,15 @@ mod tests {
             rewritten("SELECT a::name, b::pg_catalog.text"),
             "SELECT CAST(a AS TEXT) AS \"a\", CAST(b AS TEXT) AS \"b\""
         );
-        assert_eq!(rewritten("SELECT a, a::name FROM t"), "SELECT a, CAST(a AS TEXT) AS \"a_\" FROM t");
+        assert_eq!(
+            rewritten("SELECT a, a::name FROM t"),
+            "SELECT a, CAST(a AS TEXT) AS \"a_\" FROM t"
+        );
         assert_eq!(rewritten("SELECT a, a::BIGINT FROM t"), "SELECT a, a::BIGINT FROM t");
-        assert_eq!(rewritten("SELECT 1 WHERE x = 'pg_class'::regclass"), "SELECT 1 WHERE x = 1259");
+        assert_eq!(
+            rewritten("SELECT 1 WHERE x = 'pg_class'::regclass"),
+            "SELECT 1 WHERE x = 1259"
+        );
         assert!(rewritten("SELECT 'chemistry.reactions'::regclass").contains("nspname = 'chemistry'"));
         assert!(rewritten("SELECT 'a''; DROP'::regclass").contains("relname = 'a''; DROP'"));
     }

@@ -148,7 +148,8 @@ where
         match &prepared.kind {
             Kind::Begin => {
                 if self.status == Status::Open {
-                    self.answer.warning("25001", "there is already a transaction in progress");
+                    self.answer
+                        .warning("25001", "there is already a transaction in progress");
                 }
                 self.status = Status::Open;
                 ended("BEGIN")
@@ -178,10 +179,9 @@ where
                 match self.settings.set(name, value.as_deref())? {
                     Kept::Quietly(Some((name, value))) => self.answer.told(name, &value),
                     Kept::Quietly(None) => {}
-                    Kept::WithoutEffect => self.answer.warning(
-                        "01000",
-                        &format!("{name} is kept to be shown and changes nothing here"),
-                    ),
+                    Kept::WithoutEffect => self
+                        .answer
+                        .warning("01000", &format!("{name} is kept to be shown and changes nothing here")),
                 }
                 ended(if value.is_some() { "SET" } else { "RESET" })
             }
@@ -206,7 +206,11 @@ where
             Kind::Refuse(why) => Err(user("0A000", *why).into()),
             Kind::Show(name) => {
                 let Some(value) = self.settings.get(name) else {
-                    return Err(user("42704", format!("there is no setting \"{name}\"; SHOW TABLES lists what you may read")).into());
+                    return Err(user(
+                        "42704",
+                        format!("there is no setting \"{name}\"; SHOW TABLES lists what you may read"),
+                    )
+                    .into());
                 };
                 let schema = one_text(name);
                 let row = RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(StringArray::from(vec![value]))]);
@@ -255,12 +259,7 @@ where
     }
 
     /// Starts a statement that gives rows.
-    async fn read(
-        &mut self,
-        sql: &str,
-        values: Vec<ScalarValue>,
-        told: Option<&SchemaRef>,
-    ) -> Result<Rest, Stop> {
+    async fn read(&mut self, sql: &str, values: Vec<ScalarValue>, told: Option<&SchemaRef>) -> Result<Rest, Stop> {
         let who = self.who()?;
         let (engine, session) = (Arc::clone(&self.door.engine), Arc::clone(&self.session));
         let cancelled = session.begin();
@@ -324,7 +323,9 @@ where
             let batch = match rest.left.take() {
                 Some(batch) => batch,
                 None => {
-                    let Some(stream) = rest.stream.as_mut() else { return Ok(true) };
+                    let Some(stream) = rest.stream.as_mut() else {
+                        return Ok(true);
+                    };
                     match self.watched(&rest.cancelled, stream.next()).await? {
                         Some(Ok(batch)) => fit(&batch, &rest.schema)?,
                         Some(Err(error)) => return Err(from_datafusion(error).into()),

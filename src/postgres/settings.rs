@@ -98,10 +98,15 @@ impl Settings {
 /// Refuses a value that would change the form of answers.
 pub(super) fn check(name: &str, value: &str) -> Result<(), Refusal> {
     if value.len() > VALUE_BYTES_MAX {
-        return Err(user("22023", format!("a value of {name} may have {VALUE_BYTES_MAX} bytes")));
+        return Err(user(
+            "22023",
+            format!("a value of {name} may have {VALUE_BYTES_MAX} bytes"),
+        ));
     }
     let plain = value.trim_matches(['"', '\'']).to_lowercase();
-    if name.eq_ignore_ascii_case("client_encoding") && !["utf8", "utf-8", "unicode", "default"].contains(&plain.as_str()) {
+    if name.eq_ignore_ascii_case("client_encoding")
+        && !["utf8", "utf-8", "unicode", "default"].contains(&plain.as_str())
+    {
         return Err(user("22023", "texts are UTF-8 here: set client_encoding to UTF8"));
     }
     Ok(())
@@ -117,7 +122,9 @@ pub(super) fn of_startup(names: &[(String, String)]) -> Vec<(String, String)> {
         .collect();
     let options = names.iter().filter(|(name, _)| name == "options");
     for (_, options) in options {
-        let words = options.split_whitespace().map(|word| word.trim_start_matches("-c").trim_start_matches("--"));
+        let words = options
+            .split_whitespace()
+            .map(|word| word.trim_start_matches("-c").trim_start_matches("--"));
         let pairs = words.filter_map(|word| word.split_once('='));
         all.extend(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())));
     }
@@ -139,7 +146,11 @@ fn has_effect(name: &str, value: &str) -> bool {
         "bytea_output" => value == "hex",
         "standard_conforming_strings" => ["on", "true", "1"].contains(&value.as_str()),
         // Given up by nobody who sets them: what they promise is not done here.
-        "statement_timeout" | "lock_timeout" | "idle_in_transaction_session_timeout" | "role" | "row_security"
+        "statement_timeout"
+        | "lock_timeout"
+        | "idle_in_transaction_session_timeout"
+        | "role"
+        | "row_security"
         | "session_authorization" => ["0", "default", "none", "on"].contains(&value.as_str()),
         _ => true,
     }
@@ -157,9 +168,18 @@ mod tests {
         let kept = settings.set("application_name", Some("psql")).unwrap();
         assert_eq!(kept, Kept::Quietly(Some(("application_name", "psql".into()))));
         assert_eq!(settings.get("Application_Name").unwrap(), "psql");
-        assert_eq!(settings.set("TimeZone", Some("Europe/Berlin")).unwrap(), Kept::WithoutEffect);
-        assert_eq!(settings.set("statement_timeout", Some("5s")).unwrap(), Kept::WithoutEffect);
-        assert_eq!(settings.set("statement_timeout", Some("0")).unwrap(), Kept::Quietly(None));
+        assert_eq!(
+            settings.set("TimeZone", Some("Europe/Berlin")).unwrap(),
+            Kept::WithoutEffect
+        );
+        assert_eq!(
+            settings.set("statement_timeout", Some("5s")).unwrap(),
+            Kept::WithoutEffect
+        );
+        assert_eq!(
+            settings.set("statement_timeout", Some("0")).unwrap(),
+            Kept::Quietly(None)
+        );
         assert!(settings.set("client_encoding", Some("LATIN1")).is_err());
         assert!(settings.set("x", Some(&"x".repeat(2_000))).is_err());
         settings.set("application_name", None).unwrap();
@@ -170,7 +190,9 @@ mod tests {
     fn the_search_path_names_a_schema() {
         let mut settings = Settings::default();
         assert_eq!(settings.schema(), None);
-        settings.set("search_path", Some("\"$user\", public, chemistry")).unwrap();
+        settings
+            .set("search_path", Some("\"$user\", public, chemistry"))
+            .unwrap();
         assert_eq!(settings.schema().unwrap(), "chemistry");
         let names = [("options".to_owned(), "-c search_path=assay --geqo=off".to_owned())];
         let read = of_startup(&names);

@@ -257,7 +257,9 @@ fn has_wildcard(query: &Query) -> bool {
 
 /// How PostgreSQL calls the end of a statement: its first words.
 fn tag(sql: &str) -> String {
-    let tokens = Tokenizer::new(&PostgreSqlDialect {}, sql).tokenize().unwrap_or_default();
+    let tokens = Tokenizer::new(&PostgreSqlDialect {}, sql)
+        .tokenize()
+        .unwrap_or_default();
     let words = tokens.iter().filter_map(|token| match token {
         Token::Word(word) if word.quote_style.is_none() => Some(word.value.to_uppercase()),
         _ => None,
@@ -350,8 +352,14 @@ mod tests {
             name: name.into(),
             value: value.map(Into::into),
         };
-        assert_eq!(of("SET search_path TO chemistry, public"), set("search_path", Some("chemistry, public")));
-        assert_eq!(of("SET SESSION extra_float_digits = 3"), set("extra_float_digits", Some("3")));
+        assert_eq!(
+            of("SET search_path TO chemistry, public"),
+            set("search_path", Some("chemistry, public"))
+        );
+        assert_eq!(
+            of("SET SESSION extra_float_digits = 3"),
+            set("extra_float_digits", Some("3"))
+        );
         assert_eq!(of("SET TIME ZONE 'UTC'"), set("TimeZone", Some("UTC")));
         assert_eq!(of("RESET statement_timeout"), set("statement_timeout", None));
         assert_eq!(of("RESET ALL"), Kind::ResetAll);
@@ -359,8 +367,14 @@ mod tests {
         assert_eq!(of("DEALLOCATE \"S_1\""), Kind::Deallocate(Some("S_1".into())));
         assert_eq!(of("DEALLOCATE ALL"), Kind::Deallocate(None));
         assert_eq!(of("CLOSE ALL"), Kind::CloseCursor(None));
-        assert_eq!(of("show standard_conforming_strings"), Kind::Show("standard_conforming_strings".into()));
-        assert_eq!(of("SHOW TRANSACTION ISOLATION LEVEL"), Kind::Show("transaction_isolation".into()));
+        assert_eq!(
+            of("show standard_conforming_strings"),
+            Kind::Show("standard_conforming_strings".into())
+        );
+        assert_eq!(
+            of("SHOW TRANSACTION ISOLATION LEVEL"),
+            Kind::Show("transaction_isolation".into())
+        );
         assert!(matches!(of("SET ROLE lake_admin"), Kind::Refuse(_)));
         assert!(matches!(of("SET SESSION AUTHORIZATION ada"), Kind::Refuse(_)));
         assert!(matches!(of("SHOW TABLES"), Kind::Run { .. }));
@@ -371,7 +385,10 @@ mod tests {
     fn cursors_go_forward() {
         let declared = of("DECLARE \"C\" CURSOR FOR SELECT 1");
         assert!(matches!(declared, Kind::Declare { name, is_held: false, sql } if name == "C" && sql == "SELECT 1"));
-        assert!(matches!(of("DECLARE c CURSOR WITH HOLD FOR SELECT 1"), Kind::Declare { is_held: true, .. }));
+        assert!(matches!(
+            of("DECLARE c CURSOR WITH HOLD FOR SELECT 1"),
+            Kind::Declare { is_held: true, .. }
+        ));
         let fetch = |rows_max| Kind::Fetch {
             name: "c".into(),
             rows_max,

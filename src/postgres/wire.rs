@@ -158,7 +158,9 @@ fn body(buffer: &mut BytesMut, at: usize, bytes_max: usize) -> Result<Option<Byt
         return Ok(None);
     };
     // The length counts itself.
-    let length = usize::try_from(i32::from_be_bytes(length)).ok().filter(|length| *length >= 4);
+    let length = usize::try_from(i32::from_be_bytes(length))
+        .ok()
+        .filter(|length| *length >= 4);
     let length = length.ok_or(WireError::Malformed)?;
     if length > bytes_max {
         return Err(WireError::TooLong(length));
@@ -304,7 +306,9 @@ mod tests {
         assert!(matches!(read, Err(WireError::Malformed)), "{read:?}");
         let bytes = b"\0\0\0\x12\0\x03\0\0user\0ana\0\0";
         let read = Inbox::new(bytes.as_slice()).startup().await.unwrap().unwrap();
-        let Startup::Begin { names, is_newer } = read else { panic!("{read:?}") };
+        let Startup::Begin { names, is_newer } = read else {
+            panic!("{read:?}")
+        };
         assert_eq!((names, is_newer), (vec![("user".to_owned(), "ana".to_owned())], false));
         let cancel: &[u8] = &[0, 0, 0, 16, 0x04, 0xd2, 0x16, 0x2e, 0, 0, 0, 7, 0, 0, 0, 9];
         let read = Inbox::new(cancel).startup().await.unwrap();
@@ -313,7 +317,9 @@ mod tests {
         let bytes = [bind(b"\0\0\0\x01x\xff\xff\xff\xff"), b"S\0\0\0\x04".to_vec()].concat();
         let mut inbox = Inbox::new(bytes.as_slice());
         let read = inbox.next(MESSAGE_BYTES_MAX).await.unwrap().unwrap();
-        let Request::Bind { values, formats, .. } = read else { panic!("{read:?}") };
+        let Request::Bind { values, formats, .. } = read else {
+            panic!("{read:?}")
+        };
         assert_eq!((values, formats), (vec![Some(Bytes::from_static(b"x")), None], vec![1]));
         assert_eq!(inbox.next(MESSAGE_BYTES_MAX).await.unwrap(), Some(Request::Sync));
         assert_eq!(inbox.next(MESSAGE_BYTES_MAX).await.unwrap(), None);
