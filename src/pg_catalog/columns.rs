@@ -158,8 +158,24 @@ const EMPTY: [(&str, &str); 30] = [
 ];
 
 /// Tables without rows that are read only where the answer is known to have none: they need no columns.
-const ABSENT: [&str; 10] = [
+const ABSENT: [&str; 26] = [
     "pg_aggregate",
+    "pg_amop",
+    "pg_amproc",
+    "pg_conversion",
+    "pg_cursors",
+    "pg_db_role_setting",
+    "pg_default_acl",
+    "pg_largeobject_metadata",
+    "pg_locks",
+    "pg_opfamily",
+    "pg_parameter_acl",
+    "pg_prepared_statements",
+    "pg_prepared_xacts",
+    "pg_ts_config",
+    "pg_ts_dict",
+    "pg_ts_parser",
+    "pg_ts_template",
     "pg_publication_namespace",
     "pg_publication_rel",
     "pg_replication_slots",

@@ -27,7 +27,7 @@ pub(crate) use columns::{is_always_empty, is_table};
 pub(crate) const PG_CATALOG: &str = "pg_catalog";
 
 /// What `SHOW` and `pg_settings` say; each is a fact about this server.
-pub(crate) const SETTINGS: [(&str, &str); 20] = [
+pub(crate) const SETTINGS: [(&str, &str); 21] = [
     ("application_name", ""),
     ("bytea_output", "hex"),
     ("client_encoding", "UTF8"),
@@ -39,6 +39,7 @@ pub(crate) const SETTINGS: [(&str, &str); 20] = [
     ("integer_datetimes", "on"),
     ("IntervalStyle", "postgres"),
     ("is_superuser", "off"),
+    ("jit", "off"),
     ("lc_collate", "C.UTF-8"),
     ("max_identifier_length", "63"),
     ("search_path", "public"),

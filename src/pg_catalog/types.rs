@@ -1,6 +1,6 @@
 //! PostgreSQL's names and numbers for the types of the wire.
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Field};
 
 /// One of PostgreSQL's types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +37,7 @@ const fn pg(
 
 pub(crate) const BOOL: PgType = pg(16, "bool", "boolean", 1, 1000, "B");
 pub(crate) const BYTEA: PgType = pg(17, "bytea", "bytea", -1, 1001, "U");
+pub(crate) const CHAR: PgType = pg(18, "char", "\"char\"", 1, 1002, "Z");
 pub(crate) const NAME: PgType = pg(19, "name", "name", 64, 1003, "S");
 pub(crate) const INT8: PgType = pg(20, "int8", "bigint", 8, 1016, "N");
 pub(crate) const INT2: PgType = pg(21, "int2", "smallint", 2, 1005, "N");
@@ -56,9 +57,10 @@ pub(crate) const INTERVAL: PgType = pg(1186, "interval", "interval", 16, 1187, "
 pub(crate) const NUMERIC: PgType = pg(1700, "numeric", "numeric", -1, 1231, "N");
 
 /// The types there are; arrays of them are added where they are listed.
-pub(crate) const ALL: [PgType; 19] = [
+pub(crate) const ALL: [PgType; 20] = [
     BOOL,
     BYTEA,
+    CHAR,
     NAME,
     INT8,
     INT2,
@@ -99,6 +101,24 @@ pub(crate) fn of(data_type: &DataType) -> (PgType, bool) {
         DataType::Null => (TEXT, false),
         other => (plain(other).unwrap_or(JSON), false),
     }
+}
+
+/// Metadata of a column that is told as another type than its values have: the number of that type.
+pub(crate) const TOLD_AS: &str = "pg_type";
+
+/// The type of a column, and whether it holds lists of it.
+pub(crate) fn of_field(field: &Field) -> (PgType, bool) {
+    let told = field
+        .metadata()
+        .get(TOLD_AS)
+        .and_then(|number| number.parse::<u32>().ok());
+    let found = told.and_then(|number| {
+        let known = ALL
+            .into_iter()
+            .find(|known| [known.oid, known.array].contains(&number))?;
+        Some((known, known.array == number))
+    });
+    found.unwrap_or_else(|| of(field.data_type()))
 }
 
 /// The number of a column's type.

@@ -86,7 +86,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     let (read, mut write) = tokio::io::split(stream);
-    let mut inbox = Inbox::new(read);
+    let mut inbox = Inbox::new(read, &line.begun);
     let found = tokio::time::timeout(LOGIN_MAX, login(&door, &mut inbox, &mut write, &line)).await?;
     let LoggedIn { session, names } = match found {
         Ok(found) => found,

@@ -3,12 +3,13 @@
 //! Tools ask PostgreSQL for keys, triggers, policies and publications in queries that no other planner takes. A lake has
 //! none of these, so such a query need not be planned: an inner part that is always empty leaves no row of the whole.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::sql::sqlparser::ast::{
     Expr, Function, GroupByExpr, JoinOperator, ObjectName, Query, Select, SelectItem, SetExpr, SetOperator,
-    TableFactor, TableWithJoins,
+    TableFactor, TableWithJoins, Visit, Visitor,
 };
 
 use crate::pg_catalog::{PG_CATALOG, is_always_empty};
@@ -29,6 +30,29 @@ const AGGREGATES: [&str; 9] = [
 /// Whether a query never has a row, whatever the lake holds.
 pub(super) fn has_no_row(query: &Query) -> bool {
     query.with.is_none() && body(&query.body)
+}
+
+/// Whether a query reads tables of `pg_catalog` and nothing else, row by row.
+pub(super) fn asks_catalog_only(query: &Query) -> bool {
+    let SetExpr::Select(select) = query.body.as_ref() else {
+        return false;
+    };
+    let is_catalog = |factor: &TableFactor| {
+        let TableFactor::Table { name, args: None, .. } = factor else {
+            return false;
+        };
+        let schema = name.0.first().and_then(|part| part.as_ident());
+        name.0.len() == 2 && schema.is_some_and(|schema| schema.value == PG_CATALOG)
+    };
+    let all = |table: &TableWithJoins| {
+        is_catalog(&table.relation) && table.joins.iter().all(|join| is_catalog(&join.relation))
+    };
+    let groups = match &select.group_by {
+        GroupByExpr::All(_) => true,
+        GroupByExpr::Expressions(expressions, _) => !expressions.is_empty(),
+    };
+    let aggregates = select.having.is_some() || select.projection.iter().any(has_aggregate);
+    query.with.is_none() && !groups && !aggregates && !select.from.is_empty() && select.from.iter().all(all)
 }
 
 fn body(expression: &SetExpr) -> bool {
@@ -103,14 +127,37 @@ fn has_aggregate(item: &SelectItem) -> bool {
         SelectItem::ExprWithAliases { expr, .. } => expr,
         SelectItem::QualifiedWildcard(..) | SelectItem::Wildcard(_) => return false,
     };
-    let mut found = false;
-    let _ = datafusion::sql::sqlparser::ast::visit_expressions(expression, |part| {
-        if let Expr::Function(function) = part {
-            found |= function.over.is_none() && AGGREGATES.contains(&last_word(function).as_str());
+    expression.visit(&mut Aggregates { depth: 0 }).is_break()
+}
+
+/// Ends at an aggregate that is not an inner query's.
+struct Aggregates {
+    depth: usize,
+}
+
+impl Visitor for Aggregates {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+        self.depth += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+        self.depth = self.depth.saturating_sub(1);
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        match expr {
+            Expr::Function(function)
+                if self.depth == 0 && function.over.is_none() && AGGREGATES.contains(&last_word(function).as_str()) =>
+            {
+                ControlFlow::Break(())
+            }
+            _ => ControlFlow::Continue(()),
         }
-        std::ops::ControlFlow::<()>::Continue(())
-    });
-    found
+    }
 }
 
 fn last_word(function: &Function) -> String {
@@ -185,6 +232,7 @@ mod tests {
             "SELECT 1 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_index i ON i.indrelid = c.oid",
             "SELECT 1 FROM (SELECT * FROM pg_catalog.pg_constraint) x",
             "SELECT n, count(*) FROM pg_catalog.pg_trigger GROUP BY n",
+            "SELECT n, (SELECT string_agg(a, ',') FROM t) FROM pg_catalog.pg_trigger",
             "SELECT 1 FROM pg_catalog.pg_policy UNION SELECT 2 FROM pg_catalog.pg_index",
             "SELECT 1 FROM pg_catalog.pg_index i LEFT JOIN pg_catalog.pg_class c ON true",
         ] {

@@ -12,7 +12,7 @@ use super::errors::{Refusal, user};
 use super::run::{Progress, Rest};
 use super::statement::{Kind, PARAMETERS_MAX, numbered, split};
 use super::wire::Named;
-use super::{encode, parameters};
+use super::{encode, parameters, typeinfo};
 
 /// Statements and portals that a connection keeps: pools keep some hundred.
 const KEPT_MAX: usize = 2_000;
@@ -85,6 +85,7 @@ where
             _ => return Err(user("42601", "a prepared statement is one statement; send them one by one").into()),
         };
         let types = match &prepared {
+            Some(prepared) if prepared.kind == Kind::Types => vec![typeinfo::ASKED],
             Some(prepared) => parameters::types_of(&prepared.parameters, named, count),
             None => Vec::new(),
         };

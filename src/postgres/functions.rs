@@ -5,7 +5,8 @@
 //! that a thing may be read: what is seen may be, and every other right is asked when it is used.
 
 use datafusion::sql::sqlparser::ast::{
-    DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, ObjectName, ObjectNamePart, Value,
+    DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, ObjectName, ObjectNamePart, Query,
+    SelectItem, SetExpr, Value,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -97,6 +98,7 @@ pub(super) fn call(function: &mut Function, words: &Words<'_>) -> Option<Expr> {
     if name == "array" {
         return match &function.args {
             FunctionArguments::Subquery(query) if has_no_row(query) => parsed(NULL),
+            FunctionArguments::Subquery(query) => list_of(query),
             _ => None,
         };
     }
@@ -138,6 +140,21 @@ pub(super) fn call(function: &mut Function, words: &Words<'_>) -> Option<Expr> {
         name if name.starts_with("pg_advisory_") || name.starts_with("pg_try_advisory_") => Some(flag(true)),
         _ => None,
     }
+}
+
+/// `ARRAY(SELECT x …)` as the engine has it; without rows it is NULL and not empty.
+fn list_of(query: &Query) -> Option<Expr> {
+    let mut query = query.clone();
+    query.order_by = None;
+    let SetExpr::Select(select) = query.body.as_mut() else {
+        return None;
+    };
+    let [SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }] = select.projection.as_mut_slice()
+    else {
+        return None;
+    };
+    *expr = parsed(&format!("array_agg({expr})"))?;
+    Some(Expr::Subquery(Box::new(query)))
 }
 
 /// The plain expressions of a call.
@@ -347,48 +364,4 @@ pub(super) fn parsed(sql: &str) -> Option<Expr> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn put(sql: &str) -> Option<String> {
-        match parsed(sql).unwrap() {
-            Expr::Function(mut function) => call(&mut function, &Words::new("sam", None)).map(|expr| expr.to_string()),
-            Expr::Cast { expr, data_type, .. } => cast(&expr, &data_type).map(|expr| expr.to_string()),
-            other => panic!("{other}"),
-        }
-    }
-
-    #[test]
-    fn rights_are_told_of_reading_only() {
-        assert_eq!(
-            put("has_table_privilege('chemistry.reactions', 'SELECT')").unwrap(),
-            "true"
-        );
-        assert_eq!(put("pg_catalog.has_schema_privilege(n.oid, 'USAGE')").unwrap(), "true");
-        assert_eq!(
-            put("has_table_privilege('chemistry.reactions', 'INSERT')").unwrap(),
-            "false"
-        );
-        assert_eq!(put("pg_table_is_visible(c.oid)").unwrap(), "true");
-    }
-
-    #[test]
-    fn names_of_types_come_with_their_precision() {
-        let plain = put("format_type(a.atttypid, NULL)").unwrap();
-        assert!(plain.contains("WHEN 20 THEN 'bigint'"), "{plain}");
-        assert!(put("format_type(1700, 655366)").unwrap().contains("numeric("));
-        assert_eq!(put("to_regtype('int8')").unwrap(), "20");
-        assert!(
-            put("to_regtype($1)").unwrap().contains("CAST($1 AS TEXT)"),
-            "the value is still asked for"
-        );
-    }
-
-    #[test]
-    fn other_functions_and_types_are_left() {
-        assert_eq!(put("lower('A')"), None);
-        assert_eq!(put("predict_yield('a')"), None);
-        assert_eq!(put("CAST('a' AS VARCHAR)"), None);
-        assert_eq!(put("CAST('7' AS oid)").unwrap(), "CAST('7' AS INTEGER)");
-    }
-}
+mod tests;

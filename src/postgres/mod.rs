@@ -29,6 +29,7 @@ mod run;
 mod session;
 mod settings;
 mod statement;
+mod typeinfo;
 mod wire;
 
 use std::io;
@@ -73,6 +74,8 @@ struct Door {
 /// How a client is connected.
 struct Line {
     peer: SocketAddr,
+    /// What of its first message was read already.
+    begun: Vec<u8>,
     is_encrypted: bool,
     /// Of the client, verified by TLS.
     certificate: Option<Vec<u8>>,
@@ -134,50 +137,58 @@ async fn connected(
     ending: CancellationToken,
 ) -> io::Result<()> {
     let peer = stream.peer_addr()?;
-    let wants_tls = tokio::time::timeout(LOGIN_MAX, negotiate(&mut stream, tls.is_some())).await??;
-    let Some(tls) = tls.filter(|_| wants_tls) else {
-        let line = Line {
-            peer,
-            is_encrypted: false,
-            certificate: None,
-        };
-        return connection::converse(door, stream, line, &ending).await;
+    let beginning = tokio::time::timeout(LOGIN_MAX, negotiate(&mut stream, tls.is_some())).await??;
+    let tls = match (beginning, tls) {
+        (Beginning::Tls, Some(tls)) => tls,
+        (Beginning::Tls, None) => return Err(io::ErrorKind::InvalidData.into()),
+        (Beginning::Plain(begun), _) => {
+            let line = Line {
+                peer,
+                begun: begun.to_vec(),
+                is_encrypted: false,
+                certificate: None,
+            };
+            return connection::converse(door, stream, line, &ending).await;
+        }
     };
     let stream = tls.accept(stream, POSTGRES).await?;
     let (_, agreed) = stream.get_ref();
     let shown = agreed.peer_certificates().and_then(|chain| chain.first());
     let line = Line {
         peer,
+        begun: Vec::new(),
         is_encrypted: true,
         certificate: shown.map(|certificate| certificate.to_vec()),
     };
     connection::converse(door, stream, line, &ending).await
 }
 
-/// Answers what a client may ask before it begins; true when TLS comes next.
-async fn negotiate(stream: &mut TcpStream, has_tls: bool) -> io::Result<bool> {
+/// How a client begins.
+enum Beginning {
+    Tls,
+    /// The first bytes of its first message.
+    Plain([u8; 8]),
+}
+
+/// Answers what a client may ask before it begins.
+async fn negotiate(stream: &mut TcpStream, has_tls: bool) -> io::Result<Beginning> {
+    let mut begun = [0_u8; 8];
     // Each request comes at most once.
-    for _ in 0..2 {
-        let mut begin = [0_u8; 8];
-        loop {
-            let seen = stream.peek(&mut begin).await?;
-            match seen {
-                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                _ if begin.first() == Some(&TLS_BEGINS) => return Ok(has_tls),
-                8.. => break,
-                // The rest is on its way; peeking does not wait for it.
-                _ => tokio::time::sleep(Duration::from_millis(5)).await,
+    for _ in 0..3 {
+        let mut first = [0_u8; 1];
+        let seen = stream.peek(&mut first).await?;
+        if seen > 0 && first == [TLS_BEGINS] && has_tls {
+            return Ok(Beginning::Tls);
+        }
+        stream.read_exact(&mut begun).await?;
+        match begun {
+            SSL_REQUEST if has_tls => {
+                stream.write_all(b"S").await?;
+                return Ok(Beginning::Tls);
             }
+            SSL_REQUEST | GSS_REQUEST => stream.write_all(b"N").await?,
+            _ => return Ok(Beginning::Plain(begun)),
         }
-        if begin != SSL_REQUEST && begin != GSS_REQUEST {
-            return Ok(false);
-        }
-        stream.read_exact(&mut begin).await?;
-        if begin == SSL_REQUEST && has_tls {
-            stream.write_all(b"S").await?;
-            return Ok(true);
-        }
-        stream.write_all(b"N").await?;
     }
-    Ok(false)
+    Err(io::ErrorKind::InvalidData.into())
 }

@@ -7,11 +7,11 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr, Ident, ObjectName, ObjectNamePart, Query, Select, SelectItem, Statement, TableFactor, Visit,
-    VisitMut, Visitor, VisitorMut,
+    BinaryOperator, Expr, Ident, ObjectName, ObjectNamePart, Query, Select, SelectItem, SetExpr, Statement,
+    TableFactor, Value, ValueWithSpan, Visit, VisitMut, Visitor, VisitorMut,
 };
 
-use super::empty::{has_no_row, name_of};
+use super::empty::{asks_catalog_only, has_no_row, name_of};
 use super::functions;
 use crate::pg_catalog::{PG_CATALOG, is_table};
 
@@ -81,15 +81,15 @@ impl Rewriter<'_> {
             return;
         }
         let schema = match is_table(&table.value) {
-            true => Some(PG_CATALOG),
-            false => self.schema,
+            true => Some(Ident::new(PG_CATALOG)),
+            false => self.schema.map(|schema| Ident::with_quote('"', schema)),
         };
         if let Some(schema) = schema {
-            name.0.insert(0, ObjectNamePart::Identifier(Ident::new(schema)));
+            name.0.insert(0, ObjectNamePart::Identifier(schema));
         }
     }
 
-    /// What stands for an expression whose parts were put already; none when it may stay.
+    /// What stands for an expression whose parts were put already; none when it may stay or is changed in its place.
     fn replaced(&self, expr: &mut Expr) -> Option<Expr> {
         match expr {
             Expr::Function(function) => functions::call(function, self.words),
@@ -100,7 +100,20 @@ impl Rewriter<'_> {
                 left: left.clone(),
                 right: right.clone(),
             }),
+            Expr::Like {
+                pattern, escape_char, ..
+            }
+            | Expr::ILike {
+                pattern, escape_char, ..
+            } => {
+                escaped(pattern, escape_char);
+                None
+            }
             Expr::Subquery(query) if has_no_row(query) => functions::parsed("CAST(NULL AS TEXT)"),
+            Expr::Subquery(query) => {
+                one_row(query);
+                None
+            }
             Expr::Exists { subquery, negated } if has_no_row(subquery) => Some(functions::flag(*negated)),
             Expr::InSubquery { subquery, negated, .. } if has_no_row(subquery) => Some(functions::flag(*negated)),
             _ => None,
@@ -154,6 +167,64 @@ impl VisitorMut for Rewriter<'_> {
             *expr = replaced;
         }
         ControlFlow::Continue(())
+    }
+}
+
+/// Says that a question to the catalog within another has one row, which PostgreSQL sees and the engine wants to be told.
+fn one_row(query: &mut Query) {
+    if query.limit_clause.is_some() || query.fetch.is_some() || !asks_catalog_only(query) {
+        return;
+    }
+    let SetExpr::Select(select) = query.body.as_mut() else {
+        return;
+    };
+    let [SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }] = select.projection.as_mut_slice()
+    else {
+        return;
+    };
+    // Which of the rows would be first does not matter where there is one.
+    query.order_by = None;
+    let aggregate = if is_condition(expr) { "bool_or" } else { "max" };
+    if let Some(told) = functions::parsed(&format!("{aggregate}({expr})")) {
+        *expr = told;
+    }
+}
+
+fn is_condition(expr: &Expr) -> bool {
+    match expr {
+        Expr::BinaryOp { op, .. } => matches!(
+            op,
+            BinaryOperator::Eq
+                | BinaryOperator::NotEq
+                | BinaryOperator::Lt
+                | BinaryOperator::LtEq
+                | BinaryOperator::Gt
+                | BinaryOperator::GtEq
+                | BinaryOperator::And
+                | BinaryOperator::Or
+        ),
+        Expr::IsNull(_) | Expr::IsNotNull(_) | Expr::InList { .. } | Expr::UnaryOp { .. } => true,
+        Expr::Nested(inner) => is_condition(inner),
+        _ => false,
+    }
+}
+
+/// Puts a pattern whose letters are escaped by another sign than the engine's into one that is escaped by its.
+fn escaped(pattern: &mut Box<Expr>, escape_char: &mut Option<ValueWithSpan>) {
+    let Some(Value::SingleQuotedString(sign)) = escape_char.as_ref().map(|escape| &escape.value) else {
+        return;
+    };
+    if sign == "\\" || sign.chars().count() != 1 {
+        return;
+    }
+    let sign = sign.replace('\'', "''");
+    // Doubled, the sign stands for itself; meanwhile it is a letter that no text has.
+    let put = format!(
+        "replace(replace(replace(replace({pattern}, '\\', '\\\\'), '{sign}{sign}', '\u{1}'), '{sign}', '\\'), '\u{1}', '{sign}')"
+    );
+    if let Some(put) = functions::parsed(&put) {
+        **pattern = put;
+        *escape_char = None;
     }
 }
 
@@ -235,10 +306,13 @@ mod tests {
     #[test]
     fn bare_names_are_looked_for_in_the_search_path_where_rows_are_read() {
         let put = |sql| rewritten_in(sql, Some("chemistry"));
-        assert_eq!(put("SELECT a FROM reactions r"), "SELECT a FROM chemistry.reactions r");
+        assert_eq!(
+            put("SELECT a FROM reactions r"),
+            "SELECT a FROM \"chemistry\".reactions r"
+        );
         assert_eq!(
             put("WITH x AS (SELECT 1) SELECT * FROM x JOIN t ON true"),
-            "WITH x AS (SELECT 1) SELECT * FROM x JOIN chemistry.t ON true"
+            "WITH x AS (SELECT 1) SELECT * FROM x JOIN \"chemistry\".t ON true"
         );
         assert_eq!(
             put("SELECT * FROM forecast('a', 'b', 'c', 3)"),
@@ -268,6 +342,35 @@ mod tests {
         );
         assert!(rewritten("SELECT 'chemistry.reactions'::regclass").contains("nspname = 'chemistry'"));
         assert!(rewritten("SELECT 'a''; DROP'::regclass").contains("relname = 'a''; DROP'"));
+    }
+
+    #[test]
+    fn patterns_are_escaped_as_the_engine_does_it() {
+        let put = rewritten("SELECT 1 FROM t WHERE a NOT LIKE 'pg/_' || '%' ESCAPE '/'");
+        assert!(put.contains("replace(") && !put.contains("ESCAPE"), "{put}");
+        let kept = "SELECT 1 FROM t WHERE a LIKE 'x'";
+        assert_eq!(rewritten(kept), kept);
+    }
+
+    #[test]
+    fn questions_within_questions_have_one_row() {
+        let sql = "SELECT 1 FROM t WHERE x = (SELECT typname FROM pg_type p WHERE p.oid = t.y)";
+        let wanted = "SELECT 1 FROM t WHERE x = (SELECT max(typname) FROM pg_catalog.pg_type p WHERE p.oid = t.y)";
+        assert_eq!(rewritten(sql), wanted);
+        assert!(rewritten("SELECT 1 WHERE (SELECT relkind = 'c' FROM pg_class)").contains("bool_or(relkind = 'c')"));
+        for kept in [
+            "SELECT (SELECT x FROM t) AS y",
+            "SELECT (SELECT max(oid) FROM pg_catalog.pg_class) AS y",
+        ] {
+            assert_eq!(rewritten(kept), kept);
+        }
+        let list = rewritten(
+            "SELECT ARRAY(SELECT attname FROM pg_attribute a WHERE a.attrelid = c.oid ORDER BY 1) AS x FROM t c",
+        );
+        assert!(
+            list.contains("(SELECT array_agg(attname) FROM pg_catalog.pg_attribute a"),
+            "{list}"
+        );
     }
 
     #[test]

@@ -13,12 +13,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
 use super::connection::{Connection, SEND_BYTES, Status, Stop};
-use super::encode;
 use super::errors::{Refusal, fatal, user};
 use super::extended::{Columns, Prepared};
 use super::rewrite::Words;
 use super::settings::Kept;
 use super::statement::{Kind, numbered, one_text, read};
+use super::{encode, typeinfo};
 use crate::query::errors::from_datafusion;
 use crate::query::narrow::narrow_batch;
 use crate::query::{QueryError, Running};
@@ -82,6 +82,7 @@ where
         };
         match &prepared.kind {
             Kind::Show(name) => prepared.columns = Columns::Known(one_text(name)),
+            Kind::Types => prepared.columns = Columns::Known(typeinfo::columns()),
             Kind::NoRow(columns) => prepared.columns = Columns::Known(Arc::clone(columns)),
             Kind::Fetch { name, .. } => {
                 let columns = self.columns_of(name)?;
@@ -215,6 +216,10 @@ where
                 let schema = one_text(name);
                 let row = RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(StringArray::from(vec![value]))]);
                 Ok(Progress::rows(Rest::of(schema, row.ok())))
+            }
+            Kind::Types => {
+                let rows = typeinfo::rows(&values).map_err(QueryError::internal)?;
+                Ok(Progress::rows(Rest::of(rows.schema(), Some(rows))))
             }
             Kind::NoRow(columns) => Ok(Progress::rows(Rest::of(Arc::clone(columns), None))),
             Kind::Declare { name, is_held, sql } => {

@@ -153,7 +153,7 @@ QUESTIONS = [
     "SELECT count(*) FROM lab.nothing.there",
     "SELECT no_such_column FROM lab.chemistry.protocols",
     f"SELECT sum(1 / (yield_pct - yield_pct)) FROM {REACTIONS}",
-    "SELECT count(*) FROM system.audit",
+    "SELECT count(*) > 0 FROM system.audit",
     "SELECT table_schema, table_name FROM information_schema.tables WHERE table_schema <> 'information_schema' ORDER BY 1, 2",
     "SELECT predict_yield('a')",
 ]
