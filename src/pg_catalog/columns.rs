@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 /// Tables with rows: what there is, as the one who asks may see it.
-const FILLED: [(&str, &str); 12] = [
+const FILLED: [(&str, &str); 13] = [
     ("pg_am", "oid:i amname:t amhandler:i amtype:t"),
     (
         "pg_attribute",
@@ -43,6 +43,7 @@ const FILLED: [(&str, &str); 12] = [
         "pg_tables",
         "schemaname:t tablename:t tableowner:t tablespace:t hasindexes:b hasrules:b hastriggers:b rowsecurity:b",
     ),
+    ("pg_tablespace", "oid:i spcname:t spcowner:i spcacl:T spcoptions:T"),
     (
         "pg_type",
         "oid:i typname:t typnamespace:i typowner:i typlen:s typbyval:b typtype:t typcategory:t typispreferred:b \
@@ -58,7 +59,7 @@ const FILLED: [(&str, &str); 12] = [
 ];
 
 /// Tables without rows: a lake has no such things, and tools ask for them all the same.
-const EMPTY: [(&str, &str); 30] = [
+const EMPTY: [(&str, &str); 29] = [
     ("pg_attrdef", "oid:i adrelid:i adnum:s adbin:t"),
     ("pg_auth_members", "oid:i roleid:i member:i grantor:i admin_option:b"),
     (
@@ -150,7 +151,6 @@ const EMPTY: [(&str, &str); 30] = [
         "pg_stat_activity",
         "datid:i datname:t pid:i usename:t application_name:t state:t query:t",
     ),
-    ("pg_tablespace", "oid:i spcname:t spcowner:i spcacl:T spcoptions:T"),
     (
         "pg_trigger",
         "oid:i tgrelid:i tgname:t tgfoid:i tgtype:s tgenabled:t tgisinternal:b tgconstraint:i",

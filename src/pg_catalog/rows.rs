@@ -21,6 +21,7 @@ use crate::system::SYSTEM;
 const OWNER: i32 = 10;
 const PG_CATALOG_OID: i32 = 11;
 const INFORMATION_OID: i32 = 13_000;
+const TABLESPACE: i32 = 1663;
 const DATABASE: i32 = 5;
 const HEAP: i32 = 2;
 /// The number of `pg_class`, which comments on tables refer to.
@@ -76,6 +77,7 @@ fn filled(governed: &Governed, name: &str) -> Vec<Row> {
             ("datconnlimit", (-1).into()),
             ("datcollate", "C.UTF-8".into()),
             ("datctype", "C.UTF-8".into()),
+            ("dattablespace", TABLESPACE.into()),
         ])],
         "pg_description" => tables(governed).iter().flat_map(comments).collect(),
         "pg_namespace" => namespaces(governed),
@@ -90,6 +92,11 @@ fn filled(governed: &Governed, name: &str) -> Vec<Row> {
             ("rolreplication", false.into()),
             ("rolconnlimit", (-1).into()),
             ("rolbypassrls", false.into()),
+        ])],
+        "pg_tablespace" => vec![row([
+            ("oid", TABLESPACE.into()),
+            ("spcname", "pg_default".into()),
+            ("spcowner", OWNER.into()),
         ])],
         "pg_user" => vec![row([
             ("usename", governed.who().name.as_str().into()),

@@ -80,6 +80,37 @@ pub(crate) const ALL: [PgType; 20] = [
     INTERVAL,
 ];
 
+/// Other names for them in SQL.
+const ALIASES: [(&str, PgType); 11] = [
+    ("int", INT4),
+    ("tinyint", INT2),
+    ("double", FLOAT8),
+    ("float", FLOAT8),
+    ("decimal", NUMERIC),
+    ("dec", NUMERIC),
+    ("string", TEXT),
+    ("char", BPCHAR),
+    ("timestamp with time zone", TIMESTAMPTZ),
+    ("datetime", TIMESTAMP),
+    ("time", TIME),
+];
+
+/// The number of a type by the name that SQL gives it: `bigint`, `numeric(10,2)`, `text[]`.
+pub(crate) fn oid_by_name(written: &str) -> Option<u32> {
+    let lower = written.to_lowercase();
+    let (name, is_list) = match lower.strip_suffix("[]") {
+        Some(item) => (item, true),
+        None => (lower.as_str(), false),
+    };
+    let name = name.split('(').next().unwrap_or_default().trim();
+    let aliases = ALIASES
+        .into_iter()
+        .find(|(alias, _)| *alias == name)
+        .map(|(_, known)| known);
+    let found = aliases.or_else(|| ALL.into_iter().find(|known| known.name == name || known.sql == name))?;
+    Some(if is_list { found.array } else { found.oid })
+}
+
 impl PgType {
     pub(crate) fn category(&self) -> &'static str {
         self.category
@@ -181,6 +212,21 @@ mod tests {
         assert_eq!(oid(&DataType::Struct(Default::default())), JSON.oid);
         assert_eq!(oid(&DataType::Null), TEXT.oid);
         assert_eq!(oid(&DataType::UInt64), NUMERIC.oid);
+    }
+
+    #[test]
+    fn types_are_found_by_their_names() {
+        for (name, oid) in [
+            ("BIGINT", 20),
+            ("int4", 23),
+            ("NUMERIC(10,2)", 1700),
+            ("TEXT[]", 1009),
+            ("DOUBLE PRECISION", 701),
+            ("TIMESTAMP", 1114),
+        ] {
+            assert_eq!(oid_by_name(name), Some(oid), "{name}");
+        }
+        assert_eq!(oid_by_name("geometry"), None);
     }
 
     #[test]

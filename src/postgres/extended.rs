@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::connection::{Connection, Status, Stop};
 use super::errors::{Refusal, user};
 use super::run::{Progress, Rest};
-use super::statement::{Kind, PARAMETERS_MAX, numbered, split};
+use super::statement::{Kind, PARAMETERS_MAX, casts, numbered, split};
 use super::wire::Named;
 use super::{encode, parameters, typeinfo};
 
@@ -86,7 +86,7 @@ where
         };
         let types = match &prepared {
             Some(prepared) if prepared.kind == Kind::Types => vec![typeinfo::ASKED],
-            Some(prepared) => parameters::types_of(&prepared.parameters, named, count),
+            Some(prepared) => parameters::types_of(&prepared.parameters, named, &casts(sql), count),
             None => Vec::new(),
         };
         if !name.is_empty() && self.statements.contains_key(&name) {

@@ -97,7 +97,7 @@ pub(super) fn call(function: &mut Function, words: &Words<'_>) -> Option<Expr> {
     let name = name.value.to_lowercase();
     if name == "array" {
         return match &function.args {
-            FunctionArguments::Subquery(query) if has_no_row(query) => parsed(NULL),
+            FunctionArguments::Subquery(query) if has_no_row(query) => parsed("CAST(NULL AS TEXT[])"),
             FunctionArguments::Subquery(query) => list_of(query),
             _ => None,
         };

@@ -1,5 +1,7 @@
 //! Bound values: from what a client sent, as text or binary, to scalars of the type it or the statement named.
 
+use std::collections::BTreeMap;
+
 use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, IntervalMonthDayNano, IntervalUnit, Schema, TimeUnit};
 use bytes::Bytes;
@@ -17,12 +19,13 @@ const EPOCH_US: i64 = 946_684_800_000_000;
 /// What a client that names no type for a value writes: nothing, or "unknown".
 const UNNAMED: [u32; 2] = [0, 705];
 
-/// The types of a statement's `count` parameters: as the client named them, else as the statement needs them.
-pub(super) fn types_of(parameters: &Schema, named: &[u32], count: usize) -> Vec<u32> {
+/// The types of a statement's `count` parameters: as the client named them, else as the statement needs them, else as it
+/// casts them.
+pub(super) fn types_of(parameters: &Schema, named: &[u32], casts: &BTreeMap<usize, u32>, count: usize) -> Vec<u32> {
     let type_of = |at: usize| {
         let named = named.get(at).copied().filter(|oid| !UNNAMED.contains(oid));
         named.unwrap_or_else(|| match parameters.fields().get(at).map(|field| field.data_type()) {
-            Some(DataType::Null) | None => types::TEXT.oid,
+            Some(DataType::Null) | None => casts.get(&(at + 1)).copied().unwrap_or(types::TEXT.oid),
             Some(inferred) => types::oid(inferred),
         })
     };

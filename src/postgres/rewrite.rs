@@ -11,7 +11,7 @@ use datafusion::sql::sqlparser::ast::{
     TableFactor, Value, ValueWithSpan, Visit, VisitMut, Visitor, VisitorMut,
 };
 
-use super::empty::{asks_catalog_only, has_no_row, name_of};
+use super::empty::{asks_catalog_only, has_no_row, is_catalogs_list, name_of};
 use super::functions;
 use crate::pg_catalog::{PG_CATALOG, is_table};
 
@@ -127,9 +127,10 @@ impl VisitorMut for Rewriter<'_> {
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
         match factor {
             TableFactor::Table { name, args: None, .. } => self.qualify(name),
+            // What is proved to have no row keeps the name it is proved by.
             TableFactor::Table {
                 name, args: Some(_), ..
-            } => functions::bare(name),
+            } if !is_catalogs_list(name) => functions::bare(name),
             _ => {}
         }
         ControlFlow::Continue(())

@@ -4,12 +4,14 @@
 //! Each statement commits by itself. So a transaction may be opened and ended around reads, which tools do unasked, and
 //! savepoints in it are as true; a write inside one is refused, since its ROLLBACK would be a lie.
 
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::sql::sqlparser::ast::{
     CloseCursor, Declare, DiscardObject, Expr, FetchDirection, Query, Reset, SelectItem, Set, SetExpr,
-    Statement as Ast, Value, ValueWithSpan,
+    Statement as Ast, Value, ValueWithSpan, Visit, Visitor,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -17,6 +19,7 @@ use datafusion::sql::sqlparser::tokenizer::{Location, Token, Tokenizer};
 
 use super::rewrite::{self, Words};
 use super::{empty, typeinfo};
+use crate::pg_catalog::types::oid_by_name;
 
 /// Parameters a statement may have: more is a table's work.
 pub(super) const PARAMETERS_MAX: usize = 1_000;
@@ -331,6 +334,34 @@ pub(super) fn numbered(sql: &str) -> usize {
         _ => None,
     });
     numbers.max().unwrap_or(0)
+}
+
+/// The types that a statement casts its parameters to, by their numbers.
+pub(super) fn casts(sql: &str) -> BTreeMap<usize, u32> {
+    let mut found = Casts::default();
+    for statement in Parser::parse_sql(&PostgreSqlDialect {}, sql).unwrap_or_default() {
+        let _ = Visit::visit(&statement, &mut found);
+    }
+    found.0
+}
+
+#[derive(Default)]
+struct Casts(BTreeMap<usize, u32>);
+
+impl Visitor for Casts {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        if let Expr::Cast { expr, data_type, .. } = expr
+            && let Expr::Value(value) = expr.as_ref()
+            && let Value::Placeholder(name) = &value.value
+            && let Some(number) = name.strip_prefix('$').and_then(|digits| digits.parse().ok())
+            && let Some(oid) = oid_by_name(&data_type.to_string())
+        {
+            self.0.insert(number, oid);
+        }
+        ControlFlow::Continue(())
+    }
 }
 
 /// The one column of `SHOW`.

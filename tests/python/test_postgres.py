@@ -442,7 +442,7 @@ def test_psql_lists_and_describes():
     assert "run_id" in described or "plate_id" in described
     assert "operator" not in described and "operator" in psql("ada", r"\d chemistry.protocols")
     assert "double precision" in psql("sam", r"\d+ chemistry.reactions")
-    for command in [r"\d", r"\di", r"\du", r"\df", r"\dx", r"\ds", r"\dT", r"\dp", r"\conninfo", r"\encoding"]:
+    for command in [r"\d", r"\di", r"\du", r"\df", r"\dx", r"\ds", r"\dT", r"\dp", r"\l+", r"\dd", r"\conninfo", r"\encoding"]:
         psql("sam", command)
     assert psql("sam", "SELECT 1 AS a; SELECT 'x' AS b").split() == ["1", "x"]
     assert psql("sam", "BEGIN", "SELECT 5", "COMMIT").split() == ["BEGIN", "5", "COMMIT"]

@@ -117,3 +117,28 @@ fn a_login_that_ends_ends_its_connection() {
     }
     assert!(tool.is_closed());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn guessing_locks_a_login_at_every_door_and_is_told_to_the_trail() {
+    let lab = lab::own();
+    let refused = |password: &str| match Raw::try_login(&lab, "dee", password) {
+        Ok(_) => None,
+        Err(said) => Some((said.state().unwrap(), said.error().unwrap())),
+    };
+    assert_eq!(refused("dee-demo"), None);
+    let wrong = refused("guess").unwrap();
+    assert_eq!(wrong.0, "28P01");
+    // As often as locks a login.
+    for _ in 0..20 {
+        assert_eq!(refused("guess").as_ref(), Some(&wrong));
+    }
+    assert_eq!(refused("dee-demo").as_ref(), Some(&wrong), "also the right password");
+    let flight = lab.login("dee", "dee-demo").await.err().unwrap().to_string();
+    assert!(flight.contains(&wrong.1), "{flight}");
+    let told = "SELECT verdict, count(*) AS n FROM system.audit WHERE event = 'login' AND door = 'postgres' AND principal = 'dee' GROUP BY 1 ORDER BY 1";
+    lab.until("ada", told, |answer| {
+        let answer = answer.as_deref().unwrap_or_default();
+        answer.contains("| allowed | 1 ") && answer.contains("| refused | 22 ")
+    })
+    .await;
+}

@@ -92,3 +92,9 @@ fn several_statements_are_split_outside_of_quotes() {
     assert!(split(" ; -- nothing\n ;").is_empty());
     assert_eq!(numbered("SELECT $2 || '$7'"), 2);
 }
+
+#[test]
+fn what_a_statement_casts_its_parameters_to_is_their_type() {
+    let found = casts("SELECT $1::bigint + 1, CAST($2 AS DECIMAL(10, 2)), $3, $4::int[] FROM t WHERE x = $5::date");
+    assert_eq!(found, [(1, 20), (2, 1700), (4, 1007), (5, 1082)].into());
+}
