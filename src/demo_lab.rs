@@ -96,10 +96,7 @@ fn lay_out(dir: &Path) -> Result<(), Failure> {
     for (name, text) in labhouse_policies::default_files() {
         write_new(&dir.join("policies").join(name), text)?;
     }
-    let secret: String = rand::random::<[u8; 32]>()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let secret = crate::auth::hex(&rand::random::<[u8; 32]>());
     write_new(&dir.join("policies").join("secret"), &secret)?;
     let users = dir.join("users.toml");
     if !users.exists() {

@@ -2,7 +2,7 @@
 //!
 //! Background work is a few loops, each with its own end: the crawler (woken by events, made true by the timed
 //! sweep, which also takes over what other servers commit to the lake), the policy files (looked at twice a second),
-//! the views that are due, the alerts that are due, and their messages. The first SIGTERM
+//! the views that are due, the care of tables, the alerts that are due, and their messages. The first SIGTERM
 //! closes the doors and waits for running statements, the second ends the wait.
 
 use std::io::Write;
@@ -74,7 +74,11 @@ impl Server {
         let scheme = if tls.is_some() { "grpc+tls" } else { "grpc" };
         let flight_url = format!("{scheme}://{}", flight.local_addr().map_err(ServeError::Ready)?);
         let http_url = match &http {
-            Some(listener) => Some(format!("http://{}", listener.local_addr().map_err(ServeError::Ready)?)),
+            Some(listener) => {
+                let scheme = if tls.is_some() { "https" } else { "http" };
+                let address = listener.local_addr().map_err(ServeError::Ready)?;
+                Some(format!("{scheme}://{address}"))
+            }
             None => None,
         };
         let postgres_url = match &postgres {
@@ -121,6 +125,7 @@ impl Server {
         background.spawn(follow_policies(Arc::clone(&self.engine), stopped.clone()));
         background.spawn(crate::audit::follow(Arc::clone(&self.engine.audit), stopped.clone()));
         background.spawn(crate::pipelines::follow(Arc::clone(&self.engine), stopped.clone()));
+        background.spawn(crate::care::follow(Arc::clone(&self.engine), stopped.clone()));
         background.spawn(crate::alerts::follow(Arc::clone(&self.engine), stopped.clone()));
         background.spawn(crate::alerts::deliver(Arc::clone(&self.engine), stopped.clone()));
 
@@ -137,11 +142,11 @@ impl Server {
         doors.spawn(crate::flight::serve(
             Arc::clone(&self.engine),
             self.flight,
-            self.tls,
+            self.tls.clone(),
             ended(stopped.clone()),
         ));
         if let Some(http) = self.http {
-            let served = crate::http::serve(Arc::clone(&self.engine), http, ended(stopped.clone()));
+            let served = crate::http::serve(Arc::clone(&self.engine), http, self.tls, ended(stopped.clone()));
             background.spawn(async move {
                 if let Err(error) = served.await {
                     tracing::error!(%error, "the HTTP door failed");

@@ -10,6 +10,8 @@ mod ended;
 pub(crate) mod errors;
 mod explain;
 pub(crate) mod ingest;
+mod landing;
+pub(crate) mod lineage;
 mod listing;
 mod log;
 pub(crate) mod narrow;

@@ -70,6 +70,25 @@ pub(super) fn schema(name: &str) -> Option<SchemaRef> {
             ("rows", NUMBER),
             ("bytes", NUMBER),
         ],
+        "lineage" => vec![
+            ("source_kind", TEXT),
+            ("source_name", TEXT),
+            ("source_column", TEXT),
+            ("source_version", NUMBER),
+            ("target_kind", TEXT),
+            ("target_name", TEXT),
+            ("target_column", TEXT),
+        ],
+        "maintenance" => vec![
+            ("at", time()),
+            ("table_schema", TEXT),
+            ("table_name", TEXT),
+            ("work", TEXT),
+            ("problem", TEXT),
+            ("files_removed", NUMBER),
+            ("files_added", NUMBER),
+            ("duration_ms", NUMBER),
+        ],
         "quarantine" => vec![("path", TEXT), ("reason", TEXT), ("bytes", NUMBER)],
         "models" => vec![
             ("model_schema", TEXT),
@@ -134,6 +153,8 @@ pub(super) async fn rows(engine: &Engine, name: &str, who: &Principal) -> Result
         "alerts" => super::alerts::alerts(engine, who),
         "commits" => commits(engine),
         "files" | "quarantine" => files(engine, name == "quarantine").await?,
+        "lineage" => super::lineage::rows(engine, who).await?,
+        "maintenance" => maintenance(engine),
         "models" => models(engine),
         "pipelines" => pipelines(engine),
         "policies" => policies(engine),
@@ -203,6 +224,20 @@ fn models(engine: &Engine) -> Vec<ArrayRef> {
         time(records.iter().map(|record| record.created_at)),
         number(records.iter().map(|record| Some(record.rows as u64))),
         text(records.iter().map(|record| Some(data(record)))),
+    ]
+}
+
+fn maintenance(engine: &Engine) -> Vec<ArrayRef> {
+    let done = engine.care.done();
+    vec![
+        time(done.iter().map(|done| done.at)),
+        text(done.iter().map(|done| Some(done.table.schema.clone()))),
+        text(done.iter().map(|done| Some(done.table.table.clone()))),
+        text(done.iter().map(|done| Some(done.work.to_owned()))),
+        text(done.iter().map(|done| done.problem.clone())),
+        number(done.iter().map(|done| Some(done.files_removed))),
+        number(done.iter().map(|done| Some(done.files_added))),
+        number(done.iter().map(|done| u64::try_from(done.duration.as_millis()).ok())),
     ]
 }
 

@@ -87,6 +87,12 @@ fn rows() -> Vec<(&'static str, &'static str, Try)> {
         ("system table", "audit", Read("SELECT count(*) FROM system.audit")),
         ("system table", "commits", Read("SELECT count(*) FROM system.commits")),
         ("system table", "files", Read("SELECT count(*) FROM system.files")),
+        ("system table", "lineage", Read("SELECT count(*) FROM system.lineage")),
+        (
+            "system table",
+            "maintenance",
+            Read("SELECT count(*) FROM system.maintenance"),
+        ),
         ("system table", "models", Read("SELECT count(*) FROM system.models")),
         (
             "system table",
@@ -529,6 +535,23 @@ fn rows() -> Vec<(&'static str, &'static str, Try)> {
             "http",
             "delete /api/dashboards/{name}/file",
             Http("DELETE /api/dashboards/overview/file", "{\"was\": \"\"}"),
+        ),
+        (
+            "http",
+            "get /api/landing/{path}",
+            Http(
+                "GET /api/landing/chemistry/reagent_lots/x.csv?bytes=1&sha256=2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881",
+                "",
+            ),
+        ),
+        (
+            "http",
+            "put /api/landing/{path}",
+            // Not the file that its digest announces: nothing lands.
+            Http(
+                "PUT /api/landing/chemistry/reagent_lots/x.csv?bytes=1&sha256=2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881",
+                "y",
+            ),
         ),
         (
             "http",

@@ -28,6 +28,7 @@ use parking_lot::Mutex;
 use crate::catalog::Catalog;
 use crate::error::LakeError;
 
+pub(crate) use layout::{Target, target};
 pub(crate) use rows::unwritable;
 
 pub use options::{CrawlOptions, Gone};
