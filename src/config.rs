@@ -399,6 +399,11 @@ impl Config {
         self.listen.http.parse().ok()
     }
 
+    /// The address of the PostgreSQL door; none when it is off.
+    pub(crate) fn postgres_address(&self) -> Option<SocketAddr> {
+        self.listen.postgres.parse().ok()
+    }
+
     /// Time between sweeps.
     pub(crate) fn sweep_interval(&self) -> Duration {
         Duration::from_secs(self.crawl.sweep_interval_s.max(1))
@@ -416,6 +421,7 @@ impl Config {
         for (key, value) in [
             ("listen.flight", &self.listen.flight),
             ("listen.http", &self.listen.http),
+            ("listen.postgres", &self.listen.postgres),
         ] {
             if value.is_empty() {
                 continue;
@@ -437,13 +443,6 @@ impl Config {
         }
         if self.listen.flight.is_empty() {
             return wrong("listen.flight", "", "cannot be off: it is the main door");
-        }
-        if !self.listen.postgres.is_empty() {
-            return wrong(
-                "listen.postgres",
-                &self.listen.postgres,
-                "cannot be served yet; set it to \"\"",
-            );
         }
         if self.tls.cert.is_empty() != self.tls.key.is_empty() {
             return wrong("tls.cert", &self.tls.cert, "and tls.key must be set together");

@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::engine::{Engine, StartError};
+use crate::query::statement::CATALOG;
 use crate::tls::{Tls, TlsError};
 
 /// A change of the policy files acts within a second: two looks a second leave time to read them.
@@ -51,11 +52,13 @@ pub(crate) struct Server {
     engine: Arc<Engine>,
     flight: TcpListener,
     http: Option<TcpListener>,
+    postgres: Option<TcpListener>,
     tls: Option<Arc<Tls>>,
     /// Of termination and interruption.
     signals: Option<(Signal, Signal)>,
     pub(crate) flight_url: String,
     pub(crate) http_url: Option<String>,
+    pub(crate) postgres_url: Option<String>,
 }
 
 impl Server {
@@ -66,6 +69,7 @@ impl Server {
             .await?
             .ok_or_else(|| ServeError::Ready(std::io::Error::other("listen.flight is off")))?;
         let http = listen("http", config.http_address()).await?;
+        let postgres = listen("postgres", config.postgres_address()).await?;
         let tls = Tls::open(&config.tls)?;
         let scheme = if tls.is_some() { "grpc+tls" } else { "grpc" };
         let flight_url = format!("{scheme}://{}", flight.local_addr().map_err(ServeError::Ready)?);
@@ -77,14 +81,23 @@ impl Server {
             }
             None => None,
         };
+        let postgres_url = match &postgres {
+            Some(listener) => Some(format!(
+                "postgresql://{}/{CATALOG}",
+                listener.local_addr().map_err(ServeError::Ready)?
+            )),
+            None => None,
+        };
         Ok(Self {
             engine,
             flight,
             http,
+            postgres,
             tls,
             signals: None,
             flight_url,
             http_url,
+            postgres_url,
         })
     }
 
@@ -92,7 +105,7 @@ impl Server {
     pub(crate) fn announce(&mut self) -> Result<(), ServeError> {
         self.signals = Some(signals()?);
         let ready = serde_json::json!({
-            "flight": self.flight_url, "http": self.http_url, "postgres": null, "pid": std::process::id(),
+            "flight": self.flight_url, "http": self.http_url, "postgres": self.postgres_url, "pid": std::process::id(),
         });
         let mut out = std::io::stdout().lock();
         writeln!(out, "ready {ready}")
@@ -118,6 +131,11 @@ impl Server {
 
         if let Some(tls) = &self.tls {
             background.spawn(crate::tls::follow(Arc::clone(tls), stopped.clone()));
+        }
+
+        if let Some(postgres) = self.postgres {
+            let (engine, tls) = (Arc::clone(&self.engine), self.tls.clone());
+            background.spawn(crate::postgres::serve(engine, postgres, tls, ended(stopped.clone())));
         }
 
         let mut doors = JoinSet::new();

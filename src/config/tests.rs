@@ -21,7 +21,7 @@ fn unknown_keys_and_wrong_values_are_refused_by_name() {
         ("[lake]\nurl = \"x\"\n[listen]\nflight = \"nonsense\"", "listen.flight"),
         ("[lake]\nurl = \"x\"\n[listen]\nflight = \"0.0.0.0:1\"", "plain text"),
         (
-            "[lake]\nurl = \"x\"\n[listen]\npostgres = \"127.0.0.1:5432\"",
+            "[lake]\nurl = \"x\"\n[listen]\npostgres = \"0.0.0.0:5432\"",
             "listen.postgres",
         ),
         ("[lake]\nurl = \"x\"\n[tls]\ncert = \"c.pem\"", "tls.key"),

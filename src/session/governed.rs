@@ -20,6 +20,7 @@ use parking_lot::Mutex;
 use super::World;
 use crate::audit::{Account, Notes};
 use crate::auth::marks;
+use crate::pg_catalog::{PG_CATALOG, PgCatalog};
 use crate::query::QueryError;
 use crate::query::statement::CATALOG;
 use crate::query::tags::TAG;
@@ -410,6 +411,9 @@ impl CatalogProvider for GovernedCatalog {
     }
 
     fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
+        if name == PG_CATALOG {
+            return Some(Arc::new(PgCatalog(Arc::clone(&self.0))));
+        }
         Some(Arc::new(GovernedSchema {
             governed: Arc::clone(&self.0),
             name: name.to_owned(),

@@ -413,7 +413,7 @@ impl Papers {
         ]);
     }
 
-    fn sign(&self, name: &str, subject: &str, authority: &str) {
+    pub(crate) fn sign(&self, name: &str, subject: &str, authority: &str) {
         let (key, request, pem) = (format!("{name}.key"), format!("{name}.csr"), format!("{name}.pem"));
         self.openssl(&[
             "req",

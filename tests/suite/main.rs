@@ -43,6 +43,8 @@ mod page_signin;
 mod pipelines;
 mod policies;
 mod policy_tools;
+mod postgres;
+mod postgres_raw;
 mod profiles;
 mod python;
 mod raw;

@@ -21,7 +21,7 @@ use super::condition::{PROJECTS, SITE};
 use super::grammar::{Literals, Seen};
 use super::keep::{Keeper, Keepers, Store, pieces};
 use super::mask::SECRET;
-use super::merged::MergedSorts;
+use super::mended;
 use super::policy::{Policy, USER};
 use super::rng::Rng;
 use super::table::{Row, Table};
@@ -400,7 +400,7 @@ fn person(batch_size: usize, system: &SessionContext) -> (SessionContext, Arc<Mu
         .with_config(config)
         .with_runtime_env(system.runtime_env())
         .with_default_features()
-        .with_physical_optimizer_rule(Arc::new(MergedSorts))
+        .with_physical_optimizer_rules(mended::rules())
         .build();
     let context = SessionContext::new_with_state(state);
     let heard = Arc::new(Mutex::new(Vec::new()));

@@ -28,9 +28,9 @@ pub(crate) mod grammar;
 pub(crate) mod keep;
 pub(crate) mod lab;
 mod mask;
-// The rule by which the server mends the engine: without it the engine answers wrongly on the copy, too.
-#[path = "../../../src/session/merged.rs"]
-mod merged;
+// The rules by which the server mends the engine: without them it answers wrongly on visible rows, too.
+#[path = "../../../src/session/mended/mod.rs"]
+mod mended;
 mod policy;
 pub(crate) mod rng;
 mod shrink;
