@@ -18,6 +18,7 @@ use labhouse_policies::{Access, Action, Decision, Principal, TableAccess, TableO
 use parking_lot::Mutex;
 
 use super::World;
+use super::library::Library;
 use crate::audit::{Account, Notes};
 use crate::auth::marks;
 use crate::query::QueryError;
@@ -35,7 +36,11 @@ pub(crate) struct Governed {
     pub(super) who: Principal,
     pub(super) world: World,
     pub(super) system: Arc<SessionState>,
+    /// What every user's session starts from: the engine's functions, no catalog.
+    pub(super) engine: Arc<SessionState>,
     system_tables: SystemTables,
+    /// The view that a library's queries have: there are no libraries in it.
+    pub(super) is_of_library: bool,
     pub(super) resolved: Mutex<BTreeMap<(String, String), Resolved>>,
     /// Today's table and the version that is read, by the name that stands for that version.
     pub(super) travelled: Mutex<Travelled>,
@@ -69,12 +74,20 @@ pub(super) enum Resolved {
 }
 
 impl Governed {
-    pub(super) fn new(who: Principal, world: World, system: Arc<SessionState>, system_tables: SystemTables) -> Self {
+    pub(super) fn new(
+        who: Principal,
+        world: World,
+        system: Arc<SessionState>,
+        engine: Arc<SessionState>,
+        system_tables: SystemTables,
+    ) -> Self {
         Self {
             who,
             world,
             system,
+            engine,
             system_tables,
+            is_of_library: false,
             resolved: Mutex::default(),
             travelled: Mutex::default(),
             notes: Arc::default(),
@@ -166,9 +179,13 @@ impl Governed {
         })
     }
 
-    /// A table of the lake as it is today, as the principal sees it now; none for anything else. Nothing is noted.
+    /// A table of the lake as it is today, as the principal sees it now; none for anything else, nor for a library, whose
+    /// rows change with its sources. Nothing is noted.
     pub(crate) fn seen(&self, schema: &str, table: &str) -> Option<Seen> {
         let of = Arc::clone(self.world.catalog.table(schema, table)?);
+        if Library::of(&of).is_some() {
+            return None;
+        }
         match self.resolve(schema, table).ok()? {
             Resolved::Open(access, provider) => Some(Seen {
                 of,
@@ -251,15 +268,17 @@ impl Governed {
         }))
     }
 
-    fn over(&self, world: World) -> Self {
+    pub(super) fn over(&self, world: World) -> Self {
         Self {
             notes: Arc::clone(&self.notes),
             given: Arc::clone(&self.given),
             account: self.account.clone(),
+            is_of_library: self.is_of_library,
             ..Self::new(
                 self.who.clone(),
                 world,
                 Arc::clone(&self.system),
+                Arc::clone(&self.engine),
                 self.system_tables.clone(),
             )
         }
@@ -287,6 +306,13 @@ impl Governed {
             Resolved::Hidden(decision) => self.notes.hidden(schema, table, decision),
             Resolved::Absent => {}
         }
+        if let (Resolved::Open(..), Some(library)) = (&resolved, self.library(schema, table)) {
+            // Whoever reads a library reads its sources.
+            for source in &library.sources {
+                self.ask(&source.schema, &source.table)?;
+                self.give(&source.schema, &source.table);
+            }
+        }
         Ok(resolved)
     }
 
@@ -313,14 +339,23 @@ impl Governed {
         if schema == SYSTEM {
             return self.system_tables.table(table, &self.who);
         }
-        self.world.catalog.table(schema, table).map(|found| found.provider())
+        self.world.catalog.table(schema, table).map(|found| match Library::of(found) {
+            Some(library) => self.combined(found, library),
+            None => found.provider(),
+        })
     }
 
     fn resolve_new(&self, schema: &str, table: &str) -> Result<Resolved, DataFusionError> {
         if !marks::reaches(&self.who, schema) {
             return Ok(Resolved::Absent);
         }
-        let (Some(object), Some(inner)) = (self.object(schema, table), self.inner(schema, table)) else {
+        let sources = match self.library(schema, table) {
+            Some(library) => self.combinable(&library)?,
+            None => Some(String::new()),
+        };
+        let (Some(sources), Some(object), Some(inner)) =
+            (sources, self.object(schema, table), self.inner(schema, table))
+        else {
             return Ok(Resolved::Absent);
         };
         match self
@@ -329,7 +364,8 @@ impl Governed {
             .table(&self.who, &object, &self.system, Action::Select)
         {
             TableAccess::Hidden(decision) => Ok(Resolved::Hidden(decision)),
-            TableAccess::Open(access) => {
+            TableAccess::Open(mut access) => {
+                access.fingerprint.push_str(&sources);
                 let governed = govern(inner, &access, Arc::clone(&self.system))?;
                 Ok(Resolved::Open(Box::new(access), governed))
             }

@@ -30,6 +30,7 @@ mod fuzzing;
 mod garbled;
 mod golden;
 mod lab;
+mod libraries;
 mod lifecycle;
 mod logins;
 mod models;
