@@ -35,6 +35,7 @@ pub(crate) use shown::Shown;
 
 use crate::config::Limits;
 use crate::models::ModelSnapshot;
+use crate::query::statement::CATALOG;
 use crate::search::Searches;
 use crate::system::{SYSTEM, SystemTables};
 
