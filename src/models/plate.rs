@@ -143,7 +143,11 @@ impl Options {
                     options.edge_empty = match value {
                         "empty" => true,
                         "use" => false,
-                        _ => return Err(QueryError::Invalid(format!("edge={value}: write edge=use or edge=empty"))),
+                        _ => {
+                            return Err(QueryError::Invalid(format!(
+                                "edge={value}: write edge=use or edge=empty"
+                            )));
+                        }
                     }
                 }
                 "known" => options.known = Some(lake_name_from_text(value)?),

@@ -100,7 +100,8 @@ fn library(parser: &mut Parser<'_>) -> Result<(), QueryError> {
     match word(parser, "library") {
         true => Ok(()),
         false => Err(QueryError::Syntax(
-            "after VIRTUAL comes LIBRARY: CREATE VIRTUAL LIBRARY lab.<schema>.<name> FROM (SELECT …) CROSS (SELECT …)".into(),
+            "after VIRTUAL comes LIBRARY: CREATE VIRTUAL LIBRARY lab.<schema>.<name> FROM (SELECT …) CROSS (SELECT …)"
+                .into(),
         )),
     }
 }
@@ -186,7 +187,14 @@ impl Engine {
             fields.push(Arc::new(field.as_ref().clone().with_nullable(true)));
         }
         let schema = Arc::new(Schema::new(fields));
-        let rows = |tried: &Tried| tried.source.batches.iter().map(|batch| batch.num_rows() as u64).sum::<u64>();
+        let rows = |tried: &Tried| {
+            tried
+                .source
+                .batches
+                .iter()
+                .map(|batch| batch.num_rows() as u64)
+                .sum::<u64>()
+        };
         let combinations = tried.iter().map(rows).fold(1_u64, u64::saturating_mul);
         if combinations > COMBINATIONS_MAX {
             return Err(QueryError::Exhausted(format!(
@@ -217,7 +225,8 @@ impl Engine {
         };
         let text = serde_json::to_string(&library).map_err(QueryError::internal)?;
         let property = [(LIBRARY.to_owned(), text)].into();
-        self.fill(governed, name, schema, Vec::new(), &tags, property, None).await?;
+        self.fill(governed, name, schema, Vec::new(), &tags, property, None)
+            .await?;
         i64::try_from(combinations).map_err(QueryError::internal)
     }
 
@@ -236,7 +245,12 @@ impl Engine {
             .await?;
         let sql = query.to_string();
         let source = self.source(governed, state, query, Vec::new()).await?;
-        let columns = source.schema.fields().iter().map(|field| field.name().clone()).collect();
+        let columns = source
+            .schema
+            .fields()
+            .iter()
+            .map(|field| field.name().clone())
+            .collect();
         Ok(Tried {
             part: LibraryPart { sql, columns },
             source,
@@ -268,7 +282,12 @@ async fn reads(
         if of_lake.is_none_or(|of| Library::of(of).is_some() || of.name() == library) {
             refused = Some(format!("{schema}.{table}"));
         }
-        let mut columns: BTreeSet<String> = scan.projected_schema.fields().iter().map(|f| f.name().clone()).collect();
+        let mut columns: BTreeSet<String> = scan
+            .projected_schema
+            .fields()
+            .iter()
+            .map(|f| f.name().clone())
+            .collect();
         for filter in &scan.filters {
             columns.extend(filter.column_refs().into_iter().map(|column| column.name.clone()));
         }
@@ -292,7 +311,9 @@ async fn reads(
 fn merged<'a>(reads: impl Iterator<Item = &'a LibrarySource>) -> Vec<LibrarySource> {
     let mut sources: Vec<LibrarySource> = Vec::new();
     for read in reads {
-        let same = sources.iter_mut().find(|known| known.schema == read.schema && known.table == read.table);
+        let same = sources
+            .iter_mut()
+            .find(|known| known.schema == read.schema && known.table == read.table);
         match same {
             Some(known) => known.columns.extend(read.columns.iter().cloned()),
             None => sources.push(read.clone()),

@@ -355,7 +355,8 @@ impl Engine {
         if matches!(
             statement,
             Statement::View(_) | Statement::Library(_) | Statement::Alert(_)
-        ) && !stops.is_empty() {
+        ) && !stops.is_empty()
+        {
             return Err(QueryError::Invalid(
                 "a view, a virtual library, an alert or a report follows its sources, so it cannot read an older version of one; make a table of it".into(),
             ));

@@ -75,9 +75,9 @@ impl Engine {
             Statement::Change(change) => self.change(governed, change, parameters).await,
             Statement::Upkeep(upkeep) => self.upkeep(governed, upkeep).await,
             Statement::View(view) => self.view(governed, state, view, parameters).await,
-            Statement::Library(_) if !parameters.is_empty() => {
-                Err(QueryError::Invalid("a virtual library's queries have no parameters".into()))
-            }
+            Statement::Library(_) if !parameters.is_empty() => Err(QueryError::Invalid(
+                "a virtual library's queries have no parameters".into(),
+            )),
             Statement::Library(library) => self.library(governed, library).await,
             Statement::Alert(alert) => self.alert(governed, state, alert).await,
             Statement::SetTags { table, column, tags } => self.set_tags(governed, &table, column, &tags).await,
@@ -232,7 +232,9 @@ impl Engine {
         refuse_unnamed(&schema)?;
         let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
         let existing = self.catalog.snapshot().table(&name.schema, &name.table).cloned();
-        let was = existing.iter().flat_map(|table| [pipelines::no_view(table), Library::none(table)]);
+        let was = existing
+            .iter()
+            .flat_map(|table| [pipelines::no_view(table), Library::none(table)]);
         for (key, value) in was.flatten() {
             properties.entry(key).or_insert(value);
         }

@@ -51,14 +51,19 @@ impl Part {
     }
 
     /// All rows, in one batch.
-    async fn rows(&self, context: &Arc<TaskContext>, memory: &MemoryReservation) -> Result<RecordBatch, DataFusionError> {
+    async fn rows(
+        &self,
+        context: &Arc<TaskContext>,
+        memory: &MemoryReservation,
+    ) -> Result<RecordBatch, DataFusionError> {
         let mut stream = execute_stream(Arc::clone(&self.plan), Arc::clone(context))?;
         let (mut batches, mut rows) = (Vec::new(), 0_u64);
         while let Some(batch) = stream.next().await {
             let batch = batch?;
             let given = self.places.iter().filter_map(|place| batch.columns().get(*place));
             let columns = given.zip(self.schema.fields());
-            let columns: Result<Vec<ArrayRef>, _> = columns.map(|(column, field)| cast(column, field.data_type())).collect();
+            let columns: Result<Vec<ArrayRef>, _> =
+                columns.map(|(column, field)| cast(column, field.data_type())).collect();
             let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
             let own = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns?, &options)?;
             rows += own.num_rows() as u64;
@@ -121,7 +126,9 @@ impl PartitionStream for Combinations {
                 None => None,
             };
             let size = context.session_config().batch_size().max(1) as u64;
-            Ok::<_, DataFusionError>(futures::stream::iter(Counter::new(schema, rows, excluded, size, memory)?))
+            Ok::<_, DataFusionError>(futures::stream::iter(Counter::new(
+                schema, rows, excluded, size, memory,
+            )?))
         };
         let stream = futures::stream::once(begun).try_flatten();
         Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), stream))
@@ -166,7 +173,8 @@ impl Counter {
             parts.iter().enumerate().find_map(of)
         };
         let columns = schema.fields().iter().map(|field| {
-            place(field.name()).ok_or_else(|| DataFusionError::Plan(format!("no part of the library gives {}", field.name())))
+            place(field.name())
+                .ok_or_else(|| DataFusionError::Plan(format!("no part of the library gives {}", field.name())))
         });
         Ok(Self {
             columns: columns.collect::<Result<_, _>>()?,
@@ -184,11 +192,17 @@ impl Counter {
     fn batch(&self, from: u64, to: u64) -> Result<RecordBatch, DataFusionError> {
         let digits = |(part, stride): (&RecordBatch, &u64)| -> UInt32Array {
             let rows = (part.num_rows() as u64).max(1);
-            (from..to).map(|number| (number / stride % rows) as u32).collect::<Vec<_>>().into()
+            (from..to)
+                .map(|number| (number / stride % rows) as u32)
+                .collect::<Vec<_>>()
+                .into()
         };
         let digits: Vec<UInt32Array> = self.parts.iter().zip(&self.strides).map(digits).collect();
         let column = |(part, place): &(usize, usize)| -> Result<ArrayRef, DataFusionError> {
-            match (self.parts.get(*part).and_then(|rows| rows.columns().get(*place)), digits.get(*part)) {
+            match (
+                self.parts.get(*part).and_then(|rows| rows.columns().get(*place)),
+                digits.get(*part),
+            ) {
                 (Some(values), Some(digits)) => Ok(take(values, digits, None)?),
                 _ => Err(DataFusionError::Internal("a part of a library went away".into())),
             }
@@ -228,7 +242,10 @@ impl Excluded {
     fn new(rows: &RecordBatch, whole: &Schema, memory: &MemoryReservation) -> Result<Self, DataFusionError> {
         let schema = rows.schema();
         let fields = schema.fields().iter();
-        let places = fields.clone().map(|field| whole.index_of(field.name())).collect::<Result<_, _>>()?;
+        let places = fields
+            .clone()
+            .map(|field| whole.index_of(field.name()))
+            .collect::<Result<_, _>>()?;
         let converter = RowConverter::new(fields.map(|field| SortField::new(field.data_type().clone())).collect())?;
         let converted = converter.convert_columns(rows.columns())?;
         memory.try_grow(converted.size())?;
@@ -240,7 +257,11 @@ impl Excluded {
     }
 
     fn without(&self, batch: &RecordBatch) -> Result<RecordBatch, DataFusionError> {
-        let columns = self.places.iter().filter_map(|place| batch.columns().get(*place)).cloned();
+        let columns = self
+            .places
+            .iter()
+            .filter_map(|place| batch.columns().get(*place))
+            .cloned();
         let rows = self.converter.convert_columns(&columns.collect::<Vec<_>>())?;
         let stays: BooleanArray = rows.iter().map(|row| Some(!self.rows.contains(row.as_ref()))).collect();
         Ok(filter_record_batch(batch, &stays)?)

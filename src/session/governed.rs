@@ -8,8 +8,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use arrow::datatypes::{Field, Schema};
-use async_trait::async_trait;
-use datafusion::catalog::{CatalogProvider, SchemaProvider, TableProvider};
+use datafusion::catalog::TableProvider;
 use datafusion::common::ResolvedTableReference;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
@@ -339,10 +338,13 @@ impl Governed {
         if schema == SYSTEM {
             return self.system_tables.table(table, &self.who);
         }
-        self.world.catalog.table(schema, table).map(|found| match Library::of(found) {
-            Some(library) => self.combined(found, library),
-            None => found.provider(),
-        })
+        self.world
+            .catalog
+            .table(schema, table)
+            .map(|found| match Library::of(found) {
+                Some(library) => self.combined(found, library),
+                None => found.provider(),
+            })
     }
 
     fn resolve_new(&self, schema: &str, table: &str) -> Result<Resolved, DataFusionError> {
@@ -431,49 +433,5 @@ impl fmt::Debug for Governed {
         f.debug_struct("Governed")
             .field("who", &self.who.name)
             .finish_non_exhaustive()
-    }
-}
-
-/// The catalog `lab`. Schemas with nothing to see are not there.
-#[derive(Debug)]
-pub(crate) struct GovernedCatalog(pub(crate) Arc<Governed>);
-
-impl CatalogProvider for GovernedCatalog {
-    fn schema_names(&self) -> Vec<String> {
-        let mut names: Vec<String> = self.0.visible().into_iter().map(|(schema, _)| schema).collect();
-        names.dedup();
-        names
-    }
-
-    fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
-        Some(Arc::new(GovernedSchema {
-            governed: Arc::clone(&self.0),
-            name: name.to_owned(),
-        }))
-    }
-}
-
-#[derive(Debug)]
-struct GovernedSchema {
-    governed: Arc<Governed>,
-    name: String,
-}
-
-#[async_trait]
-impl SchemaProvider for GovernedSchema {
-    fn table_names(&self) -> Vec<String> {
-        let visible = self.governed.visible().into_iter();
-        visible
-            .filter(|(schema, _)| *schema == self.name)
-            .map(|(_, table)| table)
-            .collect()
-    }
-
-    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
-        self.governed.table(&self.name, name)
-    }
-
-    fn table_exist(&self, name: &str) -> bool {
-        matches!(self.governed.resolve(&self.name, name), Ok(Resolved::Open(..)))
     }
 }

@@ -20,8 +20,9 @@ use datafusion::physical_plan::ExecutionPlan;
 use labhouse_catalog::LakeTable;
 use serde::{Deserialize, Serialize};
 
+use super::catalog::GovernedCatalog;
 use super::combinations::{Combinations, Part};
-use super::governed::{Governed, GovernedCatalog, Resolved};
+use super::governed::{Governed, Resolved};
 use crate::query::statement::CATALOG;
 
 /// The property of a library's table. Empty for a table that was a library once.
@@ -73,7 +74,10 @@ impl Library {
 impl Governed {
     /// The library of that name, whether or not the principal sees it.
     pub(super) fn library(&self, schema: &str, table: &str) -> Option<Library> {
-        self.world.catalog.table(schema, table).and_then(|table| Library::of(table))
+        self.world
+            .catalog
+            .table(schema, table)
+            .and_then(|table| Library::of(table))
     }
 
     /// How the principal sees the sources of a library, as a text that differs where that does; none if he does not see
@@ -91,7 +95,12 @@ impl Governed {
                 return Ok(None);
             };
             let fields = access.schema.fields();
-            let visible = |name: &String| access.columns.iter().any(|at| fields.get(*at).is_some_and(|f| f.name() == name));
+            let visible = |name: &String| {
+                access
+                    .columns
+                    .iter()
+                    .any(|at| fields.get(*at).is_some_and(|f| f.name() == name))
+            };
             if !source.columns.iter().all(visible) {
                 return Ok(None);
             }

@@ -6,6 +6,7 @@
 //! meets a user's expression.
 
 mod bounded;
+mod catalog;
 mod combinations;
 mod derived;
 mod governed;
@@ -27,9 +28,9 @@ use datafusion::prelude::SessionConfig;
 use labhouse_catalog::{CatalogSnapshot, Lake};
 use labhouse_policies::{PolicySet, Principal};
 
+pub(crate) use combinations::COMBINATIONS_MAX;
 pub(crate) use derived::Derived;
 pub(crate) use governed::{Governed, Seen, model_object, table_object, table_path};
-pub(crate) use combinations::COMBINATIONS_MAX;
 pub(crate) use library::{Library, LibraryPart, LibrarySource, PROPERTY as LIBRARY};
 pub(crate) use shown::Shown;
 

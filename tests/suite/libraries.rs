@@ -19,7 +19,8 @@ async fn a_library_has_all_combinations_of_what_its_reader_sees() {
     for who in ["sam", "ana", "dee"] {
         let parts = 3 * different(&lab, who, "catalyst").await * different(&lab, who, "plate_id").await;
         assert_eq!(lab.number(who, count).await, parts, "{who}");
-        let all_differ = "SELECT count(*) FROM (SELECT DISTINCT catalyst, plate_id, degrees FROM lab.chemistry.combined)";
+        let all_differ =
+            "SELECT count(*) FROM (SELECT DISTINCT catalyst, plate_id, degrees FROM lab.chemistry.combined)";
         assert_eq!(lab.number(who, all_differ).await, parts, "{who}");
     }
     assert_eq!(made, lab.number("sam", count).await);
@@ -32,7 +33,9 @@ async fn a_library_has_all_combinations_of_what_its_reader_sees() {
     assert_eq!(lab.number("sam", one).await, 0);
     let columns = "SELECT count(*) FROM information_schema.columns WHERE table_name = 'combined'";
     assert_eq!(lab.number("ana", columns).await, 3);
-    lab.update("sam", "DROP VIRTUAL LIBRARY lab.chemistry.combined").await.unwrap();
+    lab.update("sam", "DROP VIRTUAL LIBRARY lab.chemistry.combined")
+        .await
+        .unwrap();
     assert!(lab.query("sam", count).await.unwrap_err().contains("not found"));
 }
 
@@ -51,9 +54,13 @@ async fn what_is_run_is_left_out_and_sources_are_followed() {
     assert_eq!(lab.number("sam", count).await, 4);
     let run = "SELECT count(*) FROM lab.chemistry.amides JOIN lab.chemistry.done USING (acid, amine)";
     assert_eq!(lab.number("sam", run).await, 0);
-    lab.update("sam", "INSERT INTO lab.chemistry.acids VALUES ('D')").await.unwrap();
+    lab.update("sam", "INSERT INTO lab.chemistry.acids VALUES ('D')")
+        .await
+        .unwrap();
     assert_eq!(lab.number("sam", count).await, 6);
-    lab.update("sam", "INSERT INTO lab.chemistry.done VALUES ('D', 'x', 3.0)").await.unwrap();
+    lab.update("sam", "INSERT INTO lab.chemistry.done VALUES ('D', 'x', 3.0)")
+        .await
+        .unwrap();
     assert_eq!(lab.number("sam", count).await, 5);
     // A part may be projected, filtered and limited from outside like any table.
     let some = "SELECT count(*) FROM (SELECT amine FROM lab.chemistry.amides WHERE acid = 'D' LIMIT 9)";
@@ -102,11 +109,17 @@ async fn what_is_run_is_left_out_and_sources_are_followed() {
     }
     let old = "SELECT count(*) FROM lab.chemistry.amides FOR VERSION AS OF 0";
     assert!(lab.query("sam", old).await.unwrap_err().contains("virtual library"));
-    lab.update("sam", "DROP VIRTUAL LIBRARY IF EXISTS lab.chemistry.nothing").await.unwrap();
+    lab.update("sam", "DROP VIRTUAL LIBRARY IF EXISTS lab.chemistry.nothing")
+        .await
+        .unwrap();
     // Replaced by a table of rows, it is a library no more.
-    lab.update("sam", "CREATE OR REPLACE TABLE lab.chemistry.amides AS SELECT 1 AS n").await.unwrap();
+    lab.update("sam", "CREATE OR REPLACE TABLE lab.chemistry.amides AS SELECT 1 AS n")
+        .await
+        .unwrap();
     assert_eq!(lab.number("sam", count).await, 1);
-    lab.update("sam", "INSERT INTO lab.chemistry.amides VALUES (2)").await.unwrap();
+    lab.update("sam", "INSERT INTO lab.chemistry.amides VALUES (2)")
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
@@ -115,9 +128,18 @@ async fn a_library_of_what_somebody_may_not_see_is_not_there_for_him() {
     // ana may see chemistry, but neither who did it nor the raw readings.
     for (name, part) in [
         ("people", "SELECT DISTINCT operator FROM lab.chemistry.reactions"),
-        ("renamed", "SELECT DISTINCT operator AS person FROM lab.chemistry.reactions"),
-        ("counted", "SELECT count(DISTINCT operator) AS n FROM lab.chemistry.reactions"),
-        ("asked", "SELECT DISTINCT catalyst FROM lab.chemistry.reactions WHERE operator <> ''"),
+        (
+            "renamed",
+            "SELECT DISTINCT operator AS person FROM lab.chemistry.reactions",
+        ),
+        (
+            "counted",
+            "SELECT count(DISTINCT operator) AS n FROM lab.chemistry.reactions",
+        ),
+        (
+            "asked",
+            "SELECT DISTINCT catalyst FROM lab.chemistry.reactions WHERE operator <> ''",
+        ),
         ("readings", "SELECT DISTINCT plate_id FROM lab.chemistry.plate_readings"),
     ] {
         let make = format!("CREATE VIRTUAL LIBRARY lab.chemistry.{name} FROM ({part}) CROSS (SELECT 1 AS times)");
@@ -146,7 +168,10 @@ async fn a_library_of_what_somebody_may_not_see_is_not_there_for_him() {
     // Nor may she make one, of what she sees or not: that takes a grant to create.
     for part in ["SELECT DISTINCT catalyst FROM lab.chemistry.reactions", "SELECT 1 AS n"] {
         let make = format!("CREATE VIRTUAL LIBRARY lab.chemistry.of_ana FROM ({part})");
-        assert!(lab.update("ana", &make).await.unwrap_err().contains("may not"), "{part}");
+        assert!(
+            lab.update("ana", &make).await.unwrap_err().contains("may not"),
+            "{part}"
+        );
     }
 }
 
@@ -166,10 +191,15 @@ async fn recommendations_come_from_a_library() {
     let best = "SELECT round(min(prediction), 6) = (SELECT round(min(y), 6) FROM (SELECT predict_small(catalyst, rtb, alogp) AS y FROM lab.chemistry.reach ORDER BY y DESC LIMIT 50)) AS same, count(*) AS n FROM top_recommendations('lab.chemistry.small', 50)";
     let text = lab.text("sam", best).await;
     assert!(text.contains("true") && text.contains("50"), "{text}");
-    let all = format!("SELECT count(*) FROM top_recommendations('lab.chemistry.small', {})", made.min(2000));
+    let all = format!(
+        "SELECT count(*) FROM top_recommendations('lab.chemistry.small', {})",
+        made.min(2000)
+    );
     assert_eq!(lab.number("sam", &all).await, made.min(2000));
     // A library that is gone is gone for the model too.
-    lab.update("sam", "DROP VIRTUAL LIBRARY lab.chemistry.reach").await.unwrap();
+    lab.update("sam", "DROP VIRTUAL LIBRARY lab.chemistry.reach")
+        .await
+        .unwrap();
     assert!(lab.query("sam", &all).await.unwrap_err().contains("not found"));
 }
 
@@ -179,7 +209,10 @@ async fn recommendations_come_from_a_library() {
 async fn a_million_virtual_reactions_are_scored_in_one_statement() {
     let lab = lab::own();
     let catalysts = usize::try_from(different(&lab, "sam", "catalyst").await).unwrap();
-    let made = lab.update("sam", &reach(1_000_000_usize.div_ceil(20 * catalysts))).await.unwrap();
+    let made = lab
+        .update("sam", &reach(1_000_000_usize.div_ceil(20 * catalysts)))
+        .await
+        .unwrap();
     assert!(made >= 1_000_000, "{made}");
     lab.update("sam", TRAIN).await.unwrap();
     for sql in [
@@ -188,7 +221,10 @@ async fn a_million_virtual_reactions_are_scored_in_one_statement() {
     ] {
         let begun = Instant::now();
         let rows = lab.number("sam", sql).await;
-        println!("{sql}: {rows} in {:.1} s, of {made} combinations", begun.elapsed().as_secs_f64());
+        println!(
+            "{sql}: {rows} in {:.1} s, of {made} combinations",
+            begun.elapsed().as_secs_f64()
+        );
         assert!(rows == 96 || rows == made);
     }
 }
@@ -214,7 +250,14 @@ async fn a_plate_is_filled_with_controls_for_those_who_may_ask() {
         plate(", 'known=lab.chemistry.reactions'")
     );
     assert_eq!(number(best).await, 4);
-    assert_eq!(number(format!("SELECT count(*) FROM {}", plate(", 'edge=empty', 'controls=0'"))).await, 60);
+    assert_eq!(
+        number(format!(
+            "SELECT count(*) FROM {}",
+            plate(", 'edge=empty', 'controls=0'")
+        ))
+        .await,
+        60
+    );
     let same = |other: &str| {
         format!(
             "SELECT count(*) FROM {} a JOIN {} b ON a.well = b.well AND a.rank = b.rank",
@@ -225,11 +268,26 @@ async fn a_plate_is_filled_with_controls_for_those_who_may_ask() {
     assert_eq!(number(same(", 'strategy=exploit', 'seed=3'")).await, 88);
     assert!(number(same(", 'strategy=exploit', 'seed=4'")).await < 44);
     for (sql, says) in [
-        ("SELECT * FROM recommend_plate('lab.chemistry.yield_model', 8)", "rows and columns"),
-        ("SELECT * FROM recommend_plate('lab.chemistry.yield_model', 80, 12)", "1 to 32 rows"),
-        ("SELECT * FROM recommend_plate('lab.chemistry.yield_model', 8, 12, 'colour=red')", "colour"),
-        ("SELECT * FROM recommend_plate('lab.chemistry.yield_model', 8, 12, 'seed=x')", "whole number"),
-        ("SELECT * FROM recommend_plate('lab.chemistry.yield_model', 8, 12, 'controls=96')", "no well"),
+        (
+            "SELECT * FROM recommend_plate('lab.chemistry.yield_model', 8)",
+            "rows and columns",
+        ),
+        (
+            "SELECT * FROM recommend_plate('lab.chemistry.yield_model', 80, 12)",
+            "1 to 32 rows",
+        ),
+        (
+            "SELECT * FROM recommend_plate('lab.chemistry.yield_model', 8, 12, 'colour=red')",
+            "colour",
+        ),
+        (
+            "SELECT * FROM recommend_plate('lab.chemistry.yield_model', 8, 12, 'seed=x')",
+            "whole number",
+        ),
+        (
+            "SELECT * FROM recommend_plate('lab.chemistry.yield_model', 8, 12, 'controls=96')",
+            "no well",
+        ),
         (
             "SELECT * FROM recommend_plate('lab.chemistry.yield_model', 8, 12, 'known=lab.chemistry.reagent_lots')",
             "known experiments",

@@ -237,7 +237,7 @@ impl Kernel {
         let off = |value: f64, usual: f64, spread: f64| 0.5 * ((value - usual) / spread).powi(2);
         let axis = |axis: &Axis| {
             let common = if axis.molecules {
-                off(axis.common, 0.5, 1.2)
+                off(axis.common, 0.0, 1.0)
             } else {
                 0.0
             };
@@ -246,7 +246,7 @@ impl Kernel {
             } else {
                 0.0
             };
-            off(axis.equal, 0.5, 1.2) + common + length
+            off(axis.equal, 0.0, 1.0) + common + length
         };
         off(self.noise, -5.0, 1.0) + self.columns.iter().map(axis).sum::<f64>()
     }

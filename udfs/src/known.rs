@@ -42,11 +42,23 @@ impl KnownExperiments {
     pub fn new(model: Arc<Model>, candidates: SchemaRef, table: &Schema) -> Result<Self, PredictError> {
         let lacks = |what: String| PredictError::NoControls {
             lacks: what,
-            columns: table.fields().iter().map(|f| f.name().as_str()).collect::<Vec<_>>().join(", "),
+            columns: table
+                .fields()
+                .iter()
+                .map(|f| f.name().as_str())
+                .collect::<Vec<_>>()
+                .join(", "),
         };
-        let readable = |name: &str| table.index_of(name).ok().filter(|at| is_readable(table.field(*at).data_type()));
+        let readable = |name: &str| {
+            table
+                .index_of(name)
+                .ok()
+                .filter(|at| is_readable(table.field(*at).data_type()))
+        };
         if !model.classes().is_empty() {
-            return Err(lacks("a measured number, because the model predicts a class".to_owned()));
+            return Err(lacks(
+                "a measured number, because the model predicts a class".to_owned(),
+            ));
         }
         let target = readable(model.target()).ok_or_else(|| lacks(model.target().to_owned()))?;
         let mut needed = Vec::new();
@@ -60,7 +72,10 @@ impl KnownExperiments {
         });
         let columns = columns.collect();
         // A control may lack what candidates have.
-        let fields = candidates.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
+        let fields = candidates
+            .fields()
+            .iter()
+            .map(|field| field.as_ref().clone().with_nullable(true));
         let candidates = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
         Ok(Self {
             target,
@@ -84,7 +99,13 @@ impl KnownExperiments {
             return Ok(());
         };
         let measured = numbers(target, FeatureKind::Number)?;
-        let column = |place: &usize| self.columns.get(*place).copied().flatten().and_then(|at| batch.columns().get(at));
+        let column = |place: &usize| {
+            self.columns
+                .get(*place)
+                .copied()
+                .flatten()
+                .and_then(|at| batch.columns().get(at))
+        };
         let features: Vec<&ArrayRef> = self.needed.iter().filter_map(column).collect();
         let whole = |row: usize| features.len() == self.needed.len() && features.iter().all(|f| f.is_valid(row));
         // Nothing is kept of a batch but the rows chosen.

@@ -183,10 +183,17 @@ impl Layout {
         controls: Vec<Control>,
     ) -> Result<RecordBatch, PredictError> {
         let samples = samples.slice(0, samples.num_rows().min(self.samples()));
-        let own = if controls.is_empty() { of_list(&samples) } else { controls };
+        let own = if controls.is_empty() {
+            of_list(&samples)
+        } else {
+            controls
+        };
         let contents = self.contents(samples.num_rows(), own.len());
         let rows: Vec<&RecordBatch> = std::iter::once(&samples).chain(own.iter().map(|c| &c.row)).collect();
-        let list = concat_batches(&nullable(&samples.schema()), rows.into_iter().map(with_nulls).collect::<Result<Vec<_>, _>>()?.iter())?;
+        let list = concat_batches(
+            &nullable(&samples.schema()),
+            rows.into_iter().map(with_nulls).collect::<Result<Vec<_>, _>>()?.iter(),
+        )?;
         let line = |content: &Content| match content {
             Content::Sample(at) => *at,
             Content::Control(kind) => samples.num_rows() + kind,
@@ -197,17 +204,42 @@ impl Layout {
         };
         let wells = contents.iter();
         let mut columns: Vec<ArrayRef> = vec![
-            Arc::new(wells.clone().map(|((r, c), _)| Some(well_name(*r, *c))).collect::<StringArray>()),
-            Arc::new(wells.clone().map(|((r, _), _)| Some(row_name(*r))).collect::<StringArray>()),
-            Arc::new(wells.clone().map(|((_, c), _)| Some(*c as i64 + 1)).collect::<Int64Array>()),
+            Arc::new(
+                wells
+                    .clone()
+                    .map(|((r, c), _)| Some(well_name(*r, *c)))
+                    .collect::<StringArray>(),
+            ),
+            Arc::new(
+                wells
+                    .clone()
+                    .map(|((r, _), _)| Some(row_name(*r)))
+                    .collect::<StringArray>(),
+            ),
+            Arc::new(
+                wells
+                    .clone()
+                    .map(|((_, c), _)| Some(*c as i64 + 1))
+                    .collect::<Int64Array>(),
+            ),
             Arc::new(
                 wells
                     .clone()
                     .map(|(_, content)| Some(control(content).map_or("sample", |_| "control")))
                     .collect::<StringArray>(),
             ),
-            Arc::new(wells.clone().map(|(_, c)| control(c).map(|c| c.name)).collect::<StringArray>()),
-            Arc::new(wells.clone().map(|(_, c)| control(c)?.measured).collect::<Float64Array>()),
+            Arc::new(
+                wells
+                    .clone()
+                    .map(|(_, c)| control(c).map(|c| c.name))
+                    .collect::<StringArray>(),
+            ),
+            Arc::new(
+                wells
+                    .clone()
+                    .map(|(_, c)| control(c)?.measured)
+                    .collect::<Float64Array>(),
+            ),
         ];
         let lines: UInt32Array = wells.clone().map(|(_, content)| Some(line(content) as u32)).collect();
         for (at, column) in list.columns().iter().enumerate() {
@@ -215,7 +247,11 @@ impl Layout {
             columns.push(if at == 0 {
                 let ranks = taken.as_primitive::<Int64Type>();
                 let ranks = wells.clone().zip(ranks.iter());
-                Arc::new(ranks.map(|((_, content), rank)| control(content).map_or(rank, |_| None)).collect::<Int64Array>())
+                Arc::new(
+                    ranks
+                        .map(|((_, content), rank)| control(content).map_or(rank, |_| None))
+                        .collect::<Int64Array>(),
+                )
             } else {
                 taken
             });
@@ -251,8 +287,13 @@ impl Layout {
                 *well = Some(Content::Control(kind));
             }
         }
-        let free: Vec<usize> = (0..wells.len()).filter(|at| held.get(*at).is_some_and(Option::is_none)).collect();
-        for (sample, place) in sample::permutation(free.len(), self.seed ^ 0x9E37_79B9).into_iter().enumerate() {
+        let free: Vec<usize> = (0..wells.len())
+            .filter(|at| held.get(*at).is_some_and(Option::is_none))
+            .collect();
+        for (sample, place) in sample::permutation(free.len(), self.seed ^ 0x9E37_79B9)
+            .into_iter()
+            .enumerate()
+        {
             if sample >= samples {
                 break;
             }
@@ -260,7 +301,11 @@ impl Layout {
                 *well = Some(Content::Sample(sample));
             }
         }
-        wells.into_iter().zip(held).filter_map(|(well, content)| Some((well, content?))).collect()
+        wells
+            .into_iter()
+            .zip(held)
+            .filter_map(|(well, content)| Some((well, content?)))
+            .collect()
     }
 }
 
@@ -275,11 +320,17 @@ fn of_list(list: &RecordBatch) -> Vec<Control> {
         measured: None,
         row: list.slice(at, 1),
     };
-    vec![control("best of the batch", 0), control("median of the batch", rows / 2)]
+    vec![
+        control("best of the batch", 0),
+        control("median of the batch", rows / 2),
+    ]
 }
 
 fn nullable(schema: &Schema) -> SchemaRef {
-    let fields = schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
+    let fields = schema
+        .fields()
+        .iter()
+        .map(|field| field.as_ref().clone().with_nullable(true));
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 

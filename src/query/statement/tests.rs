@@ -33,7 +33,10 @@ fn a_library_has_parts_and_what_it_leaves_out() {
     assert_eq!(parts[0].to_string(), "SELECT * FROM \"c\".\"scaffolds\"");
     assert_eq!(excluding.unwrap().to_string(), "SELECT b FROM c.run");
     let drop = parse_own("DROP VIRTUAL LIBRARY IF EXISTS c.l").unwrap().unwrap();
-    assert_eq!((drop.verb(), drop.target().as_deref()), ("drop_library", Some("lab.c.l")));
+    assert_eq!(
+        (drop.verb(), drop.target().as_deref()),
+        ("drop_library", Some("lab.c.l"))
+    );
 }
 
 #[test]

@@ -32,7 +32,10 @@ fn every_experiment_of_the_list_lies_in_one_well_and_controls_are_everywhere() {
     let candidates = reactions(2_000, 72);
     for (rows, columns, controls) in [(8, 12, 8), (16, 24, 32), (2, 3, 2), (1, 3, 0), (32, 48, 128)] {
         let layout = Layout::new(rows, columns).unwrap().with_seed(5);
-        assert_eq!((layout.controls(), layout.samples()), (controls, rows * columns - controls));
+        assert_eq!(
+            (layout.controls(), layout.samples()),
+            (controls, rows * columns - controls)
+        );
         if rows == 32 {
             continue;
         }
@@ -44,7 +47,10 @@ fn every_experiment_of_the_list_lies_in_one_well_and_controls_are_everywhere() {
         assert_eq!(wells.len(), rows * columns);
         let ranks: Vec<i64> = plate["rank"].as_primitive::<Int64Type>().iter().flatten().collect();
         assert_eq!(ranks.iter().copied().collect::<BTreeSet<i64>>().len(), layout.samples());
-        assert!(rows == 1 || ranks.windows(2).any(|pair| pair[0] > pair[1]), "the list's order is not the plate's");
+        assert!(
+            rows == 1 || ranks.windows(2).any(|pair| pair[0] > pair[1]),
+            "the list's order is not the plate's"
+        );
         let (roles, kinds) = (strings(&plate, "role"), strings(&plate, "control"));
         assert_eq!(roles.iter().filter(|role| *role == "control").count(), controls);
         let mut often: BTreeMap<&str, usize> = BTreeMap::new();
@@ -54,7 +60,10 @@ fn every_experiment_of_the_list_lies_in_one_well_and_controls_are_everywhere() {
         assert!(often.values().all(|count| *count == controls / 2), "{often:?}");
         // One control in each stretch of the plate.
         for stretch in 0..controls {
-            let (from, to) = (stretch * rows * columns / controls, (stretch + 1) * rows * columns / controls);
+            let (from, to) = (
+                stretch * rows * columns / controls,
+                (stretch + 1) * rows * columns / controls,
+            );
             assert_eq!(roles[from..to].iter().filter(|role| *role == "control").count(), 1);
         }
         // A line of the list keeps its prediction and its inputs.
@@ -82,7 +91,10 @@ fn the_seed_alone_decides_and_wells_have_the_names_of_instruments() {
     assert_eq!(fill(layout.with_seed(1)), fill(layout.with_seed(1)));
     assert_ne!(fill(layout.with_seed(1)), fill(layout.with_seed(2)));
     let wells = strings(&fill(layout), "well");
-    assert_eq!((wells[0].as_str(), wells[11].as_str(), wells[12].as_str()), ("A01", "A12", "B01"));
+    assert_eq!(
+        (wells[0].as_str(), wells[11].as_str(), wells[12].as_str()),
+        ("A01", "A12", "B01")
+    );
     let last = Layout::new(32, 48).unwrap().with_controls(0).unwrap();
     // A short list leaves wells empty: they are not in the table.
     let plate = last.fill(&candidates.schema(), &list, Vec::new()).unwrap();
@@ -91,14 +103,25 @@ fn the_seed_alone_decides_and_wells_have_the_names_of_instruments() {
     let inside = layout.without_edge().unwrap();
     let plate = fill(inside);
     assert_eq!(plate.num_rows(), 60);
-    assert!(plate["column"].as_primitive::<Int64Type>().values().iter().all(|c| (2..=11).contains(c)));
+    assert!(
+        plate["column"]
+            .as_primitive::<Int64Type>()
+            .values()
+            .iter()
+            .all(|c| (2..=11).contains(c))
+    );
     assert!(strings(&plate, "row").iter().all(|row| row != "A" && row != "H"));
     for bad in [Layout::new(0, 12), Layout::new(33, 12), Layout::new(8, 49)] {
         assert!(matches!(bad, Err(PredictError::BadPlate(_))));
     }
-    assert!(matches!(Layout::new(2, 12).unwrap().without_edge(), Err(PredictError::BadPlate(_))));
+    assert!(matches!(
+        Layout::new(2, 12).unwrap().without_edge(),
+        Err(PredictError::BadPlate(_))
+    ));
     assert!(matches!(layout.with_controls(96), Err(PredictError::BadPlate(_))));
-    let none = Layout::new(8, 12).unwrap().fill(&candidates.schema(), &list.slice(0, 0), Vec::new());
+    let none = Layout::new(8, 12)
+        .unwrap()
+        .fill(&candidates.schema(), &list.slice(0, 0), Vec::new());
     assert_eq!(none.unwrap().num_rows(), 0);
 }
 
@@ -116,9 +139,16 @@ fn controls_are_the_best_and_the_middle_of_what_was_measured() {
         known.push(&table.slice(from, 100.min(501 - from))).unwrap();
     }
     let controls = known.finish().unwrap();
-    let mut yields: Vec<f64> = table["yield_pct"].as_primitive::<Float64Type>().iter().flatten().collect();
+    let mut yields: Vec<f64> = table["yield_pct"]
+        .as_primitive::<Float64Type>()
+        .iter()
+        .flatten()
+        .collect();
     yields.sort_by(f64::total_cmp);
-    assert_eq!(controls.iter().map(|c| c.name).collect::<Vec<_>>(), ["best known", "median known"]);
+    assert_eq!(
+        controls.iter().map(|c| c.name).collect::<Vec<_>>(),
+        ["best known", "median known"]
+    );
     assert_eq!(controls[0].measured, yields.last().copied());
     assert_eq!(controls[1].measured, Some(yields[yields.len() / 2]));
     let layout = Layout::new(4, 6).unwrap();
