@@ -17,6 +17,7 @@ use crate::client::{self, SqlOptions};
 use crate::config::Config;
 use crate::engine::{Engine, crawl_options};
 use crate::server::Server;
+use crate::sync::SyncOptions;
 use crate::{auth, demo_lab};
 
 /// Planning recurses over expressions; admission bounds their depth, this bounds what a bounded depth may take.
@@ -57,12 +58,8 @@ enum Command {
     User(UserCommand),
     /// Run a statement on a server and print the result
     Sql(SqlOptions),
-    /// Upload new files of a folder to a lake (not there yet)
-    Sync {
-        dir: PathBuf,
-        #[arg(long)]
-        to: String,
-    },
+    /// Upload new files of a folder to a lake, from an instrument's PC
+    Sync(SyncOptions),
     /// A node of the distributed engine (not there yet)
     Worker(ConfigFile),
 }
@@ -108,8 +105,12 @@ enum UserCommand {
         /// A schema the token is limited to, then for reading only; may be given several times
         #[arg(long = "schema", value_name = "SCHEMA")]
         schemas: Vec<String>,
+        /// A folder below landing/ that the token may put files into (`labhouse sync`), and then nothing else; may be given
+        /// several times
+        #[arg(long = "land", value_name = "SCHEMA/TABLE", conflicts_with_all = ["read_only", "schemas"])]
+        lands: Vec<String>,
         /// Take the token of this label out instead: what runs under it ends
-        #[arg(long, conflicts_with_all = ["days", "read_only", "schemas"])]
+        #[arg(long, conflicts_with_all = ["days", "read_only", "schemas", "lands"])]
         revoke: bool,
         #[command(flatten)]
         config: ConfigFile,
@@ -152,13 +153,7 @@ async fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Audit(command) => return audit::command::run(command).await,
         Command::User(command) => user(command)?,
         Command::Sql(options) => client::run(options).await?,
-        Command::Sync { dir, to } => {
-            let (dir, to) = (dir.display(), to);
-            return Err(format!(
-                "`labhouse sync` is not there yet; copy {dir} to {to}landing/<schema>/<table>/ instead"
-            )
-            .into());
-        }
+        Command::Sync(options) => return Ok(crate::sync::run(options).await?),
         Command::Worker(_) => {
             return Err("`labhouse worker` is not there yet; `labhouse serve` runs on one node".into());
         }
@@ -187,9 +182,13 @@ async fn crawl(config: &Config, json: bool) -> Result<ExitCode, Failure> {
             writeln!(out, "{}", serde_json::to_string(file)?)?;
         } else {
             let reason = file.reason.as_deref().unwrap_or(&file.taken_for);
+            let sure = match (file.confidence, &file.doubts) {
+                (Some(confidence), Some(doubts)) => format!("  (confidence {confidence:.2}: {doubts})"),
+                _ => String::new(),
+            };
             writeln!(
                 out,
-                "{status:<12} {:>9} rows  {} -> {}  {reason}",
+                "{status:<12} {:>9} rows  {} -> {}  {reason}{sure}",
                 file.rows,
                 file.path,
                 file.tables.join(", ")
@@ -229,6 +228,7 @@ fn user(command: UserCommand) -> Result<(), Failure> {
             days,
             read_only,
             schemas,
+            lands,
             revoke,
             config,
         } => {
@@ -241,6 +241,7 @@ fn user(command: UserCommand) -> Result<(), Failure> {
                     days,
                     read_only,
                     schemas,
+                    lands,
                 };
                 writeln!(out, "{}", auth::issue_token(&users, &name, &label, scope)?)?;
             }
@@ -298,7 +299,7 @@ fn log(command: &Command) {
             "info,datafusion=warn,deltalake_core=warn,delta_kernel=warn,buoyant_kernel=warn"
         }
         Command::Demo(_) | Command::Crawl { .. } => "warn",
-        Command::Policy(_) | Command::Audit(_) | Command::User(_) | Command::Sql(_) | Command::Sync { .. } => "error",
+        Command::Policy(_) | Command::Audit(_) | Command::User(_) | Command::Sql(_) | Command::Sync(_) => "error",
     };
     let filter = tracing_subscriber::EnvFilter::try_from_env("LABHOUSE_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));

@@ -4,13 +4,17 @@
 //! Relative paths are relative to the config file, so that a lab can be moved as one folder.
 
 pub(crate) mod alerts;
+mod care;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use labhouse_catalog::RETAIN_HOURS_MIN;
 use serde::{Deserialize, Serialize};
+
+pub(crate) use care::Care;
 
 /// A config that was read and checked.
 #[derive(Debug, Clone, Deserialize)]
@@ -27,6 +31,8 @@ pub(crate) struct Config {
     pub(crate) tls: Tls,
     #[serde(default)]
     pub(crate) crawl: Crawl,
+    #[serde(default)]
+    pub(crate) care: Care,
     #[serde(default)]
     pub(crate) audit: Audit,
     #[serde(default)]
@@ -393,6 +399,11 @@ impl Config {
         self.listen.http.parse().ok()
     }
 
+    /// The address of the PostgreSQL door; none when it is off.
+    pub(crate) fn postgres_address(&self) -> Option<SocketAddr> {
+        self.listen.postgres.parse().ok()
+    }
+
     /// Time between sweeps.
     pub(crate) fn sweep_interval(&self) -> Duration {
         Duration::from_secs(self.crawl.sweep_interval_s.max(1))
@@ -410,6 +421,7 @@ impl Config {
         for (key, value) in [
             ("listen.flight", &self.listen.flight),
             ("listen.http", &self.listen.http),
+            ("listen.postgres", &self.listen.postgres),
         ] {
             if value.is_empty() {
                 continue;
@@ -421,8 +433,7 @@ impl Config {
                     "is not ADDRESS:PORT, for example 127.0.0.1:50051 (port 0 = any free one)",
                 );
             };
-            let plain = self.tls.cert.is_empty() || key == "listen.http";
-            if plain && !address.ip().is_loopback() && !self.tls.allow_plaintext {
+            if self.tls.cert.is_empty() && !address.ip().is_loopback() && !self.tls.allow_plaintext {
                 return wrong(
                     key,
                     value,
@@ -433,15 +444,15 @@ impl Config {
         if self.listen.flight.is_empty() {
             return wrong("listen.flight", "", "cannot be off: it is the main door");
         }
-        if !self.listen.postgres.is_empty() {
-            return wrong(
-                "listen.postgres",
-                &self.listen.postgres,
-                "cannot be served yet; set it to \"\"",
-            );
-        }
         if self.tls.cert.is_empty() != self.tls.key.is_empty() {
             return wrong("tls.cert", &self.tls.cert, "and tls.key must be set together");
+        }
+        if self.care.retain_hours != 0 && self.care.retain_hours < RETAIN_HOURS_MIN {
+            return wrong(
+                "care.retain_hours",
+                &self.care.retain_hours.to_string(),
+                "is less than 168: readers and writers may still need the files; 0 = nothing is deleted",
+            );
         }
         if !self.tls.client_ca.is_empty() && self.tls.cert.is_empty() {
             return wrong(

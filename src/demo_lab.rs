@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -51,6 +52,9 @@ pub(crate) struct DemoOptions {
     /// Address of the HTTP door
     #[arg(long)]
     http: Option<String>,
+    /// Address of the PostgreSQL door, which is off without it
+    #[arg(long)]
+    postgres: Option<String>,
 }
 
 /// Builds the lab if need be, and serves it.
@@ -66,11 +70,12 @@ pub(crate) async fn run(options: DemoOptions) -> Result<(), Failure> {
     let mut config = Config::read(&config_file)?;
     config.listen.flight = options.flight.unwrap_or(config.listen.flight);
     config.listen.http = options.http.unwrap_or(config.listen.http);
+    config.listen.postgres = options.postgres.unwrap_or(config.listen.postgres);
     // What the command line gave is checked like what the file gives.
-    if config
-        .flight_address()
-        .is_none_or(|address| !address.ip().is_loopback())
-        || (!config.listen.http.is_empty() && config.http_address().is_none_or(|address| !address.ip().is_loopback()))
+    let is_private = |address: Option<SocketAddr>| address.is_some_and(|address| address.ip().is_loopback());
+    if !is_private(config.flight_address())
+        || !(config.listen.http.is_empty() || is_private(config.http_address()))
+        || !(config.listen.postgres.is_empty() || is_private(config.postgres_address()))
     {
         return Err("the demo's passwords are public, so it listens on loopback only: use 127.0.0.1:PORT".into());
     }
@@ -91,10 +96,7 @@ fn lay_out(dir: &Path) -> Result<(), Failure> {
     for (name, text) in labhouse_policies::default_files() {
         write_new(&dir.join("policies").join(name), text)?;
     }
-    let secret: String = rand::random::<[u8; 32]>()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let secret = crate::auth::hex(&rand::random::<[u8; 32]>());
     write_new(&dir.join("policies").join("secret"), &secret)?;
     let users = dir.join("users.toml");
     if !users.exists() {
@@ -219,6 +221,9 @@ fn welcome(server: &Server, dir: &Path) {
     match &server.http_url {
         Some(url) => say(&format!("  the page    {url}  (open it in a browser and sign in)")),
         None => say("  the page    off"),
+    }
+    if let Some(url) = &server.postgres_url {
+        say(&format!("  PostgreSQL  {url}"));
     }
     say(&format!(
         "  the lab     {}  (drop files into landing/<schema>/<table>/)",

@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 use crate::alerts::{AlertStore, Channels, Looks};
 use crate::audit::{Audit, AuditError};
 use crate::auth::{Authenticator, UserError};
+use crate::care::Care;
 use crate::config::{Config, RemovedFiles};
 use crate::metrics::Metrics;
 use crate::models::ModelStore;
@@ -37,6 +38,7 @@ pub(crate) struct Engine {
     pub(crate) training: Semaphore,
     pub(crate) log: QueryLog,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) care: Care,
     pub(crate) plans: Plans,
     pub(crate) profiles: Profiles,
     pub(crate) results: Arc<Results>,
@@ -99,6 +101,7 @@ impl Engine {
             training: Semaphore::new(config.limits.concurrent_trainings),
             log: QueryLog::new(Arc::clone(&metrics)),
             metrics,
+            care: Care::default(),
             plans: Plans::default(),
             profiles: Profiles::default(),
             results: Arc::new(Results::new(config.limits.result_cache_mib)),

@@ -20,6 +20,8 @@ mod csv;
 mod dashboards;
 mod encode;
 mod json;
+mod landing;
+mod listen;
 mod refusal;
 mod signin;
 mod tables;
@@ -32,7 +34,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::middleware::{Next, from_fn, from_fn_with_state, map_request};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post, put};
 use tokio::net::TcpListener;
@@ -41,6 +43,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::auth::marks;
 use crate::engine::Engine;
 use crate::system::SYSTEM;
+use crate::tls::Tls;
+use listen::{Encrypted, Peer};
 use refusal::Refusal;
 use signin::{Call, SignedOut};
 
@@ -66,6 +70,7 @@ struct Place(#[allow(dead_code, reason = "held, not read")] Arc<OwnedSemaphorePe
 pub(crate) async fn serve(
     engine: Arc<Engine>,
     listener: TcpListener,
+    tls: Option<Arc<Tls>>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
     let door = Arc::new(Door {
@@ -73,7 +78,15 @@ pub(crate) async fn serve(
         places: Arc::new(Semaphore::new(CALLS_MAX)),
         signed_out: SignedOut::default(),
     });
-    let service = routes(door).into_make_service_with_connect_info::<SocketAddr>();
+    let routes = routes(door);
+    let Some(tls) = tls else {
+        let service = routes.into_make_service_with_connect_info::<SocketAddr>();
+        return axum::serve(listener, service).with_graceful_shutdown(shutdown).await;
+    };
+    let service = routes
+        .layer(map_request(told_peer))
+        .into_make_service_with_connect_info::<Peer>();
+    let listener = Encrypted::new(listener, tls)?;
     axum::serve(listener, service).with_graceful_shutdown(shutdown).await
 }
 
@@ -90,6 +103,8 @@ fn routes(door: Arc<Door>) -> Router {
         .route("/api/dashboards/{name}/file", delete(dashboards::edit::remove))
         .route("/api/dashboards/{name}/file", get(dashboards::edit::read))
         .route("/api/dashboards/{name}/file", put(dashboards::edit::write))
+        .route("/api/landing/{*path}", get(landing::look))
+        .route("/api/landing/{*path}", put(landing::put))
         .route("/api/openapi.json", get(assets::openapi))
         .fallback(async || Refusal::no_such_path())
         .method_not_allowed_fallback(async || Refusal::wrong_method())
@@ -104,6 +119,12 @@ fn routes(door: Arc<Door>) -> Router {
         .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
         .layer(from_fn(guarded))
         .with_state(door)
+}
+
+/// An encrypted connection's peer where all calls look for it.
+async fn told_peer(ConnectInfo(Peer(peer)): ConnectInfo<Peer>, mut request: Request) -> Request {
+    request.extensions_mut().insert(ConnectInfo(peer));
+    request
 }
 
 /// A place for each call, or a clear word that there is none.
@@ -186,6 +207,7 @@ mod tests {
             .filter_map(|line| line.trim().strip_prefix(".route(\"/api"))
             .map(|line| {
                 let (path, rest) = line.split_once("\", ").unwrap();
+                let path = path.replace("{*", "{");
                 format!("{} /api{path}", rest.split('(').next().unwrap())
             })
             .collect();

@@ -10,7 +10,8 @@
 //! There is one road to data, and each of its stations is a module:
 //!
 //! ```text
-//! flight, http ── auth ── query ── session ──┬─ labhouse-policies   decisions, row filters, masks, the barrier
+//! flight, http,
+//! postgres ────── auth ── query ── session ──┬─ labhouse-policies   decisions, row filters, masks, the barrier
 //!   doors         who     admit,   one per   ├─ labhouse-catalog    lake, Delta snapshots, crawler, commits
 //!                 calls   plan,    statement └─ labhouse-udfs       training, prediction, recommendation
 //!                         narrow
@@ -31,13 +32,15 @@
 //! * A second way to data: no door plans for itself, no session is built outside `session`, no table enters a session
 //!   ungoverned. `clippy.toml` makes this a lint.
 //! * State outside the lake: no database. A second server on the same lake works.
-//! * Server-side cursors: tickets and handles are sealed and carry what they need.
+//! * Server-side cursors of Flight: tickets and handles are sealed and carry what they need. (PostgreSQL's protocol has
+//!   them, so that door keeps some for each connection.)
 //! * `COPY`, external tables, `SET`: nothing a user sends names a file, an address or a setting.
 //! * Anonymous calls: even metadata is asked by somebody.
 
 mod alerts;
 mod audit;
 mod auth;
+mod care;
 mod cli;
 mod client;
 mod config;
@@ -48,12 +51,16 @@ mod flight;
 mod http;
 mod metrics;
 mod models;
+mod pg_catalog;
 mod pipelines;
 mod policy_tools;
+mod postgres;
 mod query;
+mod replace;
 mod search;
 mod server;
 mod session;
+mod sync;
 mod system;
 mod ticket;
 mod tls;

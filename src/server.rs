@@ -2,7 +2,7 @@
 //!
 //! Background work is a few loops, each with its own end: the crawler (woken by events, made true by the timed
 //! sweep, which also takes over what other servers commit to the lake), the policy files (looked at twice a second),
-//! the views that are due, the alerts that are due, and their messages. The first SIGTERM
+//! the views that are due, the care of tables, the alerts that are due, and their messages. The first SIGTERM
 //! closes the doors and waits for running statements, the second ends the wait.
 
 use std::io::Write;
@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::engine::{Engine, StartError};
+use crate::query::statement::CATALOG;
 use crate::tls::{Tls, TlsError};
 
 /// A change of the policy files acts within a second: two looks a second leave time to read them.
@@ -51,11 +52,13 @@ pub(crate) struct Server {
     engine: Arc<Engine>,
     flight: TcpListener,
     http: Option<TcpListener>,
+    postgres: Option<TcpListener>,
     tls: Option<Arc<Tls>>,
     /// Of termination and interruption.
     signals: Option<(Signal, Signal)>,
     pub(crate) flight_url: String,
     pub(crate) http_url: Option<String>,
+    pub(crate) postgres_url: Option<String>,
 }
 
 impl Server {
@@ -66,21 +69,35 @@ impl Server {
             .await?
             .ok_or_else(|| ServeError::Ready(std::io::Error::other("listen.flight is off")))?;
         let http = listen("http", config.http_address()).await?;
+        let postgres = listen("postgres", config.postgres_address()).await?;
         let tls = Tls::open(&config.tls)?;
         let scheme = if tls.is_some() { "grpc+tls" } else { "grpc" };
         let flight_url = format!("{scheme}://{}", flight.local_addr().map_err(ServeError::Ready)?);
         let http_url = match &http {
-            Some(listener) => Some(format!("http://{}", listener.local_addr().map_err(ServeError::Ready)?)),
+            Some(listener) => {
+                let scheme = if tls.is_some() { "https" } else { "http" };
+                let address = listener.local_addr().map_err(ServeError::Ready)?;
+                Some(format!("{scheme}://{address}"))
+            }
+            None => None,
+        };
+        let postgres_url = match &postgres {
+            Some(listener) => Some(format!(
+                "postgresql://{}/{CATALOG}",
+                listener.local_addr().map_err(ServeError::Ready)?
+            )),
             None => None,
         };
         Ok(Self {
             engine,
             flight,
             http,
+            postgres,
             tls,
             signals: None,
             flight_url,
             http_url,
+            postgres_url,
         })
     }
 
@@ -88,7 +105,7 @@ impl Server {
     pub(crate) fn announce(&mut self) -> Result<(), ServeError> {
         self.signals = Some(signals()?);
         let ready = serde_json::json!({
-            "flight": self.flight_url, "http": self.http_url, "postgres": null, "pid": std::process::id(),
+            "flight": self.flight_url, "http": self.http_url, "postgres": self.postgres_url, "pid": std::process::id(),
         });
         let mut out = std::io::stdout().lock();
         writeln!(out, "ready {ready}")
@@ -108,6 +125,7 @@ impl Server {
         background.spawn(follow_policies(Arc::clone(&self.engine), stopped.clone()));
         background.spawn(crate::audit::follow(Arc::clone(&self.engine.audit), stopped.clone()));
         background.spawn(crate::pipelines::follow(Arc::clone(&self.engine), stopped.clone()));
+        background.spawn(crate::care::follow(Arc::clone(&self.engine), stopped.clone()));
         background.spawn(crate::alerts::follow(Arc::clone(&self.engine), stopped.clone()));
         background.spawn(crate::alerts::deliver(Arc::clone(&self.engine), stopped.clone()));
 
@@ -115,15 +133,20 @@ impl Server {
             background.spawn(crate::tls::follow(Arc::clone(tls), stopped.clone()));
         }
 
+        if let Some(postgres) = self.postgres {
+            let (engine, tls) = (Arc::clone(&self.engine), self.tls.clone());
+            background.spawn(crate::postgres::serve(engine, postgres, tls, ended(stopped.clone())));
+        }
+
         let mut doors = JoinSet::new();
         doors.spawn(crate::flight::serve(
             Arc::clone(&self.engine),
             self.flight,
-            self.tls,
+            self.tls.clone(),
             ended(stopped.clone()),
         ));
         if let Some(http) = self.http {
-            let served = crate::http::serve(Arc::clone(&self.engine), http, ended(stopped.clone()));
+            let served = crate::http::serve(Arc::clone(&self.engine), http, self.tls, ended(stopped.clone()));
             background.spawn(async move {
                 if let Err(error) = served.await {
                     tracing::error!(%error, "the HTTP door failed");

@@ -22,7 +22,7 @@ pub(crate) const CRAWL_APP: &str = "labhouse.crawl";
 /// The key in a commit's info that holds the batch's manifest, as JSON text.
 pub(crate) const BATCH_KEY: &str = "labhouse.batch";
 /// Statistics for every column, not only the first 32: replacing a file's rows finds them by `_source_file`, the last but two.
-const ALL_COLUMNS_INDEXED: (&str, &str) = ("delta.dataSkippingNumIndexedCols", "-1");
+pub(crate) const ALL_COLUMNS_INDEXED: (&str, &str) = ("delta.dataSkippingNumIndexedCols", "-1");
 
 /// A property that hides a table from every catalog while it is `true`.
 pub(crate) const DROPPED: &str = "labhouse.dropped";

@@ -16,6 +16,10 @@
 //! A table that is a plain list of Parquet files is scanned as one, straight from the snapshot's file list and statistics; deletion
 //! vectors and column mapping are left to delta-rs. Filters are always applied once more above the scan.
 //!
+//! # The road of an upload
+//! What an agent sends in parts is kept under `_labhouse/uploads` until it is whole and its digest is right; then it lies in `landing/`
+//! at one moment ([`uploads`]), and the road of a file begins.
+//!
 //! # Search
 //! A [`search::SearchIndex`] ranks documents by keywords, typing errors forgiven. It knows what it is given and nothing else.
 //!
@@ -43,6 +47,7 @@ pub mod search;
 mod table;
 mod travel;
 mod upkeep;
+pub mod uploads;
 
 pub use alter::{OnlyIf, replace, set_properties};
 pub use append::{append, create};
@@ -55,4 +60,4 @@ pub use name::TableName;
 pub use rewrite::{ROW_ADDRESS, RowChange, TakenOut, address_field, addressed, take_out};
 pub use table::LakeTable;
 pub use travel::{When, at};
-pub use upkeep::{Optimized, RETAIN_HOURS_MIN, describe, drop_table, optimize, restore, vacuum};
+pub use upkeep::{Optimized, RETAIN_HOURS_MIN, describe, drop_table, optimize, removable, restore, vacuum};

@@ -10,12 +10,15 @@ use deltalake_core::logstore::commit_uri_from_version;
 use deltalake_core::table::state::DeltaTableState;
 use object_store::ObjectStoreExt;
 
-use crate::delta::DROPPED;
+use crate::delta::{ALL_COLUMNS_INDEXED, DROPPED};
 use crate::error::LakeError;
 use crate::lake::{Lake, object_store_url};
 use crate::name::TableName;
 use crate::scan::{Inexact, ParquetScan, needs_delta_reader};
 use crate::travel::Older;
+
+/// Below it a file is small: an eighth of what a compaction makes of many.
+const SMALL_FILE_BYTES: i64 = 16 << 20;
 
 /// A table as it was at one version. Nothing about it changes; a newer version is another `LakeTable`.
 pub struct LakeTable {
@@ -65,6 +68,25 @@ impl LakeTable {
     /// Number of live Parquet files.
     pub fn files(&self) -> usize {
         self.files
+    }
+
+    /// Files so small that they are worth merging with another of their partition.
+    pub fn small_files(&self) -> usize {
+        let Ok(state) = self.state() else { return 0 };
+        let mut small: BTreeMap<String, usize> = BTreeMap::new();
+        for file in state.log_data().iter().filter(|file| file.size() < SMALL_FILE_BYTES) {
+            // A partition is a folder of the table.
+            let path = file.path();
+            let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+            *small.entry(folder.to_owned()).or_default() += 1;
+        }
+        small.into_values().filter(|files| *files > 1).sum()
+    }
+
+    /// Whether labhouse made the table; what other tools made and write is theirs to care for.
+    pub fn is_own(&self) -> bool {
+        let (key, value) = ALL_COLUMNS_INDEXED;
+        self.properties.get(key).is_some_and(|found| found == value)
     }
 
     /// The Delta configuration. Tags are `labhouse.tag.<key>`, the owner is `labhouse.department`; a column's tags are in

@@ -146,6 +146,23 @@ pub async fn vacuum(catalog: &Catalog, name: &TableName, retain: Duration) -> Re
     Ok(done.files_deleted.len())
 }
 
+/// How many files [`vacuum`] would delete. Nothing is written.
+///
+/// # Errors
+/// Delta's own.
+pub async fn removable(catalog: &Catalog, name: &TableName, retain: Duration) -> Result<usize, LakeError> {
+    let table = present(catalog, name).await?;
+    let (_, found) = table
+        .delta()
+        .vacuum()
+        .with_mode(VacuumMode::Full)
+        .with_retention_period(retain)
+        .with_dry_run(true)
+        .await
+        .map_err(LakeError::delta("searching for old files of", name))?;
+    Ok(found.files_deleted.len())
+}
+
 async fn present(catalog: &Catalog, name: &TableName) -> Result<Arc<LakeTable>, LakeError> {
     let table = catalog.latest(name).await?.filter(|table| !table.is_dropped());
     table.ok_or_else(|| LakeError::Refused {

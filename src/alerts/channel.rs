@@ -16,6 +16,7 @@ use url::Url;
 use super::Delivery;
 use super::mail::{Mailer, address, compose};
 use super::markup;
+use crate::auth::hex;
 use crate::config::alerts::{Alerts, Channel as Configured, EMAIL, is_safe};
 
 /// Seconds and signature of a webhook's body, as Stripe's: `t=…,v1=…`.
@@ -204,8 +205,7 @@ fn sign(secret: &str, at: i64, body: &[u8]) -> String {
     };
     mac.update(format!("{at}.").as_bytes());
     mac.update(body);
-    let digest = mac.finalize().into_bytes();
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&mac.finalize().into_bytes())
 }
 
 fn body(json: &serde_json::Value) -> Result<Vec<u8>, SendError> {

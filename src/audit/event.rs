@@ -38,6 +38,8 @@ pub(crate) enum Kind {
     Users,
     /// Landed files came into tables: `rows` counts their rows, `targets` names the tables.
     Crawl,
+    /// A table was cared for: `targets` names it, `action` says how, `detail` how many files went and came.
+    Maintenance,
     /// A watched rule changed its state: `targets` names the alert, `reason` the state, `principal` its owner.
     Alert,
     /// A message of an alert or report went out or did not: `targets` names it, `principal` the recipient, `detail`
@@ -63,6 +65,7 @@ impl Kind {
             Self::Dashboard => "dashboard",
             Self::Users => "users",
             Self::Crawl => "crawl",
+            Self::Maintenance => "maintenance",
             Self::Alert => "alert",
             Self::Notification => "notification",
             Self::Recovered => "recovered",

@@ -46,6 +46,7 @@ use parking_lot::Mutex;
 use uuid::Uuid;
 
 use crate::auth::UsersChange;
+use crate::care::Done;
 use crate::config::{self, Config, Durability, OnFailure};
 use crate::query::statement::CATALOG;
 use event::{Event, Kind};
@@ -375,6 +376,18 @@ impl Audit {
             rows: number(files.iter().map(|file| file.rows).sum()),
             detail: Some(serde_json::json!({"files": files.len(), "replaced": replaced}).to_string()),
             ..Event::now(Kind::Crawl)
+        });
+    }
+
+    /// A table was cared for.
+    pub(crate) fn maintained(&self, done: &Done) {
+        self.shared.put(Event {
+            door: Some(Client::server().door.to_owned()),
+            action: Some(done.work.to_owned()),
+            targets: vec![format!("{CATALOG}.{}", done.table)],
+            verdict: Some(if done.problem.is_none() { "allowed" } else { "failed" }.to_owned()),
+            detail: Some(serde_json::json!({"removed": done.files_removed, "added": done.files_added}).to_string()),
+            ..Event::now(Kind::Maintenance)
         });
     }
 

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 
 use super::event::Event;
 use super::redact;
+use crate::pg_catalog::PG_CATALOG;
 use crate::query::statement::CATALOG;
 
 /// Columns noted of a statement; a wider one says so by its last entry.
@@ -192,7 +193,7 @@ impl Facts {
         let table = scan.table_name.table().split('@').next().unwrap_or_default();
         let name = format!("{CATALOG}.{schema}.{table}");
         // The engine's own tables are not resolved by us.
-        if schema == INFORMATION {
+        if [INFORMATION, PG_CATALOG].contains(&schema) {
             self.tables.insert(name.clone());
         }
         let shown = scan.projected_schema.fields().iter().map(|field| field.name().clone());

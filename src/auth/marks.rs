@@ -11,6 +11,8 @@ const TOKEN: &str = "login:token";
 const READ_ONLY: &str = "login:read_only";
 /// The schemas a token is limited to.
 const SCHEMAS: &str = "login:schemas";
+/// The folders below `landing/` that a token may put files into, and then it may do nothing else.
+const LANDS: &str = "login:lands";
 /// When the login ends, in seconds since 1970.
 const UNTIL: &str = "login:until";
 
@@ -19,8 +21,20 @@ pub(super) fn is_reserved(name: &str) -> bool {
     name.contains(':')
 }
 
-pub(super) fn by_token(who: Principal, digest: &str, read_only: bool, schemas: &[String]) -> Principal {
+pub(super) fn by_token(
+    who: Principal,
+    digest: &str,
+    read_only: bool,
+    schemas: &[String],
+    lands: &[String],
+) -> Principal {
     let who = who.with(TOKEN, Attribute::Text(digest.to_owned()));
+    if !lands.is_empty() {
+        return who
+            .with(LANDS, Attribute::List(lands.to_vec()))
+            .with(SCHEMAS, Attribute::List(Vec::new()))
+            .with(READ_ONLY, Attribute::Boolean(true));
+    }
     let who = match schemas {
         [] => who,
         some => who.with(SCHEMAS, Attribute::List(some.to_vec())),
@@ -72,6 +86,18 @@ pub(crate) fn reaches(who: &Principal, schema: &str) -> bool {
     }
 }
 
+/// Whether this login may put a file at `path`, relative to `landing/`; what the person may put there is the policies' matter.
+pub(crate) fn lands(who: &Principal, path: &str) -> bool {
+    match who.attributes.get(LANDS) {
+        None => !reads_only(who),
+        Some(Attribute::List(folders)) => folders.iter().any(|folder| {
+            let rest = path.strip_prefix(folder.as_str());
+            rest.is_some_and(|rest| rest.starts_with('/'))
+        }),
+        Some(_) => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,12 +106,33 @@ mod tests {
     fn a_token_for_schemas_reads_them_and_nothing_else() {
         let plain = Principal::new("ana");
         assert!(!reads_only(&plain) && reaches(&plain, "assay"));
-        let limited = by_token(plain.clone(), "d", false, &["chemistry".to_owned()]);
+        let limited = by_token(plain.clone(), "d", false, &["chemistry".to_owned()], &[]);
         assert!(reads_only(&limited) && reaches(&limited, "chemistry") && !reaches(&limited, "assay"));
-        let reading = by_token(plain.clone(), "d", true, &[]);
+        let reading = by_token(plain.clone(), "d", true, &[], &[]);
         assert!(reads_only(&reading) && reaches(&reading, "assay"));
         assert_ne!(limited, reading);
-        assert!(!reads_only(&by_token(plain.clone(), "d", false, &[])));
+        assert!(!reads_only(&by_token(plain.clone(), "d", false, &[], &[])));
         assert!(is_of_provider(&until(plain.clone(), Utc::now())) && !is_of_provider(&plain));
+    }
+
+    #[test]
+    fn a_token_for_a_folder_lands_there_and_does_nothing_else() {
+        let plain = Principal::new("reader3");
+        assert!(lands(&plain, "chemistry/plates/a.csv"));
+        assert!(!lands(
+            &by_token(plain.clone(), "d", true, &[], &[]),
+            "chemistry/plates/a.csv"
+        ));
+        let token = by_token(plain, "d", false, &[], &["chemistry/plates".to_owned()]);
+        assert!(lands(&token, "chemistry/plates/a.csv") && lands(&token, "chemistry/plates/2026/a.csv"));
+        for elsewhere in [
+            "chemistry/plates_2/a.csv",
+            "chemistry/plates",
+            "chemistry/a.csv",
+            "assay/chemistry/plates/a.csv",
+        ] {
+            assert!(!lands(&token, elsewhere), "{elsewhere}");
+        }
+        assert!(reads_only(&token) && !reaches(&token, "chemistry") && !reaches(&token, "system"));
     }
 }

@@ -29,7 +29,9 @@ use crate::ticket::Sealer;
 pub(crate) use changes::UsersChange;
 use oidc::Oidc;
 pub(crate) use oidc::is_safe_issuer;
-pub(crate) use users::{TokenScope, UserError, add, hex_digest, issue_token, list, principals, remove, revoke_token};
+pub(crate) use users::{
+    TokenScope, UserError, add, hex, hex_digest, issue_token, list, principals, remove, revoke_token,
+};
 use users::{Users, UsersFile};
 
 /// Failed logins in a row that lock a login: guessing stays hopeless, and a tool with an old password in it does not

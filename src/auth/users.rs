@@ -4,7 +4,6 @@
 //! of change and reads it again. A file that does not parse leaves the last good one in force.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
@@ -20,6 +19,7 @@ use sha2::{Digest, Sha256};
 
 use super::changes::UsersChange;
 use super::marks;
+use crate::replace::{Readers, replace};
 
 /// Marks a personal token, so that a leaked one can be found by scanners.
 pub(super) const TOKEN_PREFIX: &str = "labhouse_";
@@ -70,6 +70,9 @@ struct Token {
     /// Empty: all that the person may see.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     schemas: Vec<String>,
+    /// Folders below `landing/`; then the token puts files there and does nothing else.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    lands: Vec<String>,
 }
 
 /// What a personal token is good for.
@@ -80,6 +83,8 @@ pub(crate) struct TokenScope {
     pub(crate) read_only: bool,
     /// Schemas it is limited to, then for reading only; empty: all.
     pub(crate) schemas: Vec<String>,
+    /// Folders below `landing/` that it may put files into, and then nothing else; empty: no such token.
+    pub(crate) lands: Vec<String>,
 }
 
 /// What can be wrong with a users file or a change to it.
@@ -99,6 +104,8 @@ pub(crate) enum UserError {
     Attribute(String),
     #[error("{name} has no token `{label}`; `labhouse user list` shows the labels")]
     UnknownToken { name: String, label: String },
+    #[error("`{0}` is no folder below landing/; write for example chemistry/plate_readings")]
+    Folder(String),
     #[error("the password must have 5 to {PASSWORD_BYTES_MAX} bytes")]
     Password,
     #[error("`{0}` is not in the users file; `labhouse user list` shows who is")]
@@ -223,7 +230,13 @@ impl Users {
         let mut held = self.users.iter();
         let (name, token) = held.find_map(|(name, user)| Some((name, user.tokens.values().find(valid)?)))?;
         let who = self.principal(name)?;
-        Some(marks::by_token(who, digest, token.read_only, &token.schemas))
+        Some(marks::by_token(
+            who,
+            digest,
+            token.read_only,
+            &token.schemas,
+            &token.lands,
+        ))
     }
 
     fn write(&self, path: &Path) -> Result<(), UserError> {
@@ -235,16 +248,7 @@ impl Users {
             path: path.to_owned(),
             message: error.to_string(),
         })?;
-        let new = path.with_extension("toml.new");
-        let mut options = std::fs::OpenOptions::new();
-        options.write(true).create(true).truncate(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(&new).map_err(wrong)?;
-        file.write_all(text.as_bytes())
-            .and_then(|()| file.sync_all())
-            .map_err(wrong)?;
-        std::fs::rename(&new, path).map_err(wrong)
+        replace(path, text.as_bytes(), Readers::Owner).map_err(wrong)
     }
 }
 
@@ -288,7 +292,9 @@ pub(crate) fn list(path: &Path) -> Result<Vec<(String, Vec<String>)>, UserError>
     let users = Users::read(path)?;
     let told = |(label, token): (String, Token)| {
         let mut text = label;
-        if token.read_only || !token.schemas.is_empty() {
+        if !token.lands.is_empty() {
+            text.push_str(&format!(" (lands in {})", token.lands.join("+")));
+        } else if token.read_only || !token.schemas.is_empty() {
             text.push_str(" (read only)");
         }
         if !token.schemas.is_empty() {
@@ -331,6 +337,11 @@ pub(crate) fn principals(path: &Path) -> Result<BTreeMap<String, Principal>, Use
 
 /// Makes a personal token, valid for `days` or until it is revoked or replaced. The token is shown this once.
 pub(crate) fn issue_token(path: &Path, name: &str, label: &str, scope: TokenScope) -> Result<String, UserError> {
+    let folder = |given: &String| match given.trim_matches('/') {
+        "" => Err(UserError::Folder(given.clone())),
+        folder => Ok(folder.to_owned()),
+    };
+    let lands = scope.lands.iter().map(folder).collect::<Result<Vec<_>, _>>()?;
     let mut users = Users::read(path)?;
     let user = users
         .users
@@ -348,6 +359,7 @@ pub(crate) fn issue_token(path: &Path, name: &str, label: &str, scope: TokenScop
             valid_until,
             read_only: scope.read_only,
             schemas: scope.schemas,
+            lands,
         },
     );
     users.write(path)?;
@@ -393,7 +405,8 @@ pub(crate) fn hex_digest(text: &str) -> String {
     hex(&Sha256::digest(text.as_bytes()))
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Bytes in hex.
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

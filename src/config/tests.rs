@@ -21,7 +21,7 @@ fn unknown_keys_and_wrong_values_are_refused_by_name() {
         ("[lake]\nurl = \"x\"\n[listen]\nflight = \"nonsense\"", "listen.flight"),
         ("[lake]\nurl = \"x\"\n[listen]\nflight = \"0.0.0.0:1\"", "plain text"),
         (
-            "[lake]\nurl = \"x\"\n[listen]\npostgres = \"127.0.0.1:5432\"",
+            "[lake]\nurl = \"x\"\n[listen]\npostgres = \"0.0.0.0:5432\"",
             "listen.postgres",
         ),
         ("[lake]\nurl = \"x\"\n[tls]\ncert = \"c.pem\"", "tls.key"),
@@ -39,6 +39,7 @@ fn unknown_keys_and_wrong_values_are_refused_by_name() {
             "auth.oidc.attributes",
         ),
         ("[lake]\nurl = \"x\"\n[limits]\nmemory_mib = 0", "limits.memory_mib"),
+        ("[lake]\nurl = \"x\"\n[care]\nretain_hours = 24", "care.retain_hours"),
         ("[lake]\nurl = \"x\"\n[audit]\ndurability = \"never\"", "durability"),
         (
             "[lake]\nurl = \"x\"\n[alerts.smtp]\nhost = \"mail.lab\"",
@@ -77,7 +78,7 @@ fn the_commented_example_states_the_defaults() {
         .lines()
         .filter(|line| line.contains(" = ") && !line.starts_with('#'))
         .count();
-    assert_eq!(keys, 57, "a new key needs a line in the example");
+    assert_eq!(keys, 60, "a new key needs a line in the example");
 }
 
 #[test]

@@ -88,16 +88,20 @@ pub(super) async fn body<T: DeserializeOwned>(request: Request) -> Result<T, Ref
     if !signin::is_json(request.headers()) {
         return Err(Refusal::not_json());
     }
-    let received = tokio::time::timeout(REQUEST_TIME_MAX, Bytes::from_request(request, &())).await;
-    let bytes = match received {
-        Ok(Ok(bytes)) => bytes,
-        Ok(Err(refused)) if refused.status() == axum::http::StatusCode::PAYLOAD_TOO_LARGE => {
-            return Err(Refusal::too_large(REQUEST_BYTES_MAX));
-        }
-        Ok(Err(refused)) => return Err(Refusal::bad_request(refused.body_text())),
-        Err(_elapsed) => return Err(Refusal::too_slow(REQUEST_TIME_MAX.as_secs())),
-    };
+    let bytes = received(request).await?;
     serde_json::from_slice(&bytes).map_err(|error| Refusal::bad_request(format!("the request cannot be read: {error}")))
+}
+
+/// The bytes of a body, of bounded size and in bounded time.
+pub(super) async fn received(request: Request) -> Result<Bytes, Refusal> {
+    match tokio::time::timeout(REQUEST_TIME_MAX, Bytes::from_request(request, &())).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(refused)) if refused.status() == axum::http::StatusCode::PAYLOAD_TOO_LARGE => {
+            Err(Refusal::too_large(REQUEST_BYTES_MAX))
+        }
+        Ok(Err(refused)) => Err(Refusal::bad_request(refused.body_text())),
+        Err(_elapsed) => Err(Refusal::too_slow(REQUEST_TIME_MAX.as_secs())),
+    }
 }
 
 /// The first format of the `accept` header that there is; JSON when everything is welcome.

@@ -90,7 +90,9 @@ impl Refusal {
         Self::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             "too_large",
-            format!("the request has more than {bytes_max} bytes; put long lists into a table and join it"),
+            format!(
+                "the request has more than {bytes_max} bytes; put long lists into a table and join it, and send large files in parts (`labhouse sync`)"
+            ),
         )
     }
 

@@ -11,7 +11,7 @@ pub(crate) mod scalar;
 mod series;
 mod statement;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -49,6 +49,9 @@ pub(crate) struct ModelRecord {
     /// The version that this one brings back.
     #[serde(default)]
     pub(crate) restored: Option<u64>,
+    /// For each column of the training data the `schema.table.column` that it comes from.
+    #[serde(default)]
+    pub(crate) columns: BTreeMap<String, BTreeSet<String>>,
 }
 
 /// A model ready to answer.

@@ -94,6 +94,7 @@ impl Engine {
             policy_generation: governed.world().policies.generation(),
             timings: model.timings().to_vec(),
             restored: None,
+            columns: source.lineage.columns,
         };
         let rows = i64::try_from(record.rows).map_err(QueryError::internal)?;
         governed.decided().await?;

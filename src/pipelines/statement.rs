@@ -134,6 +134,7 @@ impl Engine {
             batches,
             versions,
             tags: inherited,
+            lineage,
         } = self.source(governed, state, query, Vec::new()).await?;
         refuse_circle(name, &versions, &governed.world().catalog)?;
         let column_tags: BTreeMap<String, Tags> = schema
@@ -166,7 +167,11 @@ impl Engine {
             schema,
             batches,
             &table_tags,
-            [(PROPERTY.to_owned(), text)].into(),
+            lineage
+                .property()
+                .into_iter()
+                .chain([(PROPERTY.to_owned(), text)])
+                .collect(),
             only_if,
         )
         .await

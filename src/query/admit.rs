@@ -170,7 +170,11 @@ impl Admission {
         !self.places.is_closed()
     }
 
-    fn check(&self, sql: &str) -> Result<(), QueryError> {
+    /// Checks the size of a statement before anything walks through it.
+    ///
+    /// # Errors
+    /// It is too long, too deep, or no text of SQL.
+    pub(crate) fn check(&self, sql: &str) -> Result<(), QueryError> {
         if sql.len() > self.bytes_max {
             return Err(QueryError::Invalid(format!(
                 "the statement has {} bytes, at most {} are taken (limits.statement_bytes); put long lists into a table and join it",

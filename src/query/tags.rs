@@ -86,6 +86,17 @@ pub(crate) fn loosened(
     })
 }
 
+/// The tag, as `key=value`, of a column that a value would lose in another column of the same table.
+pub(crate) fn freer(table: &TableObject, from: &str, to: &str) -> Option<String> {
+    let of = |column: &str| table.column_tags.get(column);
+    let mut own = table.tags.clone();
+    own.extend(of(to).into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())));
+    let tags = of(from).filter(|_| from != to)?;
+    let loses = |value: &str, key: &str| !value.split('|').all(|one| one.is_empty() || has(&own, key, one));
+    let lost_key = tags.iter().find(|(key, value)| loses(value, key))?.0;
+    Some(lost(lost_key, tags))
+}
+
 fn has(tags: &Tags, key: &str, value: &str) -> bool {
     tags.get(key).is_some_and(|own| own.split('|').any(|one| one == value))
 }

@@ -1,6 +1,6 @@
 //! Statements that change something: each only with its grant, each one commit or none.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
@@ -17,6 +17,7 @@ use futures::StreamExt;
 use labhouse_catalog::{LakeError, LakeTable, OnlyIf, TableName};
 use labhouse_policies::{Action, TableObject, Tags};
 
+use super::lineage::{self, Lineage, Origin, origins};
 use super::statement::{Statement, as_engine_statement};
 use super::{QueryError, Running, bind, errors, logical, narrow, physical, tags};
 use crate::engine::Engine;
@@ -34,6 +35,7 @@ pub(crate) struct Source {
     pub(crate) versions: BTreeMap<String, u64>,
     /// Tags that what is made of the rows inherits, see `tags`.
     pub(crate) tags: Tags,
+    pub(crate) lineage: Lineage,
 }
 
 /// The rows of a query, in wire types.
@@ -42,6 +44,8 @@ pub(super) struct Collected {
     pub(super) batches: Vec<RecordBatch>,
     /// The tables it reads, in its plan or through a function, with the versions that are read.
     pub(super) read: Vec<(Arc<LakeTable>, u64)>,
+    /// Where the values of each column come from.
+    pub(super) origins: Vec<BTreeSet<Origin>>,
 }
 
 impl Engine {
@@ -93,12 +97,13 @@ impl Engine {
         parameters: Vec<ScalarValue>,
     ) -> Result<Collected, QueryError> {
         let (statement, view) = (as_engine_statement(query), Arc::clone(governed));
-        let (physical, state, mut read) = self
+        let (physical, state, mut read, origins) = self
             .planning(move || async move {
                 let plan = bind(logical(&state, statement).await?, parameters)?;
                 tags::refuse_untold(&plan)?;
                 let physical = physical(&view, &state, &plan).await?;
-                Ok((physical, state, tables_read(&view, &plan)?))
+                let origins = origins(&plan).map_err(errors::from_datafusion)?;
+                Ok((physical, state, tables_read(&view, &plan)?, origins))
             })
             .await?;
         governed.notes().pause(true);
@@ -106,7 +111,12 @@ impl Engine {
         governed.notes().pause(false);
         read.extend(governed.given_tables());
         let (schema, batches) = collected?;
-        Ok(Collected { schema, batches, read })
+        Ok(Collected {
+            schema,
+            batches,
+            read,
+            origins,
+        })
     }
 
     /// Runs a plan and keeps its rows.
@@ -143,11 +153,25 @@ impl Engine {
         query: Box<Query>,
         parameters: Vec<ScalarValue>,
     ) -> Result<Source, QueryError> {
-        let Collected { schema, batches, read } = self.collect(governed, state, query, parameters).await?;
-        let versions = read
+        let Collected {
+            schema,
+            batches,
+            read,
+            origins,
+        } = self.collect(governed, state, query, parameters).await?;
+        let versions: BTreeMap<String, u64> = read
             .iter()
             .map(|(table, version)| (table.name().to_string(), *version))
             .collect();
+        let lineage = Lineage {
+            sources: versions.clone(),
+            columns: schema
+                .fields()
+                .iter()
+                .map(|field| field.name().clone())
+                .zip(origins.iter().map(|origins| named(governed, origins)))
+                .collect(),
+        };
         let tables = read.iter().map(|(table, _)| table_object(table));
         let objects: Vec<TableObject> = tables.chain(governed.given_models()).collect();
         let (schema, tags) = tags::inherit(&schema, &objects);
@@ -156,6 +180,7 @@ impl Engine {
             batches,
             versions,
             tags,
+            lineage,
         })
     }
 
@@ -174,7 +199,7 @@ impl Engine {
             return Ok(0);
         }
         let source = self.source(governed, state, query, parameters).await?;
-        let plain = BTreeMap::new();
+        let plain = source.lineage.property().into_iter().collect();
         self.fill(
             governed,
             &name,
@@ -232,10 +257,13 @@ impl Engine {
         refuse_unnamed(&schema)?;
         let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
         let existing = self.catalog.snapshot().table(&name.schema, &name.table).cloned();
-        let was = existing
-            .iter()
-            .flat_map(|table| [pipelines::no_view(table), Library::none(table)]);
-        for (key, value) in was.flatten() {
+        // What was true of the rows before is not of these.
+        let outdated = existing.iter().flat_map(|table| {
+            let lineage = Lineage::of(table).map(|_| (lineage::PROPERTY.to_owned(), String::new()));
+            let made = [pipelines::no_view(table), Library::none(table)];
+            made.into_iter().flatten().chain(lineage)
+        });
+        for (key, value) in outdated {
             properties.entry(key).or_insert(value);
         }
         properties.extend(tags::properties(tags));
@@ -292,6 +320,17 @@ impl Engine {
         governed.wrote(changed.map_err(lake_error)?.version());
         Ok(0)
     }
+}
+
+/// Origins as `schema.table.column`, a table at an older version under its own name.
+fn named(governed: &Governed, origins: &BTreeSet<Origin>) -> BTreeSet<String> {
+    let known = origins.iter().filter(|(schema, ..)| !schema.is_empty());
+    known
+        .map(|(schema, table, column)| match governed.read(schema, table) {
+            Some((read, _)) => format!("{}.{column}", read.name()),
+            None => format!("{schema}.{table}.{column}"),
+        })
+        .collect()
 }
 
 /// What a client hears when the lake refuses a write.

@@ -7,6 +7,7 @@ use datafusion::catalog::{CatalogProvider, SchemaProvider, TableProvider};
 use datafusion::error::DataFusionError;
 
 use super::governed::{Governed, Resolved};
+use crate::pg_catalog::{PG_CATALOG, PgCatalog};
 
 /// The catalog `lab`. Schemas with nothing to see are not there.
 #[derive(Debug)]
@@ -20,6 +21,9 @@ impl CatalogProvider for GovernedCatalog {
     }
 
     fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
+        if name == PG_CATALOG {
+            return Some(Arc::new(PgCatalog(Arc::clone(&self.0))));
+        }
         Some(Arc::new(GovernedSchema {
             governed: Arc::clone(&self.0),
             name: name.to_owned(),

@@ -11,7 +11,7 @@ mod combinations;
 mod derived;
 mod governed;
 mod library;
-mod merged;
+mod mended;
 mod models;
 mod shown;
 mod travel;
@@ -187,7 +187,7 @@ fn state(config: SessionConfig, runtime: Arc<RuntimeEnv>) -> Result<SessionState
         .with_config(config)
         .with_runtime_env(runtime)
         .with_default_features()
-        .with_physical_optimizer_rule(Arc::new(merged::MergedSorts))
+        .with_physical_optimizer_rules(mended::rules())
         .build();
     state.table_factories_mut().clear();
     for name in SIDE_DOORS {

@@ -5,6 +5,7 @@
 //! `system.profiles` is made of each reader's own view of the tables.
 
 mod alerts;
+mod lineage;
 mod measure;
 mod profiles;
 mod rows;
@@ -38,12 +39,14 @@ pub(crate) struct SystemTables(pub(crate) Weak<Engine>);
 
 impl SystemTables {
     /// All of them, sorted.
-    pub(crate) const NAMES: [&'static str; 13] = [
+    pub(crate) const NAMES: [&'static str; 15] = [
         "alert_events",
         "alerts",
         AUDIT,
         "commits",
         "files",
+        "lineage",
+        "maintenance",
         "models",
         "pipelines",
         "policies",

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::array::{
+    ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use chrono::{DateTime, Utc};
-use labhouse_catalog::FileStatus;
+use labhouse_catalog::{FileRecord, FileStatus};
 use labhouse_policies::Principal;
 
 use crate::engine::Engine;
@@ -69,6 +71,29 @@ pub(super) fn schema(name: &str) -> Option<SchemaRef> {
             ("taken_for", TEXT),
             ("rows", NUMBER),
             ("bytes", NUMBER),
+            ("confidence", DataType::Float64),
+            ("doubts", TEXT),
+            ("grouped_by", TEXT),
+            ("properties", TEXT),
+        ],
+        "lineage" => vec![
+            ("source_kind", TEXT),
+            ("source_name", TEXT),
+            ("source_column", TEXT),
+            ("source_version", NUMBER),
+            ("target_kind", TEXT),
+            ("target_name", TEXT),
+            ("target_column", TEXT),
+        ],
+        "maintenance" => vec![
+            ("at", time()),
+            ("table_schema", TEXT),
+            ("table_name", TEXT),
+            ("work", TEXT),
+            ("problem", TEXT),
+            ("files_removed", NUMBER),
+            ("files_added", NUMBER),
+            ("duration_ms", NUMBER),
         ],
         "quarantine" => vec![("path", TEXT), ("reason", TEXT), ("bytes", NUMBER)],
         "models" => vec![
@@ -134,6 +159,8 @@ pub(super) async fn rows(engine: &Engine, name: &str, who: &Principal) -> Result
         "alerts" => super::alerts::alerts(engine, who),
         "commits" => commits(engine),
         "files" | "quarantine" => files(engine, name == "quarantine").await?,
+        "lineage" => super::lineage::rows(engine, who).await?,
+        "maintenance" => maintenance(engine),
         "models" => models(engine),
         "pipelines" => pipelines(engine),
         "policies" => policies(engine),
@@ -180,7 +207,17 @@ async fn files(engine: &Engine, quarantined_only: bool) -> Result<Vec<ArrayRef>,
         text(files.iter().map(|file| Some(file.taken_for.clone()))),
         number(files.iter().map(|file| Some(file.rows))),
         number(files.iter().map(|file| Some(file.bytes))),
+        Arc::new(files.iter().map(|file| file.confidence).collect::<Float64Array>()),
+        text(files.iter().map(|file| file.doubts.clone())),
+        text(files.iter().map(|file| file.grouped_by.clone())),
+        text(files.iter().map(properties)),
     ])
+}
+
+/// The head of a file as a JSON object; nothing where there is none.
+fn properties(file: &FileRecord) -> Option<String> {
+    let some = (!file.properties.is_empty()).then_some(&file.properties)?;
+    serde_json::to_string(some).ok()
 }
 
 fn models(engine: &Engine) -> Vec<ArrayRef> {
@@ -203,6 +240,20 @@ fn models(engine: &Engine) -> Vec<ArrayRef> {
         time(records.iter().map(|record| record.created_at)),
         number(records.iter().map(|record| Some(record.rows as u64))),
         text(records.iter().map(|record| Some(data(record)))),
+    ]
+}
+
+fn maintenance(engine: &Engine) -> Vec<ArrayRef> {
+    let done = engine.care.done();
+    vec![
+        time(done.iter().map(|done| done.at)),
+        text(done.iter().map(|done| Some(done.table.schema.clone()))),
+        text(done.iter().map(|done| Some(done.table.table.clone()))),
+        text(done.iter().map(|done| Some(done.work.to_owned()))),
+        text(done.iter().map(|done| done.problem.clone())),
+        number(done.iter().map(|done| Some(done.files_removed))),
+        number(done.iter().map(|done| Some(done.files_added))),
+        number(done.iter().map(|done| u64::try_from(done.duration.as_millis()).ok())),
     ]
 }
 

@@ -230,3 +230,51 @@ async fn landed_rows_can_be_mended_until_their_file_changes() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tagged_column_is_not_copied_into_a_freer_one_of_its_own_table() {
+    let lab = lab::empty(|config| config);
+    let table = "lab.chemistry.staff";
+    for sql in [
+        format!("CREATE TABLE {table} AS SELECT 1 AS id, 'kim' AS operator, 'x' AS note"),
+        format!("ALTER TABLE {table} ALTER COLUMN operator SET TAGS (pii = true)"),
+    ] {
+        lab.update("ada", &sql).await.unwrap();
+    }
+    let copies = [
+        format!("UPDATE {table} SET note = operator"),
+        format!("UPDATE {table} SET note = concat('by ', substr(operator, 1, 2))"),
+        format!("UPDATE {table} SET note = (SELECT max(o) FROM (SELECT s.operator AS o FROM {table} s) x)"),
+        format!("UPDATE {table} AS t SET note = (SELECT max(s.note) FROM {table} s WHERE s.id = t.id) || operator"),
+        format!("UPDATE {table} SET note = CASE WHEN operator = 'kim' THEN 'k' ELSE 'o' END"),
+        format!("INSERT INTO {table} (id, operator, note) SELECT id + 10, operator, operator AS again FROM {table}"),
+        format!("INSERT INTO {table} (id, note) SELECT 5, x.c FROM (SELECT * FROM {table}) AS x(a, c, b)"),
+        format!("INSERT INTO {table} (id, note) SELECT 5, note FROM {table} UNION ALL SELECT 6, operator FROM {table}"),
+        format!(
+            "MERGE INTO {table} AS t USING (SELECT id, operator AS o FROM {table}) AS s ON t.id = s.id WHEN MATCHED THEN UPDATE SET note = s.o"
+        ),
+    ];
+    for sql in &copies {
+        let refused = lab.update("sam", sql).await.unwrap_err();
+        assert!(refused.contains("pii=true"), "{sql}: {refused}");
+    }
+    assert_eq!(
+        lab.number("ada", &format!("SELECT count(*) FROM {table} WHERE note = 'x'"))
+            .await,
+        1
+    );
+    for sql in [
+        format!("UPDATE {table} SET note = 'y' WHERE operator = 'kim'"),
+        format!("UPDATE {table} SET operator = upper(operator), note = note || '!'"),
+        format!("INSERT INTO {table} (id, operator, note) SELECT id + 10, operator, note FROM {table}"),
+        format!(
+            "MERGE INTO {table} AS t USING (SELECT id, operator AS o FROM {table}) AS s ON t.id = s.id WHEN MATCHED THEN UPDATE SET operator = s.o"
+        ),
+    ] {
+        lab.update("sam", &sql)
+            .await
+            .unwrap_or_else(|error| panic!("{sql}: {error}"));
+    }
+    // Whoever decides over the table's tags may.
+    lab.update("ada", &copies[0]).await.unwrap();
+}

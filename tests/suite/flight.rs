@@ -97,6 +97,13 @@ async fn truth_is_three_valued_and_now_is_one_moment() {
         let first = format!("SELECT count(a) FROM ({halves} ORDER BY 1, 2 DESC LIMIT {limit})");
         assert_eq!(lab.number("sam", &first).await, limit);
     }
+    // A column that was constant is not so after grouping sets, which put NULL into it.
+    let sets = "SELECT g, count(*) AS n FROM (SELECT 'a' AS g, well FROM lab.chemistry.reactions) GROUP BY CUBE (g) ORDER BY g NULLS FIRST";
+    let first = format!(
+        "SELECT CAST(count(*) = 2 AND min(at) FILTER (WHERE g IS NULL) = 1 AS INT) FROM (SELECT g, row_number() OVER () AS at FROM ({sets} LIMIT 5))"
+    );
+    assert_eq!(lab.number("sam", &first).await, 1);
+    assert!(lab.text("sam", sets).await.lines().nth(3).unwrap().starts_with("|   |"));
     let moments = "SELECT count(DISTINCT now()) FROM generate_series(1, 10000)";
     assert_eq!(lab.number("sam", moments).await, 1);
     let soon = "SELECT CAST(now() > TIMESTAMP '2026-11-01' AS INT)";

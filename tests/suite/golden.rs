@@ -21,6 +21,7 @@ use tonic::{Code, Status};
 
 use crate::lab::{self, Server};
 use crate::page_client;
+use crate::postgres_raw;
 use crate::raw::{Raw, connect};
 
 /// In the order of the columns; nobody is not logged in.
@@ -41,10 +42,12 @@ enum Try {
     Token(&'static [&'static str], &'static str),
     /// Method and path of the HTTP door, and its body.
     Http(&'static str, &'static str),
+    /// A statement at the PostgreSQL door.
+    Postgres(&'static str),
 }
 
 fn rows() -> Vec<(&'static str, &'static str, Try)> {
-    use Try::{Act, Get, Http, Info, Method, Put, Read, Token, Write};
+    use Try::{Act, Get, Http, Info, Method, Postgres, Put, Read, Token, Write};
     let query = CommandStatementQuery {
         query: "SELECT count(*) FROM lab.chemistry.reactions".into(),
         transaction_id: None,
@@ -84,6 +87,12 @@ fn rows() -> Vec<(&'static str, &'static str, Try)> {
         ("system table", "audit", Read("SELECT count(*) FROM system.audit")),
         ("system table", "commits", Read("SELECT count(*) FROM system.commits")),
         ("system table", "files", Read("SELECT count(*) FROM system.files")),
+        ("system table", "lineage", Read("SELECT count(*) FROM system.lineage")),
+        (
+            "system table",
+            "maintenance",
+            Read("SELECT count(*) FROM system.maintenance"),
+        ),
         ("system table", "models", Read("SELECT count(*) FROM system.models")),
         (
             "system table",
@@ -546,9 +555,55 @@ fn rows() -> Vec<(&'static str, &'static str, Try)> {
         ),
         (
             "http",
+            "get /api/landing/{path}",
+            Http(
+                "GET /api/landing/chemistry/reagent_lots/x.csv?bytes=1&sha256=2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881",
+                "",
+            ),
+        ),
+        (
+            "http",
+            "put /api/landing/{path}",
+            // Not the file that its digest announces: nothing lands.
+            Http(
+                "PUT /api/landing/chemistry/reagent_lots/x.csv?bytes=1&sha256=2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881",
+                "y",
+            ),
+        ),
+        (
+            "http",
             "post /api/login",
             Http("POST /api/login", "{\"user\": \"@\", \"password\": \"@-demo\"}"),
         ),
+        (
+            "postgres",
+            "SELECT",
+            Postgres("SELECT count(*) FROM lab.chemistry.reactions"),
+        ),
+        (
+            "postgres",
+            "SELECT another department",
+            Postgres("SELECT count(*) FROM lab.assay.ic50"),
+        ),
+        ("postgres", "pg_catalog", Postgres("SELECT count(*) FROM pg_class")),
+        (
+            "postgres",
+            "DECLARE",
+            Postgres("BEGIN; DECLARE c CURSOR FOR SELECT well FROM lab.chemistry.reactions; FETCH 2 FROM c"),
+        ),
+        (
+            "postgres",
+            "INSERT",
+            Postgres("INSERT INTO lab.chemistry.reagent_lots SELECT * FROM lab.chemistry.reagent_lots WHERE false"),
+        ),
+        (
+            "postgres",
+            "INSERT in a transaction",
+            Postgres("BEGIN; DELETE FROM lab.chemistry.reagent_lots WHERE false"),
+        ),
+        ("postgres", "SET", Postgres("SET extra_float_digits = 3")),
+        ("postgres", "SET ROLE", Postgres("SET ROLE lake_admin")),
+        ("postgres", "COPY", Postgres("COPY (SELECT 1) TO '/tmp/golden.csv'")),
     ]
 }
 
@@ -590,6 +645,25 @@ fn called(lab: &lab::Server, raw: &Raw, call: &str, body: &str) -> Result<(), St
     Err(Status::new(code, ""))
 }
 
+/// A statement of the PostgreSQL door; its SQLSTATE as the gRPC code of the same meaning.
+fn sent(lab: &lab::Server, who: &str, sql: &str) -> Result<(), Status> {
+    let said = match postgres_raw::Raw::try_login(lab, who, &format!("{who}-demo")) {
+        Ok(mut connection) => connection.query(sql),
+        Err(said) => said,
+    };
+    let code = match said.state().as_deref() {
+        None => return Ok(()),
+        Some("22023" | "42601" | "42704") => Code::InvalidArgument,
+        Some("0A000") => Code::Unimplemented,
+        Some("25006" | "25P01") => Code::FailedPrecondition,
+        Some("28P01") => Code::Unauthenticated,
+        Some("42501") => Code::PermissionDenied,
+        Some("42P01" | "42703") => Code::NotFound,
+        Some(other) => panic!("{sql}: {other}: {:?}", said.error()),
+    };
+    Err(Status::new(code, ""))
+}
+
 async fn tried(lab: &lab::Server, raw: &mut Raw, who: &str, how: &Try) -> Result<(), Status> {
     let sql = |text: &str| text.replace('@', who);
     let select = |text: &str| CommandStatementQuery {
@@ -627,6 +701,7 @@ async fn tried(lab: &lab::Server, raw: &mut Raw, who: &str, how: &Try) -> Result
         }
         Try::Act(name, body) => raw.act(name, body.clone()).await.map(drop),
         Try::Http(call, body) => called(lab, raw, call, &sql(body)),
+        Try::Postgres(text) => sent(lab, who, &sql(text)),
         Try::Method(name) => {
             let described = FlightDescriptor::new_cmd(select("SELECT 1").as_any().encode_to_vec());
             match *name {

@@ -26,6 +26,8 @@ pub(crate) struct Server {
     pub(crate) child: Child,
     pub(crate) flight: String,
     pub(crate) http: Option<String>,
+    /// `postgresql://host:port/lab`, when the door is on.
+    pub(crate) postgres: Option<String>,
     pub(crate) dir: PathBuf,
     bucket: Option<Bucket>,
     log: Arc<Mutex<String>>,
@@ -155,6 +157,7 @@ pub(crate) fn built() -> PathBuf {
 pub(crate) fn start(command: &mut Command, dir: &Path, own: Option<TempDir>) -> Server {
     if command.get_args().any(|argument| argument == "demo") {
         command.args(["--flight", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
+        command.args(["--postgres", "127.0.0.1:0"]);
     }
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let log = Arc::new(Mutex::new(String::new()));
@@ -180,6 +183,7 @@ pub(crate) fn start(command: &mut Command, dir: &Path, own: Option<TempDir>) -> 
         child,
         flight: ready["flight"].as_str().unwrap().to_owned(),
         http: ready["http"].as_str().map(str::to_owned),
+        postgres: ready["postgres"].as_str().map(str::to_owned),
         dir: dir.to_owned(),
         bucket: None,
         log,

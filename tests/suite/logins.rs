@@ -372,10 +372,10 @@ async fn a_providers_token_logs_in_and_follows_its_keys() {
 }
 
 /// Keys and certificates made by OpenSSL.
-struct Papers(tempfile::TempDir);
+pub(crate) struct Papers(tempfile::TempDir);
 
 impl Papers {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let papers = Self(tempfile::tempdir().unwrap());
         papers.authority("ca");
         papers.sign("server", "/CN=localhost", "ca");
@@ -391,7 +391,7 @@ impl Papers {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
-    fn authority(&self, name: &str) {
+    pub(crate) fn authority(&self, name: &str) {
         let (key, pem) = (format!("{name}.key"), format!("{name}.pem"));
         let subject = format!("/CN=authority {name}");
         self.openssl(&[
@@ -413,7 +413,7 @@ impl Papers {
         ]);
     }
 
-    fn sign(&self, name: &str, subject: &str, authority: &str) {
+    pub(crate) fn sign(&self, name: &str, subject: &str, authority: &str) {
         let (key, request, pem) = (format!("{name}.key"), format!("{name}.csr"), format!("{name}.pem"));
         self.openssl(&[
             "req",
@@ -450,11 +450,11 @@ impl Papers {
         ]);
     }
 
-    fn read(&self, name: &str) -> Vec<u8> {
+    pub(crate) fn read(&self, name: &str) -> Vec<u8> {
         std::fs::read(self.0.path().join(name)).unwrap()
     }
 
-    fn path(&self, name: &str) -> String {
+    pub(crate) fn path(&self, name: &str) -> String {
         self.0.path().join(name).display().to_string()
     }
 

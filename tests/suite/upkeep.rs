@@ -220,3 +220,103 @@ async fn older_versions_are_read_under_the_policy_of_today() {
         .unwrap();
     assert!(lab.query("dee", "SELECT name FROM lab.chemistry.copied").await.is_err());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_are_cared_for_without_being_asked_and_those_of_others_are_not() {
+    let lab = lab::empty(|config| format!("{config}\n[care]\ninterval_s = 1\nsmall_files = 8\nretain_hours = 168\n"));
+    lab.update("ada", "CREATE TABLE lab.chemistry.few AS SELECT 0 AS n")
+        .await
+        .unwrap();
+    lab.update("ada", "CREATE TABLE lab.chemistry.many AS SELECT 0 AS n")
+        .await
+        .unwrap();
+    let files = |table: &str| format!("SELECT files FROM system.commits WHERE table_name = '{table}'");
+    let done = |work: &str, table: &str| {
+        format!(
+            "SELECT count(*) FROM system.maintenance WHERE work = '{work}' AND table_name = '{table}' AND problem IS NULL"
+        )
+    };
+    for n in 1..12 {
+        let insert = format!("INSERT INTO lab.chemistry.many VALUES ({n})");
+        lab.update("ada", &insert).await.unwrap();
+    }
+    lab.until("ada", &done("compact", "many"), |answer| {
+        answer.as_ref().is_ok_and(|text| !text.contains("| 0 "))
+    })
+    .await;
+    lab.until("ada", &files("many"), |answer| {
+        answer
+            .as_ref()
+            .is_ok_and(|text| text.contains("| 1 ") || text.contains("| 2 "))
+    })
+    .await;
+    let rows = lab
+        .number(
+            "ada",
+            "SELECT count(DISTINCT n) * 1000 + count(*) * 10 + sum(n) FROM lab.chemistry.many",
+        )
+        .await;
+    assert_eq!(rows, 12 * 1000 + 12 * 10 + 66);
+    assert_eq!(lab.number("ada", &done("compact", "few")).await, 0);
+    let told =
+        "SELECT count(*) FROM system.audit WHERE event = 'maintenance' AND action = 'compact' AND principal IS NULL";
+    lab.until("ada", told, |answer| {
+        answer.as_ref().is_ok_and(|text| !text.contains("| 0 "))
+    })
+    .await;
+
+    // What a killed writer left behind goes when it is old; what is young may belong to somebody who writes right now.
+    let folder = lab.dir.join("tables/chemistry/many");
+    for name in ["old.parquet", "young.parquet"] {
+        std::fs::write(folder.join(name), b"left over").unwrap();
+    }
+    let old = std::time::SystemTime::now() - std::time::Duration::from_secs(200 * 3600);
+    let file = std::fs::File::options()
+        .write(true)
+        .open(folder.join("old.parquet"))
+        .unwrap();
+    file.set_modified(old).unwrap();
+
+    // The same table as another tool would have made it, with as many files; and a server that searches it for the first time.
+    let other = lab.dir.join("tables/chemistry/others");
+    let status = std::process::Command::new("cp")
+        .arg("-r")
+        .arg(&folder)
+        .arg(&other)
+        .status();
+    assert!(status.unwrap().success());
+    let log = other.join("_delta_log");
+    for entry in std::fs::read_dir(&log).unwrap().flatten() {
+        let name = entry.file_name().into_string().unwrap();
+        let version = name.strip_suffix(".json").and_then(|stem| stem.parse::<u64>().ok());
+        // As it was before it was compacted.
+        if version.is_none_or(|version| version > 11) {
+            std::fs::remove_file(entry.path()).unwrap();
+            continue;
+        }
+        let text = std::fs::read_to_string(entry.path()).unwrap();
+        std::fs::write(
+            entry.path(),
+            text.replace("delta.dataSkippingNumIndexedCols", "other.tool"),
+        )
+        .unwrap();
+    }
+    let dir = lab.dir.clone();
+    let mut lab = lab;
+    lab.terminate();
+    assert!(lab.child.wait().unwrap().success());
+    let own = lab.into_dir();
+    let mut serve = std::process::Command::new(lab::BINARY);
+    let serve = serve.args(["serve", "--config"]).arg(dir.join("labhouse.toml"));
+    let lab = lab::start(serve, &dir, own);
+    lab.until("ada", &done("vacuum", "many"), |answer| {
+        answer.as_ref().is_ok_and(|text| text.contains("| 1 "))
+    })
+    .await;
+    assert!(!folder.join("old.parquet").exists() && folder.join("young.parquet").exists());
+    assert_eq!(lab.number("ada", "SELECT count(*) FROM lab.chemistry.many").await, 12);
+    assert_eq!(lab.number("ada", &files("others")).await, 12);
+    let others = "SELECT count(*) FROM system.maintenance WHERE table_name = 'others'";
+    assert_eq!(lab.number("ada", others).await, 0);
+    assert!(other.join("old.parquet").exists());
+}

@@ -18,6 +18,8 @@ use crate::lake::{Lake, Put, STATE};
 use crate::name::TableName;
 use crate::table::LakeTable;
 
+use super::told::Told;
+
 /// Manifests read at the same time when a ledger is opened.
 const READ_AT_ONCE: usize = 16;
 
@@ -45,6 +47,8 @@ pub(crate) struct Entry {
     /// All tables the file feeds.
     pub(crate) tables: Vec<TableName>,
     pub(crate) taken_for: String,
+    #[serde(default, skip_serializing_if = "Told::is_nothing")]
+    pub(crate) told: Told,
 }
 
 /// One batch: what is in the commit, and in `_labhouse/ledger/<schema>/<table>/<n>.json`.

@@ -28,9 +28,9 @@ pub(crate) mod grammar;
 pub(crate) mod keep;
 pub(crate) mod lab;
 mod mask;
-// The rule by which the server mends the engine: without it the engine answers wrongly on the copy, too.
-#[path = "../../../src/session/merged.rs"]
-mod merged;
+// The rules by which the server mends the engine: without them it answers wrongly on visible rows, too.
+#[path = "../../../src/session/mended/mod.rs"]
+mod mended;
 mod policy;
 pub(crate) mod rng;
 mod shrink;
@@ -298,6 +298,11 @@ async fn with_copy(
         }
         (Answer::Error(error), Answer::Rows { .. }) => {
             counts.failed_by_cut += 1;
+            // Set operations over decimals of unlike scales fail in the engine when it joins them the other way round, which
+            // it decides by row counts. The text holds types alone, and the worlds are compared all the same.
+            if error.contains("Invalid comparison operation: Decimal") {
+                return Ok(());
+            }
             match cuts(lab, statement).await.iter().any(Told::failed) {
                 true => Ok(()),
                 false => Err(format!("an error for the person alone: {error}\n{}", told.plan)),

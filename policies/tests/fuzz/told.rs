@@ -149,6 +149,10 @@ pub(crate) fn kind_of_error(text: &str) -> String {
     if text.contains("Cast error: Cannot cast") {
         return "Cast error".to_owned();
     }
+    // Of a text that is no time the engine also tells what is wrong with it.
+    if text.contains("Error parsing timestamp from") {
+        return "Error parsing timestamp".to_owned();
+    }
     let mut kind = String::new();
     let mut quote = None;
     let mut rest = text.chars().peekable();
@@ -176,14 +180,16 @@ pub(crate) fn settled(analysed: &str) -> String {
     let lines = analysed.lines().map(|line| {
         // How far a sort came in one partition: a visible row, but which one is open like the order of rows.
         let line = match line.split_once("filter=[") {
-            Some((before, _)) if before.contains("TopK(") => before,
-            _ => line,
+            Some((before, after)) if before.contains("TopK(") => {
+                format!("{before}{}", after.find("metrics=[").map_or("", |at| &after[at..]))
+            }
+            _ => line.to_owned(),
         };
         let alone = ["mode=Partial", "RepartitionExec", "CoalescePartitions"]
             .iter()
             .any(|word| line.contains(word));
         let Some((before, after)) = line.split_once("metrics=[") else {
-            return line.to_owned();
+            return line;
         };
         let (metrics, after) = after.split_once(']').unwrap_or((after, ""));
         let rows = metrics.split(", ").find(|metric| metric.starts_with("output_rows="));

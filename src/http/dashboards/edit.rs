@@ -4,7 +4,6 @@
 //! names the text he has read (its SHA-256), so that nobody's edit is lost to another's. Removing the lab's own file brings
 //! back the shipped one of that name, if there is one.
 
-use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,6 +24,7 @@ use crate::http::ask::body;
 use crate::http::refusal::Refusal;
 use crate::http::signin::{self, Call};
 use crate::query::QueryError;
+use crate::replace::{Readers, replace};
 
 /// Letters of a name: it is a file's name and a word in URLs.
 const NAME_BYTES_MAX: usize = 64;
@@ -171,7 +171,7 @@ impl File {
                     let full = format!("{FILES_MAX} dashboards are read at most; remove one first");
                     return Err(QueryError::Exhausted(full).into());
                 }
-                put(&self.path, text).map_err(failed)
+                replace(&self.path, text.as_bytes(), Readers::Usual).map_err(failed)
             }
             (None, Some((_, false))) => std::fs::remove_file(&self.path).map_err(failed),
             (None, _) => Err(Refusal::bad_request(format!(
@@ -180,15 +180,6 @@ impl File {
             ))),
         }
     }
-}
-
-/// The whole file or the old one, whatever happens.
-fn put(path: &Path, text: &str) -> std::io::Result<()> {
-    let new = path.with_extension("toml.new");
-    let mut file = std::fs::File::create(&new)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    std::fs::rename(&new, path)
 }
 
 fn shipped(name: &str) -> Option<&'static str> {

@@ -289,12 +289,24 @@ fn refuse_loosening(
         .chain(governed.given_models())
         .collect();
     let target = table_object(table);
-    let Some(tag) = tags::loosened(&target, names, &given.schema, &sources) else {
+    let within = given.origins.iter().zip(names).find_map(|(origins, to)| {
+        let own = origins.iter().filter(|(schema, table, _)| {
+            // One whose table is not known may be of this one.
+            table.is_empty()
+                || governed
+                    .read(schema, table)
+                    .is_some_and(|(read, _)| read.name() == name)
+        });
+        let mut columns = own.map(|(_, _, column)| column);
+        columns.find_map(|column| tags::freer(&target, column, to))
+    });
+    let from_others = || tags::loosened(&target, names, &given.schema, &sources);
+    let Some(tag) = within.or_else(from_others) else {
         return Ok(());
     };
     require(governed, &target.department, &table_path(name), &target.tags, Action::Admin).map_err(|_| {
         QueryError::Denied(format!(
-            "the rows come from a table with {tag} and {name} is not tagged so, which would open them to others: make a new table, it inherits the tags, or ask an administrator"
+            "the values come from what is tagged {tag}, and where they go in {name} is not tagged so, which would open them to others: make a new table, it inherits the tags, or ask an administrator"
         ))
     })
 }

@@ -1,0 +1,168 @@
+//! Files that a client brings for the landing folder: who may put one where.
+//!
+//! A landed file is rows of the table that its path names, and of its blocks' tables, without a statement in between. So
+//! it takes the grant `insert` on that table and on each of its columns, `create` where the table is not there yet, and
+//! `delete` where it would replace another file, whose rows then go. Whoever inserts under a row filter cannot land: nobody
+//! could say of a file's rows that he would see them.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use labhouse_catalog::uploads::{self, Received, Upload, UploadError};
+use labhouse_policies::{Action, Principal, Tags};
+
+use super::statement::CATALOG;
+use super::write::{lake_error, reserved};
+use super::{Engine, QueryError};
+use crate::audit::Client;
+use crate::auth::marks;
+use crate::pipelines::View;
+use crate::session::{Governed, table_object, table_path};
+
+impl Engine {
+    /// What the lake has of a file that `who` may land.
+    pub(crate) async fn upload_received(&self, who: &Principal, upload: &Upload) -> Result<Received, QueryError> {
+        may_land(&self.govern(who, self.world()), upload, false)?;
+        uploads::received(self.catalog.lake(), upload).await.map_err(refused)
+    }
+
+    /// Takes one part; with the last one the file lands, in a statement of its own for limits and audit.
+    pub(crate) async fn upload_part(
+        self: &Arc<Self>,
+        who: &Principal,
+        client: &Client,
+        upload: &Upload,
+        at: u64,
+        part: Bytes,
+    ) -> Result<Received, QueryError> {
+        may_land(&self.govern(who, self.world()), upload, false)?;
+        let lake = self.catalog.lake();
+        let bytes = uploads::take(lake, upload, at, part).await.map_err(refused)?;
+        let is_landed = bytes == upload.bytes();
+        if is_landed {
+            self.land(who, client, upload).await?;
+        }
+        Ok(Received {
+            bytes,
+            is_landed,
+            replaces: false,
+        })
+    }
+
+    async fn land(self: &Arc<Self>, who: &Principal, client: &Client, upload: &Upload) -> Result<(), QueryError> {
+        let target = format!("{CATALOG}.{}", upload.table());
+        let text = format!("LAND INTO {target}");
+        let admitted = self.admit(who, client, &text).await;
+        let world = self.world();
+        let account = self.audit.account(who, client, &text, &world);
+        account.called("land", Some(target));
+        let (policy, catalog) = (world.policies.generation(), world.catalog.generation);
+        let entry = self.log.start(account.id(), &who.name, &text, policy, catalog);
+        let governed = self.govern(who, world);
+        governed.account_to(&account);
+        let landed = async {
+            let _place = admitted?;
+            let lake = self.catalog.lake();
+            let there = uploads::received(lake, upload).await.map_err(refused)?;
+            may_land(&governed, upload, there.replaces)?;
+            governed.notes().detail(&serde_json::json!({
+                "path": upload.path(), "bytes": upload.bytes(), "replaces": there.replaces,
+            }));
+            account.decided(governed.notes().facts()).await?;
+            match there.is_landed {
+                // Sent twice: once is enough.
+                true => Ok(()),
+                false => uploads::land(lake, upload, there.replaces).await.map_err(refused),
+            }
+        };
+        let outcome = match landed.await {
+            Ok(()) => Ok(()),
+            Err(error) => Err(account.refused(governed.notes(), error).await),
+        };
+        account.ended(outcome.as_ref().err());
+        entry.finish(outcome.as_ref().err());
+        outcome
+    }
+}
+
+/// An error unless the person may put this file where it is to go. It is the same for a table that is hidden and for one
+/// that is not there.
+fn may_land(governed: &Governed, upload: &Upload, replaces: bool) -> Result<(), QueryError> {
+    let (who, name) = (governed.who(), upload.table());
+    if !marks::lands(who, upload.path()) {
+        return Err(QueryError::Denied(
+            "this login is by a token that may not put files there; `labhouse user token NAME --land SCHEMA/TABLE` makes one that may".into(),
+        ));
+    }
+    reserved(name)?;
+    let table = governed.world().catalog.table(&name.schema, &name.table);
+    let object = table.map(|table| table_object(table));
+    let (department, tags) = match &object {
+        Some(object) => (object.department.as_str(), object.tags.clone()),
+        None => (name.schema.as_str(), Tags::default()),
+    };
+    let path = table_path(name);
+    let mut wanted = vec![Action::Insert];
+    wanted.extend(object.is_none().then_some(Action::Create));
+    wanted.extend(replaces.then_some(Action::Delete));
+    for action in wanted {
+        let decision = governed.decide(department, &path, &tags, action);
+        governed.notes().decided(action, &path, &decision);
+        if !decision.allowed {
+            return Err(QueryError::Denied(format!(
+                "{} may not put files into landing/{}: that takes the grant {} on {path}{}",
+                who.name,
+                upload.path(),
+                action.as_str(),
+                match action {
+                    Action::Delete => ", because it replaces another file there, whose rows go",
+                    _ => "",
+                }
+            )));
+        }
+    }
+    let (Some(table), Some(object)) = (table, &object) else {
+        return Ok(());
+    };
+    if View::of(table).is_some() {
+        return Err(QueryError::Invalid(format!(
+            "{name} is a materialized view: its rows follow its sources, land files for those"
+        )));
+    }
+    for field in object.schema.fields() {
+        let mut tags = tags.clone();
+        tags.extend(object.column_tags.get(field.name()).cloned().unwrap_or_default());
+        let column = format!("{path}/{}", field.name());
+        let decision = governed.decide(department, &column, &tags, Action::Insert);
+        if !decision.allowed {
+            governed.notes().decided(Action::Insert, &column, &decision);
+            return Err(QueryError::Denied(format!(
+                "{} may not fill every column of {name}, and a file fills what it holds; bring the rows by INSERT instead",
+                who.name
+            )));
+        }
+    }
+    let filtered = governed.writable(table, Action::Insert);
+    if filtered.is_ok_and(|access| access.row_filter.is_some()) {
+        return Err(QueryError::Denied(format!(
+            "{} inserts into {name} under a row filter, which a file's rows could break; bring them by INSERT instead",
+            who.name
+        )));
+    }
+    Ok(())
+}
+
+/// What a sender hears.
+fn refused(error: UploadError) -> QueryError {
+    match error {
+        UploadError::Path { .. } | UploadError::Digest(_) | UploadError::PartTooLarge => {
+            QueryError::Invalid(error.to_string())
+        }
+        UploadError::Gap { .. }
+        | UploadError::TooLong { .. }
+        | UploadError::Damaged { .. }
+        | UploadError::Occupied(_) => QueryError::Conflict(error.to_string()),
+        UploadError::TooMany => QueryError::Exhausted(error.to_string()),
+        UploadError::Lake(error) => lake_error(error),
+    }
+}

@@ -1,0 +1,163 @@
+//! Which columns of which tables the values of a statement's columns come from.
+//!
+//! A column comes from what its expression names, through projections, aliases, joins, groups and unions, down to the
+//! scans. Conditions choose rows and are no origin of values. Where a plan's node is not known here, everything that is
+//! read below it counts: too much is told rather than too little.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::{Column, DFSchema};
+use datafusion::error::DataFusionError;
+use datafusion::logical_expr::expr::Exists;
+use datafusion::logical_expr::{Distinct, Expr, LogicalPlan};
+use labhouse_catalog::LakeTable;
+use serde::{Deserialize, Serialize};
+
+/// The property in which a table keeps what its rows were made of.
+pub(crate) const PROPERTY: &str = "labhouse.lineage";
+/// Columns whose list is longer than this are not kept: a table's properties travel with each of its snapshots.
+const BYTES_MAX: usize = 256 << 10;
+
+/// What the rows of a table, view or model were made of.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Lineage {
+    /// `schema.table` and the version that was read.
+    pub(crate) sources: BTreeMap<String, u64>,
+    /// For each column the `schema.table.column` that its values come from.
+    #[serde(default)]
+    pub(crate) columns: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl Lineage {
+    /// What a statement made the table of; none for a table that files or other tools fill.
+    pub(crate) fn of(table: &LakeTable) -> Option<Self> {
+        let text = table.properties().get(PROPERTY).filter(|text| !text.is_empty())?;
+        serde_json::from_str(text).ok()
+    }
+
+    /// As a property of the table.
+    pub(crate) fn property(&self) -> Option<(String, String)> {
+        let mut text = serde_json::to_string(self).ok()?;
+        if text.len() > BYTES_MAX {
+            let sources = self.sources.clone();
+            let columns = BTreeMap::new();
+            text = serde_json::to_string(&Self { sources, columns }).ok()?;
+        }
+        Some((PROPERTY.to_owned(), text))
+    }
+}
+
+/// A column of a table: schema, table, column.
+pub(crate) type Origin = (String, String, String);
+type Origins = BTreeSet<Origin>;
+
+/// The origins of each column of the plan's result, in their order.
+pub(crate) fn origins(plan: &LogicalPlan) -> Result<Vec<Origins>, DataFusionError> {
+    let found = match plan {
+        LogicalPlan::TableScan(scan) => {
+            let (schema, table) = (scan.table_name.schema().unwrap_or_default(), scan.table_name.table());
+            let fields = scan.projected_schema.fields().iter();
+            fields
+                .map(|field| Origins::from([(schema.to_owned(), table.to_owned(), field.name().clone())]))
+                .collect()
+        }
+        LogicalPlan::Projection(node) => of_all(&node.expr, &node.input)?,
+        LogicalPlan::SubqueryAlias(node) => origins(&node.input)?,
+        LogicalPlan::Filter(node) => origins(&node.input)?,
+        LogicalPlan::Sort(node) => origins(&node.input)?,
+        LogicalPlan::Limit(node) => origins(&node.input)?,
+        LogicalPlan::Repartition(node) => origins(&node.input)?,
+        LogicalPlan::Distinct(Distinct::All(input)) => origins(input)?,
+        LogicalPlan::Join(node) => {
+            let (left, right) = (origins(&node.left)?, origins(&node.right)?);
+            // Semi and anti joins give one side.
+            match node.schema.fields().len() {
+                both if both == left.len() + right.len() => [left, right].concat(),
+                one if one == left.len() => left,
+                one if one == right.len() => right,
+                _ => Vec::new(),
+            }
+        }
+        LogicalPlan::Aggregate(node) => {
+            let all = [node.group_expr.clone(), node.aggr_expr.clone()].concat();
+            of_all(&all, &node.input)?
+        }
+        LogicalPlan::Window(node) => [origins(&node.input)?, of_all(&node.window_expr, &node.input)?].concat(),
+        LogicalPlan::Union(node) => {
+            let mut together: Vec<Origins> = vec![Origins::new(); node.schema.fields().len()];
+            for input in &node.inputs {
+                for (place, found) in together.iter_mut().zip(origins(input)?) {
+                    place.extend(found);
+                }
+            }
+            together
+        }
+        LogicalPlan::EmptyRelation(_) | LogicalPlan::Values(_) => {
+            vec![Origins::new(); plan.schema().fields().len()]
+        }
+        _ => Vec::new(),
+    };
+    if found.len() == plan.schema().fields().len() {
+        return Ok(found);
+    }
+    Ok(vec![everything(plan)?; plan.schema().fields().len()])
+}
+
+fn of_all(exprs: &[Expr], input: &LogicalPlan) -> Result<Vec<Origins>, DataFusionError> {
+    let below = origins(input)?;
+    exprs.iter().map(|expr| of(expr, input.schema(), &below)).collect()
+}
+
+fn of(expr: &Expr, schema: &DFSchema, below: &[Origins]) -> Result<Origins, DataFusionError> {
+    let mut found = Origins::new();
+    let mut named: Vec<Column> = Vec::new();
+    expr.apply(|node| {
+        match node {
+            Expr::Column(column) | Expr::OuterReferenceColumn(_, column) => named.push(column.clone()),
+            Expr::ScalarSubquery(query) => {
+                found.extend(origins(&query.subquery)?.into_iter().flatten());
+                named.extend(outer(&query.outer_ref_columns));
+            }
+            // Whether something is among them tells of it, too.
+            Expr::InSubquery(query) => {
+                found.extend(origins(&query.subquery.subquery)?.into_iter().flatten());
+                named.extend(outer(&query.subquery.outer_ref_columns));
+            }
+            Expr::SetComparison(query) => {
+                found.extend(origins(&query.subquery.subquery)?.into_iter().flatten());
+                named.extend(outer(&query.subquery.outer_ref_columns));
+            }
+            Expr::Exists(Exists { subquery, .. }) => found.extend(everything(&subquery.subquery)?),
+            _ => {}
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    for column in named {
+        match schema.maybe_index_of_column(&column).and_then(|at| below.get(at)) {
+            Some(origin) => found.extend(origin.iter().cloned()),
+            // Of a statement around this one: nobody here knows from which of its tables.
+            None => found.extend([(String::new(), String::new(), column.name)]),
+        }
+    }
+    Ok(found)
+}
+
+fn outer(columns: &[Expr]) -> impl Iterator<Item = Column> {
+    columns.iter().filter_map(|column| match column {
+        Expr::OuterReferenceColumn(_, column) => Some(column.clone()),
+        _ => None,
+    })
+}
+
+/// All columns that are read below.
+fn everything(plan: &LogicalPlan) -> Result<Origins, DataFusionError> {
+    let mut found = Origins::new();
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(_) = node {
+            found.extend(origins(node)?.into_iter().flatten());
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(found)
+}

@@ -1,0 +1,206 @@
+//! `lab.system.lineage`: what was made of what, file by file and column by column.
+//!
+//! An administrator sees all of it. Anybody else sees what lies between things he sees: tables and columns by his grants,
+//! files of tables that he sees whole, models that he may ask. So it may be granted to anybody.
+
+use std::collections::BTreeMap;
+
+use arrow::array::ArrayRef;
+use labhouse_catalog::TableName;
+use labhouse_policies::{Action, Principal};
+
+use super::SYSTEM;
+use super::rows::{number, text};
+use crate::auth::marks;
+use crate::engine::Engine;
+use crate::models::ModelRecord;
+use crate::pipelines::View;
+use crate::query::QueryError;
+use crate::query::lineage::Lineage;
+use crate::query::write::lake_error;
+use crate::session::{Governed, model_object};
+
+const FILE: &str = "file";
+const TABLE: &str = "table";
+const VIEW: &str = "view";
+const MODEL: &str = "model";
+
+/// One step from a source to what was made of it.
+#[derive(Debug, Clone)]
+struct Step {
+    from: End,
+    to: End,
+    /// The version of the source that was read.
+    version: Option<u64>,
+}
+
+/// A file, table, view or model, or a column of it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct End {
+    kind: &'static str,
+    name: String,
+    column: Option<String>,
+}
+
+impl End {
+    fn whole(kind: &'static str, name: &str) -> Self {
+        Self {
+            kind,
+            name: name.to_owned(),
+            column: None,
+        }
+    }
+
+    fn column(&self, column: &str) -> Self {
+        Self {
+            column: Some(column.to_owned()),
+            ..self.clone()
+        }
+    }
+}
+
+pub(super) async fn rows(engine: &Engine, who: &Principal) -> Result<Vec<ArrayRef>, QueryError> {
+    let world = engine.world();
+    let is_admin = world.policies.is_admin(who) && marks::reaches(who, SYSTEM);
+    let kind = |name: &str| {
+        let table = split(name).and_then(|name| world.catalog.table(&name.schema, &name.table));
+        match table.is_some_and(|table| View::of(table).is_some()) {
+            true => VIEW,
+            false => TABLE,
+        }
+    };
+    let mut steps = Vec::new();
+    for file in engine.crawler.files().await.map_err(lake_error)? {
+        for table in &file.tables {
+            steps.push(Step {
+                from: End::whole(FILE, &file.path),
+                to: End::whole(TABLE, table),
+                version: None,
+            });
+        }
+    }
+    for table in world.catalog.all() {
+        if let Some(lineage) = Lineage::of(table) {
+            let name = table.name().to_string();
+            add(&mut steps, &End::whole(kind(&name), &name), &lineage, kind);
+        }
+    }
+    for model in world.models.all() {
+        let ModelRecord {
+            data: sources, columns, ..
+        } = model.record().clone();
+        let lineage = Lineage { sources, columns };
+        let name = model.name().to_string();
+        add(&mut steps, &End::whole(MODEL, &name), &lineage, kind);
+    }
+    if !is_admin {
+        let mut seen = Sight {
+            governed: &engine.govern(who, world.clone()),
+            known: BTreeMap::new(),
+        };
+        let all = std::mem::take(&mut steps);
+        for step in all {
+            if seen.sees(&step.from, &step.to)? && seen.sees(&step.to, &step.to)? {
+                steps.push(step);
+            }
+        }
+    }
+    let word = |end: fn(&Step) -> &End, part: fn(&End) -> Option<String>| {
+        text(steps.iter().map(|step| part(end(step))).collect::<Vec<_>>().into_iter())
+    };
+    let (kind, name): (fn(&End) -> Option<String>, fn(&End) -> Option<String>) =
+        (|end| Some(end.kind.to_owned()), |end| Some(end.name.clone()));
+    Ok(vec![
+        word(|step| &step.from, kind),
+        word(|step| &step.from, name),
+        word(|step| &step.from, |end| end.column.clone()),
+        number(steps.iter().map(|step| step.version)),
+        word(|step| &step.to, kind),
+        word(|step| &step.to, name),
+        word(|step| &step.to, |end| end.column.clone()),
+    ])
+}
+
+/// The steps to one thing: from each table it reads, and to each of its columns.
+fn add(steps: &mut Vec<Step>, to: &End, lineage: &Lineage, kind: impl Fn(&str) -> &'static str) {
+    for (source, version) in &lineage.sources {
+        steps.push(Step {
+            from: End::whole(kind(source), source),
+            to: to.clone(),
+            version: Some(*version),
+        });
+    }
+    for (column, origins) in &lineage.columns {
+        for origin in origins {
+            let Some((table, from)) = origin.rsplit_once('.') else {
+                continue;
+            };
+            steps.push(Step {
+                from: End::whole(kind(table), table).column(from),
+                to: to.column(column),
+                version: lineage.sources.get(table).copied(),
+            });
+        }
+    }
+}
+
+fn split(name: &str) -> Option<TableName> {
+    let (schema, table) = name.split_once('.')?;
+    Some(TableName {
+        schema: schema.to_owned(),
+        table: table.to_owned(),
+    })
+}
+
+/// What somebody sees, asked once for each table.
+struct Sight<'a> {
+    governed: &'a Governed,
+    /// The columns, and whether the table is seen whole; none for a table that is not seen.
+    known: BTreeMap<String, Option<(Vec<String>, bool)>>,
+}
+
+impl Sight<'_> {
+    /// `to` is the table that a file's rows are in.
+    fn sees(&mut self, end: &End, to: &End) -> Result<bool, QueryError> {
+        match end.kind {
+            FILE => Ok(self.table(&to.name)?.is_some_and(|(_, whole)| *whole)),
+            MODEL => Ok(self.model(&end.name)),
+            _ => Ok(match (self.table(&end.name)?, &end.column) {
+                (None, _) => false,
+                (Some(_), None) => true,
+                (Some((columns, _)), Some(column)) => columns.contains(column),
+            }),
+        }
+    }
+
+    fn table(&mut self, name: &str) -> Result<Option<&(Vec<String>, bool)>, QueryError> {
+        if !self.known.contains_key(name) {
+            let access = match split(name) {
+                Some(split) => self
+                    .governed
+                    .access(&split.schema, &split.table)
+                    .map_err(crate::query::errors::from_datafusion)?,
+                None => None,
+            };
+            let seen = access.map(|access| {
+                let columns = access.columns.iter().filter_map(|at| access.schema.fields().get(*at));
+                let columns = columns.map(|field| field.name().clone()).collect();
+                (columns, access.is_unrestricted())
+            });
+            self.known.insert(name.to_owned(), seen);
+        }
+        Ok(self.known.get(name).and_then(Option::as_ref))
+    }
+
+    fn model(&self, name: &str) -> bool {
+        let Some(name) = split(name) else { return false };
+        let Some(model) = self.governed.world().models.get(&name) else {
+            return false;
+        };
+        marks::reaches(self.governed.who(), &name.schema)
+            && self
+                .governed
+                .decide(model.department(), &model_object(&name), model.tags(), Action::Execute)
+                .allowed
+    }
+}
