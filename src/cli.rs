@@ -182,9 +182,13 @@ async fn crawl(config: &Config, json: bool) -> Result<ExitCode, Failure> {
             writeln!(out, "{}", serde_json::to_string(file)?)?;
         } else {
             let reason = file.reason.as_deref().unwrap_or(&file.taken_for);
+            let sure = match (file.confidence, &file.doubts) {
+                (Some(confidence), Some(doubts)) => format!("  (confidence {confidence:.2}: {doubts})"),
+                _ => String::new(),
+            };
             writeln!(
                 out,
-                "{status:<12} {:>9} rows  {} -> {}  {reason}",
+                "{status:<12} {:>9} rows  {} -> {}  {reason}{sure}",
                 file.rows,
                 file.path,
                 file.tables.join(", ")

@@ -14,7 +14,7 @@ use chrono::{TimeDelta, Utc};
 use object_store::{ObjectStoreExt, WriteMultipart};
 use sha2::{Digest, Sha256};
 
-use crate::crawl::{Target, target};
+use crate::crawl::{Pin, SETTINGS, Target, target};
 use crate::error::LakeError;
 use crate::lake::{LANDING, Lake, Put, STATE, object_path};
 use crate::name::TableName;
@@ -109,6 +109,10 @@ impl Upload {
         let table = match target(path) {
             Target::Table(table) => table,
             Target::Ignored(reason) | Target::Misplaced(reason) => return Err(refuse(reason.to_owned())),
+            Target::Settings => {
+                let why = "it holds settings of its folder, which an administrator puts there";
+                return Err(refuse(why.to_owned()));
+            }
         };
         let lower = sha256.to_ascii_lowercase();
         if lower.len() != 64 || !lower.bytes().all(|b| b.is_ascii_hexdigit()) {
@@ -133,7 +137,7 @@ impl Upload {
         &self.path
     }
 
-    /// The table that its path names.
+    /// The table that its path names; settings beside it may name another: see [`destination`].
     pub fn table(&self) -> &TableName {
         &self.table
     }
@@ -154,6 +158,34 @@ impl Upload {
     fn landed(&self) -> String {
         format!("{LANDING}/{}", self.path)
     }
+}
+
+/// The table that the file's rows will be of: the one that its path names, or the settings of the nearest folder.
+///
+/// # Errors
+/// Settings that cannot be read, and a store that fails.
+pub async fn destination(lake: &Lake, upload: &Upload) -> Result<TableName, UploadError> {
+    let mut below = upload.path.as_str();
+    while let Some(at) = below.rfind('/') {
+        below = below.get(..at).unwrap_or_default();
+        if let Some(table) = pinned(lake, upload, &format!("{below}/{SETTINGS}")).await? {
+            return Ok(table);
+        }
+    }
+    Ok(pinned(lake, upload, SETTINGS)
+        .await?
+        .unwrap_or_else(|| upload.table.clone()))
+}
+
+async fn pinned(lake: &Lake, upload: &Upload, settings: &str) -> Result<Option<TableName>, UploadError> {
+    let Some(bytes) = lake.get(&format!("{LANDING}/{settings}")).await? else {
+        return Ok(None);
+    };
+    let pin = Pin::parse(settings, &bytes).map_err(|reason| UploadError::Path {
+        path: upload.path.clone(),
+        reason,
+    })?;
+    Ok(Some(pin.table(&upload.table)))
 }
 
 /// What the lake has of a file.

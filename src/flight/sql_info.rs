@@ -19,7 +19,15 @@ use super::prepared::HANDLE_LIFETIME;
 use super::status;
 
 /// Words of labhouse's own statements that are no keywords of the parser.
-const OWN_KEYWORDS: [&str; 6] = ["ALERT", "FORECAST", "MODEL", "NOTIFY", "RECOMMENDATIONS", "REFRESH"];
+const OWN_KEYWORDS: [&str; 7] = [
+    "ALERT",
+    "FORECAST",
+    "LIBRARY",
+    "MODEL",
+    "NOTIFY",
+    "RECOMMENDATIONS",
+    "REFRESH",
+];
 
 /// One of the union's types. `Number` holds ordinals and bit masks.
 #[derive(Debug, PartialEq)]

@@ -28,9 +28,10 @@ use crate::query::statement::lake_name_from_text;
 use crate::session::Governed;
 
 /// The table functions.
-pub(crate) const NAMES: [&str; 12] = [
+pub(crate) const NAMES: [&str; 13] = [
     "top_recommendations",
     "warning_list",
+    "recommend_plate",
     "model_leaderboard",
     "feature_importance",
     "model_card",
@@ -86,6 +87,7 @@ impl ModelFunction {
         let (model, rest) = self.model(arguments)?;
         match (self.name, rest) {
             ("top_recommendations" | "warning_list", rest) => self.recommend(&model, rest),
+            ("recommend_plate", rest) => super::plate::recommend(&self.governed, &model, rest),
             ("model_leaderboard", []) => table(model.model().leaderboard_with(&model.record().timings)),
             ("feature_importance", []) => table(model.model().importance()),
             ("model_card", []) => table(card(&model)?),
@@ -186,28 +188,12 @@ impl ModelFunction {
                     ))
                 })?,
         };
-        let Some(candidates) = &model.record().candidates else {
-            return Err(QueryError::Invalid(format!(
-                "the model lab.{} was made without candidates; create it with OPTIONS (candidates = 'lab.<schema>.<table>', …)",
-                model.name()
-            )));
-        };
-        let name = lake_name_from_text(candidates)?;
-        let found = self
-            .governed
-            .table(&name.schema, &name.table)
-            .map_err(crate::query::errors::from_datafusion)?;
-        let Some(candidates) = found else {
-            return Err(QueryError::NotFound(format!(
-                "the model's candidates: table 'lab.{name}' not found"
-            )));
-        };
+        let candidates = candidates(&self.governed, model)?;
         let wish = Wish {
             k,
             lowest: self.name == "warning_list",
             strategy,
         };
-        self.governed.give(&name.schema, &name.table);
         wish.recommender(model, candidates.schema()).map_err(invalid)?;
         let partition = Recommend {
             schema: labhouse_udfs::recommend_schema(&candidates.schema()),
@@ -222,6 +208,27 @@ impl ModelFunction {
     }
 }
 
+/// A model's candidates as the caller sees them; nothing is told of a table that he does not see.
+pub(super) fn candidates(governed: &Governed, model: &LoadedModel) -> Result<Arc<dyn TableProvider>, QueryError> {
+    let Some(candidates) = &model.record().candidates else {
+        return Err(QueryError::Invalid(format!(
+            "the model lab.{} was made without candidates; create it with OPTIONS (candidates = 'lab.<schema>.<table>', …)",
+            model.name()
+        )));
+    };
+    let name = lake_name_from_text(candidates)?;
+    let found = governed
+        .table(&name.schema, &name.table)
+        .map_err(crate::query::errors::from_datafusion)?;
+    let Some(table) = found else {
+        return Err(QueryError::NotFound(format!(
+            "the model's candidates: table 'lab.{name}' not found"
+        )));
+    };
+    governed.give(&name.schema, &name.table);
+    Ok(table)
+}
+
 /// Scores the candidates when the plan runs.
 struct Recommend {
     schema: SchemaRef,
@@ -233,15 +240,15 @@ struct Recommend {
 
 /// Which candidates are wanted.
 #[derive(Debug, Clone, Copy)]
-struct Wish {
-    k: usize,
-    lowest: bool,
-    strategy: Strategy,
+pub(super) struct Wish {
+    pub(super) k: usize,
+    pub(super) lowest: bool,
+    pub(super) strategy: Strategy,
 }
 
 impl Wish {
     /// Next experiments are new ones; a warning may be of something run before.
-    fn recommender(self, model: &LoadedModel, candidates: SchemaRef) -> Result<Recommender, PredictError> {
+    pub(super) fn recommender(self, model: &LoadedModel, candidates: SchemaRef) -> Result<Recommender, PredictError> {
         let recommender = Recommender::new(Arc::clone(model.model()), candidates, self.k, self.lowest)?;
         if self.lowest && self.strategy == Strategy::Exploit {
             return Ok(recommender);
@@ -311,11 +318,11 @@ fn table(batch: RecordBatch) -> Result<Arc<dyn TableProvider>, QueryError> {
     Ok(Arc::new(table))
 }
 
-fn invalid(error: PredictError) -> QueryError {
+pub(super) fn invalid(error: PredictError) -> QueryError {
     QueryError::Invalid(error.to_string())
 }
 
-fn refused(error: PredictError) -> DataFusionError {
+pub(super) fn refused(error: PredictError) -> DataFusionError {
     invalid(error).into_datafusion()
 }
 

@@ -5,6 +5,7 @@
 //! follows from these objects alone, so a second server on the same lake answers the same.
 
 pub(crate) mod functions;
+mod plate;
 mod reading;
 pub(crate) mod scalar;
 mod series;

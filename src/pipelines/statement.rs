@@ -48,11 +48,11 @@ impl Engine {
             }
             ViewStatement::Refresh { name } => self.refresh_view(governed, &name).await,
             ViewStatement::Drop { name, if_exists } => {
-                let is_view = governed
-                    .world()
-                    .catalog
-                    .table(&name.schema, &name.table)
-                    .is_some_and(|table| View::of(table).is_some());
+                // A view that is hidden and one that is not there answer alike.
+                let seen = governed.access(&name.schema, &name.table);
+                let seen = seen.map_err(crate::query::errors::from_datafusion)?.is_some();
+                let table = governed.world().catalog.table(&name.schema, &name.table);
+                let is_view = seen && table.is_some_and(|table| View::of(table).is_some());
                 self.drop_view(governed, name, is_view, if_exists).await
             }
         }

@@ -11,6 +11,7 @@ pub(crate) mod errors;
 mod explain;
 pub(crate) mod ingest;
 mod landing;
+mod library;
 pub(crate) mod lineage;
 mod listing;
 mod log;
@@ -195,6 +196,7 @@ impl Engine {
             | Statement::Change(_)
             | Statement::Upkeep(_)
             | Statement::View(_)
+            | Statement::Library(_)
             | Statement::Alert(_)
             | Statement::CancelQuery(_)
             | Statement::SetTags { .. } => return Err(QueryError::internal("a statement that writes came to be read")),
@@ -352,9 +354,13 @@ impl Engine {
         let (sql, stops) = travel::rewrite(sql)?;
         governed.travel(&self.catalog, &stops).await?;
         let statement = Statement::parse(&sql, state)?;
-        if matches!(statement, Statement::View(_) | Statement::Alert(_)) && !stops.is_empty() {
+        if matches!(
+            statement,
+            Statement::View(_) | Statement::Library(_) | Statement::Alert(_)
+        ) && !stops.is_empty()
+        {
             return Err(QueryError::Invalid(
-                "a view, an alert or a report follows its sources, so it cannot read an older version of one; make a table of it".into(),
+                "a view, a virtual library, an alert or a report follows its sources, so it cannot read an older version of one; make a table of it".into(),
             ));
         }
         Ok(statement)

@@ -125,6 +125,7 @@ pub(super) async fn written_parameters(state: Arc<SessionState>, sql: String, st
         | Statement::ExplainPolicy(_)
         | Statement::Upkeep(_)
         | Statement::View(_)
+        | Statement::Library(_)
         | Statement::Alert(_)
         | Statement::CancelQuery(_)
         | Statement::DropModel { .. }

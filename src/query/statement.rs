@@ -25,6 +25,7 @@ pub(crate) use alert::AlertStatement;
 use super::QueryError;
 use super::change::{self, Change};
 use super::explain::ExplainPolicy;
+use super::library::{self, LibraryStatement};
 use super::upkeep::{self, Upkeep};
 use super::view::{self, ViewStatement};
 
@@ -64,6 +65,8 @@ pub(crate) enum Statement {
     Upkeep(Upkeep),
     /// Materialized views.
     View(ViewStatement),
+    /// Virtual libraries.
+    Library(LibraryStatement),
     /// Alerts and reports.
     Alert(AlertStatement),
     /// `CANCEL QUERY 'id'`, the number being of `system.queries`.
@@ -111,6 +114,7 @@ impl Statement {
             Self::Change(change) => change.verb(),
             Self::Upkeep(upkeep) => upkeep.verb(),
             Self::View(view) => view.verb(),
+            Self::Library(library) => library.verb(),
             Self::Alert(alert) => alert.verb(),
             Self::CancelQuery(_) => "cancel_query",
             Self::SetTags { .. } => "set_tags",
@@ -129,6 +133,7 @@ impl Statement {
             Self::Change(change) => &change.target,
             Self::Upkeep(upkeep) => &upkeep.table,
             Self::View(view) => view.name(),
+            Self::Library(library) => library.name(),
             Self::Alert(alert) => return Some(format!("{}/{}", alert.name().kind, alert.name())),
             Self::SetTags { table, .. } => table,
         };
@@ -147,6 +152,7 @@ impl Statement {
             | Self::Change(_)
             | Self::Upkeep(_)
             | Self::View(_)
+            | Self::Library(_)
             | Self::Alert(_)
             | Self::CancelQuery(_)
             | Self::SetTags { .. } => true,
@@ -263,7 +269,7 @@ fn unknown(ast: &Ast) -> QueryError {
     let text = ast.to_string();
     let words: Vec<&str> = text.split_whitespace().take(2).collect();
     QueryError::Unsupported(format!(
-        "labhouse does not run this statement ({}); it runs SELECT, EXPLAIN SELECT, EXPLAIN POLICY, SHOW, DESCRIBE, CREATE TABLE, INSERT, UPDATE, DELETE, MERGE, DROP TABLE, UNDROP TABLE, COMMENT ON, OPTIMIZE, VACUUM, CREATE, REFRESH and DROP MATERIALIZED VIEW, CREATE MODEL, DROP MODEL, CREATE, ALTER and DROP ALERT or REPORT, CANCEL QUERY and ALTER TABLE … SET TAGS",
+        "labhouse does not run this statement ({}); it runs SELECT, EXPLAIN SELECT, EXPLAIN POLICY, SHOW, DESCRIBE, CREATE TABLE, INSERT, UPDATE, DELETE, MERGE, DROP TABLE, UNDROP TABLE, COMMENT ON, OPTIMIZE, VACUUM, CREATE, REFRESH and DROP MATERIALIZED VIEW, CREATE and DROP VIRTUAL LIBRARY, CREATE MODEL, DROP MODEL, CREATE, ALTER and DROP ALERT or REPORT, CANCEL QUERY and ALTER TABLE … SET TAGS",
         words.join(" ")
     ))
 }
@@ -339,6 +345,8 @@ fn parse_own(sql: &str) -> Result<Option<Statement>, QueryError> {
             create_model(&mut parser, or_replace)?
         } else if word(&mut parser, "materialized") {
             Statement::View(view::create(&mut parser, or_replace)?)
+        } else if word(&mut parser, "virtual") {
+            Statement::Library(library::create(&mut parser, or_replace)?)
         } else if let Some(kind) = alert::kind(&mut parser) {
             Statement::Alert(alert::create(&mut parser, kind, or_replace)?)
         } else {
@@ -347,6 +355,8 @@ fn parse_own(sql: &str) -> Result<Option<Statement>, QueryError> {
     } else if parser.parse_keyword(Keyword::DROP) {
         if word(&mut parser, "materialized") {
             Statement::View(view::drop(&mut parser)?)
+        } else if word(&mut parser, "virtual") {
+            Statement::Library(library::drop(&mut parser)?)
         } else if word(&mut parser, "model") {
             let if_exists = parser.parse_keywords(&[Keyword::IF, Keyword::EXISTS]);
             let name = lake_name(&parser.parse_object_name(false).map_err(syntax)?)?;

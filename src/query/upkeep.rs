@@ -175,6 +175,12 @@ impl Engine {
         self.upkeep(governed, Upkeep { table: name, work }).await
     }
 
+    /// Drops a table that is there.
+    pub(super) async fn drop_table(&self, governed: &Governed, name: TableName) -> Result<i64, QueryError> {
+        let work = Work::Drop { if_exists: false };
+        self.upkeep(governed, Upkeep { table: name, work }).await
+    }
+
     /// Does it, for whoever holds the grant; gives the number of files or tables it was about.
     pub(super) async fn upkeep(&self, governed: &Governed, upkeep: Upkeep) -> Result<i64, QueryError> {
         let Upkeep { table: name, work } = upkeep;

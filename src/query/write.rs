@@ -22,7 +22,7 @@ use super::statement::{Statement, as_engine_statement};
 use super::{QueryError, Running, bind, errors, logical, narrow, physical, tags};
 use crate::engine::Engine;
 use crate::pipelines;
-use crate::session::{Governed, table_object, table_path};
+use crate::session::{Governed, Library, table_object, table_path};
 use crate::system::SYSTEM;
 
 const COUNT: &str = "count";
@@ -79,6 +79,10 @@ impl Engine {
             Statement::Change(change) => self.change(governed, change, parameters).await,
             Statement::Upkeep(upkeep) => self.upkeep(governed, upkeep).await,
             Statement::View(view) => self.view(governed, state, view, parameters).await,
+            Statement::Library(_) if !parameters.is_empty() => Err(QueryError::Invalid(
+                "a virtual library's queries have no parameters".into(),
+            )),
+            Statement::Library(library) => self.library(governed, library).await,
             Statement::Alert(alert) => self.alert(governed, state, alert).await,
             Statement::SetTags { table, column, tags } => self.set_tags(governed, &table, column, &tags).await,
         }
@@ -256,7 +260,8 @@ impl Engine {
         // What was true of the rows before is not of these.
         let outdated = existing.iter().flat_map(|table| {
             let lineage = Lineage::of(table).map(|_| (lineage::PROPERTY.to_owned(), String::new()));
-            pipelines::no_view(table).into_iter().chain(lineage)
+            let made = [pipelines::no_view(table), Library::none(table)];
+            made.into_iter().flatten().chain(lineage)
         });
         for (key, value) in outdated {
             properties.entry(key).or_insert(value);

@@ -71,7 +71,7 @@ impl Samples {
         let lakes = shown.iter().filter_map(|one| {
             let table = governed.world().catalog.table(&one.schema, &one.table)?;
             let columns = columns(one);
-            (!columns.is_empty()).then_some((one, table, columns))
+            (!columns.is_empty() && !one.is_library).then_some((one, table, columns))
         });
         let mut lakes: Vec<_> = lakes.take(TABLES_MAX).collect();
         // The time that these take depends on rows that are hidden; it must not decide what is known of the others.

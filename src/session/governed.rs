@@ -8,8 +8,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use arrow::datatypes::{Field, Schema};
-use async_trait::async_trait;
-use datafusion::catalog::{CatalogProvider, SchemaProvider, TableProvider};
+use datafusion::catalog::TableProvider;
 use datafusion::common::ResolvedTableReference;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
@@ -18,9 +17,9 @@ use labhouse_policies::{Access, Action, Decision, Principal, TableAccess, TableO
 use parking_lot::Mutex;
 
 use super::World;
+use super::library::Library;
 use crate::audit::{Account, Notes};
 use crate::auth::marks;
-use crate::pg_catalog::{PG_CATALOG, PgCatalog};
 use crate::query::QueryError;
 use crate::query::statement::CATALOG;
 use crate::query::tags::TAG;
@@ -36,7 +35,11 @@ pub(crate) struct Governed {
     pub(super) who: Principal,
     pub(super) world: World,
     pub(super) system: Arc<SessionState>,
+    /// What every user's session starts from: the engine's functions, no catalog.
+    pub(super) engine: Arc<SessionState>,
     system_tables: SystemTables,
+    /// The view that a library's queries have: there are no libraries in it.
+    pub(super) is_of_library: bool,
     pub(super) resolved: Mutex<BTreeMap<(String, String), Resolved>>,
     /// Today's table and the version that is read, by the name that stands for that version.
     pub(super) travelled: Mutex<Travelled>,
@@ -70,12 +73,20 @@ pub(super) enum Resolved {
 }
 
 impl Governed {
-    pub(super) fn new(who: Principal, world: World, system: Arc<SessionState>, system_tables: SystemTables) -> Self {
+    pub(super) fn new(
+        who: Principal,
+        world: World,
+        system: Arc<SessionState>,
+        engine: Arc<SessionState>,
+        system_tables: SystemTables,
+    ) -> Self {
         Self {
             who,
             world,
             system,
+            engine,
             system_tables,
+            is_of_library: false,
             resolved: Mutex::default(),
             travelled: Mutex::default(),
             notes: Arc::default(),
@@ -167,9 +178,13 @@ impl Governed {
         })
     }
 
-    /// A table of the lake as it is today, as the principal sees it now; none for anything else. Nothing is noted.
+    /// A table of the lake as it is today, as the principal sees it now; none for anything else, nor for a library, whose
+    /// rows change with its sources. Nothing is noted.
     pub(crate) fn seen(&self, schema: &str, table: &str) -> Option<Seen> {
         let of = Arc::clone(self.world.catalog.table(schema, table)?);
+        if Library::of(&of).is_some() {
+            return None;
+        }
         match self.resolve(schema, table).ok()? {
             Resolved::Open(access, provider) => Some(Seen {
                 of,
@@ -252,15 +267,17 @@ impl Governed {
         }))
     }
 
-    fn over(&self, world: World) -> Self {
+    pub(super) fn over(&self, world: World) -> Self {
         Self {
             notes: Arc::clone(&self.notes),
             given: Arc::clone(&self.given),
             account: self.account.clone(),
+            is_of_library: self.is_of_library,
             ..Self::new(
                 self.who.clone(),
                 world,
                 Arc::clone(&self.system),
+                Arc::clone(&self.engine),
                 self.system_tables.clone(),
             )
         }
@@ -288,6 +305,13 @@ impl Governed {
             Resolved::Hidden(decision) => self.notes.hidden(schema, table, decision),
             Resolved::Absent => {}
         }
+        if let (Resolved::Open(..), Some(library)) = (&resolved, self.library(schema, table)) {
+            // Whoever reads a library reads its sources.
+            for source in &library.sources {
+                self.ask(&source.schema, &source.table)?;
+                self.give(&source.schema, &source.table);
+            }
+        }
         Ok(resolved)
     }
 
@@ -314,14 +338,26 @@ impl Governed {
         if schema == SYSTEM {
             return self.system_tables.table(table, &self.who);
         }
-        self.world.catalog.table(schema, table).map(|found| found.provider())
+        self.world
+            .catalog
+            .table(schema, table)
+            .map(|found| match Library::of(found) {
+                Some(library) => self.combined(found, library),
+                None => found.provider(),
+            })
     }
 
     fn resolve_new(&self, schema: &str, table: &str) -> Result<Resolved, DataFusionError> {
         if !marks::reaches(&self.who, schema) {
             return Ok(Resolved::Absent);
         }
-        let (Some(object), Some(inner)) = (self.object(schema, table), self.inner(schema, table)) else {
+        let sources = match self.library(schema, table) {
+            Some(library) => self.combinable(&library)?,
+            None => Some(String::new()),
+        };
+        let (Some(sources), Some(object), Some(inner)) =
+            (sources, self.object(schema, table), self.inner(schema, table))
+        else {
             return Ok(Resolved::Absent);
         };
         match self
@@ -330,7 +366,8 @@ impl Governed {
             .table(&self.who, &object, &self.system, Action::Select)
         {
             TableAccess::Hidden(decision) => Ok(Resolved::Hidden(decision)),
-            TableAccess::Open(access) => {
+            TableAccess::Open(mut access) => {
+                access.fingerprint.push_str(&sources);
                 let governed = govern(inner, &access, Arc::clone(&self.system))?;
                 Ok(Resolved::Open(Box::new(access), governed))
             }
@@ -396,52 +433,5 @@ impl fmt::Debug for Governed {
         f.debug_struct("Governed")
             .field("who", &self.who.name)
             .finish_non_exhaustive()
-    }
-}
-
-/// The catalog `lab`. Schemas with nothing to see are not there.
-#[derive(Debug)]
-pub(crate) struct GovernedCatalog(pub(crate) Arc<Governed>);
-
-impl CatalogProvider for GovernedCatalog {
-    fn schema_names(&self) -> Vec<String> {
-        let mut names: Vec<String> = self.0.visible().into_iter().map(|(schema, _)| schema).collect();
-        names.dedup();
-        names
-    }
-
-    fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
-        if name == PG_CATALOG {
-            return Some(Arc::new(PgCatalog(Arc::clone(&self.0))));
-        }
-        Some(Arc::new(GovernedSchema {
-            governed: Arc::clone(&self.0),
-            name: name.to_owned(),
-        }))
-    }
-}
-
-#[derive(Debug)]
-struct GovernedSchema {
-    governed: Arc<Governed>,
-    name: String,
-}
-
-#[async_trait]
-impl SchemaProvider for GovernedSchema {
-    fn table_names(&self) -> Vec<String> {
-        let visible = self.governed.visible().into_iter();
-        visible
-            .filter(|(schema, _)| *schema == self.name)
-            .map(|(_, table)| table)
-            .collect()
-    }
-
-    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
-        self.governed.table(&self.name, name)
-    }
-
-    fn table_exist(&self, name: &str) -> bool {
-        matches!(self.governed.resolve(&self.name, name), Ok(Resolved::Open(..)))
     }
 }

@@ -6,8 +6,11 @@
 //! meets a user's expression.
 
 mod bounded;
+mod catalog;
+mod combinations;
 mod derived;
 mod governed;
+mod library;
 mod mended;
 mod models;
 mod shown;
@@ -16,7 +19,6 @@ mod truth;
 
 use std::sync::Arc;
 
-use datafusion::catalog::{CatalogProviderList, MemoryCatalogProviderList};
 use datafusion::error::DataFusionError;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
@@ -26,8 +28,10 @@ use datafusion::prelude::SessionConfig;
 use labhouse_catalog::{CatalogSnapshot, Lake};
 use labhouse_policies::{PolicySet, Principal};
 
+pub(crate) use combinations::COMBINATIONS_MAX;
 pub(crate) use derived::Derived;
 pub(crate) use governed::{Governed, Seen, model_object, table_object, table_path};
+pub(crate) use library::{Library, LibraryPart, LibrarySource, PROPERTY as LIBRARY};
 pub(crate) use shown::Shown;
 
 use crate::config::Limits;
@@ -43,7 +47,7 @@ const CONSUMERS_NAMED: std::num::NonZeroUsize = std::num::NonZeroUsize::MIN;
 
 /// Builds sessions.
 pub(crate) struct Sessions {
-    user: SessionState,
+    user: Arc<SessionState>,
     system: Arc<SessionState>,
     /// Indexes of what people search, kept between statements.
     searches: Arc<Searches>,
@@ -91,6 +95,7 @@ impl Sessions {
             user.register_udf(Arc::new(function))?;
         }
         user.register_function_rewrite(Arc::new(truth::Truth))?;
+        let user = Arc::new(user);
         let system = Arc::new(state(config(partitions), runtime)?);
         let searches = Arc::default();
         Ok(Self { user, system, searches })
@@ -122,15 +127,7 @@ impl Sessions {
 
     /// A session for one statement of one principal.
     pub(crate) fn open(&self, governed: &Arc<Governed>) -> Result<SessionState, DataFusionError> {
-        let mut state = self.user.clone();
-        // The one moment that `now()` is for the whole statement.
-        state.mark_start_execution();
-        let catalogs = MemoryCatalogProviderList::new();
-        catalogs.register_catalog(
-            CATALOG.to_owned(),
-            Arc::new(governed::GovernedCatalog(Arc::clone(governed))),
-        );
-        state.register_catalog_list(Arc::new(catalogs));
+        let mut state = governed.plain_session();
         for function in governed.functions() {
             state.register_udf(function)?;
         }
@@ -151,6 +148,7 @@ impl Sessions {
             who.clone(),
             world,
             Arc::clone(&self.system),
+            Arc::clone(&self.user),
             system_tables,
         ))
     }

@@ -14,6 +14,8 @@ pub(crate) struct Shown {
     pub(crate) table: String,
     pub(crate) access: Access,
     pub(crate) provider: Arc<dyn TableProvider>,
+    /// Its rows are made when it is read, of tables that may be shown in part: nothing of them is kept.
+    pub(crate) is_library: bool,
 }
 
 impl Governed {
@@ -21,6 +23,7 @@ impl Governed {
     pub(crate) fn shown(&self) -> Vec<Shown> {
         let open = |(schema, table): (String, String)| match self.resolve(&schema, &table) {
             Ok(Resolved::Open(access, provider)) => Some(Shown {
+                is_library: self.library(&schema, &table).is_some(),
                 schema,
                 table,
                 access: *access,

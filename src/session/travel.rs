@@ -7,6 +7,7 @@ use labhouse_catalog::Catalog;
 use labhouse_policies::{Action, TableAccess, TableObject, govern};
 
 use super::governed::{Governed, Resolved, table_object};
+use super::library::Library;
 use crate::query::travel::Stop;
 use crate::query::{QueryError, errors, write};
 
@@ -31,6 +32,12 @@ impl Governed {
                 }
                 (Resolved::Open(..), None) | (Resolved::Absent, _) => continue,
             };
+            if Library::of(table).is_some() {
+                return Err(QueryError::Unsupported(format!(
+                    "{} is a virtual library: its rows are made of its sources as they are now, and it has no older versions",
+                    table.name()
+                )));
+            }
             let old = labhouse_catalog::at(catalog, table, stop.when)
                 .await
                 .map_err(write::lake_error)?;

@@ -208,7 +208,7 @@ async fn rows(
     context: &Arc<TaskContext>,
 ) -> Result<RecordBatch, DataFusionError> {
     let table = governed.world().catalog.table(&shown.schema, &shown.table);
-    let (true, Some(table)) = (measured, table) else {
+    let (true, Some(table)) = (measured && !shown.is_library, table) else {
         return measure::batch(shown, &[]);
     };
     if let Some(known) = engine.profiles.get(table, &shown.access) {

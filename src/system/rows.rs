@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::array::{
+    ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use chrono::{DateTime, Utc};
-use labhouse_catalog::FileStatus;
+use labhouse_catalog::{FileRecord, FileStatus};
 use labhouse_policies::Principal;
 
 use crate::engine::Engine;
@@ -69,6 +71,10 @@ pub(super) fn schema(name: &str) -> Option<SchemaRef> {
             ("taken_for", TEXT),
             ("rows", NUMBER),
             ("bytes", NUMBER),
+            ("confidence", DataType::Float64),
+            ("doubts", TEXT),
+            ("grouped_by", TEXT),
+            ("properties", TEXT),
         ],
         "lineage" => vec![
             ("source_kind", TEXT),
@@ -201,7 +207,17 @@ async fn files(engine: &Engine, quarantined_only: bool) -> Result<Vec<ArrayRef>,
         text(files.iter().map(|file| Some(file.taken_for.clone()))),
         number(files.iter().map(|file| Some(file.rows))),
         number(files.iter().map(|file| Some(file.bytes))),
+        Arc::new(files.iter().map(|file| file.confidence).collect::<Float64Array>()),
+        text(files.iter().map(|file| file.doubts.clone())),
+        text(files.iter().map(|file| file.grouped_by.clone())),
+        text(files.iter().map(properties)),
     ])
+}
+
+/// The head of a file as a JSON object; nothing where there is none.
+fn properties(file: &FileRecord) -> Option<String> {
+    let some = (!file.properties.is_empty()).then_some(&file.properties)?;
+    serde_json::to_string(some).ok()
 }
 
 fn models(engine: &Engine) -> Vec<ArrayRef> {

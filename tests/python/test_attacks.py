@@ -563,6 +563,20 @@ def test_59_recommendations_are_read_through_the_callers_table(query, told):
     assert recommended or text.startswith("error"), text
 
 
+def test_59_a_plate_and_its_controls_are_read_through_the_callers_tables(query, told):
+    seen = {row["candidate_id"] for row in query("ana", "SELECT candidate_id FROM lab.chemistry.virtual_library").to_pylist()}
+    text = told("SELECT candidate_id FROM recommend_plate('lab.chemistry.yield_model', 16, 24, 'strategy=exploit', 'controls=0')")
+    planned = set(re.findall(r"'candidate_id': '([^']+)'", text))
+    assert planned and planned <= seen, text
+    # The best experiment that is repeated is the best of those she sees, not of all.
+    best = {who: query(who, "SELECT max(yield_pct) AS best FROM lab.chemistry.reactions").to_pylist()[0]["best"] for who in ("ana", "ada")}
+    text = told("SELECT DISTINCT measured FROM recommend_plate('lab.chemistry.yield_model', 2, 4, 'strategy=exploit') WHERE control = 'best known'")
+    assert f"'measured': {best['ana']}" in text, (text, best)
+    hidden = told("SELECT * FROM recommend_plate('lab.chemistry.yield_model', 2, 4, 'known=lab.chemistry.plate_readings')")
+    absent = told("SELECT * FROM recommend_plate('lab.chemistry.yield_model', 2, 4, 'known=lab.chemistry.plate_readingz')")
+    assert hidden.startswith("error") and hidden == absent.replace("plate_readingz", "plate_readings")
+
+
 # ---- policies
 
 

@@ -42,6 +42,7 @@ p, role:lab_analyst, chemistry, lab/chemistry/secured/hidden_zq, select, deny
 p, role:lab_analyst, chemistry, lab/chemistry/secured/**, update|delete, allow
 p, role:lab_analyst, chemistry, lab/chemistry/laundered/**, create|insert|drop, allow
 p, role:lab_analyst, chemistry, fn/top_recommendations, execute, allow
+p, role:lab_analyst, chemistry, fn/recommend_plate, execute, allow
 p2, role:lab_analyst, chemistry, lab/chemistry/secured, permissive, own_department
 p3, role:lab_analyst, chemistry, lab/chemistry/secured/m, secured_hash
 p2, role:lab_analyst, chemistry, lab/chemistry/virtual_library, restrictive, half_of_the_library

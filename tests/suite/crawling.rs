@@ -132,6 +132,42 @@ async fn every_kind_of_file_becomes_rows() {
     }
 }
 
+#[tokio::test]
+async fn system_files_tells_how_each_file_was_understood() {
+    let lab = lab::empty(|config| config);
+    lab.land(
+        "chemistry/runs/a.csv",
+        "Instrument: HPLC 7\nSerial number: X-17\n\nname,colour\na,red\nb,blue\n",
+    );
+    let of_file = "SELECT confidence, doubts, grouped_by, properties FROM system.files WHERE path LIKE '%a.csv'";
+    lab.until("ada", of_file, |answer| {
+        answer.as_ref().is_ok_and(|text| {
+            [
+                "0.85",
+                "all columns are text",
+                "its folder chemistry/runs",
+                "\"Serial number\":\"X-17\"",
+            ]
+            .iter()
+            .all(|part| text.contains(part))
+        })
+    })
+    .await;
+    // What an administrator pins is followed, and said.
+    lab.land(
+        "chemistry/runs/_labhouse.toml",
+        "table = \"colours\"\n[read]\nheader_row = 4\n",
+    );
+    lab.until("ada", of_file, |answer| {
+        answer
+            .as_ref()
+            .is_ok_and(|text| text.contains("| 1.0 ") && text.contains("pinned in chemistry/runs/_labhouse.toml"))
+    })
+    .await;
+    assert_eq!(lab.number("ada", "SELECT count(*) FROM lab.chemistry.colours").await, 2);
+    assert_eq!(lab.number("ada", "SELECT count(*) FROM lab.chemistry.runs").await, 0);
+}
+
 #[test]
 fn crawl_says_what_became_of_every_file() {
     let own = tempfile::tempdir().unwrap();
@@ -153,8 +189,14 @@ fn crawl_says_what_became_of_every_file() {
         (line["status"].as_str(), line["rows"].as_u64()),
         (Some("loaded"), Some(1))
     );
+    assert_eq!(
+        (line["confidence"].as_f64(), &line["doubts"]),
+        (Some(1.0), &serde_json::Value::Null)
+    );
+    assert_eq!(line["grouped_by"], "its folder chemistry/runs");
     let second: serde_json::Value = serde_json::from_slice(&crawl().stdout).unwrap();
     assert_eq!(second["status"], "unchanged");
+    assert_eq!(second["confidence"], line["confidence"], "known from the ledger");
 
     write_old(&landing.join("runs/bad.csv"), "");
     let third = crawl();

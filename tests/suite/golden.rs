@@ -133,6 +133,11 @@ fn rows() -> Vec<(&'static str, &'static str, Try)> {
         ),
         (
             "table function",
+            "recommend_plate",
+            Read("SELECT count(*) FROM recommend_plate('lab.chemistry.yield_model', 2, 3)"),
+        ),
+        (
+            "table function",
             "model_leaderboard",
             Read("SELECT count(*) FROM model_leaderboard('lab.chemistry.yield_model')"),
         ),
@@ -302,6 +307,18 @@ fn rows() -> Vec<(&'static str, &'static str, Try)> {
             "statement",
             "View",
             Write("REFRESH MATERIALIZED VIEW lab.chemistry.reactions"),
+        ),
+        (
+            "statement",
+            "Library CREATE",
+            Write(
+                "CREATE VIRTUAL LIBRARY lab.chemistry.combined_@ FROM (SELECT DISTINCT catalyst FROM lab.chemistry.reactions) CROSS (SELECT DISTINCT base FROM lab.chemistry.reactions)",
+            ),
+        ),
+        (
+            "statement",
+            "Library DROP",
+            Write("DROP VIRTUAL LIBRARY lab.chemistry.combined_@"),
         ),
         (
             "statement",

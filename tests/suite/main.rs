@@ -31,6 +31,7 @@ mod garbled;
 mod golden;
 mod lab;
 mod landing;
+mod libraries;
 mod lifecycle;
 mod lineage;
 mod logins;

@@ -15,6 +15,8 @@ pub(crate) const POOL: usize = 1_000;
 /// What one process knows of some rows.
 struct Doubt<'a> {
     kernel: &'a Kernel,
+    /// What there is to improve on: the best that was measured, or is believed of a pick.
+    best: f64,
     mean: Vec<f64>,
     /// Variance of the true value.
     variance: Vec<f64>,
@@ -26,15 +28,15 @@ struct Doubt<'a> {
 
 /// Expected improvement over `best` of each row on its own.
 pub(crate) fn improvement(kernels: &[Kernel], factors: &[Triangle], frame: &Frame, best: f64) -> Vec<f64> {
-    average(&doubts(kernels, factors, frame), frame.rows, best)
+    average(&doubts(kernels, factors, frame, best), frame.rows)
 }
 
 /// `count` rows, best first.
 pub(crate) fn batch(kernels: &[Kernel], factors: &[Triangle], frame: &Frame, best: f64, count: usize) -> Vec<usize> {
-    let mut doubts = doubts(kernels, factors, frame);
+    let mut doubts = doubts(kernels, factors, frame, best);
     let mut picked: Vec<usize> = Vec::with_capacity(count.min(frame.rows));
     while picked.len() < count.min(frame.rows) {
-        let improvement = average(&doubts, frame.rows, best);
+        let improvement = average(&doubts, frame.rows);
         let Some(next) = (0..frame.rows)
             .filter(|row| !picked.contains(row))
             .max_by(|a, b| improvement[*a].total_cmp(&improvement[*b]).then(b.cmp(a)))
@@ -49,26 +51,26 @@ pub(crate) fn batch(kernels: &[Kernel], factors: &[Triangle], frame: &Frame, bes
     picked
 }
 
-fn doubts<'a>(kernels: &'a [Kernel], factors: &[Triangle], frame: &Frame) -> Vec<Doubt<'a>> {
+fn doubts<'a>(kernels: &'a [Kernel], factors: &[Triangle], frame: &Frame, best: f64) -> Vec<Doubt<'a>> {
     kernels
         .iter()
         .zip(factors)
-        .map(|(kernel, factor)| Doubt::of(kernel, factor, frame))
+        .map(|(kernel, factor)| Doubt::of(kernel, factor, frame, best))
         .collect()
 }
 
-fn average(doubts: &[Doubt<'_>], rows: usize, best: f64) -> Vec<f64> {
+fn average(doubts: &[Doubt<'_>], rows: usize) -> Vec<f64> {
     let mut sum = vec![0.0; rows];
     for doubt in doubts {
         for (total, (mean, variance)) in sum.iter_mut().zip(doubt.mean.iter().zip(&doubt.variance)) {
-            *total += expected_improvement(*mean, variance.sqrt(), best) / doubts.len() as f64;
+            *total += expected_improvement(*mean, variance.sqrt(), doubt.best) / doubts.len() as f64;
         }
     }
     sum
 }
 
 impl<'a> Doubt<'a> {
-    fn of(kernel: &'a Kernel, factor: &Triangle, frame: &Frame) -> Self {
+    fn of(kernel: &'a Kernel, factor: &Triangle, frame: &Frame, best: f64) -> Self {
         let half: Vec<Vec<f64>> = kernel.likeness(frame).iter().map(|row| forward(factor, row)).collect();
         let variance = half
             .iter()
@@ -76,6 +78,7 @@ impl<'a> Doubt<'a> {
             .collect();
         Self {
             kernel,
+            best,
             mean: kernel.predict(frame),
             variance,
             half,
@@ -99,6 +102,7 @@ impl<'a> Doubt<'a> {
             *variance = (*variance - share * share).max(1e-9 * signal);
         }
         self.explained.push(shares);
+        self.best = self.best.max(self.mean[picked]);
     }
 }
 

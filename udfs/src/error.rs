@@ -112,6 +112,10 @@ pub enum PredictError {
     #[error("a plate's wells need the column {missing}; the table's columns are: {columns}")]
     NoPlate { missing: String, columns: String },
     #[error("{0}")]
+    BadPlate(String),
+    #[error("known experiments for a plate's controls need {lacks}; the table's columns are: {columns}")]
+    NoControls { lacks: String, columns: String },
+    #[error("{0}")]
     Series(String),
     #[error("there are more than {most} wells: choose some plates")]
     TooManyWells { most: usize },

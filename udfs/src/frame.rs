@@ -121,6 +121,26 @@ pub(crate) struct Frame {
 impl Frame {
     /// Reads `columns`, one per feature and each `rows` long or one long.
     pub(crate) fn read(features: &[Feature], columns: &[ArrayRef], rows: usize) -> Result<Self, PredictError> {
+        Self::read_as(features, columns, rows, read_column)
+    }
+
+    /// The same with the levels that training did not see told apart, by codes past the known ones: for comparing these rows with
+    /// each other. Only a process reads such a frame.
+    pub(crate) fn read_apart(features: &[Feature], columns: &[ArrayRef], rows: usize) -> Result<Self, PredictError> {
+        Self::read_as(features, columns, rows, |feature, column| match feature.kind {
+            FeatureKind::Category if is_readable(column.data_type()) => {
+                Ok(Col::Level(codes(column, &mut told_apart(feature, column.len()))?))
+            }
+            _ => read_column(feature, column),
+        })
+    }
+
+    fn read_as(
+        features: &[Feature],
+        columns: &[ArrayRef],
+        rows: usize,
+        read: impl Fn(&Feature, &ArrayRef) -> Result<Col, PredictError>,
+    ) -> Result<Self, PredictError> {
         check_count(features, columns.len())?;
         let mut cols = Vec::with_capacity(features.len());
         for (feature, column) in features.iter().zip(columns) {
@@ -131,7 +151,7 @@ impl Frame {
                     got: column.len(),
                 });
             }
-            cols.push(read_column(feature, column)?);
+            cols.push(read(feature, column)?);
         }
         Ok(Self { rows, cols })
     }
@@ -207,6 +227,19 @@ fn read_column(feature: &Feature, column: &ArrayRef) -> Result<Col, PredictError
         FeatureKind::Number | FeatureKind::Time => Col::Number(numbers(column, feature.kind)?),
         FeatureKind::Boolean => Col::Number(booleans(column)?),
     })
+}
+
+/// Codes of levels, each unknown text with one of its own.
+fn told_apart(feature: &Feature, times: usize) -> impl FnMut(&str) -> u32 {
+    let (lookup, known) = (feature.lookup(times), feature.codes() as u32);
+    let mut fresh: HashMap<String, u32> = HashMap::new();
+    move |text| match lookup(text) {
+        UNSEEN_LEVEL => {
+            let next = known + fresh.len() as u32;
+            *fresh.entry(text.to_owned()).or_insert(next)
+        }
+        code => code,
+    }
 }
 
 /// Known molecules by their text, new ones by what they are; what is no molecule is an unseen level.

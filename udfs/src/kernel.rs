@@ -231,13 +231,13 @@ impl Kernel {
             .collect()
     }
 
-    /// The negative logarithm of what is expected of the settings before any row is seen: shares of about any size, numbers that reach far, little
-    /// noise. A few dozen rows cannot settle all of them alone.
+    /// The negative logarithm of what is expected of the settings before any row is seen: what columns have in common counts about as much as
+    /// what tells them apart, numbers reach far, there is little noise. A few dozen rows cannot settle all of them alone.
     fn surprise(&self) -> f64 {
         let off = |value: f64, usual: f64, spread: f64| 0.5 * ((value - usual) / spread).powi(2);
         let axis = |axis: &Axis| {
             let common = if axis.molecules {
-                off(axis.common, 1.0, 3.0)
+                off(axis.common, 0.0, 1.0)
             } else {
                 0.0
             };
@@ -246,7 +246,7 @@ impl Kernel {
             } else {
                 0.0
             };
-            off(axis.equal, 1.0, 3.0) + common + length
+            off(axis.equal, 0.0, 1.0) + common + length
         };
         off(self.noise, -5.0, 1.0) + self.columns.iter().map(axis).sum::<f64>()
     }

@@ -19,8 +19,10 @@ use crate::sample;
 pub const RECOMMENDATIONS_MAX: usize = 2_000;
 /// The share of true values that `lower` and `upper` are made to enclose.
 pub const COVERAGE: f64 = 0.9;
-/// Of a batch of candidates so many with the best means, and so many others, are doubted.
+/// Of a batch of candidates at least so many with the best means, and so many others, are doubted…
 const DOUBTED: usize = 256;
+/// …and as many as these multiplications allow: about a second's half for each batch.
+const DOUBT_WORK: usize = 400_000_000;
 /// The columns put before the candidate's own.
 const OWN_COLUMNS: [&str; 6] = ["rank", "prediction", "lower", "upper", "novel", "reason"];
 
@@ -275,8 +277,10 @@ impl Recommender {
         let value = |row: &usize| mean.get(*row).copied().unwrap_or(0.0);
         let mut order: Vec<usize> = (0..frame.rows).collect();
         order.sort_by(|a, b| value(b).total_cmp(&value(a)));
-        let others = order.split_off(order.len().min(DOUBTED));
-        order.extend(sample::some(&others, DOUBTED, 0));
+        let known: usize = self.factors.iter().map(|factor| factor.len() * factor.len()).sum();
+        let doubted = DOUBTED.max(DOUBT_WORK / known.max(1) / 2);
+        let others = order.split_off(order.len().min(doubted));
+        order.extend(sample::some(&others, doubted, 0));
         let improvement = acquire::improvement(&stored.surrogate, &self.factors, &frame.take(&order), stored.range.1);
         let mut scores = vec![f64::NEG_INFINITY; frame.rows];
         for (row, value) in order.iter().zip(improvement) {
@@ -289,7 +293,8 @@ impl Recommender {
 
     /// Of the kept rows the batch, in the order of picking.
     fn pick_batch(&mut self) -> Result<(), PredictError> {
-        let frame = self.frame(&self.kept)?;
+        // Two conditions that were never tried are as new as each other, but they are two.
+        let frame = Frame::read_apart(self.model.features(), &self.inputs(&self.kept), self.kept.num_rows())?;
         let stored = self.model.stored();
         let picked = acquire::batch(&stored.surrogate, &self.factors, &frame, stored.range.1, self.k);
         let rows: UInt32Array = picked.iter().map(|row| *row as u32).collect();
@@ -303,13 +308,13 @@ impl Recommender {
     }
 
     fn frame(&self, batch: &RecordBatch) -> Result<Frame, PredictError> {
-        let columns: Vec<ArrayRef> = self
-            .columns
-            .iter()
-            .filter_map(|index| batch.columns().get(*index))
-            .cloned()
-            .collect();
-        Frame::read(self.model.features(), &columns, batch.num_rows())
+        Frame::read(self.model.features(), &self.inputs(batch), batch.num_rows())
+    }
+
+    /// The columns of the model's features.
+    fn inputs(&self, batch: &RecordBatch) -> Vec<ArrayRef> {
+        let columns = self.columns.iter().filter_map(|index| batch.columns().get(*index));
+        columns.cloned().collect()
     }
 }
 

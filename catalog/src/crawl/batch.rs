@@ -23,6 +23,7 @@ use super::columns::Prepared;
 use super::ledger::{self, Did, Entry, Ledger, Ledgers, Manifest};
 use super::rows::{has_source, unwritable, with_source, without};
 use super::shape::{Existing, Shape, fold};
+use super::told::Told;
 
 /// How often a batch is planned anew when other writers win. Each round one writer wins, so this outlasts a dozen servers.
 const ATTEMPTS_MAX: usize = 30;
@@ -47,6 +48,7 @@ pub(crate) struct Piece {
     pub(crate) sha256: String,
     pub(crate) tables: Vec<TableName>,
     pub(crate) taken_for: String,
+    pub(crate) told: Told,
     /// The batch of the file's ledger entry when the work was planned; `None` when it had none.
     pub(crate) expected: Option<i64>,
     pub(crate) work: Work,
@@ -273,6 +275,7 @@ async fn build(
             held: holds,
             tables: piece.tables.clone(),
             taken_for: piece.taken_for.clone(),
+            told: piece.told.clone(),
         });
     }
     let mut adds = parquet_file::write(lake, name, &shape.schema, batches).await?;

@@ -15,6 +15,8 @@ use crate::error::LakeError;
 use crate::lake::{LANDING, Lake, object_path};
 use crate::parquet_file::blocking;
 
+use super::pins::Pin;
+
 /// Folders below `landing/` are followed this deep: a guard against links that lead in circles.
 const DEPTH_MAX: usize = 32;
 
@@ -27,6 +29,28 @@ pub(crate) struct Landed {
     pub(crate) modified: DateTime<Utc>,
     /// Changes whenever the content may have: the store's etag, or size, time and inode.
     pub(crate) stamp: String,
+    /// What an administrator says of it.
+    pub(crate) pin: Option<Arc<Pin>>,
+}
+
+impl Landed {
+    /// The file's own name.
+    pub(crate) fn name(&self) -> &str {
+        self.path.rsplit('/').next().unwrap_or(&self.path)
+    }
+
+    /// The stamp with what else decides how it is read: when this is as it was, the file need not be opened.
+    pub(crate) fn mark(&self) -> String {
+        self.marked(&self.stamp)
+    }
+
+    /// A digest of the content with what else decides how it is read.
+    pub(crate) fn marked(&self, digest: &str) -> String {
+        match self.pin.as_ref().map(|pin| pin.mark.as_str()) {
+            None | Some("") => digest.to_owned(),
+            Some(mark) => format!("{digest}+{mark}"),
+        }
+    }
 }
 
 /// All that lies in the landing folder.
@@ -98,6 +122,7 @@ async fn list_store(lake: &Lake) -> Result<Listing, LakeError> {
             bytes: meta.size,
             modified: meta.last_modified,
             stamp,
+            pin: None,
         });
     }
     Ok(listing)
@@ -162,6 +187,7 @@ fn walk(root: &Path) -> Result<Listing, LakeError> {
                     bytes: meta.len(),
                     modified: meta.modified().map(DateTime::<Utc>::from).unwrap_or_default(),
                     stamp: stamp(&meta),
+                    pin: None,
                 }),
                 Ok(_) => listing
                     .odd
@@ -215,9 +241,4 @@ fn stamp(meta: &std::fs::Metadata) -> String {
 fn stamp(meta: &std::fs::Metadata) -> String {
     let at = meta.modified().map(DateTime::<Utc>::from).unwrap_or_default();
     format!("{}-{}", meta.len(), at.to_rfc3339())
-}
-
-/// The file's own name, for the reader.
-pub(crate) fn file_name(path: &str) -> Arc<str> {
-    path.rsplit('/').next().unwrap_or(path).into()
 }

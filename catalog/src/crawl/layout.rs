@@ -2,12 +2,16 @@
 
 use crate::name::TableName;
 
+use super::pins::{self, Pin};
+
 /// Where a path below `landing/` leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
     Table(TableName),
     /// Not data at all.
     Ignored(&'static str),
+    /// Settings of its folder: see [`super::pins`].
+    Settings,
     /// Data in a place that has no meaning.
     Misplaced(&'static str),
 }
@@ -31,7 +35,14 @@ const PACKING_ENDINGS: [&str; 3] = [".gz", ".zst", ".zstd"];
 /// Decides by `path`, relative to `landing/`, parts separated by `/`.
 pub(crate) fn target(path: &str) -> Target {
     let parts: Vec<&str> = path.split('/').collect();
-    if parts.iter().any(|p| p.starts_with('.') || p.starts_with('_')) {
+    let hidden = |part: &&str| part.starts_with('.') || part.starts_with('_');
+    if let Some((file, folders)) = parts.split_last()
+        && *file == pins::FILE
+        && !folders.iter().any(hidden)
+    {
+        return Target::Settings;
+    }
+    if parts.iter().any(hidden) {
         return Target::Ignored("hidden: a name on its path starts with . or _");
     }
     let Some((file, folders)) = parts.split_last() else {
@@ -50,6 +61,27 @@ pub(crate) fn target(path: &str) -> Target {
         ),
         [schema] => Target::Table(TableName::new(schema, stem(file))),
         [schema, table, ..] => Target::Table(TableName::new(schema, table)),
+    }
+}
+
+/// Why a file feeds the table it feeds, in words.
+pub(crate) fn grouped_by(path: &str, pin: Option<&Pin>, tables: usize) -> String {
+    let mut parts = path.split('/');
+    let by = match (
+        pin.filter(|pin| pin.names_table()),
+        parts.next(),
+        parts.next(),
+        parts.next(),
+    ) {
+        (Some(pin), ..) => format!("the table pinned in {}", pin.path),
+        (None, Some(schema), Some(table), Some(_)) => format!("its folder {schema}/{table}"),
+        (None, Some(schema), ..) => format!("its own name, as it lies directly in the folder {schema}"),
+        (None, None, ..) => "its path".to_owned(),
+    };
+    match tables.saturating_sub(1) {
+        0 => by,
+        1 => format!("{by}; one more table for its other block"),
+        more => format!("{by}; {more} more tables for its other blocks"),
     }
 }
 
@@ -108,6 +140,15 @@ mod tests {
             table("yields", "buchwald_hartwig")
         );
         assert_eq!(target("yields/Run 7.csv.gz"), table("yields", "run_7"));
+    }
+
+    #[test]
+    fn why_a_file_feeds_its_table() {
+        assert_eq!(grouped_by("chem/runs/2026/a.csv", None, 1), "its folder chem/runs");
+        let own = "its own name, as it lies directly in the folder chem; 2 more tables for its other blocks";
+        assert_eq!(grouped_by("chem/a.csv", None, 3), own);
+        assert_eq!(target("a/b/_labhouse.toml"), Target::Settings);
+        assert!(matches!(target("a/_b/_labhouse.toml"), Target::Ignored(_)));
     }
 
     #[test]

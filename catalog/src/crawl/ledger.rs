@@ -18,6 +18,8 @@ use crate::lake::{Lake, Put, STATE};
 use crate::name::TableName;
 use crate::table::LakeTable;
 
+use super::told::Told;
+
 /// Manifests read at the same time when a ledger is opened.
 const READ_AT_ONCE: usize = 16;
 
@@ -45,6 +47,8 @@ pub(crate) struct Entry {
     /// All tables the file feeds.
     pub(crate) tables: Vec<TableName>,
     pub(crate) taken_for: String,
+    #[serde(default, skip_serializing_if = "Told::is_nothing")]
+    pub(crate) told: Told,
 }
 
 /// One batch: what is in the commit, and in `_labhouse/ledger/<schema>/<table>/<n>.json`.
@@ -61,7 +65,8 @@ pub(crate) struct Manifest {
 /// The newest entry of a file, and the batch it is from.
 #[derive(Clone, Debug)]
 pub(crate) struct Known {
-    pub(crate) entry: Entry,
+    /// Shared: a sweep holds what all ledgers know of every file beside the ledgers themselves.
+    pub(crate) entry: Arc<Entry>,
     pub(crate) batch: i64,
     pub(crate) version: u64,
     pub(crate) at: DateTime<Utc>,
@@ -82,7 +87,7 @@ impl Ledger {
         self.batch = manifest.batch;
         for entry in &manifest.files {
             let known = Known {
-                entry: entry.clone(),
+                entry: Arc::new(entry.clone()),
                 batch: manifest.batch,
                 version: manifest.version,
                 at: manifest.at,

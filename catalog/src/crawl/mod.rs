@@ -9,6 +9,7 @@ mod landing;
 mod layout;
 mod ledger;
 mod options;
+mod pins;
 mod plan;
 mod quarantine;
 mod reader;
@@ -16,6 +17,7 @@ mod report;
 mod rows;
 mod shape;
 mod sweep;
+mod told;
 mod types;
 mod watch;
 
@@ -29,6 +31,7 @@ use crate::catalog::Catalog;
 use crate::error::LakeError;
 
 pub(crate) use layout::{Target, target};
+pub(crate) use pins::{FILE as SETTINGS, Pin};
 pub(crate) use rows::unwritable;
 
 pub use options::{CrawlOptions, Gone};
@@ -44,6 +47,7 @@ pub struct Crawler {
     ledgers: ledger::Ledgers,
     quarantined: Mutex<quarantine::Seen>,
     verified: Mutex<Verified>,
+    pins: Mutex<pins::Seen>,
     /// Of the last sweep: the files neither ledger nor quarantine knows.
     unrecorded: Mutex<Vec<FileOutcome>>,
     /// One sweep at a time; others wait for it.
@@ -58,6 +62,7 @@ impl Crawler {
             ledgers: ledger::Ledgers::default(),
             quarantined: Mutex::default(),
             verified: Mutex::default(),
+            pins: Mutex::default(),
             unrecorded: Mutex::default(),
             sweeping: tokio::sync::Mutex::new(()),
         }
@@ -77,15 +82,15 @@ impl Crawler {
         // An object appears whole; only a local file can be seen half written.
         let settle_before = lake.local_root().map(|_| Utc::now() - self.options.settle);
         let verified = self.verified.lock().clone();
-        let plan = plan::plan(
-            listing,
-            &history,
-            &blocked,
-            &quarantine,
-            &verified,
-            &self.options,
-            settle_before,
-        );
+        let pins = pins::read(lake, &listing, &self.pins, settle_before).await?;
+        let known = plan::Known {
+            history: &history,
+            blocked: &blocked,
+            quarantine: &quarantine,
+            verified: &verified,
+            pins: &pins,
+        };
+        let plan = plan::plan(listing, &known, &self.options, settle_before);
         let files = self.act(plan, &history, &quarantine).await?;
         let unrecorded = files
             .iter()

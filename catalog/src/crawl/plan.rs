@@ -1,6 +1,7 @@
 //! What a sweep has to do, decided purely from listing, ledger and quarantine.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
@@ -8,18 +9,19 @@ use crate::name::TableName;
 
 use super::landing::{Landed, Listing};
 use super::layout::{Target, target};
-use super::ledger::{Did, Known};
+use super::ledger::{self, Did};
 use super::options::CrawlOptions;
+use super::pins::{self, Pins};
 use super::quarantine::Record;
 use super::report::{FileOutcome, FileStatus};
 
 /// What the ledgers of all tables say of one file.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct History(pub(crate) BTreeMap<TableName, Known>);
+pub(crate) struct History(pub(crate) BTreeMap<TableName, ledger::Known>);
 
 impl History {
     /// The newest entry: it names the content and all tables the file feeds.
-    pub(crate) fn newest(&self) -> Option<&Known> {
+    pub(crate) fn newest(&self) -> Option<&ledger::Known> {
         self.0.values().max_by_key(|k| (k.at, k.entry.status != Did::Gone))
     }
 
@@ -49,6 +51,9 @@ impl History {
         outcome.bytes = newest.entry.bytes;
         outcome.taken_for.clone_from(&newest.entry.taken_for);
         outcome.at = Some(newest.at);
+        // Only the main table's entry has the file's head.
+        let main = newest.entry.tables.first().and_then(|table| self.0.get(table));
+        outcome.tell(main.map_or(&newest.entry.told, |known| &known.entry.told));
         let mut first = true;
         for table in &newest.entry.tables {
             let Some(known) = self.0.get(table) else { continue };
@@ -90,25 +95,42 @@ pub(crate) type Verified = BTreeMap<String, (String, String)>;
 /// Tables that cannot be opened or have no readable ledger, with the reason. Their files wait; all others go on.
 pub(crate) type Blocked = BTreeMap<TableName, String>;
 
+/// What is known beforehand.
+pub(crate) struct Known<'k> {
+    pub(crate) history: &'k BTreeMap<String, History>,
+    pub(crate) blocked: &'k Blocked,
+    pub(crate) quarantine: &'k BTreeMap<String, Record>,
+    pub(crate) verified: &'k Verified,
+    pub(crate) pins: &'k Pins,
+}
+
 pub(crate) fn plan(
     listing: Listing,
-    history: &BTreeMap<String, History>,
-    blocked: &Blocked,
-    quarantine: &BTreeMap<String, Record>,
-    verified: &Verified,
+    known: &Known<'_>,
     options: &CrawlOptions,
     settle_before: Option<DateTime<Utc>>,
 ) -> Plan {
+    let Known {
+        history,
+        blocked,
+        quarantine,
+        verified,
+        pins,
+    } = *known;
     let mut plan = Plan::default();
     let mut present: BTreeSet<String> = listing.odd.iter().map(|(path, _)| path.clone()).collect();
     for (path, reason) in listing.odd {
         plan.settled
             .push(FileOutcome::new(&path, FileStatus::Ignored, 0).because(reason));
     }
-    for file in listing.files {
+    for mut file in listing.files {
         present.insert(file.path.clone());
-        let main = match target(&file.path) {
+        let mut main = match target(&file.path) {
             Target::Table(table) => table,
+            Target::Settings => {
+                plan.settled.push(settings(&file, pins));
+                continue;
+            }
             Target::Ignored(reason) => {
                 plan.settled
                     .push(FileOutcome::new(&file.path, FileStatus::Ignored, file.bytes).because(reason));
@@ -119,6 +141,28 @@ pub(crate) fn plan(
                 continue;
             }
         };
+        match pins::of(pins, &file.path) {
+            None => {}
+            Some(Ok(pin)) => {
+                if let Some(pattern) = pin.skips(file.name()) {
+                    let reason = format!("{} says to skip {pattern:?}", pin.path);
+                    plan.settled
+                        .push(FileOutcome::new(&file.path, FileStatus::Ignored, file.bytes).because(reason));
+                    continue;
+                }
+                main = pin.table(&main);
+                file.pin = Some(Arc::clone(pin));
+            }
+            Some(Err(reason)) => {
+                let loaded = history.get(&file.path).filter(|known| known.complete().is_some());
+                plan.settled.push(match loaded {
+                    Some(known) => known.outcome(&file.path, FileStatus::Unchanged),
+                    None => FileOutcome::new(&file.path, FileStatus::Waiting, file.bytes)
+                        .because(format!("the settings of its folder cannot be used: {reason}")),
+                });
+                continue;
+            }
+        }
         if let Some(reason) = why_blocked(&main, blocked) {
             plan.settled
                 .push(FileOutcome::new(&file.path, FileStatus::Waiting, file.bytes).because(reason));
@@ -126,16 +170,17 @@ pub(crate) fn plan(
         }
         let known = history.get(&file.path);
         if let (Some(known), Some(sha256)) = (known, known.and_then(History::complete)) {
-            let same_stamp = known.newest().is_some_and(|k| k.entry.stamp == file.stamp);
+            let mark = file.mark();
+            let same_stamp = known.newest().is_some_and(|k| k.entry.stamp == mark);
             let checked = verified
                 .get(&file.path)
-                .is_some_and(|(stamp, digest)| *stamp == file.stamp && digest == sha256);
+                .is_some_and(|(stamp, digest)| *stamp == mark && digest == sha256);
             if same_stamp || checked {
                 plan.settled.push(known.outcome(&file.path, FileStatus::Unchanged));
                 continue;
             }
         }
-        if let Some(record) = quarantine.get(&file.path).filter(|r| r.stamp == file.stamp) {
+        if let Some(record) = quarantine.get(&file.path).filter(|r| r.stamp == file.mark()) {
             plan.settled.push(record.outcome());
         } else if settle_before.is_some_and(|t| file.modified > t && file.modified < t + options.settle * 2) {
             // A time far ahead is a wrong clock, not a fresh file.
@@ -172,6 +217,21 @@ pub(crate) fn plan(
         .cloned()
         .collect();
     plan
+}
+
+/// What is said of a file of settings.
+fn settings(file: &Landed, pins: &Pins) -> FileOutcome {
+    let folder = file
+        .path
+        .strip_suffix(pins::FILE)
+        .unwrap_or_default()
+        .trim_end_matches('/');
+    match pins.get(folder) {
+        Some(Err(reason)) => FileOutcome::new(&file.path, FileStatus::Waiting, file.bytes)
+            .because(format!("it cannot be used, and the files of its folder wait: {reason}")),
+        Some(Ok(_)) | None => FileOutcome::new(&file.path, FileStatus::Ignored, file.bytes)
+            .because("the settings of its folder, followed for the files in it and below it"),
+    }
 }
 
 /// A file may feed its main table and all blocks of it: one that is blocked stops it.

@@ -36,7 +36,7 @@ impl Record {
         Self {
             path: file.path.clone(),
             bytes: file.bytes,
-            stamp: file.stamp.clone(),
+            stamp: file.mark(),
             reason,
             sample: String::from_utf8_lossy(sample).into_owned(),
             at: Utc::now(),
@@ -46,6 +46,7 @@ impl Record {
     pub(crate) fn outcome(&self) -> FileOutcome {
         let mut outcome = FileOutcome::new(&self.path, FileStatus::Quarantined, self.bytes).because(&self.reason);
         outcome.at = Some(self.at);
+        outcome.confidence = Some(0.0);
         outcome
     }
 }

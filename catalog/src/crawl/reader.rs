@@ -14,9 +14,10 @@ use crate::parquet_file::blocking;
 
 use super::columns::Prepared;
 use super::landing::{self, Content, Landed};
-use super::layout::block_table;
+use super::layout::{block_table, grouped_by};
 use super::options::CrawlOptions;
 use super::quarantine::hex;
+use super::told::Told;
 
 /// A file's content as far as it went.
 pub(crate) enum Read {
@@ -25,6 +26,7 @@ pub(crate) enum Read {
     Parsed {
         sha256: String,
         taken_for: String,
+        told: Told,
         tables: Vec<(TableName, Arc<Prepared>)>,
     },
     /// It cannot be loaded.
@@ -56,21 +58,22 @@ pub(crate) async fn read(
     };
     let limits = formats::Limits {
         decompressed_bytes_max: options.decompressed_bytes_max,
+        pinned: file.pin.as_ref().map(|pin| pin.reading.clone()).unwrap_or_default(),
         ..formats::Limits::default()
     };
-    let (path, main) = (file.path.clone(), main.clone());
+    let (file, main) = (file.clone(), main.clone());
     blocking(move || {
-        let sha256 = hex(&Sha256::digest(&content));
+        let sha256 = file.marked(&hex(&Sha256::digest(&content)));
         if known.as_ref() == Some(&sha256) {
             return Ok(Read::Same { sha256 });
         }
-        let name = landing::file_name(&path);
         // A reader's defect on one file must not end the crawl of all the others.
-        let parsed = catch_unwind(AssertUnwindSafe(|| parse(&name, content.clone(), &main, &limits)));
+        let parsed = catch_unwind(AssertUnwindSafe(|| parse(&file, content.clone(), &main, &limits)));
         Ok(match parsed {
-            Ok(Ok((taken_for, tables))) => Read::Parsed {
+            Ok(Ok((taken_for, told, tables))) => Read::Parsed {
                 sha256,
                 taken_for,
+                told,
                 tables,
             },
             Ok(Err(reason)) => Read::Bad { reason, content },
@@ -85,8 +88,13 @@ pub(crate) async fn read(
 
 type Tables = Vec<(TableName, Arc<Prepared>)>;
 
-fn parse(name: &str, content: Bytes, main: &TableName, limits: &formats::Limits) -> Result<(String, Tables), String> {
-    let parsed = formats::read(name, content, limits).map_err(|e| e.to_string())?;
+fn parse(
+    file: &Landed,
+    content: Bytes,
+    main: &TableName,
+    limits: &formats::Limits,
+) -> Result<(String, Told, Tables), String> {
+    let parsed = formats::read(file.name(), content, limits).map_err(|e| e.to_string())?;
     let mut tables: Tables = Vec::with_capacity(parsed.blocks.len());
     for block in &parsed.blocks {
         let mut table = block_table(main, block.name.as_deref());
@@ -103,5 +111,6 @@ fn parse(name: &str, content: Bytes, main: &TableName, limits: &formats::Limits)
         })?;
         tables.push((table, Arc::new(prepared)));
     }
-    Ok((parsed.taken_for, tables))
+    let told = Told::of(&parsed, grouped_by(&file.path, file.pin.as_deref(), tables.len()));
+    Ok((parsed.taken_for, told, tables))
 }

@@ -1,7 +1,11 @@
 //! What a sweep says about every landed file.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+
+use super::told::Told;
 
 /// What became of a landed file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -24,7 +28,7 @@ pub enum FileStatus {
 }
 
 /// One landed file after a sweep.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FileOutcome {
     /// Relative to `landing/`.
     pub path: String,
@@ -38,6 +42,19 @@ pub struct FileOutcome {
     pub bytes: u64,
     /// What the reader took it for, e.g. "CSV, ';' delimited, UTF-16LE".
     pub taken_for: String,
+    /// How sure that is, from 0 (nothing was understood) to 1 (the format leaves no doubt); see `formats/confidence.rs`.
+    /// `None` for files that were not read, or were read by a version that did not say.
+    #[serde(default)]
+    pub confidence: Option<f64>,
+    /// Why the confidence is not 1.
+    #[serde(default)]
+    pub doubts: Option<String>,
+    /// Why it feeds these tables, e.g. "its folder chemistry/plate_readings".
+    #[serde(default)]
+    pub grouped_by: Option<String>,
+    /// Keys and values of the file's own head and foot: instrument, serial number, protocol, date.
+    #[serde(default)]
+    pub properties: BTreeMap<String, String>,
     /// The Delta version of its first table at which its rows came in.
     pub version: Option<u64>,
     /// When its state was recorded.
@@ -57,9 +74,21 @@ impl FileOutcome {
             rows: 0,
             bytes,
             taken_for: String::new(),
+            confidence: None,
+            doubts: None,
+            grouped_by: None,
+            properties: BTreeMap::new(),
             version: None,
             at: None,
         }
+    }
+
+    /// Says what the ledger knows of how it was understood.
+    pub(crate) fn tell(&mut self, told: &Told) {
+        self.confidence = told.confidence_percent.map(|percent| f64::from(percent) / 100.0);
+        self.doubts.clone_from(&told.doubts);
+        self.grouped_by.clone_from(&told.grouped_by);
+        self.properties.clone_from(&told.properties);
     }
 
     pub(crate) fn because(mut self, reason: impl Into<String>) -> Self {
@@ -69,7 +98,7 @@ impl FileOutcome {
 }
 
 /// One pass over the landing folder: every landed file, the unchanged ones too, in the order of their paths.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SweepReport {
     pub files: Vec<FileOutcome>,
 }

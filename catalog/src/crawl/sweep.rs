@@ -13,6 +13,7 @@ use super::plan::{Due, History, Plan};
 use super::quarantine::{self, Record};
 use super::reader::{self, Read};
 use super::report::{FileOutcome, FileStatus};
+use super::told::Told;
 use super::{Crawler, Gone};
 
 /// Files read and parsed at the same time.
@@ -26,6 +27,7 @@ struct Taken {
     file: Landed,
     pieces: Vec<(TableName, Piece)>,
     taken_for: String,
+    told: Told,
     sha256: String,
 }
 
@@ -48,7 +50,7 @@ impl Crawler {
         for (file, reason) in plan.refused {
             let outcome = match quarantined
                 .get(&file.path)
-                .filter(|r| r.stamp == file.stamp && r.reason == reason)
+                .filter(|r| r.stamp == file.mark() && r.reason == reason)
             {
                 Some(record) => record.outcome(),
                 None => self.put_away(&file, reason, &[]).await?,
@@ -101,13 +103,16 @@ impl Crawler {
                 Read::Parsed {
                     sha256,
                     taken_for,
+                    told,
                     tables,
                 } => {
-                    let pieces = pieces(&file, &sha256, &taken_for, tables, history.get(&file.path));
+                    let read = (sha256.as_str(), taken_for.as_str(), &told);
+                    let pieces = pieces(&file, read, tables, history.get(&file.path));
                     taken.push(Taken {
                         file,
                         pieces,
                         taken_for,
+                        told,
                         sha256,
                     });
                 }
@@ -186,6 +191,7 @@ impl Crawler {
         }
         let mut outcome = FileOutcome::new(&file.path, FileStatus::Unchanged, file.bytes);
         outcome.taken_for = taken.taken_for;
+        outcome.tell(&taken.told);
         outcome.at = Some(chrono::Utc::now());
         for (table, part) in parts {
             let (rows, version) = match part {
@@ -242,6 +248,7 @@ impl Crawler {
                     sha256: entry.sha256.clone(),
                     tables: entry.tables.clone(),
                     taken_for: entry.taken_for.clone(),
+                    told: entry.told.clone(),
                     expected: Some(known.batch),
                     work: Work::Gone { delete },
                 };
@@ -284,9 +291,7 @@ impl Crawler {
 
     /// The file is in its tables: remember its digest, and let it out of quarantine.
     async fn settle(&self, file: &Landed, sha256: String, quarantined: &Records) -> Result<(), LakeError> {
-        self.verified
-            .lock()
-            .insert(file.path.clone(), (file.stamp.clone(), sha256));
+        self.verified.lock().insert(file.path.clone(), (file.mark(), sha256));
         if quarantined.contains_key(&file.path) {
             quarantine::remove(self.catalog.lake(), &file.path).await?;
         }
@@ -297,8 +302,7 @@ impl Crawler {
 /// A read file's part for each table, those it no longer feeds included.
 fn pieces(
     file: &Landed,
-    sha256: &str,
-    taken_for: &str,
+    (sha256, taken_for, told): (&str, &str, &Told),
     tables: Vec<(TableName, std::sync::Arc<super::columns::Prepared>)>,
     history: Option<&History>,
 ) -> Vec<(TableName, Piece)> {
@@ -307,10 +311,15 @@ fn pieces(
     let piece = |table: &TableName, work: Work| Piece {
         path: file.path.clone(),
         bytes: file.bytes,
-        stamp: file.stamp.clone(),
+        stamp: file.mark(),
         sha256: sha256.to_owned(),
         tables: names.clone(),
         taken_for: taken_for.to_owned(),
+        told: if names.first() == Some(table) {
+            told.clone()
+        } else {
+            told.without_properties()
+        },
         expected: expected(table),
         work,
     };

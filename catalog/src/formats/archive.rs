@@ -8,7 +8,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 
-use crate::formats::{Block, Limits, Parsed, ReadError, read_content, zip_directory};
+use crate::formats::{Block, Confidence, Limits, Parsed, ReadError, read_content, zip_directory};
 
 /// The column that says which file of the archive a row is from.
 const FILE: &str = "archive_file";
@@ -35,6 +35,7 @@ pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Parsed, ReadError> {
     let (mut left, mut notes) = (Vec::new(), Vec::new());
     let mut tables: Vec<Table> = Vec::new();
     let mut properties = BTreeMap::new();
+    let mut confidence = Confidence::default();
     for (name, content) in files {
         // An archive inside an archive would multiply what one file may cost.
         if content.starts_with(b"PK\x03\x04") && !crate::formats::workbook::is_workbook(&content, limits)? {
@@ -56,6 +57,7 @@ pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Parsed, ReadError> {
             }
         };
         notes.push(parsed.taken_for);
+        confidence.least(parsed.confidence);
         for (key, value) in parsed.properties {
             properties.insert(format!("{name}: {key}"), value);
         }
@@ -83,6 +85,7 @@ pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Parsed, ReadError> {
         taken_for: parts.join("; "),
         blocks: blocks.collect(),
         properties,
+        confidence,
     })
 }
 

@@ -12,6 +12,7 @@ use arrow::record_batch::RecordBatch;
 use crate::formats::ReadError;
 use crate::formats::constants::{self, WithConstants};
 use crate::formats::infer::{self, ColumnType, Commas, Evidence, Style};
+use crate::formats::pinned::{Decimal, Notation};
 use crate::formats::{moment, number, rescue};
 
 /// Rows of one batch: large enough for columnar work, small enough to stream.
@@ -29,36 +30,57 @@ pub(super) struct Plan {
     pub(super) types: Vec<ColumnType>,
     /// Columns of numbers among whose cells some are none: those go, as they are, to a column of their own.
     pub(super) rescued: Vec<usize>,
-    /// Columns of dates whose day and month nothing tells apart; they are text.
-    pub(super) undecided: Vec<usize>,
+    /// Columns that are text because two readings fit, and which two.
+    pub(super) undecided: Vec<(usize, &'static str)>,
 }
 
-/// Types every column over all rows and builds the batches. `comma_cells`: whether a comma may be a decimal one here
-/// (it may not where it parts cells).
+impl Plan {
+    /// A sentence for each column that is text because two readings fit.
+    pub(super) fn undecided_in(&self, names: &[String]) -> Vec<String> {
+        self.undecided
+            .iter()
+            .filter_map(|(column, why)| Some(format!("{:?} kept as text: {why}", names.get(*column)?)))
+            .collect()
+    }
+}
+
+/// What became of a table besides its batches.
+#[derive(Debug, Default)]
+pub(super) struct Typing {
+    /// What is said of columns that are text because two readings fit.
+    pub(super) undecided: Vec<String>,
+    /// Columns of numbers with words among them.
+    pub(super) rescued: usize,
+}
+
+/// Types every column over all rows and builds the batches.
 ///
 /// # Errors
-/// `NotATable` if Arrow refuses the arrays, which would be a defect here.
-pub(super) fn table(names: &[String], cells: &dyn Cells, comma_cells: bool) -> Result<Vec<RecordBatch>, ReadError> {
-    build(names, &plan(names.len(), cells, comma_cells, usize::MAX), cells)
+/// `NotATable` if Arrow refuses the arrays, which would be a defect here; `Pinned` for a cell that its column's pinned
+/// type cannot hold.
+pub(super) fn table(
+    names: &[String],
+    cells: &dyn Cells,
+    notation: Notation<'_>,
+) -> Result<Vec<RecordBatch>, ReadError> {
+    build(names, &plan(names, cells, notation)?, cells)
 }
 
-/// As [`table`], with constants of the whole file as further columns; and the names of columns whose dates stay text
-/// because nothing tells day and month apart.
+/// As [`table`], with constants of the whole file as further columns.
 ///
 /// # Errors
 /// As [`table`].
 pub(super) fn table_with(
     names: &[String],
     cells: &dyn Cells,
-    comma_cells: bool,
+    notation: Notation<'_>,
     constants: &[(String, String)],
-) -> Result<(Vec<RecordBatch>, Vec<String>), ReadError> {
-    let mut plan = plan(names.len(), cells, comma_cells, usize::MAX);
-    let undecided = plan
-        .undecided
-        .iter()
-        .filter_map(|column| names.get(*column).cloned())
-        .collect();
+) -> Result<(Vec<RecordBatch>, Typing), ReadError> {
+    let mut plan = plan(names, cells, notation)?;
+    let typing = Typing {
+        undecided: plan.undecided_in(names),
+        rescued: plan.rescued.len(),
+    };
     plan.types
         .extend(constants.iter().map(|(_, value)| constants::kind(value)));
     let all = names.iter().chain(constants.iter().map(|(name, _)| name));
@@ -68,13 +90,23 @@ pub(super) fn table_with(
         width: names.len(),
         constants,
     };
-    Ok((build(&all, &plan, &cells)?, undecided))
+    Ok((build(&all, &plan, &cells)?, typing))
 }
 
-/// The type of each of the first `width` columns over all rows; `comma_cells` as in [`table`]. Columns from
-/// `measured_from` on were measured: numbers there stay numbers, whatever words stand among them.
-pub(super) fn plan(width: usize, cells: &dyn Cells, comma_cells: bool, measured_from: usize) -> Plan {
-    let evidence: Vec<Evidence> = (0..width)
+/// Whether commas in numbers are decimal ones: some cell can be nothing else, or may be one in a file that is written as
+/// where decimal commas are.
+fn has_decimal_commas(evidence: &[Evidence], notation: Notation<'_>) -> bool {
+    evidence.iter().any(Evidence::has_sure_comma)
+        || (notation.comma_locale && evidence.iter().any(Evidence::has_many_commas))
+        || (evidence.iter().any(Evidence::has_dotted_dates) && evidence.iter().any(Evidence::may_have_commas))
+}
+
+/// The type of each of the named columns over all rows.
+///
+/// # Errors
+/// `Pinned` for a cell that its column's pinned type cannot hold.
+pub(super) fn plan(names: &[String], cells: &dyn Cells, notation: Notation<'_>) -> Result<Plan, ReadError> {
+    let evidence: Vec<Evidence> = (0..names.len())
         .map(|column| {
             let mut evidence = Evidence::default();
             for row in 0..cells.height() {
@@ -83,31 +115,53 @@ pub(super) fn plan(width: usize, cells: &dyn Cells, comma_cells: bool, measured_
             evidence
         })
         .collect();
-    let commas = if comma_cells && evidence.iter().any(Evidence::has_sure_comma) {
-        Commas::Decimal
-    } else {
-        Commas::None
+    let commas = match notation.decimal() {
+        Some(Decimal::Comma) => Commas::Decimal,
+        Some(Decimal::Point) => Commas::None,
+        None if notation.comma_cells && has_decimal_commas(&evidence, notation) => Commas::Decimal,
+        None => Commas::None,
     };
-    let mut types: Vec<ColumnType> = evidence.iter().map(|evidence| evidence.decide(commas)).collect();
+    let mut types: Vec<ColumnType> = evidence
+        .iter()
+        .map(|evidence| evidence.decide_as(commas, notation.decimal(), notation.order()))
+        .collect();
     let style = match commas {
         Commas::None => Style::Point,
         Commas::Decimal => Style::Comma,
     };
-    let mut rescued = Vec::new();
+    let (mut rescued, mut forced) = (Vec::new(), Vec::new());
     for (column, kind) in types.iter_mut().enumerate() {
-        if *kind == ColumnType::Text && rescue::is_worth(cells, column, style, column >= measured_from) {
+        if let Some((wanted, odd)) = notation.force(names, column, cells, style, *kind)? {
+            *kind = wanted;
+            rescued.extend(odd.then_some(column));
+            forced.push(column);
+        } else if *kind == ColumnType::Text && rescue::is_worth(cells, column, style, column >= notation.measured_from)
+        {
             *kind = ColumnType::Float64(style);
             rescued.push(column);
         }
     }
-    let undecided = (0..width)
-        .filter(|column| evidence.get(*column).is_some_and(Evidence::has_undecided_dates))
+    let why = |column: usize, evidence: &Evidence| {
+        if types.get(column) != Some(&ColumnType::Text) || forced.contains(&column) {
+            None
+        } else if evidence.has_undecided_dates() {
+            Some("its dates may start with the day or the month")
+        } else if commas == Commas::None && notation.comma_cells && evidence.may_have_commas() {
+            Some("its commas may part thousands or fractions")
+        } else {
+            None
+        }
+    };
+    let undecided = evidence
+        .iter()
+        .enumerate()
+        .filter_map(|(column, evidence)| Some((column, why(column, evidence)?)))
         .collect();
-    Plan {
+    Ok(Plan {
         types,
         rescued,
         undecided,
-    }
+    })
 }
 
 /// Builds the batches of a plan, with a column of what does not fit where there is such.
@@ -188,7 +242,7 @@ fn array<'a>(kind: ColumnType, rows: usize, cells: impl Iterator<Item = &'a str>
             let mut builder = Int64Builder::with_capacity(rows);
             cells
                 .map(trimmed)
-                .for_each(|cell| builder.append_option(cell.parse().ok()));
+                .for_each(|cell| builder.append_option(number::whole(cell)));
             Arc::new(builder.finish())
         }
         ColumnType::Float64(style) => {

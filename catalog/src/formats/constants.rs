@@ -34,6 +34,13 @@ pub(super) fn kind(value: &str) -> ColumnType {
     sure(evidence.decide(Commas::None))
 }
 
+/// Whether the value is a date such as 15.02.2026.
+pub(super) fn is_dotted_date(value: &str) -> bool {
+    let mut evidence = Evidence::default();
+    evidence.see(value);
+    evidence.has_dotted_dates()
+}
+
 /// A constant's type where it says enough alone; see [`kind`].
 pub(super) fn sure(kind: ColumnType) -> ColumnType {
     match kind {

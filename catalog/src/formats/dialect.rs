@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use crate::formats::grid::Grid;
 use crate::formats::split::{Delimiter, Dialect, by_spaces, lines, split};
+use crate::formats::text_file::RIVAL_MIN;
 use crate::formats::{Limits, moment, number};
 
 /// The sample: enough for a long preamble and hundreds of rows, small enough to split several times.
@@ -13,10 +14,40 @@ const SAMPLE_BYTES: usize = 256 << 10;
 /// In the order of preference when two fit equally well.
 const CANDIDATES: [char; 4] = ['\t', ',', ';', '|'];
 
+/// What was chosen, and the best other delimiter with the share of its score, if that is large.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Chosen {
+    pub(super) dialect: Dialect,
+    pub(super) rival: Option<(Delimiter, f64)>,
+}
+
+/// The dialect of a delimiter that is known.
+pub(super) fn with(delimiter: Delimiter, text: &str, limits: &Limits) -> Dialect {
+    let plain = Dialect {
+        delimiter,
+        backslash: false,
+    };
+    let escaped = Dialect {
+        backslash: true,
+        ..plain
+    };
+    let Delimiter::Char(character) = delimiter else {
+        return plain;
+    };
+    let sample = sample(text);
+    let of = |dialect| split(sample, dialect, limits).map_or(0.0, |parts| score(&parts.grid, character));
+    if sample.contains("\\\"") && of(escaped) > of(plain) {
+        escaped
+    } else {
+        plain
+    }
+}
+
 /// Chooses the dialect of a whole text. `file_name` only breaks ties.
-pub(super) fn choose(file_name: &str, text: &str, limits: &Limits) -> Dialect {
+pub(super) fn choose(file_name: &str, text: &str, limits: &Limits) -> Chosen {
     let sample = sample(text);
     let mut best: Option<(f64, Dialect)> = None;
+    let mut scores: Vec<(f64, Delimiter)> = Vec::new();
     for delimiter in order(file_name) {
         if !sample.contains(delimiter) {
             continue;
@@ -37,17 +68,28 @@ pub(super) fn choose(file_name: &str, text: &str, limits: &Limits) -> Dialect {
                 // The whole file will fail as well, and say why; a worse delimiter must not win by hiding that.
                 Err(_) => naive_score(sample, delimiter),
             };
+            scores.push((score, dialect.delimiter));
             if score > 0.0 && best.is_none_or(|(before, _)| score > before * 1.000_001) {
                 best = Some((score, dialect));
             }
         }
     }
-    if let Some((_, dialect)) = best {
-        return dialect;
+    if let Some((best, dialect)) = best {
+        let others = scores.iter().filter(|(_, delimiter)| *delimiter != dialect.delimiter);
+        let rival = others
+            .max_by(|a, b| a.0.total_cmp(&b.0))
+            .map(|(score, other)| (*other, score / best));
+        return Chosen {
+            dialect,
+            rival: rival.filter(|(_, share)| *share > RIVAL_MIN),
+        };
     }
-    Dialect {
-        delimiter: spaces(text).unwrap_or(Delimiter::None),
-        backslash: false,
+    Chosen {
+        dialect: Dialect {
+            delimiter: spaces(text).unwrap_or(Delimiter::None),
+            backslash: false,
+        },
+        rival: None,
     }
 }
 

@@ -14,7 +14,7 @@ pub(crate) enum ReadError {
     NoDataRows { seen: String },
     /// Bytes that are no text and no format known here.
     #[error(
-        "not a readable format: {seen}. Export as CSV, TSV, JSON, Parquet or Excel (each may be gzip or zstd compressed)"
+        "not a readable format: {seen}. Export as CSV, TSV, JSON, Parquet, Arrow, Avro, SDF or Excel (each may be gzip or zstd compressed)"
     )]
     Unsupported { seen: String },
     /// A compressed or binary container that ends early or is damaged.
@@ -53,6 +53,12 @@ pub(crate) enum ReadError {
     /// A file inside a zip archive, with its own reason.
     #[error("{name:?} in the archive: {error}")]
     InArchive { name: String, error: Box<ReadError> },
+    /// What an administrator pinned and what the file holds do not go together.
+    #[error("the folder's _labhouse.toml says that {what}. Correct the file, or the setting")]
+    Pinned { what: String },
+    /// The file states how much it holds, and something else was found.
+    #[error("the file says {stated}, but {seen}. Export it again, or land it with what is missing")]
+    Miscounted { stated: String, seen: String },
     /// A Parquet column of a type that no table here can hold.
     #[error("column {column}: {why}. Write the column with another type")]
     ColumnType { column: String, why: String },

@@ -15,6 +15,16 @@ const AXIS_NAMES_MIN: usize = 3;
 
 /// Whether `first` names the columns of `body`: its cells differ in kind from what stands below them.
 pub(super) fn is_header(first: &[&str], body: &dyn Cells) -> bool {
+    judge(first, body).0
+}
+
+/// Whether the types of the columns show that `first` is a header, not only that its texts do not come again.
+pub(super) fn stands_out(first: &[&str], body: &dyn Cells) -> bool {
+    judge(first, body).1
+}
+
+/// Whether it is a header, and whether types say so.
+fn judge(first: &[&str], body: &dyn Cells) -> (bool, bool) {
     let axis = axis(first);
     let mut contrast = 0i64;
     let mut repeats = false;
@@ -43,17 +53,17 @@ pub(super) fn is_header(first: &[&str], body: &dyn Cells) -> bool {
             _ => -1,
         };
         if name.chars().count() > NAME_CHARS_MAX {
-            return false;
+            return (false, false);
         }
     }
     if body.height() == 0 {
-        return !typed;
+        return (!typed, false);
     }
     if !axis.is_empty() && axis.len() + 1 >= first.len() && contrast >= 0 {
-        return true;
+        return (true, true);
     }
     if contrast != 0 {
-        return contrast > 0;
+        return (contrast > 0, contrast > 0);
     }
     // All text: a header names each column once and does not come again as a value.
     let mut seen = HashSet::new();
@@ -62,7 +72,7 @@ pub(super) fn is_header(first: &[&str], body: &dyn Cells) -> bool {
         .map(|name| name.trim())
         .filter(|name| !name.is_empty())
         .all(|name| seen.insert(name));
-    unique && !repeats && !typed && !seen.is_empty()
+    (unique && !repeats && !typed && !seen.is_empty(), false)
 }
 
 /// Whether every filled cell could be a column's name, and there are at least two.

@@ -2,11 +2,15 @@
 
 use crate::formats::moment::{self, Order};
 use crate::formats::number;
+use crate::formats::pinned::Decimal;
 
 /// Words that mean "no value" in a column whose other cells are numbers, dates or booleans. In a text column they stay.
 const NULL_WORDS: [&str; 12] = [
     "na", "n/a", "#n/a", "nan", "null", "none", "-", "--", "n.d.", "n.d", "nd", ".",
 ];
+
+/// Fewer numbers such as 1,234 in a file of semicolons prove nothing.
+const LOCAL_COMMAS_MIN: usize = 8;
 
 /// What a column of text cells is read as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,9 +97,13 @@ pub(super) struct Evidence {
     yes_no: usize,
     ints: usize,
     floats: usize,
+    /// Floats that are whole and written `1.0`.
+    point_zeros: usize,
     inexact: usize,
     maybe_thousands: usize,
     comma_numbers: usize,
+    /// Those of them that have a comma.
+    comma_floats: usize,
     sure_commas: usize,
     /// Numbers with thousands parted by commas, and those that can be nothing else; the same for points.
     grouped: [usize; 2],
@@ -118,6 +126,8 @@ impl Evidence {
         }
         self.values += 1;
         if self.is_text {
+            // Words among numbers do not take from the file what its numbers say of its commas.
+            self.see_comma(cell);
             return;
         }
         let known = self.see_boolean(cell) | self.see_number(cell) | self.see_moment(cell);
@@ -126,11 +136,36 @@ impl Evidence {
 
     /// Whether some cell can only be a decimal comma.
     pub(super) fn has_sure_comma(&self) -> bool {
-        self.sure_commas > 0 && !self.is_text && self.comma_numbers == self.values
+        self.sure_commas > 0 && self.is_of_comma_numbers()
+    }
+
+    /// Whether the cells are numbers that may have decimal commas, and some have.
+    pub(super) fn may_have_commas(&self) -> bool {
+        self.comma_floats > 0 && self.is_of_comma_numbers()
+    }
+
+    /// The same in so many cells that the way the file is written decides.
+    pub(super) fn has_many_commas(&self) -> bool {
+        self.may_have_commas() && self.comma_floats >= LOCAL_COMMAS_MIN
+    }
+
+    /// Whether some date has its day, month and year parted by points, as nobody writes who has decimal points.
+    pub(super) fn has_dotted_dates(&self) -> bool {
+        self.dotted > 0 && !self.is_text
+    }
+
+    /// All of the cells; or most of them, where the others are words.
+    fn is_of_comma_numbers(&self) -> bool {
+        self.comma_numbers == self.values || (self.is_text && self.comma_numbers * 10 >= self.values * 8)
     }
 
     /// The narrowest type that loses nothing of any cell seen.
     pub(super) fn decide(&self, commas: Commas) -> ColumnType {
+        self.decide_as(commas, None, None)
+    }
+
+    /// The same where the sign before fractions, or the order of dates, is known.
+    pub(super) fn decide_as(&self, commas: Commas, decimal: Option<Decimal>, order: Option<Order>) -> ColumnType {
         let all = |count: usize| count == self.values;
         if self.values == 0 {
             return ColumnType::Null;
@@ -142,6 +177,15 @@ impl Evidence {
             return ColumnType::Boolean;
         }
         if all(self.ints) {
+            return ColumnType::Int64;
+        }
+        if let Some(decimal) = decimal
+            && let Some(kind) = self.number_as(decimal)
+        {
+            return kind;
+        }
+        // Among whole numbers a few written `1.0` are whole as well: some program wrote a part of the column anew.
+        if all(self.ints + self.point_zeros) && self.point_zeros < self.ints {
             return ColumnType::Int64;
         }
         if all(self.ints + self.floats) {
@@ -164,7 +208,7 @@ impl Evidence {
         if commas == Commas::Decimal && all(self.comma_numbers) && self.inexact == 0 {
             return ColumnType::Float64(Style::Comma);
         }
-        match self.order() {
+        match self.order_as(order) {
             Some(_) if self.zoned > 0 && !all(self.zoned) => ColumnType::Text,
             Some(order) if self.timed == 0 => ColumnType::Date(order),
             Some(order) => ColumnType::Timestamp {
@@ -179,6 +223,42 @@ impl Evidence {
     pub(super) fn has_undecided_dates(&self) -> bool {
         let [_, day, month, _] = self.orders;
         self.values > 0 && !self.is_text && day == self.values && month == self.values && self.order().is_none()
+    }
+
+    /// The type of numbers written with this decimal sign; text where they can only be of the other.
+    fn number_as(&self, decimal: Decimal) -> Option<ColumnType> {
+        let all = |count: usize| count == self.values;
+        let [by_comma, by_point] = self.grouped;
+        let (plain, grouped, style, grouped_style) = match decimal {
+            Decimal::Comma => (self.comma_numbers, by_point, Style::Comma, Style::CommaGrouped),
+            Decimal::Point => (self.ints + self.floats, by_comma, Style::Point, Style::PointGrouped),
+        };
+        if self.inexact == 0 && all(plain) {
+            return Some(ColumnType::Float64(style));
+        }
+        if self.inexact == 0 && grouped > 0 && all(plain + grouped) {
+            return Some(ColumnType::Float64(grouped_style));
+        }
+        (all(self.ints + self.floats) || all(self.comma_numbers)).then_some(ColumnType::Text)
+    }
+
+    /// The one order that reads all of the cells.
+    pub(super) fn only_order(&self) -> Option<Order> {
+        if self.is_text { None } else { self.order() }
+    }
+
+    /// The order of dates; a known one is not contradicted: dates that only another order reads stay text.
+    fn order_as(&self, known: Option<Order>) -> Option<Order> {
+        let Some(known) = known else { return self.order() };
+        let [year, day, month, name] = self.orders.map(|count| count == self.values);
+        match known {
+            Order::DayFirst if day => Some(known),
+            Order::MonthFirst if month => Some(known),
+            Order::YearFirst | Order::MonthName if year => Some(Order::YearFirst),
+            _ if year => Some(Order::YearFirst),
+            _ if name => Some(Order::MonthName),
+            _ => None,
+        }
     }
 
     fn order(&self) -> Option<Order> {
@@ -216,6 +296,7 @@ impl Evidence {
             Some(number::Number::Int(_)) => self.ints += 1,
             Some(number::Number::Float(_)) => {
                 self.floats += 1;
+                self.point_zeros += usize::from(number::whole(cell).is_some());
                 self.maybe_thousands += usize::from(is_maybe_thousand(cell));
             }
             None => {}
@@ -226,6 +307,7 @@ impl Evidence {
             _ => number::parse_comma(cell).is_some(),
         };
         self.comma_numbers += usize::from(comma);
+        self.comma_floats += usize::from(comma && cell.contains(','));
         self.sure_commas += usize::from(comma && number::is_surely_decimal_comma(cell));
         let mut grouped = false;
         for (at, point) in ['.', ','].into_iter().enumerate() {
@@ -247,6 +329,15 @@ impl Evidence {
             }
         }
         number.is_some() || comma || grouped
+    }
+
+    fn see_comma(&mut self, cell: &str) {
+        if cell.starts_with(|first: char| first.is_ascii_digit() || first == '-') && number::parse_comma(cell).is_some()
+        {
+            self.comma_numbers += 1;
+            self.comma_floats += usize::from(cell.contains(','));
+            self.sure_commas += usize::from(number::is_surely_decimal_comma(cell));
+        }
     }
 
     fn see_moment(&mut self, cell: &str) -> bool {

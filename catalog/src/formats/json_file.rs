@@ -11,7 +11,7 @@ use crate::formats::json_array;
 use crate::formats::json_records;
 use crate::formats::json_shape::Fields;
 use crate::formats::text::Decoded;
-use crate::formats::{Block, Limits, Parsed, ReadError};
+use crate::formats::{Block, Confidence, Limits, Parsed, ReadError, named};
 
 /// Member names that hold the records of a wrapper. Any other array of objects is a nested list of one record: an
 /// experiment with its `reagents` is one row.
@@ -60,7 +60,7 @@ pub(super) fn read(file_name: &str, decoded: &Decoded, limits: &Limits) -> Resul
     {
         return nested(&tables, decoded, limits).map(Some);
     }
-    let (what, records) = records(values)?;
+    let (what, constants, records) = records(values)?;
     let count = records.len();
     let batches = batches(&records, limits)?;
     Ok(Some(Parsed {
@@ -74,7 +74,8 @@ pub(super) fn read(file_name: &str, decoded: &Decoded, limits: &Limits) -> Resul
             batches,
             first_row: 1,
         }],
-        properties: BTreeMap::new(),
+        properties: constants,
+        confidence: Confidence::default(),
     }))
 }
 
@@ -82,6 +83,8 @@ pub(super) fn read(file_name: &str, decoded: &Decoded, limits: &Limits) -> Resul
 fn nested(tables: &[json_records::Records], decoded: &Decoded, limits: &Limits) -> Result<Parsed, ReadError> {
     let mut blocks: Vec<Block> = Vec::new();
     let mut notes = vec!["nested JSON".to_owned(), decoded.encoding.clone()];
+    let mut confidence = Confidence::default();
+    confidence.doubt(0.9, "its records are what repeats in a nested document");
     for table in tables {
         notes.push(format!("{} records in {:?}", table.rows.len(), table.name));
         blocks.push(Block {
@@ -94,13 +97,17 @@ fn nested(tables: &[json_records::Records], decoded: &Decoded, limits: &Limits) 
         taken_for: notes.join(", "),
         blocks,
         properties: BTreeMap::new(),
+        confidence,
     })
 }
 
-fn records(mut values: Vec<Json>) -> Result<(String, Vec<Json>), ReadError> {
+/// What the text is, keys and values beside its records, and those.
+type Found = (String, BTreeMap<String, String>, Vec<Json>);
+
+fn records(mut values: Vec<Json>) -> Result<Found, ReadError> {
     if values.len() > 1 {
         return match values.iter().position(|value| !value.is_object()) {
-            None => Ok(("NDJSON".to_owned(), values)),
+            None => Ok(("NDJSON".to_owned(), BTreeMap::new(), values)),
             Some(at) => Err(not_records(&format!(
                 "value {} of {} is no object",
                 at + 1,
@@ -113,7 +120,7 @@ fn records(mut values: Vec<Json>) -> Result<(String, Vec<Json>), ReadError> {
             seen: "an empty JSON array".to_owned(),
         }),
         Some(Json::List(items)) => match items.iter().position(|item| !item.is_object()) {
-            None => Ok(("JSON array".to_owned(), items)),
+            None => Ok(("JSON array".to_owned(), BTreeMap::new(), items)),
             Some(at) => Err(not_records(&format!("element {} of the array is no object", at + 1))),
         },
         Some(Json::Object(members)) if members.is_empty() => Err(ReadError::NoDataRows {
@@ -125,7 +132,7 @@ fn records(mut values: Vec<Json>) -> Result<(String, Vec<Json>), ReadError> {
 }
 
 /// `{"exported": "…", "records": [{…}, …]}` is many records, each with the constants beside the list.
-fn unwrap_wrapper(members: Vec<(String, Json)>) -> (String, Vec<Json>) {
+fn unwrap_wrapper(members: Vec<(String, Json)>) -> Found {
     let is_records =
         |value: &Json| matches!(value, Json::List(items) if !items.is_empty() && items.iter().all(Json::is_object));
     let lists = members.iter().filter(|(_, value)| is_records(value)).count();
@@ -136,7 +143,11 @@ fn unwrap_wrapper(members: Vec<(String, Json)>) -> (String, Vec<Json>) {
             .iter()
             .all(|(name, value)| value.is_scalar() || (is_records(value) && named(name)));
     if !is_wrapper {
-        return ("JSON, one object".to_owned(), vec![Json::Object(members)]);
+        return (
+            "JSON, one object".to_owned(),
+            BTreeMap::new(),
+            vec![Json::Object(members)],
+        );
     }
     let mut constants = Vec::new();
     let mut found = (String::new(), Vec::new());
@@ -147,6 +158,10 @@ fn unwrap_wrapper(members: Vec<(String, Json)>) -> (String, Vec<Json>) {
         }
     }
     let (name, mut items) = found;
+    let properties = constants
+        .iter()
+        .filter_map(|(key, value)| Some((key.clone(), value.to_cell()?)))
+        .collect();
     let taken: HashSet<String> = items
         .iter()
         .filter_map(|item| {
@@ -170,7 +185,7 @@ fn unwrap_wrapper(members: Vec<(String, Json)>) -> (String, Vec<Json>) {
             members.splice(0..0, constants.iter().cloned());
         }
     }
-    (format!("JSON object with the records in {name:?}"), items)
+    (format!("JSON object with the records in {name:?}"), properties, items)
 }
 
 fn batches(records: &[Json], limits: &Limits) -> Result<Vec<RecordBatch>, ReadError> {
@@ -205,10 +220,7 @@ fn not_records(why: &str) -> ReadError {
 }
 
 fn is_named_json(file_name: &str) -> bool {
-    let name = file_name.to_ascii_lowercase();
-    [".json", ".ndjson", ".jsonl"]
-        .iter()
-        .any(|ending| name.ends_with(ending) || name.contains(&format!("{ending}.")))
+    named(file_name, &[".json", ".ndjson", ".jsonl"])
 }
 
 fn refuse_other(text: &str) -> ReadError {

@@ -3,9 +3,11 @@
 //! The road, each step a pure function over memory: **detect** what the bytes are ([`sniff`]; content first, the name
 //! only breaks ties), **unpack** gzip, zstd or a zip archive ([`unpack`], [`archive`]), **decode** text ([`text`]),
 //! **parse** it into a grid of cells ([`dialect`], [`split`], [`workbook`]), find the tables in the grid: one rectangle
-//! ([`layout`]), or blocks of several kinds with what stands between them ([`blocks`]), **type** each column over the
+//! ([`layout`], [`area`]), or blocks of several kinds with what stands between them ([`blocks`]), **type** each column over the
 //! whole file ([`infer`], [`column`]; words among numbers: [`rescue`]). JSON ([`json`], [`json_shape`], [`json_array`],
-//! [`json_records`]), XML ([`xml`]) and Parquet ([`parquet_file`]) carry their own structure and skip the grid.
+//! [`json_records`]), XML ([`xml`]), molecules ([`sdf`], [`smiles`]), Parquet ([`parquet_file`]), Avro ([`avro`]) and Arrow
+//! ([`arrow_file`]) carry
+//! their own structure and skip the grid. How sure all this is: [`confidence`]; what an administrator says of it: [`pinned`].
 //!
 //! The rule that decides every doubt: a file that is not clearly a set of tables is an error that says what was seen. A
 //! file in quarantine costs a minute; a wrong table costs an experiment. Nothing is dropped or repaired without a word
@@ -13,8 +15,13 @@
 
 mod aligned;
 mod archive;
+mod area;
+mod area_table;
+mod arrow_file;
+mod avro;
 mod blocks;
 mod column;
+mod confidence;
 mod constants;
 mod dialect;
 mod error;
@@ -33,13 +40,18 @@ mod moment;
 mod normalise;
 mod number;
 mod parquet_file;
+mod pinned;
 mod refuse;
 mod rescue;
+mod sdf;
 mod shapes;
+mod smiles;
 mod sniff;
 mod split;
+mod stated;
 mod text;
 mod text_file;
+mod typed;
 mod unpack;
 mod workbook;
 mod xml;
@@ -53,9 +65,12 @@ use std::collections::BTreeMap;
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 
+pub(crate) use confidence::Confidence;
 pub(crate) use error::ReadError;
+pub(crate) use pinned::{DateOrder, Decimal, Pinned, PinnedType};
 
-/// How much one file may cost. Every limit is checked before or while the thing it bounds grows.
+/// How one file is read: how much it may cost, every limit checked before or while the thing it bounds grows, and what an
+/// administrator pinned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Limits {
     /// Bytes after decompression or decoding. Peak memory is about four times this.
@@ -68,6 +83,8 @@ pub(crate) struct Limits {
     pub(crate) nesting_max: usize,
     /// Bytes of one cell or one JSON string.
     pub(crate) cell_bytes_max: usize,
+    /// What is known of the file beforehand.
+    pub(crate) pinned: Pinned,
 }
 
 impl Default for Limits {
@@ -83,6 +100,7 @@ impl Default for Limits {
             nesting_max: 64,
             // A cell of a megabyte is a document or an unclosed quote.
             cell_bytes_max: 1 << 20,
+            pinned: Pinned::default(),
         }
     }
 }
@@ -95,8 +113,9 @@ pub(crate) struct Parsed {
     /// At least one, each with at least one row. The main table first.
     pub(crate) blocks: Vec<Block>,
     /// The file's own key–value head (and foot), in original words.
-    #[allow(dead_code, reason = "said by every reader; the ledger does not record it yet")]
     pub(crate) properties: BTreeMap<String, String>,
+    /// How sure the reading is.
+    pub(crate) confidence: Confidence,
 }
 
 /// One table of a file.
@@ -131,7 +150,32 @@ pub(crate) fn read(file_name: &str, bytes: Bytes, limits: &Limits) -> Result<Par
     if let Some(codec) = packed {
         parsed.taken_for = format!("{codec} of {}", parsed.taken_for);
     }
+    stated::check(&mut parsed)?;
+    let names = parsed.blocks.iter().filter_map(|block| block.batches.first());
+    let fields: Vec<String> = names
+        .flat_map(|batch| {
+            batch
+                .schema()
+                .fields()
+                .iter()
+                .map(|field| field.name().clone())
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    for name in limits.pinned.missing(fields.iter().map(String::as_str)) {
+        parsed
+            .confidence
+            .doubt(0.95, format!("the pinned column {name:?} is in none of its tables"));
+    }
     Ok(parsed)
+}
+
+/// Whether the file is called so, packed or not.
+fn named(file_name: &str, endings: &[&str]) -> bool {
+    let name = file_name.to_ascii_lowercase();
+    endings
+        .iter()
+        .any(|ending| name.ends_with(ending) || name.contains(&format!("{ending}.")))
 }
 
 /// Reads content that is packed no more.
@@ -141,10 +185,18 @@ fn read_content(file_name: &str, bytes: Bytes, limits: &Limits) -> Result<Parsed
     }
     match sniff::sniff(&bytes)? {
         sniff::Kind::Parquet => parquet_file::read(bytes, limits),
+        sniff::Kind::Avro => avro::read(bytes, limits),
+        sniff::Kind::Arrow => arrow_file::read(bytes, limits),
         sniff::Kind::Zip | sniff::Kind::Ole => workbook::read(bytes, limits),
         sniff::Kind::Text => {
-            let decoded = text::decode(&bytes)?;
+            let decoded = text::decode(&bytes, limits.pinned.encoding.as_deref())?;
             drop(bytes);
+            if let Some(parsed) = sdf::read(file_name, &decoded, limits)? {
+                return Ok(parsed);
+            }
+            if let Some(parsed) = smiles::read(file_name, &decoded, limits)? {
+                return Ok(parsed);
+            }
             if let Some(parsed) = json_file::read(file_name, &decoded, limits)? {
                 return Ok(parsed);
             }

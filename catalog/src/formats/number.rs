@@ -46,6 +46,11 @@ pub(super) fn parse(cell: &str) -> Option<Number> {
         .map(Number::Float)
 }
 
+/// A whole number, written as one or with `.0` behind it.
+pub(super) fn whole(cell: &str) -> Option<i64> {
+    cell.strip_suffix(".0").unwrap_or(cell).parse().ok()
+}
+
 /// The same with a decimal comma: `0,5`, `-1,25E-3`. Integers count as well.
 pub(super) fn parse_comma(cell: &str) -> Option<Number> {
     let shape = Shape::of(cell, b',')?;

@@ -5,16 +5,16 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
-use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::basic::Type as PhysicalType;
 use parquet::file::metadata::ParquetMetaData;
 
-use crate::formats::{Block, Limits, Parsed, ReadError, header, normalise};
+use crate::formats::typed::{BATCH_ROWS, Typed, check};
+use crate::formats::{Limits, Parsed, ReadError};
 
-/// Rows of one batch: a stream of small steps instead of one large one.
-const BATCH_ROWS: usize = 32_768;
+/// Keys under which writers keep their own schema.
+const WRITERS_OWN: [&str; 3] = ["ARROW:schema", "pandas", "org.apache.spark.sql.parquet.row.metadata"];
 
 /// Reads a whole file into many batches.
 ///
@@ -34,59 +34,30 @@ fn decode(bytes: Bytes, limits: &Limits) -> Result<Parsed, ReadError> {
     let metadata = ArrowReaderMetadata::load(&bytes, ArrowReaderOptions::new()).map_err(damaged)?;
     check_footer(metadata.metadata(), size, limits)?;
     let metadata = without_nanosecond_int96(metadata)?;
-    let schema = Arc::clone(metadata.schema());
-    let names = header::names(schema.fields().iter().map(|field| field.name().as_str()));
-    let types = names
-        .iter()
-        .zip(schema.fields())
-        .map(|(name, field)| normalise::target(name, field.data_type(), limits.nesting_max))
-        .collect::<Result<Vec<_>, _>>()?;
-    if types.is_empty() {
-        return Err(ReadError::NoDataRows {
-            seen: "a Parquet file without columns".to_owned(),
-        });
-    }
-    let fields: Vec<Field> = names
-        .iter()
-        .zip(&types)
-        .map(|(name, kind)| Field::new(name, kind.clone(), true))
-        .collect();
-    let target = Arc::new(Schema::new(fields));
+    let mut typed = Typed::new("Parquet", metadata.schema(), limits)?;
     let row_groups = metadata.metadata().num_row_groups();
+    let properties = properties(metadata.metadata());
     let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes, metadata)
         .with_batch_size(BATCH_ROWS)
         .build()
         .map_err(damaged)?;
-    let mut batches = Vec::new();
-    let (mut rows, mut decoded) = (0usize, 0u64);
     for batch in reader {
-        let batch = batch.map_err(damaged)?;
-        decoded = decoded.saturating_add(batch.get_array_memory_size() as u64);
-        check("the decoded content in bytes", decoded, limits.decompressed_bytes_max)?;
-        rows = rows.saturating_add(batch.num_rows());
-        check("the number of rows", rows as u64, limits.rows_max as u64)?;
-        let columns = batch
-            .columns()
-            .iter()
-            .zip(names.iter().zip(&types))
-            .map(|(array, (name, kind))| normalise::array(name, array, kind))
-            .collect::<Result<Vec<_>, _>>()?;
-        batches.push(RecordBatch::try_new(Arc::clone(&target), columns).map_err(damaged)?);
+        typed.push(&batch.map_err(damaged)?)?;
     }
-    if rows == 0 {
-        return Err(ReadError::NoDataRows {
-            seen: format!("a Parquet file of {} columns without rows", names.len()),
-        });
-    }
-    Ok(Parsed {
-        taken_for: format!("Parquet, {row_groups} row groups, {} columns, {rows} rows", names.len()),
-        blocks: vec![Block {
-            name: None,
-            batches,
-            first_row: 1,
-        }],
-        properties: BTreeMap::new(),
-    })
+    let (columns, rows) = (typed.columns(), typed.rows());
+    let taken_for = format!("Parquet, {row_groups} row groups, {columns} columns, {rows} rows");
+    typed.finish(taken_for, properties)
+}
+
+/// Keys and values of the footer, but for the schemas that writers leave there for themselves.
+fn properties(metadata: &ParquetMetaData) -> BTreeMap<String, String> {
+    let pairs = metadata.file_metadata().key_value_metadata();
+    pairs
+        .into_iter()
+        .flatten()
+        .filter(|pair| !WRITERS_OWN.contains(&pair.key.as_str()))
+        .filter_map(|pair| Some((pair.key.clone(), pair.value.clone()?)))
+        .collect()
 }
 
 /// What the footer promises must fit the file and the limits before anything is allocated for it.
@@ -155,17 +126,6 @@ fn without_nanosecond_int96(metadata: ArrowReaderMetadata) -> Result<ArrowReader
     }
     let options = ArrowReaderOptions::new().with_schema(Arc::new(Schema::new(fields)));
     ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), options).map_err(damaged)
-}
-
-fn check(what: &'static str, seen: u64, max: u64) -> Result<(), ReadError> {
-    if seen > max {
-        return Err(ReadError::TooLarge {
-            what,
-            seen: seen.to_string(),
-            max,
-        });
-    }
-    Ok(())
 }
 
 fn damaged(why: impl std::fmt::Display) -> ReadError {

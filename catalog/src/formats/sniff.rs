@@ -1,11 +1,13 @@
 //! What the first bytes say a file is. Names lie; magic numbers rarely do.
 
-use crate::formats::ReadError;
+use crate::formats::{ReadError, arrow_file, avro};
 
 /// The families of files that are read in different ways.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Parquet,
+    Avro,
+    Arrow,
     /// xlsx, xlsb or ods; any other archive is refused later, by its directory.
     Zip,
     /// The container of xls (and of encrypted xlsx).
@@ -15,7 +17,7 @@ pub(super) enum Kind {
 }
 
 /// Formats recognised only to say so.
-const REFUSED: [(&[u8], &str); 15] = [
+const REFUSED: [(&[u8], &str); 14] = [
     (b"%PDF", "a PDF document"),
     (b"\x89PNG", "a PNG image"),
     (b"\xff\xd8\xff", "a JPEG image"),
@@ -27,7 +29,6 @@ const REFUSED: [(&[u8], &str); 15] = [
     (b"Rar!\x1a", "a RAR archive"),
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
     (b"SQLite format 3\0", "an SQLite database"),
-    (b"ARROW1\0\0", "an Arrow IPC file"),
     (b"\x7fELF", "a program"),
     (b"FCS3.", "a flow cytometry (FCS) file"),
     (b"version https://git-lfs", "a Git LFS pointer, not the file itself"),
@@ -38,6 +39,12 @@ const REFUSED: [(&[u8], &str); 15] = [
 pub(super) fn sniff(bytes: &[u8]) -> Result<Kind, ReadError> {
     if bytes.starts_with(b"PAR1") {
         return Ok(Kind::Parquet);
+    }
+    if bytes.starts_with(avro::MAGIC) {
+        return Ok(Kind::Avro);
+    }
+    if bytes.starts_with(arrow_file::MAGIC) {
+        return Ok(Kind::Arrow);
     }
     if bytes.starts_with(b"PK\x03\x04") {
         return Ok(Kind::Zip);

@@ -147,7 +147,20 @@ impl<'a> Splitter<'a> {
             loop {
                 let opened = self.line;
                 let start = self.at;
-                let ended = if self.rest().starts_with('"') {
+                let spaces = self.spaces_before_quote();
+                let ended = if spaces > 0 {
+                    match self.spaced(&mut buffer, spaces) {
+                        Some(ended) => {
+                            split.grid.push_cell(&buffer, opened, limits)?;
+                            ended
+                        }
+                        None => {
+                            let (cell, ended) = self.plain();
+                            split.grid.push_cell(cell, opened, limits)?;
+                            ended
+                        }
+                    }
+                } else if self.rest().starts_with('"') {
                     buffer.clear();
                     match self.quoted(&mut buffer, opened)? {
                         Some(ended) => {
@@ -183,6 +196,28 @@ impl<'a> Splitter<'a> {
 
     fn rest(&self) -> &'a str {
         self.text.get(self.at..).unwrap_or_default()
+    }
+
+    /// Spaces between a delimiter and a quote: `1, "a, b"`.
+    fn spaces_before_quote(&self) -> usize {
+        let rest = self.rest();
+        let spaces = rest.len() - rest.trim_start_matches(' ').len();
+        let quote = self.delimiter != ' ' && rest.get(spaces..).is_some_and(|after| after.starts_with('"'));
+        if quote { spaces } else { 0 }
+    }
+
+    /// A quoted cell behind spaces; `None`, and nothing read, when the quotes are part of the text after all.
+    fn spaced(&mut self, cell: &mut String, spaces: usize) -> Option<Ended> {
+        let before = (self.at, self.line);
+        self.at += spaces;
+        cell.clear();
+        match self.quoted(cell, self.line) {
+            Ok(Some(ended)) => Some(ended),
+            Ok(None) | Err(_) => {
+                (self.at, self.line) = before;
+                None
+            }
+        }
     }
 
     fn plain(&mut self) -> (&'a str, Ended) {

@@ -20,11 +20,15 @@ pub(super) struct Decoded {
     pub(super) text: String,
     /// For `taken_for`, such as `UTF-16LE`.
     pub(super) encoding: String,
+    /// Only the statistics of its bytes speak for the encoding.
+    pub(super) is_guess: bool,
 }
 
+/// `pinned`: the encoding's label, where someone knows it; a byte order mark says more.
+///
 /// # Errors
 /// `Unsupported` for binary content, `Encoding` for text that no encoding fits, `Empty` for white space only.
-pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, ReadError> {
+pub(super) fn decode(bytes: &[u8], pinned: Option<&str>) -> Result<Decoded, ReadError> {
     if bytes.starts_with(&[0xff, 0xfe, 0, 0]) || bytes.starts_with(&[0, 0, 0xfe, 0xff]) {
         return Err(ReadError::Encoding {
             why: "the file is UTF-32, which is not read".to_owned(),
@@ -32,8 +36,12 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, ReadError> {
     }
     let (encoding, body, marked) = match Encoding::for_bom(bytes) {
         Some((encoding, length)) => (encoding, bytes.get(length..).unwrap_or_default(), true),
-        None => (judge(bytes)?, bytes, false),
+        None => match pinned.and_then(|label| Encoding::for_label(label.as_bytes())) {
+            Some(encoding) => (encoding, bytes, false),
+            None => (judge(bytes)?, bytes, false),
+        },
     };
+    let is_guess = !marked && pinned.is_none() && ![UTF_8, UTF_16LE, UTF_16BE].contains(&encoding);
     let text = match encoding.decode_without_bom_handling_and_without_replacement(body) {
         Some(text) => text.into_owned(),
         None => return Err(undecodable(encoding, body)),
@@ -55,7 +63,11 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, ReadError> {
     } else if marked {
         name.push_str(" with BOM");
     }
-    Ok(Decoded { text, encoding: name })
+    Ok(Decoded {
+        text,
+        encoding: name,
+        is_guess,
+    })
 }
 
 fn judge(bytes: &[u8]) -> Result<&'static Encoding, ReadError> {

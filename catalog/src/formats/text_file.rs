@@ -3,7 +3,10 @@
 use crate::formats::layout::{self, Source};
 use crate::formats::split::{Delimiter, split};
 use crate::formats::text::Decoded;
-use crate::formats::{Block, Limits, Parsed, ReadError, aligned, dialect};
+use crate::formats::{Block, Confidence, Limits, Parsed, ReadError, aligned, dialect};
+
+/// Another delimiter whose score has less than this share of the best one's raises no doubt.
+pub(super) const RIVAL_MIN: f64 = 0.5;
 
 /// Reads a decoded text that is not JSON.
 ///
@@ -11,8 +14,26 @@ use crate::formats::{Block, Limits, Parsed, ReadError, aligned, dialect};
 /// See [`ReadError`].
 pub(super) fn read(file_name: &str, decoded: &Decoded, limits: &Limits) -> Result<Parsed, ReadError> {
     refuse_markup(&decoded.text)?;
-    let dialect = dialect::choose(file_name, &decoded.text, limits);
-    let mut grid = split(&decoded.text, dialect, limits)?.grid;
+    let text = limits.pinned.skip(&decoded.text);
+    let mut confidence = Confidence::default();
+    if decoded.is_guess {
+        confidence.doubt(
+            0.9,
+            format!("its encoding {} is what its bytes look like", decoded.encoding),
+        );
+    }
+    let dialect = match limits.pinned.delimiter_in(&text)? {
+        Some(delimiter) => dialect::with(delimiter, &text, limits),
+        None => {
+            let chosen = dialect::choose(file_name, &text, limits);
+            if let Some((rival, share)) = chosen.rival {
+                let why = format!("{} would part it nearly as well", rival.name());
+                confidence.doubt(1.0 - 0.4 * (share - RIVAL_MIN) / (1.0 - RIVAL_MIN), why);
+            }
+            chosen.dialect
+        }
+    };
+    let mut grid = split(&text, dialect, limits)?.grid;
     if let Some(cut) = aligned::cut(&grid, limits)? {
         grid = cut;
     }
@@ -20,8 +41,10 @@ pub(super) fn read(file_name: &str, decoded: &Decoded, limits: &Limits) -> Resul
     let source = Source {
         place: "line",
         delimiter: dialect.delimiter.name(),
+        comma_locale: dialect.delimiter == Delimiter::Char(';'),
         comma_cells: dialect.delimiter != Delimiter::Char(','),
         single_column: [".csv", ".tsv"].iter().any(|ending| name.contains(ending)),
+        pinned: limits.pinned.clone(),
     };
     let found = layout::read(&grid, &source)?;
     let mut parts = vec![match dialect.delimiter {
@@ -33,6 +56,7 @@ pub(super) fn read(file_name: &str, decoded: &Decoded, limits: &Limits) -> Resul
     }];
     parts.push(decoded.encoding.clone());
     parts.extend(found.notes);
+    confidence.extend(found.confidence);
     Ok(Parsed {
         taken_for: parts.join(", "),
         blocks: found
@@ -45,6 +69,7 @@ pub(super) fn read(file_name: &str, decoded: &Decoded, limits: &Limits) -> Resul
             })
             .collect(),
         properties: found.properties,
+        confidence,
     })
 }
 

@@ -12,7 +12,7 @@ use crate::formats::grid::Grid;
 use crate::formats::head::{self, HeadLine};
 use crate::formats::layout::{self, Source};
 use crate::formats::shapes::Shape;
-use crate::formats::{Block, Limits, Parsed, ReadError, header, moment, number, zip_directory};
+use crate::formats::{Block, Confidence, Limits, Parsed, ReadError, header, moment, number, zip_directory};
 
 /// Beyond this a float has no fraction left and is written with an exponent.
 const PLAIN_FLOAT_MAX: f64 = 1e15;
@@ -41,20 +41,20 @@ pub(super) fn read(bytes: Bytes, limits: &Limits) -> Result<Parsed, ReadError> {
     // The decoder is a library that meets hostile files here: a panic in it is a damaged file, not our end.
     let sheets = catch_unwind(AssertUnwindSafe(|| kind.sheets(bytes, limits)))
         .unwrap_or_else(|_| Err(damaged(kind, "the reader gave up on it")))?;
-    assemble(kind.name(), sheets)
+    assemble(kind.name(), sheets, limits)
 }
 
 /// Sheets that come as grids, by the same rules.
 ///
 /// # Errors
 /// As [`read`].
-pub(super) fn of_grids(kind: &str, sheets: Vec<(String, Grid)>) -> Result<Parsed, ReadError> {
+pub(super) fn of_grids(kind: &str, sheets: Vec<(String, Grid)>, limits: &Limits) -> Result<Parsed, ReadError> {
     let sheets = sheets.into_iter().map(|(name, grid)| SheetGrid {
         name,
         hidden: false,
         grid,
     });
-    assemble(kind, sheets.collect())
+    assemble(kind, sheets.collect(), limits)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -179,18 +179,22 @@ fn each_sheet(
         .collect()
 }
 
-fn assemble(kind: &str, sheets: Vec<SheetGrid>) -> Result<Parsed, ReadError> {
+fn assemble(kind: &str, sheets: Vec<SheetGrid>, limits: &Limits) -> Result<Parsed, ReadError> {
     let source = Source {
         place: "row",
         delimiter: "cell".to_owned(),
         comma_cells: true,
+        comma_locale: false,
         single_column: true,
+        pinned: limits.pinned.clone(),
     };
+    let mut confidence = Confidence::default();
     let mut notes = vec![kind.to_owned()];
     let mut blocks: Vec<Block> = Vec::new();
     let mut properties = BTreeMap::new();
     let count = sheets.len();
-    for sheet in sheets {
+    for mut sheet in sheets {
+        sheet.grid = limits.pinned.skip_rows(sheet.grid, limits)?;
         let shape = Shape::of(&sheet.grid);
         if shape.rows().next().is_none() {
             continue;
@@ -213,6 +217,7 @@ fn assemble(kind: &str, sheets: Vec<SheetGrid>) -> Result<Parsed, ReadError> {
         }
         let found = layout::read(&sheet.grid, &source).map_err(|error| in_sheet(error, name))?;
         notes.push(format!("sheet {name:?}: {}", found.notes.join(", ")));
+        confidence.least(found.confidence);
         for (key, value) in &found.properties {
             head::record(&mut properties, key, value);
         }
@@ -238,6 +243,7 @@ fn assemble(kind: &str, sheets: Vec<SheetGrid>) -> Result<Parsed, ReadError> {
         taken_for: notes.join("; "),
         blocks,
         properties,
+        confidence,
     })
 }
 

@@ -22,7 +22,7 @@ use super::write::{Collected, count, lake_error, require, reserved};
 use super::{QueryError, errors, tags};
 use crate::engine::Engine;
 use crate::pipelines::View;
-use crate::session::{Governed, table_object, table_path};
+use crate::session::{Governed, Library, table_object, table_path};
 
 /// How often a change is tried when other writers win.
 const ATTEMPTS_MAX: usize = 10;
@@ -217,6 +217,11 @@ fn permit(governed: &Governed, access: &Access, table: &LakeTable, effect: &Effe
     if View::of(table).is_some() {
         return Err(QueryError::Invalid(format!(
             "{name} is a materialized view: its rows follow its sources, change those"
+        )));
+    }
+    if Library::of(table).is_some() {
+        return Err(QueryError::Invalid(format!(
+            "{name} is a virtual library: its rows are made of its sources, change those"
         )));
     }
     let object: TableObject = table_object(table);

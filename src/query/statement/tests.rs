@@ -16,6 +16,30 @@ fn a_model_statement_is_read_whole() {
 }
 
 #[test]
+fn a_library_has_parts_and_what_it_leaves_out() {
+    let own = parse_own(
+        "CREATE VIRTUAL LIBRARY lab.c.l FROM c.scaffolds CROSS (SELECT b FROM c.bases WHERE x > 1) CROSS JOIN (SELECT 1 AS t) EXCLUDING (SELECT b FROM c.run);",
+    );
+    let Statement::Library(LibraryStatement::Create {
+        parts,
+        excluding,
+        or_replace,
+        ..
+    }) = own.unwrap().unwrap()
+    else {
+        panic!("not a library")
+    };
+    assert_eq!((parts.len(), or_replace), (3, false));
+    assert_eq!(parts[0].to_string(), "SELECT * FROM \"c\".\"scaffolds\"");
+    assert_eq!(excluding.unwrap().to_string(), "SELECT b FROM c.run");
+    let drop = parse_own("DROP VIRTUAL LIBRARY IF EXISTS c.l").unwrap().unwrap();
+    assert_eq!(
+        (drop.verb(), drop.target().as_deref()),
+        ("drop_library", Some("lab.c.l"))
+    );
+}
+
+#[test]
 fn tags_are_read_for_tables_and_columns() {
     let own = parse_own("ALTER TABLE chemistry.t ALTER COLUMN Operator SET TAGS (pii = true)")
         .unwrap()
@@ -50,6 +74,15 @@ fn only_plans_that_can_be_drawn_are_drawn() {
 fn half_statements_and_second_ones_are_refused() {
     for sql in [
         "CREATE MODEL chemistry.m OPTIONS (target 'x') AS SELECT 1",
+        "CREATE VIRTUAL TABLE chemistry.l FROM chemistry.a",
+        "CREATE VIRTUAL LIBRARY chemistry.l",
+        "CREATE VIRTUAL LIBRARY chemistry.l FROM (SELECT 1",
+        "CREATE VIRTUAL LIBRARY chemistry.l FROM chemistry.a CROSS",
+        "CREATE VIRTUAL LIBRARY chemistry.l FROM (DELETE FROM chemistry.a)",
+        "CREATE VIRTUAL LIBRARY chemistry.l FROM a",
+        "CREATE VIRTUAL LIBRARY chemistry.l FROM chemistry.a EXCLUDING",
+        "CREATE VIRTUAL LIBRARY chemistry.l FROM chemistry.a CROSS chemistry.b EXCLUDING chemistry.c CROSS chemistry.d",
+        "DROP VIRTUAL chemistry.l",
         "CREATE MODEL chemistry.m OPTIONS (target = 'x' kind = 'y') AS SELECT 1",
         "CREATE MODEL chemistry.m",
         "CANCEL QUERY 'all'",
@@ -89,6 +122,7 @@ fn row(statement: &Statement) -> &'static str {
         Statement::SetModelVersion { .. } => "SetModelVersion",
         Statement::Upkeep(_) => "Upkeep OPTIMIZE",
         Statement::View(_) => "View",
+        Statement::Library(_) => "Library DROP",
         Statement::Alert(_) => "Alert DROP",
         Statement::CancelQuery(_) => "CancelQuery",
         Statement::SetTags { .. } => "SetTags",
@@ -109,6 +143,7 @@ fn every_kind_of_statement_has_a_row_in_the_golden_matrix() {
         "ALTER MODEL lab.a.m SET VERSION 1",
         "OPTIMIZE lab.a.t",
         "REFRESH MATERIALIZED VIEW lab.a.t",
+        "DROP VIRTUAL LIBRARY lab.a.t",
         "DROP ALERT lab.a.t",
         "ALTER TABLE lab.a.t SET TAGS (a = 'b')",
         "CANCEL QUERY '01234567-89ab-cdef-0123-456789abcdef'",

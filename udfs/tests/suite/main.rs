@@ -16,6 +16,7 @@ mod classes;
 mod data;
 mod intervals;
 mod molecules;
+mod plates;
 mod recommending;
 mod series;
 mod tables;

@@ -1,7 +1,7 @@
 //! A table as text, before its types are decided.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::formats::column::Cells;
 
@@ -16,6 +16,8 @@ pub(super) struct Draft<'a> {
     pub(super) first: usize,
     /// Columns from here on are measured values: numbers among them are floats.
     pub(super) values_from: usize,
+    /// Some of its readings differ in nothing but their place in the file.
+    pub(super) by_place: bool,
     /// Wells without any value that have no row.
     pub(super) blank_wells: usize,
     constants: Vec<Vec<String>>,
@@ -31,6 +33,7 @@ impl<'a> Draft<'a> {
             names,
             title: None,
             first,
+            by_place: false,
             blank_wells: 0,
             constants: Vec::new(),
             places: HashMap::new(),
@@ -64,6 +67,23 @@ impl<'a> Draft<'a> {
         for section in &mut self.constants {
             section.extend(pairs.iter().map(|(_, value)| value.clone()));
         }
+    }
+
+    /// Takes rows out.
+    pub(super) fn leave_out(&mut self, rows: &HashSet<usize>) {
+        if rows.is_empty() {
+            return;
+        }
+        let width = (self.names.len() - self.constant_columns()).max(1);
+        let cells = std::mem::take(&mut self.cells);
+        let kept = cells
+            .into_iter()
+            .enumerate()
+            .filter(|(at, _)| !rows.contains(&(at / width)));
+        self.cells = kept.map(|(_, cell)| cell).collect();
+        let sections = std::mem::take(&mut self.sections);
+        let kept = sections.into_iter().enumerate().filter(|(row, _)| !rows.contains(row));
+        self.sections = kept.map(|(_, section)| section).collect();
     }
 
     /// How many leading columns are constants of a section.

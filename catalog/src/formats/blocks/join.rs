@@ -2,12 +2,14 @@
 //! table of their own.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use crate::formats::blocks::draft::Draft;
 use crate::formats::blocks::plates::is_value_key;
+use crate::formats::blocks::rows::BLANK_WELLS_MAX;
 use crate::formats::blocks::table::Table;
 use crate::formats::blocks::well::Well;
+use crate::formats::column::Cells;
 use crate::formats::grid::Grid;
 use crate::formats::{head, number};
 
@@ -98,10 +100,10 @@ fn join<'a>(grid: &'a Grid, head: &[(String, String)], tables: &[Table]) -> Vec<
             draft.push(section, cells);
         }
     }
-    [rows, summary]
-        .into_iter()
-        .filter(|draft| crate::formats::column::Cells::height(draft) > 0)
-        .collect()
+    let unused = unused_wells(&rows.names, rows.constant_columns(), &rows);
+    rows.blank_wells = unused.len();
+    rows.leave_out(&unused);
+    [rows, summary].into_iter().filter(|draft| draft.height() > 0).collect()
 }
 
 /// The first column that holds wells, if a summary word stands in it.
@@ -132,6 +134,39 @@ pub(super) fn summary_rows(grid: &Grid, rows: &[usize], width: usize) -> Option<
         .iter()
         .partition(|row| is_summary(grid.cell(**row, column)) || is_empty(**row));
     (!summed.is_empty() && !plain.is_empty()).then_some((plain, summed))
+}
+
+/// Rows of a list of wells that say nothing but which well they are, of the columns `from` on: the wells were not used.
+/// None where they are few, for then some wells of a plate have failed.
+pub(super) fn unused_wells(names: &[String], from: usize, cells: &dyn Cells) -> HashSet<usize> {
+    let height = cells.height();
+    let column = |at: usize, rows: usize| (0..rows.min(height)).map(move |row| cells.cell(row, at).trim());
+    // Most tables have no wells at all, and pay for a few rows only.
+    if !(from..names.len()).any(|at| is_of_wells(column(at, LOOKED_AT))) {
+        return HashSet::new();
+    }
+    let mut telling = Vec::new();
+    for at in from..names.len() {
+        let is_full = column(at, height).all(|cell| !cell.is_empty());
+        let first = cells.cell(0, at).trim();
+        let is_place = names
+            .get(at)
+            .is_some_and(|name| name.to_lowercase().starts_with("well"))
+            || column(at, height).all(|cell| cell == first)
+            || is_of_wells(column(at, height));
+        match (is_full, is_place) {
+            (true, true) => {}
+            (false, _) => telling.push(at),
+            // Something is said of every well.
+            (true, false) => return HashSet::new(),
+        }
+    }
+    let is_blank = |row: &usize| telling.iter().all(|at| cells.cell(*row, *at).trim().is_empty());
+    let blank: HashSet<usize> = (0..height).filter(is_blank).collect();
+    if blank.len() == height || blank.len() as f64 <= BLANK_WELLS_MAX * height as f64 {
+        return HashSet::new();
+    }
+    blank
 }
 
 /// An unnamed column of wells is called `well`.

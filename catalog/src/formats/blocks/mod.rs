@@ -20,7 +20,7 @@ mod scan;
 mod table;
 mod well;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use crate::formats::blocks::draft::Draft;
 use crate::formats::blocks::outline::Outline;
@@ -30,7 +30,7 @@ use crate::formats::grid::Grid;
 use crate::formats::infer::{ColumnType, Style};
 use crate::formats::layout::{Found, FoundTable, Source, keep};
 use crate::formats::shapes::{self, Shape};
-use crate::formats::{ReadError, constants, header};
+use crate::formats::{Confidence, ReadError, constants, header};
 
 /// Up to this share of rows may be neither in a block nor a title or pair.
 const ODD_ROWS_MAX: f64 = 0.2;
@@ -92,6 +92,7 @@ pub(super) fn read(grid: &Grid, shape: &Shape, source: &Source) -> Result<Found,
     for row in &scan.lines {
         keep(grid, *row, source, &mut properties);
     }
+    let mut confidence = doubts(&scan);
     let (lines, odd, head) = (scan.lines.len(), scan.odd.len(), scan.head);
     let shifted: Vec<String> = scan.shifted.iter().map(|row| grid.line(*row).to_string()).collect();
     let plate_count = scan.plates.len();
@@ -130,8 +131,11 @@ pub(super) fn read(grid: &Grid, shape: &Shape, source: &Source) -> Result<Found,
         notes.push(format!("{plate_count} plate readings or layouts"));
     }
     let mut found = Vec::new();
+    if drafts.iter().any(|draft| draft.by_place) {
+        confidence.doubt(0.85, "readings that only their place in the file tells apart");
+    }
     for draft in &drafts {
-        let table = finish(grid, draft, source)?;
+        let table = finish(grid, draft, source, &mut confidence)?;
         let name = draft.title.as_deref().unwrap_or("the main table");
         notes.push(format!(
             "{name}: {} rows from {place} {}{}",
@@ -160,7 +164,28 @@ pub(super) fn read(grid: &Grid, shape: &Shape, source: &Source) -> Result<Found,
         tables: found,
         notes,
         properties,
+        confidence,
     })
+}
+
+/// What speaks against reading the grid as these blocks.
+fn doubts(scan: &Scan<'_>) -> Confidence {
+    let mut confidence = Confidence::default();
+    confidence.doubt(0.95, "its tables are blocks, told by what stands around them");
+    let odd = scan.odd.len();
+    confidence.doubt_share(
+        odd,
+        odd + scan.rows_taken,
+        2.0,
+        format!("{odd} rows of unknown meaning"),
+    );
+    if !scan.shifted.is_empty() {
+        confidence.doubt(
+            0.6,
+            format!("{} lines of plates are shifted and were left out", scan.shifted.len()),
+        );
+    }
+    confidence
 }
 
 fn refuse(grid: &Grid, shape: &Shape, source: &Source, scan: &Scan<'_>) -> Result<(), ReadError> {
@@ -217,10 +242,19 @@ fn put_main_first(drafts: &mut [Draft<'_>]) {
     }
 }
 
-fn finish(grid: &Grid, draft: &Draft<'_>, source: &Source) -> Result<FoundTable, ReadError> {
+fn finish(
+    grid: &Grid,
+    draft: &Draft<'_>,
+    source: &Source,
+    confidence: &mut Confidence,
+) -> Result<FoundTable, ReadError> {
     let names = header::names(draft.names.iter().map(String::as_str));
     let constant_columns = draft.constant_columns();
-    let mut plan = column::plan(names.len(), draft, source.comma_cells, draft.values_from);
+    let mut plan = column::plan(&names, draft, source.notation(draft.values_from))?;
+    plan.undecided.retain(|(column, _)| *column >= constant_columns);
+    for note in plan.undecided_in(&names) {
+        confidence.doubt(0.95, note);
+    }
     for (column, kind) in plan.types.iter_mut().enumerate() {
         if column < constant_columns {
             *kind = constants::sure(*kind);
@@ -276,6 +310,11 @@ impl Cells for Kept<'_, '_> {
 /// See [`join::summary_rows`].
 pub(super) fn summary_rows(grid: &Grid, rows: &[usize], width: usize) -> Option<(Vec<usize>, Vec<usize>)> {
     join::summary_rows(grid, rows, width)
+}
+
+/// See [`join::unused_wells`].
+pub(super) fn unused_wells(names: &[String], cells: &dyn Cells) -> HashSet<usize> {
+    join::unused_wells(names, 0, cells)
 }
 
 /// See [`join::is_of_wells`].

@@ -135,6 +135,7 @@ fn sections<'a>(head: &[(String, String)], plates: Vec<Plates<'a>>) -> (Vec<Stri
     let mut states: States = Vec::new();
     let mut sections = Vec::new();
     let mut plate = None;
+    let mut last_title = None;
     for Plates { context, layers, first } in plates {
         current.extend(context.pairs.iter().chain(&context.row).cloned());
         let values: Vec<String> = keys
@@ -151,6 +152,10 @@ fn sections<'a>(head: &[(String, String)], plates: Vec<Plates<'a>>) -> (Vec<Stri
         let (named, title) = titles(&context);
         // A plate's title holds until the next one.
         plate = named.or(plate);
+        // Another plate (its keys say so) of a reading that was named above the first one only.
+        let goes_on = title.is_none() && context.open_titles().is_empty() && !context.pairs.is_empty();
+        let title = if goes_on { last_title.clone() } else { title };
+        last_title.clone_from(&title);
         sections.push(Section {
             kind: kind(&context, title.as_deref(), &layers),
             plate: plate.clone(),
@@ -323,6 +328,7 @@ impl<'g, 'a> Group<'g, 'a> {
         let mut draft = Draft::new(names, self.sections.first().map_or(0, |section| section.first));
         draft.values_from = values_from;
         draft.blank_wells = rows.left_out;
+        draft.by_place = rows.beside;
         for row in &rows.rows {
             let Some(section) = self.sections.get(row.section) else {
                 continue;

@@ -7,7 +7,7 @@ use crate::formats::blocks::scan::Scan;
 use crate::formats::grid::Grid;
 use crate::formats::head::{self, HeadLine};
 use crate::formats::layout::{Found, Source, keep};
-use crate::formats::{ReadError, number};
+use crate::formats::{Confidence, ReadError, number};
 
 /// Fewer pairs are a note.
 const PAIRS_MIN: usize = 5;
@@ -32,7 +32,8 @@ pub(super) fn read(grid: &Grid, source: &Source, scan: &Scan<'_>) -> Result<Opti
         }
     }
     let distinct: HashSet<&str> = pairs.iter().map(|(key, _)| key.as_str()).collect();
-    let numbers = pairs.iter().filter(|(_, value)| number::parse(value).is_some()).count();
+    let is_number = |value: &str| number::parse(value).is_some() || number::parse_comma(value).is_some();
+    let numbers = pairs.iter().filter(|(_, value)| is_number(value)).count();
     let is_record = pairs.len() >= PAIRS_MIN
         && distinct.len() == pairs.len()
         && numbers >= NUMBERS_MIN
@@ -42,14 +43,17 @@ pub(super) fn read(grid: &Grid, source: &Source, scan: &Scan<'_>) -> Result<Opti
     }
     let mut properties = BTreeMap::new();
     notes.iter().for_each(|row| keep(grid, *row, source, &mut properties));
+    let mut confidence = Confidence::default();
+    confidence.doubt(0.9, "keys and values taken for one record");
     let first = scan.lines.first().copied().unwrap_or(0);
     let (names, values): (Vec<String>, Vec<String>) = pairs.into_iter().unzip();
     let count = names.len();
     let mut draft = Draft::new(names, first);
     draft.push(0, values.into_iter().map(Into::into).collect());
     Ok(Some(Found {
-        tables: vec![super::finish(grid, &draft, source)?],
+        tables: vec![super::finish(grid, &draft, source, &mut confidence)?],
         notes: vec![format!("a record of {count} keys and values, one row")],
         properties,
+        confidence,
     }))
 }

@@ -8,7 +8,7 @@ use crate::formats::blocks::well::Well;
 
 /// Up to this share of blank wells a plate was meant to be read whole and some wells failed; beyond it, the blank wells
 /// were not part of the run and get no rows.
-const BLANK_WELLS_MAX: f64 = 0.1;
+pub(super) const BLANK_WELLS_MAX: f64 = 0.1;
 
 /// One row of the table.
 pub(super) struct Row<'a> {

@@ -6,7 +6,7 @@ use crate::formats::blocks::outline::Outline;
 use crate::formats::blocks::table::{self, Table};
 use crate::formats::blocks::{frame, list, matrix, well};
 use crate::formats::grid::Grid;
-use crate::formats::head;
+use crate::formats::{head, header};
 
 /// Readings of plates with the lines above them.
 #[derive(Debug)]
@@ -98,7 +98,10 @@ impl<'a> Scan<'a> {
                     scan.unexplained.get_or_insert(at);
                 }
                 scan.lines.push(at);
-                if !context.read(grid, at) {
+                let is_known = (!is_first && is_legend(grid, at))
+                    || context.read(grid, at)
+                    || (is_first && is_head_line(grid, outline, at));
+                if !is_known {
                     scan.odd.push(at);
                 }
                 says_plate |= grid.filled(at).iter().any(|cell| speaks_of_plates(cell));
@@ -126,7 +129,33 @@ impl<'a> Scan<'a> {
 /// Whether a cell's words are about plates or their wells.
 pub(super) fn speaks_of_plates(cell: &str) -> bool {
     let text = cell.to_lowercase();
-    has_word(&text, "plate") || has_word(&text, "well")
+    has_word(&text, "plate") || has_word(&text, "well") || text.contains("microplate") || text.contains("wellplate")
+}
+
+/// `TNTC: Too numerous to count` below a plate explains a mark and says nothing of the plate below it.
+fn is_legend(grid: &Grid, row: usize) -> bool {
+    /// Marks are short.
+    const MARK_CHARS_MAX: usize = 8;
+    let filled = grid.filled(row);
+    let head::HeadLine::Pairs(pairs) = head::classify(&filled) else {
+        return false;
+    };
+    let [(key, value)] = pairs.as_slice() else { return false };
+    key.len() <= MARK_CHARS_MAX
+        && key
+            .chars()
+            .all(|character| !character.is_lowercase() && !character.is_whitespace())
+        && value.split_whitespace().count() >= 3
+}
+
+/// A line of the file's head, above all blocks: a key with several values. Lines of one width below one another are some
+/// table instead.
+fn is_head_line(grid: &Grid, outline: &Outline, row: usize) -> bool {
+    let filled = grid.filled(row);
+    let width = |row: usize| (!outline.is_blank(row)).then(|| outline.filled(row));
+    let above = row.checked_sub(1).and_then(width);
+    let is_alone = above != Some(filled.len()) && width(row + 1) != Some(filled.len());
+    is_alone && filled.first().is_some_and(|first| header::is_label(first))
 }
 
 /// Column numbers of a plate of 96 wells or more, and no pair of a key and a list.

@@ -208,6 +208,18 @@ fn numbers_that_would_lose_something_stay_text() {
 }
 
 #[test]
+fn quotes_may_stand_behind_a_space() {
+    let batch = table(
+        "a.csv",
+        "id, text\n1, \"a, b\"\n2, \"two\nlines\" \n3, \"5\" plate\n4, \"open\n",
+    );
+    assert_eq!(
+        column(&batch, "text"),
+        ["a, b", "two\nlines", " \"5\" plate", " \"open"]
+    );
+}
+
+#[test]
 fn decimal_commas_need_evidence() {
     let batch = table("a.csv", "x;y\n1,5;1,234\n2,25;2,345\n");
     assert_eq!(floats(&batch, "x"), [Some(1.5), Some(2.25)]);
@@ -215,6 +227,16 @@ fn decimal_commas_need_evidence() {
     // Nothing in the file says whether 1,234 is a thousand.
     let batch = table("a.csv", "x;y\na;1,234\nb;2,345\n");
     assert_eq!(type_of(&batch, "y"), DataType::Utf8);
+    let parsed = parse("a.csv", "x;y\na;1,234\nb;2,345\n").unwrap();
+    assert!(parsed.confidence.doubts().unwrap().contains("thousands or fractions"));
+    // Where semicolons part cells and dates have points, it is a fraction; many such numbers need no date.
+    let batch = table("a.csv", "x;y;at\na;1,234;3.4.2026\nb;2,345;4.4.2026\n");
+    assert_eq!(floats(&batch, "y"), [Some(1.234), Some(2.345)]);
+    let many: String = (1..10).map(|at| format!("a;{at},234\n")).collect();
+    assert_eq!(floats(&table("a.csv", format!("x;y\n{many}")), "y")[8], Some(9.234));
+    // Words among them do not hide it.
+    let batch = table("a.txt", format!("x\ty\n{}b\tOVRFLW\nc\t0,5\n", many.replace(';', "\t")));
+    assert_eq!(floats(&batch, "y")[8..], [Some(9.234), None, Some(0.5)]);
     // And beside decimal commas a point may part thousands.
     let batch = table("a.csv", "x;y\n1,5;1.234\n2,25;2.345\n");
     assert_eq!(type_of(&batch, "y"), DataType::Utf8);

@@ -142,7 +142,9 @@ const NAMES_MIN: usize = 85;
 fn delimiters_and_names_of_polluted_files() {
     let (mut delimiters, mut names) = (0, 0);
     for case in &CASES {
-        let found = dialect::choose("data.txt", case.text, &Limits::default()).delimiter;
+        let found = dialect::choose("data.txt", case.text, &Limits::default())
+            .dialect
+            .delimiter;
         let right = found == Delimiter::Char(case.delimiter);
         let read: Vec<String> = match parse("data.csv", case.text) {
             Ok(parsed) => {

@@ -8,17 +8,23 @@
 )]
 
 mod archives;
+mod arrow_file;
+mod avro;
 mod blocks;
 mod delimited;
 mod excel;
 mod hostile;
 mod json;
 mod messy;
+mod molecules;
 mod packed;
 mod parquet;
+mod pinned;
 mod plates;
+mod polluted;
 mod properties;
 mod survey;
+mod vendors;
 mod xml;
 
 use arrow::array::{Array, AsArray};

@@ -6,8 +6,9 @@ mod tree;
 
 use std::collections::BTreeMap;
 
+use crate::formats::pinned::Notation;
 use crate::formats::text::Decoded;
-use crate::formats::{Block, Limits, Parsed, ReadError, column, header, workbook};
+use crate::formats::{Block, Confidence, Limits, Parsed, ReadError, column, header, workbook};
 
 /// Names of repeated elements listed in `taken_for`.
 const LEFT_SHOWN: usize = 8;
@@ -25,14 +26,19 @@ pub(super) fn read(decoded: &Decoded, limits: &Limits) -> Result<Option<Parsed>,
     let root = tree.elements.first().map_or("", |root| tree.name(root.path)).to_owned();
     if let Some(sheets) = sheet::sheets(&tree, limits)? {
         let sheets = sheets.into_iter().map(|sheet| (sheet.name, sheet.grid)).collect();
-        return workbook::of_grids("Excel (XML)", sheets).map(Some);
+        return workbook::of_grids("Excel (XML)", sheets, limits).map(Some);
     }
     let (records, left) = records::of(&tree, limits.columns_max);
     let mut blocks: Vec<Block> = Vec::new();
     let mut notes = vec![format!("XML of <{root}>"), decoded.encoding.clone()];
     for records in &records {
         let names = header::names(records.columns.iter().map(String::as_str));
-        let batches = column::table(&names, records, true)?;
+        let notation = Notation {
+            comma_cells: true,
+            pinned: Some(&limits.pinned),
+            ..Notation::plain()
+        };
+        let batches = column::table(&names, records, notation)?;
         let rows: usize = batches.iter().map(arrow::record_batch::RecordBatch::num_rows).sum();
         notes.push(format!("{rows} records <{}>", records.name));
         blocks.push(Block {
@@ -46,6 +52,8 @@ pub(super) fn read(decoded: &Decoded, limits: &Limits) -> Result<Option<Parsed>,
             seen: format!("an XML document of <{root}> in which no element with values repeats"),
         });
     }
+    let mut confidence = Confidence::default();
+    confidence.doubt(0.9, "its records are the elements that repeat");
     if !left.is_empty() {
         let shown: Vec<&str> = left.iter().take(LEFT_SHOWN).map(String::as_str).collect();
         notes.push(format!(
@@ -58,6 +66,7 @@ pub(super) fn read(decoded: &Decoded, limits: &Limits) -> Result<Option<Parsed>,
         taken_for: notes.join(", "),
         blocks,
         properties: BTreeMap::new(),
+        confidence,
     }))
 }
 

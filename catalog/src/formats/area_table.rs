@@ -1,0 +1,229 @@
+//! The one table of a grid, from the rows that were found to be it: names, units, constants, types.
+
+use std::collections::BTreeMap;
+
+use crate::formats::area::Area;
+use crate::formats::column;
+use crate::formats::grid::Grid;
+use crate::formats::head;
+use crate::formats::layout::{Found, FoundTable, GridCells, Source, is_typed, keep};
+use crate::formats::refuse::{self, Outline};
+use crate::formats::shapes::{self, Shape};
+use crate::formats::{Confidence, ReadError, blocks, constants, header, infer, layout_names};
+
+impl Area {
+    /// Names and types the table.
+    ///
+    /// # Errors
+    /// `NotATable`, `NoDataRows`, `LongRow`; `Pinned` where what is pinned does not fit.
+    pub(super) fn read(&self, grid: &Grid, shape: &Shape, source: &Source) -> Result<Found, ReadError> {
+        let mut notes = Vec::new();
+        let mut properties = BTreeMap::new();
+        let is_pinned = self.pinned_header.is_some();
+        if !is_pinned {
+            refuse::rows_before(&self.before, grid, shape, source)?;
+        }
+        for row in self.before.iter().chain(&self.after) {
+            keep(grid, *row, source, &mut properties);
+        }
+        let mut names: Vec<&str> = grid.cells(self.first).collect();
+        if self.commented_header
+            && let Some(first) = names.first_mut()
+        {
+            *first = first.trim_start().trim_start_matches('#');
+        }
+        let body_width = self.body.iter().map(|row| shape.filled_width(*row)).max().unwrap_or(0);
+        let named = shape.filled_width(self.first);
+        // As R writes row names: every row has one cell more than the header.
+        let row_names = grid.width(self.first) + 1 == body_width
+            && self.body.iter().all(|row| grid.width(*row) == body_width)
+            && grid.cells(self.first).all(|name| !infer::is_empty(name));
+        if row_names {
+            names.insert(0, "");
+            notes.push("first column unnamed (row names)".to_owned());
+        }
+        let cells = GridCells { grid, rows: &self.body };
+        let has_header = match self.pinned_header {
+            Some(pinned) => pinned,
+            None => self.commented_header || header::is_header(&names, &cells),
+        };
+        let mut confidence = self.doubts_of_header(&names, &cells, has_header);
+        let mut rows = self.body.clone();
+        if !has_header {
+            rows.insert(0, self.first);
+        } else if let Some(units) = second_header(grid, &rows) {
+            rows.remove(0);
+            for (name, unit) in names
+                .iter()
+                .zip(grid.cells(units))
+                .filter(|(_, unit)| !infer::is_empty(unit))
+            {
+                head::record(
+                    &mut properties,
+                    &format!("{} (second header)", name.trim()),
+                    unit.trim(),
+                );
+            }
+            notes.push(format!(
+                "second header in {} {} kept as properties",
+                source.place,
+                grid.line(units)
+            ));
+        }
+        if has_header && blocks::starts_with_numbering(grid, &rows) {
+            notes.push(format!(
+                "{} {} only numbers the columns",
+                source.place,
+                grid.line(rows.remove(0))
+            ));
+        }
+        let line = grid.line(self.first);
+        if rows.is_empty() {
+            if !self.after.is_empty() {
+                return Err(shapes::not_a_table(grid, shape, "no rows of data", source));
+            }
+            return Err(ReadError::NoDataRows {
+                seen: format!("a header in {} {line} and nothing below it", source.place),
+            });
+        };
+        let width = names
+            .len()
+            .min(named.max(body_width))
+            .max(if row_names { body_width } else { 0 });
+        refuse::long_rows(grid, shape, &rows, names.len(), source)?;
+        refuse::fragments(named, grid, shape, &rows, source)?;
+        let outline = Outline {
+            first: self.first,
+            has_header,
+            blank_lines: self.blank_lines,
+        };
+        if !is_pinned {
+            refuse::other_shapes(&outline, grid, shape, &rows, source)?;
+        }
+        let well = has_header
+            .then(|| layout_names::unnamed_wells(grid, &names, &rows))
+            .flatten();
+        if let Some(name) = well.and_then(|column| names.get_mut(column)) {
+            *name = "well";
+        }
+        let grouped = has_header
+            .then(|| layout_names::grouped(grid, &self.before, self.first, &names))
+            .flatten();
+        if let Some(grouped) = &grouped {
+            names = grouped.iter().map(String::as_str).collect();
+        }
+        let first_names: Vec<&str> = if has_header {
+            names.iter().take(width).copied().collect()
+        } else {
+            vec![""; width]
+        };
+        let names = header::names(first_names.into_iter());
+        let summary = blocks::summary_rows(grid, &rows, width);
+        let (rows, summed) = summary.unwrap_or((rows, Vec::new()));
+        let unused = blocks::unused_wells(&names, &GridCells { grid, rows: &rows });
+        let is_used = |(at, row): (usize, &usize)| (!unused.contains(&at)).then_some(*row);
+        let rows: Vec<usize> = rows.iter().enumerate().filter_map(is_used).collect();
+        if !unused.is_empty() {
+            notes.push(format!("{} wells of which nothing is said left out", unused.len()));
+        }
+        let constants = constants::beside(&layout_names::head(grid, &self.before, grouped.is_some()), &names);
+        let mut notation = source.notation(usize::MAX);
+        notation.comma_locale |= constants.iter().any(|(_, value)| constants::is_dotted_date(value));
+        let mut tables = Vec::new();
+        for (name, rows) in [(None, &rows), (Some("summary"), &summed)] {
+            if let Some(first) = rows.first() {
+                let cells = GridCells { grid, rows };
+                let (batches, typing) = column::table_with(&names, &cells, notation, &constants)?;
+                for note in typing.undecided {
+                    confidence.doubt(0.95, note.clone());
+                    notes.push(note);
+                }
+                if typing.rescued > 0 {
+                    let plural = if typing.rescued == 1 { "" } else { "s" };
+                    confidence.doubt(
+                        0.95,
+                        format!("words among the numbers of {} column{plural}", typing.rescued),
+                    );
+                }
+                tables.push(FoundTable {
+                    name: name.map(str::to_owned),
+                    batches,
+                    first_row: grid.line(*first),
+                });
+            }
+        }
+        if !summed.is_empty() {
+            notes.push(format!("{} summary rows in a table of their own", summed.len()));
+        }
+        let place = source.place;
+        notes.push(if has_header {
+            match self.before.len() {
+                0 => format!("header in {place} {line}"),
+                1 => format!("header in {place} {line} after 1 preamble {place}"),
+                count => format!("header in {place} {line} after {count} preamble {place}s"),
+            }
+        } else {
+            format!("no header, data from {place} {line}")
+        });
+        notes.push(format!("{width} columns, {} rows", rows.len()));
+        let short = self.remark(grid, &rows, width, source, &mut notes);
+        confidence.doubt_share(
+            short,
+            rows.len(),
+            0.5,
+            format!("{short} of {} rows are short", rows.len()),
+        );
+        Ok(Found {
+            tables,
+            notes,
+            properties,
+            confidence,
+        })
+    }
+
+    /// What makes the header less than certain.
+    fn doubts_of_header(&self, names: &[&str], cells: &GridCells<'_>, has_header: bool) -> Confidence {
+        let mut confidence = Confidence::default();
+        if self.pinned_header.is_some() {
+            return confidence;
+        }
+        if !has_header {
+            confidence.doubt(0.8, "no header");
+        } else if !header::stands_out(names, cells) {
+            confidence.doubt(
+                0.85,
+                "only its place makes the first row a header: all columns are text",
+            );
+        }
+        confidence
+    }
+
+    /// Notes of what was passed over; the number of short rows.
+    fn remark(&self, grid: &Grid, rows: &[usize], width: usize, source: &Source, notes: &mut Vec<String>) -> usize {
+        let place = source.place;
+        let short = rows.iter().filter(|row| grid.width(**row) < width).count();
+        for (count, what) in [
+            (self.blank_lines, format!("blank {place}s skipped")),
+            (self.repeated_headers, "repeated headers skipped".to_owned()),
+            (short, "short rows filled with nulls".to_owned()),
+            (self.after.len(), format!("{place}s after the table kept as properties")),
+        ] {
+            if count > 0 {
+                notes.push(format!("{count} {what}"));
+            }
+        }
+        short
+    }
+}
+
+/// The first row of the body if it only labels: it has no value itself, and without it at least two columns have a type
+/// that they lack with it.
+fn second_header(grid: &Grid, rows: &[usize]) -> Option<usize> {
+    let (first, rest) = rows.split_first()?;
+    if rest.len() < 2 || !header::is_all_labels(&grid.filled(*first)) {
+        return None;
+    }
+    let rest = GridCells { grid, rows: rest };
+    let labelled = (0..grid.width(*first)).filter(|column| !infer::is_empty(grid.cell(*first, *column)));
+    (labelled.filter(|column| is_typed(rest, *column)).count() >= 2).then_some(*first)
+}

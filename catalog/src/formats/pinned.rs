@@ -1,0 +1,277 @@
+//! What an administrator says of a file that its content leaves open, or says otherwise: see the crawler's `pins`.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::formats::column::Cells;
+use crate::formats::grid::Grid;
+use crate::formats::infer::{self, ColumnType, Evidence, Style};
+use crate::formats::moment::{self, Order};
+use crate::formats::number;
+use crate::formats::split::{Delimiter, lines};
+use crate::formats::{Limits, ReadError};
+use crate::name::clean_column;
+
+/// How one file is to be read; what is not said is found out.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Pinned {
+    /// What parts the cells; a space stands for runs of them.
+    pub(crate) delimiter: Option<char>,
+    /// Lines (rows of a sheet) at the start that are not looked at.
+    pub(crate) skip_lines: u64,
+    /// The line (or row of a sheet) of the header, from 1; 0 for none.
+    pub(crate) header_row: Option<u64>,
+    pub(crate) decimal: Option<Decimal>,
+    pub(crate) date_order: Option<DateOrder>,
+    /// A label of the WHATWG's encoding standard, known to be one.
+    pub(crate) encoding: Option<String>,
+    /// By the cleaned names of columns.
+    pub(crate) types: BTreeMap<String, PinnedType>,
+}
+
+/// The sign before a number's fraction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Decimal {
+    #[serde(rename = ",")]
+    Comma,
+    #[serde(rename = ".")]
+    Point,
+}
+
+/// Where the day stands in a date.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum DateOrder {
+    Dmy,
+    Mdy,
+    Ymd,
+}
+
+/// The type of a column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum PinnedType {
+    Text,
+    Number,
+    Integer,
+    Boolean,
+    Date,
+    Timestamp,
+}
+
+impl PinnedType {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Number => "number",
+            Self::Integer => "integer",
+            Self::Boolean => "boolean",
+            Self::Date => "date",
+            Self::Timestamp => "timestamp",
+        }
+    }
+}
+
+impl Pinned {
+    /// The delimiter, if it is pinned and stands in the text.
+    ///
+    /// # Errors
+    /// `Pinned` when it stands nowhere.
+    pub(super) fn delimiter_in(&self, text: &str) -> Result<Option<Delimiter>, ReadError> {
+        let Some(delimiter) = self.delimiter else {
+            return Ok(None);
+        };
+        if !text.contains(delimiter) {
+            return Err(contradicted(format!(
+                "the delimiter is {delimiter:?}, which stands nowhere in the file"
+            )));
+        }
+        Ok(Some(match delimiter {
+            ' ' => Delimiter::Spaces(1),
+            other => Delimiter::Char(other),
+        }))
+    }
+
+    /// The text with its first lines blank, so that all others keep their numbers.
+    pub(super) fn skip<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        let Some((_, last)) = (self.skip_lines > 0)
+            .then(|| lines(text).take_while(|(line, _)| *line <= self.skip_lines).last())
+            .flatten()
+        else {
+            return Cow::Borrowed(text);
+        };
+        let end = last.as_ptr() as usize - text.as_ptr() as usize + last.len();
+        let count = lines(text.get(..end).unwrap_or_default()).count().saturating_sub(1);
+        Cow::Owned(format!("{}{}", "\n".repeat(count), text.get(end..).unwrap_or_default()))
+    }
+
+    /// The same for a sheet.
+    ///
+    /// # Errors
+    /// `TooLarge`, as any grid.
+    pub(super) fn skip_rows(&self, grid: Grid, limits: &Limits) -> Result<Grid, ReadError> {
+        if self.skip_lines == 0 {
+            return Ok(grid);
+        }
+        let mut kept = Grid::default();
+        for row in (0..grid.height()).filter(|row| grid.line(*row) > self.skip_lines) {
+            let line = grid.line(row);
+            grid.cells(row)
+                .try_for_each(|cell| kept.push_cell(cell, line, limits))?;
+            kept.end_row(line, limits)?;
+        }
+        Ok(kept)
+    }
+
+    pub(super) fn order(&self) -> Option<Order> {
+        self.date_order.map(|order| match order {
+            DateOrder::Dmy => Order::DayFirst,
+            DateOrder::Mdy => Order::MonthFirst,
+            DateOrder::Ymd => Order::YearFirst,
+        })
+    }
+
+    fn type_of(&self, name: &str) -> Option<PinnedType> {
+        if self.types.is_empty() {
+            return None;
+        }
+        self.types.get(&clean_column(name)).copied()
+    }
+
+    /// Pinned columns that none of the names is.
+    pub(super) fn missing<'n>(&self, names: impl Iterator<Item = &'n str>) -> Vec<String> {
+        if self.types.is_empty() {
+            return Vec::new();
+        }
+        let present: Vec<String> = names.map(clean_column).collect();
+        self.types
+            .keys()
+            .filter(|name| !present.contains(name))
+            .cloned()
+            .collect()
+    }
+}
+
+/// How the cells of a table are to be read: by the file's layout, and by what is pinned.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Notation<'p> {
+    /// Whether a comma may be a decimal one (it may not where it parts cells).
+    pub(super) comma_cells: bool,
+    /// Whether the file is written as where decimal commas are: semicolons part cells, points the parts of dates.
+    pub(super) comma_locale: bool,
+    /// Columns from here on were measured: numbers there stay numbers, whatever words stand among them.
+    pub(super) measured_from: usize,
+    pub(super) pinned: Option<&'p Pinned>,
+}
+
+impl<'p> Notation<'p> {
+    /// Numbers with points, nothing pinned.
+    pub(super) fn plain() -> Self {
+        Self {
+            comma_cells: false,
+            comma_locale: false,
+            measured_from: usize::MAX,
+            pinned: None,
+        }
+    }
+
+    pub(super) fn decimal(&self) -> Option<Decimal> {
+        self.pinned.and_then(|pinned| pinned.decimal)
+    }
+
+    pub(super) fn order(&self) -> Option<Order> {
+        self.pinned.and_then(Pinned::order)
+    }
+
+    /// The pinned type of a column as far as its cells allow, and whether some of them go to the rescued ones. `style`
+    /// is how the table writes numbers, `found` what the cells alone say.
+    ///
+    /// # Errors
+    /// `Pinned` when a cell does not fit.
+    pub(super) fn force(
+        &self,
+        names: &[String],
+        column: usize,
+        cells: &dyn Cells,
+        style: Style,
+        found: ColumnType,
+    ) -> Result<Option<(ColumnType, bool)>, ReadError> {
+        let name = names.get(column).map_or("", String::as_str);
+        let Some(wanted) = self.pinned.and_then(|pinned| pinned.type_of(name)) else {
+            return Ok(None);
+        };
+        let filled = || {
+            (0..cells.height())
+                .map(|row| (row, cells.cell(row, column).trim()))
+                .filter(|(_, cell)| !cell.is_empty() && !infer::is_null_word(cell))
+        };
+        let kind = match (wanted, found) {
+            (PinnedType::Text, _) => return Ok(Some((ColumnType::Text, false))),
+            (_, ColumnType::Null) => return Ok(Some((ColumnType::Null, false))),
+            (PinnedType::Number, found) => {
+                let style = if let ColumnType::Float64(style) = found {
+                    style
+                } else {
+                    style
+                };
+                let odd = filled().any(|(_, cell)| style.parse(cell).is_none());
+                return Ok(Some((ColumnType::Float64(style), odd)));
+            }
+            (PinnedType::Integer, _) => ColumnType::Int64,
+            (PinnedType::Boolean, _) => ColumnType::Boolean,
+            (PinnedType::Date, ColumnType::Date(order)) => ColumnType::Date(order),
+            (PinnedType::Timestamp, ColumnType::Timestamp { order, zoned }) => ColumnType::Timestamp { order, zoned },
+            (PinnedType::Timestamp, ColumnType::Date(order)) => ColumnType::Timestamp { order, zoned: false },
+            (PinnedType::Date | PinnedType::Timestamp, _) => {
+                match self.order().or_else(|| only_order(filled().map(|(_, cell)| cell))) {
+                    Some(order) if wanted == PinnedType::Date => ColumnType::Date(order),
+                    Some(order) => ColumnType::Timestamp { order, zoned: false },
+                    None => {
+                        return Err(contradicted(format!(
+                            "column {name:?} is a {}, but nothing tells day and month apart: pin date_order as well",
+                            wanted.word()
+                        )));
+                    }
+                }
+            }
+        };
+        match filled().find(|(_, cell)| !fits(kind, cell)) {
+            None => Ok(Some((kind, false))),
+            Some((row, cell)) => Err(contradicted(format!(
+                "column {name:?} is of type {}, but row {} of its data holds {cell:?}",
+                wanted.word(),
+                row + 1
+            ))),
+        }
+    }
+}
+
+/// The order that reads all of the cells, if there is only one.
+fn only_order<'c>(cells: impl Iterator<Item = &'c str>) -> Option<Order> {
+    let mut evidence = Evidence::default();
+    cells.for_each(|cell| evidence.see(cell));
+    evidence.only_order()
+}
+
+/// Whether a value of the type holds all that the cell says.
+fn fits(kind: ColumnType, cell: &str) -> bool {
+    match kind {
+        ColumnType::Null => false,
+        ColumnType::Text => true,
+        ColumnType::Boolean => infer::boolean(cell).is_some(),
+        ColumnType::Int64 => number::whole(cell).is_some(),
+        ColumnType::Float64(style) => style.parse(cell).is_some(),
+        ColumnType::Date(order) => moment::parse(cell, order).is_some_and(|moment| !moment.has_time),
+        ColumnType::Timestamp { order, zoned } => {
+            moment::parse(cell, order).is_some_and(|moment| moment.offset_s.is_some() == zoned)
+        }
+    }
+}
+
+/// # Errors
+/// Always: the folder's settings and the file do not go together.
+pub(super) fn contradicted(what: String) -> ReadError {
+    ReadError::Pinned { what }
+}
