@@ -18,13 +18,16 @@ use crate::pg_catalog::{PG_CATALOG, is_table};
 /// What this server calls itself to PostgreSQL's tools: some refuse what does not begin like this.
 pub(super) const VERSION: &str = concat!("PostgreSQL 16.6 (labhouse ", env!("CARGO_PKG_VERSION"), ")");
 
+/// Gives the value of a setting.
+pub(super) type Lookup<'a> = dyn Fn(&str) -> Option<String> + 'a;
+
 /// What the words of a statement mean on one connection.
 pub(super) struct Words<'a> {
     pub(super) user: &'a str,
     /// Where a bare name is looked for.
     pub(super) schema: Option<&'a str>,
     pub(super) pid: i32,
-    pub(super) setting: Option<&'a dyn Fn(&str) -> Option<String>>,
+    pub(super) setting: Option<&'a Lookup<'a>>,
 }
 
 impl<'a> Words<'a> {
