@@ -8,7 +8,8 @@
 //!
 //! # The road of a file
 //! [`Crawler::sweep`] lists `landing/`, compares it with the ledgers, and reads what is new or changed. A file's path names its
-//! table, its content says how to read it. Its rows, the removal of its old rows, the table's new columns and the ledger's entry
+//! table, its content says how to read it; a `_labhouse.toml` beside it may say otherwise, and is then part of what the loaded
+//! file is known by. Its rows, the removal of its old rows, the table's new columns and the ledger's entry
 //! are *one* Delta commit, made as exactly the version after the snapshot it was planned on. So a crash, a replay or a second
 //! server can only find the work done or not done. What cannot be loaded goes to quarantine with a reason, and the rest goes on.
 //!

@@ -14,7 +14,7 @@ use chrono::{TimeDelta, Utc};
 use object_store::{ObjectStoreExt, WriteMultipart};
 use sha2::{Digest, Sha256};
 
-use crate::crawl::{Target, target};
+use crate::crawl::{Pin, SETTINGS, Target, target};
 use crate::error::LakeError;
 use crate::lake::{LANDING, Lake, Put, STATE, object_path};
 use crate::name::TableName;
@@ -137,7 +137,7 @@ impl Upload {
         &self.path
     }
 
-    /// The table that its path names.
+    /// The table that its path names; settings beside it may name another: see [`destination`].
     pub fn table(&self) -> &TableName {
         &self.table
     }
@@ -158,6 +158,34 @@ impl Upload {
     fn landed(&self) -> String {
         format!("{LANDING}/{}", self.path)
     }
+}
+
+/// The table that the file's rows will be of: the one that its path names, or the settings of the nearest folder.
+///
+/// # Errors
+/// Settings that cannot be read, and a store that fails.
+pub async fn destination(lake: &Lake, upload: &Upload) -> Result<TableName, UploadError> {
+    let mut below = upload.path.as_str();
+    while let Some(at) = below.rfind('/') {
+        below = below.get(..at).unwrap_or_default();
+        if let Some(table) = pinned(lake, upload, &format!("{below}/{SETTINGS}")).await? {
+            return Ok(table);
+        }
+    }
+    Ok(pinned(lake, upload, SETTINGS)
+        .await?
+        .unwrap_or_else(|| upload.table.clone()))
+}
+
+async fn pinned(lake: &Lake, upload: &Upload, settings: &str) -> Result<Option<TableName>, UploadError> {
+    let Some(bytes) = lake.get(&format!("{LANDING}/{settings}")).await? else {
+        return Ok(None);
+    };
+    let pin = Pin::parse(settings, &bytes).map_err(|reason| UploadError::Path {
+        path: upload.path.clone(),
+        reason,
+    })?;
+    Ok(Some(pin.table(&upload.table)))
 }
 
 /// What the lake has of a file.

@@ -1,6 +1,6 @@
 //! Files that a client brings for the landing folder: who may put one where.
 //!
-//! A landed file is rows of the table that its path names, and of its blocks' tables, without a statement in between. So
+//! A landed file is rows of the table that its path or its folder's settings name, and of its blocks' tables, without a statement in between. So
 //! it takes the grant `insert` on that table and on each of its columns, `create` where the table is not there yet, and
 //! `delete` where it would replace another file, whose rows then go. Whoever inserts under a row filter cannot land: nobody
 //! could say of a file's rows that he would see them.
@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use labhouse_catalog::TableName;
 use labhouse_catalog::uploads::{self, Received, Upload, UploadError};
 use labhouse_policies::{Action, Principal, Tags};
 
@@ -22,7 +23,8 @@ use crate::session::{Governed, table_object, table_path};
 impl Engine {
     /// What the lake has of a file that `who` may land.
     pub(crate) async fn upload_received(&self, who: &Principal, upload: &Upload) -> Result<Received, QueryError> {
-        may_land(&self.govern(who, self.world()), upload, false)?;
+        let name = self.destination(upload).await?;
+        may_land(&self.govern(who, self.world()), upload, &name, false)?;
         uploads::received(self.catalog.lake(), upload).await.map_err(refused)
     }
 
@@ -35,12 +37,13 @@ impl Engine {
         at: u64,
         part: Bytes,
     ) -> Result<Received, QueryError> {
-        may_land(&self.govern(who, self.world()), upload, false)?;
+        let name = self.destination(upload).await?;
+        may_land(&self.govern(who, self.world()), upload, &name, false)?;
         let lake = self.catalog.lake();
         let bytes = uploads::take(lake, upload, at, part).await.map_err(refused)?;
         let is_landed = bytes == upload.bytes();
         if is_landed {
-            self.land(who, client, upload).await?;
+            self.land(who, client, upload, &name).await?;
         }
         Ok(Received {
             bytes,
@@ -49,8 +52,19 @@ impl Engine {
         })
     }
 
-    async fn land(self: &Arc<Self>, who: &Principal, client: &Client, upload: &Upload) -> Result<(), QueryError> {
-        let target = format!("{CATALOG}.{}", upload.table());
+    /// The table whose rows the file will be.
+    async fn destination(&self, upload: &Upload) -> Result<TableName, QueryError> {
+        uploads::destination(self.catalog.lake(), upload).await.map_err(refused)
+    }
+
+    async fn land(
+        self: &Arc<Self>,
+        who: &Principal,
+        client: &Client,
+        upload: &Upload,
+        name: &TableName,
+    ) -> Result<(), QueryError> {
+        let target = format!("{CATALOG}.{name}");
         let text = format!("LAND INTO {target}");
         let admitted = self.admit(who, client, &text).await;
         let world = self.world();
@@ -64,7 +78,7 @@ impl Engine {
             let _place = admitted?;
             let lake = self.catalog.lake();
             let there = uploads::received(lake, upload).await.map_err(refused)?;
-            may_land(&governed, upload, there.replaces)?;
+            may_land(&governed, upload, name, there.replaces)?;
             governed.notes().detail(&serde_json::json!({
                 "path": upload.path(), "bytes": upload.bytes(), "replaces": there.replaces,
             }));
@@ -87,8 +101,8 @@ impl Engine {
 
 /// An error unless the person may put this file where it is to go. It is the same for a table that is hidden and for one
 /// that is not there.
-fn may_land(governed: &Governed, upload: &Upload, replaces: bool) -> Result<(), QueryError> {
-    let (who, name) = (governed.who(), upload.table());
+fn may_land(governed: &Governed, upload: &Upload, name: &TableName, replaces: bool) -> Result<(), QueryError> {
+    let who = governed.who();
     if !marks::lands(who, upload.path()) {
         return Err(QueryError::Denied(
             "this login is by a token that may not put files there; `labhouse user token NAME --land SCHEMA/TABLE` makes one that may".into(),

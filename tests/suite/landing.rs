@@ -270,6 +270,25 @@ async fn what_is_not_granted_cannot_be_landed() {
         assert!(raw.ask(&query(sql)).await.is_err(), "{sql}");
     }
 
+    // Where a folder's settings name another table, that one's grants count.
+    let elsewhere = "chemistry/drop/a.csv";
+    assert_eq!(put(&lab, "sam", elsewhere, bytes).status, 201);
+    let settings = lab.dir.join("landing/chemistry/drop/_labhouse.toml");
+    std::fs::write(&settings, "table = \"reactions\"\n").unwrap();
+    let refused = put(&lab, "sam", "chemistry/drop/b.csv", bytes);
+    assert!(
+        refused.status == 400 && refused.text().contains("view"),
+        "{}",
+        refused.text()
+    );
+    std::fs::write(&settings, "table = 7\n").unwrap();
+    let refused = put(&lab, "sam", "chemistry/drop/b.csv", bytes);
+    assert!(
+        refused.status == 400 && refused.text().contains("_labhouse.toml"),
+        "{}",
+        refused.text()
+    );
+
     // A replaced file's rows go, so that takes the right to delete; a filter on the writer closes the door.
     let policy = lab.dir.join("policies/policy.csv");
     let text = std::fs::read_to_string(&policy).unwrap();

@@ -65,7 +65,8 @@ pub(crate) struct Manifest {
 /// The newest entry of a file, and the batch it is from.
 #[derive(Clone, Debug)]
 pub(crate) struct Known {
-    pub(crate) entry: Entry,
+    /// Shared: a sweep holds what all ledgers know of every file beside the ledgers themselves.
+    pub(crate) entry: Arc<Entry>,
     pub(crate) batch: i64,
     pub(crate) version: u64,
     pub(crate) at: DateTime<Utc>,
@@ -86,7 +87,7 @@ impl Ledger {
         self.batch = manifest.batch;
         for entry in &manifest.files {
             let known = Known {
-                entry: entry.clone(),
+                entry: Arc::new(entry.clone()),
                 batch: manifest.batch,
                 version: manifest.version,
                 at: manifest.at,

@@ -31,6 +31,7 @@ use crate::catalog::Catalog;
 use crate::error::LakeError;
 
 pub(crate) use layout::{Target, target};
+pub(crate) use pins::{FILE as SETTINGS, Pin};
 pub(crate) use rows::unwritable;
 
 pub use options::{CrawlOptions, Gone};

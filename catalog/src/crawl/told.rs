@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 use crate::formats::Parsed;
 
 /// Properties kept of one file: they lie in the Delta log.
-const PROPERTIES_MAX: usize = 100;
+const PROPERTIES_MAX: usize = 60;
 /// Characters of a property's key or value.
 const CHARS_MAX: usize = 300;
-/// Bytes of all properties of one file.
-const BYTES_MAX: usize = 8 << 10;
+/// Bytes of all properties of one file: every server keeps those of all files in memory.
+const BYTES_MAX: usize = 4 << 10;
 /// Under this key stands how many more there were.
 const MORE: &str = "…";
 
@@ -95,7 +95,7 @@ mod tests {
             .collect();
         let kept = bounded(&many);
         assert_eq!(kept.len(), PROPERTIES_MAX + 1);
-        assert_eq!(kept.get(MORE).map(String::as_str), Some("50 more in the file"));
+        assert_eq!(kept.get(MORE).map(String::as_str), Some("90 more in the file"));
         let long = BTreeMap::from([("a".to_owned(), "x".repeat(1000))]);
         assert_eq!(
             bounded(&long).get("a").map(|value| value.chars().count()),

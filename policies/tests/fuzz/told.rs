@@ -173,6 +173,20 @@ pub(crate) fn kind_of_error(text: &str) -> String {
     kind
 }
 
+/// The values that one side of a join has told the other, in their order: in which they came is open.
+fn sets_sorted(line: &str) -> String {
+    const BEGIN: &str = "IN (SET) ([";
+    let mut parts = line.split(BEGIN);
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (set, after) = part.split_once("])").unwrap_or((part, ""));
+        let mut values: Vec<&str> = set.split(", ").collect();
+        values.sort_unstable();
+        out.push_str(&format!("{BEGIN}{}]){after}", values.join(", ")));
+    }
+    out
+}
+
 /// `EXPLAIN ANALYZE` without what depends on time, and without what depends on how visible rows fell into partitions: counts
 /// of operators that work on each partition by itself, and all counts where an operator may stop early.
 pub(crate) fn settled(analysed: &str) -> String {
@@ -185,6 +199,7 @@ pub(crate) fn settled(analysed: &str) -> String {
             }
             _ => line.to_owned(),
         };
+        let line = sets_sorted(&line);
         let alone = ["mode=Partial", "RepartitionExec", "CoalescePartitions"]
             .iter()
             .any(|word| line.contains(word));
