@@ -33,7 +33,7 @@ pub(crate) enum LibraryStatement {
         name: TableName,
         or_replace: bool,
         if_not_exists: bool,
-        parts: Vec<Box<Query>>,
+        parts: Vec<Query>,
         excluding: Option<Box<Query>>,
     },
     Drop {
@@ -65,10 +65,10 @@ pub(super) fn create(parser: &mut Parser<'_>, or_replace: bool) -> Result<Librar
     let if_not_exists = parser.parse_keywords(&[Keyword::IF, Keyword::NOT, Keyword::EXISTS]);
     let name = lake_name(&parser.parse_object_name(false).map_err(syntax)?)?;
     parser.expect_keyword(Keyword::FROM).map_err(syntax)?;
-    let mut parts = vec![part(parser)?];
+    let mut parts = vec![*part(parser)?];
     while word(parser, "cross") {
         let _optional = parser.parse_keyword(Keyword::JOIN);
-        parts.push(part(parser)?);
+        parts.push(*part(parser)?);
     }
     if parts.len() > PARTS_MAX {
         return Err(QueryError::Invalid(format!(
@@ -169,12 +169,12 @@ impl Engine {
         self: &Arc<Self>,
         governed: &Arc<Governed>,
         name: &TableName,
-        parts: Vec<Box<Query>>,
+        parts: Vec<Query>,
         excluding: Option<Box<Query>>,
     ) -> Result<i64, QueryError> {
         let mut tried = Vec::with_capacity(parts.len());
         for part in parts {
-            tried.push(self.try_part(governed, name, part).await?);
+            tried.push(self.try_part(governed, name, Box::new(part)).await?);
         }
         let mut fields: Vec<FieldRef> = Vec::new();
         for field in tried.iter().flat_map(|tried| tried.source.schema.fields()) {
