@@ -17,7 +17,7 @@ use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::Token;
 use labhouse_catalog::TableName;
 
-use super::statement::{as_engine_statement, lake_name, syntax, word};
+use super::statement::{as_engine_statement, lake_name, question, syntax, word};
 use super::write::Source;
 use super::{QueryError, errors, logical, tags};
 use crate::engine::Engine;
@@ -109,7 +109,7 @@ fn library(parser: &mut Parser<'_>) -> Result<(), QueryError> {
 /// `(SELECT …)`, or the name of a table for all of its columns.
 fn part(parser: &mut Parser<'_>) -> Result<Box<Query>, QueryError> {
     if parser.consume_token(&Token::LParen) {
-        let query = parser.parse_query().map_err(syntax)?;
+        let query = question(parser)?;
         parser.expect_token(&Token::RParen).map_err(syntax)?;
         return Ok(query);
     }

@@ -11,7 +11,7 @@ use datafusion::common::format::ExplainFormat;
 use datafusion::execution::SessionState;
 use datafusion::sql::parser::Statement as EngineStatement;
 use datafusion::sql::sqlparser::ast::{
-    CreateTable, Ident, Insert, ObjectName, Query, Statement as Ast, TableObject, UnaryOperator, Value,
+    CreateTable, Ident, Insert, ObjectName, Query, SetExpr, Statement as Ast, TableObject, UnaryOperator, Value,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
@@ -406,7 +406,7 @@ fn create_model(parser: &mut Parser<'_>, or_replace: bool) -> Result<Statement, 
         BTreeMap::new()
     };
     parser.expect_keyword(Keyword::AS).map_err(syntax)?;
-    let query = parser.parse_query().map_err(syntax)?;
+    let query = question(parser)?;
     Ok(Statement::CreateModel(CreateModel {
         name,
         or_replace,
@@ -497,6 +497,21 @@ pub(super) fn end(parser: &mut Parser<'_>) -> Result<(), QueryError> {
         other => Err(QueryError::Syntax(format!(
             "one statement at a time: `{other}` comes after its end"
         ))),
+    }
+}
+
+/// A query that only reads: the parser takes `DELETE` and its like in the place of a SELECT, too.
+pub(super) fn question(parser: &mut Parser<'_>) -> Result<Box<Query>, QueryError> {
+    let query = parser.parse_query().map_err(syntax)?;
+    match query.body.as_ref() {
+        SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) => Err(syntax(
+            "here stands a query, SELECT …, and no statement that changes rows",
+        )),
+        SetExpr::Select(_)
+        | SetExpr::Query(_)
+        | SetExpr::SetOperation { .. }
+        | SetExpr::Values(_)
+        | SetExpr::Table(_) => Ok(query),
     }
 }
 

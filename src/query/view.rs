@@ -7,7 +7,7 @@ use labhouse_catalog::TableName;
 use serde::{Deserialize, Serialize};
 
 use super::QueryError;
-use super::statement::{end, lake_name, syntax, word};
+use super::statement::{end, lake_name, question, syntax, word};
 
 /// Shortest time between two refreshes by the clock: each reads all of the sources.
 const EVERY_S_MIN: u64 = 10;
@@ -86,7 +86,7 @@ pub(super) fn create(parser: &mut Parser<'_>, or_replace: bool) -> Result<ViewSt
     Ok(ViewStatement::Create {
         name,
         refresh,
-        query: parser.parse_query().map_err(syntax)?,
+        query: question(parser)?,
         or_replace,
         if_not_exists,
     })
@@ -192,6 +192,7 @@ mod tests {
             "VIEW s.v REFRESH EVERY 1 SECOND AS SELECT 1",
             "VIEW s.v REFRESH EVERY 5 FORTNIGHTS AS SELECT 1",
             "VIEW s.v REFRESH ON CHANGE",
+            "VIEW s.v AS DELETE FROM s.t",
             "VIEW v AS SELECT 1",
             "s.v AS SELECT 1",
         ] {

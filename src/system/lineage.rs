@@ -25,6 +25,9 @@ const TABLE: &str = "table";
 const VIEW: &str = "view";
 const MODEL: &str = "model";
 
+/// What of an end is told in a column.
+type Part = fn(&End) -> Option<String>;
+
 /// One step from a source to what was made of it.
 #[derive(Debug, Clone)]
 struct Step {
@@ -105,11 +108,10 @@ pub(super) async fn rows(engine: &Engine, who: &Principal) -> Result<Vec<ArrayRe
             }
         }
     }
-    let word = |end: fn(&Step) -> &End, part: fn(&End) -> Option<String>| {
+    let word = |end: fn(&Step) -> &End, part: Part| {
         text(steps.iter().map(|step| part(end(step))).collect::<Vec<_>>().into_iter())
     };
-    let (kind, name): (fn(&End) -> Option<String>, fn(&End) -> Option<String>) =
-        (|end| Some(end.kind.to_owned()), |end| Some(end.name.clone()));
+    let (kind, name): (Part, Part) = (|end| Some(end.kind.to_owned()), |end| Some(end.name.clone()));
     Ok(vec![
         word(|step| &step.from, kind),
         word(|step| &step.from, name),

@@ -23,7 +23,7 @@ use clauses::{moment, number, series, text};
 
 pub(crate) use clauses::Clauses;
 
-use super::{end, lake_name, plain, syntax, word};
+use super::{end, lake_name, plain, question, syntax, word};
 use crate::alerts::{Direction, Series};
 use crate::query::QueryError;
 use crate::query::view::period;
@@ -321,7 +321,7 @@ fn report(
     while clauses.next(parser, false)? {}
     let dialect = GenericDialect {};
     let mut reader = Parser::new(&dialect).with_tokens(query);
-    let query = reader.parse_query().map_err(syntax)?;
+    let query = question(&mut reader)?;
     end(&mut reader)?;
     if clauses.notify.is_empty() || clauses.when.is_none() {
         return Err(syntax(

@@ -85,6 +85,7 @@ fn half_statements_and_second_ones_are_refused() {
         "DROP VIRTUAL chemistry.l",
         "CREATE MODEL chemistry.m OPTIONS (target = 'x' kind = 'y') AS SELECT 1",
         "CREATE MODEL chemistry.m",
+        "CREATE MODEL chemistry.m OPTIONS (target = 'x') AS DELETE FROM chemistry.t",
         "CANCEL QUERY 'all'",
         "CANCEL QUERY",
         "CREATE MODEL m AS SELECT 1",
