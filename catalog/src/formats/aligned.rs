@@ -52,6 +52,6 @@ fn is_plate_row(words: &[&str], columns: usize) -> bool {
     };
     let is_value = |word: &&str| number::parse(word).is_some() || infer::is_null_word(word);
     // A well that could not be read says so in a word, `TNTC`; a whole row may.
-    let is_row = values.iter().any(|word| is_value(word)) || values.iter().all(|word| Some(word) == values.first());
+    let is_row = values.iter().any(is_value) || values.iter().all(|word| Some(word) == values.first());
     blocks::is_plate_row(first) && values.len() == columns && is_row
 }
