@@ -8,6 +8,8 @@ use hmac::{Hmac, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::auth::hex;
+
 /// Says which encoding was hashed; another encoding gets another word.
 const ENCODING: &str = "labhouse.audit.1";
 /// What the first event of a chain has as the hash before it.
@@ -283,17 +285,6 @@ pub(crate) fn hmac(key: &[u8], bytes: &[u8]) -> [u8; 32] {
     };
     mac.update(bytes);
     mac.finalize().into_bytes().into()
-}
-
-/// Bytes as lower-case hex.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
 }
 
 #[cfg(test)]

@@ -6,7 +6,8 @@
 
 use std::collections::BTreeMap;
 
-use super::event::{hex, hmac};
+use super::event::hmac;
+use crate::auth::hex;
 
 /// The variable that holds the key.
 pub(crate) const VARIABLE: &str = "LABHOUSE_AUDIT_KEY";

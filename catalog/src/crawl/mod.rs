@@ -32,6 +32,7 @@ use crate::error::LakeError;
 
 pub(crate) use layout::{Target, target};
 pub(crate) use pins::{FILE as SETTINGS, Pin};
+pub(crate) use quarantine::hex;
 pub(crate) use rows::unwritable;
 
 pub use options::{CrawlOptions, Gone};
