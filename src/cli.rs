@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use labhouse_catalog::{Catalog, Crawler, FileStatus, Lake};
+use labhouse_catalog::{Catalog, Crawler, FileOutcome, FileStatus, Lake};
 use labhouse_policies::Attribute;
 
 use crate::audit::{self, command::AuditCommand};
@@ -172,30 +172,43 @@ async fn crawl(config: &Config, json: bool) -> Result<ExitCode, Failure> {
     let lake = Lake::open(&config.lake.url, &config.lake.options).await?;
     lake.probe().await?;
     let catalog = Catalog::load(lake).await?;
-    let report = Crawler::new(catalog, crawl_options(config)).sweep().await?;
-    let mut out = std::io::stdout().lock();
-    let mut failed = false;
-    for file in &report.files {
-        let status = crate::system::status(file.status);
-        failed |= file.status == FileStatus::Quarantined;
-        if json {
-            writeln!(out, "{}", serde_json::to_string(file)?)?;
-        } else {
-            let reason = file.reason.as_deref().unwrap_or(&file.taken_for);
-            let sure = match (file.confidence, &file.doubts) {
-                (Some(confidence), Some(doubts)) => format!("  (confidence {confidence:.2}: {doubts})"),
-                _ => String::new(),
-            };
-            writeln!(
-                out,
-                "{status:<12} {:>9} rows  {} -> {}  {reason}{sure}",
-                file.rows,
-                file.path,
-                file.tables.join(", ")
-            )?;
+    // Files that are as they were are told as they are found: a lake may have a million of them.
+    let mut told = Ok(());
+    let unchanged = |file: FileOutcome| {
+        if told.is_ok() {
+            told = tell_file(&file, json);
         }
-    }
+    };
+    let report = Crawler::new(catalog, crawl_options(config))
+        .sweep_telling(unchanged)
+        .await?;
+    told?;
+    report.files.iter().try_for_each(|file| tell_file(file, json))?;
+    let failed = report.files.iter().any(|file| file.status == FileStatus::Quarantined);
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// One line on standard output.
+fn tell_file(file: &FileOutcome, json: bool) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    if json {
+        writeln!(out, "{}", serde_json::to_string(file)?)?;
+        return Ok(());
+    }
+    let status = crate::system::status(file.status);
+    let reason = file.reason.as_deref().unwrap_or(&file.taken_for);
+    let sure = match (file.confidence, &file.doubts) {
+        (Some(confidence), Some(doubts)) => format!("  (confidence {confidence:.2}: {doubts})"),
+        _ => String::new(),
+    };
+    writeln!(
+        out,
+        "{status:<12} {:>9} rows  {} -> {}  {reason}{sure}",
+        file.rows,
+        file.path,
+        file.tables.join(", ")
+    )?;
+    Ok(())
 }
 
 fn user(command: UserCommand) -> Result<(), Failure> {

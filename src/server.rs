@@ -224,7 +224,7 @@ async fn crawl(engine: Arc<Engine>, mut stopped: watch::Receiver<bool>) {
 
 /// One sweep; true when files wait for it to come again.
 async fn sweep(engine: &Engine) -> bool {
-    let waiting = match engine.crawler.sweep().await {
+    let waiting = match engine.crawler.sweep_changes().await {
         Ok(report) => {
             engine.metrics.swept(Some(&report));
             if report.changed() {

@@ -1,36 +1,125 @@
 //! Delta's statistics of one data file: rows, null counts, and least and greatest values where those are sound.
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::compute::{cast, max, max_string, min, min_string};
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, Float32Array, Float64Array, PrimitiveArray, RecordBatch,
+};
+use arrow::compute::{cast, max, min};
 use arrow::datatypes::{
-    DataType, Date32Type, Decimal128Type, Float64Type, Int64Type, SchemaRef, TimeUnit, TimestampMicrosecondType,
+    DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
+    SchemaRef, TimeUnit, TimestampMicrosecondType,
 };
 use chrono::DateTime;
+use parquet::file::metadata::ParquetMetaData;
 use serde_json::{Map, Value, json};
 
 /// Text bounds are cut to this many characters, as Spark does: long SMILES would bloat the log.
 const TEXT_CHARS_MAX: usize = 64;
 
-/// The statistics of a file with these batches, as Delta's JSON text.
-pub(crate) fn of(schema: &SchemaRef, batches: &[RecordBatch]) -> String {
-    let (mut mins, mut maxs, mut nulls) = (Map::new(), Map::new(), Map::new());
-    for (index, field) in schema.fields().iter().enumerate() {
-        let arrays: Vec<&ArrayRef> = batches.iter().filter_map(|b| b.columns().get(index)).collect();
-        if !field.data_type().is_nested() {
-            let count: usize = arrays.iter().map(|a| a.null_count()).sum();
-            nulls.insert(field.name().clone(), json!(count));
-        }
-        if let Some((low, high)) = bounds(field.data_type(), &arrays) {
-            if let Some(low) = low {
-                mins.insert(field.name().clone(), low);
-            }
-            if let Some(high) = high {
-                maxs.insert(field.name().clone(), high);
-            }
+/// What is known of a data file's rows so far. Each batch leaves the few values behind that bound it, so that a file need
+/// not be held in memory to be described.
+#[derive(Debug, Default)]
+pub(crate) struct Gathered {
+    rows: usize,
+    columns: Vec<GatheredColumn>,
+}
+
+#[derive(Debug, Default)]
+struct GatheredColumn {
+    nulls: usize,
+    extremes: Vec<ArrayRef>,
+}
+
+impl Gathered {
+    pub(crate) fn see(&mut self, batch: &RecordBatch) {
+        self.rows += batch.num_rows();
+        self.columns.resize_with(batch.num_columns(), GatheredColumn::default);
+        for (column, array) in self.columns.iter_mut().zip(batch.columns()) {
+            column.nulls += array.null_count();
+            column.extremes.extend(extremes(array));
         }
     }
-    let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
-    json!({ "numRecords": rows, "minValues": mins, "maxValues": maxs, "nullCount": nulls }).to_string()
+
+    /// The statistics as Delta's JSON text. The bounds of text are those that the file's own footer has.
+    pub(crate) fn finish(&self, schema: &SchemaRef, footer: &ParquetMetaData) -> String {
+        let (mut mins, mut maxs, mut nulls) = (Map::new(), Map::new(), Map::new());
+        for (index, field) in schema.fields().iter().enumerate() {
+            let nothing = GatheredColumn::default();
+            let column = self.columns.get(index).unwrap_or(&nothing);
+            if !field.data_type().is_nested() {
+                nulls.insert(field.name().clone(), json!(column.nulls));
+            }
+            let bounds = match field.data_type() {
+                DataType::Utf8 => text_bounds(footer, field.name()),
+                other => bounds(other, &column.extremes.iter().collect::<Vec<_>>()),
+            };
+            if let Some((low, high)) = bounds {
+                if let Some(low) = low {
+                    mins.insert(field.name().clone(), low);
+                }
+                if let Some(high) = high {
+                    maxs.insert(field.name().clone(), high);
+                }
+            }
+        }
+        json!({ "numRecords": self.rows, "minValues": mins, "maxValues": maxs, "nullCount": nulls }).to_string()
+    }
+}
+
+/// An array of the same type with the least and the greatest value; of floats only one that has no bounds, if there is one.
+fn extremes(array: &ArrayRef) -> Option<ArrayRef> {
+    fn ends<T: ArrowPrimitiveType>(array: &ArrayRef) -> ArrayRef
+    where
+        T::Native: arrow::datatypes::ArrowNativeTypeOp,
+    {
+        let values = array.as_primitive::<T>();
+        let found = PrimitiveArray::<T>::from_iter([min(values), max(values)]);
+        Arc::new(found.with_data_type(array.data_type().clone()))
+    }
+    let unbounded = match array.data_type() {
+        DataType::Float64 => {
+            let mut values = array.as_primitive::<Float64Type>().iter().flatten();
+            values.find(|value| !value.is_finite())
+        }
+        DataType::Float32 => {
+            let mut values = array.as_primitive::<Float32Type>().iter().flatten();
+            values.find(|value| !value.is_finite()).map(f64::from)
+        }
+        _ => None,
+    };
+    match (array.data_type(), unbounded) {
+        (DataType::Float64, Some(value)) => Some(Arc::new(Float64Array::from(vec![value]))),
+        (DataType::Float32, Some(value)) => Some(Arc::new(Float32Array::from(vec![value as f32]))),
+        (DataType::Float64, None) => Some(ends::<Float64Type>(array)),
+        (DataType::Float32, None) => Some(ends::<Float32Type>(array)),
+        (DataType::Int64, _) => Some(ends::<Int64Type>(array)),
+        (DataType::Int32, _) => Some(ends::<Int32Type>(array)),
+        (DataType::Int16, _) => Some(ends::<Int16Type>(array)),
+        (DataType::Int8, _) => Some(ends::<Int8Type>(array)),
+        (DataType::Decimal128(_, _), _) => Some(ends::<Decimal128Type>(array)),
+        (DataType::Date32, _) => Some(ends::<Date32Type>(array)),
+        (DataType::Timestamp(TimeUnit::Microsecond, _), _) => Some(ends::<TimestampMicrosecondType>(array)),
+        _ => None,
+    }
+}
+
+/// The bounds of a column of text over all row groups: none where a group with values has none.
+fn text_bounds(footer: &ParquetMetaData, name: &str) -> Option<Bounds> {
+    let (mut low, mut high): (Option<&str>, Option<&str>) = (None, None);
+    for group in footer.row_groups() {
+        let mut columns = group.columns().iter();
+        let column = columns.find(|column| matches!(column.column_path().parts(), [only] if only == name))?;
+        let stats = column.statistics()?;
+        if stats.null_count_opt() == u64::try_from(column.num_values()).ok() {
+            continue;
+        }
+        let least = std::str::from_utf8(stats.min_bytes_opt()?).ok()?;
+        let most = std::str::from_utf8(stats.max_bytes_opt()?).ok()?;
+        low = Some(low.map_or(least, |low| low.min(least)));
+        high = Some(high.map_or(most, |high| high.max(most)));
+    }
+    Some((Some(json!(cut(low?))), cut_up(high?).map(Value::String)))
 }
 
 type Bounds = (Option<Value>, Option<Value>);
@@ -77,11 +166,6 @@ fn bounds(data_type: &DataType, arrays: &[&ArrayRef]) -> Option<Bounds> {
                 .filter_map(|a| max(a.as_primitive::<TimestampMicrosecondType>()))
                 .max()?;
             Some((time(low, zone.is_some()), time(high, zone.is_some())))
-        }
-        DataType::Utf8 => {
-            let low = arrays.iter().filter_map(|a| min_string(a.as_string::<i32>())).min()?;
-            let high = arrays.iter().filter_map(|a| max_string(a.as_string::<i32>())).max()?;
-            Some((Some(json!(cut(low))), cut_up(high).map(Value::String)))
         }
         _ => None,
     }

@@ -35,6 +35,7 @@ mod append;
 mod catalog;
 mod crawl;
 mod delta;
+mod encodings;
 mod error;
 mod file_stats;
 mod formats;

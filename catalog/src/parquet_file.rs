@@ -13,8 +13,9 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 
+use crate::encodings;
 use crate::error::LakeError;
-use crate::file_stats;
+use crate::file_stats::Gathered;
 use crate::lake::{Lake, Put};
 use crate::name::TableName;
 
@@ -48,24 +49,16 @@ pub(crate) async fn write_at(
     for group in by_bytes(batches) {
         let schema = Arc::clone(schema);
         let table = name.clone();
-        let (bytes, stats) = blocking(move || {
-            let bytes = encode(&schema, &group).map_err(LakeError::parquet("encoding", &table))?;
-            Ok((bytes, file_stats::of(&schema, &group)))
+        let whole = blocking(move || {
+            let mut file = DataFile::new(&schema);
+            group
+                .iter()
+                .try_for_each(|batch| file.write(batch))
+                .map_err(LakeError::parquet("encoding", &table))?;
+            file.finish().map_err(LakeError::parquet("encoding", &table))
         })
         .await?;
-        let path = format!("part-{}.zstd.parquet", uuid::Uuid::new_v4());
-        let size = i64::try_from(bytes.len()).unwrap_or(i64::MAX);
-        lake.put(&format!("{location}/{path}"), bytes.into(), Put::Overwrite)
-            .await?;
-        adds.push(Add {
-            path,
-            partition_values: HashMap::new(),
-            size,
-            modification_time: chrono::Utc::now().timestamp_millis(),
-            data_change: true,
-            stats: Some(stats),
-            ..Add::default()
-        });
+        adds.push(put(lake, location, whole).await?);
     }
     Ok(adds)
 }
@@ -137,17 +130,81 @@ fn by_bytes(batches: Vec<RecordBatch>) -> Vec<Vec<RecordBatch>> {
     groups
 }
 
-fn encode(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Vec<u8>, ParquetError> {
+/// A data file that is being written, in memory.
+pub(crate) struct DataFile {
+    schema: SchemaRef,
+    /// Opened by the first rows, which say how columns are encoded.
+    writer: Option<ArrowWriter<Vec<u8>>>,
+    stats: Gathered,
+}
+
+/// A data file's bytes and its statistics.
+pub(crate) struct Whole {
+    bytes: Vec<u8>,
+    stats: String,
+}
+
+impl DataFile {
+    pub(crate) fn new(schema: &SchemaRef) -> Self {
+        Self {
+            schema: Arc::clone(schema),
+            writer: None,
+            stats: Gathered::default(),
+        }
+    }
+
+    pub(crate) fn write(&mut self, batch: &RecordBatch) -> Result<(), ParquetError> {
+        self.stats.see(batch);
+        match &mut self.writer {
+            Some(writer) => writer.write(batch),
+            none => none.insert(writer(&self.schema, batch)?).write(batch),
+        }
+    }
+
+    /// Bytes that are written or will be, roughly.
+    pub(crate) fn bytes(&self) -> usize {
+        self.writer
+            .as_ref()
+            .map_or(0, |writer| writer.bytes_written() + writer.in_progress_size())
+    }
+
+    pub(crate) fn finish(self) -> Result<Whole, ParquetError> {
+        let mut writer = match self.writer {
+            Some(writer) => writer,
+            None => writer(&self.schema, &RecordBatch::new_empty(Arc::clone(&self.schema)))?,
+        };
+        let metadata = writer.finish()?;
+        Ok(Whole {
+            stats: self.stats.finish(&self.schema, &metadata),
+            bytes: std::mem::take(writer.inner_mut()),
+        })
+    }
+}
+
+fn writer(schema: &SchemaRef, first: &RecordBatch) -> Result<ArrowWriter<Vec<u8>>, ParquetError> {
     let properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
-        .set_statistics_enabled(EnabledStatistics::Page)
-        .build();
-    let mut writer = ArrowWriter::try_new(Vec::new(), Arc::clone(schema), Some(properties))?;
-    for batch in batches {
-        writer.write(batch)?;
-    }
-    writer.into_inner()
+        .set_statistics_enabled(EnabledStatistics::Page);
+    let properties = encodings::choose(properties, first).build();
+    ArrowWriter::try_new(Vec::new(), Arc::clone(schema), Some(properties))
+}
+
+/// Puts a data file below a folder of the lake; the action adds it.
+pub(crate) async fn put(lake: &Lake, location: &str, whole: Whole) -> Result<Add, LakeError> {
+    let path = format!("part-{}.zstd.parquet", uuid::Uuid::new_v4());
+    let size = i64::try_from(whole.bytes.len()).unwrap_or(i64::MAX);
+    lake.put(&format!("{location}/{path}"), whole.bytes.into(), Put::Overwrite)
+        .await?;
+    Ok(Add {
+        path,
+        partition_values: HashMap::new(),
+        size,
+        modification_time: chrono::Utc::now().timestamp_millis(),
+        data_change: true,
+        stats: Some(whole.stats),
+        ..Add::default()
+    })
 }
 
 fn decode(bytes: Bytes, columns: Option<&[String]>) -> Result<Vec<RecordBatch>, ParquetError> {

@@ -8,8 +8,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use arrow::datatypes::SchemaRef;
 use chrono::Utc;
-use deltalake_core::kernel::LogicalFileView;
+use deltalake_core::kernel::{Add, LogicalFileView};
 
 use crate::alter::shown;
 use crate::catalog::Catalog;
@@ -23,6 +24,7 @@ use super::columns::Prepared;
 use super::ledger::{self, Did, Entry, Ledger, Ledgers, Manifest};
 use super::rows::{has_source, unwritable, with_source, without};
 use super::shape::{Existing, Shape, fold};
+use super::stream::Staged;
 use super::told::Told;
 
 /// How often a batch is planned anew when other writers win. Each round one writer wins, so this outlasts a dozen servers.
@@ -37,6 +39,15 @@ pub(crate) enum Work {
     Nothing,
     /// It left the landing folder; its rows go too if asked.
     Gone { delete: bool },
+}
+
+impl Work {
+    pub(crate) fn staged(&self) -> Option<&Staged> {
+        match self {
+            Self::Rows(rows) => rows.staged.as_deref(),
+            Self::Nothing | Self::Gone { .. } => None,
+        }
+    }
 }
 
 /// One file's part in a batch.
@@ -97,13 +108,19 @@ pub(crate) async fn run(
         let Some(shape) = shape else { break };
 
         let built = build(catalog, base.as_deref(), name, pieces, &todo, &ledger, &shape).await?;
-        let (change, manifest) = built;
-        let written = change.adds.clone();
+        let Built {
+            change,
+            manifest,
+            written,
+        } = built;
         match commit(lake, name, base.as_deref(), change).await? {
             Some(table) => {
                 catalog.publish(Arc::new(table)).await;
                 if let Err(error) = ledger::write(lake, name, &manifest).await {
                     tracing::warn!(%error, table = %name, "the ledger's copy could not be written; the log has it");
+                }
+                for staged in todo.iter().filter_map(|place| pieces.get(*place)?.work.staged()) {
+                    staged.committed().await;
                 }
                 for (place, entry) in todo.iter().zip(&manifest.files) {
                     became.insert(*place, outcome(entry, manifest.version));
@@ -151,9 +168,9 @@ fn left(pieces: &[Piece], ledger: &Ledger, became: &mut HashMap<usize, Became>) 
         if became.contains_key(&place) {
             continue;
         }
-        let known = ledger.files.get(&piece.path);
+        let known = ledger.files.get(piece.path.as_str());
         let done = known.filter(|k| match &piece.work {
-            Work::Rows(_) => k.entry.held && k.entry.status != Did::Gone && k.entry.sha256 == piece.sha256,
+            Work::Rows(_) => k.entry.held && k.entry.status != Did::Gone && *k.entry.sha256 == *piece.sha256,
             Work::Nothing => !k.entry.held,
             Work::Gone { delete } => k.entry.status == Did::Gone && (!delete || !k.entry.held),
         });
@@ -184,19 +201,15 @@ fn fitting(
 ) -> Result<(Vec<usize>, Option<Shape>), LakeError> {
     let existing = match base {
         None => None,
-        Some(table) => {
-            let schema = table.state()?.snapshot().arrow_schema();
-            if let Some(reason) = unwritable(table)?.or_else(|| has_source(name, &schema)) {
+        Some(table) => match existing(table, name)? {
+            Ok(existing) => Some(existing),
+            Err(reason) => {
                 for place in todo {
                     became.insert(place, Became::Misfit(reason.clone()));
                 }
                 return Ok((Vec::new(), None));
             }
-            Some(Existing {
-                schema,
-                statistics: table.provider().statistics(),
-            })
-        }
+        },
     };
     let with_rows: Vec<(usize, &Prepared)> = todo
         .iter()
@@ -227,6 +240,42 @@ fn fitting(
     Ok((todo, Some(shape)))
 }
 
+/// The schema that the table has once it took these rows; `None` when it cannot take them.
+pub(crate) async fn schema_with(
+    catalog: &Catalog,
+    name: &TableName,
+    rows: &Prepared,
+) -> Result<Option<SchemaRef>, LakeError> {
+    let base = catalog.latest(name).await?;
+    let existing = match base.as_deref().map(|table| existing(table, name)).transpose()? {
+        Some(Err(_)) => return Ok(None),
+        Some(Ok(existing)) => Some(existing),
+        None => None,
+    };
+    let shape = fold(existing.as_ref(), &[rows]).ok();
+    Ok(shape.filter(|shape| shape.misfits.is_empty()).map(|shape| shape.schema))
+}
+
+/// What is known of the table, or why the crawler must not write into it.
+fn existing(table: &LakeTable, name: &TableName) -> Result<Result<Existing, String>, LakeError> {
+    let schema = table.state()?.snapshot().arrow_schema();
+    if let Some(reason) = unwritable(table)?.or_else(|| has_source(name, &schema)) {
+        return Ok(Err(reason));
+    }
+    Ok(Ok(Existing {
+        schema,
+        statistics: table.provider().statistics(),
+    }))
+}
+
+/// A commit that is not made yet.
+struct Built {
+    change: Change,
+    manifest: Manifest,
+    /// Data files that are of no use without it.
+    written: Vec<Add>,
+}
+
 /// Writes the data files and puts the commit together.
 async fn build(
     catalog: &Catalog,
@@ -236,26 +285,32 @@ async fn build(
     todo: &[usize],
     ledger: &Ledger,
     shape: &Shape,
-) -> Result<(Change, Manifest), LakeError> {
+) -> Result<Built, LakeError> {
     let lake = catalog.lake();
     let at = Utc::now();
     let mut entries = Vec::with_capacity(todo.len());
     let mut gone = BTreeSet::new();
     let mut batches = Vec::new();
+    let mut staged = Vec::new();
     for piece in todo.iter().filter_map(|place| pieces.get(*place)) {
-        let known = ledger.files.get(&piece.path).map(|k| &k.entry);
+        let known = ledger.files.get(piece.path.as_str()).map(|k| &k.entry);
         let held = known.is_some_and(|k| k.held);
         let old_rows = known.map_or(0, |k| k.rows);
         // The same content came back: its rows are still there.
-        let back = matches!(piece.work, Work::Rows(_)) && held && known.is_some_and(|k| k.sha256 == piece.sha256);
+        let back = matches!(piece.work, Work::Rows(_)) && held && known.is_some_and(|k| *k.sha256 == *piece.sha256);
         let (rows, status, holds) = match &piece.work {
             Work::Rows(_) if back => (old_rows, Did::Loaded, true),
             Work::Rows(rows) => {
-                let own = with_source(rows, &piece.path, at, &shape.schema).map_err(|reason| LakeError::Refused {
-                    table: name.clone(),
-                    reason,
-                })?;
-                batches.extend(own);
+                if let Some(ready) = &rows.staged {
+                    staged.extend(ready.adds(&shape.schema).await?);
+                } else {
+                    let own =
+                        with_source(rows, &piece.path, at, &shape.schema).map_err(|reason| LakeError::Refused {
+                            table: name.clone(),
+                            reason,
+                        })?;
+                    batches.extend(own);
+                }
                 (rows.rows(), if held { Did::Replaced } else { Did::Loaded }, true)
             }
             Work::Nothing | Work::Gone { delete: true } => (0, Did::Gone, false),
@@ -280,7 +335,8 @@ async fn build(
     }
     let mut adds = parquet_file::write(lake, name, &shape.schema, batches).await?;
     let mut removes = Vec::new();
-    let revived = base.filter(|table| table.is_dropped() && !adds.is_empty());
+    let brings = !adds.is_empty() || !staged.is_empty();
+    let revived = base.filter(|table| table.is_dropped() && brings);
     if let Some(table) = revived {
         // What was dropped stays dropped: the table is there again with the new rows alone.
         let files = table.state()?.log_data();
@@ -290,6 +346,8 @@ async fn build(
         adds.extend(rewritten.adds);
         removes = rewritten.removes;
     }
+    let written = adds.clone();
+    adds.extend(staged);
     let (schema, table_id) = match base {
         Some(table) => (
             shape.changed.then(|| Arc::clone(&shape.schema)),
@@ -317,7 +375,11 @@ async fn build(
         batch: Some((manifest.batch, json)),
         ..Change::default()
     };
-    Ok((change, manifest))
+    Ok(Built {
+        change,
+        manifest,
+        written,
+    })
 }
 
 fn outcome(entry: &Entry, version: u64) -> Became {

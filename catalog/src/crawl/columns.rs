@@ -11,6 +11,8 @@ use crate::delta::settled;
 use crate::formats::Block;
 use crate::name::clean_column;
 
+use super::stream::Staged;
+
 /// The key under which a column keeps its heading as the file has it.
 pub(crate) const ORIGINAL_KEY: &str = "labhouse.original";
 
@@ -21,6 +23,8 @@ pub(crate) struct Prepared {
     pub(crate) fields: Vec<Field>,
     pub(crate) batches: Vec<Vec<ArrayRef>>,
     pub(crate) batch_rows: Vec<usize>,
+    /// The rows lie in data files already; the batches only show what they are like.
+    pub(crate) staged: Option<Arc<Staged>>,
 }
 
 impl Prepared {
@@ -67,11 +71,15 @@ impl Prepared {
             fields,
             batches,
             batch_rows: block.batches.iter().map(RecordBatch::num_rows).collect(),
+            staged: None,
         })
     }
 
     pub(crate) fn rows(&self) -> u64 {
-        self.batch_rows.iter().map(|n| *n as u64).sum()
+        match &self.staged {
+            Some(staged) => staged.rows(),
+            None => self.batch_rows.iter().map(|n| *n as u64).sum(),
+        }
     }
 
     /// Every batch's array of one column.

@@ -9,7 +9,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use futures::StreamExt;
+use futures::stream::BoxStream;
 use object_store::ObjectStoreExt;
+use tokio::runtime::Handle;
 
 use crate::error::LakeError;
 use crate::lake::{LANDING, Lake, object_path};
@@ -44,6 +47,14 @@ impl Landed {
         self.marked(&self.stamp)
     }
 
+    /// Whether this is its mark; asked of every file at every sweep.
+    pub(crate) fn has_mark(&self, mark: &str) -> bool {
+        match self.pin.as_ref().map(|pin| pin.mark.as_str()) {
+            None | Some("") => self.stamp == mark,
+            Some(_) => self.mark() == mark,
+        }
+    }
+
     /// A digest of the content with what else decides how it is read.
     pub(crate) fn marked(&self, digest: &str) -> String {
         match self.pin.as_ref().map(|pin| pin.mark.as_str()) {
@@ -59,6 +70,13 @@ pub(crate) struct Listing {
     pub(crate) files: Vec<Landed>,
     /// Entries that can never be read, with the reason.
     pub(crate) odd: Vec<(String, String)>,
+}
+
+impl Listing {
+    /// Whether a file of this path is in it; its files are in the order of their paths.
+    pub(crate) fn has(&self, path: &str) -> bool {
+        self.files.binary_search_by(|file| file.path.as_str().cmp(path)).is_ok()
+    }
 }
 
 /// What reading a file gave.
@@ -88,6 +106,85 @@ pub(crate) async fn read(lake: &Lake, file: &Landed) -> Result<Content, LakeErro
             blocking(move || read_local(&place, &stamp)).await
         }
         None => read_store(lake, file).await,
+    }
+}
+
+/// Opens a landed file for reading from its start; `None` when it is not the file that was listed.
+pub(crate) async fn open(lake: &Lake, file: &Landed) -> Result<Option<Source>, LakeError> {
+    let path = format!("{LANDING}/{}", file.path);
+    if let Some(root) = lake.local_root() {
+        let place = root.join(&path);
+        let expected = file.stamp.clone();
+        return blocking(move || {
+            let same = std::fs::metadata(&place).is_ok_and(|meta| stamp(&meta) == expected);
+            let open = same.then(|| std::fs::File::open(&place)).transpose();
+            let open = open.map_err(LakeError::io("reading", place.display().to_string()))?;
+            Ok(open.map(|file| Source::Local { file, place, expected }))
+        })
+        .await;
+    }
+    let found = match lake.store().get(&object_path(&path)?).await {
+        Ok(found) => found,
+        Err(object_store::Error::NotFound { .. }) => return Ok(None),
+        Err(source) => {
+            return Err(LakeError::Store {
+                action: "reading",
+                path,
+                source,
+            });
+        }
+    };
+    let same = found.meta.e_tag.as_ref().is_none_or(|tag| *tag == file.stamp);
+    Ok(same.then(|| Source::Store {
+        stream: found.into_stream(),
+        left: Bytes::new(),
+        handle: Handle::current(),
+    }))
+}
+
+/// A landed file while it is read, on a thread that may wait.
+pub(crate) enum Source {
+    Local {
+        file: std::fs::File,
+        place: PathBuf,
+        expected: String,
+    },
+    Store {
+        stream: BoxStream<'static, object_store::Result<Bytes>>,
+        left: Bytes,
+        handle: Handle,
+    },
+}
+
+impl Source {
+    /// Whether it is still the file that was listed. An object is what it was when the reading began.
+    pub(crate) fn is_unchanged(&self) -> bool {
+        match self {
+            Self::Local { place, expected, .. } => std::fs::metadata(place).is_ok_and(|meta| stamp(&meta) == *expected),
+            Self::Store { .. } => true,
+        }
+    }
+}
+
+impl std::io::Read for Source {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        match self {
+            Self::Local { file, .. } => file.read(buffer),
+            Self::Store { stream, left, handle } => {
+                while left.is_empty() {
+                    match handle.block_on(stream.next()) {
+                        None => return Ok(0),
+                        Some(Ok(bytes)) => *left = bytes,
+                        Some(Err(error)) => return Err(std::io::Error::other(error)),
+                    }
+                }
+                let part = left.split_to(left.len().min(buffer.len()));
+                if let Some(room) = buffer.get_mut(..part.len()) {
+                    room.copy_from_slice(&part);
+                }
+                Ok(part.len())
+            }
+        }
     }
 }
 

@@ -62,11 +62,49 @@ pub(crate) struct Manifest {
     pub(crate) files: Vec<Entry>,
 }
 
+/// An [`Entry`] as it is kept in memory: a lake may have a million files, and most of what is said of them is alike.
+#[derive(Clone, Debug)]
+pub(crate) struct Kept {
+    pub(crate) bytes: u64,
+    pub(crate) stamp: Box<str>,
+    pub(crate) sha256: Box<str>,
+    pub(crate) rows: u64,
+    pub(crate) status: Did,
+    pub(crate) held: bool,
+    pub(crate) tables: Arc<[TableName]>,
+    pub(crate) taken_for: Arc<str>,
+    pub(crate) told: Arc<Told>,
+}
+
+impl Kept {
+    /// `like` is any other entry: what both say alike is kept once.
+    fn new(entry: &Entry, like: Option<&Self>) -> Self {
+        let tables = like
+            .map(|like| &like.tables)
+            .filter(|tables| tables.as_ref() == entry.tables);
+        let taken_for = like
+            .map(|like| &like.taken_for)
+            .filter(|words| words.as_ref() == entry.taken_for);
+        let told = like.map(|like| &like.told).filter(|told| told.as_ref() == &entry.told);
+        Self {
+            bytes: entry.bytes,
+            stamp: entry.stamp.as_str().into(),
+            sha256: entry.sha256.as_str().into(),
+            rows: entry.rows,
+            status: entry.status,
+            held: entry.held,
+            tables: tables.map_or_else(|| entry.tables.as_slice().into(), Arc::clone),
+            taken_for: taken_for.map_or_else(|| entry.taken_for.as_str().into(), Arc::clone),
+            told: told.map_or_else(|| Arc::new(entry.told.clone()), Arc::clone),
+        }
+    }
+}
+
 /// The newest entry of a file, and the batch it is from.
 #[derive(Clone, Debug)]
 pub(crate) struct Known {
-    /// Shared: a sweep holds what all ledgers know of every file beside the ledgers themselves.
-    pub(crate) entry: Arc<Entry>,
+    /// Shared: a ledger is copied when a batch is added to it while a sweep still reads it.
+    pub(crate) entry: Arc<Kept>,
     pub(crate) batch: i64,
     pub(crate) version: u64,
     pub(crate) at: DateTime<Utc>,
@@ -79,20 +117,24 @@ pub(crate) struct Ledger {
     pub(crate) batch: i64,
     /// The table's version this was read at.
     version: u64,
-    pub(crate) files: BTreeMap<String, Known>,
+    pub(crate) files: BTreeMap<Box<str>, Known>,
+    /// The entry that was added last.
+    last: Option<Arc<Kept>>,
 }
 
 impl Ledger {
     pub(crate) fn apply(&mut self, manifest: &Manifest) {
         self.batch = manifest.batch;
         for entry in &manifest.files {
+            let kept = Arc::new(Kept::new(entry, self.last.as_deref()));
             let known = Known {
-                entry: Arc::new(entry.clone()),
+                entry: Arc::clone(&kept),
                 batch: manifest.batch,
                 version: manifest.version,
                 at: manifest.at,
             };
-            self.files.insert(entry.path.clone(), known);
+            self.last = Some(kept);
+            self.files.insert(entry.path.as_str().into(), known);
         }
     }
 }
@@ -126,18 +168,25 @@ impl Ledgers {
             .await
             .map_err(LakeError::delta("reading the batch number of", table.name()))?
             .unwrap_or(0);
+        let known = known.filter(|known| known.batch <= committed);
+        let first = known.as_ref().map_or(0, |known| known.batch) + 1;
+        let manifests = read_manifests(lake, table, &table_id, first, committed).await?;
         let mut ledger = match known {
-            Some(known) if known.batch <= committed => Ledger::clone(&known),
-            Some(_) | None => Ledger {
+            Some(known) => {
+                // Where nobody else reads it, it grows in its place.
+                self.read.lock().remove(table.name());
+                known
+            }
+            None => Arc::new(Ledger {
                 table_id: table_id.clone(),
                 ..Ledger::default()
-            },
+            }),
         };
-        for manifest in read_manifests(lake, table, &table_id, ledger.batch + 1, committed).await? {
-            ledger.apply(&manifest);
+        let grown = Arc::make_mut(&mut ledger);
+        for manifest in &manifests {
+            grown.apply(manifest);
         }
-        ledger.version = table.version();
-        let ledger = Arc::new(ledger);
+        grown.version = table.version();
         self.read.lock().insert(table.name().clone(), Arc::clone(&ledger));
         Ok(ledger)
     }

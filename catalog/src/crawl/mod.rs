@@ -5,6 +5,7 @@
 
 mod batch;
 mod columns;
+mod history;
 mod landing;
 mod layout;
 mod ledger;
@@ -16,6 +17,7 @@ mod reader;
 mod report;
 mod rows;
 mod shape;
+mod stream;
 mod sweep;
 mod told;
 mod types;
@@ -39,7 +41,8 @@ pub use options::{CrawlOptions, Gone};
 pub use report::{FileOutcome, FileRecord, FileStatus, SweepReport};
 pub use watch::Watch;
 
-use plan::{Blocked, History, Verified};
+use history::Histories;
+use plan::{Blocked, Verified};
 
 /// Loads landed files into the tables of one catalog.
 pub struct Crawler {
@@ -69,35 +72,67 @@ impl Crawler {
         }
     }
 
-    /// One pass over the landing folder. The catalog's snapshot holds the new rows when this returns.
+    /// One pass over the landing folder. The catalog's snapshot holds the new rows when this returns. The report has every
+    /// file, also those that are as they were.
     ///
     /// # Errors
     /// The lake cannot be listed or written. What was committed before stays; the next sweep goes on from there.
     pub async fn sweep(&self) -> Result<SweepReport, LakeError> {
+        let mut unchanged = Vec::new();
+        let mut report = self.sweep_telling(|file| unchanged.push(file)).await?;
+        report.unchanged = 0;
+        report.files.extend(unchanged);
+        report.files.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(report)
+    }
+
+    /// As [`Crawler::sweep`], but files that are as they were are told one by one and are not in the report.
+    ///
+    /// # Errors
+    /// As [`Crawler::sweep`].
+    pub async fn sweep_telling(&self, mut unchanged: impl FnMut(FileOutcome) + Send) -> Result<SweepReport, LakeError> {
+        self.pass(Some(&mut unchanged)).await
+    }
+
+    /// As [`Crawler::sweep`], with nothing in the report of files that are as they were.
+    ///
+    /// # Errors
+    /// As [`Crawler::sweep`].
+    pub async fn sweep_changes(&self) -> Result<SweepReport, LakeError> {
+        self.pass(None).await
+    }
+
+    async fn pass(&self, unchanged: plan::Unchanged<'_>) -> Result<SweepReport, LakeError> {
         let _one = self.sweeping.lock().await;
         let lake = self.catalog.lake();
         let listing = landing::list(lake).await?;
         self.catalog.refresh().await?;
-        let (history, blocked) = self.history().await;
+        let (ledgers, blocked) = self.all_ledgers().await;
+        let history = Histories::of(&ledgers);
         let quarantine = quarantine::read(lake, &self.quarantined).await?;
         // An object appears whole; only a local file can be seen half written.
         let settle_before = lake.local_root().map(|_| Utc::now() - self.options.settle);
-        let verified = self.verified.lock().clone();
         let pins = pins::read(lake, &listing, &self.pins, settle_before).await?;
-        let known = plan::Known {
-            history: &history,
-            blocked: &blocked,
-            quarantine: &quarantine,
-            verified: &verified,
-            pins: &pins,
+        let plan = {
+            let known = plan::Known {
+                history: &history,
+                blocked: &blocked,
+                quarantine: &quarantine,
+                verified: &self.verified.lock(),
+                pins: &pins,
+            };
+            plan::plan(listing, &known, &self.options, settle_before, unchanged)
         };
-        let plan = plan::plan(listing, &known, &self.options, settle_before);
+        let untold = plan.unchanged;
         let files = self.act(plan, &history, &quarantine).await?;
         let unrecorded = files
             .iter()
             .filter(|f| matches!(f.status, FileStatus::Waiting | FileStatus::Ignored));
         *self.unrecorded.lock() = unrecorded.cloned().collect();
-        Ok(SweepReport { files })
+        Ok(SweepReport {
+            files,
+            unchanged: untold,
+        })
     }
 
     /// Word of changes below `landing/`; `None` on an object store, where only the timed sweep finds them.
@@ -117,13 +152,9 @@ impl Crawler {
         for one in self.unrecorded.lock().iter() {
             files.insert(one.path.clone(), one.clone());
         }
-        for (path, known) in self.history().await.0 {
-            let status = match known.newest().map(|k| k.entry.status) {
-                Some(ledger::Did::Gone) => FileStatus::Gone,
-                Some(ledger::Did::Replaced) => FileStatus::Replaced,
-                Some(ledger::Did::Loaded) | None => FileStatus::Loaded,
-            };
-            files.insert(path.clone(), known.outcome(&path, status));
+        let (ledgers, _) = self.all_ledgers().await;
+        for known in Histories::of(&ledgers).iter() {
+            files.insert(known.path().to_owned(), known.recorded());
         }
         for (path, record) in quarantine::read(self.catalog.lake(), &self.quarantined).await? {
             files.insert(path, record.outcome());
@@ -131,29 +162,21 @@ impl Crawler {
         Ok(files.into_values().collect())
     }
 
-    /// What all ledgers together say, by file; and the tables that cannot be crawled into, with the reason.
-    async fn history(&self) -> (BTreeMap<String, History>, Blocked) {
+    /// The ledgers of all tables; and the tables that cannot be crawled into, with the reason.
+    async fn all_ledgers(&self) -> (Vec<history::Of>, Blocked) {
         let snapshot = self.catalog.snapshot();
-        let mut history: BTreeMap<String, History> = BTreeMap::new();
+        let mut ledgers = Vec::new();
         let mut blocked: Blocked = snapshot.broken.iter().cloned().collect();
         for table in snapshot.all() {
             match self.ledgers.of(self.catalog.lake(), Some(table)).await {
-                Ok(ledger) => {
-                    for (path, known) in &ledger.files {
-                        history
-                            .entry(path.clone())
-                            .or_default()
-                            .0
-                            .insert(table.name().clone(), known.clone());
-                    }
-                }
+                Ok(ledger) => ledgers.push((table.name().clone(), ledger)),
                 Err(error) => {
                     tracing::warn!(table = %table.name(), %error, "its ledger cannot be read: its files wait");
                     blocked.insert(table.name().clone(), error.to_string());
                 }
             }
         }
-        (history, blocked)
+        (ledgers, blocked)
     }
 }
 

@@ -1,72 +1,19 @@
 //! What a sweep has to do, decided purely from listing, ledger and quarantine.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
 use crate::name::TableName;
 
+use super::history::{Histories, History};
 use super::landing::{Landed, Listing};
 use super::layout::{Target, target};
-use super::ledger::{self, Did};
 use super::options::CrawlOptions;
 use super::pins::{self, Pins};
 use super::quarantine::Record;
 use super::report::{FileOutcome, FileStatus};
-
-/// What the ledgers of all tables say of one file.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct History(pub(crate) BTreeMap<TableName, ledger::Known>);
-
-impl History {
-    /// The newest entry: it names the content and all tables the file feeds.
-    pub(crate) fn newest(&self) -> Option<&ledger::Known> {
-        self.0.values().max_by_key(|k| (k.at, k.entry.status != Did::Gone))
-    }
-
-    /// The digest whose rows are in all the right tables and in no other; `None` while anything is missing.
-    pub(crate) fn complete(&self) -> Option<&str> {
-        let newest = &self.newest()?.entry;
-        let all_there = newest.tables.iter().all(|table| {
-            self.0
-                .get(table)
-                .is_some_and(|k| k.entry.held && k.entry.status != Did::Gone && k.entry.sha256 == newest.sha256)
-        });
-        let none_left = self
-            .0
-            .iter()
-            .all(|(table, k)| newest.tables.contains(table) || !k.entry.held);
-        (all_there && none_left && !newest.tables.is_empty()).then_some(newest.sha256.as_str())
-    }
-
-    fn is_gone(&self) -> bool {
-        self.0.values().all(|k| k.entry.status == Did::Gone)
-    }
-
-    /// The report on a file that is as the ledger has it.
-    pub(crate) fn outcome(&self, path: &str, status: FileStatus) -> FileOutcome {
-        let mut outcome = FileOutcome::new(path, status, 0);
-        let Some(newest) = self.newest() else { return outcome };
-        outcome.bytes = newest.entry.bytes;
-        outcome.taken_for.clone_from(&newest.entry.taken_for);
-        outcome.at = Some(newest.at);
-        // Only the main table's entry has the file's head.
-        let main = newest.entry.tables.first().and_then(|table| self.0.get(table));
-        outcome.tell(main.map_or(&newest.entry.told, |known| &known.entry.told));
-        let mut first = true;
-        for table in &newest.entry.tables {
-            let Some(known) = self.0.get(table) else { continue };
-            outcome.tables.push(table.to_string());
-            outcome.rows += known.entry.rows;
-            if first {
-                outcome.version = Some(known.version);
-                first = false;
-            }
-        }
-        outcome
-    }
-}
 
 /// A file that must be read.
 #[derive(Clone, Debug)]
@@ -78,7 +25,9 @@ pub(crate) struct Due {
 /// The sweep's work.
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
-    /// Files that need nothing done.
+    /// How many files are as they were.
+    pub(crate) unchanged: usize,
+    /// Other files that need nothing done.
     pub(crate) settled: Vec<FileOutcome>,
     pub(crate) due: Vec<Due>,
     /// Files in the ledger that are no longer in the landing folder.
@@ -95,9 +44,12 @@ pub(crate) type Verified = BTreeMap<String, (String, String)>;
 /// Tables that cannot be opened or have no readable ledger, with the reason. Their files wait; all others go on.
 pub(crate) type Blocked = BTreeMap<TableName, String>;
 
+/// Takes the report on each file that is as it was; nobody may want it, for there may be a million of them.
+pub(crate) type Unchanged<'u> = Option<&'u mut (dyn FnMut(FileOutcome) + Send)>;
+
 /// What is known beforehand.
 pub(crate) struct Known<'k> {
-    pub(crate) history: &'k BTreeMap<String, History>,
+    pub(crate) history: &'k Histories<'k>,
     pub(crate) blocked: &'k Blocked,
     pub(crate) quarantine: &'k BTreeMap<String, Record>,
     pub(crate) verified: &'k Verified,
@@ -109,6 +61,7 @@ pub(crate) fn plan(
     known: &Known<'_>,
     options: &CrawlOptions,
     settle_before: Option<DateTime<Utc>>,
+    mut unchanged: Unchanged<'_>,
 ) -> Plan {
     let Known {
         history,
@@ -118,13 +71,32 @@ pub(crate) fn plan(
         pins,
     } = *known;
     let mut plan = Plan::default();
-    let mut present: BTreeSet<String> = listing.odd.iter().map(|(path, _)| path.clone()).collect();
+    let mut count = 0;
+    let mut as_it_was = |known: &History<'_>| {
+        count += 1;
+        if let Some(tell) = &mut unchanged {
+            tell(known.outcome(FileStatus::Unchanged));
+        }
+    };
+    let odd: HashSet<&str> = listing.odd.iter().map(|(path, _)| path.as_str()).collect();
+    let is_present = |path: &str| listing.has(path) || odd.contains(path);
+    for known in history.iter().filter(|known| !is_present(known.path())) {
+        if known.iter().any(|(table, _)| why_blocked(table, blocked).is_some()) {
+            continue;
+        }
+        if known.is_gone() && !(known.is_held() && options.gone == super::options::Gone::DeleteRows) {
+            plan.settled.push(known.outcome(FileStatus::Gone));
+        } else {
+            plan.gone.push(known.path().to_owned());
+        }
+    }
+    plan.gone.sort();
+    plan.stale = quarantine.keys().filter(|path| !is_present(path)).cloned().collect();
     for (path, reason) in listing.odd {
         plan.settled
             .push(FileOutcome::new(&path, FileStatus::Ignored, 0).because(reason));
     }
     for mut file in listing.files {
-        present.insert(file.path.clone());
         let mut main = match target(&file.path) {
             Target::Table(table) => table,
             Target::Settings => {
@@ -154,12 +126,13 @@ pub(crate) fn plan(
                 file.pin = Some(Arc::clone(pin));
             }
             Some(Err(reason)) => {
-                let loaded = history.get(&file.path).filter(|known| known.complete().is_some());
-                plan.settled.push(match loaded {
-                    Some(known) => known.outcome(&file.path, FileStatus::Unchanged),
-                    None => FileOutcome::new(&file.path, FileStatus::Waiting, file.bytes)
-                        .because(format!("the settings of its folder cannot be used: {reason}")),
-                });
+                match history.get(&file.path).filter(|known| known.complete().is_some()) {
+                    Some(known) => as_it_was(known),
+                    None => plan.settled.push(
+                        FileOutcome::new(&file.path, FileStatus::Waiting, file.bytes)
+                            .because(format!("the settings of its folder cannot be used: {reason}")),
+                    ),
+                }
                 continue;
             }
         }
@@ -169,53 +142,28 @@ pub(crate) fn plan(
             continue;
         }
         let known = history.get(&file.path);
-        if let (Some(known), Some(sha256)) = (known, known.and_then(History::complete)) {
-            let mark = file.mark();
-            let same_stamp = known.newest().is_some_and(|k| k.entry.stamp == mark);
-            let checked = verified
-                .get(&file.path)
-                .is_some_and(|(stamp, digest)| *stamp == mark && digest == sha256);
-            if same_stamp || checked {
-                plan.settled.push(known.outcome(&file.path, FileStatus::Unchanged));
+        if let (Some(known), Some(sha256)) = (known, known.and_then(|known| known.complete())) {
+            let checked = || {
+                let checked = verified.get(&file.path);
+                checked.is_some_and(|(stamp, digest)| file.has_mark(stamp) && digest == sha256)
+            };
+            if file.has_mark(&known.newest().entry.stamp) || checked() {
+                as_it_was(known);
                 continue;
             }
         }
-        if let Some(record) = quarantine.get(&file.path).filter(|r| r.stamp == file.mark()) {
+        if let Some(record) = quarantine.get(&file.path).filter(|r| file.has_mark(&r.stamp)) {
             plan.settled.push(record.outcome());
         } else if settle_before.is_some_and(|t| file.modified > t && file.modified < t + options.settle * 2) {
             // A time far ahead is a wrong clock, not a fresh file.
             let reason = "it was written to a moment ago; it is read once it rests";
             plan.settled
                 .push(FileOutcome::new(&file.path, FileStatus::Waiting, file.bytes).because(reason));
-        } else if file.bytes > options.file_bytes_max {
-            let reason = format!(
-                "it has {} bytes, more than the {} allowed: split it, or raise file_bytes_max",
-                file.bytes, options.file_bytes_max
-            );
-            plan.refused.push((file, reason));
         } else {
             plan.due.push(Due { file, main });
         }
     }
-    for (path, known) in history {
-        if present.contains(path) {
-            continue;
-        }
-        if known.0.keys().any(|table| why_blocked(table, blocked).is_some()) {
-            continue;
-        }
-        let rows_left = known.0.values().any(|k| k.entry.held);
-        if known.is_gone() && !(rows_left && options.gone == super::options::Gone::DeleteRows) {
-            plan.settled.push(known.outcome(path, FileStatus::Gone));
-        } else {
-            plan.gone.push(path.clone());
-        }
-    }
-    plan.stale = quarantine
-        .keys()
-        .filter(|path| !present.contains(*path))
-        .cloned()
-        .collect();
+    plan.unchanged = count;
     plan
 }
 

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
+use crate::catalog::Catalog;
 use crate::error::LakeError;
 use crate::formats;
-use crate::lake::Lake;
 use crate::name::TableName;
 use crate::parquet_file::blocking;
 
@@ -17,6 +17,7 @@ use super::landing::{self, Content, Landed};
 use super::layout::{block_table, grouped_by};
 use super::options::CrawlOptions;
 use super::quarantine::hex;
+use super::stream;
 use super::told::Told;
 
 /// A file's content as far as it went.
@@ -37,12 +38,32 @@ pub(crate) enum Read {
 
 /// Reads `file` for the table `main` unless its digest is `known`.
 pub(crate) async fn read(
-    lake: &Lake,
+    catalog: &Catalog,
     file: &Landed,
     main: &TableName,
-    known: Option<String>,
+    known: Option<&str>,
     options: &CrawlOptions,
 ) -> Result<Read, LakeError> {
+    let limits = formats::Limits {
+        decompressed_bytes_max: options.decompressed_bytes_max,
+        pinned: file.pin.as_ref().map(|pin| pin.reading.clone()).unwrap_or_default(),
+        ..formats::Limits::default()
+    };
+    let lake = catalog.lake();
+    if let Some(read) = stream::read(catalog, file, main, known, &limits).await? {
+        return Ok(read);
+    }
+    if file.bytes > options.file_bytes_max {
+        let reason = format!(
+            "it has {} bytes, more than the {} allowed for a file that is no plain table from its first line to its last: \
+             split it, or raise file_bytes_max",
+            file.bytes, options.file_bytes_max
+        );
+        return Ok(Read::Bad {
+            reason,
+            content: Bytes::new(),
+        });
+    }
     let content = match landing::read(lake, file).await {
         Ok(Content::Stable(content)) => content,
         Ok(Content::Moving) => {
@@ -56,12 +77,7 @@ pub(crate) async fn read(
             });
         }
     };
-    let limits = formats::Limits {
-        decompressed_bytes_max: options.decompressed_bytes_max,
-        pinned: file.pin.as_ref().map(|pin| pin.reading.clone()).unwrap_or_default(),
-        ..formats::Limits::default()
-    };
-    let (file, main) = (file.clone(), main.clone());
+    let (file, main, known) = (file.clone(), main.clone(), known.map(str::to_owned));
     blocking(move || {
         let sha256 = file.marked(&hex(&Sha256::digest(&content)));
         if known.as_ref() == Some(&sha256) {

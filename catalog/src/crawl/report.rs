@@ -97,10 +97,12 @@ impl FileOutcome {
     }
 }
 
-/// One pass over the landing folder: every landed file, the unchanged ones too, in the order of their paths.
+/// One pass over the landing folder: every landed file in the order of their paths, where nothing else is said.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SweepReport {
     pub files: Vec<FileOutcome>,
+    /// Files that are as they were and not among `files`.
+    pub unchanged: usize,
 }
 
 impl SweepReport {
@@ -113,6 +115,12 @@ impl SweepReport {
 
     /// How many files have this status.
     pub fn count(&self, status: FileStatus) -> usize {
-        self.files.iter().filter(|f| f.status == status).count()
+        let told = self.files.iter().filter(|f| f.status == status).count();
+        let untold = if status == FileStatus::Unchanged {
+            self.unchanged
+        } else {
+            0
+        };
+        told + untold
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::array::{AsArray, new_null_array};
 use arrow::compute::{cast, filter_record_batch};
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::{DataType, Field, SchemaRef};
 use chrono::{DateTime, Utc};
 use deltalake_core::kernel::{Add, LogicalFileView, Remove};
 
@@ -28,31 +28,39 @@ pub(crate) fn with_source(
     schema: &SchemaRef,
 ) -> Result<Vec<RecordBatch>, String> {
     let mut out = Vec::with_capacity(rows.batches.len());
-    let mut before = 0i64;
+    let mut before = 0u64;
     for (arrays, count) in rows.batches.iter().zip(&rows.batch_rows) {
-        let until = before.saturating_add(i64::try_from(*count).unwrap_or(i64::MAX));
-        let mut columns: Vec<ArrayRef> = Vec::with_capacity(schema.fields().len());
-        for field in schema.fields() {
-            let own = rows
-                .fields
-                .iter()
-                .position(|f| f.name() == field.name())
-                .and_then(|i| arrays.get(i));
-            columns.push(match (field.name().as_str(), own) {
-                (SOURCE_FILE, _) => Arc::new(StringArray::from_iter_values(std::iter::repeat_n(path, *count))),
-                (SOURCE_ROW, _) => Arc::new(Int64Array::from_iter_values(before + 1..=until)),
-                (INGESTED_AT, _) => {
-                    let times = std::iter::repeat_n(at.timestamp_micros(), *count);
-                    Arc::new(TimestampMicrosecondArray::from_iter_values(times).with_timezone("UTC"))
-                }
-                (_, Some(array)) => cast_exact(array, field.data_type())?,
-                (_, None) => new_null_array(field.data_type(), *count),
-            });
-        }
-        before = until;
-        out.push(RecordBatch::try_new(Arc::clone(schema), columns).map_err(|e| e.to_string())?);
+        out.push(sourced(schema, (&rows.fields, arrays), *count, before, (path, at))?);
+        before = before.saturating_add(*count as u64);
     }
     Ok(out)
+}
+
+/// The same for some rows of a file, of which `before` come before them.
+pub(crate) fn sourced(
+    schema: &SchemaRef,
+    (fields, arrays): (&[Field], &[ArrayRef]),
+    count: usize,
+    before: u64,
+    (path, at): (&str, DateTime<Utc>),
+) -> Result<RecordBatch, String> {
+    let before = i64::try_from(before).unwrap_or(i64::MAX);
+    let until = before.saturating_add(i64::try_from(count).unwrap_or(i64::MAX));
+    let mut columns: Vec<ArrayRef> = Vec::with_capacity(schema.fields().len());
+    for field in schema.fields() {
+        let own = fields.iter().position(|f| f.name() == field.name());
+        columns.push(match (field.name().as_str(), own.and_then(|i| arrays.get(i))) {
+            (SOURCE_FILE, _) => Arc::new(StringArray::from_iter_values(std::iter::repeat_n(path, count))),
+            (SOURCE_ROW, _) => Arc::new(Int64Array::from_iter_values(before + 1..=until)),
+            (INGESTED_AT, _) => {
+                let times = std::iter::repeat_n(at.timestamp_micros(), count);
+                Arc::new(TimestampMicrosecondArray::from_iter_values(times).with_timezone("UTC"))
+            }
+            (_, Some(array)) => cast_exact(array, field.data_type())?,
+            (_, None) => new_null_array(field.data_type(), count),
+        });
+    }
+    RecordBatch::try_new(Arc::clone(schema), columns).map_err(|e| e.to_string())
 }
 
 /// The part of a commit that takes rows away or gives them another type.

@@ -8,8 +8,9 @@ use crate::error::LakeError;
 use crate::name::TableName;
 
 use super::batch::{self, Became, Piece, Work};
+use super::history::{Histories, History};
 use super::landing::Landed;
-use super::plan::{Due, History, Plan};
+use super::plan::{Due, Plan};
 use super::quarantine::{self, Record};
 use super::reader::{self, Read};
 use super::report::{FileOutcome, FileStatus};
@@ -19,7 +20,6 @@ use super::{Crawler, Gone};
 /// Files read and parsed at the same time.
 const READ_AT_ONCE: usize = 4;
 
-type Histories = BTreeMap<String, History>;
 type Records = BTreeMap<String, Record>;
 
 /// A file that was read, and its part for each table.
@@ -31,11 +31,20 @@ struct Taken {
     sha256: String,
 }
 
+impl Taken {
+    /// Removes what was written for it and is in no commit.
+    async fn let_go(&self) {
+        for staged in self.pieces.iter().filter_map(|(_, piece)| piece.work.staged()) {
+            staged.discard().await;
+        }
+    }
+}
+
 impl Crawler {
     pub(super) async fn act(
         &self,
         plan: Plan,
-        history: &Histories,
+        history: &Histories<'_>,
         quarantined: &Records,
     ) -> Result<Vec<FileOutcome>, LakeError> {
         let lake = self.catalog.lake();
@@ -57,7 +66,8 @@ impl Crawler {
             };
             done.insert(file.path.clone(), outcome);
         }
-        let nothing_landed = plan.due.is_empty() && done.values().all(|f| f.status == FileStatus::Gone);
+        let nothing_landed =
+            plan.due.is_empty() && plan.unchanged == 0 && done.values().all(|f| f.status == FileStatus::Gone);
         for chunk in chunks(plan.due, self.options.batch_files_max, self.options.batch_bytes_max) {
             for outcome in self.load(chunk, history, quarantined).await? {
                 done.insert(outcome.path.clone(), outcome);
@@ -72,18 +82,15 @@ impl Crawler {
     async fn load(
         &self,
         chunk: Vec<Due>,
-        history: &Histories,
+        history: &Histories<'_>,
         quarantined: &Records,
     ) -> Result<Vec<FileOutcome>, LakeError> {
         let mut outcomes = Vec::new();
         let mut taken: Vec<Taken> = Vec::new();
         let read: Vec<(Due, Read)> = stream::iter(chunk)
             .map(|due| async move {
-                let known = history
-                    .get(&due.file.path)
-                    .and_then(History::complete)
-                    .map(str::to_owned);
-                let read = reader::read(self.catalog.lake(), &due.file, &due.main, known, &self.options).await?;
+                let known = history.get(&due.file.path).and_then(|known| known.complete());
+                let read = reader::read(&self.catalog, &due.file, &due.main, known, &self.options).await?;
                 Ok::<_, LakeError>((due, read))
             })
             .buffered(READ_AT_ONCE)
@@ -96,9 +103,11 @@ impl Crawler {
                 }
                 Read::Bad { reason, content } => outcomes.push(self.put_away(&file, reason, &content).await?),
                 Read::Same { sha256 } => {
-                    self.settle(&file, sha256, quarantined).await?;
-                    let known = history.get(&file.path).cloned().unwrap_or_default();
-                    outcomes.push(known.outcome(&file.path, FileStatus::Unchanged));
+                    self.verified.lock().insert(file.path.clone(), (file.mark(), sha256));
+                    self.settle(&file, quarantined).await?;
+                    if let Some(known) = history.get(&file.path) {
+                        outcomes.push(known.outcome(FileStatus::Unchanged));
+                    }
                 }
                 Read::Parsed {
                     sha256,
@@ -121,12 +130,14 @@ impl Crawler {
         for (path, reason) in self.misfits(&taken).await {
             if let Some(place) = taken.iter().position(|t| t.file.path == path) {
                 let misfit = taken.swap_remove(place);
+                misfit.let_go().await;
                 outcomes.push(self.put_away(&misfit.file, reason, &[]).await?);
             }
         }
         taken.sort_by(|a, b| a.file.path.cmp(&b.file.path));
         let became = self.commit(taken.iter().flat_map(|t| t.pieces.iter())).await;
         for one in taken {
+            one.let_go().await;
             let parts = became.get(&one.file.path).map(Vec::as_slice).unwrap_or_default();
             outcomes.push(self.conclude(one, parts, quarantined).await?);
         }
@@ -217,11 +228,16 @@ impl Crawler {
             outcome.rows += rows;
             outcome.version = outcome.version.or(Some(version));
         }
-        self.settle(file, taken.sha256, quarantined).await?;
+        // What another server loaded may have a stamp of its own there.
+        if parts.iter().any(|(_, part)| matches!(part, Became::Known { .. })) {
+            let mark = (file.mark(), taken.sha256);
+            self.verified.lock().insert(file.path.clone(), mark);
+        }
+        self.settle(file, quarantined).await?;
         Ok(outcome)
     }
 
-    async fn record_gone(&self, gone: &[String], history: &Histories, nothing_landed: bool) -> Vec<FileOutcome> {
+    async fn record_gone(&self, gone: &[String], history: &Histories<'_>, nothing_landed: bool) -> Vec<FileOutcome> {
         let delete = self.options.gone == Gone::DeleteRows;
         let mut outcomes = Vec::new();
         if delete && nothing_landed && gone.len() > 1 {
@@ -239,16 +255,16 @@ impl Crawler {
         let mut pieces = Vec::new();
         let mut failed: BTreeMap<String, String> = BTreeMap::new();
         for path in gone {
-            for (table, known) in history.get(path).into_iter().flat_map(|h| &h.0) {
+            for (table, known) in history.get(path).into_iter().flat_map(History::iter) {
                 let entry = &known.entry;
                 let piece = Piece {
                     path: path.clone(),
                     bytes: entry.bytes,
-                    stamp: entry.stamp.clone(),
-                    sha256: entry.sha256.clone(),
-                    tables: entry.tables.clone(),
-                    taken_for: entry.taken_for.clone(),
-                    told: entry.told.clone(),
+                    stamp: entry.stamp.to_string(),
+                    sha256: entry.sha256.to_string(),
+                    tables: entry.tables.to_vec(),
+                    taken_for: entry.taken_for.to_string(),
+                    told: Told::clone(&entry.told),
                     expected: Some(known.batch),
                     work: Work::Gone { delete },
                 };
@@ -269,11 +285,10 @@ impl Crawler {
                 outcomes.push(FileOutcome::new(path, FileStatus::Waiting, 0).because(reason));
                 continue;
             }
-            let mut outcome = history
-                .get(path)
-                .cloned()
-                .unwrap_or_default()
-                .outcome(path, FileStatus::Gone);
+            let mut outcome = match history.get(path) {
+                Some(known) => known.outcome(FileStatus::Gone),
+                None => FileOutcome::new(path, FileStatus::Gone, 0),
+            };
             if delete {
                 outcome.rows = 0;
             }
@@ -289,9 +304,8 @@ impl Crawler {
         Ok(record.outcome())
     }
 
-    /// The file is in its tables: remember its digest, and let it out of quarantine.
-    async fn settle(&self, file: &Landed, sha256: String, quarantined: &Records) -> Result<(), LakeError> {
-        self.verified.lock().insert(file.path.clone(), (file.mark(), sha256));
+    /// The file is in its tables: let it out of quarantine.
+    async fn settle(&self, file: &Landed, quarantined: &Records) -> Result<(), LakeError> {
         if quarantined.contains_key(&file.path) {
             quarantine::remove(self.catalog.lake(), &file.path).await?;
         }
@@ -304,10 +318,10 @@ fn pieces(
     file: &Landed,
     (sha256, taken_for, told): (&str, &str, &Told),
     tables: Vec<(TableName, std::sync::Arc<super::columns::Prepared>)>,
-    history: Option<&History>,
+    history: Option<&History<'_>>,
 ) -> Vec<(TableName, Piece)> {
     let names: Vec<TableName> = tables.iter().map(|(name, _)| name.clone()).collect();
-    let expected = |table: &TableName| history.and_then(|h| h.0.get(table)).map(|k| k.batch);
+    let expected = |table: &TableName| history.and_then(|h| h.of_table(table)).map(|k| k.batch);
     let piece = |table: &TableName, work: Work| Piece {
         path: file.path.clone(),
         bytes: file.bytes,
@@ -327,7 +341,7 @@ fn pieces(
         .iter()
         .map(|(name, rows)| (name.clone(), piece(name, Work::Rows(rows.clone()))))
         .collect();
-    for (table, known) in history.into_iter().flat_map(|h| &h.0) {
+    for (table, known) in history.into_iter().flat_map(History::iter) {
         if known.entry.held && !names.contains(table) {
             all.push((table.clone(), piece(table, Work::Nothing)));
         }

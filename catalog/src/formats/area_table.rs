@@ -178,11 +178,12 @@ impl Area {
             notes,
             properties,
             confidence,
+            odd_rows: Vec::new(),
         })
     }
 
     /// What makes the header less than certain.
-    fn doubts_of_header(&self, names: &[&str], cells: &GridCells<'_>, has_header: bool) -> Confidence {
+    pub(super) fn doubts_of_header(&self, names: &[&str], cells: &GridCells<'_>, has_header: bool) -> Confidence {
         let mut confidence = Confidence::default();
         if self.pinned_header.is_some() {
             return confidence;

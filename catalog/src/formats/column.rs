@@ -101,6 +101,45 @@ fn has_decimal_commas(evidence: &[Evidence], notation: Notation<'_>) -> bool {
         || (evidence.iter().any(Evidence::has_dotted_dates) && evidence.iter().any(Evidence::may_have_commas))
 }
 
+/// What all of a file's cells say of its commas, and the type of each column by its cells alone.
+pub(super) fn types(evidence: &[Evidence], notation: Notation<'_>) -> (Commas, Vec<ColumnType>) {
+    let commas = match notation.decimal() {
+        Some(Decimal::Comma) => Commas::Decimal,
+        Some(Decimal::Point) => Commas::None,
+        None if notation.comma_cells && has_decimal_commas(evidence, notation) => Commas::Decimal,
+        None => Commas::None,
+    };
+    let types = evidence
+        .iter()
+        .map(|evidence| evidence.decide_as(commas, notation.decimal(), notation.order()))
+        .collect();
+    (commas, types)
+}
+
+/// Columns of text that two readings fit, and which two.
+pub(super) fn undecided(
+    evidence: &[Evidence],
+    types: &[ColumnType],
+    commas: Commas,
+    notation: Notation<'_>,
+) -> Vec<(usize, &'static str)> {
+    let why = |column: usize, evidence: &Evidence| {
+        if types.get(column) != Some(&ColumnType::Text) {
+            None
+        } else if evidence.has_undecided_dates() {
+            Some("its dates may start with the day or the month")
+        } else if commas == Commas::None && notation.comma_cells && evidence.may_have_commas() {
+            Some("its commas may part thousands or fractions")
+        } else {
+            None
+        }
+    };
+    let found = evidence.iter().enumerate();
+    found
+        .filter_map(|(column, evidence)| Some((column, why(column, evidence)?)))
+        .collect()
+}
+
 /// The type of each of the named columns over all rows.
 ///
 /// # Errors
@@ -115,16 +154,7 @@ pub(super) fn plan(names: &[String], cells: &dyn Cells, notation: Notation<'_>) 
             evidence
         })
         .collect();
-    let commas = match notation.decimal() {
-        Some(Decimal::Comma) => Commas::Decimal,
-        Some(Decimal::Point) => Commas::None,
-        None if notation.comma_cells && has_decimal_commas(&evidence, notation) => Commas::Decimal,
-        None => Commas::None,
-    };
-    let mut types: Vec<ColumnType> = evidence
-        .iter()
-        .map(|evidence| evidence.decide_as(commas, notation.decimal(), notation.order()))
-        .collect();
+    let (commas, mut types) = types(&evidence, notation);
     let style = match commas {
         Commas::None => Style::Point,
         Commas::Decimal => Style::Comma,
@@ -141,22 +171,8 @@ pub(super) fn plan(names: &[String], cells: &dyn Cells, notation: Notation<'_>) 
             rescued.push(column);
         }
     }
-    let why = |column: usize, evidence: &Evidence| {
-        if types.get(column) != Some(&ColumnType::Text) || forced.contains(&column) {
-            None
-        } else if evidence.has_undecided_dates() {
-            Some("its dates may start with the day or the month")
-        } else if commas == Commas::None && notation.comma_cells && evidence.may_have_commas() {
-            Some("its commas may part thousands or fractions")
-        } else {
-            None
-        }
-    };
-    let undecided = evidence
-        .iter()
-        .enumerate()
-        .filter_map(|(column, evidence)| Some((column, why(column, evidence)?)))
-        .collect();
+    let mut undecided = undecided(&evidence, &types, commas, notation);
+    undecided.retain(|(column, _)| !forced.contains(column));
     Ok(Plan {
         types,
         rescued,

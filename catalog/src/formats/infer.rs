@@ -3,6 +3,7 @@
 use crate::formats::moment::{self, Order};
 use crate::formats::number;
 use crate::formats::pinned::Decimal;
+use crate::formats::plain::parse;
 
 /// Words that mean "no value" in a column whose other cells are numbers, dates or booleans. In a text column they stay.
 const NULL_WORDS: [&str; 12] = [
@@ -125,6 +126,9 @@ impl Evidence {
             return;
         }
         self.values += 1;
+        if self.see_usual(cell.as_bytes()) {
+            return;
+        }
         if self.is_text {
             // Words among numbers do not take from the file what its numbers say of its commas.
             self.see_comma(cell);
@@ -132,6 +136,123 @@ impl Evidence {
         }
         let known = self.see_boolean(cell) | self.see_number(cell) | self.see_moment(cell);
         self.is_text = !known;
+    }
+
+    /// Counts a cell written in one of the ways that most cells are: digits, digits around a point, `2026-03-04`. Each
+    /// counts as the general look below would count it.
+    fn see_usual(&mut self, cell: &[u8]) -> bool {
+        const DIGITS_MAX: usize = 15;
+        if cell.len() == 10 && cell.get(4) == Some(&b'-') {
+            if self.is_text || parse::date(cell).is_none() {
+                return false;
+            }
+            self.orders[0] += 1;
+            return true;
+        }
+        let digits = cell.strip_prefix(b"-").unwrap_or(cell);
+        if digits.len() > DIGITS_MAX {
+            return false;
+        }
+        let whole = digits.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        if whole == 0 || (whole > 1 && digits.first() == Some(&b'0')) {
+            return false;
+        }
+        match digits.get(whole..) {
+            Some([]) => {
+                self.ints += usize::from(!self.is_text);
+                self.comma_numbers += 1;
+                true
+            }
+            // Three digits behind the point may be a thousand, and others part thousands so.
+            Some([b'.', fraction @ ..])
+                if fraction.iter().all(u8::is_ascii_digit) && !matches!(fraction.len(), 0 | 3) =>
+            {
+                if !self.is_text {
+                    self.floats += 1;
+                    self.point_zeros += usize::from(fraction == b"0");
+                }
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Takes in what was seen in other cells of the same column.
+    pub(super) fn merge(&mut self, other: &Self) {
+        let Self {
+            values,
+            is_text,
+            true_false,
+            yes_no,
+            ints,
+            floats,
+            point_zeros,
+            inexact,
+            maybe_thousands,
+            comma_numbers,
+            comma_floats,
+            sure_commas,
+            grouped,
+            sure_grouped,
+            orders,
+            dotted,
+            ambiguous,
+            timed,
+            zoned,
+        } = other;
+        self.is_text |= is_text;
+        for (count, more) in [
+            (&mut self.values, values),
+            (&mut self.true_false, true_false),
+            (&mut self.yes_no, yes_no),
+            (&mut self.ints, ints),
+            (&mut self.floats, floats),
+            (&mut self.point_zeros, point_zeros),
+            (&mut self.inexact, inexact),
+            (&mut self.maybe_thousands, maybe_thousands),
+            (&mut self.comma_numbers, comma_numbers),
+            (&mut self.comma_floats, comma_floats),
+            (&mut self.sure_commas, sure_commas),
+            (&mut self.dotted, dotted),
+            (&mut self.ambiguous, ambiguous),
+            (&mut self.timed, timed),
+            (&mut self.zoned, zoned),
+        ] {
+            *count += more;
+        }
+        let pairs = self.grouped.iter_mut().zip(grouped);
+        let pairs = pairs.chain(self.sure_grouped.iter_mut().zip(sure_grouped));
+        for (count, more) in pairs.chain(self.orders.iter_mut().zip(orders)) {
+            *count += more;
+        }
+    }
+
+    /// Whether more cells of the same kind leave the type as it is, however many they are: only a cell of another kind can
+    /// change it. A type for which counts of kinds are weighed against one another is not.
+    pub(super) fn is_settled(&self, kind: ColumnType) -> bool {
+        match kind {
+            ColumnType::Null => true,
+            ColumnType::Boolean => true,
+            ColumnType::Int64 => self.ints == self.values,
+            ColumnType::Float64(Style::Point) => {
+                self.floats > self.point_zeros && self.ints + self.floats == self.values
+            }
+            ColumnType::Float64(_) => false,
+            ColumnType::Date(order) | ColumnType::Timestamp { order, .. } => {
+                matches!(order, Order::YearFirst | Order::MonthName)
+            }
+            ColumnType::Text => self.is_text,
+        }
+    }
+
+    /// Of a column of booleans: whether they are `yes` and `no`.
+    pub(super) fn is_yes_no(&self) -> bool {
+        self.yes_no > 0
+    }
+
+    /// Whether some cell is a number that may have a decimal comma.
+    pub(super) fn has_comma(&self) -> bool {
+        self.comma_floats > 0
     }
 
     /// Whether some cell can only be a decimal comma.

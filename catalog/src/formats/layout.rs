@@ -50,6 +50,8 @@ pub(super) struct Found {
     pub(super) notes: Vec<String>,
     pub(super) properties: BTreeMap<String, String>,
     pub(super) confidence: Confidence,
+    /// Rows of several cells that are part of no table, as places for messages.
+    pub(super) odd_rows: Vec<String>,
 }
 
 /// One of them.
@@ -78,7 +80,16 @@ pub(super) fn read(grid: &Grid, source: &Source) -> Result<Found, ReadError> {
         Ok(found) => Ok(found),
         Err(error @ ReadError::Pinned { .. }) => Err(error),
         // What the one-table reading says is wrong is the better reason, unless blocks explain the grid.
-        Err(error) => blocks::read(grid, &shape, source).map_err(|_| error),
+        Err(error) => match blocks::read(grid, &shape, source) {
+            Ok(found) => match &error {
+                // The row that is too long would be part of no table: it is a damaged row of this one, and would be missing.
+                ReadError::LongRow { place, .. } if found.tables.len() == 1 && found.odd_rows.contains(place) => {
+                    Err(error)
+                }
+                _ => Ok(found),
+            },
+            Err(_) => Err(error),
+        },
     }
 }
 

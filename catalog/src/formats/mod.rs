@@ -8,6 +8,7 @@
 //! [`json_records`]), XML ([`xml`]), molecules ([`sdf`], [`smiles`]), Parquet ([`parquet_file`]), Avro ([`avro`]) and Arrow
 //! ([`arrow_file`]) carry
 //! their own structure and skip the grid. How sure all this is: [`confidence`]; what an administrator says of it: [`pinned`].
+//! Large tables that are plain from their first line to the last need not be held in memory: [`plain`].
 //!
 //! The rule that decides every doubt: a file that is not clearly a set of tables is an error that says what was seen. A
 //! file in quarantine costs a minute; a wrong table costs an experiment. Nothing is dropped or repaired without a word
@@ -41,6 +42,7 @@ mod normalise;
 mod number;
 mod parquet_file;
 mod pinned;
+mod plain;
 mod refuse;
 mod rescue;
 mod sdf;
@@ -68,6 +70,7 @@ use bytes::Bytes;
 pub(crate) use confidence::Confidence;
 pub(crate) use error::ReadError;
 pub(crate) use pinned::{DateOrder, Decimal, Pinned, PinnedType};
+pub(crate) use plain::{Findings, Odd, Piece, Plain, Reader, Survey};
 
 /// How one file is read: how much it may cost, every limit checked before or while the thing it bounds grows, and what an
 /// administrator pinned.

@@ -47,6 +47,74 @@ pub(super) fn is_worth(cells: &dyn Cells, column: usize, style: Style, measured:
     enough && is_measure && numbers > 0 && numbers as f64 >= share * values as f64
 }
 
+/// The same question put to cells one by one, for a column that is text so far and whose file is not held in memory.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Watch {
+    values: usize,
+    numbers: usize,
+    fractions: usize,
+    /// Some cell is a code, so that the column is text whatever else it holds.
+    coded: bool,
+    comma_numbers: usize,
+    comma_floats: usize,
+}
+
+impl Watch {
+    pub(super) fn see(&mut self, cell: &str) {
+        let cell = cell.trim();
+        if cell.is_empty() || infer::is_null_word(cell) {
+            return;
+        }
+        self.values += 1;
+        if !cell.starts_with(|first: char| first.is_ascii_digit() || "+-.,:'".contains(first)) {
+            return;
+        }
+        match number::parse(cell) {
+            Some(number) => {
+                self.numbers += 1;
+                self.fractions += usize::from(matches!(number, Number::Float(_)));
+            }
+            None => self.coded |= is_code(cell),
+        }
+        if number::parse_comma(cell).is_some() {
+            self.comma_numbers += 1;
+            self.comma_floats += usize::from(cell.contains(','));
+        }
+    }
+
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.values += other.values;
+        self.numbers += other.numbers;
+        self.fractions += other.fractions;
+        self.coded |= other.coded;
+        self.comma_numbers += other.comma_numbers;
+        self.comma_floats += other.comma_floats;
+    }
+
+    /// Whether the general reader might take the column for one of numbers; see [`is_worth`].
+    pub(super) fn may_be_numbers(&self) -> bool {
+        let most = |count: usize| count as f64 >= NUMBERS_MIN * self.values as f64;
+        let points =
+            !self.coded && self.values >= VALUES_MIN && self.fractions * 2 > self.numbers && most(self.numbers);
+        points || (self.comma_floats > 0 && most(self.comma_numbers))
+    }
+}
+
+/// Whether so many words without a number among them were seen that the column is one of words.
+pub(super) fn is_of_words(cells: &dyn Cells, column: usize) -> bool {
+    let values = (0..cells.height())
+        .map(|row| cells.cell(row, column).trim())
+        .filter(|cell| !cell.is_empty() && !infer::is_null_word(cell));
+    let mut looked_at = 0;
+    for cell in values.take(LOOKED_AT) {
+        if number::parse(cell).is_some() || number::parse_comma(cell).is_some() {
+            return false;
+        }
+        looked_at += 1;
+    }
+    looked_at >= LOOKED_AT
+}
+
 /// What did not fit, row by row.
 pub(super) fn texts(names: &[String], plan: &Plan, cells: &dyn Cells) -> Vec<String> {
     let columns: Vec<(usize, &str, Style)> = plan

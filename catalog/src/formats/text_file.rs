@@ -1,7 +1,8 @@
 //! Delimited text: dialect, grid, layout.
 
+use crate::formats::dialect::Chosen;
 use crate::formats::layout::{self, Source};
-use crate::formats::split::{Delimiter, split};
+use crate::formats::split::{Delimiter, Dialect, split};
 use crate::formats::text::Decoded;
 use crate::formats::{Block, Confidence, Limits, Parsed, ReadError, aligned, dialect};
 
@@ -26,10 +27,7 @@ pub(super) fn read(file_name: &str, decoded: &Decoded, limits: &Limits) -> Resul
         Some(delimiter) => dialect::with(delimiter, &text, limits),
         None => {
             let chosen = dialect::choose(file_name, &text, limits);
-            if let Some((rival, share)) = chosen.rival {
-                let why = format!("{} would part it nearly as well", rival.name());
-                confidence.doubt(1.0 - 0.4 * (share - RIVAL_MIN) / (1.0 - RIVAL_MIN), why);
-            }
+            confidence.extend(doubts_of(&chosen));
             chosen.dialect
         }
     };
@@ -37,23 +35,9 @@ pub(super) fn read(file_name: &str, decoded: &Decoded, limits: &Limits) -> Resul
     if let Some(cut) = aligned::cut(&grid, limits)? {
         grid = cut;
     }
-    let name = file_name.to_ascii_lowercase();
-    let source = Source {
-        place: "line",
-        delimiter: dialect.delimiter.name(),
-        comma_locale: dialect.delimiter == Delimiter::Char(';'),
-        comma_cells: dialect.delimiter != Delimiter::Char(','),
-        single_column: [".csv", ".tsv"].iter().any(|ending| name.contains(ending)),
-        pinned: limits.pinned.clone(),
-    };
+    let source = source(file_name, dialect, limits);
     let found = layout::read(&grid, &source)?;
-    let mut parts = vec![match dialect.delimiter {
-        Delimiter::Char('\t') => "TSV".to_owned(),
-        Delimiter::Char(',') => "CSV".to_owned(),
-        Delimiter::Char(_) => format!("CSV, {} delimited", dialect.delimiter.name()),
-        Delimiter::Spaces(_) => "text aligned by spaces".to_owned(),
-        Delimiter::None => "text of one column".to_owned(),
-    }];
+    let mut parts = vec![called(dialect.delimiter)];
     parts.push(decoded.encoding.clone());
     parts.extend(found.notes);
     confidence.extend(found.confidence);
@@ -71,6 +55,40 @@ pub(super) fn read(file_name: &str, decoded: &Decoded, limits: &Limits) -> Resul
         properties: found.properties,
         confidence,
     })
+}
+
+/// What speaks against the chosen dialect.
+pub(super) fn doubts_of(chosen: &Chosen) -> Confidence {
+    let mut confidence = Confidence::default();
+    if let Some((rival, share)) = chosen.rival {
+        let why = format!("{} would part it nearly as well", rival.name());
+        confidence.doubt(1.0 - 0.4 * (share - RIVAL_MIN) / (1.0 - RIVAL_MIN), why);
+    }
+    confidence
+}
+
+/// How a grid of this dialect is to be read.
+pub(super) fn source(file_name: &str, dialect: Dialect, limits: &Limits) -> Source {
+    let name = file_name.to_ascii_lowercase();
+    Source {
+        place: "line",
+        delimiter: dialect.delimiter.name(),
+        comma_locale: dialect.delimiter == Delimiter::Char(';'),
+        comma_cells: dialect.delimiter != Delimiter::Char(','),
+        single_column: [".csv", ".tsv"].iter().any(|ending| name.contains(ending)),
+        pinned: limits.pinned.clone(),
+    }
+}
+
+/// What people call such a text.
+pub(super) fn called(delimiter: Delimiter) -> String {
+    match delimiter {
+        Delimiter::Char('\t') => "TSV".to_owned(),
+        Delimiter::Char(',') => "CSV".to_owned(),
+        Delimiter::Char(_) => format!("CSV, {} delimited", delimiter.name()),
+        Delimiter::Spaces(_) => "text aligned by spaces".to_owned(),
+        Delimiter::None => "text of one column".to_owned(),
+    }
 }
 
 /// HTML is text too, but no table; some programs name it `.xls`.

@@ -6,6 +6,7 @@ use arrow::datatypes::DataType;
 use labhouse_catalog::FileStatus::{Gone as IsGone, Ignored, Loaded, Quarantined, Replaced, Unchanged};
 use labhouse_catalog::{CrawlOptions, Gone, Lake, TableName, append};
 
+pub(crate) use crate::large::{a_large_file_that_its_table_cannot_take, large_tables_come_in_pieces};
 use crate::support::{Lab, eager, file, reason};
 
 pub(crate) async fn loads_each_file_once(lake: &Arc<Lake>) {

@@ -27,6 +27,8 @@ on_a_folder! {
     a_lost_ledger_copy_is_healed
     servers_share_a_lake
     writers_append_side_by_side
+    large_tables_come_in_pieces
+    a_large_file_that_its_table_cannot_take
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -14,6 +14,7 @@ mod cases;
 mod golden;
 mod journal;
 mod kill;
+mod large;
 mod local;
 mod molecules;
 mod readers;

@@ -65,6 +65,8 @@ async fn a_lake_on_s3_keeps_every_promise() {
         a_lost_ledger_copy_is_healed
         servers_share_a_lake
         writers_append_side_by_side
+        large_tables_come_in_pieces
+        a_large_file_that_its_table_cannot_take
     }
 }
 

@@ -38,7 +38,7 @@ const ODD_ROWS_MAX: f64 = 0.2;
 const DRAFT_CELLS_MAX: usize = 1 << 24;
 /// The first plate of a file that holds plates stands before this row. Where it does not, the file is no single table
 /// either, and is read as blocks all the same.
-const PLATE_ROWS: usize = 10_000;
+pub(super) const PLATE_ROWS: usize = 10_000;
 /// Rows of a head that are looked at for a word about plates.
 const HEAD_ROWS: usize = 500;
 /// Cells looked at to see whether a row heads a plate: an axis or two, then the first columns.
@@ -70,11 +70,7 @@ pub(super) fn has_plates(grid: &Grid) -> bool {
 
 /// The cheap look: near the start of the row stand 1 and 2, or two wells, side by side.
 fn could_head(grid: &Grid, row: usize) -> bool {
-    let cells = || grid.cells(row).take(HEAD_CELLS).map(str::trim);
-    cells().zip(cells().skip(1)).any(|(first, second)| {
-        let counts = matches!(first, "1" | "01" | "1.0") && matches!(second, "2" | "02" | "2.0");
-        counts || (well::Well::parse(first).is_some() && well::Well::parse(second).is_some())
-    })
+    could_head_plate(grid.cells(row))
 }
 
 /// Reads a grid as blocks.
@@ -93,6 +89,11 @@ pub(super) fn read(grid: &Grid, shape: &Shape, source: &Source) -> Result<Found,
         keep(grid, *row, source, &mut properties);
     }
     let mut confidence = doubts(&scan);
+    let odd_rows = scan
+        .odd
+        .iter()
+        .map(|row| format!("{} {}", source.place, grid.line(*row)))
+        .collect();
     let (lines, odd, head) = (scan.lines.len(), scan.odd.len(), scan.head);
     let shifted: Vec<String> = scan.shifted.iter().map(|row| grid.line(*row).to_string()).collect();
     let plate_count = scan.plates.len();
@@ -165,6 +166,7 @@ pub(super) fn read(grid: &Grid, shape: &Shape, source: &Source) -> Result<Found,
         notes,
         properties,
         confidence,
+        odd_rows,
     })
 }
 
@@ -335,6 +337,21 @@ pub(super) fn starts_with_numbering(grid: &Grid, rows: &[usize]) -> bool {
 pub(super) fn numbers_columns(cells: &[&str]) -> bool {
     let numbers: Vec<usize> = cells.iter().filter_map(|cell| cell.trim().parse().ok()).collect();
     numbers.len() >= 12 && well::rows_of(numbers.len()).is_some() && numbers.iter().copied().eq(1..=numbers.len())
+}
+
+/// Whether the cell names a well.
+pub(super) fn is_well(cell: &str) -> bool {
+    well::Well::parse(cell).is_some()
+}
+
+/// Whether a row that starts with these cells could head a plate; see [`has_plates`], which looks at the first
+/// [`PLATE_ROWS`] rows.
+pub(super) fn could_head_plate<'a>(cells: impl Iterator<Item = &'a str> + Clone) -> bool {
+    let cells = cells.take(HEAD_CELLS).map(str::trim);
+    cells.clone().zip(cells.skip(1)).any(|(first, second)| {
+        let counts = matches!(first, "1" | "01" | "1.0") && matches!(second, "2" | "02" | "2.0");
+        counts || (is_well(first) && is_well(second))
+    })
 }
 
 /// Whether the text is the letter of a plate's row.

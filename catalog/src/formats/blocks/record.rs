@@ -55,5 +55,6 @@ pub(super) fn read(grid: &Grid, source: &Source, scan: &Scan<'_>) -> Result<Opti
         notes: vec![format!("a record of {count} keys and values, one row")],
         properties,
         confidence,
+        odd_rows: Vec::new(),
     }))
 }

@@ -20,6 +20,7 @@ mod molecules;
 mod packed;
 mod parquet;
 mod pinned;
+mod plain;
 mod plates;
 mod polluted;
 mod properties;
