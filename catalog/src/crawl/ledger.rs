@@ -22,6 +22,8 @@ use super::told::Told;
 
 /// Manifests read at the same time when a ledger is opened.
 const READ_AT_ONCE: usize = 16;
+/// Manifests in memory at the same time: they say at length what the ledger keeps in brief.
+const WINDOW: i64 = 64;
 
 /// What one batch did for one file in one table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -169,8 +171,7 @@ impl Ledgers {
             .map_err(LakeError::delta("reading the batch number of", table.name()))?
             .unwrap_or(0);
         let known = known.filter(|known| known.batch <= committed);
-        let first = known.as_ref().map_or(0, |known| known.batch) + 1;
-        let manifests = read_manifests(lake, table, &table_id, first, committed).await?;
+        let mut first = known.as_ref().map_or(0, |known| known.batch) + 1;
         let mut ledger = match known {
             Some(known) => {
                 // Where nobody else reads it, it grows in its place.
@@ -183,8 +184,11 @@ impl Ledgers {
             }),
         };
         let grown = Arc::make_mut(&mut ledger);
-        for manifest in &manifests {
-            grown.apply(manifest);
+        while first <= committed {
+            let last = committed.min(first.saturating_add(WINDOW - 1));
+            let manifests = read_manifests(lake, table, &table_id, first, last).await?;
+            manifests.iter().for_each(|manifest| grown.apply(manifest));
+            first = last + 1;
         }
         grown.version = table.version();
         self.read.lock().insert(table.name().clone(), Arc::clone(&ledger));
