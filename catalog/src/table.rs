@@ -203,7 +203,7 @@ impl std::fmt::Debug for LakeTable {
     }
 }
 
-fn plain_scan(lake: &Lake, name: &TableName, state: &DeltaTableState) -> Option<ParquetScan> {
+pub(crate) fn plain_scan(lake: &Lake, name: &TableName, state: &DeltaTableState) -> Option<ParquetScan> {
     if let Some(why) = needs_delta_reader(state) {
         tracing::debug!(table = %name, why, "read through delta-rs");
         return None;

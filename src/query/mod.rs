@@ -6,6 +6,7 @@
 
 mod admit;
 mod change;
+mod changed;
 mod ended;
 pub(crate) mod errors;
 mod explain;
@@ -18,6 +19,7 @@ mod log;
 pub(crate) mod narrow;
 mod plan;
 mod plans;
+mod quarantine;
 mod results;
 mod run;
 pub(crate) mod statement;
@@ -198,6 +200,7 @@ impl Engine {
             | Statement::View(_)
             | Statement::Library(_)
             | Statement::Alert(_)
+            | Statement::Quarantine(_)
             | Statement::CancelQuery(_)
             | Statement::SetTags { .. } => return Err(QueryError::internal("a statement that writes came to be read")),
         };

@@ -196,6 +196,11 @@ fn rows() -> Vec<(&'static str, &'static str, Try)> {
             Read("SELECT count(*) FROM search_catalog('yield solvent')"),
         ),
         (
+            "table function",
+            "table_changes",
+            Read("SELECT count(*) FROM table_changes('lab.chemistry.reactions', 0)"),
+        ),
+        (
             "function",
             "predict",
             Read(
@@ -305,6 +310,11 @@ fn rows() -> Vec<(&'static str, &'static str, Try)> {
         ),
         (
             "statement",
+            "Upkeep RESTORE",
+            Write("RESTORE TABLE lab.chemistry.reagent_lots TO TIMESTAMP AS OF '2099-01-01'"),
+        ),
+        (
+            "statement",
             "View",
             Write("REFRESH MATERIALIZED VIEW lab.chemistry.reactions"),
         ),
@@ -319,6 +329,21 @@ fn rows() -> Vec<(&'static str, &'static str, Try)> {
             "statement",
             "Library DROP",
             Write("DROP VIRTUAL LIBRARY lab.chemistry.combined_@"),
+        ),
+        (
+            "statement",
+            "Quarantine RELEASE",
+            Write("RELEASE QUARANTINE 'chemistry/reagent_lots/golden.csv'"),
+        ),
+        (
+            "statement",
+            "Quarantine IGNORE",
+            Write("IGNORE QUARANTINE 'chemistry/reagent_lots/golden.csv'"),
+        ),
+        (
+            "statement",
+            "Quarantine RELEASE of no table",
+            Write("RELEASE QUARANTINE 'golden.csv'"),
         ),
         (
             "statement",

@@ -20,6 +20,7 @@ use crate::parquet_file;
 use crate::table::LakeTable;
 
 use super::columns::Prepared;
+use super::folders::any_says;
 use super::ledger::{self, Did, Entry, Ledger, Ledgers, Manifest};
 use super::rows::{has_source, unwritable, with_source, without};
 use super::shape::{Existing, Shape, fold};
@@ -94,7 +95,12 @@ pub(crate) async fn run(
         let ledger = ledgers.of(lake, base.as_deref()).await?;
         let todo = left(pieces, &ledger, &mut became);
         let (todo, shape) = fitting(base.as_deref(), name, pieces, todo, &mut became)?;
-        let Some(shape) = shape else { break };
+        let Some(mut shape) = shape else { break };
+        // Rows of before get what their folders say, too.
+        shape.rewrite |= shape.new_folders.iter().any(|column| {
+            let held = ledger.files.iter().filter(|(_, known)| known.entry.held);
+            any_says(held.map(|(path, _)| path.as_str()), column)
+        });
 
         let built = build(catalog, base.as_deref(), name, pieces, &todo, &ledger, &shape).await?;
         let (change, manifest) = built;

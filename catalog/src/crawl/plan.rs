@@ -7,8 +7,10 @@ use chrono::{DateTime, Utc};
 
 use crate::name::TableName;
 
+use super::folder_columns::{Evidence, FolderColumn};
+use super::folders::FolderRule;
 use super::landing::{Landed, Listing};
-use super::layout::{Target, target};
+use super::layout::{self, Counts, Place, Target};
 use super::ledger::{self, Did};
 use super::options::CrawlOptions;
 use super::pins::{self, Pins};
@@ -73,6 +75,8 @@ impl History {
 pub(crate) struct Due {
     pub(crate) file: Landed,
     pub(crate) main: TableName,
+    /// What its folders say of its rows.
+    pub(crate) folders: Vec<FolderColumn>,
 }
 
 /// The sweep's work.
@@ -118,6 +122,9 @@ pub(crate) fn plan(
         pins,
     } = *known;
     let mut plan = Plan::default();
+    let counts = Counts::of(&listing);
+    let mut evidence = Evidence::default();
+    let mut due = Vec::new();
     let mut present: BTreeSet<String> = listing.odd.iter().map(|(path, _)| path.clone()).collect();
     for (path, reason) in listing.odd {
         plan.settled
@@ -125,7 +132,10 @@ pub(crate) fn plan(
     }
     for mut file in listing.files {
         present.insert(file.path.clone());
-        let mut main = match target(&file.path) {
+        let pinned = pins::of(pins, &file.path);
+        let pin = pinned.and_then(|pin| pin.as_ref().ok());
+        let Place { target, said, loose } = layout::place(&file.path, pin.map_or(&FolderRule::Form, |pin| &pin.folders));
+        let named = match target {
             Target::Table(table) => table,
             Target::Settings => {
                 plan.settled.push(settings(&file, pins));
@@ -141,7 +151,7 @@ pub(crate) fn plan(
                 continue;
             }
         };
-        match pins::of(pins, &file.path) {
+        match pinned {
             None => {}
             Some(Ok(pin)) => {
                 if let Some(pattern) = pin.skips(file.name()) {
@@ -150,7 +160,6 @@ pub(crate) fn plan(
                         .push(FileOutcome::new(&file.path, FileStatus::Ignored, file.bytes).because(reason));
                     continue;
                 }
-                main = pin.table(&main);
                 file.pin = Some(Arc::clone(pin));
             }
             Some(Err(reason)) => {
@@ -163,12 +172,22 @@ pub(crate) fn plan(
                 continue;
             }
         }
+        let known = history.get(&file.path);
+        let mut main = layout::grouped(&file.path, (named, loose), pin.map(Arc::as_ref), &counts);
+        if let Some(entry) = known.and_then(History::newest).map(|known| &known.entry)
+            && let Some(home) = entry.tables.first().filter(|home| **home != main)
+            && entry.sha256.split_once('+').map_or("", |(_, mark)| mark) == file.pin.as_ref().map_or("", |pin| pin.mark.as_str())
+            && layout::candidates(&file.path).contains(home)
+        {
+            // A file that is loaded stays in its table.
+            main = home.clone();
+        }
+        evidence.see(&main, &said);
         if let Some(reason) = why_blocked(&main, blocked) {
             plan.settled
                 .push(FileOutcome::new(&file.path, FileStatus::Waiting, file.bytes).because(reason));
             continue;
         }
-        let known = history.get(&file.path);
         if let (Some(known), Some(sha256)) = (known, known.and_then(History::complete)) {
             let mark = file.mark();
             let same_stamp = known.newest().is_some_and(|k| k.entry.stamp == mark);
@@ -194,9 +213,18 @@ pub(crate) fn plan(
             );
             plan.refused.push((file, reason));
         } else {
-            plan.due.push(Due { file, main });
+            due.push((file, main, said));
         }
     }
+    // Only now all folders are known that decide what the values of one of them are.
+    plan.due = due
+        .into_iter()
+        .map(|(file, main, said)| {
+            let order = file.pin.as_ref().and_then(|pin| pin.reading.date_order);
+            let folders = evidence.columns(&main, &said, order);
+            Due { file, main, folders }
+        })
+        .collect();
     for (path, known) in history {
         if present.contains(path) {
             continue;

@@ -13,10 +13,11 @@ use crate::name::TableName;
 use crate::parquet_file::blocking;
 
 use super::columns::Prepared;
+use super::folder_columns::FolderColumn;
 use super::landing::{self, Content, Landed};
 use super::layout::{block_table, grouped_by};
 use super::options::CrawlOptions;
-use super::quarantine::hex;
+use super::quarantine::{SAMPLE_BYTES_MAX, hex};
 use super::told::Told;
 
 /// A file's content as far as it went.
@@ -28,6 +29,8 @@ pub(crate) enum Read {
         taken_for: String,
         told: Told,
         tables: Vec<(TableName, Arc<Prepared>)>,
+        /// Its first bytes.
+        sample: Bytes,
     },
     /// It cannot be loaded.
     Bad { reason: String, content: Bytes },
@@ -39,7 +42,7 @@ pub(crate) enum Read {
 pub(crate) async fn read(
     lake: &Lake,
     file: &Landed,
-    main: &TableName,
+    (main, folders): (&TableName, &[FolderColumn]),
     known: Option<String>,
     options: &CrawlOptions,
 ) -> Result<Read, LakeError> {
@@ -61,20 +64,21 @@ pub(crate) async fn read(
         pinned: file.pin.as_ref().map(|pin| pin.reading.clone()).unwrap_or_default(),
         ..formats::Limits::default()
     };
-    let (file, main) = (file.clone(), main.clone());
+    let (file, main, folders) = (file.clone(), main.clone(), folders.to_vec());
     blocking(move || {
         let sha256 = file.marked(&hex(&Sha256::digest(&content)));
         if known.as_ref() == Some(&sha256) {
             return Ok(Read::Same { sha256 });
         }
         // A reader's defect on one file must not end the crawl of all the others.
-        let parsed = catch_unwind(AssertUnwindSafe(|| parse(&file, content.clone(), &main, &limits)));
+        let parsed = catch_unwind(AssertUnwindSafe(|| parse(&file, content.clone(), (&main, &folders), &limits)));
         Ok(match parsed {
             Ok(Ok((taken_for, told, tables))) => Read::Parsed {
                 sha256,
                 taken_for,
                 told,
                 tables,
+                sample: Bytes::copy_from_slice(content.get(..SAMPLE_BYTES_MAX).unwrap_or(&content)),
             },
             Ok(Err(reason)) => Read::Bad { reason, content },
             Err(_) => {
@@ -91,10 +95,13 @@ type Tables = Vec<(TableName, Arc<Prepared>)>;
 fn parse(
     file: &Landed,
     content: Bytes,
-    main: &TableName,
+    (main, folders): (&TableName, &[FolderColumn]),
     limits: &formats::Limits,
 ) -> Result<(String, Told, Tables), String> {
-    let parsed = formats::read(file.name(), content, limits).map_err(|e| e.to_string())?;
+    let mut parsed = formats::read(file.name(), content, limits).map_err(|e| e.to_string())?;
+    for note in folders.iter().filter_map(FolderColumn::note) {
+        parsed.confidence.doubt(0.9, note);
+    }
     let mut tables: Tables = Vec::with_capacity(parsed.blocks.len());
     for block in &parsed.blocks {
         let mut table = block_table(main, block.name.as_deref());
@@ -109,8 +116,8 @@ fn parse(
             Some(block) => format!("block '{block}': {reason}"),
             None => reason,
         })?;
-        tables.push((table, Arc::new(prepared)));
+        tables.push((table, Arc::new(prepared.with_folders(folders))));
     }
-    let told = Told::of(&parsed, grouped_by(&file.path, file.pin.as_deref(), tables.len()));
+    let told = Told::of(&parsed, grouped_by(&file.path, file.pin.as_deref(), main, tables.len()));
     Ok((parsed.taken_for, told, tables))
 }

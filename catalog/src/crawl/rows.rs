@@ -17,6 +17,8 @@ use crate::parquet_file;
 use crate::table::LakeTable;
 
 use super::columns::Prepared;
+use super::folder_columns::refilled;
+use super::folders::FOLDER_KEY;
 use super::shape::{INGESTED_AT, SOURCE_FILE, SOURCE_ROW};
 use super::types::cast_exact;
 
@@ -44,6 +46,15 @@ pub(crate) fn with_source(
                 (INGESTED_AT, _) => {
                     let times = std::iter::repeat_n(at.timestamp_micros(), *count);
                     Arc::new(TimestampMicrosecondArray::from_iter_values(times).with_timezone("UTC"))
+                }
+                // The folder's name as it is: `03` and not the number that it was taken for.
+                (name, Some(array)) if array.data_type() != field.data_type() && rows.folder_texts.contains_key(name) => {
+                    match (field.data_type(), rows.folder_texts.get(name)) {
+                        (DataType::Utf8, Some(text)) => {
+                            Arc::new(StringArray::from_iter_values(std::iter::repeat_n(text, *count)))
+                        }
+                        (to, _) => cast_exact(array, to)?,
+                    }
                 }
                 (_, Some(array)) => cast_exact(array, field.data_type())?,
                 (_, None) => new_null_array(field.data_type(), *count),
@@ -150,8 +161,18 @@ fn keep(batch: &RecordBatch, gone: &BTreeSet<String>) -> Result<RecordBatch, arr
 
 fn fitted(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, String> {
     let mut columns: Vec<ArrayRef> = Vec::with_capacity(schema.fields().len());
+    let sources = batch.column_by_name(SOURCE_FILE).map(|array| cast(array, &DataType::Utf8));
+    let sources = sources.transpose().map_err(|e| e.to_string())?;
     for field in schema.fields() {
-        columns.push(match batch.column_by_name(field.name()) {
+        let old = batch.column_by_name(field.name());
+        if field.metadata().contains_key(FOLDER_KEY)
+            && let Some(sources) = &sources
+            && let Some(values) = refilled(field.name(), old, field.data_type(), sources.as_string::<i32>())
+        {
+            columns.push(values);
+            continue;
+        }
+        columns.push(match old {
             Some(array) => {
                 cast_exact(array, field.data_type()).map_err(|e| format!("column '{}': {e}", field.name()))?
             }
