@@ -23,6 +23,7 @@ mod pinned;
 mod plates;
 mod polluted;
 mod properties;
+mod reactions;
 mod survey;
 mod vendors;
 mod xml;
