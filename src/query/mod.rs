@@ -44,6 +44,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub(crate) use admit::Admission;
+pub(crate) use changed::NAME as CHANGES;
 pub(crate) use errors::QueryError;
 pub(crate) use listing::VisibleTable;
 pub(crate) use log::QueryLog;

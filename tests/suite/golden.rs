@@ -197,6 +197,11 @@ fn rows() -> Vec<(&'static str, &'static str, Try)> {
         ),
         (
             "table function",
+            "search_facets",
+            Read("SELECT count(*) FROM search_facets('yield solvent')"),
+        ),
+        (
+            "table function",
             "table_changes",
             Read("SELECT count(*) FROM table_changes('lab.chemistry.reactions', 0)"),
         ),
@@ -556,6 +561,7 @@ fn rows() -> Vec<(&'static str, &'static str, Try)> {
         ("http", "get /metrics", Http("GET /metrics", "")),
         ("http", "get /api/me", Http("GET /api/me", "")),
         ("http", "get /api/tables", Http("GET /api/tables", "")),
+        ("http", "get /api/catalog", Http("GET /api/catalog", "")),
         ("http", "get /api/version", Http("GET /api/version", "")),
         ("http", "get /api/dashboards", Http("GET /api/dashboards", "")),
         (

@@ -201,6 +201,10 @@ fn whole_date(folder: &str) -> Option<String> {
     }
     let year = year_of(c)?;
     let (a, b) = (two_digits(a)?, two_digits(b)?);
+    if folder.contains('.') {
+        // With dots between, the day comes first, as in the columns of files.
+        return NaiveDate::from_ymd_opt(year, b, a).map(|date| date.to_string());
+    }
     let either = NaiveDate::from_ymd_opt(year, b, a).or_else(|| NaiveDate::from_ymd_opt(year, a, b));
     either.map(|_| format!("{a:02}-{b:02}-{year}"))
 }
@@ -261,7 +265,8 @@ mod tests {
             ("s/t/2026/Mar/14/a.csv", vec![(DATE, "2026-03-14")]),
             ("s/t/2026-03-14/a.csv", vec![(DATE, "2026-03-14")]),
             ("s/t/20260314/x/a.csv", vec![(DATE, "2026-03-14")]),
-            ("s/t/14.03.2026/a.csv", vec![(DATE, "14-03-2026")]),
+            ("s/t/14.03.2026/a.csv", vec![(DATE, "2026-03-14")]),
+            ("s/t/14_03_2026/a.csv", vec![(DATE, "14-03-2026")]),
             ("s/t/2026/2026-03/2026-03-14/a.csv", vec![(DATE, "2026-03-14")]),
             ("s/t/2026/03/a.csv", vec![(YEAR, "2026"), (MONTH, "3")]),
             ("s/t/2026/a.csv", vec![(YEAR, "2026")]),

@@ -122,15 +122,15 @@ async fn a_files_own_column_comes_before_its_folders() {
 async fn dates_that_can_be_read_twice_stay_text_and_say_so() {
     let (_folder, lake) = local_lake().await;
     let lab = Lab::on(&lake, eager()).await;
-    lab.land("chem/t/03.04.2026/a.csv", "k,v\nx,1\n").await;
+    lab.land("chem/t/03-04-2026/a.csv", "k,v\nx,1\n").await;
     let report = lab.sweep().await;
-    let told = file(&report, "chem/t/03.04.2026/a.csv");
+    let told = file(&report, "chem/t/03-04-2026/a.csv");
     assert!(told.doubts.as_ref().unwrap().contains("day first or month first"), "{told:?}");
     assert!(told.confidence.unwrap() < 1.0);
     assert_eq!(lab.ask("select folder_date from chem.t").await, [["03-04-2026"]]);
     lab.land("chem/t/_labhouse.toml", "[read]\ndate_order = \"dmy\"\n").await;
-    lab.land("chem/w/03.04.2026/a.csv", "k,v\nx,1\n").await;
-    lab.land("chem/w/14.04.2026/b.csv", "k,v\ny,2\n").await;
+    lab.land("chem/w/03-04-2026/a.csv", "k,v\nx,1\n").await;
+    lab.land("chem/w/14-04-2026/b.csv", "k,v\ny,2\n").await;
     lab.sweep().await;
     // Another folder of the table shows the order.
     assert_eq!(
