@@ -8,7 +8,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Date32Type, Field, Float64Type, Int64Type};
 use chrono::{Datelike, NaiveDate};
 
-use crate::formats::DateOrder;
+use crate::formats::{DateOrder, Pinned, PinnedType};
 use crate::name::TableName;
 
 use super::folders::{FOLDER_KEY, MONTH, Said, YEAR, of_path, two_digits, year_of};
@@ -70,12 +70,16 @@ impl Evidence {
     }
 
     /// The columns of one file, typed by all that is known of their table.
-    pub(crate) fn columns(&self, table: &TableName, said: &[Said], order: Option<DateOrder>) -> Vec<FolderColumn> {
+    pub(crate) fn columns(&self, table: &TableName, said: &[Said], pinned: &Pinned) -> Vec<FolderColumn> {
         let of_table = self.0.get(table);
+        let is_text = |column: &str| matches!(pinned.types.get(column), Some(PinnedType::Text));
         said.iter()
             .map(|one| {
                 let allows = of_table.and_then(|columns| columns.get(&one.column)).copied();
-                let kind = kind(allows.unwrap_or_default(), order);
+                let kind = match is_text(&one.column) {
+                    true => Kind::Text { date: false },
+                    false => kind(allows.unwrap_or_default(), pinned.date_order),
+                };
                 FolderColumn {
                     said: one.clone(),
                     kind,
@@ -229,7 +233,7 @@ fn integer(column: &str, text: &str) -> Option<i64> {
 
 fn number(column: &str, text: &str) -> Option<f64> {
     if let Some(value) = integer(column, text) {
-        #[expect(clippy::cast_precision_loss, reason = "larger ones are refused")]
+        // Larger ones have more digits than a floating point number keeps.
         return (value.unsigned_abs() <= 1 << 53).then_some(value as f64);
     }
     let digits = text.strip_prefix('-').unwrap_or(text);
@@ -277,7 +281,11 @@ mod tests {
         for path in paths {
             evidence.see(&table, &of_path(path));
         }
-        let columns = evidence.columns(&table, &of_path(paths[0]), order);
+        let pinned = Pinned {
+            date_order: order,
+            ..Pinned::default()
+        };
+        let columns = evidence.columns(&table, &of_path(paths[0]), &pinned);
         (columns[0].field("x").data_type().clone(), columns[0].note())
     }
 

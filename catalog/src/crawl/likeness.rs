@@ -69,7 +69,6 @@ impl Face {
         let is_alike = common * 2 >= less
             || (common > 0
                 && (!self.keys.is_disjoint(&other.keys) || (rest_is_numbers(self, other) && rest_is_numbers(other, self))));
-        #[expect(clippy::cast_precision_loss, reason = "columns are some thousands")]
         is_alike.then_some(if more == 0 { 1.0 } else { common as f64 / more as f64 })
     }
 

@@ -50,7 +50,8 @@ const MARK_DIGITS: usize = 12;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Group {
-    /// Those of one table's folder whose columns are alike; the others make tables beside it.
+    /// Those of one table's folder whose columns are alike; the others make tables beside it. Where settings say the table,
+    /// [`Group::Folder`] is meant unless they say otherwise.
     #[default]
     Columns,
     /// All of one table's folder, whatever their columns.
@@ -143,7 +144,7 @@ pub(crate) async fn read(
 struct Settings {
     table: Option<String>,
     skip: Vec<String>,
-    group: Group,
+    group: Option<Group>,
     folders: Option<toml::Value>,
     read: Reading,
     types: BTreeMap<String, PinnedType>,
@@ -170,7 +171,9 @@ impl Pin {
             toml::from_str(text.trim_start_matches('\u{feff}')).map_err(|error| refuse(error.to_string()))?;
         let reading = settings.reading().map_err(refuse)?;
         let folders = folder_rule(settings.folders.as_ref()).map_err(refuse)?;
-        let group = settings.group;
+        // Whoever says the table means all of these files.
+        let implied = if settings.table.is_some() { Group::Folder } else { Group::Columns };
+        let group = settings.group.unwrap_or(implied);
         let table = match settings.table {
             Some(table) if TableName::clean(&table) != table => {
                 let clean = TableName::clean(&table);
@@ -178,7 +181,7 @@ impl Pin {
             }
             table => table,
         };
-        let plain = group == Group::default() && folders == FolderRule::default();
+        let plain = settings.group.is_none() && folders == FolderRule::default();
         let mark = if table.is_none() && reading == Pinned::default() && plain {
             String::new()
         } else {
@@ -372,6 +375,9 @@ mod tests {
         let grouped = Pin::parse("a/_labhouse.toml", b"group = \"folder\"\nfolders = \"none\"").unwrap();
         assert_eq!((grouped.group, grouped.folders), (Group::Folder, FolderRule::None));
         assert_eq!(grouped.mark.len(), MARK_DIGITS);
+        let table = |text: &str| Pin::parse("a/_labhouse.toml", text.as_bytes()).unwrap().group;
+        assert_eq!(table("table = \"x\""), Group::Folder);
+        assert_eq!(table("table = \"x\"\ngroup = \"columns\""), Group::Columns);
         // Leaving files alone changes nothing of those that are loaded.
         assert_eq!(Pin::parse("_labhouse.toml", b"skip = [\"*.log\"]").unwrap().mark, "");
         for (text, says) in [

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
+use crate::formats::Pinned;
 use crate::name::TableName;
 
 use super::folder_columns::{Evidence, FolderColumn};
@@ -216,12 +217,13 @@ pub(crate) fn plan(
             due.push((file, main, said));
         }
     }
+    let nothing_pinned = Pinned::default();
     // Only now all folders are known that decide what the values of one of them are.
     plan.due = due
         .into_iter()
         .map(|(file, main, said)| {
-            let order = file.pin.as_ref().and_then(|pin| pin.reading.date_order);
-            let folders = evidence.columns(&main, &said, order);
+            let pinned = file.pin.as_ref().map(|pin| &pin.reading).unwrap_or(&nothing_pinned);
+            let folders = evidence.columns(&main, &said, pinned);
             Due { file, main, folders }
         })
         .collect();

@@ -59,9 +59,12 @@ pub(crate) async fn read(
             });
         }
     };
+    let mut pinned = file.pin.as_ref().map(|pin| pin.reading.clone()).unwrap_or_default();
+    // What is said of a folder's column is not said of the file's.
+    pinned.types.retain(|column, _| folders.iter().all(|folder| folder.name() != column));
     let limits = formats::Limits {
         decompressed_bytes_max: options.decompressed_bytes_max,
-        pinned: file.pin.as_ref().map(|pin| pin.reading.clone()).unwrap_or_default(),
+        pinned,
         ..formats::Limits::default()
     };
     let (file, main, folders) = (file.clone(), main.clone(), folders.to_vec());
