@@ -45,10 +45,10 @@ pub async fn bring_back(catalog: &Catalog, name: &TableName, when: When) -> Resu
         let (is_now, was_then) = (paths(&now), paths(&then));
         let removes: Vec<_> = now
             .iter()
-            .filter(|file| !was_then.contains(file.path().as_ref()))
+            .filter(|file| !was_then.contains(&*file.path()))
             .map(|file| file.remove_action(true))
             .collect();
-        let missing: Vec<_> = then.iter().filter(|file| !is_now.contains(file.path().as_ref())).collect();
+        let missing: Vec<_> = then.iter().filter(|file| !is_now.contains(&*file.path())).collect();
         if removes.is_empty() && missing.is_empty() {
             return Ok(base);
         }
