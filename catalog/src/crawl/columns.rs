@@ -106,7 +106,7 @@ impl Prepared {
     fn says_the_same(&self, name: &str, folder: &FolderColumn) -> bool {
         self.column(name).iter().all(|own| {
             let said = folder.array(own.len());
-            cast(&said, own.data_type()).is_ok_and(|said| said.null_count() == own.null_count() && said == **own)
+            cast(&said, own.data_type()).is_ok_and(|said| said.null_count() == own.null_count() && &said == *own)
         })
     }
 
