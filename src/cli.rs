@@ -1,6 +1,7 @@
 //! The command line: one subcommand a task, errors as sentences on standard error, results on standard output.
 
 mod policy;
+mod quarantine;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, IsTerminal, Write};
@@ -47,6 +48,9 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Files that could not be loaded: list them, let them be read again, or leave them alone
+    #[command(subcommand)]
+    Quarantine(quarantine::QuarantineCommand),
     /// The administrator's tools for policy files
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
@@ -149,6 +153,7 @@ async fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Demo(options) => demo_lab::run(options).await?,
         Command::Serve(file) => serve(Config::read(&file.config)?).await?,
         Command::Crawl { config, json } => return crawl(&Config::read(&config.config)?, json).await,
+        Command::Quarantine(command) => quarantine::run(command).await?,
         Command::Policy(command) => return policy::run(command).await,
         Command::Audit(command) => return audit::command::run(command).await,
         Command::User(command) => user(command)?,
@@ -311,7 +316,7 @@ fn log(command: &Command) {
         Command::Serve(_) | Command::Worker(_) => {
             "info,datafusion=warn,deltalake_core=warn,delta_kernel=warn,buoyant_kernel=warn"
         }
-        Command::Demo(_) | Command::Crawl { .. } => "warn",
+        Command::Demo(_) | Command::Crawl { .. } | Command::Quarantine(_) => "warn",
         Command::Policy(_) | Command::Audit(_) | Command::User(_) | Command::Sql(_) | Command::Sync(_) => "error",
     };
     let filter = tracing_subscriber::EnvFilter::try_from_env("LABHOUSE_LOG")

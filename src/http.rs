@@ -16,6 +16,7 @@
 mod answer;
 mod ask;
 mod assets;
+mod catalog;
 mod csv;
 mod dashboards;
 mod encode;
@@ -97,6 +98,7 @@ fn routes(door: Arc<Door>) -> Router {
         .route("/api/logout", post(signin::logout))
         .route("/api/me", get(signin::me))
         .route("/api/tables", get(tables::tables))
+        .route("/api/catalog", get(catalog::catalog))
         .route("/api/version", get(version::version))
         .route("/api/dashboards", get(dashboards::list))
         .route("/api/dashboards/{name}", get(dashboards::one))

@@ -32,6 +32,7 @@
 
 mod alter;
 mod append;
+mod bring_back;
 mod catalog;
 mod crawl;
 mod delta;
@@ -53,13 +54,14 @@ pub mod uploads;
 
 pub use alter::{OnlyIf, replace, set_properties};
 pub use append::{append, create};
+pub use bring_back::bring_back;
 pub use catalog::{Catalog, CatalogSnapshot};
-pub use crawl::{CrawlOptions, Crawler, FileOutcome, FileRecord, FileStatus, Gone, SweepReport, Watch};
+pub use crawl::{CrawlOptions, Crawler, FileOutcome, FileRecord, FileStatus, Gone, SweepReport, Watch, landing_table};
 pub use error::LakeError;
 pub use journal::{Appended, Journal};
 pub use lake::{Lake, Put, object_store_url};
 pub use name::TableName;
 pub use rewrite::{ROW_ADDRESS, RowChange, TakenOut, address_field, addressed, take_out};
 pub use table::LakeTable;
-pub use travel::{When, at};
+pub use travel::{When, at, beyond};
 pub use upkeep::{Optimized, RETAIN_HOURS_MIN, describe, drop_table, optimize, removable, restore, vacuum};

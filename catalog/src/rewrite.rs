@@ -198,7 +198,7 @@ fn operation(change: RowChange) -> DeltaOperation {
 }
 
 /// Why rows of this table cannot be changed; `None` when they can.
-fn unchangeable(table: &LakeTable) -> Result<Option<String>, LakeError> {
+pub(crate) fn unchangeable(table: &LakeTable) -> Result<Option<String>, LakeError> {
     if let Some(why) = unwritable(table)? {
         return Ok(Some(why));
     }

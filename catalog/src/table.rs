@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
+use chrono::{DateTime, Utc};
 use datafusion::catalog::TableProvider;
 use deltalake_core::DeltaTable;
 use deltalake_core::logstore::commit_uri_from_version;
@@ -58,6 +59,12 @@ impl LakeTable {
     /// Rows, when every file says how many it has.
     pub fn rows(&self) -> Option<usize> {
         self.rows
+    }
+
+    /// When this version was committed; none when its commit was cleaned away.
+    pub fn modified(&self) -> Option<DateTime<Utc>> {
+        let millis = self.state().ok()?.version_timestamp(self.version)?;
+        DateTime::from_timestamp_millis(millis)
     }
 
     /// Bytes of the live Parquet files.
@@ -203,7 +210,7 @@ impl std::fmt::Debug for LakeTable {
     }
 }
 
-fn plain_scan(lake: &Lake, name: &TableName, state: &DeltaTableState) -> Option<ParquetScan> {
+pub(crate) fn plain_scan(lake: &Lake, name: &TableName, state: &DeltaTableState) -> Option<ParquetScan> {
     if let Some(why) = needs_delta_reader(state) {
         tracing::debug!(table = %name, why, "read through delta-rs");
         return None;

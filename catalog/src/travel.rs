@@ -1,14 +1,16 @@
 //! Time travel: a table as it was.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use datafusion::catalog::TableProvider;
 use parking_lot::Mutex;
 
 use crate::catalog::Catalog;
 use crate::error::LakeError;
-use crate::table::LakeTable;
+use crate::lake::Lake;
+use crate::table::{LakeTable, plain_scan};
 
 /// Older versions that one table remembers: a statement asks twice, when it is planned and when it runs, and a page again
 /// and again.
@@ -62,6 +64,27 @@ pub async fn at(catalog: &Catalog, table: &LakeTable, when: When) -> Result<Arc<
         table.older().put(when, &old);
     }
     Ok(old)
+}
+
+/// The rows of one version of a table without those data files that another version of it has as well. Where the table is
+/// not a plain list of files it is all of its rows. For what two versions differ in, both are the same: rows of a file that
+/// both have are in both.
+///
+/// # Errors
+/// A snapshot that cannot be read.
+pub fn beyond(lake: &Lake, table: &LakeTable, other: &LakeTable) -> Result<Arc<dyn TableProvider>, LakeError> {
+    let plain = |table: &LakeTable| Ok::<_, LakeError>(plain_scan(lake, table.name(), table.state()?));
+    // Both or none: the rows of a file that one leaves out must not be in the other.
+    let (Some(scan), Some(_)) = (plain(table)?, plain(other)?) else {
+        return Ok(table.provider());
+    };
+    let theirs: BTreeSet<_> = other
+        .state()?
+        .log_data()
+        .iter()
+        .map(|file| file.object_store_path())
+        .collect();
+    Ok(Arc::new(scan.without(&theirs)))
 }
 
 async fn read(catalog: &Catalog, table: &LakeTable, when: When) -> Result<LakeTable, LakeError> {

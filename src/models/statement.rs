@@ -251,7 +251,7 @@ impl Engine {
             )));
         }
         if self.sessions.has_function(function)
-            || function == crate::search::NAME
+            || [crate::search::NAME, crate::search::FACETS, crate::query::CHANGES].contains(&function)
             || [&super::functions::NAMES[..], &super::scalar::NAMES[..]]
                 .concat()
                 .contains(&function)

@@ -102,6 +102,16 @@ impl Engine {
 /// An error unless the person may put this file where it is to go. It is the same for a table that is hidden and for one
 /// that is not there.
 fn may_land(governed: &Governed, upload: &Upload, name: &TableName, replaces: bool) -> Result<(), QueryError> {
+    may_land_in(governed, upload, name, replaces)?;
+    // The crawler puts files that differ in a number alone into one table, whoever sent them. Whether there is such a table
+    // yet makes no difference: it may be a hidden one.
+    match upload.kindred().filter(|other| other != name) {
+        Some(other) => may_land_in(governed, upload, &other, replaces),
+        None => Ok(()),
+    }
+}
+
+fn may_land_in(governed: &Governed, upload: &Upload, name: &TableName, replaces: bool) -> Result<(), QueryError> {
     let who = governed.who();
     if !marks::lands(who, upload.path()) {
         return Err(QueryError::Denied(

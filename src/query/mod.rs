@@ -6,6 +6,7 @@
 
 mod admit;
 mod change;
+mod changed;
 mod ended;
 pub(crate) mod errors;
 mod explain;
@@ -18,6 +19,7 @@ mod log;
 pub(crate) mod narrow;
 mod plan;
 mod plans;
+mod quarantine;
 mod results;
 mod run;
 pub(crate) mod statement;
@@ -42,6 +44,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub(crate) use admit::Admission;
+pub(crate) use changed::NAME as CHANGES;
 pub(crate) use errors::QueryError;
 pub(crate) use listing::VisibleTable;
 pub(crate) use log::QueryLog;
@@ -198,6 +201,7 @@ impl Engine {
             | Statement::View(_)
             | Statement::Library(_)
             | Statement::Alert(_)
+            | Statement::Quarantine(_)
             | Statement::CancelQuery(_)
             | Statement::SetTags { .. } => return Err(QueryError::internal("a statement that writes came to be read")),
         };

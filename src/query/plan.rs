@@ -127,6 +127,7 @@ pub(super) async fn written_parameters(state: Arc<SessionState>, sql: String, st
         | Statement::View(_)
         | Statement::Library(_)
         | Statement::Alert(_)
+        | Statement::Quarantine(_)
         | Statement::CancelQuery(_)
         | Statement::DropModel { .. }
         | Statement::SetModelVersion { .. }

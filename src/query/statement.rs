@@ -26,6 +26,7 @@ use super::QueryError;
 use super::change::{self, Change};
 use super::explain::ExplainPolicy;
 use super::library::{self, LibraryStatement};
+use super::quarantine::{self, QuarantineStatement};
 use super::upkeep::{self, Upkeep};
 use super::view::{self, ViewStatement};
 
@@ -69,6 +70,8 @@ pub(crate) enum Statement {
     Library(LibraryStatement),
     /// Alerts and reports.
     Alert(AlertStatement),
+    /// What becomes of a file in quarantine.
+    Quarantine(QuarantineStatement),
     /// `CANCEL QUERY 'id'`, the number being of `system.queries`.
     CancelQuery(Uuid),
     SetTags {
@@ -116,6 +119,7 @@ impl Statement {
             Self::View(view) => view.verb(),
             Self::Library(library) => library.verb(),
             Self::Alert(alert) => alert.verb(),
+            Self::Quarantine(quarantine) => quarantine.verb(),
             Self::CancelQuery(_) => "cancel_query",
             Self::SetTags { .. } => "set_tags",
         }
@@ -135,6 +139,7 @@ impl Statement {
             Self::View(view) => view.name(),
             Self::Library(library) => library.name(),
             Self::Alert(alert) => return Some(format!("{}/{}", alert.name().kind, alert.name())),
+            Self::Quarantine(quarantine) => return Some(quarantine.target()),
             Self::SetTags { table, .. } => table,
         };
         Some(format!("{CATALOG}.{name}"))
@@ -154,6 +159,7 @@ impl Statement {
             | Self::View(_)
             | Self::Library(_)
             | Self::Alert(_)
+            | Self::Quarantine(_)
             | Self::CancelQuery(_)
             | Self::SetTags { .. } => true,
         }
@@ -269,7 +275,7 @@ fn unknown(ast: &Ast) -> QueryError {
     let text = ast.to_string();
     let words: Vec<&str> = text.split_whitespace().take(2).collect();
     QueryError::Unsupported(format!(
-        "labhouse does not run this statement ({}); it runs SELECT, EXPLAIN SELECT, EXPLAIN POLICY, SHOW, DESCRIBE, CREATE TABLE, INSERT, UPDATE, DELETE, MERGE, DROP TABLE, UNDROP TABLE, COMMENT ON, OPTIMIZE, VACUUM, CREATE, REFRESH and DROP MATERIALIZED VIEW, CREATE and DROP VIRTUAL LIBRARY, CREATE MODEL, DROP MODEL, CREATE, ALTER and DROP ALERT or REPORT, CANCEL QUERY and ALTER TABLE … SET TAGS",
+        "labhouse does not run this statement ({}); it runs SELECT, EXPLAIN SELECT, EXPLAIN POLICY, SHOW, DESCRIBE, CREATE TABLE, INSERT, UPDATE, DELETE, MERGE, DROP TABLE, UNDROP TABLE, COMMENT ON, OPTIMIZE, VACUUM, CREATE, REFRESH and DROP MATERIALIZED VIEW, CREATE and DROP VIRTUAL LIBRARY, CREATE MODEL, DROP MODEL, CREATE, ALTER and DROP ALERT or REPORT, RESTORE TABLE, RELEASE and IGNORE QUARANTINE, CANCEL QUERY and ALTER TABLE … SET TAGS",
         words.join(" ")
     ))
 }
@@ -335,6 +341,9 @@ fn parse_own(sql: &str) -> Result<Option<Statement>, QueryError> {
     let mut parser = Parser::new(&dialect).try_with_sql(sql).map_err(syntax)?;
     if let Some(upkeep) = upkeep::parse(&mut parser)? {
         return Ok(Some(Statement::Upkeep(upkeep)));
+    }
+    if let Some(quarantine) = quarantine::parse(&mut parser)? {
+        return Ok(Some(Statement::Quarantine(quarantine)));
     }
     if let Some(view) = view::refresh_now(&mut parser)? {
         return Ok(Some(Statement::View(view)));

@@ -115,7 +115,7 @@ pub(super) fn refuse_untold(plan: &LogicalPlan) -> Result<(), QueryError> {
         if let LogicalPlan::TableScan(scan) = node {
             let name = scan.table_name.table().trim_end_matches("()");
             match scan.table_name.schema() {
-                None if name == crate::search::NAME => found = Some(name.to_owned()),
+                None if [crate::search::NAME, crate::search::FACETS].contains(&name) => found = Some(name.to_owned()),
                 Some(SYSTEM) if name == PROFILES => found = Some(format!("{SYSTEM}.{name}")),
                 _ => {}
             }

@@ -3,6 +3,9 @@
 //! The engine's parser does not know it, so the words are taken out of the text before it reads them, and the table's name
 //! becomes one that no table can have: `"t@3"`. That name resolves to the older version for this one statement, under today's
 //! policy, today's tags, and only with columns that the table still has.
+//!
+//! Changes: [`super::changed`] makes `table_changes('lab.s.t', 3, 5)` a query over two such names, of which each stands for
+//! one version without the data files that both have.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +15,7 @@ use datafusion::sql::sqlparser::keywords::{Keyword, RESERVED_FOR_TABLE_ALIAS};
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 use labhouse_catalog::When;
 
-use super::QueryError;
+use super::{QueryError, changed};
 
 /// Older versions read by one statement: each means reading a log.
 const STOPS_MAX: usize = 8;
@@ -22,15 +25,34 @@ const STOPS_MAX: usize = 8;
 pub(crate) struct Stop {
     pub(crate) schema: String,
     pub(crate) table: String,
-    pub(crate) when: When,
+    pub(crate) when: Moment,
+    /// Without the data files that it has at this moment.
+    pub(crate) without: Option<Moment>,
+}
+
+/// A moment in a table's life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Moment {
+    Now,
+    Then(When),
+}
+
+impl std::fmt::Display for Moment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Now => f.write_str("now"),
+            Self::Then(When::Version(version)) => write!(f, "{version}"),
+            Self::Then(When::Time(time)) => write!(f, "{}", time.timestamp_micros()),
+        }
+    }
 }
 
 impl Stop {
     /// The name under which a statement finds it.
     pub(crate) fn name(&self) -> String {
-        match self.when {
-            When::Version(version) => format!("{}@{version}", self.table),
-            When::Time(time) => format!("{}@{}", self.table, time.timestamp_micros()),
+        match &self.without {
+            None => format!("{}@{}", self.table, self.when),
+            Some(without) => format!("{}@{}-{without}", self.table, self.when),
         }
     }
 }
@@ -39,7 +61,8 @@ impl Stop {
 pub(super) fn rewrite(sql: &str) -> Result<(std::borrow::Cow<'_, str>, BTreeSet<Stop>), QueryError> {
     let mut stops = BTreeSet::new();
     // Cheap for the many statements without: no word, no tokens.
-    if !contains_word(sql, "as") || !(contains_word(sql, "version") || contains_word(sql, "timestamp")) {
+    let travels = contains_word(sql, "as") && (contains_word(sql, "version") || contains_word(sql, "timestamp"));
+    if !travels && !contains_word(sql, changed::NAME) {
         return Ok((sql.into(), stops));
     }
     let Ok(tokens) = Tokenizer::new(&GenericDialect {}, sql).tokenize() else {
@@ -50,6 +73,16 @@ pub(super) fn rewrite(sql: &str) -> Result<(std::borrow::Cow<'_, str>, BTreeSet<
     let mut written: Vec<Token> = Vec::with_capacity(tokens.len());
     let mut rest = tokens.as_slice();
     while let [token, after @ ..] = rest {
+        if let Some(changes) = changed::call(rest, &written)? {
+            rest = rest.get(changes.tokens..).unwrap_or_default();
+            written.push(Token::make_word(&changes.query(), None));
+            if !is_named(rest) {
+                written.push(Token::make_word(&format!(" AS {}", changed::NAME), None));
+            }
+            stops.extend(changes.stops());
+            bounded(&stops)?;
+            continue;
+        }
         if let Some((clause, when)) = clause(rest, &written)? {
             let (stop, place) = stop(&written, when)?;
             written.truncate(place);
@@ -60,11 +93,7 @@ pub(super) fn rewrite(sql: &str) -> Result<(std::borrow::Cow<'_, str>, BTreeSet<
                 written.push(Token::make_word(&stop.table, Some('"')));
             }
             stops.insert(stop);
-            if stops.len() > STOPS_MAX {
-                return Err(QueryError::Invalid(format!(
-                    "a statement may look at {STOPS_MAX} older versions at most"
-                )));
-            }
+            bounded(&stops)?;
             continue;
         }
         written.push(token.clone());
@@ -77,11 +106,23 @@ pub(super) fn rewrite(sql: &str) -> Result<(std::borrow::Cow<'_, str>, BTreeSet<
     Ok((text.into(), stops))
 }
 
+fn bounded(stops: &BTreeSet<Stop>) -> Result<(), QueryError> {
+    if stops.len() > STOPS_MAX {
+        return Err(QueryError::Invalid(format!(
+            "a statement may look at {STOPS_MAX} older versions at most"
+        )));
+    }
+    Ok(())
+}
+
 /// The number of tokens of `[FOR] VERSION|TIMESTAMP AS OF literal`, if that comes now.
 fn clause(tokens: &[Token], before: &[Token]) -> Result<Option<(usize, When)>, QueryError> {
     // It stands behind a name: a column or alias called `version` does not.
-    if !matches!(before.iter().rev().find(|t| !is_space(t)), Some(Token::Word(_))) {
-        return Ok(None);
+    match before.iter().rev().find(|t| !is_space(t)) {
+        // RESTORE TABLE … TO VERSION AS OF 3 is a statement of its own.
+        Some(word) if is_word(word, "to") => return Ok(None),
+        Some(Token::Word(_)) => {}
+        _ => return Ok(None),
     }
     let meant: Vec<(usize, &Token)> = tokens
         .iter()
@@ -145,7 +186,8 @@ fn stop(written: &[Token], when: When) -> Result<(Stop, usize), QueryError> {
         let stop = Stop {
             schema: schema.clone(),
             table: table.clone(),
-            when,
+            when: Moment::Then(when),
+            without: None,
         };
         (stop, at)
     })
@@ -164,7 +206,7 @@ fn is_named(rest: &[Token]) -> bool {
 }
 
 /// A date is its first moment; a time without a zone is UTC.
-fn moment(text: &str) -> Option<DateTime<Utc>> {
+pub(super) fn moment(text: &str) -> Option<DateTime<Utc>> {
     if let Ok(at) = DateTime::parse_from_rfc3339(text) {
         return Some(at.to_utc());
     }
@@ -175,11 +217,11 @@ fn moment(text: &str) -> Option<DateTime<Utc>> {
     plain.or_else(day).map(|at| at.and_utc())
 }
 
-fn is_word(token: &Token, wanted: &str) -> bool {
+pub(super) fn is_word(token: &Token, wanted: &str) -> bool {
     matches!(token, Token::Word(word) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case(wanted))
 }
 
-fn is_space(token: &Token) -> bool {
+pub(super) fn is_space(token: &Token) -> bool {
     matches!(token, Token::Whitespace(_))
 }
 
@@ -226,6 +268,7 @@ mod tests {
     fn other_uses_of_the_words_stay() {
         for sql in [
             "SELECT version AS of FROM s.t",
+            "RESTORE TABLE lab.s.t TO VERSION AS OF 3",
             "SELECT 'x FOR VERSION AS OF 3' FROM s.t",
             "SELECT CAST(a AS timestamp) AS of FROM s.t -- VERSION AS OF 3",
             "SELECT \"version\" AS \"of\", timestamp '2026-01-01' AS x FROM s.t",

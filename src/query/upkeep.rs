@@ -1,18 +1,21 @@
-//! Statements about whole tables: `DROP`/`UNDROP TABLE`, `CREATE TABLE (columns)`, `COMMENT ON`, `OPTIMIZE`, `VACUUM`.
+//! Statements about whole tables: `DROP`/`UNDROP TABLE`, `CREATE TABLE (columns)`, `COMMENT ON`, `OPTIMIZE`, `VACUUM`,
+//! `RESTORE TABLE … TO VERSION AS OF 3` or `TO TIMESTAMP AS OF '2026-03-01'`.
 
 use chrono::Duration;
 use datafusion::sql::sqlparser::ast::{ColumnDef, CommentObject, ObjectName, ObjectType, Query, Statement as Ast};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::Parser;
-use labhouse_catalog::{RETAIN_HOURS_MIN, TableName};
+use labhouse_catalog::{LakeTable, RETAIN_HOURS_MIN, TableName, When};
 use labhouse_policies::Action;
 
 use super::statement::{end, lake_name, plain, syntax, word};
+use super::travel::moment;
 use super::write::{count, lake_error, require, reserved};
 use super::{QueryError, errors};
 use crate::engine::Engine;
-use crate::session::{Governed, table_object, table_path};
+use crate::pipelines::View;
+use crate::session::{Governed, Library, table_object, table_path};
 
 /// The word under which a column's comment stands in its field.
 const COMMENT: &str = "comment";
@@ -35,6 +38,7 @@ impl Upkeep {
             Work::Comment { .. } => "comment",
             Work::Optimize => "optimize",
             Work::Vacuum { .. } => "vacuum",
+            Work::Restore { .. } => "restore_table",
         }
     }
 }
@@ -46,6 +50,7 @@ enum Work {
     Comment { column: Option<String>, text: String },
     Optimize,
     Vacuum { retain_hours: i64 },
+    Restore { to: When },
 }
 
 /// Reads a statement that only this file knows; none when it is another one. Nothing is consumed then.
@@ -61,6 +66,9 @@ pub(super) fn parse(parser: &mut Parser<'_>) -> Result<Option<Upkeep>, QueryErro
         Work::Vacuum {
             retain_hours: RETAIN_HOURS_MIN,
         }
+    } else if word(parser, "restore") {
+        let _optional = parser.parse_keyword(Keyword::TABLE);
+        Work::Restore { to: When::Version(0) }
     } else {
         return Ok(None);
     };
@@ -75,10 +83,30 @@ pub(super) fn parse(parser: &mut Parser<'_>) -> Result<Option<Upkeep>, QueryErro
                 retain_hours: i64::try_from(hours).unwrap_or(i64::MAX),
             }
         }
+        Work::Restore { .. } => Work::Restore { to: version(parser)? },
         work => work,
     };
     end(parser)?;
     Ok(Some(Upkeep { table, work }))
+}
+
+/// `TO VERSION AS OF 3` or `TO TIMESTAMP AS OF '2026-03-01'`
+fn version(parser: &mut Parser<'_>) -> Result<When, QueryError> {
+    let usage = || syntax("write RESTORE TABLE … TO VERSION AS OF 3 or TO TIMESTAMP AS OF '2026-03-01T12:00:00Z'");
+    if !parser.parse_keyword(Keyword::TO) {
+        return Err(usage());
+    }
+    let by_number = word(parser, "version");
+    if !(by_number || word(parser, "timestamp"))
+        || !(parser.parse_keyword(Keyword::AS) && parser.parse_keyword(Keyword::OF))
+    {
+        return Err(usage());
+    }
+    if by_number {
+        return parser.parse_literal_uint().map(When::Version).map_err(syntax);
+    }
+    let text = parser.parse_literal_string().map_err(syntax)?;
+    moment(&text).map(When::Time).ok_or_else(usage)
 }
 
 /// The statements of this kind that the engine's parser knows; others come back.
@@ -189,6 +217,8 @@ impl Engine {
             Work::Drop { .. } | Work::Undrop => Action::Drop,
             Work::Comment { .. } => Action::Alter,
             Work::Optimize | Work::Vacuum { .. } => Action::Maintain,
+            // Rows go, and others come.
+            Work::Restore { .. } => Action::Delete,
         };
         if work == Work::Undrop {
             // Nobody sees it, so there are no tags to ask: the schema's grants must cover it.
@@ -206,6 +236,9 @@ impl Engine {
             };
             let object = table_object(table);
             require(governed, &object.department, &table_path(&name), &object.tags, action)?;
+            if let Work::Restore { .. } = work {
+                may_restore(governed, table)?;
+            }
             if let Work::Comment {
                 column: Some(column), ..
             } = &work
@@ -219,6 +252,10 @@ impl Engine {
         governed.decided().await?;
         let catalog = &self.catalog;
         let done = match work {
+            Work::Restore { to } => labhouse_catalog::bring_back(catalog, &name, to).await.map(|table| {
+                governed.wrote(table.version());
+                1
+            }),
             Work::Undrop => labhouse_catalog::restore(catalog, &name).await.map(|()| 1),
             Work::Drop { .. } => labhouse_catalog::drop_table(catalog, &name).await.map(|()| 1),
             Work::Comment { column: None, text } => labhouse_catalog::describe(catalog, &name, &text).await.map(|()| 1),
@@ -241,6 +278,44 @@ impl Engine {
         };
         count(done.map_err(lake_error)?)
     }
+}
+
+/// Whoever brings rows back changes all of them, those that a filter hides from him as well: so none may.
+fn may_restore(governed: &Governed, table: &LakeTable) -> Result<(), QueryError> {
+    let (name, object) = (table.name(), table_object(table));
+    if View::of(table).is_some() || Library::of(table).is_some() {
+        return Err(QueryError::Invalid(format!(
+            "{name} is made of its sources: bring those back, and it follows"
+        )));
+    }
+    let path = table_path(name);
+    require(governed, &object.department, &path, &object.tags, Action::Insert)?;
+    let refused = |what: &str| {
+        Err(QueryError::Denied(format!(
+            "{} may not bring {name} back: {what}, and the rows of an older version are whole",
+            governed.who().name
+        )))
+    };
+    for action in [Action::Delete, Action::Insert] {
+        let Ok(access) = governed.writable(table, action) else {
+            return refused("a grant is missing");
+        };
+        if access.row_filter.is_some() {
+            return refused("a row filter stands before it");
+        }
+    }
+    for field in object.schema.fields() {
+        let mut tags = object.tags.clone();
+        tags.extend(object.column_tags.get(field.name()).cloned().unwrap_or_default());
+        let column = format!("{path}/{}", field.name());
+        if !governed
+            .decide(&object.department, &column, &tags, Action::Insert)
+            .allowed
+        {
+            return refused("not every column may be filled");
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -266,8 +341,27 @@ mod tests {
         };
         assert_eq!(read("VACUUM lab.s.t RETAIN 720 HOURS;").unwrap(), vacuum(720));
         assert_eq!(read("vacuum table s.t").unwrap(), vacuum(RETAIN_HOURS_MIN));
+        let restored = |to| {
+            Some(Upkeep {
+                table: table(),
+                work: Work::Restore { to },
+            })
+        };
+        assert_eq!(
+            read("RESTORE TABLE s.t TO VERSION AS OF 3").unwrap(),
+            restored(When::Version(3))
+        );
+        let day = moment("2026-03-01").unwrap();
+        assert_eq!(
+            read("restore lab.s.t to timestamp as of '2026-03-01';").unwrap(),
+            restored(When::Time(day))
+        );
         assert_eq!(read("SELECT 1").unwrap(), None);
         for bad in [
+            "RESTORE TABLE s.t",
+            "RESTORE TABLE s.t TO VERSION 3",
+            "RESTORE TABLE s.t TO TIMESTAMP AS OF 'yesterday'",
+            "RESTORE TABLE s.t TO VERSION AS OF -1",
             "OPTIMIZE t",
             "VACUUM s.t RETAIN HOURS",
             "VACUUM s.t RETAIN 5 DAYS",

@@ -84,6 +84,7 @@ impl Engine {
             )),
             Statement::Library(library) => self.library(governed, library).await,
             Statement::Alert(alert) => self.alert(governed, state, alert).await,
+            Statement::Quarantine(quarantine) => self.quarantine(governed, quarantine).await,
             Statement::SetTags { table, column, tags } => self.set_tags(governed, &table, column, &tags).await,
         }
     }
@@ -337,6 +338,7 @@ fn named(governed: &Governed, origins: &BTreeSet<Origin>) -> BTreeSet<String> {
 pub(crate) fn lake_error(error: LakeError) -> QueryError {
     match error {
         LakeError::Refused { .. } => QueryError::Invalid(error.to_string()),
+        LakeError::NotQuarantined { .. } => QueryError::NotFound(error.to_string()),
         LakeError::Busy { .. } | LakeError::Overtaken { .. } => QueryError::Conflict(error.to_string()),
         other => {
             tracing::error!(error = %other, "the lake");

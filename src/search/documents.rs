@@ -26,6 +26,9 @@ pub(super) struct Entry {
     pub(super) name: String,
     pub(super) column: Option<String>,
     pub(super) comment: Option<String>,
+    /// `key=value`, as far as they are the reader's to know.
+    pub(super) tags: Vec<String>,
+    pub(super) unit: Option<String>,
 }
 
 /// Everything that `governed`'s principal may find. Tables and models come first: if there is no room for all, columns are left out.
@@ -48,9 +51,11 @@ fn table(governed: &Governed, shown: &Shown) -> (Entry, Document) {
         .with(Field::Name, &shown.table)
         .with(Field::Schema, &shown.schema)
         .with(Field::Comment, comment.as_deref().unwrap_or_default());
-    if let Some(object) = governed.object(&shown.schema, &shown.table) {
-        add_tags(&mut document, &object.tags);
-    }
+    let tags = governed
+        .object(&shown.schema, &shown.table)
+        .map(|object| object.tags)
+        .unwrap_or_default();
+    add_tags(&mut document, &tags);
     for field in shown.provider.schema().fields() {
         document.add(Field::Column, field.name());
     }
@@ -60,6 +65,8 @@ fn table(governed: &Governed, shown: &Shown) -> (Entry, Document) {
         name: shown.table.clone(),
         column: None,
         comment,
+        tags: listed(&tags),
+        unit: None,
     };
     (entry, document)
 }
@@ -75,9 +82,8 @@ fn columns(shown: &Shown, sampled: &Sampled) -> Vec<(Entry, Document)> {
             .with(Field::Original, first(field, &[ORIGINAL]).unwrap_or_default())
             .with(Field::Comment, comment.as_deref().unwrap_or_default())
             .with(Field::Unit, first(field, &UNITS).unwrap_or_default());
-        if let Ok(tagged) = raw.field_with_name(field.name()) {
-            add_tags(&mut document, &of_field(tagged));
-        }
+        let tags = raw.field_with_name(field.name()).map(of_field).unwrap_or_default();
+        add_tags(&mut document, &tags);
         let mut parts = Vec::new();
         inside(field.data_type(), &mut parts);
         parts.iter().for_each(|part| document.add(Field::Part, part));
@@ -90,6 +96,8 @@ fn columns(shown: &Shown, sampled: &Sampled) -> Vec<(Entry, Document)> {
             name: shown.table.clone(),
             column: Some(field.name().clone()),
             comment,
+            tags: listed(&tags),
+            unit: first(field, &UNITS).map(str::to_owned),
         };
         (entry, document)
     };
@@ -118,6 +126,8 @@ fn model(known: &LoadedModel, features: bool) -> (Entry, Document) {
         name: name.table.clone(),
         column: None,
         comment: Some(comment),
+        tags: Vec::new(),
+        unit: None,
     };
     (entry, document)
 }
@@ -130,6 +140,8 @@ fn function(name: &str) -> (Entry, Document) {
         name: name.to_owned(),
         column: None,
         comment: None,
+        tags: Vec::new(),
+        unit: None,
     };
     (entry, Document::default().with(Field::Function, name))
 }
@@ -142,6 +154,19 @@ fn add_tags(document: &mut Document, tags: &Tags) {
             document.add(Field::Tag, &format!("{key} = {}", values.join(" or ")));
         }
     }
+}
+
+/// Each value of each tag by itself.
+fn listed(tags: &Tags) -> Vec<String> {
+    let one = |(key, value): (&String, &String)| {
+        let values: Vec<String> = value
+            .split('|')
+            .filter(|value| !value.is_empty())
+            .map(|value| format!("{key}={value}"))
+            .collect();
+        values
+    };
+    tags.iter().flat_map(one).collect()
 }
 
 fn first<'a>(field: &'a Column, keys: &[&str]) -> Option<&'a str> {

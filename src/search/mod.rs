@@ -1,4 +1,5 @@
-//! `search_catalog('yield solvent' [, 20])`: tables, columns and models by keyword, the best first.
+//! `search_catalog('yield solvent' [, 20])`: tables, columns and models by keyword, the best first; `search_facets('yield')`: how
+//! many of them are of which kind, schema, table, tag and unit.
 //!
 //! The index that somebody searches is made of what he sees and of nothing else: the tables, columns and models of his governed
 //! view, and values as that view gives them. What is hidden from him makes no hit and changes no score. It says what is there; so
@@ -6,12 +7,13 @@
 
 mod cache;
 mod documents;
+mod facets;
 mod samples;
 
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray};
+use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::streaming::StreamingTable;
 use datafusion::catalog::{TableFunctionArgs, TableFunctionImpl, TableProvider};
@@ -21,10 +23,11 @@ use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
-use labhouse_catalog::search::{Match, SearchQuery};
+use labhouse_catalog::search::Match;
 
 use cache::Searchable;
 pub(crate) use cache::Searches;
+use facets::Asked;
 
 use crate::models::functions::{text, whole};
 use crate::query::QueryError;
@@ -32,35 +35,43 @@ use crate::query::errors::from_datafusion;
 use crate::session::Governed;
 
 pub(crate) const NAME: &str = "search_catalog";
+pub(crate) const FACETS: &str = "search_facets";
 /// Rows of an answer when nothing else is asked for, and at most.
 const ROWS_DEFAULT: usize = 50;
 const ROWS_MAX: usize = 1_000;
 
 /// The table function in one statement.
-pub(crate) fn table_function(governed: &Arc<Governed>, searches: &Arc<Searches>) -> Arc<dyn TableFunctionImpl> {
-    Arc::new(SearchFunction {
-        governed: Arc::clone(governed),
-        searches: Arc::clone(searches),
+pub(crate) fn table_functions(
+    governed: &Arc<Governed>,
+    searches: &Arc<Searches>,
+) -> [(&'static str, Arc<dyn TableFunctionImpl>); 2] {
+    [NAME, FACETS].map(|name| {
+        let function = SearchFunction {
+            name,
+            governed: Arc::clone(governed),
+            searches: Arc::clone(searches),
+        };
+        (name, Arc::new(function) as Arc<dyn TableFunctionImpl>)
     })
 }
 
 struct SearchFunction {
+    name: &'static str,
     governed: Arc<Governed>,
     searches: Arc<Searches>,
 }
 
 impl TableFunctionImpl for SearchFunction {
     fn call_with_args(&self, args: TableFunctionArgs<'_, '_>) -> Result<Arc<dyn TableProvider>, DataFusionError> {
-        let (query, rows) = arguments(args.exprs()).map_err(QueryError::into_datafusion)?;
+        let answer = Answer::of(self.name, args.exprs()).map_err(QueryError::into_datafusion)?;
         self.governed
             .notes()
             .detail(&serde_json::json!({ "searched": "catalog" }));
         let search = Search {
-            schema: schema(),
+            schema: answer.schema(),
             governed: Arc::clone(&self.governed),
             searches: Arc::clone(&self.searches),
-            query,
-            rows,
+            answer: Arc::new(answer),
         };
         let table = StreamingTable::try_new(Arc::clone(&search.schema), vec![Arc::new(search)])?;
         Ok(Arc::new(table))
@@ -69,12 +80,52 @@ impl TableFunctionImpl for SearchFunction {
 
 impl fmt::Debug for SearchFunction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(NAME)
+        f.write_str(self.name)
     }
 }
 
+/// What is to be answered.
+enum Answer {
+    Hits(Asked, usize),
+    Facets(Asked),
+}
+
+impl Answer {
+    fn of(name: &str, given: &[Expr]) -> Result<Self, QueryError> {
+        if name == NAME {
+            return arguments(given).map(|(asked, rows)| Self::Hits(asked, rows));
+        }
+        let [words] = given else {
+            return Err(QueryError::Invalid(format!(
+                "{FACETS}('words') takes a text, a literal"
+            )));
+        };
+        asked(FACETS, words).map(Self::Facets)
+    }
+
+    fn schema(&self) -> SchemaRef {
+        match self {
+            Self::Hits(..) => schema(),
+            Self::Facets(_) => facets_schema(),
+        }
+    }
+
+    fn rows(&self, searchable: &Searchable) -> Result<RecordBatch, QueryError> {
+        match self {
+            Self::Hits(asked, rows) => answer(searchable, asked, *rows),
+            Self::Facets(asked) => counted(searchable, asked),
+        }
+    }
+}
+
+fn asked(name: &str, words: &Expr) -> Result<Asked, QueryError> {
+    let words = text(words).ok_or_else(|| QueryError::Invalid(format!("{name} takes a text, a literal")))?;
+    Asked::parse(words)
+        .map_err(|problem| QueryError::Invalid(format!("{name}: the text cannot be searched for: {problem}")))
+}
+
 /// The words and the number of rows.
-fn arguments(arguments: &[Expr]) -> Result<(SearchQuery, usize), QueryError> {
+fn arguments(arguments: &[Expr]) -> Result<(Asked, usize), QueryError> {
     let usage = || {
         QueryError::Invalid(format!(
             "{NAME}('words' [, rows]) takes a text and a number, both literals"
@@ -85,9 +136,8 @@ fn arguments(arguments: &[Expr]) -> Result<(SearchQuery, usize), QueryError> {
         [words, rows] => (words, Some(rows)),
         _ => return Err(usage()),
     };
-    let query = SearchQuery::parse(text(words).ok_or_else(usage)?);
-    let query =
-        query.map_err(|problem| QueryError::Invalid(format!("{NAME}: the text cannot be searched for: {problem}")))?;
+    text(words).ok_or_else(usage)?;
+    let query = asked(NAME, words)?;
     let rows = match rows {
         None => ROWS_DEFAULT,
         Some(rows) => whole(rows)
@@ -102,8 +152,7 @@ struct Search {
     schema: SchemaRef,
     governed: Arc<Governed>,
     searches: Arc<Searches>,
-    query: SearchQuery,
-    rows: usize,
+    answer: Arc<Answer>,
 }
 
 impl PartitionStream for Search {
@@ -113,14 +162,14 @@ impl PartitionStream for Search {
 
     fn execute(&self, context: Arc<TaskContext>) -> SendableRecordBatchStream {
         let (governed, searches) = (Arc::clone(&self.governed), Arc::clone(&self.searches));
-        let (query, rows) = (self.query.clone(), self.rows);
+        let wanted = Arc::clone(&self.answer);
         let answer = async move {
             let searchable = searches
                 .of(&governed, context)
                 .await
                 .map_err(QueryError::into_datafusion)?;
             // Each word is compared with the whole vocabulary: other answers must not wait for it.
-            match tokio::task::spawn_blocking(move || answer(&searchable, &query, rows)).await {
+            match tokio::task::spawn_blocking(move || wanted.rows(&searchable)).await {
                 Ok(batch) => batch.map_err(QueryError::into_datafusion),
                 Err(error) => Err(QueryError::internal(error).into_datafusion()),
             }
@@ -134,7 +183,10 @@ impl PartitionStream for Search {
 
 impl fmt::Debug for Search {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Search(rows={})", self.rows)
+        match self.answer.as_ref() {
+            Answer::Hits(_, rows) => write!(f, "Search(rows={rows})"),
+            Answer::Facets(_) => f.write_str("Search(facets)"),
+        }
     }
 }
 
@@ -151,8 +203,42 @@ fn schema() -> SchemaRef {
     ]))
 }
 
-fn answer(searchable: &Searchable, query: &SearchQuery, rows: usize) -> Result<RecordBatch, QueryError> {
-    let hits = searchable.index.search(query, rows);
+fn facets_schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![
+        Field::new("facet", DataType::Utf8, true),
+        Field::new("value", DataType::Utf8, true),
+        Field::new("hits", DataType::Int64, true),
+    ]))
+}
+
+fn counted(searchable: &Searchable, asked: &Asked) -> Result<RecordBatch, QueryError> {
+    let counts = asked.counts(searchable);
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(
+            counts
+                .iter()
+                .map(|(facet, ..)| Some(facet.word()))
+                .collect::<StringArray>(),
+        ),
+        Arc::new(
+            counts
+                .iter()
+                .map(|(_, value, _)| Some(value.as_str()))
+                .collect::<StringArray>(),
+        ),
+        Arc::new(
+            counts
+                .iter()
+                .map(|(.., hits)| Some(i64::try_from(*hits).unwrap_or(i64::MAX)))
+                .collect::<Int64Array>(),
+        ),
+    ];
+    RecordBatch::try_new(facets_schema(), columns).map_err(|error| from_datafusion(error.into()))
+}
+
+fn answer(searchable: &Searchable, asked: &Asked, rows: usize) -> Result<RecordBatch, QueryError> {
+    let mut hits = asked.hits(searchable);
+    hits.truncate(rows);
     let found: Vec<_> = hits
         .iter()
         .filter_map(|hit| Some((hit, searchable.entries.get(hit.document)?)))
@@ -233,9 +319,11 @@ mod tests {
     #[test]
     fn the_function_has_a_row_in_the_golden_matrix() {
         let golden = include_str!("../../tests/suite/golden.txt");
-        assert!(
-            golden.contains(&format!("\ntable function | {NAME} |")),
-            "bless tests/suite/golden.rs"
-        );
+        for name in [NAME, FACETS] {
+            assert!(
+                golden.contains(&format!("\ntable function | {name} |")),
+                "bless tests/suite/golden.rs"
+            );
+        }
     }
 }

@@ -137,8 +137,9 @@ impl Sessions {
         for (name, function) in crate::models::functions::table_functions(governed) {
             state.register_udtf(name, function);
         }
-        let search = crate::search::table_function(governed, &self.searches);
-        state.register_udtf(crate::search::NAME, search);
+        for (name, function) in crate::search::table_functions(governed, &self.searches) {
+            state.register_udtf(name, function);
+        }
         Ok(state)
     }
 

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use labhouse_catalog::Catalog;
+use labhouse_catalog::{Catalog, LakeTable, beyond};
 use labhouse_policies::{Action, TableAccess, TableObject, govern};
 
 use super::governed::{Governed, Resolved, table_object};
 use super::library::Library;
-use crate::query::travel::Stop;
+use crate::query::travel::{Moment, Stop};
 use crate::query::{QueryError, errors, write};
 
 impl Governed {
@@ -38,9 +38,15 @@ impl Governed {
                     table.name()
                 )));
             }
-            let old = labhouse_catalog::at(catalog, table, stop.when)
-                .await
-                .map_err(write::lake_error)?;
+            let old = moment(catalog, table, stop.when).await?;
+            let (inner, name) = match stop.without {
+                None => (old.provider(), old.version().to_string()),
+                Some(without) => {
+                    let other = moment(catalog, table, without).await?;
+                    let rest = beyond(catalog.lake(), &old, &other).map_err(write::lake_error)?;
+                    (rest, format!("{}-{}", old.version(), other.version()))
+                }
+            };
             let object = TableObject {
                 schema: old.schema(),
                 ..table_object(table)
@@ -63,9 +69,8 @@ impl Governed {
             if access.columns.is_empty() {
                 continue;
             }
-            access.fingerprint.push_str(&format!("@{}", old.version()));
-            let provider =
-                govern(old.provider(), &access, Arc::clone(&self.system)).map_err(errors::from_datafusion)?;
+            access.fingerprint.push_str(&format!("@{name}"));
+            let provider = govern(inner, &access, Arc::clone(&self.system)).map_err(errors::from_datafusion)?;
             let key = (stop.schema.clone(), stop.name());
             self.travelled
                 .lock()
@@ -75,5 +80,14 @@ impl Governed {
                 .insert(key, Resolved::Open(Box::new(access), provider));
         }
         Ok(())
+    }
+}
+
+async fn moment(catalog: &Catalog, table: &Arc<LakeTable>, moment: Moment) -> Result<Arc<LakeTable>, QueryError> {
+    match moment {
+        Moment::Now => Ok(Arc::clone(table)),
+        Moment::Then(when) => labhouse_catalog::at(catalog, table, when)
+            .await
+            .map_err(write::lake_error),
     }
 }

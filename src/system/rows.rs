@@ -95,7 +95,13 @@ pub(super) fn schema(name: &str) -> Option<SchemaRef> {
             ("files_added", NUMBER),
             ("duration_ms", NUMBER),
         ],
-        "quarantine" => vec![("path", TEXT), ("reason", TEXT), ("bytes", NUMBER)],
+        "quarantine" => vec![
+            ("path", TEXT),
+            ("reason", TEXT),
+            ("bytes", NUMBER),
+            ("sample", TEXT),
+            ("since", time()),
+        ],
         "models" => vec![
             ("model_schema", TEXT),
             ("model_name", TEXT),
@@ -197,6 +203,8 @@ async fn files(engine: &Engine, quarantined_only: bool) -> Result<Vec<ArrayRef>,
             text(files.iter().map(|file| Some(file.path.clone()))),
             text(files.iter().map(|file| file.reason.clone())),
             number(files.iter().map(|file| Some(file.bytes))),
+            text(files.iter().map(|file| file.sample.clone())),
+            time_if_any(files.iter().map(|file| file.at)),
         ]);
     }
     Ok(vec![

@@ -196,6 +196,16 @@ fn rows() -> Vec<(&'static str, &'static str, Try)> {
             Read("SELECT count(*) FROM search_catalog('yield solvent')"),
         ),
         (
+            "table function",
+            "search_facets",
+            Read("SELECT count(*) FROM search_facets('yield solvent')"),
+        ),
+        (
+            "table function",
+            "table_changes",
+            Read("SELECT count(*) FROM table_changes('lab.chemistry.reactions', 0)"),
+        ),
+        (
             "function",
             "predict",
             Read(
@@ -305,6 +315,11 @@ fn rows() -> Vec<(&'static str, &'static str, Try)> {
         ),
         (
             "statement",
+            "Upkeep RESTORE",
+            Write("RESTORE TABLE lab.chemistry.reagent_lots TO TIMESTAMP AS OF '2099-01-01'"),
+        ),
+        (
+            "statement",
             "View",
             Write("REFRESH MATERIALIZED VIEW lab.chemistry.reactions"),
         ),
@@ -319,6 +334,21 @@ fn rows() -> Vec<(&'static str, &'static str, Try)> {
             "statement",
             "Library DROP",
             Write("DROP VIRTUAL LIBRARY lab.chemistry.combined_@"),
+        ),
+        (
+            "statement",
+            "Quarantine RELEASE",
+            Write("RELEASE QUARANTINE 'chemistry/reagent_lots/golden.csv'"),
+        ),
+        (
+            "statement",
+            "Quarantine IGNORE",
+            Write("IGNORE QUARANTINE 'chemistry/reagent_lots/golden.csv'"),
+        ),
+        (
+            "statement",
+            "Quarantine RELEASE of no table",
+            Write("RELEASE QUARANTINE 'golden.csv'"),
         ),
         (
             "statement",
@@ -531,6 +561,7 @@ fn rows() -> Vec<(&'static str, &'static str, Try)> {
         ("http", "get /metrics", Http("GET /metrics", "")),
         ("http", "get /api/me", Http("GET /api/me", "")),
         ("http", "get /api/tables", Http("GET /api/tables", "")),
+        ("http", "get /api/catalog", Http("GET /api/catalog", "")),
         ("http", "get /api/version", Http("GET /api/version", "")),
         ("http", "get /api/dashboards", Http("GET /api/dashboards", "")),
         (

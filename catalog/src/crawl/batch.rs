@@ -21,6 +21,7 @@ use crate::parquet_file;
 use crate::table::LakeTable;
 
 use super::columns::Prepared;
+use super::folders::any_says;
 use super::ledger::{self, Did, Entry, Ledger, Ledgers, Manifest};
 use super::rows::{has_source, unwritable, with_source, without};
 use super::shape::{Existing, Shape, fold};
@@ -105,7 +106,12 @@ pub(crate) async fn run(
         let ledger = ledgers.of(lake, base.as_deref()).await?;
         let todo = left(pieces, &ledger, &mut became);
         let (todo, shape) = fitting(base.as_deref(), name, pieces, todo, &mut became)?;
-        let Some(shape) = shape else { break };
+        let Some(mut shape) = shape else { break };
+        // Rows of before get what their folders say, too.
+        shape.rewrite |= shape.new_folders.iter().any(|column| {
+            let held = ledger.files.iter().filter(|(_, known)| known.entry.held);
+            any_says(held.map(|(path, _)| path.as_ref()), column)
+        });
 
         let built = build(catalog, base.as_deref(), name, pieces, &todo, &ledger, &shape).await?;
         let Built {
@@ -240,7 +246,8 @@ fn fitting(
     Ok((todo, Some(shape)))
 }
 
-/// The schema that the table has once it took these rows; `None` when it cannot take them.
+/// The schema that the table has once it took these rows, or that a table of their own would have: whether they go there
+/// is decided later. `None` when no table can hold them.
 pub(crate) async fn schema_with(
     catalog: &Catalog,
     name: &TableName,
@@ -248,12 +255,14 @@ pub(crate) async fn schema_with(
 ) -> Result<Option<SchemaRef>, LakeError> {
     let base = catalog.latest(name).await?;
     let existing = match base.as_deref().map(|table| existing(table, name)).transpose()? {
-        Some(Err(_)) => return Ok(None),
         Some(Ok(existing)) => Some(existing),
-        None => None,
+        Some(Err(_)) | None => None,
     };
-    let shape = fold(existing.as_ref(), &[rows]).ok();
-    Ok(shape.filter(|shape| shape.misfits.is_empty()).map(|shape| shape.schema))
+    let taken = |existing: Option<&Existing>| {
+        let shape = fold(existing, &[rows]).ok();
+        shape.filter(|shape| shape.misfits.is_empty()).map(|shape| shape.schema)
+    };
+    Ok(taken(existing.as_ref()).or_else(|| taken(None)))
 }
 
 /// What is known of the table, or why the crawler must not write into it.
@@ -302,7 +311,7 @@ async fn build(
             Work::Rows(_) if back => (old_rows, Did::Loaded, true),
             Work::Rows(rows) => {
                 if let Some(ready) = &rows.staged {
-                    staged.extend(ready.adds(&shape.schema).await?);
+                    staged.extend(ready.adds(name, &shape.schema).await?);
                 } else {
                     let own =
                         with_source(rows, &piece.path, at, &shape.schema).map_err(|reason| LakeError::Refused {

@@ -11,6 +11,7 @@ use crate::delta::settled;
 use crate::formats::Block;
 use crate::name::clean_column;
 
+use super::folder_columns::FolderColumn;
 use super::stream::Staged;
 
 /// The key under which a column keeps its heading as the file has it.
@@ -25,6 +26,8 @@ pub(crate) struct Prepared {
     pub(crate) batch_rows: Vec<usize>,
     /// The rows lie in data files already; the batches only show what they are like.
     pub(crate) staged: Option<Arc<Staged>>,
+    /// What the names of the file's folders are as texts, by column.
+    pub(crate) folder_texts: HashMap<String, String>,
 }
 
 impl Prepared {
@@ -72,6 +75,42 @@ impl Prepared {
             batches,
             batch_rows: block.batches.iter().map(RecordBatch::num_rows).collect(),
             staged: None,
+            folder_texts: HashMap::new(),
+        })
+    }
+
+    /// The same with what the file's folders say. A column that the file has itself comes first: where it holds something
+    /// else, the folder's value stands in `folder_<name>`.
+    pub(crate) fn with_folders(mut self, folders: &[FolderColumn]) -> Self {
+        for folder in folders {
+            let mut name = folder.name().to_owned();
+            if self.fields.iter().any(|field| *field.name() == name) {
+                if self.says_the_same(&name, folder) {
+                    continue;
+                }
+                let taken: HashSet<&str> = self.fields.iter().map(|field| field.name().as_str()).collect();
+                let mut other = format!("folder_{name}");
+                while taken.contains(other.as_str()) {
+                    other.push('_');
+                }
+                name = other;
+            }
+            for (batch, rows) in self.batches.iter_mut().zip(&self.batch_rows) {
+                batch.push(folder.array(*rows));
+            }
+            self.fields.push(folder.field(&name));
+            if let Some(text) = folder.text() {
+                self.folder_texts.insert(name, text.to_owned());
+            }
+        }
+        self
+    }
+
+    /// Whether each row of the file's own column holds what the folder says.
+    fn says_the_same(&self, name: &str, folder: &FolderColumn) -> bool {
+        self.column(name).iter().all(|own| {
+            let said = folder.array(own.len());
+            cast(&said, own.data_type()).is_ok_and(|said| said.null_count() == own.null_count() && &said == *own)
         })
     }
 

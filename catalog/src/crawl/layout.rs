@@ -1,8 +1,13 @@
-//! Which table a landed file belongs to, by its path alone.
+//! Which table a landed file belongs to, by its path. Whether its columns belong there, too, is asked by [`super::likeness`].
+
+use std::collections::BTreeMap;
 
 use crate::name::TableName;
 
-use super::pins::{self, Pin};
+use super::folders::{FolderRule, Said, split};
+use super::landing::Listing;
+use super::pattern::Pattern;
+use super::pins::{self, Group, Pin};
 
 /// Where a path below `landing/` leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,51 +37,248 @@ const SYSTEM_FILES: [&str; 2] = ["thumbs.db", "desktop.ini"];
 /// Endings that say how a file is packed, not what it is.
 const PACKING_ENDINGS: [&str; 3] = [".gz", ".zst", ".zstd"];
 
+/// So many files that differ in a counter alone show that it counts them.
+const COUNTED_MIN: usize = 3;
+
+/// Where a file that lies in no table's folder may belong, by its name alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Loose {
+    schema: String,
+    /// Named as the file is, without its date.
+    own: TableName,
+    /// The table of files that differ in a counter.
+    counted: TableName,
+    bare: String,
+}
+
+/// A path taken apart.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub(crate) target: Target,
+    /// What its folders say.
+    pub(crate) said: Vec<Said>,
+    pub(crate) loose: Option<Loose>,
+}
+
+/// How many files lying in no table's folder have the same name but for a counter.
+#[derive(Debug, Default)]
+pub(crate) struct Counts(BTreeMap<(String, String), usize>);
+
+impl Counts {
+    pub(crate) fn of(listing: &Listing) -> Self {
+        let mut counts = BTreeMap::new();
+        for file in &listing.files {
+            // Files below a folder of a table are most of a million: their paths are not taken apart.
+            let mut parts = file.path.split('/');
+            let folder = (parts.next(), parts.next(), parts.next());
+            let in_table = matches!(folder, (Some(_), Some(folder), Some(_)) if !may_say(folder));
+            if in_table {
+                continue;
+            }
+            if let Some(loose) = place(&file.path, &FolderRule::Form).loose
+                && loose.counted != loose.own
+            {
+                *counts.entry((loose.schema, loose.bare)).or_default() += 1;
+            }
+        }
+        Self(counts)
+    }
+}
+
+impl Loose {
+    /// The table that this file feeds, among others of its kind.
+    fn table(&self, counts: &Counts) -> &TableName {
+        let kind = (self.schema.clone(), self.bare.clone());
+        let like = counts.0.get(&kind).copied().unwrap_or_default();
+        if like >= COUNTED_MIN { &self.counted } else { &self.own }
+    }
+}
+
+/// Whether a folder of this name may say something of its files.
+fn may_say(folder: &str) -> bool {
+    folder.contains('=') || folder.starts_with(|c: char| c.is_ascii_digit())
+}
+
+/// The table that a file feeds together with others that differ from it in a number alone, if it lies in no table's folder.
+pub(crate) fn counted(path: &str) -> Option<TableName> {
+    let loose = place(path, &FolderRule::Form).loose?;
+    (loose.counted != loose.own).then_some(loose.counted)
+}
+
+/// The tables that a file at this path may feed: the first when nothing beside it says otherwise, the others with files
+/// like it, or since before names were seen as patterns.
+pub(crate) fn candidates(path: &str) -> Vec<TableName> {
+    let place = place(path, &FolderRule::Form);
+    let mut all = Vec::new();
+    if let Target::Table(table) = place.target {
+        all.push(table);
+    }
+    all.extend(place.loose.map(|loose| loose.counted));
+    all.extend(before(path));
+    let mut seen = Vec::new();
+    all.retain(|table| {
+        let new = !seen.contains(table);
+        seen.push(table.clone());
+        new
+    });
+    all
+}
+
+/// The table that a path named before folders and names were seen as what they say: files loaded then stay in it.
+fn before(path: &str) -> Option<TableName> {
+    match path.split('/').collect::<Vec<_>>().as_slice() {
+        [schema, file] => Some(TableName::new(schema, stem(file))),
+        [schema, table, _, ..] => Some(TableName::new(schema, table)),
+        _ => None,
+    }
+}
+
 /// Decides by `path`, relative to `landing/`, parts separated by `/`.
 pub(crate) fn target(path: &str) -> Target {
+    place(path, &FolderRule::Form).target
+}
+
+/// The same, with what its folders say.
+pub(crate) fn place(path: &str, rule: &FolderRule) -> Place {
+    let nothing = |target| Place {
+        target,
+        said: Vec::new(),
+        loose: None,
+    };
+    match data(path) {
+        Ok((schema, folders, file)) => {
+            let split = split(&folders, rule);
+            let table = split.plain.first().map(|folder| TableName::new(schema, folder));
+            let loose = table.is_none().then(|| loose(schema, file));
+            let target = table.or_else(|| loose.as_ref().map(|loose| loose.own.clone()));
+            Place {
+                target: target.map_or(Target::Ignored("it has no name"), Target::Table),
+                said: split.said,
+                loose,
+            }
+        }
+        Err(target) => nothing(target),
+    }
+}
+
+/// The main table of a file, as its path, the settings of its folder and the files beside it say; none for what is no data.
+pub(crate) fn main_table(path: &str, pin: Option<&Pin>, counts: &Counts) -> Option<TableName> {
+    let place = place(path, pin.map_or(&FolderRule::Form, |pin| &pin.folders));
+    match place.target {
+        Target::Table(named) => Some(grouped(path, (named, place.loose), pin, counts)),
+        Target::Ignored(_) | Target::Settings | Target::Misplaced(_) => None,
+    }
+}
+
+/// The same for a path that is taken apart.
+pub(crate) fn grouped(
+    path: &str,
+    (named, loose): (TableName, Option<Loose>),
+    pin: Option<&Pin>,
+    counts: &Counts,
+) -> TableName {
+    let by_path = match &loose {
+        Some(loose) => loose.table(counts).clone(),
+        None => named,
+    };
+    let Some(pin) = pin else { return by_path };
+    let main = pin.table(&by_path);
+    let file = stem(path.rsplit('/').next().unwrap_or(path));
+    // A file in no table's folder has no table's name before its own.
+    match (pin.group, loose.filter(|_| !pin.names_table())) {
+        (Group::Columns | Group::Folder, _) => main,
+        (Group::Name, Some(loose)) => loose.counted,
+        (Group::Name, None) => match Pattern::of(file).bare {
+            // What is called by a number alone is named by its folder.
+            bare if bare.is_empty() => main,
+            bare => block_table(&main, Some(&bare)),
+        },
+        (Group::File, Some(_)) => TableName::new(&main.schema, file),
+        (Group::File, None) => block_table(&main, Some(file)),
+    }
+}
+
+fn loose(schema: &str, file: &str) -> Loose {
+    let name = stem(file);
+    let pattern = Pattern::of(name);
+    let table = |name: &str| TableName::new(schema, name);
+    let own = if pattern.is_dated && !pattern.undated.is_empty() {
+        table(&pattern.undated)
+    } else {
+        table(name)
+    };
+    Loose {
+        schema: schema.to_owned(),
+        own,
+        // Files called by nothing but a number or a date are what their folder is.
+        counted: if pattern.bare.is_empty() {
+            table(schema)
+        } else {
+            table(&pattern.bare)
+        },
+        bare: pattern.key(),
+    }
+}
+
+/// Schema, folders below it and the file's name of a path that leads to data.
+fn data(path: &str) -> Result<(&str, Vec<&str>, &str), Target> {
     let parts: Vec<&str> = path.split('/').collect();
     let hidden = |part: &&str| part.starts_with('.') || part.starts_with('_');
     if let Some((file, folders)) = parts.split_last()
         && *file == pins::FILE
         && !folders.iter().any(hidden)
     {
-        return Target::Settings;
+        return Err(Target::Settings);
     }
     if parts.iter().any(hidden) {
-        return Target::Ignored("hidden: a name on its path starts with . or _");
+        return Err(Target::Ignored("hidden: a name on its path starts with . or _"));
     }
     let Some((file, folders)) = parts.split_last() else {
-        return Target::Ignored("it has no name");
+        return Err(Target::Ignored("it has no name"));
     };
     let lower = file.to_lowercase();
     if file.starts_with("~$") || TEMPORARY_ENDINGS.iter().any(|e| lower.ends_with(e)) {
-        return Target::Ignored("temporary: its name says that it is not complete");
+        return Err(Target::Ignored("temporary: its name says that it is not complete"));
     }
     if SYSTEM_FILES.contains(&lower.as_str()) {
-        return Target::Ignored("a file of the operating system");
+        return Err(Target::Ignored("a file of the operating system"));
     }
     match folders {
-        [] => Target::Misplaced(
+        [] => Err(Target::Misplaced(
             "it needs a schema folder: move it to landing/<schema>/<table>/, for example landing/chemistry/plate_readings/",
-        ),
-        [schema] => Target::Table(TableName::new(schema, stem(file))),
-        [schema, table, ..] => Target::Table(TableName::new(schema, table)),
+        )),
+        [schema, folders @ ..] => Ok((*schema, folders.to_vec(), *file)),
     }
 }
 
 /// Why a file feeds the table it feeds, in words.
-pub(crate) fn grouped_by(path: &str, pin: Option<&Pin>, tables: usize) -> String {
-    let mut parts = path.split('/');
-    let by = match (
-        pin.filter(|pin| pin.names_table()),
-        parts.next(),
-        parts.next(),
-        parts.next(),
-    ) {
+pub(crate) fn grouped_by(path: &str, pin: Option<&Pin>, main: &TableName, tables: usize) -> String {
+    let rule = pin.map_or(&FolderRule::Form, |pin| &pin.folders);
+    let place = place(path, rule);
+    let schema = path.split('/').next().unwrap_or_default();
+    let group = pin.map(|pin| (pin.group, pin.path.as_str()));
+    let by = match (pin.filter(|pin| pin.names_table()), &place.loose, group) {
         (Some(pin), ..) => format!("the table pinned in {}", pin.path),
-        (None, Some(schema), Some(table), Some(_)) => format!("its folder {schema}/{table}"),
-        (None, Some(schema), ..) => format!("its own name, as it lies directly in the folder {schema}"),
-        (None, None, ..) => "its path".to_owned(),
+        (None, _, Some((Group::File, pin))) => format!("a table for each file, as {pin} says"),
+        (None, _, Some((Group::Name, pin))) => format!("the pattern of its name, as {pin} says"),
+        (None, None, _) => {
+            let folders: Vec<&str> = path.split('/').collect();
+            let below = folders.get(1..folders.len().saturating_sub(1)).unwrap_or_default();
+            let named = split(below, rule).plain.first().map_or("", |folder| *folder);
+            format!("its folder {schema}/{named}")
+        }
+        (None, Some(loose), _) if *main == loose.counted && loose.counted != loose.own => {
+            format!("the pattern of its name: files in {schema} differ from it in a number alone")
+        }
+        (None, Some(_), _) if Pattern::of(stem(path.rsplit('/').next().unwrap_or(path))).is_dated => {
+            format!("its own name without its date, as it lies directly in the folder {schema}")
+        }
+        (None, Some(_), _) => format!("its own name, as it lies directly in the folder {schema}"),
+    };
+    let columns: Vec<&str> = place.said.iter().map(|said| said.column.as_str()).collect();
+    let by = match columns.as_slice() {
+        [] => by,
+        columns => format!("{by}; its folders give {}", columns.join(", ")),
     };
     match tables.saturating_sub(1) {
         0 => by,
@@ -99,7 +301,8 @@ pub(crate) fn block_table(main: &TableName, block: Option<&str>) -> TableName {
     }
 }
 
-fn stem(file: &str) -> &str {
+/// A file's name without what its endings say.
+pub(crate) fn stem(file: &str) -> &str {
     let mut name = file;
     for ending in PACKING_ENDINGS {
         let at = name.len().saturating_sub(ending.len());
@@ -140,13 +343,73 @@ mod tests {
             table("yields", "buchwald_hartwig")
         );
         assert_eq!(target("yields/Run 7.csv.gz"), table("yields", "run_7"));
+        // Folders that say when or which of many name no table.
+        for path in [
+            "chem/2026/03/14/plate.csv",
+            "chem/2026-03-14/plate.csv",
+            "chem/lot=7/plate.csv",
+            "chem/plate_2026-03-14.csv",
+            "chem/2026/plate/a.csv",
+        ] {
+            assert_eq!(target(path), table("chem", "plate"), "{path}");
+        }
+        assert_eq!(target("chem/2026-03-14.csv"), table("chem", "t_2026_03_14"));
+        assert_eq!(target("chem/plateReadings.csv"), table("chem", "plate_readings"));
+    }
+
+    #[test]
+    fn files_that_count_are_one_table_once_there_are_some() {
+        let listing = |names: &[&str]| {
+            let mut listing = Listing::default();
+            for name in names {
+                listing.files.push(super::super::landing::Landed {
+                    path: (*name).to_owned(),
+                    bytes: 1,
+                    modified: chrono::Utc::now(),
+                    stamp: String::new(),
+                    pin: None,
+                });
+            }
+            Counts::of(&listing)
+        };
+        let of = |path: &str, counts: &Counts| {
+            let loose = place(path, &FolderRule::Form).loose;
+            loose.map(|loose| loose.table(counts).table.clone()).unwrap_or_default()
+        };
+        let two = listing(&[
+            "chem/case_1.csv",
+            "chem/case_2.csv",
+            "other/case_3.csv",
+            "chem/case/4.csv",
+        ]);
+        assert_eq!(of("chem/case_1.csv", &two), "case_1");
+        let three = listing(&["chem/case_1.csv", "chem/Case 2.csv", "chem/2026-03-14/case_10.csv"]);
+        assert_eq!(of("chem/case_1.csv", &three), "case");
+        assert_eq!(of("chem/case.csv", &three), "case");
+        let days = listing(&["chem/2026-03-14.csv", "chem/2026-03-15.csv", "chem/2026-03-16.csv"]);
+        assert_eq!(of("chem/2026-03-15.csv", &days), "chem");
+        let names = |path: &str| candidates(path).into_iter().map(|name| name.table).collect::<Vec<_>>();
+        assert_eq!(
+            names("chem/plate_2026-03-14_7.csv"),
+            ["plate_7", "plate", "plate_2026_03_14_7"]
+        );
+        assert_eq!(names("chem/2026/03/x.csv"), ["x", "t_2026"]);
+        assert_eq!(names("chem/runs/2026/x.csv"), ["runs"]);
     }
 
     #[test]
     fn why_a_file_feeds_its_table() {
-        assert_eq!(grouped_by("chem/runs/2026/a.csv", None, 1), "its folder chem/runs");
+        let by = |path: &str, tables| {
+            let Target::Table(main) = target(path) else {
+                panic!("{path}")
+            };
+            grouped_by(path, None, &main, tables)
+        };
+        assert_eq!(by("chem/runs/deep/a.csv", 1), "its folder chem/runs");
+        let dated = "its folder chem/runs; its folders give folder_year";
+        assert_eq!(by("chem/runs/2026/a.csv", 1), dated);
         let own = "its own name, as it lies directly in the folder chem; 2 more tables for its other blocks";
-        assert_eq!(grouped_by("chem/a.csv", None, 3), own);
+        assert_eq!(by("chem/a.csv", 3), own);
         assert_eq!(target("a/b/_labhouse.toml"), Target::Settings);
         assert!(matches!(target("a/_b/_labhouse.toml"), Target::Ignored(_)));
     }

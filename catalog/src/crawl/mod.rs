@@ -5,15 +5,20 @@
 
 mod batch;
 mod columns;
+mod folder_columns;
+mod folders;
 mod history;
 mod landing;
 mod layout;
 mod ledger;
+mod likeness;
 mod options;
+mod pattern;
 mod pins;
 mod plan;
 mod quarantine;
 mod reader;
+mod regroup;
 mod report;
 mod rows;
 mod shape;
@@ -32,10 +37,18 @@ use parking_lot::Mutex;
 use crate::catalog::Catalog;
 use crate::error::LakeError;
 
-pub(crate) use layout::{Target, target};
+pub(crate) use layout::{Counts, Target, counted, main_table, target};
 pub(crate) use pins::{FILE as SETTINGS, Pin};
 pub(crate) use quarantine::hex;
 pub(crate) use rows::unwritable;
+
+/// The table that a path below `landing/` names; none for what is no data or lies in a place without a meaning.
+pub fn landing_table(path: &str) -> Option<crate::TableName> {
+    match target(path) {
+        Target::Table(table) => Some(table),
+        Target::Ignored(_) | Target::Settings | Target::Misplaced(_) => None,
+    }
+}
 
 pub use options::{CrawlOptions, Gone};
 pub use report::{FileOutcome, FileRecord, FileStatus, SweepReport};
@@ -160,6 +173,22 @@ impl Crawler {
             files.insert(path, record.outcome());
         }
         Ok(files.into_values().collect())
+    }
+
+    /// Lets a file out of quarantine: the next sweep reads it as if it had just landed.
+    ///
+    /// # Errors
+    /// [`LakeError::NotQuarantined`], and a store that fails.
+    pub async fn release(&self, path: &str) -> Result<(), LakeError> {
+        quarantine::release(self.catalog.lake(), path).await
+    }
+
+    /// Leaves a file in quarantine alone, as `who` says, until its content changes or it is released.
+    ///
+    /// # Errors
+    /// As [`Crawler::release`].
+    pub async fn ignore(&self, path: &str, who: &str) -> Result<(), LakeError> {
+        quarantine::ignore(self.catalog.lake(), path, who).await
     }
 
     /// The ledgers of all tables; and the tables that cannot be crawled into, with the reason.

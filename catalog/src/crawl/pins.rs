@@ -4,6 +4,8 @@
 //! ```toml
 //! table = "plate_readings"        # the table of these files, instead of the one their path names
 //! skip = ["*.log", "draft_*"]     # names of files that are left alone; * is any text, ? any character
+//! group = "folder"                # which files are one table: see [`Group`]
+//! folders = ["project", "site"]   # names of the folders below <schema>/<table>/ as columns; "none": no columns of folders
 //!
 //! [read]                          # delimited text and sheets
 //! delimiter = ";"                 # one character, "tab" or "space" (runs of spaces)
@@ -25,7 +27,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::error::LakeError;
@@ -33,6 +35,7 @@ use crate::formats::{DateOrder, Decimal, Pinned, PinnedType};
 use crate::lake::Lake;
 use crate::name::{TableName, clean_column};
 
+use super::folders::FolderRule;
 use super::landing::{self, Content, Listing};
 use super::quarantine::hex;
 
@@ -43,6 +46,22 @@ const BYTES_MAX: u64 = 64 << 10;
 /// Digits of the digest that marks a loaded file.
 const MARK_DIGITS: usize = 12;
 
+/// Which files below a folder are one table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Group {
+    /// Those of one table's folder whose columns are alike; the others make tables beside it. Where settings say the table,
+    /// [`Group::Folder`] is meant unless they say otherwise.
+    #[default]
+    Columns,
+    /// All of one table's folder, whatever their columns.
+    Folder,
+    /// Those whose names differ in dates and numbers alone.
+    Name,
+    /// Each by itself.
+    File,
+}
+
 /// The settings of one folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Pin {
@@ -50,6 +69,8 @@ pub(crate) struct Pin {
     pub(crate) path: String,
     table: Option<String>,
     skip: Vec<String>,
+    pub(crate) group: Group,
+    pub(crate) folders: FolderRule,
     pub(crate) reading: Pinned,
     /// Tells the settings that matter for a loaded file from any others; empty when there are none.
     pub(crate) mark: String,
@@ -123,6 +144,8 @@ pub(crate) async fn read(
 struct Settings {
     table: Option<String>,
     skip: Vec<String>,
+    group: Option<Group>,
+    folders: Option<toml::Value>,
     read: Reading,
     types: BTreeMap<String, PinnedType>,
 }
@@ -147,6 +170,14 @@ impl Pin {
         let settings: Settings =
             toml::from_str(text.trim_start_matches('\u{feff}')).map_err(|error| refuse(error.to_string()))?;
         let reading = settings.reading().map_err(refuse)?;
+        let folders = folder_rule(settings.folders.as_ref()).map_err(refuse)?;
+        // Whoever says the table means all of these files.
+        let implied = if settings.table.is_some() {
+            Group::Folder
+        } else {
+            Group::Columns
+        };
+        let group = settings.group.unwrap_or(implied);
         let table = match settings.table {
             Some(table) if TableName::clean(&table) != table => {
                 let clean = TableName::clean(&table);
@@ -154,10 +185,16 @@ impl Pin {
             }
             table => table,
         };
-        let mark = if table.is_none() && reading == Pinned::default() {
+        let plain = settings.group.is_none() && folders == FolderRule::default();
+        let mark = if table.is_none() && reading == Pinned::default() && plain {
             String::new()
         } else {
-            let said = serde_json::to_string(&(&table, &reading)).map_err(|error| refuse(error.to_string()))?;
+            let said = if plain {
+                serde_json::to_string(&(&table, &reading))
+            } else {
+                serde_json::to_string(&(&table, &reading, group, &folders))
+            };
+            let said = said.map_err(|error| refuse(error.to_string()))?;
             hex(&Sha256::digest(said.as_bytes()))
                 .chars()
                 .take(MARK_DIGITS)
@@ -167,6 +204,8 @@ impl Pin {
             path: path.to_owned(),
             table,
             skip: settings.skip,
+            group,
+            folders,
             reading,
             mark,
         })
@@ -191,6 +230,33 @@ impl Pin {
             .iter()
             .map(String::as_str)
             .find(|pattern| matches(pattern, name))
+    }
+}
+
+/// `folders = "none"`, or a list of names.
+fn folder_rule(said: Option<&toml::Value>) -> Result<FolderRule, String> {
+    let wanted = "it is \"none\" or a list of names for the folders below <schema>/<table>/, such as [\"project\", \"operator\"]";
+    match said {
+        None => Ok(FolderRule::Form),
+        Some(toml::Value::String(word)) if word == "none" => Ok(FolderRule::None),
+        Some(toml::Value::Array(names)) => {
+            let mut rule = Vec::with_capacity(names.len());
+            for name in names {
+                let name = name.as_str().ok_or_else(|| format!("folders = {name}: {wanted}"))?;
+                if clean_column(name) != name {
+                    return Err(format!(
+                        "folders: {name:?} is no column's name: write {:?}",
+                        clean_column(name)
+                    ));
+                }
+                if !name.is_empty() && rule.iter().any(|known| known == name) {
+                    return Err(format!("folders: {name:?} is there twice"));
+                }
+                rule.push(name.to_owned());
+            }
+            Ok(FolderRule::Named(rule))
+        }
+        Some(other) => Err(format!("folders = {other}: {wanted}")),
     }
 }
 
@@ -310,6 +376,12 @@ mod tests {
         assert_eq!(pin.table(&TableName::new("a", "b")), TableName::new("a", "runs"));
         assert_eq!((pin.reading.delimiter, pin.reading.header_row), (Some('\t'), Some(3)));
         assert_eq!(pin.mark.len(), MARK_DIGITS);
+        let grouped = Pin::parse("a/_labhouse.toml", b"group = \"folder\"\nfolders = \"none\"").unwrap();
+        assert_eq!((grouped.group, grouped.folders), (Group::Folder, FolderRule::None));
+        assert_eq!(grouped.mark.len(), MARK_DIGITS);
+        let table = |text: &str| Pin::parse("a/_labhouse.toml", text.as_bytes()).unwrap().group;
+        assert_eq!(table("table = \"x\""), Group::Folder);
+        assert_eq!(table("table = \"x\"\ngroup = \"columns\""), Group::Columns);
         // Leaving files alone changes nothing of those that are loaded.
         assert_eq!(Pin::parse("_labhouse.toml", b"skip = [\"*.log\"]").unwrap().mark, "");
         for (text, says) in [
@@ -322,6 +394,10 @@ mod tests {
             ("[types]\nlot = \"varchar\"", "unknown variant `varchar`"),
             ("[types]\n\"Lot No\" = \"text\"", "\"lot_no\""),
             ("table = \"My Runs\"", "\"my_runs\""),
+            ("group = \"size\"", "unknown variant `size`"),
+            ("folders = \"all\"", "\"none\" or a list"),
+            ("folders = [\"Plate ID\"]", "\"plate_id\""),
+            ("folders = [\"a\", \"\", \"\", \"a\"]", "twice"),
             ("table =", "line 1"),
         ] {
             let error = Pin::parse("a/_labhouse.toml", text.as_bytes()).unwrap_err();
@@ -337,6 +413,9 @@ mod tests {
         let text = include_bytes!("../../../examples/_labhouse.toml");
         let pin = Pin::parse("a/_labhouse.toml", text).unwrap();
         assert_eq!(pin.skips("draft_7.csv"), Some("draft_*"));
+        assert_eq!(pin.group, Group::Columns);
+        let folders = FolderRule::Named(vec!["project".to_owned(), String::new(), "operator".to_owned()]);
+        assert_eq!(pin.folders, folders);
         assert_eq!(pin.reading.decimal, Some(Decimal::Comma));
         assert_eq!(pin.reading.date_order, Some(DateOrder::Dmy));
         assert_eq!(pin.reading.types.len(), 2);

@@ -5,11 +5,14 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
+use crate::formats::Pinned;
 use crate::name::TableName;
 
+use super::folder_columns::{Evidence, FolderColumn};
+use super::folders::FolderRule;
 use super::history::{Histories, History};
 use super::landing::{Landed, Listing};
-use super::layout::{Target, target};
+use super::layout::{self, Counts, Place, Target};
 use super::options::CrawlOptions;
 use super::pins::{self, Pins};
 use super::quarantine::Record;
@@ -20,6 +23,8 @@ use super::report::{FileOutcome, FileStatus};
 pub(crate) struct Due {
     pub(crate) file: Landed,
     pub(crate) main: TableName,
+    /// What its folders say of its rows.
+    pub(crate) folders: Vec<FolderColumn>,
 }
 
 /// The sweep's work.
@@ -92,12 +97,19 @@ pub(crate) fn plan(
     }
     plan.gone.sort();
     plan.stale = quarantine.keys().filter(|path| !is_present(path)).cloned().collect();
+    let counts = Counts::of(&listing);
+    let mut evidence = Evidence::default();
+    let mut due = Vec::new();
     for (path, reason) in listing.odd {
         plan.settled
             .push(FileOutcome::new(&path, FileStatus::Ignored, 0).because(reason));
     }
     for mut file in listing.files {
-        let mut main = match target(&file.path) {
+        let pinned = pins::of(pins, &file.path);
+        let pin = pinned.and_then(|pin| pin.as_ref().ok());
+        let Place { target, said, loose } =
+            layout::place(&file.path, pin.map_or(&FolderRule::Form, |pin| &pin.folders));
+        let named = match target {
             Target::Table(table) => table,
             Target::Settings => {
                 plan.settled.push(settings(&file, pins));
@@ -113,7 +125,7 @@ pub(crate) fn plan(
                 continue;
             }
         };
-        match pins::of(pins, &file.path) {
+        match pinned {
             None => {}
             Some(Ok(pin)) => {
                 if let Some(pattern) = pin.skips(file.name()) {
@@ -122,7 +134,6 @@ pub(crate) fn plan(
                         .push(FileOutcome::new(&file.path, FileStatus::Ignored, file.bytes).because(reason));
                     continue;
                 }
-                main = pin.table(&main);
                 file.pin = Some(Arc::clone(pin));
             }
             Some(Err(reason)) => {
@@ -136,12 +147,23 @@ pub(crate) fn plan(
                 continue;
             }
         }
+        let known = history.get(&file.path);
+        let mut main = layout::grouped(&file.path, (named, loose), pin.map(Arc::as_ref), &counts);
+        if let Some(entry) = known.map(|known| &known.newest().entry)
+            && let Some(home) = entry.tables.first().filter(|home| **home != main)
+            && entry.sha256.split_once('+').map_or("", |(_, mark)| mark)
+                == file.pin.as_ref().map_or("", |pin| pin.mark.as_str())
+            && layout::candidates(&file.path).contains(home)
+        {
+            // A file that is loaded stays in its table.
+            main = home.clone();
+        }
+        evidence.see(&main, &said);
         if let Some(reason) = why_blocked(&main, blocked) {
             plan.settled
                 .push(FileOutcome::new(&file.path, FileStatus::Waiting, file.bytes).because(reason));
             continue;
         }
-        let known = history.get(&file.path);
         if let (Some(known), Some(sha256)) = (known, known.and_then(|known| known.complete())) {
             let checked = || {
                 let checked = verified.get(&file.path);
@@ -160,10 +182,20 @@ pub(crate) fn plan(
             plan.settled
                 .push(FileOutcome::new(&file.path, FileStatus::Waiting, file.bytes).because(reason));
         } else {
-            plan.due.push(Due { file, main });
+            due.push((file, main, said));
         }
     }
     plan.unchanged = count;
+    let nothing_pinned = Pinned::default();
+    // Only now all folders are known that decide what the values of one of them are.
+    plan.due = due
+        .into_iter()
+        .map(|(file, main, said)| {
+            let pinned = file.pin.as_ref().map(|pin| &pin.reading).unwrap_or(&nothing_pinned);
+            let folders = evidence.columns(&main, &said, pinned);
+            Due { file, main, folders }
+        })
+        .collect();
     plan
 }
 

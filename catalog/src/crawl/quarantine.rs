@@ -17,7 +17,7 @@ use super::report::{FileOutcome, FileStatus};
 /// Records read at the same time.
 const READ_AT_ONCE: usize = 16;
 /// First bytes of the file kept for the one who looks into it.
-const SAMPLE_BYTES_MAX: usize = 200;
+pub(super) const SAMPLE_BYTES_MAX: usize = 200;
 
 /// Why a file was not loaded, and which content of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +28,9 @@ pub(crate) struct Record {
     pub(crate) reason: String,
     pub(crate) sample: String,
     pub(crate) at: DateTime<Utc>,
+    /// Who said that it is to be left alone as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) ignored_by: Option<String>,
 }
 
 impl Record {
@@ -38,13 +41,23 @@ impl Record {
             bytes: file.bytes,
             stamp: file.mark(),
             reason,
-            sample: String::from_utf8_lossy(sample).into_owned(),
+            // Clients of PostgreSQL take no NUL, of which UTF-16 is full.
+            sample: String::from_utf8_lossy(sample).replace('\0', ""),
             at: Utc::now(),
+            ignored_by: None,
         }
     }
 
     pub(crate) fn outcome(&self) -> FileOutcome {
-        let mut outcome = FileOutcome::new(&self.path, FileStatus::Quarantined, self.bytes).because(&self.reason);
+        let (status, reason) = match &self.ignored_by {
+            None => (FileStatus::Quarantined, self.reason.clone()),
+            Some(who) => (
+                FileStatus::Ignored,
+                format!("{who} said to leave it alone; it was in quarantine: {}", self.reason),
+            ),
+        };
+        let mut outcome = FileOutcome::new(&self.path, status, self.bytes).because(reason);
+        outcome.sample = Some(self.sample.clone()).filter(|sample| !sample.is_empty());
         outcome.at = Some(self.at);
         outcome.confidence = Some(0.0);
         outcome
@@ -97,6 +110,31 @@ pub(crate) async fn write(lake: &Lake, record: &Record) -> Result<(), LakeError>
 
 pub(crate) async fn remove(lake: &Lake, path: &str) -> Result<(), LakeError> {
     lake.delete(&object(path)).await
+}
+
+/// The record of one file; none when it is not in quarantine.
+async fn of(lake: &Lake, path: &str) -> Result<Record, LakeError> {
+    let record = lake.get(&object(path)).await?;
+    let record = record.and_then(|bytes| serde_json::from_slice::<Record>(&bytes).ok());
+    record
+        .filter(|record| record.path == path)
+        .ok_or_else(|| LakeError::NotQuarantined { path: path.to_owned() })
+}
+
+/// Lets a file out: the next sweep reads it as if it had just landed.
+pub(super) async fn release(lake: &Lake, path: &str) -> Result<(), LakeError> {
+    of(lake, path).await?;
+    remove(lake, path).await
+}
+
+/// Leaves a file alone as long as its content stays as it is.
+pub(super) async fn ignore(lake: &Lake, path: &str, who: &str) -> Result<(), LakeError> {
+    let record = of(lake, path).await?;
+    let ignored = Record {
+        ignored_by: Some(who.to_owned()),
+        ..record
+    };
+    write(lake, &ignored).await
 }
 
 fn object(path: &str) -> String {

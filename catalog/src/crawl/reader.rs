@@ -13,10 +13,11 @@ use crate::name::TableName;
 use crate::parquet_file::blocking;
 
 use super::columns::Prepared;
+use super::folder_columns::FolderColumn;
 use super::landing::{self, Content, Landed};
 use super::layout::{block_table, grouped_by};
 use super::options::CrawlOptions;
-use super::quarantine::hex;
+use super::quarantine::{SAMPLE_BYTES_MAX, hex};
 use super::stream;
 use super::told::Told;
 
@@ -29,6 +30,8 @@ pub(crate) enum Read {
         taken_for: String,
         told: Told,
         tables: Vec<(TableName, Arc<Prepared>)>,
+        /// Its first bytes.
+        sample: Bytes,
     },
     /// It cannot be loaded.
     Bad { reason: String, content: Bytes },
@@ -40,17 +43,22 @@ pub(crate) enum Read {
 pub(crate) async fn read(
     catalog: &Catalog,
     file: &Landed,
-    main: &TableName,
+    (main, folders): (&TableName, &[FolderColumn]),
     known: Option<&str>,
     options: &CrawlOptions,
 ) -> Result<Read, LakeError> {
+    let mut pinned = file.pin.as_ref().map(|pin| pin.reading.clone()).unwrap_or_default();
+    // What is said of a folder's column is not said of the file's.
+    pinned
+        .types
+        .retain(|column, _| folders.iter().all(|folder| folder.name() != column));
     let limits = formats::Limits {
         decompressed_bytes_max: options.decompressed_bytes_max,
-        pinned: file.pin.as_ref().map(|pin| pin.reading.clone()).unwrap_or_default(),
+        pinned,
         ..formats::Limits::default()
     };
     let lake = catalog.lake();
-    if let Some(read) = stream::read(catalog, file, main, known, &limits).await? {
+    if let Some(read) = stream::read(catalog, file, (main, folders), known, &limits).await? {
         return Ok(read);
     }
     if file.bytes > options.file_bytes_max {
@@ -78,19 +86,23 @@ pub(crate) async fn read(
         }
     };
     let (file, main, known) = (file.clone(), main.clone(), known.map(str::to_owned));
+    let folders = folders.to_vec();
     blocking(move || {
         let sha256 = file.marked(&hex(&Sha256::digest(&content)));
         if known.as_ref() == Some(&sha256) {
             return Ok(Read::Same { sha256 });
         }
         // A reader's defect on one file must not end the crawl of all the others.
-        let parsed = catch_unwind(AssertUnwindSafe(|| parse(&file, content.clone(), &main, &limits)));
+        let parsed = catch_unwind(AssertUnwindSafe(|| {
+            parse(&file, content.clone(), (&main, &folders), &limits)
+        }));
         Ok(match parsed {
             Ok(Ok((taken_for, told, tables))) => Read::Parsed {
                 sha256,
                 taken_for,
                 told,
                 tables,
+                sample: Bytes::copy_from_slice(content.get(..SAMPLE_BYTES_MAX).unwrap_or(&content)),
             },
             Ok(Err(reason)) => Read::Bad { reason, content },
             Err(_) => {
@@ -107,10 +119,13 @@ type Tables = Vec<(TableName, Arc<Prepared>)>;
 fn parse(
     file: &Landed,
     content: Bytes,
-    main: &TableName,
+    (main, folders): (&TableName, &[FolderColumn]),
     limits: &formats::Limits,
 ) -> Result<(String, Told, Tables), String> {
-    let parsed = formats::read(file.name(), content, limits).map_err(|e| e.to_string())?;
+    let mut parsed = formats::read(file.name(), content, limits).map_err(|e| e.to_string())?;
+    for note in folders.iter().filter_map(FolderColumn::note) {
+        parsed.confidence.doubt(0.9, note);
+    }
     let mut tables: Tables = Vec::with_capacity(parsed.blocks.len());
     for block in &parsed.blocks {
         let mut table = block_table(main, block.name.as_deref());
@@ -125,8 +140,8 @@ fn parse(
             Some(block) => format!("block '{block}': {reason}"),
             None => reason,
         })?;
-        tables.push((table, Arc::new(prepared)));
+        tables.push((table, Arc::new(prepared.with_folders(folders))));
     }
-    let told = Told::of(&parsed, grouped_by(&file.path, file.pin.as_deref(), tables.len()));
+    let told = Told::of(&parsed, grouped_by(&file.path, file.pin.as_deref(), main, tables.len()));
     Ok((parsed.taken_for, told, tables))
 }

@@ -40,6 +40,9 @@ pub struct FileOutcome {
     /// Rows over all of its tables.
     pub rows: u64,
     pub bytes: u64,
+    /// The first bytes of a file in quarantine, as text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample: Option<String>,
     /// What the reader took it for, e.g. "CSV, ';' delimited, UTF-16LE".
     pub taken_for: String,
     /// How sure that is, from 0 (nothing was understood) to 1 (the format leaves no doubt); see `formats/confidence.rs`.
@@ -73,6 +76,7 @@ impl FileOutcome {
             reason: None,
             rows: 0,
             bytes,
+            sample: None,
             taken_for: String::new(),
             confidence: None,
             doubts: None,

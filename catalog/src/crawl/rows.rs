@@ -1,6 +1,6 @@
 //! Rows on their way into a table, and out of it: both as data files of a commit that is not made yet.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
@@ -17,6 +17,8 @@ use crate::parquet_file;
 use crate::table::LakeTable;
 
 use super::columns::Prepared;
+use super::folder_columns::refilled;
+use super::folders::FOLDER_KEY;
 use super::shape::{INGESTED_AT, SOURCE_FILE, SOURCE_ROW};
 use super::types::cast_exact;
 
@@ -30,7 +32,8 @@ pub(crate) fn with_source(
     let mut out = Vec::with_capacity(rows.batches.len());
     let mut before = 0u64;
     for (arrays, count) in rows.batches.iter().zip(&rows.batch_rows) {
-        out.push(sourced(schema, (&rows.fields, arrays), *count, before, (path, at))?);
+        let rows = (rows.fields.as_slice(), arrays.as_slice(), &rows.folder_texts);
+        out.push(sourced(schema, rows, *count, before, (path, at))?);
         before = before.saturating_add(*count as u64);
     }
     Ok(out)
@@ -39,7 +42,7 @@ pub(crate) fn with_source(
 /// The same for some rows of a file, of which `before` come before them.
 pub(crate) fn sourced(
     schema: &SchemaRef,
-    (fields, arrays): (&[Field], &[ArrayRef]),
+    (fields, arrays, folder_texts): (&[Field], &[ArrayRef], &HashMap<String, String>),
     count: usize,
     before: u64,
     (path, at): (&str, DateTime<Utc>),
@@ -55,6 +58,15 @@ pub(crate) fn sourced(
             (INGESTED_AT, _) => {
                 let times = std::iter::repeat_n(at.timestamp_micros(), count);
                 Arc::new(TimestampMicrosecondArray::from_iter_values(times).with_timezone("UTC"))
+            }
+            // The folder's name as it is: `03` and not the number that it was taken for.
+            (name, Some(array)) if array.data_type() != field.data_type() && folder_texts.contains_key(name) => {
+                match (field.data_type(), folder_texts.get(name)) {
+                    (DataType::Utf8, Some(text)) => {
+                        Arc::new(StringArray::from_iter_values(std::iter::repeat_n(text, count)))
+                    }
+                    (to, _) => cast_exact(array, to)?,
+                }
             }
             (_, Some(array)) => cast_exact(array, field.data_type())?,
             (_, None) => new_null_array(field.data_type(), count),
@@ -158,8 +170,20 @@ fn keep(batch: &RecordBatch, gone: &BTreeSet<String>) -> Result<RecordBatch, arr
 
 fn fitted(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, String> {
     let mut columns: Vec<ArrayRef> = Vec::with_capacity(schema.fields().len());
+    let sources = batch
+        .column_by_name(SOURCE_FILE)
+        .map(|array| cast(array, &DataType::Utf8));
+    let sources = sources.transpose().map_err(|e| e.to_string())?;
     for field in schema.fields() {
-        columns.push(match batch.column_by_name(field.name()) {
+        let old = batch.column_by_name(field.name());
+        if field.metadata().contains_key(FOLDER_KEY)
+            && let Some(sources) = &sources
+            && let Some(values) = refilled(field.name(), old, field.data_type(), sources.as_string::<i32>())
+        {
+            columns.push(values);
+            continue;
+        }
+        columns.push(match old {
             Some(array) => {
                 cast_exact(array, field.data_type()).map_err(|e| format!("column '{}': {e}", field.name()))?
             }

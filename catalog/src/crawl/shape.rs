@@ -10,6 +10,7 @@ use datafusion::common::{ScalarValue, Statistics};
 use crate::delta::settled;
 
 use super::columns::Prepared;
+use super::folders::FOLDER_KEY;
 use super::types::{EXACT_FLOAT_MAX, always_fits, cast_exact, samples, spoken, unify};
 
 pub(crate) const SOURCE_FILE: &str = "_source_file";
@@ -29,6 +30,8 @@ pub(crate) struct Shape {
     pub(crate) changed: bool,
     /// A column of the table changes its type, so its files must be written anew.
     pub(crate) rewrite: bool,
+    /// Columns of folders that the table had not, though rows in it may have come from such folders.
+    pub(crate) new_folders: Vec<String>,
     /// Places in `files` that cannot be taken, with the reason.
     pub(crate) misfits: Vec<(usize, String)>,
 }
@@ -82,6 +85,11 @@ pub(crate) fn fold(existing: Option<&Existing>, files: &[&Prepared]) -> Result<S
     let rewrite = columns
         .iter()
         .any(|c| c.stored.as_ref().is_some_and(|t| t != c.field.data_type()));
+    let new_folders = columns
+        .iter()
+        .filter(|c| existing.is_some() && c.stored.is_none() && is_folder(&c.field))
+        .map(|c| c.field.name().clone())
+        .collect();
     let mut fields: Vec<Field> = columns.into_iter().map(|c| text_if_empty(c.field)).collect();
     fields.extend(source_fields());
     let schema = settled(&Schema::new(fields))?;
@@ -90,6 +98,7 @@ pub(crate) fn fold(existing: Option<&Existing>, files: &[&Prepared]) -> Result<S
         schema,
         changed,
         rewrite,
+        new_folders,
         misfits,
     })
 }
@@ -126,6 +135,11 @@ fn fit(
             // Whatever type a column without values has was only a guess.
             None if !column.valued && column.stored.as_ref() == Some(now) && all_null(existing, name) => {
                 field.data_type().clone()
+            }
+            // The names of folders are texts before they are anything else.
+            None if is_folder(&column.field) && is_folder(field) => {
+                types.push(DataType::Utf8);
+                continue;
             }
             None => return Err(clash("")),
         };
@@ -191,6 +205,11 @@ fn text_if_empty(field: Field) -> Field {
     } else {
         field
     }
+}
+
+/// Are its values the names of folders?
+fn is_folder(field: &Field) -> bool {
+    field.metadata().contains_key(FOLDER_KEY)
 }
 
 fn is_source(name: &str) -> bool {

@@ -4,6 +4,7 @@
 //! One thread reads and hashes the file and parts it into pieces of whole rows; as many workers as there are cores turn
 //! pieces into batches, each into data files of its own. Nothing of them is visible before the batch's commit names them.
 
+use std::collections::HashMap;
 use std::io::Read as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 
 use arrow::array::ArrayRef;
 use arrow::datatypes::{Field, SchemaRef};
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use deltalake_core::kernel::Add;
 use parking_lot::Mutex;
@@ -27,9 +29,10 @@ use crate::parquet_file::{self, DataFile, blocking};
 
 use super::batch;
 use super::columns::Prepared;
+use super::folder_columns::FolderColumn;
 use super::landing::{self, Landed, Source};
 use super::layout::grouped_by;
-use super::quarantine::hex;
+use super::quarantine::{SAMPLE_BYTES_MAX, hex};
 use super::reader::Read;
 use super::rows::sourced;
 use super::told::Told;
@@ -53,8 +56,9 @@ pub(crate) struct Staged {
     ready: tokio::sync::Mutex<Option<Ready>>,
 }
 
-/// Data files of one schema.
+/// Data files of one table and schema.
 struct Ready {
+    table: TableName,
     schema: SchemaRef,
     adds: Vec<Add>,
 }
@@ -65,8 +69,10 @@ struct Job {
     plain: Arc<Plain>,
     file: Landed,
     table: TableName,
-    /// The table's names and the file's types of the columns.
+    /// The table's names and the file's types of the columns, those of its folders behind them.
     fields: Arc<Vec<Field>>,
+    folders: Arc<[FolderColumn]>,
+    folder_texts: Arc<HashMap<String, String>>,
     at: DateTime<Utc>,
 }
 
@@ -80,7 +86,7 @@ impl std::fmt::Debug for Staged {
 pub(crate) async fn read(
     catalog: &Catalog,
     file: &Landed,
-    table: &TableName,
+    (table, folders): (&TableName, &[FolderColumn]),
     known: Option<&str>,
     limits: &formats::Limits,
 ) -> Result<Option<Read>, LakeError> {
@@ -88,17 +94,25 @@ pub(crate) async fn read(
         return Ok(None);
     }
     let lake = catalog.lake();
-    let Some(plain) = start(lake, file, limits).await? else {
+    let Some((plain, sample)) = start(lake, file, limits).await? else {
         return Ok(None);
     };
     let Ok(first) = Prepared::new(&plain.start()) else {
         return Ok(None);
     };
+    // Only all of its rows tell whether a column of the file says what its folder says.
+    let own = |folder: &FolderColumn| first.fields.iter().any(|field| field.name() == folder.name());
+    if folders.iter().any(own) {
+        return Ok(None);
+    }
+    let mut first = first.with_folders(folders);
     let mut job = Job {
         plain: Arc::new(plain),
         file: file.clone(),
         table: table.clone(),
         fields: Arc::new(first.fields.clone()),
+        folders: folders.into(),
+        folder_texts: Arc::new(first.folder_texts.clone()),
         at: Utc::now(),
     };
     let mut done = if job.plain.needs_survey() {
@@ -116,8 +130,9 @@ pub(crate) async fn read(
             Ok(plain) => job.plain = Arc::new(plain),
             Err(failed) => return Ok(failed.answer(file)),
         }
-        let Ok(first) = Prepared::new(&job.plain.start()) else {
-            return Ok(None);
+        first = match Prepared::new(&job.plain.start()) {
+            Ok(first) => first.with_folders(folders),
+            Err(_) => return Ok(None),
         };
         job.fields = Arc::new(first.fields.clone());
         done = load(catalog, &job, &first).await?;
@@ -131,7 +146,11 @@ pub(crate) async fn read(
         job: job.clone(),
         lake: Arc::clone(lake),
         rows: ran.findings.rows,
-        ready: tokio::sync::Mutex::new(Some(Ready { schema, adds: ran.adds })),
+        ready: tokio::sync::Mutex::new(Some(Ready {
+            table: table.clone(),
+            schema,
+            adds: ran.adds,
+        })),
     };
     if known == Some(sha256.as_str()) {
         staged.discard().await;
@@ -148,13 +167,18 @@ pub(crate) async fn read(
             staged.discard().await;
             Ok(failed.answer(file))
         }
-        Ok((parsed, mut prepared)) => {
+        Ok((mut parsed, prepared)) => {
+            for note in folders.iter().filter_map(FolderColumn::note) {
+                parsed.confidence.doubt(0.9, note);
+            }
+            let mut prepared = prepared.with_folders(folders);
             prepared.staged = Some(Arc::new(staged));
             Ok(Some(Read::Parsed {
                 sha256,
-                told: Told::of(&parsed, grouped_by(&file.path, file.pin.as_deref(), 1)),
+                told: Told::of(&parsed, grouped_by(&file.path, file.pin.as_deref(), table, 1)),
                 taken_for: parsed.taken_for,
                 tables: vec![(table.clone(), Arc::new(prepared))],
+                sample,
             }))
         }
     }
@@ -165,26 +189,32 @@ impl Staged {
         self.rows
     }
 
-    /// The data files in the table's schema; they are written anew when it has changed since.
-    pub(crate) async fn adds(&self, schema: &SchemaRef) -> Result<Vec<Add>, LakeError> {
+    /// The data files of the table in its schema; they are written anew when it is another one by now.
+    pub(crate) async fn adds(&self, table: &TableName, schema: &SchemaRef) -> Result<Vec<Add>, LakeError> {
         let mut ready = self.ready.lock().await;
-        if let Some(ready) = ready.as_ref().filter(|ready| ready.schema == *schema) {
+        let fits = |ready: &&Ready| ready.schema == *schema && ready.table == *table;
+        if let Some(ready) = ready.as_ref().filter(fits) {
             return Ok(ready.adds.clone());
         }
         if let Some(old) = ready.take() {
-            parquet_file::discard(&self.lake, &self.job.table, &old.adds).await;
+            parquet_file::discard(&self.lake, &old.table, &old.adds).await;
         }
-        let ran = match run(&self.lake, &self.job, Task::Load(Arc::clone(schema))).await? {
+        let job = Job {
+            table: table.clone(),
+            ..self.job.clone()
+        };
+        let ran = match run(&self.lake, &job, Task::Load(Arc::clone(schema))).await? {
             Ok(ran) => ran,
             Err(_) => {
                 return Err(LakeError::Refused {
-                    table: self.job.table.clone(),
-                    reason: format!("{} changed while it was read", self.job.file.path),
+                    table: table.clone(),
+                    reason: format!("{} changed while it was read", job.file.path),
                 });
             }
         };
         let adds = ran.adds.clone();
         *ready = Some(Ready {
+            table: job.table,
             schema: Arc::clone(schema),
             adds: ran.adds,
         });
@@ -199,7 +229,7 @@ impl Staged {
     /// Removes data files that no commit names.
     pub(crate) async fn discard(&self) {
         if let Some(ready) = self.ready.lock().await.take() {
-            parquet_file::discard(&self.lake, &self.job.table, &ready.adds).await;
+            parquet_file::discard(&self.lake, &ready.table, &ready.adds).await;
         }
     }
 }
@@ -239,7 +269,7 @@ enum Task {
 }
 
 /// Looks at the file's start.
-async fn start(lake: &Arc<Lake>, file: &Landed, limits: &formats::Limits) -> Result<Option<Plain>, LakeError> {
+async fn start(lake: &Arc<Lake>, file: &Landed, limits: &formats::Limits) -> Result<Option<(Plain, Bytes)>, LakeError> {
     let Some(mut source) = landing::open(lake, file).await? else {
         return Ok(None);
     };
@@ -255,7 +285,9 @@ async fn start(lake: &Arc<Lake>, file: &Landed, limits: &formats::Limits) -> Res
                 Err(_) => return Ok(None),
             }
         }
-        Ok(catch_unwind(AssertUnwindSafe(|| Plain::of(&name, &start, &limits))).unwrap_or_default())
+        let plain = catch_unwind(AssertUnwindSafe(|| Plain::of(&name, &start, &limits))).unwrap_or_default();
+        start.truncate(SAMPLE_BYTES_MAX);
+        Ok(plain.map(|plain| (plain, Bytes::from(start))))
     })
     .await
 }
@@ -270,7 +302,7 @@ async fn survey(lake: &Arc<Lake>, job: &Job) -> Result<Result<Plain, Failed>, La
 /// Writes the rows in the schema that the table has or will have with them.
 async fn load(catalog: &Catalog, job: &Job, first: &Prepared) -> Result<Result<(SchemaRef, Ran), Failed>, LakeError> {
     let Some(schema) = batch::schema_with(catalog, &job.table, first).await? else {
-        return Ok(Err(Failed::Odd(Odd("its table cannot take it".to_owned()))));
+        return Ok(Err(Failed::Odd(Odd("no table can take it".to_owned()))));
     };
     let ran = run(catalog.lake(), job, Task::Load(Arc::clone(&schema))).await?;
     Ok(ran.map(|ran| (schema, ran)))
@@ -463,7 +495,10 @@ impl Worker<'_> {
 
     fn write(&mut self, schema: &SchemaRef, arrays: &[ArrayRef], rows: usize, before: u64) -> Result<(), Stopped> {
         let job = self.job;
-        let batch = sourced(schema, (&job.fields, arrays), rows, before, (&job.file.path, job.at))
+        let folders = job.folders.iter().map(|folder| folder.array(rows));
+        let arrays: Vec<ArrayRef> = arrays.iter().cloned().chain(folders).collect();
+        let columns = (job.fields.as_slice(), arrays.as_slice(), job.folder_texts.as_ref());
+        let batch = sourced(schema, columns, rows, before, (&job.file.path, job.at))
             .map_err(|reason| Stopped::from(Odd(reason)))?;
         let failed = |error| Stopped::Lake(LakeError::parquet("encoding", &job.table)(error));
         let open = match &mut self.open {

@@ -2,17 +2,20 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::error::LakeError;
 use crate::name::TableName;
 
 use super::batch::{self, Became, Piece, Work};
+use super::columns::Prepared;
 use super::history::{Histories, History};
 use super::landing::Landed;
 use super::plan::{Due, Plan};
 use super::quarantine::{self, Record};
 use super::reader::{self, Read};
+use super::regroup::Parsed;
 use super::report::{FileOutcome, FileStatus};
 use super::told::Told;
 use super::{Crawler, Gone};
@@ -29,6 +32,7 @@ struct Taken {
     taken_for: String,
     told: Told,
     sha256: String,
+    sample: Bytes,
 }
 
 impl Taken {
@@ -86,17 +90,18 @@ impl Crawler {
         quarantined: &Records,
     ) -> Result<Vec<FileOutcome>, LakeError> {
         let mut outcomes = Vec::new();
-        let mut taken: Vec<Taken> = Vec::new();
+        let mut parsed: Vec<Parsed> = Vec::new();
         let read: Vec<(Due, Read)> = stream::iter(chunk)
             .map(|due| async move {
                 let known = history.get(&due.file.path).and_then(|known| known.complete());
-                let read = reader::read(&self.catalog, &due.file, &due.main, known, &self.options).await?;
+                let asked = (&due.main, due.folders.as_slice());
+                let read = reader::read(&self.catalog, &due.file, asked, known, &self.options).await?;
                 Ok::<_, LakeError>((due, read))
             })
             .buffered(READ_AT_ONCE)
             .try_collect()
             .await?;
-        for (Due { file, .. }, read) in read {
+        for (Due { file, main, .. }, read) in read {
             match read {
                 Read::Later { reason } => {
                     outcomes.push(FileOutcome::new(&file.path, FileStatus::Waiting, file.bytes).because(reason));
@@ -114,24 +119,40 @@ impl Crawler {
                     taken_for,
                     told,
                     tables,
-                } => {
-                    let read = (sha256.as_str(), taken_for.as_str(), &told);
-                    let pieces = pieces(&file, read, tables, history.get(&file.path));
-                    taken.push(Taken {
-                        file,
-                        pieces,
-                        taken_for,
-                        told,
-                        sha256,
-                    });
-                }
+                    sample,
+                } => parsed.push(Parsed {
+                    file,
+                    main,
+                    tables,
+                    taken_for,
+                    told,
+                    sha256,
+                    sample,
+                }),
             }
         }
+        for (file, reason, sample) in self.regroup(&mut parsed, history).await {
+            outcomes.push(self.put_away(&file, reason, &sample).await?);
+        }
+        let mut taken: Vec<Taken> = parsed
+            .into_iter()
+            .map(|one| {
+                let read = (one.sha256.as_str(), one.taken_for.as_str(), &one.told);
+                Taken {
+                    pieces: pieces(&one.file, read, one.tables, history.get(&one.file.path)),
+                    file: one.file,
+                    taken_for: one.taken_for,
+                    told: one.told,
+                    sha256: one.sha256,
+                    sample: one.sample,
+                }
+            })
+            .collect();
         for (path, reason) in self.misfits(&taken).await {
             if let Some(place) = taken.iter().position(|t| t.file.path == path) {
                 let misfit = taken.swap_remove(place);
                 misfit.let_go().await;
-                outcomes.push(self.put_away(&misfit.file, reason, &[]).await?);
+                outcomes.push(self.put_away(&misfit.file, reason, &misfit.sample).await?);
             }
         }
         taken.sort_by(|a, b| a.file.path.cmp(&b.file.path));
@@ -190,7 +211,7 @@ impl Crawler {
         let file = &taken.file;
         for (_, part) in parts {
             if let Became::Misfit(reason) = part {
-                return self.put_away(file, reason.clone(), &[]).await;
+                return self.put_away(file, reason.clone(), &taken.sample).await;
             }
             if let Became::Failed(reason) = part {
                 return Ok(FileOutcome::new(&file.path, FileStatus::Waiting, file.bytes).because(reason));
@@ -317,7 +338,7 @@ impl Crawler {
 fn pieces(
     file: &Landed,
     (sha256, taken_for, told): (&str, &str, &Told),
-    tables: Vec<(TableName, std::sync::Arc<super::columns::Prepared>)>,
+    tables: Vec<(TableName, std::sync::Arc<Prepared>)>,
     history: Option<&History<'_>>,
 ) -> Vec<(TableName, Piece)> {
     let names: Vec<TableName> = tables.iter().map(|(name, _)| name.clone()).collect();

@@ -17,6 +17,7 @@
 //! | rows between the blocks that are neither title nor pair | 1 − twice their share |
 //! | readings that only their place in the file tells apart | 0.85 |
 //! | lines left out because a cell too many shifts their values | 0.6 |
+//! | dates of its folders that can be read day first and month first | 0.9 |
 //! | a count that the file states itself and that was not found | 0.4 |
 //!
 //! Of several files (an archive) or sheets the least sure one counts. A column that an administrator pinned raises no doubt.
@@ -34,7 +35,7 @@ pub(crate) struct Confidence {
 
 impl Confidence {
     /// A reading that multiplies the confidence by `factor`, in words.
-    pub(super) fn doubt(&mut self, factor: f64, why: impl Into<String>) {
+    pub(crate) fn doubt(&mut self, factor: f64, why: impl Into<String>) {
         self.doubts.push((factor.clamp(0.0, 1.0), why.into()));
     }
 

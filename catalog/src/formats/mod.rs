@@ -5,7 +5,7 @@
 //! **parse** it into a grid of cells ([`dialect`], [`split`], [`workbook`]), find the tables in the grid: one rectangle
 //! ([`layout`], [`area`]), or blocks of several kinds with what stands between them ([`blocks`]), **type** each column over the
 //! whole file ([`infer`], [`column`]; words among numbers: [`rescue`]). JSON ([`json`], [`json_shape`], [`json_array`],
-//! [`json_records`]), XML ([`xml`]), molecules ([`sdf`], [`smiles`]), Parquet ([`parquet_file`]), Avro ([`avro`]) and Arrow
+//! [`json_records`]), XML ([`xml`]), molecules ([`sdf`], [`smiles`]) and reactions ([`rxn`]), Parquet ([`parquet_file`]), Avro ([`avro`]) and Arrow
 //! ([`arrow_file`]) carry
 //! their own structure and skip the grid. How sure all this is: [`confidence`]; what an administrator says of it: [`pinned`].
 //! Large tables that are plain from their first line to the last need not be held in memory: [`plain`].
@@ -37,6 +37,7 @@ mod json_records;
 mod json_shape;
 mod layout;
 mod layout_names;
+mod molfile;
 mod moment;
 mod normalise;
 mod number;
@@ -45,6 +46,7 @@ mod pinned;
 mod plain;
 mod refuse;
 mod rescue;
+mod rxn;
 mod sdf;
 mod shapes;
 mod smiles;
@@ -194,6 +196,9 @@ fn read_content(file_name: &str, bytes: Bytes, limits: &Limits) -> Result<Parsed
         sniff::Kind::Text => {
             let decoded = text::decode(&bytes, limits.pinned.encoding.as_deref())?;
             drop(bytes);
+            if let Some(parsed) = rxn::read(&decoded, limits)? {
+                return Ok(parsed);
+            }
             if let Some(parsed) = sdf::read(file_name, &decoded, limits)? {
                 return Ok(parsed);
             }

@@ -3,12 +3,12 @@
 //!
 //! The structure stays a molfile: a SMILES made from it without perceiving stereochemistry would be another molecule.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 use crate::formats::column::{self, Cells};
 use crate::formats::confidence::Confidence;
 use crate::formats::infer::ColumnType;
+use crate::formats::molfile::{self, HEAD_LINES, shown};
 use crate::formats::pinned::Notation;
 use crate::formats::split::lines;
 use crate::formats::text::Decoded;
@@ -17,21 +17,14 @@ use crate::formats::{Block, Limits, Parsed, ReadError, header, named};
 
 /// The columns that every such file has.
 const OWN: [&str; 2] = ["molecule_name", "molblock"];
-/// Lines of a molfile before its atoms: name, program, remark, counts.
-const HEAD_LINES: usize = 4;
 /// The end of a record.
 const END: &str = "$$$$";
 
 /// Reads SD files and molfiles; `None` when the text is none.
 ///
 /// # Errors
-/// `Damaged` where a record does not hold what it announces, `Unsupported` for reactions.
+/// `Damaged` where a record does not hold what it announces.
 pub(super) fn read(file_name: &str, decoded: &Decoded, limits: &Limits) -> Result<Option<Parsed>, ReadError> {
-    if decoded.text.starts_with("$RDFILE") || decoded.text.starts_with("$RXN") {
-        return Err(ReadError::Unsupported {
-            seen: "a file of reactions (RD or RXN file)".to_owned(),
-        });
-    }
     let counts = lines(&decoded.text)
         .nth(HEAD_LINES - 1)
         .map_or("", |(_, line)| line.trim_end());
@@ -218,14 +211,9 @@ impl<'l> Reader<'l> {
     }
 
     fn molecule_ends(&mut self, number: u64) -> Result<(), ReadError> {
-        let counts = self.molecule.get(HEAD_LINES - 1).map_or("", |line| line.trim_end());
-        if counts.ends_with("V3000") {
-            self.v3000 = true;
-            self.check_v3000(number)?;
-        } else {
-            self.v2000 = true;
-            self.check_v2000(number, counts)?;
-        }
+        let v3000 = molfile::complete(&self.molecule).map_err(|why| self.damaged(number, &why))?;
+        self.v3000 |= v3000;
+        self.v2000 |= !v3000;
         let name = self.molecule.first().map_or("", |line| line.trim()).to_owned();
         let block = std::mem::take(&mut self.molecule).join("\n");
         check(
@@ -236,65 +224,6 @@ impl<'l> Reader<'l> {
         self.open = vec![name, block];
         self.at = At::Between;
         Ok(())
-    }
-
-    /// As many lines as the counts say.
-    fn check_v2000(&self, number: u64, counts: &str) -> Result<(), ReadError> {
-        let count = |range: std::ops::Range<usize>| counts.get(range)?.trim().parse::<usize>().ok();
-        let (Some(atoms), Some(bonds)) = (count(0..3), count(3..6)) else {
-            return Err(self.damaged(
-                number,
-                &format!("its fourth line is no line of counts: {:?}", shown(counts)),
-            ));
-        };
-        let held = self.molecule.iter().filter(|line| line.trim_end() != "M  END").count();
-        if held < HEAD_LINES + atoms + bonds {
-            let why = format!("it announces {atoms} atoms and {bonds} bonds, and ends before they are there");
-            return Err(self.damaged(number, &why));
-        }
-        Ok(())
-    }
-
-    /// As many atoms and bonds as the counts say.
-    fn check_v3000(&self, number: u64) -> Result<(), ReadError> {
-        let body = self.molecule.iter().filter_map(|line| line.strip_prefix("M  V30 "));
-        let (mut atoms, mut bonds) = (0usize, 0usize);
-        let mut announced = None;
-        let mut counting: Option<&mut usize> = None;
-        let mut goes_on = false;
-        for line in body {
-            let line = line.trim();
-            if goes_on {
-                goes_on = line.ends_with('-');
-                continue;
-            }
-            goes_on = line.ends_with('-');
-            let mut words = line.split_whitespace();
-            match (words.next(), words.next()) {
-                (Some("COUNTS"), Some(first)) => {
-                    announced = first
-                        .parse::<usize>()
-                        .ok()
-                        .zip(words.next().and_then(|word| word.parse::<usize>().ok()));
-                }
-                (Some("BEGIN"), Some("ATOM")) => counting = Some(&mut atoms),
-                (Some("BEGIN"), Some("BOND")) => counting = Some(&mut bonds),
-                (Some("BEGIN" | "END"), _) => counting = None,
-                _ => {
-                    if let Some(counter) = counting.as_deref_mut() {
-                        *counter += 1;
-                    }
-                }
-            }
-        }
-        if announced == Some((atoms, bonds)) {
-            return Ok(());
-        }
-        let why = match announced {
-            None => "it has no line of counts".to_owned(),
-            Some((a, b)) => format!("it announces {a} atoms and {b} bonds, and holds {atoms} and {bonds}"),
-        };
-        Err(self.damaged(number, &why))
     }
 
     fn record_ends(&mut self) -> Result<(), ReadError> {
@@ -344,12 +273,4 @@ fn item_name(line: &str) -> Option<String> {
     let field = rest.trim();
     (field.len() > 2 && field.starts_with("DT") && field.bytes().skip(2).all(|byte| byte.is_ascii_digit()))
         .then(|| field.to_owned())
-}
-
-fn shown(line: &str) -> Cow<'_, str> {
-    const CHARS: usize = 40;
-    match line.char_indices().nth(CHARS) {
-        Some((at, _)) => Cow::Owned(format!("{}…", line.get(..at).unwrap_or_default())),
-        None => Cow::Borrowed(line),
-    }
 }

@@ -192,6 +192,6 @@ fn is_elsewhere(path: &str) -> bool {
             .is_some_and(|(scheme, rest)| !scheme.contains('/') && rest.starts_with('/'))
 }
 
-fn join(location: &str, path: &ObjectPath) -> ObjectPath {
+pub(super) fn join(location: &str, path: &ObjectPath) -> ObjectPath {
     ObjectPath::parse(format!("{location}/{path}")).unwrap_or_else(|_| ObjectPath::from(format!("{location}/{path}")))
 }

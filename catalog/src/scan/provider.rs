@@ -1,5 +1,6 @@
 //! A Delta snapshot as a plain Parquet scan.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
@@ -20,8 +21,9 @@ use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use deltalake_core::table::state::DeltaTableState;
+use object_store::path::Path as ObjectPath;
 
-use super::files::{Columns, FileList, list, native_schema, total};
+use super::files::{Columns, FileList, join, list, native_schema, total};
 use super::stats::Prunable;
 
 /// Bytes from a Parquet file's end to fetch at once: footer and page index of a table of some hundred columns in one request.
@@ -37,7 +39,10 @@ pub(crate) struct ParquetScan {
     /// For each column of `schema` its place in the scan's.
     order: Vec<usize>,
     list: FileList,
+    /// Files that are not read.
+    left_out: BTreeSet<ObjectPath>,
     statistics: Statistics,
+    location: String,
 }
 
 impl ParquetScan {
@@ -63,8 +68,24 @@ impl ParquetScan {
             columns,
             order,
             list,
+            left_out: BTreeSet::new(),
             statistics,
+            location: location.to_owned(),
         })
+    }
+
+    /// The same without these files, whose paths are relative to the table's folder.
+    pub(crate) fn without(mut self, paths: &BTreeSet<ObjectPath>) -> Self {
+        self.left_out = paths.iter().map(|path| join(&self.location, path)).collect();
+        self.statistics = total(&self.read(self.list.files.clone()), &self.columns.scan_schema);
+        self
+    }
+
+    fn read(&self, mut files: Vec<PartitionedFile>) -> Vec<PartitionedFile> {
+        if !self.left_out.is_empty() {
+            files.retain(|file| !self.left_out.contains(&file.object_meta.location));
+        }
+        files
     }
 
     /// The files that may hold a row for which all filters are true.
@@ -134,7 +155,7 @@ impl TableProvider for ParquetScan {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let mut files = self.candidates(state, filters)?;
+        let mut files = self.read(self.candidates(state, filters)?);
         if let (Some(limit), true) = (limit, filters.is_empty()) {
             files = enough_for(files, limit);
         }

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use chrono::{TimeDelta, Utc};
 use sha2::{Digest, Sha256};
 
-use crate::crawl::{Pin, SETTINGS, Target, hex, target};
+use crate::crawl::{Counts, Pin, SETTINGS, Target, counted, hex, main_table, target};
 use crate::error::LakeError;
 use crate::lake::{LANDING, Lake, Put, STATE};
 use crate::name::TableName;
@@ -142,6 +142,11 @@ impl Upload {
         &self.table
     }
 
+    /// The table that the file's rows may be of as well: that of files which differ from it in a number alone.
+    pub fn kindred(&self) -> Option<TableName> {
+        counted(&self.path)
+    }
+
     /// The whole file's length.
     pub fn bytes(&self) -> u64 {
         self.bytes
@@ -185,7 +190,8 @@ async fn pinned(lake: &Lake, upload: &Upload, settings: &str) -> Result<Option<T
         path: upload.path.clone(),
         reason,
     })?;
-    Ok(Some(pin.table(&upload.table)))
+    let table = main_table(&upload.path, Some(&pin), &Counts::default());
+    Ok(Some(table.unwrap_or_else(|| upload.table.clone())))
 }
 
 /// What the lake has of a file.

@@ -12,6 +12,7 @@
 mod blocks;
 mod cases;
 mod golden;
+mod grouping;
 mod journal;
 mod kill;
 mod large;

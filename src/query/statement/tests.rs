@@ -125,6 +125,7 @@ fn row(statement: &Statement) -> &'static str {
         Statement::View(_) => "View",
         Statement::Library(_) => "Library DROP",
         Statement::Alert(_) => "Alert DROP",
+        Statement::Quarantine(_) => "Quarantine RELEASE",
         Statement::CancelQuery(_) => "CancelQuery",
         Statement::SetTags { .. } => "SetTags",
     }
@@ -147,6 +148,7 @@ fn every_kind_of_statement_has_a_row_in_the_golden_matrix() {
         "DROP VIRTUAL LIBRARY lab.a.t",
         "DROP ALERT lab.a.t",
         "ALTER TABLE lab.a.t SET TAGS (a = 'b')",
+        "RELEASE QUARANTINE 'a/t/x.csv'",
         "CANCEL QUERY '01234567-89ab-cdef-0123-456789abcdef'",
     ];
     let mut rows: Vec<&str> = statements.into_iter().map(|sql| row(&parse(sql).unwrap())).collect();

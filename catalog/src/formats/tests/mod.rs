@@ -24,6 +24,7 @@ mod plain;
 mod plates;
 mod polluted;
 mod properties;
+mod reactions;
 mod survey;
 mod vendors;
 mod xml;
