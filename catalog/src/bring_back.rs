@@ -41,7 +41,12 @@ pub async fn bring_back(catalog: &Catalog, name: &TableName, when: When) -> Resu
             }
         }
         let (now, then) = (files(&base)?, files(&old)?);
-        let paths = |files: &[LogicalFileView]| files.iter().map(|file| file.path().to_string()).collect::<BTreeSet<_>>();
+        let paths = |files: &[LogicalFileView]| {
+            files
+                .iter()
+                .map(|file| file.path().to_string())
+                .collect::<BTreeSet<_>>()
+        };
         let (is_now, was_then) = (paths(&now), paths(&then));
         let removes: Vec<_> = now
             .iter()
@@ -96,7 +101,10 @@ async fn brought(
     };
     let schema = base.state()?.snapshot().arrow_schema();
     let before = old.state()?.snapshot().arrow_schema();
-    let lost = before.fields().iter().find(|field| schema.column_with_name(field.name()).is_none());
+    let lost = before
+        .fields()
+        .iter()
+        .find(|field| schema.column_with_name(field.name()).is_none());
     if let Some(field) = lost {
         return Err(refused(format!(
             "its version {} has the column {}, which the table has no more; read that version with FOR VERSION AS OF instead",
@@ -132,7 +140,10 @@ async fn brought(
             continue;
         }
         let rows = parquet_file::read(lake, name, file, None).await?;
-        let fitted = rows.iter().map(|batch| fit(batch, &schema)).collect::<Result<Vec<_>, _>>();
+        let fitted = rows
+            .iter()
+            .map(|batch| fit(batch, &schema))
+            .collect::<Result<Vec<_>, _>>();
         let written = parquet_file::write(lake, name, &schema, fitted.map_err(refused)?).await?;
         back.written.extend(written.clone());
         back.adds.extend(written);

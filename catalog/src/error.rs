@@ -70,7 +70,9 @@ pub enum LakeError {
         "watching '{path}' for new files failed: {reason}. The timed sweep still finds them; raise fs.inotify.max_user_watches for instant pick-up"
     )]
     Watch { path: String, reason: String },
-    #[error("'{path}' is not in quarantine; lab.system.quarantine lists the files that are, by their paths below landing/")]
+    #[error(
+        "'{path}' is not in quarantine; lab.system.quarantine lists the files that are, by their paths below landing/"
+    )]
     NotQuarantined { path: String },
     #[error("a background task of the crawler ended early: {reason}")]
     Task { reason: String },

@@ -78,7 +78,12 @@ pub fn beyond(lake: &Lake, table: &LakeTable, other: &LakeTable) -> Result<Arc<d
     let (Some(scan), Some(_)) = (plain(table)?, plain(other)?) else {
         return Ok(table.provider());
     };
-    let theirs: BTreeSet<_> = other.state()?.log_data().iter().map(|file| file.object_store_path()).collect();
+    let theirs: BTreeSet<_> = other
+        .state()?
+        .log_data()
+        .iter()
+        .map(|file| file.object_store_path())
+        .collect();
     Ok(Arc::new(scan.without(&theirs)))
 }
 

@@ -48,7 +48,10 @@ pub(super) async fn catalog(
 
 /// The whole document. Identifiers are URNs: they are the same whichever address the server is reached by.
 fn described(governed: &Governed, shown: &[Shown]) -> Value {
-    let visible: BTreeSet<String> = shown.iter().map(|one| format!("{}.{}", one.schema, one.table)).collect();
+    let visible: BTreeSet<String> = shown
+        .iter()
+        .map(|one| format!("{}.{}", one.schema, one.table))
+        .collect();
     let datasets: Vec<Value> = shown.iter().map(|one| dataset(governed, one, &visible)).collect();
     json!({
         "@context": {
@@ -97,7 +100,10 @@ fn dataset(governed: &Governed, shown: &Shown, visible: &BTreeSet<String>) -> Va
         tell("dct:description", json!(text));
     }
     if let Some(object) = &object {
-        tell("dct:publisher", json!({ "@type": "schema:Organization", "schema:name": object.department }));
+        tell(
+            "dct:publisher",
+            json!({ "@type": "schema:Organization", "schema:name": object.department }),
+        );
         let keywords = keywords(&object.tags);
         if !keywords.is_empty() {
             tell("dcat:keyword", json!(keywords));
@@ -120,9 +126,17 @@ fn dataset(governed: &Governed, shown: &Shown, visible: &BTreeSet<String>) -> Va
         .schema()
         .fields()
         .iter()
-        .map(|field| column(field, &raw.field_with_name(field.name()).map(of_field).unwrap_or_default()))
+        .map(|field| {
+            column(
+                field,
+                &raw.field_with_name(field.name()).map(of_field).unwrap_or_default(),
+            )
+        })
         .collect();
-    tell("csvw:tableSchema", json!({ "@type": "csvw:Schema", "csvw:column": columns }));
+    tell(
+        "csvw:tableSchema",
+        json!({ "@type": "csvw:Schema", "csvw:column": columns }),
+    );
     tell(
         "dcat:distribution",
         json!(["flight-sql", "http"].map(|door| json!({
@@ -196,7 +210,9 @@ fn datatype(data_type: &DataType) -> &'static str {
         DataType::Timestamp(_, None) => "dateTime",
         DataType::Timestamp(_, Some(_)) => "dateTimeStamp",
         DataType::Time32(_) | DataType::Time64(_) => "time",
-        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => "base64Binary",
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => {
+            "base64Binary"
+        }
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "string",
         DataType::Dictionary(_, value) => datatype(value),
         // Structs, lists and maps come as JSON where a door has no other word for them.

@@ -35,11 +35,21 @@ pub(super) fn call(tokens: &[Token], before: &[Token]) -> Result<Option<Changes>
     if matches!(before.iter().rev().find(|token| !is_space(token)), Some(Token::Period)) {
         return Ok(None);
     }
-    let meant: Vec<(usize, &Token)> = tokens.iter().enumerate().filter(|(_, token)| !is_space(token)).collect();
+    let meant: Vec<(usize, &Token)> = tokens
+        .iter()
+        .enumerate()
+        .filter(|(_, token)| !is_space(token))
+        .collect();
     let (tokens, table, from, to) = match meant.as_slice() {
-        [_, (_, Token::LParen), (_, Token::SingleQuotedString(table)), (_, Token::Comma), (_, from), (end, Token::RParen), ..] => {
-            (end + 1, table, *from, None)
-        }
+        [
+            _,
+            (_, Token::LParen),
+            (_, Token::SingleQuotedString(table)),
+            (_, Token::Comma),
+            (_, from),
+            (end, Token::RParen),
+            ..,
+        ] => (end + 1, table, *from, None),
         [
             _,
             (_, Token::LParen),
@@ -125,11 +135,17 @@ mod tests {
     #[test]
     fn a_call_becomes_a_query_over_two_versions() {
         let (sql, stops) = rewrite("SELECT * FROM table_changes('lab.s.t', 3, 5) WHERE a = 1").unwrap();
-        assert!(sql.contains("\"lab\".\"s\".\"t@5-3\"") && sql.contains("\"lab\".\"s\".\"t@3-5\""), "{sql}");
+        assert!(
+            sql.contains("\"lab\".\"s\".\"t@5-3\"") && sql.contains("\"lab\".\"s\".\"t@3-5\""),
+            "{sql}"
+        );
         assert!(sql.contains(") AS table_changes WHERE a = 1"), "{sql}");
         assert_eq!(stops.len(), 2);
         let (sql, _) = rewrite("SELECT * FROM Table_Changes ( 's.t' , '2026-03-01' ) AS c").unwrap();
-        assert!(sql.contains("\"t@now-1772323200000000\"") && sql.ends_with(") AS c"), "{sql}");
+        assert!(
+            sql.contains("\"t@now-1772323200000000\"") && sql.ends_with(") AS c"),
+            "{sql}"
+        );
     }
 
     #[test]
@@ -146,7 +162,11 @@ mod tests {
         ] {
             assert!(rewrite(sql).is_err(), "{sql}");
         }
-        for sql in ["SELECT table_changes FROM s.t", "SELECT 'table_changes(1)' FROM s.t", "SELECT a.table_changes(1)"] {
+        for sql in [
+            "SELECT table_changes FROM s.t",
+            "SELECT 'table_changes(1)' FROM s.t",
+            "SELECT a.table_changes(1)",
+        ] {
             let (text, stops) = rewrite(sql).unwrap();
             assert!(text == sql && stops.is_empty(), "{sql}");
         }

@@ -4,6 +4,7 @@
 //! that lies in a place without a meaning, on `lab/system/quarantine`. The grant is asked before the file is.
 
 use datafusion::sql::sqlparser::parser::Parser;
+use datafusion::sql::sqlparser::tokenizer::Token;
 use labhouse_catalog::{TableName, landing_table};
 use labhouse_policies::Action;
 
@@ -28,7 +29,11 @@ pub(crate) struct QuarantineStatement {
 impl QuarantineStatement {
     /// What it does, in one word.
     pub(super) fn verb(&self) -> &'static str {
-        if self.ignore { "ignore_quarantine" } else { "release_quarantine" }
+        if self.ignore {
+            "ignore_quarantine"
+        } else {
+            "release_quarantine"
+        }
     }
 
     /// What it is about.
@@ -46,13 +51,10 @@ pub(super) fn parse(parser: &mut Parser<'_>) -> Result<Option<QuarantineStatemen
     } else {
         return Ok(None);
     };
-    let path = match word(parser, TABLE) {
-        true => parser.parse_literal_string().map_err(syntax)?,
-        false => {
-            return Err(syntax(
-                "RELEASE QUARANTINE 'path' and IGNORE QUARANTINE 'path' take a file of lab.system.quarantine",
-            ));
-        }
+    let (true, Token::SingleQuotedString(path)) = (word(parser, TABLE), parser.next_token().token) else {
+        return Err(syntax(
+            "RELEASE QUARANTINE 'path' and IGNORE QUARANTINE 'path' take a file of lab.system.quarantine",
+        ));
     };
     end(parser)?;
     let path = path.trim_start_matches('/').to_owned();
@@ -86,7 +88,11 @@ impl Engine {
 
 fn may_maintain(governed: &Governed, name: &TableName) -> Result<(), QueryError> {
     reserved(name)?;
-    let object = governed.world().catalog.table(&name.schema, &name.table).map(|table| table_object(table));
+    let object = governed
+        .world()
+        .catalog
+        .table(&name.schema, &name.table)
+        .map(|table| table_object(table));
     let (department, tags) = match object {
         Some(object) => (object.department, object.tags),
         None => (name.schema.clone(), Default::default()),
@@ -103,7 +109,10 @@ mod tests {
     fn whole_statements_are_read_and_half_ones_are_not() {
         let read = |sql: &str| parse(&mut Parser::new(&GenericDialect {}).try_with_sql(sql).unwrap());
         let released = read("release quarantine 'a/b.csv';").unwrap().unwrap();
-        assert_eq!((released.verb(), released.target()), ("release_quarantine", "landing/a/b.csv".into()));
+        assert_eq!(
+            (released.verb(), released.target()),
+            ("release_quarantine", "landing/a/b.csv".into())
+        );
         assert!(read("IGNORE QUARANTINE '/a/b.csv'").unwrap().unwrap().ignore);
         assert_eq!(read("SELECT 1").unwrap(), None);
         for bad in ["RELEASE 'a'", "IGNORE QUARANTINE a", "RELEASE QUARANTINE 'a' 'b'"] {

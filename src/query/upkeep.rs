@@ -11,10 +11,10 @@ use labhouse_policies::Action;
 
 use super::statement::{end, lake_name, plain, syntax, word};
 use super::travel::moment;
-use crate::pipelines::View;
 use super::write::{count, lake_error, require, reserved};
 use super::{QueryError, errors};
 use crate::engine::Engine;
+use crate::pipelines::View;
 use crate::session::{Governed, Library, table_object, table_path};
 
 /// The word under which a column's comment stands in its field.
@@ -97,7 +97,9 @@ fn version(parser: &mut Parser<'_>) -> Result<When, QueryError> {
         return Err(usage());
     }
     let by_number = word(parser, "version");
-    if !(by_number || word(parser, "timestamp")) || !(parser.parse_keyword(Keyword::AS) && parser.parse_keyword(Keyword::OF)) {
+    if !(by_number || word(parser, "timestamp"))
+        || !(parser.parse_keyword(Keyword::AS) && parser.parse_keyword(Keyword::OF))
+    {
         return Err(usage());
     }
     if by_number {
@@ -306,7 +308,10 @@ fn may_restore(governed: &Governed, table: &LakeTable) -> Result<(), QueryError>
         let mut tags = object.tags.clone();
         tags.extend(object.column_tags.get(field.name()).cloned().unwrap_or_default());
         let column = format!("{path}/{}", field.name());
-        if !governed.decide(&object.department, &column, &tags, Action::Insert).allowed {
+        if !governed
+            .decide(&object.department, &column, &tags, Action::Insert)
+            .allowed
+        {
             return refused("not every column may be filled");
         }
     }
@@ -342,7 +347,10 @@ mod tests {
                 work: Work::Restore { to },
             })
         };
-        assert_eq!(read("RESTORE TABLE s.t TO VERSION AS OF 3").unwrap(), restored(When::Version(3)));
+        assert_eq!(
+            read("RESTORE TABLE s.t TO VERSION AS OF 3").unwrap(),
+            restored(When::Version(3))
+        );
         let day = moment("2026-03-01").unwrap();
         assert_eq!(
             read("restore lab.s.t to timestamp as of '2026-03-01';").unwrap(),

@@ -51,7 +51,10 @@ fn table(governed: &Governed, shown: &Shown) -> (Entry, Document) {
         .with(Field::Name, &shown.table)
         .with(Field::Schema, &shown.schema)
         .with(Field::Comment, comment.as_deref().unwrap_or_default());
-    let tags = governed.object(&shown.schema, &shown.table).map(|object| object.tags).unwrap_or_default();
+    let tags = governed
+        .object(&shown.schema, &shown.table)
+        .map(|object| object.tags)
+        .unwrap_or_default();
     add_tags(&mut document, &tags);
     for field in shown.provider.schema().fields() {
         document.add(Field::Column, field.name());
@@ -156,7 +159,11 @@ fn add_tags(document: &mut Document, tags: &Tags) {
 /// Each value of each tag by itself.
 fn listed(tags: &Tags) -> Vec<String> {
     let one = |(key, value): (&String, &String)| {
-        let values: Vec<String> = value.split('|').filter(|value| !value.is_empty()).map(|value| format!("{key}={value}")).collect();
+        let values: Vec<String> = value
+            .split('|')
+            .filter(|value| !value.is_empty())
+            .map(|value| format!("{key}={value}"))
+            .collect();
         values
     };
     tags.iter().flat_map(one).collect()

@@ -71,7 +71,9 @@ impl Asked {
         let mut words = Vec::new();
         for word in text.split_whitespace() {
             let facet = word.split_once(':').and_then(|(name, value)| {
-                let facet = Facet::NARROWING.into_iter().find(|facet| facet.word().eq_ignore_ascii_case(name))?;
+                let facet = Facet::NARROWING
+                    .into_iter()
+                    .find(|facet| facet.word().eq_ignore_ascii_case(name))?;
                 (!value.is_empty()).then(|| (facet, value.to_owned()))
             });
             match facet {
@@ -112,7 +114,9 @@ impl Asked {
     pub(super) fn counts(&self, searchable: &Searchable) -> Vec<(Facet, String, u64)> {
         let mut counts: BTreeMap<Facet, BTreeMap<String, u64>> = BTreeMap::new();
         for hit in self.hits(searchable) {
-            let Some(entry) = searchable.entries.get(hit.document) else { continue };
+            let Some(entry) = searchable.entries.get(hit.document) else {
+                continue;
+            };
             let mut values = vec![(Facet::Kind, entry.kind.to_owned())];
             values.extend(entry.schema.iter().map(|schema| (Facet::Schema, schema.clone())));
             if ["table", "column"].contains(&entry.kind) {
@@ -120,7 +124,11 @@ impl Asked {
             }
             values.extend(entry.tags.iter().map(|tag| (Facet::Tag, tag.clone())));
             values.extend(entry.unit.iter().map(|unit| (Facet::Unit, unit.clone())));
-            values.extend(hit.matched.iter().map(|one| (Facet::Matched, one.field.word().to_owned())));
+            values.extend(
+                hit.matched
+                    .iter()
+                    .map(|one| (Facet::Matched, one.field.word().to_owned())),
+            );
             values.sort();
             values.dedup();
             for (facet, value) in values {
@@ -169,7 +177,12 @@ mod tests {
     }
 
     fn found(text: &str) -> Vec<usize> {
-        let mut found: Vec<usize> = Asked::parse(text).unwrap().hits(&searchable()).iter().map(|hit| hit.document).collect();
+        let mut found: Vec<usize> = Asked::parse(text)
+            .unwrap()
+            .hits(&searchable())
+            .iter()
+            .map(|hit| hit.document)
+            .collect();
         found.sort_unstable();
         found
     }
@@ -194,7 +207,12 @@ mod tests {
     #[test]
     fn what_is_found_is_counted_by_its_facets() {
         let counts = Asked::parse("yield").unwrap().counts(&searchable());
-        let of = |facet, value: &str| counts.iter().find(|one| one.0 == facet && one.1 == value).map(|one| one.2);
+        let of = |facet, value: &str| {
+            counts
+                .iter()
+                .find(|one| one.0 == facet && one.1 == value)
+                .map(|one| one.2)
+        };
         assert_eq!(of(Facet::Kind, "column"), Some(2));
         assert_eq!(of(Facet::Table, "yields"), Some(2));
         assert_eq!(of(Facet::Tag, "pii=true"), Some(1));

@@ -96,7 +96,9 @@ impl Answer {
             return arguments(given).map(|(asked, rows)| Self::Hits(asked, rows));
         }
         let [words] = given else {
-            return Err(QueryError::Invalid(format!("{FACETS}('words') takes a text, a literal")));
+            return Err(QueryError::Invalid(format!(
+                "{FACETS}('words') takes a text, a literal"
+            )));
         };
         asked(FACETS, words).map(Self::Facets)
     }
@@ -212,8 +214,18 @@ fn facets_schema() -> SchemaRef {
 fn counted(searchable: &Searchable, asked: &Asked) -> Result<RecordBatch, QueryError> {
     let counts = asked.counts(searchable);
     let columns: Vec<ArrayRef> = vec![
-        Arc::new(counts.iter().map(|(facet, ..)| Some(facet.word())).collect::<StringArray>()),
-        Arc::new(counts.iter().map(|(_, value, _)| Some(value.as_str())).collect::<StringArray>()),
+        Arc::new(
+            counts
+                .iter()
+                .map(|(facet, ..)| Some(facet.word()))
+                .collect::<StringArray>(),
+        ),
+        Arc::new(
+            counts
+                .iter()
+                .map(|(_, value, _)| Some(value.as_str()))
+                .collect::<StringArray>(),
+        ),
         Arc::new(
             counts
                 .iter()

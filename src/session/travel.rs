@@ -86,6 +86,8 @@ impl Governed {
 async fn moment(catalog: &Catalog, table: &Arc<LakeTable>, moment: Moment) -> Result<Arc<LakeTable>, QueryError> {
     match moment {
         Moment::Now => Ok(Arc::clone(table)),
-        Moment::Then(when) => labhouse_catalog::at(catalog, table, when).await.map_err(write::lake_error),
+        Moment::Then(when) => labhouse_catalog::at(catalog, table, when)
+            .await
+            .map_err(write::lake_error),
     }
 }

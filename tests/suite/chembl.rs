@@ -24,7 +24,7 @@ fn load(dir: &Path, arguments: &[&str]) -> (bool, String) {
         .env_remove("CHEMBL_DIR")
         .output()
         .unwrap();
-    let text = String::from_utf8_lossy(&done.stdout).into_owned() + &String::from_utf8_lossy(&done.stderr);
+    let text = String::from_utf8_lossy(&done.stdout).into_owned() + &*String::from_utf8_lossy(&done.stderr);
     (done.status.success(), text)
 }
 
@@ -39,11 +39,16 @@ fn tables(dir: &Path) -> Vec<(String, u64, usize)> {
     for line in String::from_utf8(done.stdout).unwrap().lines() {
         let file: serde_json::Value = serde_json::from_str(line).unwrap();
         assert_eq!(file["status"], "unchanged", "{line}");
-        let table = tables.entry(file["tables"][0].as_str().unwrap().to_owned()).or_default();
+        let table = tables
+            .entry(file["tables"][0].as_str().unwrap().to_owned())
+            .or_default();
         table.0 += file["rows"].as_u64().unwrap();
         table.1 += 1;
     }
-    tables.into_iter().map(|(name, (rows, files))| (name, rows, files)).collect()
+    tables
+        .into_iter()
+        .map(|(name, (rows, files))| (name, rows, files))
+        .collect()
 }
 
 #[test]

@@ -19,14 +19,22 @@ async fn with_runs() -> Server {
     let text = std::fs::read_to_string(&policy).unwrap();
     let attached = "\np2, role:lab_analyst, chemistry, lab/chemistry/runs, permissive, few\n";
     std::fs::write(&policy, text + attached).unwrap();
-    lab.update("ada", &format!("CREATE TABLE {TABLE} (run BIGINT, yield DOUBLE, operator VARCHAR)"))
-        .await
-        .unwrap();
+    lab.update(
+        "ada",
+        &format!("CREATE TABLE {TABLE} (run BIGINT, yield DOUBLE, operator VARCHAR)"),
+    )
+    .await
+    .unwrap();
     for values in ["(1, 10.0, 'x'), (2, 20.0, 'x'), (2, 20.0, 'x')", "(101, 90.0, 'y')"] {
-        lab.update("ada", &format!("INSERT INTO {TABLE} VALUES {values}")).await.unwrap();
+        lab.update("ada", &format!("INSERT INTO {TABLE} VALUES {values}"))
+            .await
+            .unwrap();
     }
     let filtered = format!("SELECT count(*) FROM {TABLE}");
-    lab.until("ana", &filtered, |answer| answer.as_ref().is_ok_and(|text| text.contains("| 3 "))).await;
+    lab.until("ana", &filtered, |answer| {
+        answer.as_ref().is_ok_and(|text| text.contains("| 3 "))
+    })
+    .await;
     lab
 }
 
@@ -34,8 +42,14 @@ async fn changes(lab: &Server, who: &str, call: &str) -> Vec<String> {
     let sql = format!("SELECT _change_type, run, yield FROM table_changes({call}) ORDER BY 1, 2, 3");
     let text = lab.text(who, &sql).await;
     let rows = text.lines().skip(3).filter(|line| line.starts_with('|'));
-    rows.map(|line| line.trim_matches('|').split('|').map(str::trim).collect::<Vec<_>>().join(" "))
-        .collect()
+    rows.map(|line| {
+        line.trim_matches('|')
+            .split('|')
+            .map(str::trim)
+            .collect::<Vec<_>>()
+            .join(" ")
+    })
+    .collect()
 }
 
 #[tokio::test]
@@ -51,40 +65,77 @@ async fn changes_are_told_row_by_row_and_hidden_ones_are_none() {
         ["insert 1 10.0", "insert 2 20.0", "insert 2 20.0"]
     );
     // Of a row that is there twice one goes; another changes; a hidden one changes and one visible column of it.
-    lab.update("ada", &format!("UPDATE {TABLE} SET yield = 11.0 WHERE run = 1")).await.unwrap();
-    lab.update("ada", &format!("UPDATE {TABLE} SET yield = 95.0 WHERE run = 101")).await.unwrap();
+    lab.update("ada", &format!("UPDATE {TABLE} SET yield = 11.0 WHERE run = 1"))
+        .await
+        .unwrap();
+    lab.update("ada", &format!("UPDATE {TABLE} SET yield = 95.0 WHERE run = 101"))
+        .await
+        .unwrap();
     let two = changes(&lab, "ada", &format!("'{TABLE}', 2")).await;
-    assert_eq!(two, ["delete 1 10.0", "delete 101 90.0", "insert 1 11.0", "insert 101 95.0"]);
+    assert_eq!(
+        two,
+        ["delete 1 10.0", "delete 101 90.0", "insert 1 11.0", "insert 101 95.0"]
+    );
     assert_eq!(
         changes(&lab, "ana", &format!("'{TABLE}', 2, 4")).await,
         ["delete 1 10.0", "insert 1 11.0"]
     );
     // What only a hidden row or a hidden column did is no change.
     assert!(changes(&lab, "ana", &format!("'{TABLE}', 3, 4")).await.is_empty());
-    lab.update("ada", &format!("UPDATE {TABLE} SET operator = 'z'")).await.unwrap();
+    lab.update("ada", &format!("UPDATE {TABLE} SET operator = 'z'"))
+        .await
+        .unwrap();
     assert!(changes(&lab, "ana", &format!("'{TABLE}', 4")).await.is_empty());
     assert_eq!(changes(&lab, "ada", &format!("'{TABLE}', 4")).await.len(), 8);
     // Data files written anew are no change.
-    let version = lab.number("ada", "SELECT max(version) FROM system.commits WHERE table_name = 'runs'").await;
+    let version = lab
+        .number(
+            "ada",
+            "SELECT max(version) FROM system.commits WHERE table_name = 'runs'",
+        )
+        .await;
     lab.update("ada", &format!("OPTIMIZE {TABLE}")).await.unwrap();
     assert!(changes(&lab, "ada", &format!("'{TABLE}', {version}")).await.is_empty());
     // One of two equal rows goes.
-    lab.update("ada", &format!("RESTORE TABLE {TABLE} TO VERSION AS OF 1")).await.unwrap();
+    lab.update("ada", &format!("RESTORE TABLE {TABLE} TO VERSION AS OF 1"))
+        .await
+        .unwrap();
     assert_eq!(changes(&lab, "ana", &format!("'{TABLE}', 0")).await.len(), 3);
     for (who, sql, says) in [
-        ("ada", format!("SELECT * FROM table_changes('{TABLE}', 99)"), "no version 99"),
-        ("ana", format!("SELECT operator FROM table_changes('{TABLE}', 0)"), "operator"),
-        ("ana", format!("SELECT * FROM table_changes('{TABLE}', 0) WHERE 1 / (run - 101) = 5"), ""),
+        (
+            "ada",
+            format!("SELECT * FROM table_changes('{TABLE}', 99)"),
+            "no version 99",
+        ),
+        (
+            "ana",
+            format!("SELECT operator FROM table_changes('{TABLE}', 0)"),
+            "operator",
+        ),
+        (
+            "ana",
+            format!("SELECT * FROM table_changes('{TABLE}', 0) WHERE 1 / (run - 101) = 5"),
+            "",
+        ),
     ] {
         let answer = lab.query(who, &sql).await;
         match says {
             // The hidden row's number divides nothing.
             "" => assert!(answer.is_ok(), "{answer:?}"),
-            says => assert!(answer.as_ref().is_err_and(|error| error.contains(says)), "{sql}: {answer:?}"),
+            says => assert!(
+                answer.as_ref().is_err_and(|error| error.contains(says)),
+                "{sql}: {answer:?}"
+            ),
         }
     }
-    let hidden = lab.query("guest", &format!("SELECT * FROM table_changes('{TABLE}', 0)")).await.unwrap_err();
-    let absent = lab.query("guest", "SELECT * FROM table_changes('lab.chemistry.runx', 0)").await.unwrap_err();
+    let hidden = lab
+        .query("guest", &format!("SELECT * FROM table_changes('{TABLE}', 0)"))
+        .await
+        .unwrap_err();
+    let absent = lab
+        .query("guest", "SELECT * FROM table_changes('lab.chemistry.runx', 0)")
+        .await
+        .unwrap_err();
     assert_eq!(hidden.replace("runs", "X"), absent.replace("runx", "X"));
 }
 
@@ -99,22 +150,48 @@ async fn older_rows_are_brought_back_by_whoever_may_change_them_all() {
     }
     assert_eq!(lab.number("ada", &sum).await, 106);
     // A tag of today closes a column, and stays.
-    lab.update("ada", &format!("ALTER TABLE {TABLE} ALTER COLUMN operator SET TAGS (pii = true)")).await.unwrap();
+    lab.update(
+        "ada",
+        &format!("ALTER TABLE {TABLE} ALTER COLUMN operator SET TAGS (pii = true)"),
+    )
+    .await
+    .unwrap();
     assert_eq!(lab.update("sam", &back).await.unwrap(), 1);
     assert_eq!(lab.number("ada", &sum).await, 5);
-    assert!(lab.query("dee", &format!("SELECT operator FROM {TABLE}")).await.is_err());
+    assert!(
+        lab.query("dee", &format!("SELECT operator FROM {TABLE}"))
+            .await
+            .is_err()
+    );
     // It is a version like any other: the rows before it can be brought back, by time as well.
-    lab.update("ada", &format!("RESTORE {TABLE} TO VERSION AS OF 2")).await.unwrap();
+    lab.update("ada", &format!("RESTORE {TABLE} TO VERSION AS OF 2"))
+        .await
+        .unwrap();
     assert_eq!(lab.number("ada", &sum).await, 106);
     let version = "SELECT max(version) FROM system.commits WHERE table_name = 'runs'";
     let before = lab.number("ada", version).await;
-    lab.update("ada", &format!("RESTORE TABLE {TABLE} TO TIMESTAMP AS OF '2099-01-01'")).await.unwrap();
-    assert_eq!(lab.number("ada", version).await, before, "there was nothing to bring back");
+    lab.update("ada", &format!("RESTORE TABLE {TABLE} TO TIMESTAMP AS OF '2099-01-01'"))
+        .await
+        .unwrap();
+    assert_eq!(
+        lab.number("ada", version).await,
+        before,
+        "there was nothing to bring back"
+    );
     for (sql, says) in [
         (format!("RESTORE TABLE {TABLE} TO VERSION AS OF 99"), "no version 99"),
-        (format!("RESTORE TABLE {TABLE} TO TIMESTAMP AS OF '2001-01-01'"), "not there yet"),
-        ("RESTORE TABLE lab.chemistry.none TO VERSION AS OF 0".to_owned(), "not found"),
-        ("RESTORE TABLE lab.system.files TO VERSION AS OF 0".to_owned(), "server's own"),
+        (
+            format!("RESTORE TABLE {TABLE} TO TIMESTAMP AS OF '2001-01-01'"),
+            "not there yet",
+        ),
+        (
+            "RESTORE TABLE lab.chemistry.none TO VERSION AS OF 0".to_owned(),
+            "not found",
+        ),
+        (
+            "RESTORE TABLE lab.system.files TO VERSION AS OF 0".to_owned(),
+            "server's own",
+        ),
     ] {
         let error = lab.update("ada", &sql).await.unwrap_err();
         assert!(error.contains(says), "{sql}: {error}");
@@ -122,8 +199,18 @@ async fn older_rows_are_brought_back_by_whoever_may_change_them_all() {
     // Whom a filter hides rows from may not, whatever else he may.
     let policy = lab.dir.join("policies/policy.csv");
     let text = std::fs::read_to_string(&policy).unwrap();
-    std::fs::write(&policy, text.replace("role:lab_analyst, chemistry, lab/chemistry/runs, permissive", "role:lab_scientist, chemistry, lab/chemistry/runs, restrictive")).unwrap();
-    lab.until("sam", &format!("SELECT count(*) FROM {TABLE}"), |answer| answer.as_ref().is_ok_and(|text| text.contains("| 3 "))).await;
+    std::fs::write(
+        &policy,
+        text.replace(
+            "role:lab_analyst, chemistry, lab/chemistry/runs, permissive",
+            "role:lab_scientist, chemistry, lab/chemistry/runs, restrictive",
+        ),
+    )
+    .unwrap();
+    lab.until("sam", &format!("SELECT count(*) FROM {TABLE}"), |answer| {
+        answer.as_ref().is_ok_and(|text| text.contains("| 3 "))
+    })
+    .await;
     let error = lab.update("sam", &back).await.unwrap_err();
     assert!(error.contains("row filter"), "{error}");
 }
@@ -133,16 +220,27 @@ async fn rows_of_landed_files_come_back_and_no_file_is_loaded_again() {
     let lab = lab::empty(|config| config);
     lab.land("chemistry/runs/a.csv", "run,yield\n1,10\n");
     let sum = format!("SELECT sum(run) FROM {TABLE}");
-    lab.until("ada", &sum, |answer| answer.as_ref().is_ok_and(|text| text.contains("| 1 "))).await;
+    lab.until("ada", &sum, |answer| {
+        answer.as_ref().is_ok_and(|text| text.contains("| 1 "))
+    })
+    .await;
     // A column that comes later, and one whose type widens.
     lab.land("chemistry/runs/b.csv", "run,yield,note\n2,20.5,hot\n");
-    lab.until("ada", &sum, |answer| answer.as_ref().is_ok_and(|text| text.contains("| 3 "))).await;
-    lab.update("ada", &format!("RESTORE TABLE {TABLE} TO VERSION AS OF 0")).await.unwrap();
+    lab.until("ada", &sum, |answer| {
+        answer.as_ref().is_ok_and(|text| text.contains("| 3 "))
+    })
+    .await;
+    lab.update("ada", &format!("RESTORE TABLE {TABLE} TO VERSION AS OF 0"))
+        .await
+        .unwrap();
     assert_eq!(lab.number("ada", &sum).await, 1);
     assert_eq!(lab.number("ada", &format!("SELECT count(note) FROM {TABLE}")).await, 0);
     // A later file comes in, the one whose rows went stays out.
     lab.land("chemistry/runs/c.csv", "run,yield\n4,40\n");
-    lab.until("ada", &sum, |answer| answer.as_ref().is_ok_and(|text| text.contains("| 5 "))).await;
+    lab.until("ada", &sum, |answer| {
+        answer.as_ref().is_ok_and(|text| text.contains("| 5 "))
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -152,7 +250,9 @@ async fn a_file_in_quarantine_is_released_or_left_alone_by_whoever_may() {
     lab.land("stray.csv", "a,b\n1,2\n");
     let listed = "SELECT path, sample FROM system.quarantine ORDER BY 1";
     lab.until("ada", listed, |answer| {
-        answer.as_ref().is_ok_and(|text| text.contains("%PDF-1.7") && text.contains("stray.csv"))
+        answer
+            .as_ref()
+            .is_ok_and(|text| text.contains("%PDF-1.7") && text.contains("stray.csv"))
     })
     .await;
     let ignore = "IGNORE QUARANTINE 'chemistry/runs/bad.csv'";
@@ -160,36 +260,60 @@ async fn a_file_in_quarantine_is_released_or_left_alone_by_whoever_may() {
         // The same for a file that is there and one that is not.
         let (there, absent) = (
             lab.update(who, ignore).await.unwrap_err(),
-            lab.update(who, "IGNORE QUARANTINE 'chemistry/runs/none.csv'").await.unwrap_err(),
+            lab.update(who, "IGNORE QUARANTINE 'chemistry/runs/none.csv'")
+                .await
+                .unwrap_err(),
         );
         assert!(there.contains("may not maintain") && there == absent, "{there}");
     }
     assert_eq!(lab.update("ada", ignore).await.unwrap(), 1);
     let status = |path: &str| format!("SELECT status, reason FROM system.files WHERE path = '{path}'");
     lab.until("ada", &status("chemistry/runs/bad.csv"), |answer| {
-        answer.as_ref().is_ok_and(|text| text.contains("ignored") && text.contains("ada said"))
+        answer
+            .as_ref()
+            .is_ok_and(|text| text.contains("ignored") && text.contains("ada said"))
     })
     .await;
     // Released, it is read again: and is in quarantine again, as it is no better than before.
-    assert_eq!(lab.update("ada", "RELEASE QUARANTINE 'chemistry/runs/bad.csv'").await.unwrap(), 1);
+    assert_eq!(
+        lab.update("ada", "RELEASE QUARANTINE 'chemistry/runs/bad.csv'")
+            .await
+            .unwrap(),
+        1
+    );
     lab.land("chemistry/runs/good.csv", "run,yield\n1,10\n");
     lab.until("ada", &status("chemistry/runs/bad.csv"), |answer| {
         answer.as_ref().is_ok_and(|text| text.contains("quarantined"))
     })
     .await;
-    let error = lab.update("ada", "RELEASE QUARANTINE 'chemistry/runs/good.csv'").await.unwrap_err();
+    let error = lab
+        .update("ada", "RELEASE QUARANTINE 'chemistry/runs/good.csv'")
+        .await
+        .unwrap_err();
     assert!(error.contains("not in quarantine"), "{error}");
     // On the command line, for whoever may write the lake's files.
     let run = |words: &[&str]| {
         let config = lab.dir.join("labhouse.toml");
-        let done = Command::new(BINARY).arg("quarantine").args(words).arg("--config").arg(config).output().unwrap();
-        (done.status.success(), String::from_utf8(done.stdout).unwrap() + &String::from_utf8_lossy(&done.stderr))
+        let done = Command::new(BINARY)
+            .arg("quarantine")
+            .args(words)
+            .arg("--config")
+            .arg(config)
+            .output()
+            .unwrap();
+        (
+            done.status.success(),
+            String::from_utf8(done.stdout).unwrap() + &*String::from_utf8_lossy(&done.stderr),
+        )
     };
     let (done, text) = run(&["list"]);
     assert!(done && text.contains("stray.csv\tit needs a schema folder"), "{text}");
     assert!(run(&["ignore", "stray.csv"]).0);
     let (done, text) = run(&["list", "--json"]);
-    assert!(done && !text.contains("stray.csv") && text.contains("\"sample\":\"%PDF"), "{text}");
+    assert!(
+        done && !text.contains("stray.csv") && text.contains("\"sample\":\"%PDF"),
+        "{text}"
+    );
     assert!(run(&["release", "stray.csv"]).0);
     let (done, text) = run(&["release", "none.csv"]);
     assert!(!done && text.contains("not in quarantine"), "{text}");
@@ -212,20 +336,35 @@ async fn the_catalog_is_told_as_linked_data_of_what_one_sees() {
     };
     let columns = |dataset: &Value| -> Vec<String> {
         let columns = dataset["csvw:tableSchema"]["csvw:column"].as_array().unwrap();
-        columns.iter().map(|column| column["csvw:name"].as_str().unwrap().to_owned()).collect()
+        columns
+            .iter()
+            .map(|column| column["csvw:name"].as_str().unwrap().to_owned())
+            .collect()
     };
     let (ada, ana, guest) = (get("ada"), get("ana"), get("guest"));
     assert_eq!(ada["@type"], "dcat:Catalog");
     assert_eq!(ada["@context"]["dcat"], "http://www.w3.org/ns/dcat#");
     let whole = dataset(&ada, "lab.chemistry.reactions").unwrap();
-    assert!(whole["dcat:version"].is_string() && whole["dct:modified"].is_string(), "{whole}");
+    assert!(
+        whole["dcat:version"].is_string() && whole["dct:modified"].is_string(),
+        "{whole}"
+    );
     let sources = whole["prov:wasDerivedFrom"].to_string();
-    assert!(sources.contains("chemistry.protocols") && sources.contains("plate_readings"), "{sources}");
+    assert!(
+        sources.contains("chemistry.protocols") && sources.contains("plate_readings"),
+        "{sources}"
+    );
     // A part of it says no version, names no hidden column, and no source that is hidden.
     let part = dataset(&ana, "lab.chemistry.reactions").unwrap();
-    assert!(part.get("dcat:version").is_none() && part.get("dct:modified").is_none(), "{part}");
+    assert!(
+        part.get("dcat:version").is_none() && part.get("dct:modified").is_none(),
+        "{part}"
+    );
     assert!(columns(&whole).contains(&"operator".to_owned()) && !columns(&part).contains(&"operator".to_owned()));
-    assert!(!part["prov:wasDerivedFrom"].to_string().contains("plate_readings"), "{part}");
+    assert!(
+        !part["prov:wasDerivedFrom"].to_string().contains("plate_readings"),
+        "{part}"
+    );
     assert!(dataset(&ana, "lab.chemistry.plate_readings").is_none());
     assert!(dataset(&ada, "lab.system.audit").is_none());
     assert_eq!(guest["dcat:dataset"], Value::Array(Vec::new()));
@@ -245,11 +384,17 @@ async fn facets_count_what_one_sees_and_narrow_a_search() {
     assert!(count("ada", "table", "protocols").await > 0);
     // Columns of that name are hidden from her.
     assert_eq!(count("guest", "kind", "column").await, 0);
-    let named = "SELECT count(*) FROM search_catalog('operator kind:column schema:chemistry') WHERE column_name = 'operator'";
+    let named =
+        "SELECT count(*) FROM search_catalog('operator kind:column schema:chemistry') WHERE column_name = 'operator'";
     assert!(lab.number("ada", named).await > 0);
     assert_eq!(lab.number("ana", named).await, 0);
     let other = "SELECT count(*) FROM search_catalog('operator schema:chemistry') WHERE table_schema <> 'chemistry'";
     assert_eq!(lab.number("ada", other).await, 0);
-    let error = lab.update("sam", "CREATE TABLE lab.chemistry.kept AS SELECT * FROM search_facets('yield')").await;
+    let error = lab
+        .update(
+            "sam",
+            "CREATE TABLE lab.chemistry.kept AS SELECT * FROM search_facets('yield')",
+        )
+        .await;
     assert!(error.unwrap_err().contains("for looking"));
 }

@@ -202,14 +202,8 @@ pub(crate) fn refilled(name: &str, old: Option<&ArrayRef>, to: &DataType, source
             let plain = cast(old, &DataType::Utf8).ok()?;
             let plain = plain.as_string::<i32>();
             let same = |row: usize, text: &str| match old.data_type() {
-                DataType::Int64 => {
-                    integer(name, text)
-                        == Some(old.as_primitive::<Int64Type>().value(row))
-                }
-                DataType::Float64 => {
-                    number(name, text)
-                        == Some(old.as_primitive::<Float64Type>().value(row))
-                }
+                DataType::Int64 => integer(name, text) == Some(old.as_primitive::<Int64Type>().value(row)),
+                DataType::Float64 => number(name, text) == Some(old.as_primitive::<Float64Type>().value(row)),
                 DataType::Date32 => iso(text).map(days) == Some(old.as_primitive::<Date32Type>().value(row)),
                 _ => false,
             };
@@ -302,7 +296,10 @@ mod tests {
         assert_eq!(kinds(&["s/t/03-04-2026/a", "s/t/14-03-2026/a"]), DataType::Date32);
         let (kind, note) = typed(&["s/t/03-04-2026/a"], None);
         assert!(kind == DataType::Utf8 && note.unwrap().contains("month first"));
-        assert_eq!(typed(&["s/t/03-04-2026/a"], Some(DateOrder::Dmy)), (DataType::Date32, None));
+        assert_eq!(
+            typed(&["s/t/03-04-2026/a"], Some(DateOrder::Dmy)),
+            (DataType::Date32, None)
+        );
         assert_eq!(kinds(&["s/t/14-03-2026/a", "s/t/03-14-2026/a"]), DataType::Utf8);
     }
 

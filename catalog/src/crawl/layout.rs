@@ -211,7 +211,11 @@ fn loose(schema: &str, file: &str) -> Loose {
         schema: schema.to_owned(),
         own,
         // Files called by nothing but a number or a date are what their folder is.
-        counted: if pattern.bare.is_empty() { table(schema) } else { table(&pattern.bare) },
+        counted: if pattern.bare.is_empty() {
+            table(schema)
+        } else {
+            table(&pattern.bare)
+        },
         bare: pattern.key(),
     }
 }
@@ -372,7 +376,12 @@ mod tests {
             let loose = place(path, &FolderRule::Form).loose;
             loose.map(|loose| loose.table(counts).table.clone()).unwrap_or_default()
         };
-        let two = listing(&["chem/case_1.csv", "chem/case_2.csv", "other/case_3.csv", "chem/case/4.csv"]);
+        let two = listing(&[
+            "chem/case_1.csv",
+            "chem/case_2.csv",
+            "other/case_3.csv",
+            "chem/case/4.csv",
+        ]);
         assert_eq!(of("chem/case_1.csv", &two), "case_1");
         let three = listing(&["chem/case_1.csv", "chem/Case 2.csv", "chem/2026-03-14/case_10.csv"]);
         assert_eq!(of("chem/case_1.csv", &three), "case");
@@ -380,7 +389,10 @@ mod tests {
         let days = listing(&["chem/2026-03-14.csv", "chem/2026-03-15.csv", "chem/2026-03-16.csv"]);
         assert_eq!(of("chem/2026-03-15.csv", &days), "chem");
         let names = |path: &str| candidates(path).into_iter().map(|name| name.table).collect::<Vec<_>>();
-        assert_eq!(names("chem/plate_2026-03-14_7.csv"), ["plate_7", "plate", "plate_2026_03_14_7"]);
+        assert_eq!(
+            names("chem/plate_2026-03-14_7.csv"),
+            ["plate_7", "plate", "plate_2026_03_14_7"]
+        );
         assert_eq!(names("chem/2026/03/x.csv"), ["x", "t_2026"]);
         assert_eq!(names("chem/runs/2026/x.csv"), ["runs"]);
     }
@@ -388,7 +400,9 @@ mod tests {
     #[test]
     fn why_a_file_feeds_its_table() {
         let by = |path: &str, tables| {
-            let Target::Table(main) = target(path) else { panic!("{path}") };
+            let Target::Table(main) = target(path) else {
+                panic!("{path}")
+            };
             grouped_by(path, None, &main, tables)
         };
         assert_eq!(by("chem/runs/deep/a.csv", 1), "its folder chem/runs");

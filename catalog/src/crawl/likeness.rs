@@ -52,7 +52,10 @@ impl Face {
     }
 
     fn common(&self, other: &Self) -> usize {
-        self.columns.keys().filter(|name| other.columns.contains_key(*name)).count()
+        self.columns
+            .keys()
+            .filter(|name| other.columns.contains_key(*name))
+            .count()
     }
 
     /// How much two have in common, from 0 to 1; none when they are unlike.
@@ -68,7 +71,8 @@ impl Face {
         };
         let is_alike = common * 2 >= less
             || (common > 0
-                && (!self.keys.is_disjoint(&other.keys) || (rest_is_numbers(self, other) && rest_is_numbers(other, self))));
+                && (!self.keys.is_disjoint(&other.keys)
+                    || (rest_is_numbers(self, other) && rest_is_numbers(other, self))));
         is_alike.then_some(if more == 0 { 1.0 } else { common as f64 / more as f64 })
     }
 
@@ -132,8 +136,13 @@ pub(crate) fn assign(main: &TableName, tables: &BTreeMap<TableName, Face>, files
         heaps.sort_by_key(|(_, members)| std::cmp::Reverse(members.len()));
     }
     for (face, members) in heaps {
-        let first = members.first().and_then(|at| files.get(*at)).map_or("", |file| file.path);
-        let Some(table) = name_for(main, first, &faces) else { continue };
+        let first = members
+            .first()
+            .and_then(|at| files.get(*at))
+            .map_or("", |file| file.path);
+        let Some(table) = name_for(main, first, &faces) else {
+            continue;
+        };
         faces.insert(table.clone(), face);
         for at in members {
             if let Some(place) = chosen.get_mut(at) {
@@ -241,7 +250,11 @@ mod tests {
         let fields: Vec<Field> = columns
             .split(' ')
             .map(|name| {
-                let data_type = if name.starts_with('n') { DataType::Float64 } else { DataType::Utf8 };
+                let data_type = if name.starts_with('n') {
+                    DataType::Float64
+                } else {
+                    DataType::Utf8
+                };
                 Field::new(name, data_type, true)
             })
             .collect();
@@ -289,7 +302,10 @@ mod tests {
         assert_eq!(tables(spectra, &[], &[("s/t/x.csv", "nwavelength lot name")]), ["t__x"]);
         // A table beside it that fits better takes the file.
         let beside = [("t__lots", "lot supplier npurity")];
-        assert_eq!(tables(there, &beside, &[("s/t/q.csv", "lot supplier ngrams")]), ["t__lots"]);
+        assert_eq!(
+            tables(there, &beside, &[("s/t/q.csv", "lot supplier ngrams")]),
+            ["t__lots"]
+        );
     }
 
     #[test]
@@ -302,9 +318,17 @@ mod tests {
             ("s/t/p3.csv", "well plate nvalue"),
         ];
         assert_eq!(tables(None, &[], &files), ["t__a_lots", "t", "t", "t__a_lots", "t"]);
-        let kinds: Vec<(String, String)> = (0..40).map(|n| (format!("s/t/f{n}x.csv"), format!("a{n} b{n} c{n}"))).collect();
-        let kinds: Vec<(&str, &str)> = kinds.iter().map(|(path, columns)| (path.as_str(), columns.as_str())).collect();
+        let kinds: Vec<(String, String)> = (0..40)
+            .map(|n| (format!("s/t/f{n}x.csv"), format!("a{n} b{n} c{n}")))
+            .collect();
+        let kinds: Vec<(&str, &str)> = kinds
+            .iter()
+            .map(|(path, columns)| (path.as_str(), columns.as_str()))
+            .collect();
         let named = tables(None, &[], &kinds);
-        assert_eq!((named[0].as_str(), named[1].as_str(), named[39].as_str()), ("t", "t__f1x", "-"));
+        assert_eq!(
+            (named[0].as_str(), named[1].as_str(), named[39].as_str()),
+            ("t", "t__f1x", "-")
+        );
     }
 }

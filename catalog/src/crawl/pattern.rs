@@ -78,8 +78,7 @@ fn moment(words: &[&str]) -> usize {
         return 0;
     }
     let year_first = a.len() == 4 && is_day(&format!("{a}{b:0>2}{c:0>2}"));
-    let year_last =
-        c.len() == 4 && (is_day(&format!("{c}{b:0>2}{a:0>2}")) || is_day(&format!("{c}{a:0>2}{b:0>2}")));
+    let year_last = c.len() == 4 && (is_day(&format!("{c}{b:0>2}{a:0>2}")) || is_day(&format!("{c}{a:0>2}{b:0>2}")));
     if !(year_first || year_last) {
         return 0;
     }

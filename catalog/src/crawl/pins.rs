@@ -172,7 +172,11 @@ impl Pin {
         let reading = settings.reading().map_err(refuse)?;
         let folders = folder_rule(settings.folders.as_ref()).map_err(refuse)?;
         // Whoever says the table means all of these files.
-        let implied = if settings.table.is_some() { Group::Folder } else { Group::Columns };
+        let implied = if settings.table.is_some() {
+            Group::Folder
+        } else {
+            Group::Columns
+        };
         let group = settings.group.unwrap_or(implied);
         let table = match settings.table {
             Some(table) if TableName::clean(&table) != table => {

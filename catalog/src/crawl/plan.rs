@@ -135,7 +135,8 @@ pub(crate) fn plan(
         present.insert(file.path.clone());
         let pinned = pins::of(pins, &file.path);
         let pin = pinned.and_then(|pin| pin.as_ref().ok());
-        let Place { target, said, loose } = layout::place(&file.path, pin.map_or(&FolderRule::Form, |pin| &pin.folders));
+        let Place { target, said, loose } =
+            layout::place(&file.path, pin.map_or(&FolderRule::Form, |pin| &pin.folders));
         let named = match target {
             Target::Table(table) => table,
             Target::Settings => {
@@ -177,7 +178,8 @@ pub(crate) fn plan(
         let mut main = layout::grouped(&file.path, (named, loose), pin.map(Arc::as_ref), &counts);
         if let Some(entry) = known.and_then(History::newest).map(|known| &known.entry)
             && let Some(home) = entry.tables.first().filter(|home| **home != main)
-            && entry.sha256.split_once('+').map_or("", |(_, mark)| mark) == file.pin.as_ref().map_or("", |pin| pin.mark.as_str())
+            && entry.sha256.split_once('+').map_or("", |(_, mark)| mark)
+                == file.pin.as_ref().map_or("", |pin| pin.mark.as_str())
             && layout::candidates(&file.path).contains(home)
         {
             // A file that is loaded stays in its table.

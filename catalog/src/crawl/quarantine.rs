@@ -116,9 +116,9 @@ pub(crate) async fn remove(lake: &Lake, path: &str) -> Result<(), LakeError> {
 async fn of(lake: &Lake, path: &str) -> Result<Record, LakeError> {
     let record = lake.get(&object(path)).await?;
     let record = record.and_then(|bytes| serde_json::from_slice::<Record>(&bytes).ok());
-    record.filter(|record| record.path == path).ok_or_else(|| LakeError::NotQuarantined {
-        path: path.to_owned(),
-    })
+    record
+        .filter(|record| record.path == path)
+        .ok_or_else(|| LakeError::NotQuarantined { path: path.to_owned() })
 }
 
 /// Lets a file out: the next sweep reads it as if it had just landed.

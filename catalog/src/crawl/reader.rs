@@ -61,7 +61,9 @@ pub(crate) async fn read(
     };
     let mut pinned = file.pin.as_ref().map(|pin| pin.reading.clone()).unwrap_or_default();
     // What is said of a folder's column is not said of the file's.
-    pinned.types.retain(|column, _| folders.iter().all(|folder| folder.name() != column));
+    pinned
+        .types
+        .retain(|column, _| folders.iter().all(|folder| folder.name() != column));
     let limits = formats::Limits {
         decompressed_bytes_max: options.decompressed_bytes_max,
         pinned,
@@ -74,7 +76,9 @@ pub(crate) async fn read(
             return Ok(Read::Same { sha256 });
         }
         // A reader's defect on one file must not end the crawl of all the others.
-        let parsed = catch_unwind(AssertUnwindSafe(|| parse(&file, content.clone(), (&main, &folders), &limits)));
+        let parsed = catch_unwind(AssertUnwindSafe(|| {
+            parse(&file, content.clone(), (&main, &folders), &limits)
+        }));
         Ok(match parsed {
             Ok(Ok((taken_for, told, tables))) => Read::Parsed {
                 sha256,

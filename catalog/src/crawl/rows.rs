@@ -48,7 +48,9 @@ pub(crate) fn with_source(
                     Arc::new(TimestampMicrosecondArray::from_iter_values(times).with_timezone("UTC"))
                 }
                 // The folder's name as it is: `03` and not the number that it was taken for.
-                (name, Some(array)) if array.data_type() != field.data_type() && rows.folder_texts.contains_key(name) => {
+                (name, Some(array))
+                    if array.data_type() != field.data_type() && rows.folder_texts.contains_key(name) =>
+                {
                     match (field.data_type(), rows.folder_texts.get(name)) {
                         (DataType::Utf8, Some(text)) => {
                             Arc::new(StringArray::from_iter_values(std::iter::repeat_n(text, *count)))
@@ -161,7 +163,9 @@ fn keep(batch: &RecordBatch, gone: &BTreeSet<String>) -> Result<RecordBatch, arr
 
 fn fitted(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, String> {
     let mut columns: Vec<ArrayRef> = Vec::with_capacity(schema.fields().len());
-    let sources = batch.column_by_name(SOURCE_FILE).map(|array| cast(array, &DataType::Utf8));
+    let sources = batch
+        .column_by_name(SOURCE_FILE)
+        .map(|array| cast(array, &DataType::Utf8));
     let sources = sources.transpose().map_err(|e| e.to_string())?;
     for field in schema.fields() {
         let old = batch.column_by_name(field.name());

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use crate::formats::column::{self, Cells};
 use crate::formats::confidence::Confidence;
 use crate::formats::infer::ColumnType;
-use crate::formats::molfile::{complete, check_v3000, shown};
+use crate::formats::molfile::{check_v3000, complete, shown};
 use crate::formats::pinned::Notation;
 use crate::formats::split::lines;
 use crate::formats::text::Decoded;
@@ -186,7 +186,11 @@ impl<'t> Reader<'t> {
     }
 
     fn damaged(&self, why: &str) -> ReadError {
-        let line = self.lines.get(self.at).or(self.lines.last()).map_or(0, |(number, _)| *number);
+        let line = self
+            .lines
+            .get(self.at)
+            .or(self.lines.last())
+            .map_or(0, |(number, _)| *number);
         ReadError::Damaged {
             format: self.format,
             why: format!("record {} (line {line}): {why}", self.records.len() + 1),
@@ -198,7 +202,10 @@ impl<'t> Reader<'t> {
         let mut open: Option<Record> = None;
         while self.skip_blank() {
             let line = self.line().unwrap_or_default();
-            let (word, rest) = line.trim_end().split_once(char::is_whitespace).unwrap_or((line.trim_end(), ""));
+            let (word, rest) = line
+                .trim_end()
+                .split_once(char::is_whitespace)
+                .unwrap_or((line.trim_end(), ""));
             let rest = rest.trim();
             match word {
                 "$DATM" => {
@@ -210,7 +217,11 @@ impl<'t> Reader<'t> {
                     check("the number of rows", self.records.len() as u64, limits.rows_max as u64)?;
                     let has_structure = word.ends_with("FMT");
                     // A format's line may end in the number of a registry: `$RFMT $RIREG 25`.
-                    let registry = if has_structure { rest.split_whitespace().last().unwrap_or_default() } else { rest };
+                    let registry = if has_structure {
+                        rest.split_whitespace().last().unwrap_or_default()
+                    } else {
+                        rest
+                    };
                     self.at += 1;
                     let mut record = match word {
                         "$RFMT" => self.reaction()?,
@@ -264,7 +275,11 @@ impl<'t> Reader<'t> {
             }
             let trimmed = part.trim_end();
             goes_on = length > DATUM_CHARS && trimmed.ends_with('+');
-            value.push_str(if goes_on { trimmed.strip_suffix('+').unwrap_or(trimmed) } else { trimmed });
+            value.push_str(if goes_on {
+                trimmed.strip_suffix('+').unwrap_or(trimmed)
+            } else {
+                trimmed
+            });
             self.at += 1;
             match self.line() {
                 Some(next) if !next.starts_with('$') => {
@@ -313,7 +328,13 @@ impl<'t> Reader<'t> {
         } else {
             self.molecules_of_v2000()?
         };
-        let lines: Vec<&str> = self.lines.get(begin..self.at).unwrap_or_default().iter().map(|(_, line)| *line).collect();
+        let lines: Vec<&str> = self
+            .lines
+            .get(begin..self.at)
+            .unwrap_or_default()
+            .iter()
+            .map(|(_, line)| *line)
+            .collect();
         let mut own = vec![name, lines.join("\n")];
         own.extend(counts.map(|count| count.to_string()));
         Ok(Record {
@@ -332,7 +353,9 @@ impl<'t> Reader<'t> {
                 text => text.parse().ok(),
             })
             .collect();
-        let Some([reactants, products, agents]) = fixed.as_deref().and_then(|counts| counts.first_chunk::<3>()).copied() else {
+        let Some([reactants, products, agents]) =
+            fixed.as_deref().and_then(|counts| counts.first_chunk::<3>()).copied()
+        else {
             return Err(self.damaged(&format!("its fifth line is no line of counts: {:?}", shown(line))));
         };
         self.at += HEAD_LINES;

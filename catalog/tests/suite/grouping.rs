@@ -34,9 +34,15 @@ async fn folders_become_typed_columns() {
     assert_eq!(lab.ask("select v, folder_date from chem.days order by v").await, days);
     // A folder that is a day names no table: the file does.
     let plates = [["5", "2026-03-14"], ["6", "2026-03-15"]];
-    assert_eq!(lab.ask("select v, folder_date from chem.plate_1 order by v").await, plates);
+    assert_eq!(
+        lab.ask("select v, folder_date from chem.plate_1 order by v").await,
+        plates
+    );
     let hive = "chem/runs/year=2026/month=03/site=B%20asel/a.csv";
-    assert_eq!(by(&report, hive), "its folder chem/runs; its folders give year, month, site");
+    assert_eq!(
+        by(&report, hive),
+        "its folder chem/runs; its folders give year, month, site"
+    );
     // A server that starts now has nothing to do.
     assert_eq!(lab.another().await.sweep().await.count(Unchanged), 6);
     // Without columns of folders, where somebody says so.
@@ -52,8 +58,11 @@ async fn a_folder_of_a_name_of_its_own_is_said_beside_the_files() {
     let lab = Lab::on(&lake, eager()).await;
     lab.land("chem/runs/alpha/x/ana/a.csv", "k,v\na,1\n").await;
     lab.land("chem/runs/beta/x/bob/deep/b.csv", "k,v\nb,2\n").await;
-    lab.land("chem/runs/_labhouse.toml", "folders = [\"project\", \"\", \"operator\"]\n")
-        .await;
+    lab.land(
+        "chem/runs/_labhouse.toml",
+        "folders = [\"project\", \"\", \"operator\"]\n",
+    )
+    .await;
     lab.sweep().await;
     assert_eq!(
         lab.ask("select k, project, operator from chem.runs order by 1").await,
@@ -125,10 +134,14 @@ async fn dates_that_can_be_read_twice_stay_text_and_say_so() {
     lab.land("chem/t/03-04-2026/a.csv", "k,v\nx,1\n").await;
     let report = lab.sweep().await;
     let told = file(&report, "chem/t/03-04-2026/a.csv");
-    assert!(told.doubts.as_ref().unwrap().contains("day first or month first"), "{told:?}");
+    assert!(
+        told.doubts.as_ref().unwrap().contains("day first or month first"),
+        "{told:?}"
+    );
     assert!(told.confidence.unwrap() < 1.0);
     assert_eq!(lab.ask("select folder_date from chem.t").await, [["03-04-2026"]]);
-    lab.land("chem/t/_labhouse.toml", "[read]\ndate_order = \"dmy\"\n").await;
+    lab.land("chem/t/_labhouse.toml", "[read]\ndate_order = \"dmy\"\n")
+        .await;
     lab.land("chem/w/03-04-2026/a.csv", "k,v\nx,1\n").await;
     lab.land("chem/w/14-04-2026/b.csv", "k,v\ny,2\n").await;
     lab.sweep().await;
@@ -144,29 +157,42 @@ async fn unlike_files_of_one_folder_are_two_tables_and_say_why() {
     let (_folder, lake) = local_lake().await;
     let lab = Lab::on(&lake, eager()).await;
     // The odd one comes first in the listing, and is the smaller part.
-    lab.land("chem/runs/a_lots.csv", "lot,supplier,purity\nL1,acme,0.9\n").await;
+    lab.land("chem/runs/a_lots.csv", "lot,supplier,purity\nL1,acme,0.9\n")
+        .await;
     for n in 1..4 {
         let rows = format!("well,plate,yield\nA1,P{n},{n}.5\n");
         lab.land(&format!("chem/runs/plate_{n}.csv"), rows).await;
     }
-    lab.land("chem/runs/plate_4.csv", "well,plate,yield,note\nA1,P4,4.5,hot\n").await;
+    lab.land("chem/runs/plate_4.csv", "well,plate,yield,note\nA1,P4,4.5,hot\n")
+        .await;
     let report = lab.sweep().await;
     assert_eq!(report.count(Loaded), 5, "{report:#?}");
     assert_eq!(lab.number("select count(*) from chem.runs").await, 4);
-    assert_eq!(lab.ask("select lot, purity from chem.runs__a_lots").await, [["L1", "0.9"]]);
+    assert_eq!(
+        lab.ask("select lot, purity from chem.runs__a_lots").await,
+        [["L1", "0.9"]]
+    );
     let why = by(&report, "chem/runs/a_lots.csv");
-    assert!(why.contains("unlike those of chem.runs (0 of 3") && why.contains("group"), "{why}");
+    assert!(
+        why.contains("unlike those of chem.runs (0 of 3") && why.contains("group"),
+        "{why}"
+    );
     assert_eq!(by(&report, "chem/runs/plate_4.csv"), "its folder chem/runs");
     // One like it joins it, also on another server.
-    lab.land("chem/runs/more.csv", "lot,supplier,purity,grams\nL2,acme,0.8,5\n").await;
+    lab.land("chem/runs/more.csv", "lot,supplier,purity,grams\nL2,acme,0.8,5\n")
+        .await;
     lab.another().await.sweep().await;
     lab.sweep().await;
     assert_eq!(lab.number("select count(*) from chem.runs__a_lots").await, 2);
     // It changes and stays where it is.
-    lab.land("chem/runs/more.csv", "lot,supplier,purity,grams\nL2,acme,0.7,5\n").await;
+    lab.land("chem/runs/more.csv", "lot,supplier,purity,grams\nL2,acme,0.7,5\n")
+        .await;
     let report = lab.sweep().await;
     let changed = file(&report, "chem/runs/more.csv");
-    assert_eq!((changed.status, changed.tables.as_slice()), (Replaced, &["chem.runs__a_lots".to_owned()][..]));
+    assert_eq!(
+        (changed.status, changed.tables.as_slice()),
+        (Replaced, &["chem.runs__a_lots".to_owned()][..])
+    );
     // Somebody wants one table: then it is one.
     lab.land("chem/runs/_labhouse.toml", "group = \"folder\"\n").await;
     lab.sweep().await;
@@ -190,7 +216,8 @@ async fn loose_files_are_grouped_by_their_names() {
     ] {
         lab.land(path, "k,v\nx,1\n").await;
     }
-    lab.land("chem/export_2026-03-16.csv", "solvent,density,name\ndmf,0.9,x\n").await;
+    lab.land("chem/export_2026-03-16.csv", "solvent,density,name\ndmf,0.9,x\n")
+        .await;
     let report = lab.sweep().await;
     let count = |table: &str| format!("select count(*) from chem.{table}");
     for (table, rows) in [
@@ -203,7 +230,10 @@ async fn loose_files_are_grouped_by_their_names() {
     ] {
         assert_eq!(lab.number(&count(table)).await, rows, "{table}");
     }
-    assert!(by(&report, "chem/batch_2.csv").contains("pattern of its name"), "{report:#?}");
+    assert!(
+        by(&report, "chem/batch_2.csv").contains("pattern of its name"),
+        "{report:#?}"
+    );
     assert!(by(&report, "chem/export_2026-03-14.csv").contains("without its date"));
     assert!(by(&report, "chem/export_2026-03-16.csv").contains("unlike"));
     // A third one of a kind: the two that are loaded stay where people know them.
@@ -232,8 +262,11 @@ async fn two_servers_that_group_differently_at_first_agree_at_last() {
     one.land("chem/t/a.csv", "lot,supplier,purity\nL1,acme,0.9\n").await;
     one.sweep().await;
     for n in 0..6 {
-        one.land(&format!("chem/t/p{n}x.csv"), format!("well,plate,yield\nA1,P{n},{n}.5\n"))
-            .await;
+        one.land(
+            &format!("chem/t/p{n}x.csv"),
+            format!("well,plate,yield\nA1,P{n},{n}.5\n"),
+        )
+        .await;
     }
     let two = one.another().await;
     let (a, b) = tokio::join!(one.crawler.sweep(), two.crawler.sweep());
@@ -243,6 +276,9 @@ async fn two_servers_that_group_differently_at_first_agree_at_last() {
     two.sweep().await;
     one.sweep().await;
     assert_eq!(one.number("select count(*) from chem.t").await, 1);
-    assert_eq!(one.number("select count(distinct _source_file) from chem.t__p0x").await, 6);
+    assert_eq!(
+        one.number("select count(distinct _source_file) from chem.t__p0x").await,
+        6
+    );
     assert_eq!(one.number("select count(*) from chem.t__p0x").await, 6);
 }
