@@ -4,6 +4,7 @@
 //! that lies in a place without a meaning, on `lab/system/quarantine`. The grant is asked before the file is.
 
 use datafusion::sql::sqlparser::parser::Parser;
+use datafusion::sql::sqlparser::tokenizer::Token;
 use labhouse_catalog::{TableName, landing_table};
 use labhouse_policies::Action;
 
@@ -50,13 +51,10 @@ pub(super) fn parse(parser: &mut Parser<'_>) -> Result<Option<QuarantineStatemen
     } else {
         return Ok(None);
     };
-    let path = match word(parser, TABLE) {
-        true => parser.parse_literal_string().map_err(syntax)?,
-        false => {
-            return Err(syntax(
-                "RELEASE QUARANTINE 'path' and IGNORE QUARANTINE 'path' take a file of lab.system.quarantine",
-            ));
-        }
+    let (true, Token::SingleQuotedString(path)) = (word(parser, TABLE), parser.next_token().token) else {
+        return Err(syntax(
+            "RELEASE QUARANTINE 'path' and IGNORE QUARANTINE 'path' take a file of lab.system.quarantine",
+        ));
     };
     end(parser)?;
     let path = path.trim_start_matches('/').to_owned();

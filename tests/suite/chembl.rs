@@ -24,7 +24,7 @@ fn load(dir: &Path, arguments: &[&str]) -> (bool, String) {
         .env_remove("CHEMBL_DIR")
         .output()
         .unwrap();
-    let text = String::from_utf8_lossy(&done.stdout).into_owned() + &String::from_utf8_lossy(&done.stderr);
+    let text = String::from_utf8_lossy(&done.stdout).into_owned() + &*String::from_utf8_lossy(&done.stderr);
     (done.status.success(), text)
 }
 

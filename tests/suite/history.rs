@@ -303,7 +303,7 @@ async fn a_file_in_quarantine_is_released_or_left_alone_by_whoever_may() {
             .unwrap();
         (
             done.status.success(),
-            String::from_utf8(done.stdout).unwrap() + &String::from_utf8_lossy(&done.stderr),
+            String::from_utf8(done.stdout).unwrap() + &*String::from_utf8_lossy(&done.stderr),
         )
     };
     let (done, text) = run(&["list"]);
