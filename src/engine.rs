@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use labhouse_catalog::{Catalog, CrawlOptions, Crawler, Gone, Lake, LakeError};
 use labhouse_policies::{PolicyErrors, PolicyStore, Principal};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::alerts::{AlertStore, Channels, Looks};
 use crate::audit::{Audit, AuditError};
@@ -28,6 +28,8 @@ pub(crate) struct Engine {
     pub(crate) audit: Arc<Audit>,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) crawler: Crawler,
+    /// Somebody says that files have landed.
+    pub(crate) landed: Notify,
     pub(crate) policies: PolicyStore,
     pub(crate) models: ModelStore,
     pub(crate) alerts: AlertStore,
@@ -91,6 +93,7 @@ impl Engine {
             auth,
             tickets,
             crawler,
+            landed: Notify::new(),
             policies,
             models,
             alerts,

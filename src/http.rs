@@ -105,6 +105,7 @@ fn routes(door: Arc<Door>) -> Router {
         .route("/api/dashboards/{name}/file", delete(dashboards::edit::remove))
         .route("/api/dashboards/{name}/file", get(dashboards::edit::read))
         .route("/api/dashboards/{name}/file", put(dashboards::edit::write))
+        .route("/api/landed", post(landing::landed))
         .route("/api/landing/{*path}", get(landing::look))
         .route("/api/landing/{*path}", put(landing::put))
         .route("/api/openapi.json", get(assets::openapi))

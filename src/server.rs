@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use labhouse_catalog::FileStatus;
+use labhouse_catalog::{FileStatus, Queue};
 use labhouse_policies::PolicyErrors;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -54,6 +54,7 @@ pub(crate) struct Server {
     http: Option<TcpListener>,
     postgres: Option<TcpListener>,
     tls: Option<Arc<Tls>>,
+    queue: Option<Queue>,
     /// Of termination and interruption.
     signals: Option<(Signal, Signal)>,
     pub(crate) flight_url: String,
@@ -71,6 +72,9 @@ impl Server {
         let http = listen("http", config.http_address()).await?;
         let postgres = listen("postgres", config.postgres_address()).await?;
         let tls = Tls::open(&config.tls)?;
+        let queue = config.crawl.queue.as_deref().filter(|url| !url.is_empty());
+        let queue = queue.map(|url| Queue::open(url, &config.lake.options)).transpose();
+        let queue = queue.map_err(StartError::from)?;
         let scheme = if tls.is_some() { "grpc+tls" } else { "grpc" };
         let flight_url = format!("{scheme}://{}", flight.local_addr().map_err(ServeError::Ready)?);
         let http_url = match &http {
@@ -94,6 +98,7 @@ impl Server {
             http,
             postgres,
             tls,
+            queue,
             signals: None,
             flight_url,
             http_url,
@@ -122,6 +127,9 @@ impl Server {
         let (stop, stopped) = watch::channel(false);
         let mut background = JoinSet::new();
         background.spawn(crawl(Arc::clone(&self.engine), stopped.clone()));
+        if let Some(queue) = self.queue {
+            background.spawn(follow_queue(Arc::clone(&self.engine), queue, stopped.clone()));
+        }
         background.spawn(follow_policies(Arc::clone(&self.engine), stopped.clone()));
         background.spawn(crate::audit::follow(Arc::clone(&self.engine.audit), stopped.clone()));
         background.spawn(crate::pipelines::follow(Arc::clone(&self.engine), stopped.clone()));
@@ -206,7 +214,7 @@ async fn crawl(engine: Arc<Engine>, mut stopped: watch::Receiver<bool>) {
         None
     });
     while !*stopped.borrow() {
-        let waiting = sweep(&engine).await;
+        let waiting = sweep(&engine).await.unwrap_or(false);
         // A file that was still settling is looked at again as soon as it can have settled.
         let settle = Duration::from_millis(engine.config.crawl.settle_ms.max(50));
         let pause = if waiting {
@@ -218,24 +226,62 @@ async fn crawl(engine: Arc<Engine>, mut stopped: watch::Receiver<bool>) {
             _ = stopped.changed() => break,
             () = tokio::time::sleep(pause) => {}
             () = changed(watch.as_mut()) => {}
+            () = engine.landed.notified() => {}
         }
     }
 }
 
-/// One sweep; true when files wait for it to come again.
-async fn sweep(engine: &Engine) -> bool {
+/// Sweeps when a message in the queue says so, and takes the message out of it after the sweep.
+async fn follow_queue(engine: Arc<Engine>, queue: Queue, mut stopped: watch::Receiver<bool>) {
+    const PAUSE: Duration = Duration::from_secs(15);
+    let mut told = false;
+    while !*stopped.borrow() {
+        let received = tokio::select! {
+            _ = stopped.changed() => break,
+            received = queue.receive() => received,
+        };
+        let done = match received {
+            Ok(received) if received.is_empty() => Ok(()),
+            // A message whose sweep failed stays, and comes again.
+            Ok(received) => match sweep(&engine).await {
+                Some(waiting) => {
+                    if waiting {
+                        engine.landed.notify_one();
+                    }
+                    queue.forget(received).await
+                }
+                None => Ok(()),
+            },
+            Err(error) => Err(error),
+        };
+        if let Err(error) = done {
+            if !std::mem::replace(&mut told, true) {
+                tracing::warn!(%error, "no word of new objects; the timed sweep finds them");
+            }
+            tokio::select! {
+                _ = stopped.changed() => break,
+                () = tokio::time::sleep(PAUSE) => {}
+            }
+        } else {
+            told = false;
+        }
+    }
+}
+
+/// One sweep; true when files wait for it to come again, nothing when it failed.
+async fn sweep(engine: &Engine) -> Option<bool> {
     let waiting = match engine.crawler.sweep_changes().await {
         Ok(report) => {
             engine.metrics.swept(Some(&report));
             if report.changed() {
                 engine.audit.crawled(&report);
             }
-            report.files.iter().any(|file| file.status == FileStatus::Waiting)
+            Some(report.files.iter().any(|file| file.status == FileStatus::Waiting))
         }
         Err(error) => {
             engine.metrics.swept(None);
             tracing::error!(%error, "the sweep failed; it is tried again");
-            false
+            None
         }
     };
     if let Err(error) = engine.catalog.refresh().await {

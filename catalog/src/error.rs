@@ -24,6 +24,8 @@ pub enum LakeError {
         path: String,
         source: object_store::Error,
     },
+    #[error("the queue '{url}' ([crawl] queue of the config) cannot be used: {reason}")]
+    Queue { url: String, reason: String },
     #[error("{action} '{path}' failed: {source}. Check the folder's permissions and the disk's space")]
     Io {
         action: &'static str,

@@ -56,7 +56,10 @@ pub use alter::{OnlyIf, replace, set_properties};
 pub use append::{append, create};
 pub use bring_back::bring_back;
 pub use catalog::{Catalog, CatalogSnapshot};
-pub use crawl::{CrawlOptions, Crawler, FileOutcome, FileRecord, FileStatus, Gone, SweepReport, Watch, landing_table};
+pub use crawl::{
+    CrawlOptions, Crawler, FileOutcome, FileRecord, FileStatus, Gone, Queue, Received, SweepReport, Watch,
+    landing_table,
+};
 pub use error::LakeError;
 pub use journal::{Appended, Journal};
 pub use lake::{Lake, Put, object_store_url};

@@ -37,6 +37,19 @@ pub(super) struct Part {
     at: u64,
 }
 
+/// Files have landed, says whoever watches over the bucket: the next sweep comes at once. What the message says besides is
+/// not read, so that any store's form of it will do.
+pub(super) async fn landed(
+    State(door): State<Arc<Door>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    signin::caller(&door, request.headers(), Some(peer), Call::Changing).await?;
+    received(request).await?;
+    door.engine.landed.notify_one();
+    Ok(StatusCode::ACCEPTED.into_response())
+}
+
 /// How much of a file has come.
 pub(super) async fn look(
     State(door): State<Arc<Door>>,

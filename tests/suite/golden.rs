@@ -584,6 +584,7 @@ fn rows() -> Vec<(&'static str, &'static str, Try)> {
             "delete /api/dashboards/{name}/file",
             Http("DELETE /api/dashboards/overview/file", "{\"was\": \"\"}"),
         ),
+        ("http", "post /api/landed", Http("POST /api/landed", "{}")),
         (
             "http",
             "get /api/landing/{path}",

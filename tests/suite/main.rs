@@ -21,6 +21,7 @@ mod chembl;
 mod command_line;
 mod crawling;
 mod demo;
+mod events;
 mod explain_policy;
 mod flight;
 mod flight_protocol;

@@ -17,6 +17,7 @@ mod pattern;
 mod pins;
 mod plan;
 mod quarantine;
+mod queue;
 mod reader;
 mod regroup;
 mod report;
@@ -51,6 +52,7 @@ pub fn landing_table(path: &str) -> Option<crate::TableName> {
 }
 
 pub use options::{CrawlOptions, Gone};
+pub use queue::{Queue, Received};
 pub use report::{FileOutcome, FileRecord, FileStatus, SweepReport};
 pub use watch::Watch;
 

@@ -1,0 +1,142 @@
+//! Word of new objects in a bucket: from a queue (moto, which speaks SQS), and by a call. No sweep comes by the clock here.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::bucket::Bucket;
+use crate::lab::{self, PATIENCE};
+use crate::page_client::{basic, call};
+use crate::python;
+use crate::s3;
+
+/// moto's server; killed when dropped.
+struct Moto {
+    child: Child,
+    address: String,
+}
+
+impl Drop for Moto {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Moto {
+    fn start() -> Self {
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let child = Command::new(python::interpreter().with_file_name("moto_server"))
+            .args(["-H", "127.0.0.1", "-p", &address.port().to_string()])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let moto = Self {
+            child,
+            address: address.to_string(),
+        };
+        let deadline = Instant::now() + PATIENCE;
+        while TcpStream::connect(&moto.address).is_err() {
+            assert!(Instant::now() < deadline, "moto does not listen on {}", moto.address);
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        moto
+    }
+
+    /// One call of the queue's protocol.
+    fn ask(&self, action: &str, body: &serde_json::Value) -> serde_json::Value {
+        let body = body.to_string();
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        write!(
+            stream,
+            "POST / HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nX-Amz-Target: AmazonSQS.{action}\r\n\
+             Authorization: AWS4-HMAC-SHA256 Credential=lab/20260101/us-east-1/sqs/aws4_request, SignedHeaders=host, Signature=0\r\n\
+             Content-Type: application/x-amz-json-1.0\r\nContent-Length: {}\r\n\r\n{body}",
+            self.address,
+            body.len()
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 200"), "{answer}");
+        serde_json::from_str(if body.is_empty() { "{}" } else { body }).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_bucket_tells_of_new_objects() {
+    let store = s3::seaweed();
+    let bucket = Bucket::at(&store.endpoint, "events");
+    bucket.make();
+    let moto = Moto::start();
+    let made = moto.ask("CreateQueue", &serde_json::json!({"QueueName": "lab"}));
+    let queue = made["QueueUrl"].as_str().unwrap().to_owned();
+    bucket.put("landing/chemistry/runs/a.csv", "run,yield_pct\n1,10\n");
+    let lab = lab::on_bucket(bucket.clone(), |config| {
+        let settings = format!("settle_ms = 51\nsweep_interval_s = 86400\nqueue = \"{queue}\"");
+        config.replace("settle_ms = 50", &settings)
+    });
+    let until = async |rows: i64| {
+        let wanted = format!("| {rows} ");
+        lab.until("ada", "SELECT count(*) FROM lab.chemistry.runs", |answer| {
+            answer.as_ref().is_ok_and(|text| text.contains(&wanted))
+        })
+        .await;
+    };
+    until(1).await;
+
+    // Not even the form of an event matters; what counts is that one came.
+    bucket.put("landing/chemistry/runs/b.csv", "run,yield_pct\n2,20\n");
+    moto.ask(
+        "SendMessage",
+        &serde_json::json!({"QueueUrl": queue, "MessageBody": "{\"Event\": \"s3:ObjectCreated:Put\"}"}),
+    );
+    until(2).await;
+    let names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"];
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let wanted = serde_json::json!({"QueueUrl": queue, "AttributeNames": names});
+        let answer = moto.ask("GetQueueAttributes", &wanted);
+        if names.iter().all(|name| answer["Attributes"][name] == "0") {
+            break;
+        }
+        assert!(Instant::now() < deadline, "the message stays in the queue: {answer}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+
+    // A store that calls by itself; whoever has no login is not heard.
+    bucket.put("landing/chemistry/runs/c.csv", "run,yield_pct\n3,30\n");
+    assert_eq!(call(&lab, "POST", "/api/landed", &[], b"{}").status, 401);
+    let (name, value) = basic("sam");
+    assert_eq!(call(&lab, "POST", "/api/landed", &[(name, &value)], b"{}").status, 202);
+    until(3).await;
+
+    // The queue goes away: the server stays, and says so once.
+    drop(moto);
+    bucket.put("landing/chemistry/runs/d.csv", "run,yield_pct\n4,40\n");
+    assert_eq!(call(&lab, "POST", "/api/landed", &[(name, &value)], b"").status, 202);
+    until(4).await;
+}
+
+#[test]
+fn a_queue_that_cannot_be_one_is_refused() {
+    let own = tempfile::tempdir().unwrap();
+    lab::lay_out_empty(own.path());
+    let config = own.path().join("labhouse.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(
+        &config,
+        text.replace("settle_ms = 50", "settle_ms = 50\nqueue = \"http://127.0.0.1:1/q\""),
+    )
+    .unwrap();
+    let output = Command::new(lab::BINARY)
+        .args(["serve", "--config"])
+        .arg(&config)
+        .output()
+        .unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && error.contains("plain http"), "{error}");
+}
