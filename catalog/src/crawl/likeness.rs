@@ -140,10 +140,12 @@ pub(crate) fn assign(main: &TableName, tables: &BTreeMap<TableName, Face>, files
             .first()
             .and_then(|at| files.get(*at))
             .map_or("", |file| file.path);
-        let Some(table) = name_for(main, first, &faces) else {
+        // A heap may have grown into the likeness of what became a table before it.
+        let known = faces.contains_key(main).then(|| best(&face, &faces, main)).flatten();
+        let Some(table) = known.or_else(|| name_for(main, first, &faces)) else {
             continue;
         };
-        faces.insert(table.clone(), face);
+        faces.entry(table.clone()).or_default().join(&face);
         for at in members {
             if let Some(place) = chosen.get_mut(at) {
                 *place = Some(table.clone());
@@ -318,6 +320,13 @@ mod tests {
             ("s/t/p3.csv", "well plate nvalue"),
         ];
         assert_eq!(tables(None, &[], &files), ["t__a_lots", "t", "t", "t__a_lots", "t"]);
+        // The second is like the first only by what the third has.
+        let chain = [
+            ("s/t/x.csv", "a b c d"),
+            ("s/t/y.csv", "e f g h"),
+            ("s/t/z.csv", "a b c d e f g h i"),
+        ];
+        assert_eq!(tables(None, &[], &chain), ["t", "t", "t"]);
         let kinds: Vec<(String, String)> = (0..40)
             .map(|n| (format!("s/t/f{n}x.csv"), format!("a{n} b{n} c{n}")))
             .collect();
