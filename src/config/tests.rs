@@ -58,6 +58,10 @@ fn unknown_keys_and_wrong_values_are_refused_by_name() {
             "channel's name",
         ),
         ("[lake]\nurl = \"x\"\n[alerts.channels.a]\nkind = \"pigeon\"", "pigeon"),
+        (
+            "[lake]\nurl = \"x\"\n[telemetry]\notlp_endpoint = \"http://collector.lab:4318\"",
+            "telemetry.otlp_endpoint",
+        ),
         ("[listen]\n", "lake"),
     ] {
         let error = parse(text).unwrap_err().to_string();
@@ -78,7 +82,7 @@ fn the_commented_example_states_the_defaults() {
         .lines()
         .filter(|line| line.contains(" = ") && !line.starts_with('#'))
         .count();
-    assert_eq!(keys, 60, "a new key needs a line in the example");
+    assert_eq!(keys, 61, "a new key needs a line in the example");
 }
 
 #[test]

@@ -69,7 +69,7 @@ impl Door {
 
     async fn schema(&self, caller: &Caller, descriptor: &FlightDescriptor) -> Result<SchemaRef, Status> {
         match described(descriptor)? {
-            Command::CommandStatementQuery(command) => self.statement_schema(caller, &command.query).await,
+            Command::CommandStatementQuery(command) => self.statement_schema(caller, command).await,
             Command::CommandPreparedStatementQuery(command) => {
                 self.prepared_schema(caller, &command.prepared_statement_handle).await
             }
