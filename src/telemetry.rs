@@ -334,7 +334,7 @@ mod tests {
     fn headers_are_pairs() {
         assert_eq!(headers("a=b, c = d ,").unwrap().len(), 2);
         assert!(headers("").unwrap().is_empty());
-        for wrong in ["a", "a=b,c", "a\n=b"] {
+        for wrong in ["a", "a=b,c", "a b=c"] {
             assert!(headers(wrong).is_err(), "{wrong:?}");
         }
     }

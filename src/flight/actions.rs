@@ -108,7 +108,7 @@ impl Door {
             }
             "GetSessionOptions" => Some(sessions::get(&caller.session)),
             "CloseSession" => {
-                caller.choose(&Session::default(), &self.engine);
+                caller.choose(&Session::default(), &self.sessions, &self.engine);
                 Some(sessions::close())
             }
             "CreatePreparedSubstraitPlan" => {
@@ -143,7 +143,7 @@ impl Door {
         };
         let (session, answer) = sessions::set(request, &caller.session, is_there);
         if session != caller.session {
-            caller.choose(&session, &self.engine);
+            caller.choose(&session, &self.sessions, &self.engine);
         }
         Ok(answer)
     }

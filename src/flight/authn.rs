@@ -16,7 +16,7 @@ use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
 use tonic::{Response, Status};
 
 use super::envelope::{QUERY_ID, Taken, ipc_compression};
-use super::sessions::{self, Session};
+use super::sessions::{self, Session, Sessions};
 use super::{names, status};
 use crate::audit::Client;
 use crate::auth::AuthError;
@@ -66,6 +66,7 @@ impl Caller {
     /// UNAUTHENTICATED when they are missing, malformed, doubled or wrong.
     pub(super) async fn from_headers(
         engine: &Engine,
+        sessions: &Sessions,
         headers: &MetadataMap,
         peer: Option<SocketAddr>,
         certificate: Option<&[u8]>,
@@ -75,7 +76,10 @@ impl Caller {
             Ok(credential) => {
                 let (credential, behind) = without_session(credential);
                 let caller = Self::from_credential(engine, credential, client).await?;
-                let session = Session::of(headers, behind.as_deref(), &caller.principal, &engine.tickets);
+                let remembered = caller.login_token(engine).and_then(|token| sessions.under(token));
+                let session = remembered.unwrap_or_else(|| {
+                    Session::of(headers, behind.as_deref(), &caller.principal, &engine.tickets)
+                });
                 Ok(Self {
                     ipc: ipc_compression(headers)?,
                     session,
@@ -164,8 +168,17 @@ impl Caller {
         }
     }
 
+    /// The token that a login gave this caller: his alone, as personal and other tokens need not be.
+    fn login_token(&self, engine: &Engine) -> Option<&str> {
+        let shown = self.shown.as_deref().filter(|token| engine.auth.is_of_login(token));
+        self.token.as_deref().or(shown)
+    }
+
     /// Makes the answer to this call bring the client its new session.
-    pub(super) fn choose(&self, session: &Session, engine: &Engine) {
+    pub(super) fn choose(&self, session: &Session, sessions: &Sessions, engine: &Engine) {
+        if let Some(token) = self.login_token(engine) {
+            sessions.remember(token, session.clone());
+        }
         let token = self.token.as_ref().or(self.shown.as_ref());
         let token = token.map(|token| session.behind(token, &self.principal, &engine.tickets));
         let _ = self

@@ -5,9 +5,9 @@
 //! ```
 //! The door speaks the protocol and nothing else. It holds no table, plans nothing and decides nothing about data: each
 //! call carries its own credentials, becomes a `Principal`, and asks the engine as that principal. Between calls it keeps
-//! no statement and no session: tickets, handles and sessions are sealed words that the client brings back. What it does remember is bounded and
-//! expires: parameters bound by clients that ignore the handle we return (`bindings`), and which results flow now, so
-//! that they can be cancelled (`flights`).
+//! no statement: tickets, handles and sessions are sealed words that the client brings back. What it does remember is
+//! bounded and expires: parameters bound by clients that ignore the handle we return (`bindings`), what was chosen by those
+//! that lose their session (`sessions`), and which results flow now, so that they can be cancelled (`flights`).
 //!
 //! arrow-flight's `FlightSqlService` is not used: it answers GetSchema, PollFlightInfo and ListFlights itself as
 //! unimplemented, turns malformed commands into INTERNAL, and has no session messages. `service` dispatches the same

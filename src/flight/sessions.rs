@@ -1,22 +1,28 @@
 //! Sessions: the messages, which arrow-flight does not have, and what a client may choose for its statements.
 //!
-//! The door keeps no session. What a client chose travels with it: sealed for its principal, in the cookie that the
-//! format recommends (`arrow_flight_session_id`, which JDBC keeps, and ADBC when asked to) and behind the session token
-//! (`Bearer <token>~<session>`, which ADBC takes from any answer). A word that does not open is no session.
+//! What a client chose travels with it, sealed for its principal: in the cookie that the format recommends
+//! (`arrow_flight_session_id`, which JDBC keeps, and ADBC when asked to) and behind its token
+//! (`Bearer <token>~<session>`, which ADBC takes from any answer). A word that does not open is no session. Some clients
+//! lose both (ADBC 1.13 goes back to the token of its login when it closes a prepared statement), so what was chosen under
+//! a token that a login gave, which one connection has, is also remembered here, for a while.
 //!
 //! Options: `catalog`, which has one value (clients set it when their URL names a catalog, and must be told if they ask
 //! for another), and `schema`, where tables named without one are looked for.
 
 use std::collections::HashMap;
+use std::time::Instant;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use labhouse_policies::Principal;
+use parking_lot::Mutex;
 use prost::Message;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 use tonic::metadata::MetadataMap;
 
+use super::expiring::Expiring;
 use super::prepared::HANDLE_LIFETIME;
 use crate::query::statement::CATALOG;
 use crate::ticket::Sealer;
@@ -26,6 +32,8 @@ const COOKIE: &str = "arrow_flight_session_id";
 /// Between a token and the session that goes with it; no token has this letter.
 const BEHIND_TOKEN: char = '~';
 const SESSION: &str = "flight session";
+/// Sessions remembered; some 100 bytes each.
+const SESSIONS_MAX: usize = 10_000;
 const SCHEMA: &str = "schema";
 
 /// What a client chose for its statements.
@@ -36,7 +44,7 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// The session that a call's headers bring, as far as it is this principal's.
+    /// The session that the words in a call's headers bring, as far as it is this principal's.
     pub(super) fn of(headers: &MetadataMap, behind_token: Option<&str>, who: &Principal, sealer: &Sealer) -> Self {
         let of_cookie = headers.get_all("cookie").iter().find_map(|line| {
             let pairs = line.to_str().ok()?.split(';');
@@ -71,6 +79,30 @@ impl Session {
             None => token.to_owned(),
         }
     }
+}
+
+/// What was chosen under the tokens of logins.
+pub(super) struct Sessions(Mutex<Expiring<Digest, Session>>);
+
+type Digest = [u8; 32];
+
+impl Sessions {
+    pub(super) fn new() -> Self {
+        Self(Mutex::new(Expiring::new(SESSIONS_MAX, HANDLE_LIFETIME)))
+    }
+
+    /// What was chosen last under a token; none when nothing is remembered.
+    pub(super) fn under(&self, token: &str) -> Option<Session> {
+        self.0.lock().get(&digest(token)).cloned()
+    }
+
+    pub(super) fn remember(&self, token: &str, session: Session) {
+        self.0.lock().insert(digest(token), session, Instant::now());
+    }
+}
+
+fn digest(token: &str) -> Digest {
+    Sha256::digest(token.as_bytes()).into()
 }
 
 /// A token and the session behind it.
@@ -331,6 +363,12 @@ mod tests {
         assert_eq!(Session::of(&none, behind, &ana, &sealer), session);
         assert_eq!(Session::of(&none, behind, &sam, &sealer), Session::default());
         assert_eq!(Session::of(&none, Some("noise"), &ana, &sealer), Session::default());
+        // What a client lost is remembered under its token, and under no other.
+        let sessions = Sessions::new();
+        sessions.remember("token", session.clone());
+        assert_eq!((sessions.under("token"), sessions.under("other")), (Some(session), None));
+        sessions.remember("token", Session::default());
+        assert_eq!(sessions.under("token"), Some(Session::default()), "closed");
         // Nothing chosen leaves nothing behind.
         let nothing = Session::default();
         assert!(nothing.cookie(&ana, &sealer).contains("Max-Age=0"));

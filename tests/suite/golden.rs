@@ -739,7 +739,10 @@ async fn tried(lab: &lab::Server, raw: &mut Raw, who: &str, how: &Try) -> Result
                 token: token.trim_start_matches("Bearer ").to_owned(),
             };
             let ticket = Ticket::new(select(text).as_any().encode_to_vec());
-            session.get(ticket).await.map(drop)
+            let answer = session.get(ticket).await.map(drop);
+            // The rows below ask without one.
+            raw.act("CloseSession", "").await?;
+            answer
         }
         Try::Method(name) => {
             let described = FlightDescriptor::new_cmd(select("SELECT 1").as_any().encode_to_vec());
