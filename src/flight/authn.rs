@@ -77,9 +77,8 @@ impl Caller {
                 let (credential, behind) = without_session(credential);
                 let caller = Self::from_credential(engine, credential, client).await?;
                 let remembered = caller.login_token(engine).and_then(|token| sessions.under(token));
-                let session = remembered.unwrap_or_else(|| {
-                    Session::of(headers, behind.as_deref(), &caller.principal, &engine.tickets)
-                });
+                let session = remembered
+                    .unwrap_or_else(|| Session::of(headers, behind.as_deref(), &caller.principal, &engine.tickets));
                 Ok(Self {
                     ipc: ipc_compression(headers)?,
                     session,

@@ -366,7 +366,10 @@ mod tests {
         // What a client lost is remembered under its token, and under no other.
         let sessions = Sessions::new();
         sessions.remember("token", session.clone());
-        assert_eq!((sessions.under("token"), sessions.under("other")), (Some(session), None));
+        assert_eq!(
+            (sessions.under("token"), sessions.under("other")),
+            (Some(session), None)
+        );
         sessions.remember("token", Session::default());
         assert_eq!(sessions.under("token"), Some(Session::default()), "closed");
         // Nothing chosen leaves nothing behind.

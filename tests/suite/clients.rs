@@ -83,7 +83,14 @@ fn node_modules() -> PathBuf {
         // The client names builds for systems that it does not publish, which a lock could not hold.
         run_or_panic(
             Command::new("npm")
-                .args(["install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", "--no-package-lock"])
+                .args([
+                    "install",
+                    "--silent",
+                    "--no-audit",
+                    "--no-fund",
+                    "--ignore-scripts",
+                    "--no-package-lock",
+                ])
                 .current_dir(&folder),
         );
         std::fs::write(&mark, wanted).unwrap();
@@ -115,7 +122,7 @@ fn dbt_builds_a_project_twice_and_tests_it() {
     let project = tempfile::tempdir().unwrap();
     copy(&clients().join("dbt/demo"), project.path());
     let path = format!("{}:{}", dbt().display(), clients().join("dbt").display());
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python/dbt_project.py");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python/build_dbt.py");
     let mut command = Command::new(interpreter());
     command
         .arg(script)

@@ -124,11 +124,15 @@ class LabhouseConnectionManager(SQLConnectionManager):
     def cancel(self, connection: Connection):
         connection.handle.cancel()
 
-    def add_begin_query(self):
-        pass
+    def begin(self):
+        connection = self.get_thread_connection()
+        connection.transaction_open = True
+        return connection
 
-    def add_commit_query(self):
-        pass
+    def commit(self):
+        connection = self.get_thread_connection()
+        connection.transaction_open = False
+        return connection
 
     @classmethod
     def get_response(cls, cursor: Any) -> AdapterResponse:

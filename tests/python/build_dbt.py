@@ -1,6 +1,6 @@
 """Runs the small dbt project of examples/clients/dbt as a person would, twice, and looks at what it made.
 
-    dbt_project.py DIR      a copy of the project, which is written to (target/, logs/)
+    build_dbt.py DIR      a copy of the project, which is written to (target/, logs/)
 """
 
 import os
