@@ -130,8 +130,8 @@ impl Traces {
     /// A statement ended.
     pub(crate) fn ended(&self, span: Span) {
         let Some(way) = &self.way else { return };
-        let sent = way.sender.lock().as_ref().map(|sender| sender.try_send(span));
-        if matches!(sent, Some(Err(_))) {
+        let is_full = |sender: &mpsc::Sender<Span>| sender.try_send(span).is_err();
+        if way.sender.lock().as_ref().is_some_and(is_full) {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
     }

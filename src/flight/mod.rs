@@ -66,8 +66,8 @@ use service::Door;
 /// Largest request message. Statements are capped far lower by the engine; a message is read whole before its sender is
 /// known.
 const REQUEST_BYTES_MAX: usize = 16 << 20;
-/// Largest message of a DoPut, which is read after the login: ADBC sends a batch of a bulk load as one message, however
-/// large it is.
+/// Largest message of a DoPut, which is read after the login: clients send a batch of a bulk load as one message (ADBC's
+/// own limit is 16 MiB until it is told another, pyarrow has none).
 const PUT_BYTES_MAX: usize = 128 << 20;
 /// Calls at the same time on one connection: far above what a dashboard opens, low enough that one client cannot take all.
 const CALLS_PER_CONNECTION_MAX: u32 = 256;

@@ -6,6 +6,7 @@ import decimal
 import threading
 import time
 
+import adbc_driver_flightsql
 import adbc_driver_flightsql.dbapi as flightsql
 import pyarrow as pa
 import pytest
@@ -396,10 +397,13 @@ def test_a_bound_value_comes_back(query, value):
     assert row == {"x": value}
 
 
-def test_one_large_batch_is_ingested_whole(connect, value):
+def test_one_large_batch_is_ingested_whole(uri, value):
     rows = 3_000_000
     data = pa.table({"n": pa.array(range(rows), pa.int64()), "x": pa.array([0.5]).take(pa.array([0] * rows, pa.int32()))})
-    with connect("ada").cursor() as cursor:
+    # The driver's own limit is 16 MiB.
+    larger = {adbc_driver_flightsql.DatabaseOptions.WITH_MAX_MSG_SIZE.value: str(100 << 20)}
+    login = {"username": "ada", "password": password("ada")} | larger
+    with flightsql.connect(uri, db_kwargs=login, autocommit=True) as connection, connection.cursor() as cursor:
         batch = data.combine_chunks().to_batches()[0]
         assert batch.num_rows == rows and batch.nbytes > 40 << 20
         assert cursor.adbc_ingest("large", batch, mode="replace", db_schema_name="scratch") == rows
