@@ -310,7 +310,8 @@ fn parse_attributes(given: &[String]) -> Result<BTreeMap<String, Attribute>, Fai
         .collect()
 }
 
-/// Logs go to standard error; LABHOUSE_LOG sets what, for example `debug` or `labhouse_catalog=debug`.
+/// Logs go to standard error; LABHOUSE_LOG sets what, for example `debug` or `labhouse_catalog=debug`, and
+/// LABHOUSE_LOG_FORMAT=json makes each line an object.
 fn log(command: &Command) {
     let default = match command {
         Command::Serve(_) | Command::Worker(_) => {
@@ -321,11 +322,14 @@ fn log(command: &Command) {
     };
     let filter = tracing_subscriber::EnvFilter::try_from_env("LABHOUSE_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
-    tracing_subscriber::fmt()
+    let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
+        .with_ansi(std::io::stderr().is_terminal());
+    match std::env::var("LABHOUSE_LOG_FORMAT").is_ok_and(|format| format.eq_ignore_ascii_case("json")) {
+        true => logs.json().flatten_event(true).init(),
+        false => logs.init(),
+    }
 }
 
 /// An absolute form of a path for messages and files.

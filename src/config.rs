@@ -5,6 +5,7 @@
 
 pub(crate) mod alerts;
 mod care;
+mod telemetry;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -15,6 +16,7 @@ use labhouse_catalog::RETAIN_HOURS_MIN;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use care::Care;
+pub(crate) use telemetry::Telemetry;
 
 /// A config that was read and checked.
 #[derive(Debug, Clone, Deserialize)]
@@ -39,6 +41,8 @@ pub(crate) struct Config {
     pub(crate) dashboards: Dashboards,
     #[serde(default)]
     pub(crate) alerts: alerts::Alerts,
+    #[serde(default)]
+    pub(crate) telemetry: Telemetry,
     #[serde(default)]
     pub(crate) limits: Limits,
 }
@@ -488,6 +492,13 @@ impl Config {
                     "cannot be an attribute: names with a colon are the server's own",
                 );
             }
+        }
+        if !self.telemetry.is_usable() {
+            return wrong(
+                "telemetry.otlp_endpoint",
+                &self.telemetry.otlp_endpoint,
+                "must be an https URL, or http on this machine: spans name logins",
+            );
         }
         let numbers = [
             ("limits.memory_mib", self.limits.memory_mib),

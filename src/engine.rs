@@ -18,6 +18,7 @@ use crate::pipelines::Failures;
 use crate::query::{Admission, Plans, QueryLog, Results, Runner};
 use crate::session::{Governed, Sessions, World, table_object};
 use crate::system::{Profiles, SystemTables};
+use crate::telemetry::Traces;
 use crate::ticket::Sealer;
 
 /// The server without its doors.
@@ -40,6 +41,7 @@ pub(crate) struct Engine {
     pub(crate) training: Semaphore,
     pub(crate) log: QueryLog,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) traces: Arc<Traces>,
     pub(crate) care: Care,
     pub(crate) plans: Plans,
     pub(crate) profiles: Profiles,
@@ -66,6 +68,8 @@ pub(crate) enum StartError {
     Channel(#[from] crate::alerts::ChannelError),
     #[error("threads for statements cannot be started: {0}; raise the limit on processes")]
     Threads(std::io::Error),
+    #[error("traces cannot be sent: {0}; see [telemetry] of the config")]
+    Telemetry(String),
     #[error("the query engine does not start: {0}")]
     Session(#[from] datafusion::error::DataFusionError),
 }
@@ -89,6 +93,7 @@ impl Engine {
         let trail = Arc::clone(&audit);
         auth.tell_changes(move |change| trail.users(&change));
         let metrics = Arc::new(Metrics::default());
+        let traces = Traces::open(&config.telemetry).map_err(StartError::Telemetry)?;
         let engine = Arc::new_cyclic(|this| Self {
             auth,
             tickets,
@@ -102,8 +107,9 @@ impl Engine {
             sessions,
             admission: Admission::new(&config.limits),
             training: Semaphore::new(config.limits.concurrent_trainings),
-            log: QueryLog::new(Arc::clone(&metrics)),
+            log: QueryLog::new(Arc::clone(&metrics), Arc::clone(&traces)),
             metrics,
+            traces,
             care: Care::default(),
             plans: Plans::default(),
             profiles: Profiles::default(),

@@ -62,6 +62,7 @@ mod server;
 mod session;
 mod sync;
 mod system;
+mod telemetry;
 mod ticket;
 mod tls;
 

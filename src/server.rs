@@ -137,6 +137,7 @@ impl Server {
         background.spawn(crate::alerts::follow(Arc::clone(&self.engine), stopped.clone()));
         background.spawn(crate::alerts::deliver(Arc::clone(&self.engine), stopped.clone()));
 
+        let traces = tokio::spawn(crate::telemetry::follow(Arc::clone(&self.engine.traces)));
         if let Some(tls) = &self.tls {
             background.spawn(crate::tls::follow(Arc::clone(tls), stopped.clone()));
         }
@@ -182,6 +183,8 @@ impl Server {
             let _ = tokio::time::timeout(Duration::from_secs(1), doors.join_next()).await;
             let _ = tokio::time::timeout(Duration::from_secs(limits.drain_s), background.join_all()).await;
             self.engine.plans.clear();
+            self.engine.traces.close();
+            let _ = tokio::time::timeout(Duration::from_secs(limits.drain_s), traces).await;
             let _ = tokio::time::timeout(Duration::from_secs(limits.drain_s), self.engine.audit.close()).await;
         };
         tokio::select! {

@@ -49,6 +49,7 @@ use crate::auth::UsersChange;
 use crate::care::Done;
 use crate::config::{self, Config, Durability, OnFailure};
 use crate::query::statement::CATALOG;
+use crate::telemetry::TraceParent;
 use event::{Event, Kind};
 use key::Keys;
 use wait::Pending;
@@ -111,6 +112,8 @@ pub(crate) struct Client {
     pub(crate) peer: Option<String>,
     /// What the client calls itself.
     pub(crate) agent: Option<String>,
+    /// Its span, when it traces.
+    pub(crate) trace: Option<TraceParent>,
 }
 
 impl Client {

@@ -1,14 +1,18 @@
 //! Segments: where events are first, before they are folded into the table.
 //!
 //! A server writes below `_labhouse/audit/wal/<its chain>/`, one JSON object a line. On a local disk a segment is a file
-//! that is appended to and flushed; in a bucket each group of events is an object of its own. A segment is named after
+//! that is filled and flushed; in a bucket each group of events is an object of its own. A segment is named after
 //! its first event and removed once all of its events are in the table. A server holds a lock on its folder, so that
 //! another on the same disk sees which chains are of the dead; in a bucket nothing but the owner changes an object, and
 //! taking over what is there twice adds nothing.
+//!
+//! A segment's file is filled with zeros ahead of its lines: a flush of bytes that have their place already writes them
+//! alone, while one of a file that grew waits for the file system's journal, too. So the lines end at the first zero
+//! byte, which no line holds. What lies behind one was never acknowledged: groups are flushed in their order.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -22,6 +26,9 @@ use super::event::Event;
 pub(super) const ROOT: &str = "_labhouse/audit/wal";
 /// A segment is closed when it has grown to this: reading one back stays quick.
 const SEGMENT_BYTES: u64 = 16 << 20;
+/// Zeros written ahead: some 250 events, so that one flush in so many waits for the journal.
+const AHEAD_BYTES: usize = 256 << 10;
+static ZEROS: [u8; AHEAD_BYTES] = [0; AHEAD_BYTES];
 const LOCK: &str = "lock";
 
 /// Takes events in order.
@@ -74,7 +81,29 @@ struct Segment {
     file: File,
     path: String,
     last: i64,
+    /// Of the lines.
     bytes: u64,
+    /// Length of the file, zeros ahead included; none once the disk did not take them.
+    ahead: Option<u64>,
+}
+
+impl Segment {
+    /// Writes zeros ahead when the lines to come would reach beyond those there are. A disk that has no room for them may
+    /// still have some for the lines.
+    fn reserve(&mut self, lines: u64) {
+        while let Some(ahead) = self.ahead
+            && self.bytes + lines > ahead
+        {
+            let wrote = self.file.write_all_at(&ZEROS, ahead);
+            self.ahead = wrote.is_ok().then_some(ahead + ZEROS.len() as u64);
+        }
+    }
+
+    /// Takes the zeros away: nothing is written behind the lines any more.
+    fn close(&self) {
+        // It is for whoever looks at the file; readers stop at the first zero.
+        let _ = self.file.set_len(self.bytes);
+    }
 }
 
 impl LocalLog {
@@ -93,7 +122,7 @@ impl LocalLog {
             again => format!("{first:020}-{again:04}.jsonl"),
         };
         let path = folder.join(&name);
-        let file = OpenOptions::new().append(true).create_new(true).open(&path);
+        let file = OpenOptions::new().write(true).create_new(true).open(&path);
         let file = file.map_err(failed("making", &path))?;
         // The file is found again only when the folders that lead to it are flushed.
         for folder in path
@@ -109,13 +138,21 @@ impl LocalLog {
             path: format!("{ROOT}/{}/{name}", self.chain),
             last: first,
             bytes: 0,
+            ahead: Some(0),
         })
     }
 
     fn close_current(&mut self) {
         if let Some(segment) = self.current.take() {
+            segment.close();
             self.closed.push((segment.path, segment.last));
         }
+    }
+}
+
+impl Drop for LocalLog {
+    fn drop(&mut self) {
+        self.close_current();
     }
 }
 
@@ -138,9 +175,12 @@ impl Log for LocalLog {
             }
         };
         segment.last = last;
-        segment.bytes += lines.len() as u64;
+        segment.reserve(lines.len() as u64);
         let path = self.root.join(&segment.path);
-        segment.file.write_all(lines).map_err(failed("writing", &path))
+        let wrote = segment.file.write_all_at(lines, segment.bytes);
+        wrote.map_err(failed("writing", &path))?;
+        segment.bytes += lines.len() as u64;
+        Ok(())
     }
 
     fn sync(&mut self) -> Result<(), AuditError> {
@@ -281,6 +321,9 @@ async fn read(lake: &Lake, paths: Vec<String>) -> Result<Left, AuditError> {
 
 /// The events of a segment, the bytes of a torn last line, and the number of the first line that is no event.
 fn parse(bytes: &[u8]) -> (Vec<Event>, usize, Option<usize>) {
+    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    let (bytes, behind) = bytes.split_at_checked(end).unwrap_or((bytes, &[]));
+    let behind = behind.iter().filter(|byte| **byte != 0).count();
     let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
     let (lines, torn) = bytes.split_at_checked(whole).unwrap_or((bytes, &[]));
     let (mut events, mut damaged) = (Vec::new(), None);
@@ -295,7 +338,7 @@ fn parse(bytes: &[u8]) -> (Vec<Event>, usize, Option<usize>) {
             }
         }
     }
-    (events, torn.len(), damaged)
+    (events, torn.len() + behind, damaged)
 }
 
 /// The lines of events.
@@ -388,6 +431,35 @@ mod tests {
         assert_eq!(log.forget(2).len(), 1);
         log.append(3, 3, &lines(&all[2..])).unwrap();
         assert!(log.forget(2).is_empty());
+    }
+
+    #[tokio::test]
+    async fn lines_end_at_the_first_zero_and_what_lies_behind_was_never_acknowledged() {
+        let dir = tempfile::tempdir().unwrap();
+        let lake = lake(dir.path()).await;
+        let (all, mut log) = (events(2), open(&lake, "c"));
+        log.append(1, 1, &lines(&all[..1])).unwrap();
+        log.sync().unwrap();
+        let left = read_all(&lake).await.unwrap().remove("c").unwrap();
+        assert_eq!((left.events.len(), left.torn), (1, 0), "zeros are no line");
+        let segment = dir.path().join(&left.paths[0]);
+        let written = std::fs::read(&segment).unwrap();
+        assert_eq!(written.len(), AHEAD_BYTES);
+        // A group whose pages came to the disk in another order than they were written.
+        let group = lines(&all);
+        let first = group.iter().position(|byte| *byte == b'\n').unwrap() + 1;
+        let mut torn = group.clone();
+        torn[first + 10..first + 20].fill(0);
+        let (events, lost, damaged) = parse(&torn);
+        assert_eq!((events.len(), damaged), (1, None));
+        assert_eq!(lost, group.len() - first - 10);
+        // Many lines grow the file as they need, and its end leaves lines alone.
+        let many = vec![b'x'; 3 * AHEAD_BYTES];
+        log.append(2, 2, &many).unwrap();
+        drop(log);
+        let closed = std::fs::read(&segment).unwrap();
+        assert_eq!(closed.len(), first + many.len());
+        assert!(!closed.contains(&0));
     }
 
     #[test]

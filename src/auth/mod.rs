@@ -206,6 +206,12 @@ impl Authenticator {
         found.ok_or(AuthError::Refused)
     }
 
+    /// Whether a token, taken before, is one that a login gave.
+    pub(crate) fn is_of_login(&self, token: &str) -> bool {
+        // Tokens of a provider have dots.
+        !token.starts_with(users::TOKEN_PREFIX) && !token.contains('.')
+    }
+
     /// A session token for a principal that has just logged in; none for a login whose end another decides.
     pub(crate) fn issue(&self, who: &Principal) -> Option<String> {
         if marks::end(who).is_some() {

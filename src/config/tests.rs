@@ -58,6 +58,10 @@ fn unknown_keys_and_wrong_values_are_refused_by_name() {
             "channel's name",
         ),
         ("[lake]\nurl = \"x\"\n[alerts.channels.a]\nkind = \"pigeon\"", "pigeon"),
+        (
+            "[lake]\nurl = \"x\"\n[telemetry]\notlp_endpoint = \"http://collector.lab:4318\"",
+            "telemetry.otlp_endpoint",
+        ),
         ("[listen]\n", "lake"),
     ] {
         let error = parse(text).unwrap_err().to_string();

@@ -14,6 +14,7 @@ use tonic::Status;
 
 use super::authn::Caller;
 use super::service::Door;
+use super::sessions::{Session, SetSessionOptionsRequest};
 use super::statements::TICKET_LIFETIME;
 use super::{sessions, status, wire};
 
@@ -41,7 +42,7 @@ const ACTIONS: [(&str, &str); 8] = [
     ),
     (
         "SetSessionOptions",
-        "Sets session options; `catalog` is known.\nRequest: SetSessionOptionsRequest\nResponse: SetSessionOptionsResult",
+        "Sets session options: `catalog`, and `schema`, where tables named without one are looked for.\nRequest: SetSessionOptionsRequest\nResponse: SetSessionOptionsResult",
     ),
     (
         "GetSessionOptions",
@@ -101,9 +102,15 @@ impl Door {
                         .into(),
                 )
             }
-            "SetSessionOptions" => Some(sessions::set(&wire::action_body(body, "SetSessionOptionsRequest")?)),
-            "GetSessionOptions" => Some(sessions::get()),
-            "CloseSession" => Some(sessions::close()),
+            "SetSessionOptions" => {
+                let request: SetSessionOptionsRequest = wire::action_body(body, "SetSessionOptionsRequest")?;
+                Some(self.set_session(caller, &request).await?)
+            }
+            "GetSessionOptions" => Some(sessions::get(&caller.session)),
+            "CloseSession" => {
+                caller.choose(&Session::default(), &self.sessions, &self.engine);
+                Some(sessions::close())
+            }
             "CreatePreparedSubstraitPlan" => {
                 return Err(Status::unimplemented(
                     "this server takes no Substrait plans (SqlInfo FLIGHT_SQL_SERVER_SUBSTRAIT is false): prepare SQL text",
@@ -122,6 +129,23 @@ impl Door {
             }
         };
         Ok(result.map(|body| arrow_flight::Result { body }).into_iter())
+    }
+
+    /// Sets what a client chooses for its statements. A schema is there when the caller sees a table of it or may make one:
+    /// one that is hidden and one that is not there are answered alike.
+    async fn set_session(&self, caller: &Caller, request: &SetSessionOptionsRequest) -> Result<Bytes, Status> {
+        let schemas = match request.names_a_schema() {
+            true => self.schemas(caller).await?,
+            false => Default::default(),
+        };
+        let is_there = |schema: &str| {
+            schemas.iter().any(|(_, known)| known == schema) || self.engine.may_create_in(&caller.principal, schema)
+        };
+        let (session, answer) = sessions::set(request, &caller.session, is_there);
+        if session != caller.session {
+            caller.choose(&session, &self.sessions, &self.engine);
+        }
+        Ok(answer)
     }
 
     /// Cancels every result an info names. What is not a statement's result ends by itself.

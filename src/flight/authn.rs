@@ -5,7 +5,7 @@
 //! one credential in a call is refused: which of two would count is a question an attacker likes to answer.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow::ipc::CompressionType;
 use base64::Engine as _;
@@ -16,10 +16,12 @@ use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
 use tonic::{Response, Status};
 
 use super::envelope::{QUERY_ID, Taken, ipc_compression};
-use super::status;
+use super::sessions::{self, Session, Sessions};
+use super::{names, status};
 use crate::audit::Client;
 use crate::auth::AuthError;
 use crate::engine::Engine;
+use crate::telemetry::TraceParent;
 
 /// The header of credentials, in calls and answers.
 pub(super) const AUTHORIZATION: &str = "authorization";
@@ -35,8 +37,14 @@ pub(crate) struct Caller {
     pub(super) taken: Arc<Taken>,
     /// The compression of Arrow messages that the call asks for.
     pub(super) ipc: Option<CompressionType>,
+    /// What the client chose for its statements.
+    pub(super) session: Session,
     /// A session token for a caller who sent a password, so that the next call need not.
     token: Option<String>,
+    /// The token that a caller showed.
+    shown: Option<String>,
+    /// What this call made of the session: the cookie and the token that bring it back.
+    chosen: OnceLock<(String, Option<String>)>,
 }
 
 /// What a call shows to be let in.
@@ -58,6 +66,7 @@ impl Caller {
     /// UNAUTHENTICATED when they are missing, malformed, doubled or wrong.
     pub(super) async fn from_headers(
         engine: &Engine,
+        sessions: &Sessions,
         headers: &MetadataMap,
         peer: Option<SocketAddr>,
         certificate: Option<&[u8]>,
@@ -65,9 +74,14 @@ impl Caller {
         let client = client(headers, peer);
         match shown(headers, certificate) {
             Ok(credential) => {
+                let (credential, behind) = without_session(credential);
                 let caller = Self::from_credential(engine, credential, client).await?;
+                let remembered = caller.login_token(engine).and_then(|token| sessions.under(token));
+                let session = remembered
+                    .unwrap_or_else(|| Session::of(headers, behind.as_deref(), &caller.principal, &engine.tickets));
                 Ok(Self {
                     ipc: ipc_compression(headers)?,
+                    session,
                     ..caller.certified(engine, certificate)?
                 })
             }
@@ -84,6 +98,10 @@ impl Caller {
         credential: Credential,
         client: Arc<Client>,
     ) -> Result<Self, Status> {
+        let given = match &credential {
+            Credential::Bearer(token) => Some(token.clone()),
+            Credential::Basic { .. } | Credential::Certificate(_) => None,
+        };
         let (user, found) = match credential {
             Credential::Basic { user, password } => {
                 let found = engine.auth.basic(&user, &password).await;
@@ -105,7 +123,10 @@ impl Caller {
                 client,
                 taken: Taken::new(),
                 ipc: None,
+                session: Session::default(),
                 token,
+                shown: given,
+                chosen: OnceLock::new(),
             }),
             Err(refused) => {
                 let is_known = user.as_ref().is_some_and(|user| engine.auth.named(user).is_some());
@@ -137,6 +158,33 @@ impl Caller {
         self.token.as_deref()
     }
 
+    /// A statement with its bare names in the schema that the session has chosen.
+    pub(super) fn named(&self, engine: &Engine, sql: String) -> String {
+        match &self.session.schema {
+            // What is too large to be run is not read either.
+            Some(schema) if engine.admission.check(&sql).is_ok() => names::in_schema(&sql, schema),
+            Some(_) | None => sql,
+        }
+    }
+
+    /// The token that a login gave this caller: his alone, as personal and other tokens need not be.
+    fn login_token(&self, engine: &Engine) -> Option<&str> {
+        let shown = self.shown.as_deref().filter(|token| engine.auth.is_of_login(token));
+        self.token.as_deref().or(shown)
+    }
+
+    /// Makes the answer to this call bring the client its new session.
+    pub(super) fn choose(&self, session: &Session, sessions: &Sessions, engine: &Engine) {
+        if let Some(token) = self.login_token(engine) {
+            sessions.remember(token, session.clone());
+        }
+        let token = self.token.as_ref().or(self.shown.as_ref());
+        let token = token.map(|token| session.behind(token, &self.principal, &engine.tickets));
+        let _ = self
+            .chosen
+            .set((session.cookie(&self.principal, &engine.tickets), token));
+    }
+
     /// Wraps an answer; one to a password carries the session token in its headers, as clients expect.
     pub(super) fn answer<T>(&self, value: T) -> Response<T> {
         let mut response = Response::new(value);
@@ -145,8 +193,15 @@ impl Caller {
         if let Some(id) = self.taken.id().and_then(|id| id.to_string().parse().ok()) {
             response.metadata_mut().insert(QUERY_ID, id);
         }
-        if let Some(value) = self.token().and_then(bearer_value) {
+        let (cookie, token) = match self.chosen.get() {
+            Some((cookie, token)) => (Some(cookie.as_str()), token.as_deref()),
+            None => (None, self.token()),
+        };
+        if let Some(value) = token.and_then(bearer_value) {
             response.metadata_mut().insert(AUTHORIZATION, value);
+        }
+        if let Some(value) = cookie.and_then(|cookie| cookie.parse().ok()) {
+            response.metadata_mut().insert("set-cookie", value);
         }
         response
     }
@@ -161,6 +216,17 @@ fn shown(headers: &MetadataMap, certificate: Option<&[u8]>) -> Result<Credential
     }
 }
 
+/// A credential, and the session that came behind its token.
+pub(super) fn without_session(credential: Credential) -> (Credential, Option<String>) {
+    match credential {
+        Credential::Bearer(token) => {
+            let (token, session) = sessions::apart(&token);
+            (Credential::Bearer(token.to_owned()), session.map(str::to_owned))
+        }
+        Credential::Basic { .. } | Credential::Certificate(_) => (credential, None),
+    }
+}
+
 /// From where a call comes, as far as its connection and headers say.
 pub(super) fn client(headers: &MetadataMap, peer: Option<SocketAddr>) -> Arc<Client> {
     let agent = headers.get("user-agent").and_then(|agent| agent.to_str().ok());
@@ -168,6 +234,7 @@ pub(super) fn client(headers: &MetadataMap, peer: Option<SocketAddr>) -> Arc<Cli
         door: "flight",
         peer: peer.map(|peer| peer.to_string()),
         agent: agent.map(Client::agent),
+        trace: TraceParent::of(headers.get("traceparent").and_then(|parent| parent.to_str().ok())),
     })
 }
 

@@ -37,6 +37,7 @@ impl Door {
                 Some(_) | None => Self::first_message(&mut messages).await?,
             },
         };
+        let (credential, _) = authn::without_session(credential);
         // A token is answered with itself, never with a younger one: a session ends when it was meant to.
         let given = match &credential {
             Credential::Bearer(token) => Some(token.clone()),

@@ -43,7 +43,8 @@ impl Door {
         {
             return Err(Status::not_found(format!("the only catalog is `{CATALOG}`")));
         }
-        let Some(schema) = command.schema.as_deref().filter(|schema| !schema.is_empty()) else {
+        let named = command.schema.as_deref().filter(|schema| !schema.is_empty());
+        let Some(schema) = named.or(caller.session.schema.as_deref()) else {
             return Err(Status::invalid_argument(
                 "name the schema of the table to ingest into (db_schema_name), for example chemistry",
             ));

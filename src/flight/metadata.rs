@@ -109,7 +109,7 @@ impl Door {
             .map_err(status::of_query)
     }
 
-    async fn schemas(&self, caller: &Caller) -> Result<BTreeSet<(String, String)>, Status> {
+    pub(super) async fn schemas(&self, caller: &Caller) -> Result<BTreeSet<(String, String)>, Status> {
         Ok(self
             .visible(caller)
             .await?

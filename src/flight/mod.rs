@@ -5,9 +5,9 @@
 //! ```
 //! The door speaks the protocol and nothing else. It holds no table, plans nothing and decides nothing about data: each
 //! call carries its own credentials, becomes a `Principal`, and asks the engine as that principal. Between calls it keeps
-//! no statement: tickets and handles are sealed words that the client brings back. What it does remember is bounded and
-//! expires: parameters bound by clients that ignore the handle we return (`bindings`), and which results flow now, so
-//! that they can be cancelled (`flights`).
+//! no statement: tickets, handles and sessions are sealed words that the client brings back. What it does remember is
+//! bounded and expires: parameters bound by clients that ignore the handle we return (`bindings`), what was chosen by those
+//! that lose their session (`sessions`), and which results flow now, so that they can be cancelled (`flights`).
 //!
 //! arrow-flight's `FlightSqlService` is not used: it answers GetSchema, PollFlightInfo and ListFlights itself as
 //! unimplemented, turns malformed commands into INTERNAL, and has no session messages. `service` dispatches the same
@@ -27,6 +27,7 @@ mod handshake;
 mod ingest;
 mod keys;
 mod metadata;
+mod names;
 mod parameters;
 pub(crate) mod placeholders;
 mod prepared;
@@ -39,8 +40,10 @@ mod stream;
 mod wire;
 mod xdbc;
 
+use std::convert::Infallible;
 use std::future::{Future, ready};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use arrow_flight::flight_service_server::FlightServiceServer;
@@ -48,17 +51,24 @@ use futures::{Stream, StreamExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
+use tonic::body::Body;
 use tonic::codec::CompressionEncoding;
+use tonic::server::NamedService;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
+use tower_service::Service;
 
 use crate::engine::Engine;
 use crate::tls::Tls;
 use envelope::Envelope;
 use service::Door;
 
-/// Largest request message. Statements are capped far lower by the engine; this is room for bound parameters.
+/// Largest request message. Statements are capped far lower by the engine; a message is read whole before its sender is
+/// known.
 const REQUEST_BYTES_MAX: usize = 16 << 20;
+/// Largest message of a DoPut, which is read after the login: clients send a batch of a bulk load as one message (ADBC's
+/// own limit is 16 MiB until it is told another, pyarrow has none).
+const PUT_BYTES_MAX: usize = 128 << 20;
 /// Calls at the same time on one connection: far above what a dashboard opens, low enough that one client cannot take all.
 const CALLS_PER_CONNECTION_MAX: u32 = 256;
 /// How often an idle connection is asked whether it lives: below the minute after which common proxies forget it.
@@ -84,12 +94,11 @@ pub(crate) async fn serve(
     tls: Option<Arc<Tls>>,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), tonic::transport::Error> {
-    let service = FlightServiceServer::new(Door::new(engine))
-        .max_decoding_message_size(REQUEST_BYTES_MAX)
-        .accept_compressed(CompressionEncoding::Gzip)
-        .accept_compressed(CompressionEncoding::Zstd)
-        .send_compressed(CompressionEncoding::Gzip)
-        .send_compressed(CompressionEncoding::Zstd);
+    let door = Arc::new(Door::new(engine));
+    let service = Calls {
+        all: taking(&door, REQUEST_BYTES_MAX),
+        puts: taking(&door, PUT_BYTES_MAX),
+    };
     let server = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
@@ -119,6 +128,44 @@ pub(crate) async fn serve(
         () = overdue(draining) => {
             tracing::warn!(limit_s = DRAIN_MAX.as_secs(), "results were still flowing when the drain time ended; closing them");
             Ok(())
+        }
+    }
+}
+
+/// The service, for messages up to a size.
+fn taking(door: &Arc<Door>, bytes_max: usize) -> FlightServiceServer<Door> {
+    FlightServiceServer::from_arc(Arc::clone(door))
+        .max_decoding_message_size(bytes_max)
+        .accept_compressed(CompressionEncoding::Gzip)
+        .accept_compressed(CompressionEncoding::Zstd)
+        .send_compressed(CompressionEncoding::Gzip)
+        .send_compressed(CompressionEncoding::Zstd)
+}
+
+/// One service whose calls take messages of different sizes.
+#[derive(Clone)]
+struct Calls {
+    all: FlightServiceServer<Door>,
+    puts: FlightServiceServer<Door>,
+}
+
+impl NamedService for Calls {
+    const NAME: &'static str = <FlightServiceServer<Door> as NamedService>::NAME;
+}
+
+impl Service<http::Request<Body>> for Calls {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = <FlightServiceServer<Door> as Service<http::Request<Body>>>::Future;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        match request.uri().path().ends_with("/DoPut") {
+            true => self.puts.call(request),
+            false => self.all.call(request),
         }
     }
 }

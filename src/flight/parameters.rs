@@ -5,7 +5,7 @@
 
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
 use arrow_flight::FlightData;
@@ -88,6 +88,16 @@ impl Parameters {
         (self.0.num_rows() > 0).then(|| self.values(0)).transpose()
     }
 
+    /// How many runs there are.
+    pub(super) fn rows(&self) -> usize {
+        self.0.num_rows()
+    }
+
+    /// The values of all runs, a column for each parameter.
+    pub(super) fn values_of_all(&self) -> &RecordBatch {
+        &self.0
+    }
+
     /// One list of values for each run.
     pub(super) fn runs(&self) -> Result<Vec<Vec<ScalarValue>>, Status> {
         (0..self.0.num_rows()).map(|row| self.values(row)).collect()
@@ -155,12 +165,16 @@ impl Bound {
     }
 }
 
-/// The announced parameters: `needed` fields `$1`, `$2`, …, of the inferred types or Null where none was.
+/// The announced parameters: `needed` fields `$1`, `$2`, …, of the inferred types or Null where none was. Times are
+/// announced in milliseconds: JDBC's driver (to 19) writes those whatever unit it is told.
 pub(super) fn parameter_schema(inferred: &Schema, needed: usize) -> SchemaRef {
     let fields = (0..needed).map(|at| {
         let known = inferred
             .field_with_name(&name(at))
-            .map(|field| field.data_type().clone());
+            .map(|field| match field.data_type() {
+                DataType::Timestamp(_, zone) => DataType::Timestamp(TimeUnit::Millisecond, zone.clone()),
+                other => other.clone(),
+            });
         // Nullable always: JDBC cannot bind a null otherwise.
         Field::new(name(at), known.unwrap_or(DataType::Null), true)
     });
@@ -259,11 +273,16 @@ mod tests {
 
     #[test]
     fn unknown_types_are_announced_as_null() {
-        let schema = parameter_schema(&inferred(&[DataType::Int64]), 2);
+        let time = DataType::Timestamp(TimeUnit::Nanosecond, None);
+        let schema = parameter_schema(&inferred(&[DataType::Int64, time]), 3);
         assert_eq!(schema.field(0).data_type(), &DataType::Int64);
         assert_eq!(
-            (schema.field(1).name().as_str(), schema.field(1).data_type()),
-            ("$2", &DataType::Null)
+            schema.field(1).data_type(),
+            &DataType::Timestamp(TimeUnit::Millisecond, None)
+        );
+        assert_eq!(
+            (schema.field(2).name().as_str(), schema.field(2).data_type()),
+            ("$3", &DataType::Null)
         );
     }
 }

@@ -12,6 +12,9 @@ use arrow_flight::sql::{
 };
 use arrow_flight::{FlightData, FlightDescriptor, FlightInfo};
 use bytes::Bytes;
+use datafusion::sql::sqlparser::ast::Statement;
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::parser::Parser;
 use futures::Stream;
 use prost::Message;
 use serde::{Deserialize, Serialize};
@@ -24,6 +27,7 @@ use super::placeholders::{self, Numbered};
 use super::service::{BoxedStream, Door};
 use super::statements::{StatementTicket, refuse_transaction};
 use super::{status, wire};
+use crate::query::ingest::BoundInsert;
 use crate::query::{Description, QueryError};
 
 /// Life of a handle, told in SqlInfo as FLIGHT_SQL_SERVER_STATEMENT_TIMEOUT. Connection pools keep handles for a day;
@@ -66,9 +70,14 @@ impl Door {
         request: ActionCreatePreparedStatementRequest,
     ) -> Result<Bytes, Status> {
         refuse_transaction(request.transaction_id.as_deref())?;
-        let Numbered { sql, parameters } = placeholders::number(&request.query)?;
+        let query = caller.named(&self.engine, request.query);
+        let Numbered { sql, parameters } = placeholders::number(&query)?;
         let description = self.describe_open(caller, &sql, parameters).await?;
-        let is_update = description.as_ref().map(|description| description.writes);
+        let is_update = match &description {
+            Some(description) => Some(description.writes),
+            // What cannot be planned without its values may still be told to be a query.
+            None => is_query(&sql).then_some(false),
+        };
         let dataset_schema = match &description {
             Some(description) if !description.writes => wire::schema_bytes(&description.schema)?,
             Some(_) | None => Bytes::new(),
@@ -155,7 +164,8 @@ impl Door {
         Ok(description.schema)
     }
 
-    /// Runs a prepared statement for its effect, once for each bound row; the sum of the counts, −1 if one is unknown.
+    /// Runs a prepared statement for its effect, once for each bound row; the sum of the counts, −1 if one is unknown. The
+    /// rows of an INSERT go into the table together or not at all.
     pub(super) async fn prepared_update(
         &self,
         caller: &Caller,
@@ -175,6 +185,21 @@ impl Door {
                 .await
                 .map_err(status::of_query);
         };
+        if parameters.rows() > 1
+            && let Some(insert) = BoundInsert::of(&handle.sql)
+        {
+            return self
+                .engine
+                .insert_all(
+                    &caller.principal,
+                    &caller.client,
+                    &handle.sql,
+                    insert,
+                    parameters.values_of_all(),
+                )
+                .await
+                .map_err(status::of_query);
+        }
         let runs = parameters.runs()?;
         let (all, mut done, mut affected) = (runs.len(), 0, Some(0_i64));
         for values in runs {
@@ -265,6 +290,12 @@ impl Door {
     }
 }
 
+/// Whether a statement reads, as far as its text tells.
+fn is_query(sql: &str) -> bool {
+    let parsed = Parser::parse_sql(&GenericDialect {}, sql);
+    parsed.is_ok_and(|statements| matches!(statements.as_slice(), [Statement::Query(_)]))
+}
+
 fn expected(description: Option<&Description>, parameters: usize) -> SchemaRef {
     match description {
         Some(description) => parameter_schema(&description.parameters, parameters),
@@ -275,6 +306,14 @@ fn expected(description: Option<&Description>, parameters: usize) -> SchemaRef {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_query_is_told_from_its_text() {
+        assert!(is_query("WITH a AS (SELECT 1) SELECT * FROM a WHERE x = $1"));
+        for other in ["INSERT INTO t VALUES ($1)", "SELECT 1; SELECT 2", "nonsense"] {
+            assert!(!is_query(other), "{other}");
+        }
+    }
 
     #[test]
     fn the_result_reads_as_the_known_message_too() {

@@ -19,6 +19,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::authn::Caller;
 use super::bindings::Bindings;
 use super::flights::Flights;
+use super::sessions::Sessions;
 use super::stream::of_batch;
 use super::{actions, metadata, wire};
 use crate::engine::Engine;
@@ -30,6 +31,7 @@ pub(super) type BoxedStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + 
 pub(super) struct Door {
     pub(super) engine: Arc<Engine>,
     pub(super) bindings: Bindings,
+    pub(super) sessions: Sessions,
     pub(super) flights: Arc<Flights>,
 }
 
@@ -38,6 +40,7 @@ impl Door {
         Self {
             engine,
             bindings: Bindings::new(),
+            sessions: Sessions::new(),
             flights: Arc::new(Flights::new()),
         }
     }
@@ -46,7 +49,8 @@ impl Door {
         let certificates = request.peer_certs();
         let certificate = certificates.as_ref().and_then(|chain| chain.first());
         let certificate = certificate.map(AsRef::as_ref);
-        Caller::from_headers(&self.engine, request.metadata(), request.remote_addr(), certificate).await
+        let (headers, peer) = (request.metadata(), request.remote_addr());
+        Caller::from_headers(&self.engine, &self.sessions, headers, peer, certificate).await
     }
 
     async fn info(&self, caller: &Caller, descriptor: FlightDescriptor) -> Result<FlightInfo, Status> {
@@ -69,7 +73,7 @@ impl Door {
 
     async fn schema(&self, caller: &Caller, descriptor: &FlightDescriptor) -> Result<SchemaRef, Status> {
         match described(descriptor)? {
-            Command::CommandStatementQuery(command) => self.statement_schema(caller, &command.query).await,
+            Command::CommandStatementQuery(command) => self.statement_schema(caller, command).await,
             Command::CommandPreparedStatementQuery(command) => {
                 self.prepared_schema(caller, &command.prepared_statement_handle).await
             }

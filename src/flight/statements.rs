@@ -60,14 +60,21 @@ impl Door {
         descriptor: FlightDescriptor,
     ) -> Result<FlightInfo, Status> {
         refuse_transaction(command.transaction_id.as_deref())?;
-        let description = self.describe(caller, &command.query, &[]).await?;
-        let ticket = StatementTicket::new(command.query, Some(&description));
+        let sql = caller.named(&self.engine, command.query);
+        let description = self.describe(caller, &sql, &[]).await?;
+        let ticket = StatementTicket::new(sql, Some(&description));
         self.ticket_info(caller, &ticket, descriptor, &description.schema)
     }
 
     /// The schema of a statement's result.
-    pub(super) async fn statement_schema(&self, caller: &Caller, sql: &str) -> Result<SchemaRef, Status> {
-        Ok(self.describe(caller, sql, &[]).await?.schema)
+    pub(super) async fn statement_schema(
+        &self,
+        caller: &Caller,
+        command: CommandStatementQuery,
+    ) -> Result<SchemaRef, Status> {
+        refuse_transaction(command.transaction_id.as_deref())?;
+        let sql = caller.named(&self.engine, command.query);
+        Ok(self.describe(caller, &sql, &[]).await?.schema)
     }
 
     /// The info of a sealed ticket.
@@ -100,7 +107,8 @@ impl Door {
         command: CommandStatementQuery,
     ) -> Result<BoxedStream<FlightData>, Status> {
         refuse_transaction(command.transaction_id.as_deref())?;
-        self.fetch(caller, StatementTicket::new(command.query, None)).await
+        let sql = caller.named(&self.engine, command.query);
+        self.fetch(caller, StatementTicket::new(sql, None)).await
     }
 
     /// Runs a statement for its effect.
@@ -110,8 +118,9 @@ impl Door {
         command: CommandStatementUpdate,
     ) -> Result<i64, Status> {
         refuse_transaction(command.transaction_id.as_deref())?;
+        let sql = caller.named(&self.engine, command.query);
         self.engine
-            .update(&caller.principal, &caller.client, &command.query, Vec::new())
+            .update(&caller.principal, &caller.client, &sql, Vec::new())
             .await
             .map_err(status::of_query)
     }

@@ -21,6 +21,7 @@ use super::refusal::Refusal;
 use super::{Door, ask};
 use crate::audit::Client;
 use crate::flight::authn::{Caller, Credential, credential};
+use crate::telemetry::TraceParent;
 pub(super) use session::SignedOut;
 use session::{Session, cookie};
 
@@ -153,6 +154,7 @@ fn client(headers: &HeaderMap, peer: Option<SocketAddr>) -> Arc<Client> {
         door: "http",
         peer: peer.map(|peer| peer.to_string()),
         agent: agent.map(Client::agent),
+        trace: TraceParent::of(headers.get("traceparent").and_then(|parent| parent.to_str().ok())),
     })
 }
 

@@ -85,6 +85,7 @@ where
         door: "postgres",
         peer: Some(line.peer.to_string()),
         agent: named("application_name").map(Client::agent),
+        trace: None,
     };
     if named("replication").is_some_and(|value| !["false", "off", "no", "0"].contains(&value)) {
         return Err(fatal(

@@ -1,15 +1,21 @@
 //! Rows that a client brings as Arrow instead of as a statement: the same grants, filters and limits as for CREATE TABLE
 //! and INSERT.
+//!
+//! Many rows bound to one INSERT come this way, too: one commit for all of them, where one run for each would be as many
+//! commits and files.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use datafusion::sql::sqlparser::ast::{Expr, SetExpr, Statement as Ast, Value};
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::parser::Parser;
 use labhouse_catalog::TableName;
 use labhouse_policies::{Principal, Tags};
 
-use super::statement::CATALOG;
+use super::statement::{self, CATALOG, Statement};
 use super::{QueryError, errors};
 use crate::audit::Client;
 use crate::engine::Engine;
@@ -39,6 +45,60 @@ pub(crate) struct Ingest {
     pub(crate) batches: Vec<RecordBatch>,
 }
 
+/// `INSERT INTO table (columns) VALUES (?, ?, …)`: each value is a parameter and nothing else.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct BoundInsert {
+    name: TableName,
+    columns: Vec<String>,
+    /// The place of each value among the parameters.
+    places: Vec<usize>,
+}
+
+impl BoundInsert {
+    /// Reads a statement; none when it is another.
+    pub(crate) fn of(sql: &str) -> Option<Self> {
+        let mut statements = Parser::parse_sql(&GenericDialect {}, sql).ok()?;
+        let (Some(Ast::Insert(insert)), true) = (statements.pop(), statements.is_empty()) else {
+            return None;
+        };
+        let Statement::Insert { name, columns, query } = statement::insert(insert).ok()? else {
+            return None;
+        };
+        let plain = query.with.is_none() && query.order_by.is_none() && query.limit_clause.is_none();
+        let SetExpr::Values(values) = *query.body else {
+            return None;
+        };
+        let [row] = values.rows.as_slice() else { return None };
+        let place = |expr: &Expr| match expr {
+            Expr::Value(value) => match &value.value {
+                Value::Placeholder(name) => name.strip_prefix('$')?.parse::<usize>().ok()?.checked_sub(1),
+                _ => None,
+            },
+            _ => None,
+        };
+        let places = row.iter().map(place).collect::<Option<Vec<_>>>()?;
+        plain.then_some(Self { name, columns, places })
+    }
+
+    /// The rows that values, a column for each parameter, make of it.
+    fn rows(&self, values: &RecordBatch) -> Result<RecordBatch, QueryError> {
+        let columns: Option<Vec<&ArrayRef>> = self.places.iter().map(|at| values.columns().get(*at)).collect();
+        let columns = columns.ok_or_else(|| QueryError::internal("fewer values than parameters were bound"))?;
+        let fields = (1_usize..)
+            .zip(&columns)
+            .map(|(number, column)| Field::new(format!("value{number}"), column.data_type().clone(), true));
+        let schema = Schema::new(fields.collect::<Vec<_>>());
+        RecordBatch::try_new(Arc::new(schema), columns.into_iter().cloned().collect())
+            .map_err(|error| QueryError::Invalid(error.to_string()))
+    }
+}
+
+/// What a client brought.
+enum Brought {
+    Table(Ingest),
+    Rows(BoundInsert, RecordBatch),
+}
+
 impl Engine {
     /// Writes the rows in one commit; gives their number.
     pub(crate) async fn ingest(
@@ -49,16 +109,46 @@ impl Engine {
     ) -> Result<i64, QueryError> {
         let target = format!("{CATALOG}.{}", ingest.name);
         let text = format!("INGEST INTO {target}");
-        let admitted = self.admit(who, client, &text).await;
+        self.bring(who, client, &text, ("ingest", target), Brought::Table(ingest))
+            .await
+    }
+
+    /// Writes the rows that many values make of an INSERT, in one commit; gives their number.
+    pub(crate) async fn insert_all(
+        self: &Arc<Self>,
+        who: &Principal,
+        client: &Client,
+        sql: &str,
+        insert: BoundInsert,
+        values: &RecordBatch,
+    ) -> Result<i64, QueryError> {
+        let rows = insert.rows(values)?;
+        let target = format!("{CATALOG}.{}", insert.name);
+        self.bring(who, client, sql, ("insert", target), Brought::Rows(insert, rows))
+            .await
+    }
+
+    async fn bring(
+        self: &Arc<Self>,
+        who: &Principal,
+        client: &Client,
+        text: &str,
+        (verb, target): (&'static str, String),
+        brought: Brought,
+    ) -> Result<i64, QueryError> {
+        let admitted = self.admit(who, client, text).await;
         let world = self.world();
-        let account = self.audit.account(who, client, &text, &world);
-        account.called("ingest", Some(target));
+        let account = self.audit.account(who, client, text, &world);
+        account.called(verb, Some(target));
         let (policy, catalog) = (world.policies.generation(), world.catalog.generation);
-        let entry = self.log.start(account.id(), &who.name, &text, policy, catalog);
+        let entry = self.log.start(account.id(), &who.name, client, text, policy, catalog);
         let governed = self.govern(who, world);
         governed.account_to(&account);
         let written = match admitted {
-            Ok(_permit) => self.write_ingest(&governed, ingest).await,
+            Ok(_permit) => match brought {
+                Brought::Table(ingest) => self.write_ingest(&governed, ingest).await,
+                Brought::Rows(insert, rows) => self.insert_rows(&governed, &insert.name, &insert.columns, &rows).await,
+            },
             Err(error) => Err(error),
         };
         let outcome = match written {
@@ -97,6 +187,44 @@ impl Engine {
                 self.fill(governed, name, ingest.schema, ingest.batches, &tags, plain, None)
                     .await
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{Int64Array, StringArray};
+
+    use super::*;
+
+    #[test]
+    fn only_plain_values_are_rows() {
+        let insert = BoundInsert::of("INSERT INTO lab.chemistry.t (b, a) VALUES ($2, $1)").unwrap();
+        assert_eq!(
+            (insert.columns.as_slice(), insert.places.as_slice()),
+            (&["b".to_owned(), "a".to_owned()][..], &[1, 0][..])
+        );
+        let values = RecordBatch::try_from_iter([
+            ("0", Arc::new(Int64Array::from(vec![1, 2])) as ArrayRef),
+            ("1", Arc::new(StringArray::from(vec!["x", "y"])) as ArrayRef),
+        ]);
+        let rows = insert.rows(&values.unwrap()).unwrap();
+        assert_eq!(
+            rows.column(0).as_ref(),
+            &StringArray::from(vec!["x", "y"]) as &dyn arrow::array::Array
+        );
+        for other in [
+            "INSERT INTO lab.chemistry.t VALUES ($1), ($2)",
+            "INSERT INTO lab.chemistry.t VALUES ($1, upper($2))",
+            "INSERT INTO lab.chemistry.t VALUES ($1, 3)",
+            "INSERT INTO lab.chemistry.t SELECT $1",
+            "INSERT INTO t VALUES ($1)",
+            "INSERT INTO lab.chemistry.t VALUES ($1) ON CONFLICT DO NOTHING",
+            "INSERT INTO lab.chemistry.t VALUES ($1); DELETE FROM lab.chemistry.t",
+            "UPDATE lab.chemistry.t SET a = $1",
+            "nonsense",
+        ] {
+            assert_eq!(BoundInsert::of(other), None, "{other}");
         }
     }
 }

@@ -71,7 +71,7 @@ impl Engine {
         let account = self.audit.account(who, client, &text, &world);
         account.called("land", Some(target));
         let (policy, catalog) = (world.policies.generation(), world.catalog.generation);
-        let entry = self.log.start(account.id(), &who.name, &text, policy, catalog);
+        let entry = self.log.start(account.id(), &who.name, client, &text, policy, catalog);
         let governed = self.govern(who, world);
         governed.account_to(&account);
         let landed = async {

@@ -1,11 +1,12 @@
 //! The tables that somebody may see, for doors that list them.
 
 use arrow::datatypes::SchemaRef;
-use labhouse_policies::Principal;
+use labhouse_policies::{Action, Principal, Tags};
 
 use super::{QueryError, errors, narrow, statement};
 use crate::audit::Client;
 use crate::engine::Engine;
+use crate::session::table_path;
 
 /// A table that a principal may see, for metadata calls.
 pub(crate) struct VisibleTable {
@@ -47,5 +48,15 @@ impl Engine {
         tables.sort_by(|a, b| (&a.schema, &a.table).cmp(&(&b.schema, &b.table)));
         self.audit.metadata(&who.name, client, tables.len());
         Ok(tables)
+    }
+
+    /// Whether `who` may make a table in a schema, be there one or not.
+    pub(crate) fn may_create_in(&self, who: &Principal, schema: &str) -> bool {
+        let Ok(name) = statement::lake_name_of(schema, "any") else {
+            return false;
+        };
+        let policies = self.policies.current();
+        let decision = policies.decide(who, schema, &table_path(&name), &Tags::default(), Action::Create);
+        super::write::reserved(&name).is_ok() && decision.allowed
     }
 }

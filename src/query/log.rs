@@ -4,8 +4,9 @@
 //! server's log. Result values never enter it.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
@@ -13,7 +14,9 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::QueryError;
+use crate::audit::Client;
 use crate::metrics::Metrics;
+use crate::telemetry::{Span, TraceParent, Traces};
 
 /// Statements remembered; at about 1 KiB each this is some 2 MiB.
 const REMEMBERED_MAX: usize = 2_000;
@@ -25,6 +28,7 @@ const SQL_BYTES_MAX: usize = 1_000;
 pub(crate) struct QueryLog {
     entries: Mutex<VecDeque<(Arc<Mutex<Entry>>, CancellationToken)>>,
     metrics: Arc<Metrics>,
+    traces: Arc<Traces>,
 }
 
 /// One statement.
@@ -47,14 +51,20 @@ pub(crate) struct Running {
     entry: Arc<Mutex<Entry>>,
     cancelled: CancellationToken,
     metrics: Arc<Metrics>,
+    traces: Arc<Traces>,
+    door: &'static str,
+    parent: Option<TraceParent>,
+    bytes: AtomicU64,
+    first_rows: OnceLock<Duration>,
     started: Instant,
 }
 
 impl QueryLog {
-    pub(crate) fn new(metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(metrics: Arc<Metrics>, traces: Arc<Traces>) -> Self {
         Self {
             entries: Mutex::default(),
             metrics,
+            traces,
         }
     }
 
@@ -63,6 +73,7 @@ impl QueryLog {
         &self,
         id: Uuid,
         principal: &str,
+        client: &Client,
         sql: &str,
         policy_generation: u64,
         catalog_generation: u64,
@@ -90,6 +101,11 @@ impl QueryLog {
             entry,
             cancelled,
             metrics: Arc::clone(&self.metrics),
+            traces: Arc::clone(&self.traces),
+            door: client.door,
+            parent: client.trace,
+            bytes: AtomicU64::new(0),
+            first_rows: OnceLock::new(),
             started: Instant::now(),
         }
     }
@@ -133,6 +149,8 @@ impl Running {
 
     pub(crate) fn count(&self, rows: usize, bytes: usize) {
         self.entry.lock().rows += rows as u64;
+        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        let _ = self.first_rows.get_or_init(|| self.started.elapsed());
         self.metrics.delivered(rows, bytes);
     }
 
@@ -150,12 +168,27 @@ impl Running {
         if entry.state != RUNNING {
             return;
         }
-        self.metrics.ended(outcome, self.started.elapsed());
+        let took = self.started.elapsed();
+        self.metrics.ended(outcome, took);
         entry.state = state;
         entry.error = error;
-        entry.duration_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        entry.duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        if self.traces.is_on() {
+            self.traces.ended(Span {
+                query_id: entry.id,
+                parent: self.parent,
+                principal: entry.principal.clone(),
+                door: self.door,
+                started_ns: entry.started_at.timestamp_nanos_opt().map_or(0, i64::unsigned_abs),
+                took,
+                first_rows: self.first_rows.get().copied(),
+                rows: entry.rows,
+                bytes: self.bytes.load(Ordering::Relaxed),
+                outcome: outcome.to_owned(),
+            });
+        }
         tracing::info!(
-            id = %entry.id, principal = entry.principal, state, rows = entry.rows, duration_ms = entry.duration_ms,
+            id = %entry.id, principal = entry.principal, door = self.door, state, rows = entry.rows, duration_ms = entry.duration_ms,
             error = entry.error.as_deref().unwrap_or(""), "statement"
         );
     }
@@ -178,12 +211,12 @@ mod tests {
 
     #[test]
     fn it_stays_bounded_and_knows_how_each_ended() {
-        let log = QueryLog::new(Arc::default());
+        let log = QueryLog::new(Arc::default(), Arc::default());
         for n in 0..REMEMBERED_MAX + 10 {
-            log.start(Uuid::now_v7(), "ana", &format!("SELECT {n}"), 1, 1)
+            log.start(Uuid::now_v7(), "ana", &Client::default(), &format!("SELECT {n}"), 1, 1)
                 .finish(None);
         }
-        drop(log.start(Uuid::now_v7(), "ana", "SELECT slow", 1, 1));
+        drop(log.start(Uuid::now_v7(), "ana", &Client::default(), "SELECT slow", 1, 1));
         let entries = log.entries();
         assert_eq!(entries.len(), REMEMBERED_MAX);
         assert_eq!(entries[0].state, "cancelled");
@@ -192,8 +225,8 @@ mod tests {
 
     #[test]
     fn only_what_runs_and_may_be_cancelled_is() {
-        let log = QueryLog::new(Arc::default());
-        let running = log.start(Uuid::now_v7(), "ana", "SELECT slow", 1, 1);
+        let log = QueryLog::new(Arc::default(), Arc::default());
+        let running = log.start(Uuid::now_v7(), "ana", &Client::default(), "SELECT slow", 1, 1);
         let mine = |name: &'static str| move |entry: &Entry| entry.principal == name;
         assert!(!log.cancel(running.id(), mine("sam")) && !log.cancel(Uuid::now_v7(), mine("ana")));
         assert!(!running.cancelled().is_cancelled());

@@ -17,6 +17,7 @@ pub(crate) mod lineage;
 mod listing;
 mod log;
 pub(crate) mod narrow;
+mod open;
 mod plan;
 mod plans;
 mod quarantine;
@@ -249,9 +250,14 @@ impl Engine {
             None => (None, self.audit.account(who, client, sql, &world)),
         };
         let generations = generations(&world);
-        let entry = self
-            .log
-            .start(account.id(), &who.name, sql, generations.policy, generations.catalog);
+        let entry = self.log.start(
+            account.id(),
+            &who.name,
+            client,
+            sql,
+            generations.policy,
+            generations.catalog,
+        );
         let governed = self.govern(who, world);
         governed.account_to(&account);
         let mut fallen = ended::login_fallen(Arc::downgrade(self), who.clone(), client);

@@ -14,7 +14,7 @@ use datafusion::sql::parser::Statement as EngineStatement;
 
 use super::plans::Planned;
 use super::statement::{Statement, as_engine_statement};
-use super::{QueryError, errors, narrow, results};
+use super::{QueryError, errors, narrow, open, results};
 use crate::audit::Notes;
 use crate::session::Governed;
 
@@ -32,9 +32,17 @@ pub(super) enum Outlook {
 pub(super) async fn plan_as_far(
     governed: Arc<Governed>,
     state: Arc<SessionState>,
-    statement: EngineStatement,
+    mut statement: EngineStatement,
     values: Vec<ScalarValue>,
 ) -> Result<Outlook, QueryError> {
+    if values.is_empty() {
+        let numbers = open::numbers(&statement)?;
+        if !numbers.is_empty() {
+            return open::outlook(&state, statement, &numbers).await;
+        }
+    } else {
+        open::written_out(&mut statement, &values)?;
+    }
     let logical = logical(&state, statement).await?;
     let parameters = parameter_schema(&logical)?;
     if parameters.fields().len() > values.len() {

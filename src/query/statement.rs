@@ -306,7 +306,7 @@ fn create_table(table: CreateTable) -> Result<Statement, QueryError> {
     }
 }
 
-fn insert(insert: Insert) -> Result<Statement, QueryError> {
+pub(super) fn insert(insert: Insert) -> Result<Statement, QueryError> {
     let TableObject::TableName(table) = &insert.table else {
         return Err(QueryError::Unsupported("INSERT INTO takes the name of a table".into()));
     };

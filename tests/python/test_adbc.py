@@ -6,6 +6,7 @@ import decimal
 import threading
 import time
 
+import adbc_driver_flightsql
 import adbc_driver_flightsql.dbapi as flightsql
 import pyarrow as pa
 import pytest
@@ -365,6 +366,115 @@ def test_ingest_is_allowed_or_refused_as_the_policy_says(connect, value):
             ingest("ada", data, "create", table=table, schema=schema)
     with connect("ada").cursor() as cursor:
         assert cursor.executescript("DROP TABLE lab.scratch.ingested") is None
+
+
+def test_a_connection_has_a_schema_when_it_chooses_one(uri):
+    credentials = {"username": "ada", "password": password("ada")}
+    with flightsql.connect(uri, db_kwargs=credentials, autocommit=True) as connection:
+        assert connection.adbc_current_catalog == "lab"
+        assert connection.adbc_current_db_schema == ""
+        with connection.cursor() as cursor, pytest.raises(flightsql.Error, match="not found"):
+            cursor.execute("SELECT count(*) FROM plate_readings")
+        connection.adbc_current_db_schema = "chemistry"
+        assert connection.adbc_current_db_schema == "chemistry"
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM plate_readings WHERE plate_id = ?", ("P0007",))
+            assert cursor.fetchone() == (384,)
+        with pytest.raises(flightsql.Error):
+            connection.adbc_current_db_schema = "no_such_schema!"
+        with pytest.raises(flightsql.Error):
+            connection.adbc_current_catalog = "nowhere"
+        connection.adbc_current_db_schema = "scratch"
+        with connection.cursor() as cursor:
+            assert cursor.adbc_ingest("of_session", pa.table({"n": [1, 2]}), mode="replace") == 2
+            cursor.execute("SELECT sum(n) FROM of_session")
+            assert cursor.fetchone() == (3,)
+
+
+@pytest.mark.parametrize("value", [7, 2.5, "text", True, None, datetime.date(2026, 3, 2), b"bytes", decimal.Decimal("1.50")])
+def test_a_bound_value_comes_back(query, value):
+    (row,) = query("ada", "SELECT ? AS x", (value,)).to_pylist()
+    assert row == {"x": value}
+
+
+def test_one_large_batch_is_ingested_whole(uri, value):
+    rows = 3_000_000
+    data = pa.table({"n": pa.array(range(rows), pa.int64()), "x": pa.array([0.5]).take(pa.array([0] * rows, pa.int32()))})
+    # The driver's own limit is 16 MiB.
+    larger = {adbc_driver_flightsql.DatabaseOptions.WITH_MAX_MSG_SIZE.value: str(100 << 20)}
+    login = {"username": "ada", "password": password("ada")} | larger
+    with flightsql.connect(uri, db_kwargs=login, autocommit=True) as connection, connection.cursor() as cursor:
+        batch = data.combine_chunks().to_batches()[0]
+        assert batch.num_rows == rows and batch.nbytes > 40 << 20
+        assert cursor.adbc_ingest("large", batch, mode="replace", db_schema_name="scratch") == rows
+    assert value("ada", "SELECT sum(n) FROM lab.scratch.large") == rows * (rows - 1) // 2
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        pa.array([True, None]),
+        pa.array([1, None], pa.int8()),
+        pa.array([1, None], pa.int16()),
+        pa.array([1, None], pa.int32()),
+        pa.array([1, None], pa.uint8()),
+        pa.array([1, None], pa.uint32()),
+        pa.array([1.5, None], pa.float32()),
+        pa.array([decimal.Decimal("1.50"), None], pa.decimal128(10, 2)),
+        pa.array(["x", None], pa.large_string()),
+        pa.array(["x", None], pa.string_view()),
+        pa.array([b"x", None], pa.binary()),
+        pa.array([b"x", None], pa.large_binary()),
+        pa.array([b"x", None], pa.binary_view()),
+        pa.array([b"xy", None], pa.binary(2)),
+        pa.array([datetime.date(2026, 1, 2), None]),
+        pa.array([datetime.datetime(2026, 1, 2, 3, 4, 5), None], pa.timestamp("s")),
+        pa.array([datetime.datetime(2026, 1, 2, 3, 4, 5), None], pa.timestamp("ms")),
+        pa.array([datetime.datetime(2026, 1, 2, 3, 4, 5), None], pa.timestamp("ns")),
+        pa.array([datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.timezone.utc), None], pa.timestamp("us", "UTC")),
+        pa.array(["a", "b"]).dictionary_encode(),
+        pa.array([[1, 2], None]),
+        pa.array([{"a": 1}, None]),
+    ],
+    ids=lambda array: str(array.type).replace(" ", ""),
+)
+def test_every_type_that_a_table_can_hold_is_ingested_and_bound(connect, query, array):
+    def same(left, right):
+        return [x if not isinstance(x, float) else pytest.approx(x) for x in left] == right
+
+    wanted = array.to_pylist()
+    with connect("ada").cursor() as cursor:
+        cursor.adbc_ingest("typed", pa.table({"n": [0, 1], "x": array}), mode="replace", db_schema_name="scratch")
+        assert same(wanted, query("ada", "SELECT x FROM lab.scratch.typed ORDER BY n")["x"].to_pylist())
+        # The same values bound, with the types that the client has.
+        cursor.execute("DELETE FROM lab.scratch.typed")
+        cursor.fetchall()
+        cursor.executemany("INSERT INTO lab.scratch.typed VALUES (?, ?)", pa.table({"0": [0, 1], "1": array}))
+    assert same(wanted, query("ada", "SELECT x FROM lab.scratch.typed ORDER BY n")["x"].to_pylist())
+
+
+@pytest.mark.parametrize("array", [pa.array([datetime.time(1, 2)]), pa.array([1], pa.duration("s"))], ids=["time", "duration"])
+def test_a_type_that_no_table_holds_is_refused_by_name(connect, array):
+    with connect("ada").cursor() as cursor, pytest.raises(flightsql.Error, match="(?i)time|duration"):
+        cursor.adbc_ingest("untyped", pa.table({"x": array}), mode="create", db_schema_name="scratch")
+
+
+def test_many_rows_bound_to_an_insert_are_one_commit(connect, value):
+    version = "SELECT version FROM lab.system.commits WHERE table_schema = 'scratch' AND table_name = 'many'"
+    with connect("ada").cursor() as cursor:
+        cursor.execute("CREATE OR REPLACE TABLE lab.scratch.many (n BIGINT, word VARCHAR, at TIMESTAMP)")
+        cursor.fetchall()
+        before = value("ada", version)
+        rows = [(n, None if n % 3 else f"w{n}", datetime.datetime(2026, 1, 1, 0, 0, n % 60)) for n in range(1000)]
+        cursor.executemany("INSERT INTO lab.scratch.many VALUES (?, ?, ?)", rows)
+        assert value("ada", version) == before + 1
+        # Some rows by names, and one that fits not: none of them is there.
+        cursor.executemany("INSERT INTO lab.scratch.many (word, n) VALUES (?, ?)", [("a", -1), ("b", -2)])
+        with pytest.raises(flightsql.Error):
+            cursor.executemany("INSERT INTO lab.scratch.many (n) VALUES (?)", [("1",), ("none",)])
+    assert value("ada", "SELECT count(*) FROM lab.scratch.many") == 1002
+    assert value("ada", "SELECT count(word) FROM lab.scratch.many") == 336
+    assert value("ada", "SELECT sum(n) FROM lab.scratch.many WHERE at IS NULL") == -3
 
 
 def test_a_writer_behind_a_filter_brings_only_rows_he_sees(connect, value):

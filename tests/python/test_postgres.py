@@ -146,7 +146,7 @@ QUESTIONS = [
     f"SELECT status, count(*) AS n, round(avg(yield_pct), 6) AS mean FROM {REACTIONS} GROUP BY 1 ORDER BY 1",
     f"SELECT * FROM {REACTIONS} ORDER BY plate_id, well LIMIT 50",
     "SELECT scaffold_smiles, count(*) AS n FROM chemistry.reactions GROUP BY 1 ORDER BY 1",
-    "SELECT * FROM lab.chemistry.protocols ORDER BY 1 LIMIT 5",
+    "SELECT * FROM lab.chemistry.protocols ORDER BY plate_id LIMIT 5",
     "SELECT count(*) FROM lab.assay.ic50",
     "SELECT count(*) FROM lab.chemistry.plate_readings",
     "SELECT operator FROM lab.chemistry.protocols LIMIT 1",

@@ -90,6 +90,39 @@ async fn truth_is_three_valued_and_now_is_one_moment() {
             "{condition}"
         );
     }
+    // Comparisons that are simplified once they stand beside the table.
+    for person in ["sam", "ana"] {
+        for (condition, same) in [
+            (
+                "is_edge NOT IN (true, false)",
+                "is_edge IS NULL AND is_edge IS NOT NULL",
+            ),
+            (
+                "is_edge NOT IN (true)",
+                "CASE WHEN is_edge THEN false ELSE is_edge IS NOT NULL END",
+            ),
+            ("is_edge <> false", "CASE WHEN is_edge THEN true ELSE false END"),
+            ("is_edge = false AND is_edge = true", "1 = 0"),
+            (
+                "NOT (is_edge = true OR well = 'A1')",
+                "NOT COALESCE(is_edge, true) AND concat(well, '') <> 'A1'",
+            ),
+        ] {
+            let count = |condition: &str| {
+                format!("SELECT count(*) FROM (SELECT * FROM lab.chemistry.reactions WHERE {condition}) AS r")
+            };
+            let grouped = format!(
+                "SELECT COALESCE(sum(n), 0) FROM (SELECT is_edge, well, count(*) AS n FROM lab.chemistry.reactions GROUP BY 1, 2) AS g WHERE {condition}"
+            );
+            let wanted = lab.number(person, &count(same)).await;
+            assert_eq!(
+                lab.number(person, &count(condition)).await,
+                wanted,
+                "{person}: {condition}"
+            );
+            assert_eq!(lab.number(person, &grouped).await, wanted, "{person}: {condition}");
+        }
+    }
     // A column that is another constant in each half of a union is compared nevertheless.
     let halves = "SELECT CASE WHEN NULL THEN 1 ELSE NULL END AS a, is_edge AS b FROM lab.chemistry.reactions \
                   UNION ALL SELECT 0, false FROM lab.chemistry.reagent_lots CROSS JOIN lab.chemistry.reagent_use";

@@ -20,7 +20,7 @@ use tonic::metadata::MetadataValue;
 use tonic::{Code, Request};
 
 use crate::lab;
-use crate::raw::{Raw, connect, descriptor, number_of_rows, query, rows};
+use crate::raw::{Raw, choose, connect, descriptor, number_of_rows, query, rows, rows_of};
 
 #[tokio::test]
 async fn no_call_is_answered_without_a_login() {
@@ -618,4 +618,100 @@ async fn answers_are_compressed_for_who_asks_and_for_nobody_else() {
         let batches: Vec<_> = decoded.try_collect().await.unwrap();
         assert_eq!(number_of_rows(&batches), 5000);
     }
+}
+
+/// Performs SetSessionOptions or CloseSession; gives its answer, the cookie and the token that come with it.
+async fn session(raw: &mut Raw, action: &str, body: Vec<u8>) -> (Vec<u8>, Option<String>, Option<String>) {
+    let request = raw.request(Action::new(action, body));
+    let answer = raw.client.do_action(request).await.unwrap();
+    let header = |name: &str| Some(answer.metadata().get(name)?.to_str().unwrap().to_owned());
+    let (cookie, token) = (header("set-cookie"), header("authorization"));
+    let body = answer.into_inner().message().await.unwrap().unwrap().body.to_vec();
+    (body, cookie, token)
+}
+
+#[tokio::test]
+async fn a_session_says_where_bare_names_are_looked_for() {
+    let lab = lab::own();
+    let mut sam = Raw::login(&lab, "sam").await;
+    let bare = query("SELECT count(*) AS n FROM reactions WHERE well IN (SELECT well FROM plate_readings)");
+    assert_eq!(
+        sam.info(&bare).await.unwrap_err().code(),
+        Code::NotFound,
+        "nothing is chosen"
+    );
+    let (errors, cookie, token) = session(&mut sam, "SetSessionOptions", choose("chemistry")).await;
+    assert!(errors.is_empty());
+    let (cookie, token) = (cookie.unwrap(), token.unwrap());
+    let cookie = cookie.split(';').next().unwrap().to_owned();
+    assert!(cookie.starts_with("arrow_flight_session_id="), "{cookie}");
+
+    // By the cookie.
+    let mut request = sam.request(descriptor(&bare));
+    request.metadata_mut().insert("cookie", cookie.parse().unwrap());
+    let info = sam.client.get_flight_info(request).await.unwrap().into_inner();
+    let rows = sam.get(info.endpoint[0].ticket.clone().unwrap()).await.unwrap();
+    assert!(
+        rows[0].column(0).as_primitive::<Int64Type>().value(0) > 0,
+        "the ticket needs no session"
+    );
+    // By the token, everywhere a statement comes.
+    let plain = std::mem::replace(&mut sam.token, token.strip_prefix("Bearer ").unwrap().to_owned());
+    let (_, rows) = sam.ask(&bare).await.unwrap();
+    assert_eq!(number_of_rows(&rows), 1);
+    let request = sam.request(descriptor(&bare));
+    assert!(sam.client.get_schema(request).await.is_ok());
+    let (prepared, _) = sam.prepare("SELECT well FROM reactions WHERE well = ?").await.unwrap();
+    assert!(!prepared.dataset_schema.is_empty());
+    let told = sam.act("GetSessionOptions", "").await.unwrap().unwrap();
+    assert!(String::from_utf8_lossy(&told).contains("chemistry"));
+    // Writing as well: where a name is bare, it is in the schema.
+    let mut ada = Raw::login(&lab, "ada").await;
+    let (errors, _, token) = session(&mut ada, "SetSessionOptions", choose("scratch")).await;
+    assert!(
+        errors.is_empty(),
+        "a schema that is not there yet, and in which ada may make tables"
+    );
+    ada.token = token.unwrap().strip_prefix("Bearer ").unwrap().to_owned();
+    let update = |sql: &str| CommandStatementUpdate {
+        query: sql.into(),
+        transaction_id: None,
+    };
+    for sql in [
+        "CREATE TABLE bare (n BIGINT)",
+        "INSERT INTO bare VALUES (1), (2)",
+        "UPDATE bare SET n = 3 WHERE n = 1",
+        "DELETE FROM bare WHERE n = 2",
+    ] {
+        ada.update(&update(sql), None)
+            .await
+            .unwrap_or_else(|error| panic!("{sql}: {error}"));
+    }
+    let ingest = CommandStatementIngest {
+        table: "brought".into(),
+        ..Default::default()
+    };
+    assert_eq!(ada.update(&ingest, Some(rows_of("n", vec![4, 5]))).await.unwrap(), 2);
+    let sum = "SELECT (SELECT sum(n) FROM scratch.bare) + (SELECT sum(n) FROM scratch.brought) AS n";
+    assert_eq!(lab.number("ada", sum).await, 12);
+    ada.update(&update("DROP TABLE bare"), None).await.unwrap();
+
+    // Another's cookie is no session; what is hidden and what is not there are answered alike.
+    let mut ana = Raw::login(&lab, "ana").await;
+    let mut request = ana.request(descriptor(&query("SELECT 1 FROM reactions")));
+    request.metadata_mut().insert("cookie", cookie.parse().unwrap());
+    assert_eq!(
+        ana.client.get_flight_info(request).await.unwrap_err().code(),
+        Code::NotFound
+    );
+    let (hidden, cookie, _) = session(&mut ana, "SetSessionOptions", choose("adme")).await;
+    let (absent, _, _) = session(&mut ana, "SetSessionOptions", choose("admf")).await;
+    assert!(!hidden.is_empty() && cookie.is_none());
+    assert_eq!(hidden, absent);
+    let (malformed, _, _) = session(&mut ana, "SetSessionOptions", choose("a\".b")).await;
+    assert_eq!(malformed, absent);
+    // Closing lets go of it.
+    let (_, cookie, token) = session(&mut sam, "CloseSession", Vec::new()).await;
+    assert!(cookie.unwrap().contains("Max-Age=0"));
+    assert_eq!(token.unwrap(), format!("Bearer {plain}"));
 }

@@ -14,7 +14,7 @@ use arrow_flight::sql::{
     CommandStatementIngest, CommandStatementQuery, CommandStatementSubstraitPlan, CommandStatementUpdate,
     ProstMessageExt, TicketStatementQuery,
 };
-use arrow_flight::{Criteria, Empty, FlightData, FlightDescriptor, Ticket};
+use arrow_flight::{Action, Criteria, Empty, FlightData, FlightDescriptor, Ticket};
 use futures::stream;
 use prost::Message;
 use tonic::{Code, Status};
@@ -22,7 +22,7 @@ use tonic::{Code, Status};
 use crate::lab::{self, Server};
 use crate::page_client;
 use crate::postgres_raw;
-use crate::raw::{Raw, connect};
+use crate::raw::{Raw, choose, connect, rows_of};
 
 /// In the order of the columns; nobody is not logged in.
 const PEOPLE: [&str; 6] = ["ada", "sam", "ana", "dee", "guest", "nobody"];
@@ -44,10 +44,14 @@ enum Try {
     Http(&'static str, &'static str),
     /// A statement at the PostgreSQL door.
     Postgres(&'static str),
+    /// A prepared statement with two rows bound to it: numbers.
+    Many(&'static str),
+    /// A statement in the session of a schema: its bare names are there.
+    Bare(&'static str, &'static str),
 }
 
 fn rows() -> Vec<(&'static str, &'static str, Try)> {
-    use Try::{Act, Get, Http, Info, Method, Postgres, Put, Read, Token, Write};
+    use Try::{Act, Bare, Get, Http, Info, Many, Method, Postgres, Put, Read, Token, Write};
     let query = CommandStatementQuery {
         query: "SELECT count(*) FROM lab.chemistry.reactions".into(),
         transaction_id: None,
@@ -433,6 +437,17 @@ fn rows() -> Vec<(&'static str, &'static str, Try)> {
         ),
         (
             "command",
+            "CommandStatementQuery in a session's schema",
+            Bare("chemistry", "SELECT count(*) FROM reactions"),
+        ),
+        (
+            "command",
+            "CommandPreparedStatementUpdate of many rows",
+            // There is no such column, so that nothing is written: who may write is told so.
+            Many("INSERT INTO lab.chemistry.reagent_lots (no_such_column) VALUES (?)"),
+        ),
+        (
+            "command",
             "CommandStatementSubstraitPlan",
             Info(CommandStatementSubstraitPlan::default().as_any()),
         ),
@@ -734,6 +749,33 @@ async fn tried(lab: &lab::Server, raw: &mut Raw, who: &str, how: &Try) -> Result
         Try::Act(name, body) => raw.act(name, body.clone()).await.map(drop),
         Try::Http(call, body) => called(lab, raw, call, &sql(body)),
         Try::Postgres(text) => sent(lab, who, &sql(text)),
+        Try::Many(text) => {
+            let command = match raw.prepare(text).await {
+                Ok((prepared, _)) => CommandPreparedStatementUpdate {
+                    prepared_statement_handle: prepared.prepared_statement_handle,
+                },
+                Err(refused) => return Err(refused),
+            };
+            raw.update(&command, Some(rows_of("0", vec![1, 2]))).await.map(drop)
+        }
+        Try::Bare(schema, text) => {
+            let request = raw.request(Action::new("SetSessionOptions", choose(schema)));
+            let answer = raw.client.do_action(request).await?;
+            let token = answer
+                .metadata()
+                .get("authorization")
+                .map(|token| token.to_str().unwrap().to_owned());
+            let token = token.unwrap_or_else(|| format!("Bearer {}", raw.token));
+            let mut session = Raw {
+                client: raw.client.clone(),
+                token: token.trim_start_matches("Bearer ").to_owned(),
+            };
+            let ticket = Ticket::new(select(text).as_any().encode_to_vec());
+            let answer = session.get(ticket).await.map(drop);
+            // The rows below ask without one.
+            raw.act("CloseSession", "").await?;
+            answer
+        }
         Try::Method(name) => {
             let described = FlightDescriptor::new_cmd(select("SELECT 1").as_any().encode_to_vec());
             match *name {

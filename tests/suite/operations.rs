@@ -165,6 +165,30 @@ async fn monsters_get_a_clear_error_and_others_do_not_notice() {
     assert!(ada.ask(&query("EXPLAIN FORMAT TREE SELECT 1")).await.is_ok());
 }
 
+/// 300,000 rows with 300,000 rows: neither memory nor disk ends it, time does, and the others are served meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_join_of_all_with_all_ends_with_its_time() {
+    let lab = lab::empty(|config| format!("{config}\n[limits]\nmemory_mib = 256\nstatement_s = 3\n"));
+    let (a, b) = ("generate_series(1, 300000) a", "generate_series(1, 300000) b");
+    for sql in [
+        format!("SELECT count(*) FROM {a} JOIN {b} ON a.value % 1000 > b.value % 7"),
+        format!("SELECT sum(a.value * b.value) FROM {a}, {b}"),
+        format!("SELECT a.value, b.value FROM {a} JOIN {b} ON a.value % 3 = b.value % 3 ORDER BY 1, 2 LIMIT 5"),
+    ] {
+        let mut ada = Raw::login(&lab, "ada").await;
+        let monster = query(&sql);
+        let others = async {
+            for n in 0..10 {
+                assert_eq!(lab.number("sam", &format!("SELECT {n}")).await, n);
+            }
+        };
+        let (answer, ()) = tokio::join!(ada.ask(&monster), others);
+        let refused = answer.err().unwrap_or_else(|| panic!("{sql} was answered"));
+        assert_eq!(refused.code(), Code::DeadlineExceeded, "{sql}: {refused}");
+        assert!(refused.message().contains("limits.statement_s"), "{refused}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn one_login_has_its_limits_and_the_others_theirs() {
     let lab = lab::empty(|config| {

@@ -158,9 +158,20 @@ pub(crate) fn query(sql: &str) -> CommandStatementQuery {
 }
 
 pub(crate) fn rows(column: Vec<i64>) -> RecordBatch {
-    RecordBatch::try_from_iter([("0", std::sync::Arc::new(Int64Array::from(column)) as ArrayRef)]).unwrap()
+    rows_of("0", column)
+}
+
+pub(crate) fn rows_of(name: &str, column: Vec<i64>) -> RecordBatch {
+    RecordBatch::try_from_iter([(name, std::sync::Arc::new(Int64Array::from(column)) as ArrayRef)]).unwrap()
 }
 
 pub(crate) fn number_of_rows(batches: &[RecordBatch]) -> usize {
     batches.iter().map(RecordBatch::num_rows).sum()
+}
+
+/// `{"schema": value}` as SetSessionOptions takes it.
+pub(crate) fn choose(schema: &str) -> Vec<u8> {
+    let value = [&[0x0a, schema.len() as u8], schema.as_bytes()].concat();
+    let entry = [b"\x0a\x06schema\x12".as_slice(), &[value.len() as u8], &value].concat();
+    [&[0x0a, entry.len() as u8], entry.as_slice()].concat()
 }

@@ -41,6 +41,10 @@ fn check(expr: &Expr, open: &SchemaRef, depth: usize) -> bool {
             }
             _ => false,
         },
+        // What the optimiser makes of comparisons with true and false, and of those that contradict each other.
+        Expr::Column(_) => column_type(expr, open) == Some(&DataType::Boolean),
+        Expr::Not(inside) => check(inside, open, depth + 1),
+        Expr::Literal(value, _) => value.data_type() == DataType::Boolean,
         Expr::IsNull(column) | Expr::IsNotNull(column) => column_type(column, open).is_some(),
         Expr::InList(InList { expr, list, .. }) => {
             list.len() <= LIST_MAX
@@ -89,12 +93,17 @@ mod tests {
             Field::new("n", DataType::Int64, true),
             Field::new("f", DataType::Float64, true),
             Field::new("t", DataType::Utf8, true),
+            Field::new("b", DataType::Boolean, true),
         ]));
         let yes = [
             col("n").eq(lit(5i64)),
             lit(5i64).lt(col("n")),
             col("n").between(lit(1i64), lit(5i64)).or(col("t").is_null()),
             in_list(col("t"), vec![lit("a"), lit("b")], true).and(col("f").is_not_null()),
+            col("b"),
+            !col("b"),
+            !col("n").eq(lit(5i64)),
+            (!col("b")).and(lit(false)),
         ];
         let no = [
             col("n").eq(lit(5i32)),

@@ -173,6 +173,21 @@ impl Engine {
         self.append_rows(governed, &name, names, &given.batches).await
     }
 
+    /// Appends rows of values that were bound to an INSERT of these columns, or of all when it names none.
+    pub(super) async fn insert_rows(
+        &self,
+        governed: &Governed,
+        name: &TableName,
+        columns: &[String],
+        rows: &RecordBatch,
+    ) -> Result<i64, QueryError> {
+        reserved(name)?;
+        let (access, _) = visible(governed, name)?;
+        let names = filled(columns, &access);
+        self.append_rows(governed, name, names, std::slice::from_ref(rows))
+            .await
+    }
+
     /// Appends rows whose columns have these names, as far as the writer may fill them and will see the rows.
     pub(super) async fn append_rows(
         &self,
