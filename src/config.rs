@@ -38,6 +38,8 @@ pub(crate) struct Config {
     #[serde(default)]
     pub(crate) dashboards: Dashboards,
     #[serde(default)]
+    pub(crate) pipelines: Pipelines,
+    #[serde(default)]
     pub(crate) alerts: alerts::Alerts,
     #[serde(default)]
     pub(crate) limits: Limits,
@@ -97,6 +99,21 @@ impl Default for Dashboards {
     fn default() -> Self {
         Self {
             dir: "dashboards".into(),
+        }
+    }
+}
+
+/// Where the lab's views are, as SQL files.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Pipelines {
+    pub(crate) dir: PathBuf,
+}
+
+impl Default for Pipelines {
+    fn default() -> Self {
+        Self {
+            dir: "pipelines".into(),
         }
     }
 }
@@ -370,6 +387,7 @@ impl Config {
             .unwrap_or_else(|| PathBuf::from("."));
         config.policies.dir = base.join(&config.policies.dir);
         config.dashboards.dir = base.join(&config.dashboards.dir);
+        config.pipelines.dir = base.join(&config.pipelines.dir);
         config.auth.users = base.join(&config.auth.users);
         for file in [
             &mut config.tls.cert,

@@ -29,6 +29,7 @@ mod fuzz;
 mod fuzzing;
 mod garbled;
 mod golden;
+mod incremental;
 mod lab;
 mod landing;
 mod libraries;

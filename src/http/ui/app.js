@@ -9,6 +9,7 @@ import * as admin from "./views/admin.js";
 import * as alerts from "./views/alerts.js";
 import * as dashboard from "./views/dashboard.js";
 import * as data from "./views/data.js";
+import * as pipelines from "./views/pipelines.js";
 import * as sql from "./views/sql.js";
 
 const main = document.getElementById("main");
@@ -32,7 +33,8 @@ async function load() {
 
 function views() {
   const drawn = world.dashboards.map(({ name, title }) => [name, title, dashboard]);
-  return [...drawn, ...FIXED, ...(world.isAdmin ? [["admin", "Admin", admin]] : [])];
+  const sees = (name) => world.tables.some((table) => table.schema === "system" && table.name === name);
+  return [...drawn, ...FIXED, ...(sees("pipelines") ? [["pipelines", "Pipelines", pipelines]] : []), ...(world.isAdmin ? [["admin", "Admin", admin]] : [])];
 }
 
 function navigation(now) {
@@ -40,9 +42,9 @@ function navigation(now) {
     const follow = (event) => {
       if (event.ctrlKey || event.metaKey || event.shiftKey) return;
       event.preventDefault();
-      go({ view: name, q: null, table: null });
+      go({ view: name, q: null, table: null, pipeline: null });
     };
-    return h("a", { href: href({ view: name, q: null, table: null }), "aria-current": name === now && "page", onclick: follow }, title);
+    return h("a", { href: href({ view: name, q: null, table: null, pipeline: null }), "aria-current": name === now && "page", onclick: follow }, title);
   };
   document.getElementById("nav").replaceChildren(...views().map(link));
   const out = async () => {
