@@ -5,6 +5,7 @@
 
 pub(crate) mod alerts;
 mod care;
+mod pipelines;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -15,6 +16,7 @@ use labhouse_catalog::RETAIN_HOURS_MIN;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use care::Care;
+pub(crate) use pipelines::{Pipelines, Step};
 
 /// A config that was read and checked.
 #[derive(Debug, Clone, Deserialize)]
@@ -99,21 +101,6 @@ impl Default for Dashboards {
     fn default() -> Self {
         Self {
             dir: "dashboards".into(),
-        }
-    }
-}
-
-/// Where the lab's views are, as SQL files.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Pipelines {
-    pub(crate) dir: PathBuf,
-}
-
-impl Default for Pipelines {
-    fn default() -> Self {
-        Self {
-            dir: "pipelines".into(),
         }
     }
 }
@@ -513,7 +500,7 @@ impl Config {
         ];
         match numbers.into_iter().find(|(_, number)| *number == 0) {
             Some((key, _)) => wrong(key, "0", "must be at least 1"),
-            None => self.alerts.check(path),
+            None => self.alerts.check(path).and_then(|()| self.pipelines.check(path)),
         }
     }
 }

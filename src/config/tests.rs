@@ -58,6 +58,22 @@ fn unknown_keys_and_wrong_values_are_refused_by_name() {
             "channel's name",
         ),
         ("[lake]\nurl = \"x\"\n[alerts.channels.a]\nkind = \"pigeon\"", "pigeon"),
+        (
+            "[lake]\nurl = \"x\"\n[pipelines.steps.a]\ntimeout_s = 5",
+            "one of the two",
+        ),
+        (
+            "[lake]\nurl = \"x\"\n[pipelines.steps.a]\ncommand = [\"python3\", \"x.py\"]",
+            "absolute path",
+        ),
+        (
+            "[lake]\nurl = \"x\"\n[pipelines.steps.a]\nurl = \"http://169.254.169.254/\"",
+            "https",
+        ),
+        (
+            "[lake]\nurl = \"x\"\n[pipelines.steps.\"A b\"]\nurl = \"https://x.lab/\"",
+            "step's name",
+        ),
         ("[listen]\n", "lake"),
     ] {
         let error = parse(text).unwrap_err().to_string();

@@ -26,7 +26,7 @@ use crate::query::QueryError;
 use crate::query::view::ViewStatement;
 
 /// What the head of a file may say.
-const KEYS: &str = "view, owner, refresh, parameter, expect and like";
+const KEYS: &str = "view, owner, refresh, via, parameter, expect and like";
 const REFRESH: &str = "on change";
 
 /// A view that a file defines.
@@ -46,6 +46,7 @@ struct Head {
     view: Option<String>,
     owner: Option<String>,
     refresh: Option<String>,
+    via: Option<String>,
     parameters: BTreeMap<String, String>,
     expected: Vec<String>,
     like: Option<String>,
@@ -84,7 +85,11 @@ pub(super) fn read(name: &str, texts: &BTreeMap<String, String>) -> Result<Pipel
         true => String::new(),
         false => format!(" EXPECT ({expected})"),
     };
-    let rest = format!("VIEW {view} REFRESH {refresh}{expected} AS\n{sql}");
+    let via = match &head.via {
+        None => String::new(),
+        Some(step) => format!(" VIA {step}"),
+    };
+    let rest = format!("VIEW {view} REFRESH {refresh}{via}{expected} AS\n{sql}");
     let statement = statement(&rest).map_err(|error| error.to_string())?;
     Ok(Pipeline {
         view: statement.name().clone(),
@@ -137,6 +142,7 @@ fn entry(head: &mut Head, key: &str, value: &str) -> Result<(), String> {
         "view" => once(&mut head.view),
         "owner" => once(&mut head.owner),
         "refresh" => once(&mut head.refresh),
+        "via" => once(&mut head.via),
         "like" => once(&mut head.like),
         "expect" => {
             head.expected.push(value.to_owned());
@@ -164,7 +170,7 @@ fn entry(head: &mut Head, key: &str, value: &str) -> Result<(), String> {
 
 /// A file that goes on from another one: that one's, with parameters, owner and time of its own.
 fn copied(own: Head, like: &str, texts: &BTreeMap<String, String>) -> Result<Head, String> {
-    if own.view.is_some() || !own.expected.is_empty() || !own.sql.trim().is_empty() {
+    if own.view.is_some() || own.via.is_some() || !own.expected.is_empty() || !own.sql.trim().is_empty() {
         return Err("a copy has parameters, owner and refresh of its own; view, expect and query are those of the file it is like".into());
     }
     let text = texts

@@ -182,9 +182,15 @@ fn is_that(view: &View, statement: &ViewStatement) -> bool {
         ViewStatement::Create {
             query,
             refresh,
+            step,
             expected,
             ..
-        } => view.sql == query.to_string() && view.refresh == *refresh && view.expected == *expected,
+        } => {
+            view.sql == query.to_string()
+                && view.refresh == *refresh
+                && view.step == *step
+                && view.expected == *expected
+        }
         ViewStatement::Refresh { .. } | ViewStatement::Drop { .. } => false,
     }
 }

@@ -52,6 +52,11 @@ impl Engine {
         old: &Old,
     ) -> Result<Result<Grown, Why>, QueryError> {
         let view = &old.view;
+        if let Some(step) = &wanted.step {
+            return Ok(Err(format!(
+                "what the external step {step} makes of new rows alone is not known"
+            )));
+        }
         if let Some(why) = not_as_left(old, wanted) {
             return Ok(Err(why));
         }

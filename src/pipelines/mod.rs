@@ -6,7 +6,7 @@
 //! that moment; what its owner may no longer read is no longer in the view.
 //!
 //! Where the new rows of its sources alone give its new rows (`shape`), only those are read (`grow`); else all of it is made anew,
-//! and the reason is kept with the rows. Rows that do not fulfil what is expected of them (`expect`) are not committed. A folder of
+//! and the reason is kept with the rows. They may go through an external `step`. Rows that do not fulfil what is expected of them (`expect`) are not committed. A folder of
 //! SQL files defines views as well (`files`, `folder`), in git and copied for another lab by their parameters.
 
 mod expect;
@@ -16,6 +16,7 @@ mod follow;
 mod grow;
 mod shape;
 mod statement;
+mod step;
 
 use std::collections::BTreeMap;
 
@@ -41,6 +42,9 @@ pub(crate) struct View {
     /// `schema.table` of each source and the version that was read.
     pub(crate) sources: BTreeMap<String, u64>,
     pub(crate) refreshed_at: DateTime<Utc>,
+    /// The external step that the query's rows go through.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) step: Option<String>,
     /// What its rows must fulfil.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) expected: Vec<Expectation>,

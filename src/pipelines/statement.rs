@@ -36,6 +36,7 @@ impl Engine {
             ViewStatement::Create {
                 name,
                 refresh,
+                step,
                 expected,
                 query,
                 or_replace,
@@ -48,9 +49,13 @@ impl Engine {
                 if !self.may_create(governed, &name, or_replace, if_not_exists)? {
                     return Ok(0);
                 }
+                if let Some(step) = &step {
+                    self.may_go_through(governed, &name, step)?;
+                }
                 let wanted = Wanted {
                     query,
                     refresh,
+                    step,
                     expected,
                 };
                 self.make(governed, state, &name, wanted, None).await
@@ -107,6 +112,7 @@ impl Engine {
         let wanted = Wanted {
             query: parsed(&view.sql)?,
             refresh: view.refresh,
+            step: view.step.clone(),
             expected: view.expected.clone(),
         };
         let old = Old {
@@ -155,6 +161,10 @@ impl Engine {
         };
         let source = self.source(governed, state, wanted.query.clone(), Vec::new()).await?;
         refuse_circle(name, &source.versions, &governed.world().catalog)?;
+        let source = match &wanted.step {
+            Some(step) => self.through(governed, name, step, source).await?,
+            None => source,
+        };
         expect::check(&wanted.expected, &source.schema, &source.batches)?;
         let sights = sights(governed, &source.versions)?;
         let rows = source.batches.iter().map(RecordBatch::num_rows).sum::<usize>() as u64;
@@ -174,6 +184,7 @@ impl Engine {
 pub(super) struct Wanted {
     pub(super) query: Box<Query>,
     pub(super) refresh: Refresh,
+    pub(super) step: Option<String>,
     pub(super) expected: Vec<Expectation>,
 }
 
@@ -207,6 +218,7 @@ impl Wanted {
             refresh: self.refresh,
             sources: source.versions.clone(),
             refreshed_at: Utc::now(),
+            step: self.step.clone(),
             expected: self.expected.clone(),
             sights,
             table_tags: source.tags.clone(),

@@ -67,6 +67,8 @@ pub(crate) enum ViewStatement {
     Create {
         name: TableName,
         refresh: Refresh,
+        /// The external step that the query's rows go through.
+        step: Option<String>,
         expected: Vec<Expectation>,
         query: Box<Query>,
         or_replace: bool,
@@ -117,6 +119,10 @@ pub(super) fn create(parser: &mut Parser<'_>, or_replace: bool) -> Result<ViewSt
         true => refresh(parser)?,
         false => Refresh::OnChange,
     };
+    let step = match word(parser, "via") {
+        true => Some(plain(&parser.parse_identifier().map_err(syntax)?)),
+        false => None,
+    };
     let expected = match word(parser, "expect") {
         true => expectations(parser)?,
         false => Vec::new(),
@@ -125,6 +131,7 @@ pub(super) fn create(parser: &mut Parser<'_>, or_replace: bool) -> Result<ViewSt
     Ok(ViewStatement::Create {
         name,
         refresh,
+        step,
         expected,
         query: question(parser)?,
         or_replace,

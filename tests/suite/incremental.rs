@@ -1,8 +1,11 @@
 //! Views that grow with their sources: read in part where that is right, in full otherwise, and always the same rows.
 
 use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
 
 use crate::lab::{self, Server};
+use crate::python;
 
 const RUNS: &str = "lab.chemistry.runs";
 
@@ -544,4 +547,143 @@ async fn a_folder_of_files_makes_views_and_copies_them_for_another_lab() {
             .await,
         33
     );
+}
+
+/// A server that gives back what is posted to it, as often as it is asked; its port.
+fn echo() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut reader = BufReader::new(stream.try_clone().unwrap());
+            let mut length = 0;
+            loop {
+                let mut line = String::new();
+                reader.read_line(&mut line).unwrap();
+                if let Some(text) = line.to_lowercase().strip_prefix("content-length:") {
+                    length = text.trim().parse().unwrap();
+                }
+                if line.trim().is_empty() {
+                    break;
+                }
+            }
+            let mut body = vec![0; length];
+            reader.read_exact(&mut body).unwrap();
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
+            stream.write_all(head.as_bytes()).unwrap();
+            stream.write_all(&body).unwrap();
+        }
+    });
+    port
+}
+
+const DOUBLE: &str = "import os, sys
+import pyarrow as pa
+table = pa.ipc.open_stream(sys.stdin.buffer).read_all()
+values = [None if value is None else 2 * value for value in table.column('yield').to_pylist()]
+table = table.append_column('twice', pa.array(values, pa.int64())).append_column('home', pa.array(['HOME' in os.environ] * len(values), pa.bool_()))
+print('at work', file=sys.stderr)
+with pa.ipc.new_stream(sys.stdout.buffer, table.schema) as out:
+    out.write_table(table)
+";
+
+#[tokio::test]
+async fn rows_go_through_steps_of_the_administrators_list_only() {
+    let own = tempfile::tempdir().unwrap();
+    let script = own.path().join("double.py");
+    std::fs::write(&script, DOUBLE).unwrap();
+    let steps = format!(
+        "[pipelines.steps.twice]\ncommand = [{:?}, {:?}]\n[pipelines.steps.echo]\nurl = \"http://127.0.0.1:{}/rows\"\n[pipelines.steps.broken]\ncommand = [\"/bin/false\"]\n[pipelines.steps.absent]\ncommand = [\"/no/such/program\"]\n[pipelines.steps.text]\ncommand = [\"/bin/echo\", \"rows\"]\n[pipelines.steps.endless]\ncommand = [\"/usr/bin/yes\"]\noutput_mib = 1\n[pipelines.steps.slow]\ncommand = [\"/bin/sleep\", \"600\"]\ntimeout_s = 1\n[pipelines.steps.silent]\nurl = \"http://127.0.0.1:1/\"\n",
+        python::interpreter().display().to_string(),
+        script.display().to_string(),
+        echo()
+    );
+    let lab = lab::empty(|config| config + &steps);
+    lab.land("chemistry/runs/a.csv", "run,kind,yield\n1,x,10\n2,y,20\n");
+    let shows = |number: i64| {
+        move |answer: &Result<String, String>| answer.as_ref().is_ok_and(|text| text.contains(&format!("| {number} ")))
+    };
+    lab.until("ada", &format!("SELECT count(*) FROM {RUNS}"), shows(2))
+        .await;
+    lab.update(
+        "ada",
+        &format!("ALTER TABLE {RUNS} ALTER COLUMN kind SET TAGS (pii = true)"),
+    )
+    .await
+    .unwrap();
+    let view = |name: &str, step: &str| {
+        format!(
+            "CREATE MATERIALIZED VIEW lab.chemistry.{name} VIA {step} EXPECT (NOT NULL run) AS SELECT run, kind, yield FROM {RUNS}"
+        )
+    };
+    lab.update("sam", &view("doubled", "twice"))
+        .await
+        .unwrap_or_else(|error| panic!("{error}\n{}", lab.log()));
+    assert_eq!(
+        lab.number("sam", "SELECT sum(twice) FROM lab.chemistry.doubled WHERE NOT home")
+            .await,
+        60
+    );
+    lab.update("ada", &view("echoed", "echo")).await.unwrap();
+    assert_eq!(
+        lab.number("ada", "SELECT sum(yield) FROM lab.chemistry.echoed").await,
+        30
+    );
+    // It follows, always in full, and its tags are those of all that went in.
+    lab.land("chemistry/runs/b.csv", "run,kind,yield\n3,x,5\n");
+    lab.until("sam", "SELECT sum(twice) FROM lab.chemistry.doubled", shows(70))
+        .await;
+    let told = modes(&lab).await;
+    assert!(
+        told["doubled"].starts_with("full because what the external step twice"),
+        "{}",
+        told["doubled"]
+    );
+    assert!(lab.query("dee", &format!("SELECT yield FROM {RUNS}")).await.is_ok());
+    assert!(
+        lab.query("dee", "SELECT twice FROM lab.chemistry.doubled")
+            .await
+            .is_err()
+    );
+    let origins = "SELECT count(DISTINCT source_column) FROM system.lineage WHERE target_name = 'chemistry.doubled' AND target_column = 'twice'";
+    assert_eq!(lab.number("ada", origins).await, 3);
+
+    for (step, says) in [
+        ("broken", "external step broken failed (exit status: 1)"),
+        ("absent", "cannot be run"),
+        ("text", "gave no Arrow stream"),
+        ("endless", "more than 1 MiB"),
+        ("slow", "took longer than 1 s"),
+        ("silent", "does not answer"),
+        ("nothing", "'nothing' not found"),
+    ] {
+        let error = lab.update("ada", &view("failing", step)).await.unwrap_err();
+        assert!(error.contains(says), "{step}: {error}");
+    }
+    assert!(lab.query("ada", "SELECT * FROM lab.chemistry.failing").await.is_err());
+    // Who may not is told the same of a step that there is and of one that there is not.
+    let policy = lab.dir.join("policies/policy.csv");
+    let text = std::fs::read_to_string(&policy).unwrap();
+    std::fs::write(
+        &policy,
+        format!("{text}\np, role:lab_analyst, chemistry, lab/chemistry/hers/**, create|drop|select, allow\n"),
+    )
+    .unwrap();
+    lab.until_updated(
+        "ana",
+        &format!("CREATE MATERIALIZED VIEW lab.chemistry.hers AS SELECT run FROM {RUNS}"),
+    )
+    .await;
+    let refused = |step: &'static str| {
+        let lab = &lab;
+        async move {
+            let sql =
+                format!("CREATE OR REPLACE MATERIALIZED VIEW lab.chemistry.hers VIA {step} AS SELECT run FROM {RUNS}");
+            lab.update("ana", &sql).await.unwrap_err().replace(step, "S")
+        }
+    };
+    let there = refused("twice").await;
+    assert!(there.contains("may not execute fn/S"), "{there}");
+    assert_eq!(there, refused("nothing").await);
 }
