@@ -9,14 +9,22 @@ import { finish, open, settled, start } from "./lib.mjs";
 const folder = process.argv[2];
 mkdirSync(folder, { recursive: true });
 await start();
-for (const [name, query, cards, height] of [
-  ["overview", "?view=overview", 6, 1130],
-  ["plates", "?view=plates&f.plate=P0057", 5, 1000],
-  ["insight", "?view=insight", 5, 1000],
+for (const [name, user, query, there, height] of [
+  ["overview", "sam", "?view=overview", 6, 1130],
+  ["plates", "sam", "?view=plates&f.plate=P0057", 5, 1000],
+  ["insight", "sam", "?view=insight", 5, 1000],
+  ["lineage", "sam", "?view=data&table=chemistry.reactions", ".origin .node", 760],
 ]) {
-  const page = await open(`/${query}`, { signedIn: "sam" });
+  const page = await open(`/${query}`, { signedIn: user });
   await page.setViewportSize({ width: 1180, height });
-  await settled(page, cards);
+  if (typeof there === "number") await settled(page, there);
+  else {
+    await page.locator(there).first().waitFor();
+    await page.locator(".histogram").first().waitFor();
+    // As one finds it: the columns with what they hold, and below them where it all comes from.
+    await page.locator(".about .scroll").first().evaluate((columns) => (columns.style.maxHeight = "17rem"));
+    await page.locator("h3", { hasText: "First rows" }).evaluate((title) => [title, title.nextElementSibling].forEach((part) => part.remove()));
+  }
   await page.screenshot({ path: join(folder, `${name}.png`) });
   await page.close();
 }
