@@ -13,7 +13,7 @@ for (const [name, user, query, there, height] of [
   ["overview", "sam", "?view=overview", 6, 1130],
   ["plates", "sam", "?view=plates&f.plate=P0057", 5, 1000],
   ["insight", "sam", "?view=insight", 5, 1000],
-  ["lineage", "sam", "?view=data&table=chemistry.reactions", ".origin .node", 760],
+  ["lineage", "sam", "?view=data&table=chemistry.reactions", ".origin .node", 1560],
 ]) {
   const page = await open(`/${query}`, { signedIn: user });
   await page.setViewportSize({ width: 1180, height });
@@ -21,9 +21,7 @@ for (const [name, user, query, there, height] of [
   else {
     await page.locator(there).first().waitFor();
     await page.locator(".histogram").first().waitFor();
-    // As one finds it: the columns with what they hold, and below them where it all comes from.
-    await page.locator(".about .scroll").first().evaluate((columns) => (columns.style.maxHeight = "17rem"));
-    await page.locator("h3", { hasText: "First rows" }).evaluate((title) => [title, title.nextElementSibling].forEach((part) => part.remove()));
+    await page.waitForLoadState("networkidle");
   }
   await page.screenshot({ path: join(folder, `${name}.png`) });
   await page.close();
