@@ -39,7 +39,7 @@ await check("data: the profile's numbers and bars are those of SQL, of what the 
     const page = await table(user);
     const [[count, low, high, filled]] = await rows(user, `SELECT count(*), min(yield_pct), max(yield_pct), count(yield_pct) FROM ${REACTIONS}`);
     const holds = await column(page, "yield_pct").locator(".holds").textContent();
-    assert.ok(holds.includes(`${low} to ${high}`), `${user}: ${holds}`);
+    assert.deepEqual(/(\S+) to (\S+)/.exec(holds)?.slice(1).map(Number), [low, high], `${user}: ${holds}`);
     const counts = await column(page, "yield_pct").locator(".histogram").evaluate((svg) => svg.counts);
     assert.equal(counts.length, 16);
     assert.equal(counts.reduce((sum, value) => sum + value, 0), filled);
