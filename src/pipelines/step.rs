@@ -89,6 +89,7 @@ impl Engine {
 /// What came out, with all that went in as its origin and all tags on the whole.
 fn outcome(source: Source, schema: SchemaRef, batches: Vec<RecordBatch>) -> Source {
     let fields = source.schema.fields().iter();
+    let tagged = fields.map(|field| (field.name().clone(), tags::of_field(field)));
     let object = TableObject {
         reference: datafusion::common::ResolvedTableReference {
             catalog: "".into(),
@@ -97,9 +98,7 @@ fn outcome(source: Source, schema: SchemaRef, batches: Vec<RecordBatch>) -> Sour
         },
         department: String::new(),
         tags: source.tags,
-        column_tags: fields
-            .map(|field| (field.name().clone(), tags::of_field(field)))
-            .collect(),
+        column_tags: tagged.filter(|(_, tags)| !tags.is_empty()).collect(),
         schema: Arc::clone(&source.schema),
     };
     let (_, whole) = tags::inherit(&Schema::empty(), &[object]);
