@@ -127,7 +127,13 @@ fn encode(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Vec<u8>, QueryE
 fn decode(name: &str, bytes: Vec<u8>, rows_max: usize) -> Result<(SchemaRef, Vec<RecordBatch>), QueryError> {
     let wrong = |error| QueryError::Invalid(format!("the external step {name} gave no Arrow stream: {error}"));
     let reader = StreamReader::try_new(Cursor::new(bytes), None).map_err(wrong)?;
-    let schema = narrow::narrow_schema(&reader.schema());
+    // A program's words on columns are not the lab's: none of them becomes a tag.
+    let plain = reader.schema();
+    let plain = plain.fields().iter().map(|field| {
+        let field = field.as_ref().clone();
+        field.with_metadata(std::collections::HashMap::new())
+    });
+    let schema = narrow::narrow_schema(&Schema::new(plain.collect::<Vec<_>>()));
     let (mut batches, mut rows) = (Vec::new(), 0_usize);
     for batch in reader {
         let batch = batch.map_err(wrong)?;
