@@ -43,8 +43,8 @@ pub async fn added_since(
         ));
     }
     let paths = |table: &LakeTable| -> Result<HashSet<String>, LakeError> {
-        let files = table.state()?.log_data().iter().map(|file| file.path().into_owned());
-        Ok(files.collect())
+        let files = table.state()?.log_data();
+        Ok(files.iter().map(|file| file.path().into_owned()).collect())
     };
     let (known, all) = (paths(&old)?, paths(table)?);
     if !known.is_subset(&all) {

@@ -315,7 +315,13 @@ pub(super) fn refuse_circle(
 
 /// Schema and tags of a view that is made again. What an administrator set since stays; what the sources gave follows them;
 /// where both changed, both hold.
-fn settled(schema: &SchemaRef, inherited: &Tags, table: &LakeTable, before: &View, now: &View) -> (SchemaRef, Tags) {
+pub(super) fn settled(
+    schema: &SchemaRef,
+    inherited: &Tags,
+    table: &LakeTable,
+    before: &View,
+    now: &View,
+) -> (SchemaRef, Tags) {
     let current = table_object(table);
     let own = tags::settle(&current.tags, &before.table_tags, inherited);
     let none = Tags::new();
