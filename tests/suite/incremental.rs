@@ -599,7 +599,7 @@ async fn rows_go_through_steps_of_the_administrators_list_only() {
         script.display().to_string(),
         echo()
     );
-    let lab = lab::empty(|config| config + &steps);
+    let lab = lab::empty(|config| config + steps.as_str());
     lab.land("chemistry/runs/a.csv", "run,kind,yield\n1,x,10\n2,y,20\n");
     let shows = |number: i64| {
         move |answer: &Result<String, String>| answer.as_ref().is_ok_and(|text| text.contains(&format!("| {number} ")))
