@@ -122,7 +122,7 @@ await check("pipelines: drawn with their states, made anew by who may, and not t
   await page.locator('.dag [data-id="view:chemistry.reactions"]').waitFor();
   const ids = await page.locator(".dag .node").evaluateAll((all) => all.map((one) => one.dataset.id));
   for (const id of ["table:chemistry.protocols", "view:chemistry.stock_outlook", "model:chemistry.yield_model"]) assert.ok(ids.includes(id), `${id}: ${ids}`);
-  assert.match(await page.locator('.dag [data-id="view:chemistry.reactions"]').getAttribute("aria-label"), /^view chemistry\.reactions, fresh, made of .*chemistry\.plate_readings/);
+  assert.match(await page.locator('.dag [data-id="view:chemistry.reactions"]').getAttribute("aria-label"), /^view · fresh chemistry\.reactions, made of .*chemistry\.plate_readings/);
   await page.locator('.dag [data-id="view:chemistry.reactions"]').click();
   await page.waitForURL(/pipeline=chemistry\.reactions/);
   await page.getByRole("button", { name: "Make all of it anew" }).click();

@@ -59,7 +59,9 @@ export function graph(nodes, edges, { label, pick }) {
     const [x, y] = place.get(node.id);
     const act = () => node.canPick && pick?.(node);
     const made = shown.filter(([, to]) => to === node.id).map(([from]) => byId.get(from).title);
-    const said = [`${node.kind} ${node.title}`, node.note, made.length > 0 && `made of ${made.join(", ")}`].filter(Boolean).join(", ");
+    const kind = node.note ? `${node.kind} · ${node.note}` : node.kind;
+    // What is read out begins with what is seen.
+    const said = [`${kind} ${node.title}`, made.length > 0 && `made of ${made.join(", ")}`].filter(Boolean).join(", ");
     return s(
       "g",
       {
@@ -71,9 +73,8 @@ export function graph(nodes, edges, { label, pick }) {
         onclick: act,
         onkeydown: (event) => (event.key === "Enter" || event.key === " ") && (event.preventDefault(), act()),
       },
-      s("title", {}, said),
       s("rect", { x, y, width: BOX, height: TALL, rx: 7 }),
-      s("text", { class: "kind", x: x + 11, y: y + 17 }, node.note ? `${node.kind} · ${fit(node.note, LETTERS - node.kind.length)}` : node.kind),
+      s("text", { class: "kind", x: x + 11, y: y + 17 }, `${fit(kind, LETTERS)} `),
       s("text", { class: "title", x: x + 11, y: y + 35 }, fit(node.title, LETTERS)),
     );
   };
