@@ -5,6 +5,7 @@
 
 pub(crate) mod alerts;
 mod care;
+mod pipelines;
 mod telemetry;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use labhouse_catalog::RETAIN_HOURS_MIN;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use care::Care;
+pub(crate) use pipelines::{Pipelines, Step};
 pub(crate) use telemetry::Telemetry;
 
 /// A config that was read and checked.
@@ -39,6 +41,8 @@ pub(crate) struct Config {
     pub(crate) audit: Audit,
     #[serde(default)]
     pub(crate) dashboards: Dashboards,
+    #[serde(default)]
+    pub(crate) pipelines: Pipelines,
     #[serde(default)]
     pub(crate) alerts: alerts::Alerts,
     #[serde(default)]
@@ -377,6 +381,7 @@ impl Config {
             .unwrap_or_else(|| PathBuf::from("."));
         config.policies.dir = base.join(&config.policies.dir);
         config.dashboards.dir = base.join(&config.dashboards.dir);
+        config.pipelines.dir = base.join(&config.pipelines.dir);
         config.auth.users = base.join(&config.auth.users);
         for file in [
             &mut config.tls.cert,
@@ -509,7 +514,7 @@ impl Config {
         ];
         match numbers.into_iter().find(|(_, number)| *number == 0) {
             Some((key, _)) => wrong(key, "0", "must be at least 1"),
-            None => self.alerts.check(path),
+            None => self.alerts.check(path).and_then(|()| self.pipelines.check(path)),
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::care::Care;
 use crate::config::{Config, RemovedFiles};
 use crate::metrics::Metrics;
 use crate::models::ModelStore;
-use crate::pipelines::Failures;
+use crate::pipelines::{Failures, Files};
 use crate::query::{Admission, Plans, QueryLog, Results, Runner};
 use crate::session::{Governed, Sessions, World, table_object};
 use crate::system::{Profiles, SystemTables};
@@ -47,6 +47,7 @@ pub(crate) struct Engine {
     pub(crate) profiles: Profiles,
     pub(crate) results: Arc<Results>,
     pub(crate) view_failures: Failures,
+    pub(crate) pipeline_files: Files,
     pub(crate) runner: Runner,
     this: Weak<Engine>,
 }
@@ -115,6 +116,7 @@ impl Engine {
             profiles: Profiles::default(),
             results: Arc::new(Results::new(config.limits.result_cache_mib)),
             view_failures: Failures::default(),
+            pipeline_files: Files::default(),
             runner,
             audit,
             catalog,

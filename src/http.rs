@@ -1,4 +1,4 @@
-//! The HTTP door: one statement in, Arrow, JSON or CSV out, and the page that draws them.
+//! The HTTP door: one statement in, Arrow, JSON, CSV or a workbook out, and the page that draws them.
 //!
 //! ```text
 //! request -> signin (who) -> ask (what, in which format) -> engine.run -> answer (encode, compress, stream)
@@ -27,6 +27,7 @@ mod refusal;
 mod signin;
 mod tables;
 mod version;
+mod xlsx;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -2,7 +2,7 @@
 //!
 //! Background work is a few loops, each with its own end: the crawler (woken by events, made true by the timed
 //! sweep, which also takes over what other servers commit to the lake), the policy files (looked at twice a second),
-//! the views that are due, the care of tables, the alerts that are due, and their messages. The first SIGTERM
+//! the views that are due and the files that define some, the care of tables, the alerts that are due, and their messages. The first SIGTERM
 //! closes the doors and waits for running statements, the second ends the wait.
 
 use std::io::Write;
@@ -133,6 +133,10 @@ impl Server {
         background.spawn(follow_policies(Arc::clone(&self.engine), stopped.clone()));
         background.spawn(crate::audit::follow(Arc::clone(&self.engine.audit), stopped.clone()));
         background.spawn(crate::pipelines::follow(Arc::clone(&self.engine), stopped.clone()));
+        background.spawn(crate::pipelines::follow_files(
+            Arc::clone(&self.engine),
+            stopped.clone(),
+        ));
         background.spawn(crate::care::follow(Arc::clone(&self.engine), stopped.clone()));
         background.spawn(crate::alerts::follow(Arc::clone(&self.engine), stopped.clone()));
         background.spawn(crate::alerts::deliver(Arc::clone(&self.engine), stopped.clone()));

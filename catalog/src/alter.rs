@@ -96,6 +96,58 @@ pub async fn replace(
     })
 }
 
+/// Appends rows to a table and sets properties of it in the same commit. Columns are matched by name.
+///
+/// # Errors
+/// [`LakeError::Refused`] when the table is not there or the rows do not fit, [`LakeError::Overtaken`] when it is not as `only_if`
+/// saw it, [`LakeError::Busy`] when other writers keep winning.
+pub async fn grow(
+    catalog: &Catalog,
+    name: &TableName,
+    batches: Vec<RecordBatch>,
+    properties: BTreeMap<String, String>,
+    only_if: OnlyIf<'_>,
+) -> Result<Arc<LakeTable>, LakeError> {
+    let refused = |reason: String| LakeError::Refused {
+        table: name.clone(),
+        reason,
+    };
+    let lake = catalog.lake();
+    for _ in 0..ATTEMPTS_MAX {
+        let base = catalog.latest(name).await?;
+        let base = base.ok_or_else(|| refused("it is not there".to_owned()))?;
+        if base.is_dropped() || base.properties().get(only_if.key) != Some(&only_if.value) {
+            return Err(LakeError::Overtaken { table: name.clone() });
+        }
+        let schema = base.state()?.snapshot().arrow_schema();
+        let fitted = batches
+            .iter()
+            .filter(|batch| batch.num_rows() > 0)
+            .map(|batch| fit(batch, &schema).map_err(refused))
+            .collect::<Result<Vec<_>, _>>()?;
+        let adds = match fitted.is_empty() {
+            true => Vec::new(),
+            false => parquet_file::write(lake, name, &schema, fitted).await?,
+        };
+        let written = adds.clone();
+        let change = Change {
+            adds,
+            properties: properties.clone(),
+            ..Change::default()
+        };
+        if let Some(table) = commit(lake, name, Some(&base), change).await? {
+            let table = Arc::new(table);
+            catalog.publish(Arc::clone(&table)).await;
+            return Ok(table);
+        }
+        parquet_file::discard(lake, name, &written).await;
+    }
+    Err(LakeError::Busy {
+        table: name.clone(),
+        attempts: ATTEMPTS_MAX,
+    })
+}
+
 /// Sets properties of a table, or of one of its columns, in a commit without data.
 ///
 /// # Errors

@@ -30,6 +30,7 @@
 //! refuses a store that does not honour it. Retries inside a commit: whoever loses a race plans anew from what won.
 #![forbid(unsafe_code)]
 
+mod added;
 mod alter;
 mod append;
 mod bring_back;
@@ -52,7 +53,8 @@ mod travel;
 mod upkeep;
 pub mod uploads;
 
-pub use alter::{OnlyIf, replace, set_properties};
+pub use added::added_since;
+pub use alter::{OnlyIf, grow, replace, set_properties};
 pub use append::{append, create};
 pub use bring_back::bring_back;
 pub use catalog::{Catalog, CatalogSnapshot};

@@ -102,6 +102,14 @@ impl LakeTable {
         &self.properties
     }
 
+    /// The id that the table got when it was made: another one made in its place has another.
+    ///
+    /// # Errors
+    /// The snapshot cannot be read.
+    pub fn id(&self) -> Result<String, LakeError> {
+        Ok(self.state()?.metadata().id().to_owned())
+    }
+
     /// Whether it was dropped: see [`crate::drop_table`].
     pub(crate) fn is_dropped(&self) -> bool {
         self.properties.get(DROPPED).is_some_and(|value| value == "true")

@@ -229,6 +229,11 @@ impl Authenticator {
         self.users.current().principal(name)
     }
 
+    /// The logins of the users file, sorted.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.users.current().names()
+    }
+
     fn locked(&self, user: &str) -> bool {
         let failing = self.failing.lock();
         failing

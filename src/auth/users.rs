@@ -204,6 +204,11 @@ impl Users {
         self.users.get(name).map_or("", |user| &user.password)
     }
 
+    /// All logins, sorted.
+    pub(super) fn names(&self) -> Vec<String> {
+        self.users.keys().cloned().collect()
+    }
+
     /// Checks a password. An unknown login costs as much time as a known one.
     pub(super) fn password(&self, name: &str, password: &str) -> Option<Principal> {
         if password.len() > PASSWORD_BYTES_MAX {

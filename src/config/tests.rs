@@ -62,6 +62,22 @@ fn unknown_keys_and_wrong_values_are_refused_by_name() {
             "[lake]\nurl = \"x\"\n[telemetry]\notlp_endpoint = \"http://collector.lab:4318\"",
             "telemetry.otlp_endpoint",
         ),
+        (
+            "[lake]\nurl = \"x\"\n[pipelines.steps.a]\ntimeout_s = 5",
+            "one of the two",
+        ),
+        (
+            "[lake]\nurl = \"x\"\n[pipelines.steps.a]\ncommand = [\"python3\", \"x.py\"]",
+            "absolute path",
+        ),
+        (
+            "[lake]\nurl = \"x\"\n[pipelines.steps.a]\nurl = \"http://169.254.169.254/\"",
+            "https",
+        ),
+        (
+            "[lake]\nurl = \"x\"\n[pipelines.steps.\"A b\"]\nurl = \"https://x.lab/\"",
+            "step's name",
+        ),
         ("[listen]\n", "lake"),
     ] {
         let error = parse(text).unwrap_err().to_string();
@@ -82,7 +98,7 @@ fn the_commented_example_states_the_defaults() {
         .lines()
         .filter(|line| line.contains(" = ") && !line.starts_with('#'))
         .count();
-    assert_eq!(keys, 61, "a new key needs a line in the example");
+    assert_eq!(keys, 63, "a new key needs a line in the example");
 }
 
 #[test]

@@ -195,6 +195,7 @@ mod tests {
             kind,
             columns: Arc::new(columns),
             comment: Some("about".into()),
+            about: None,
         }
     }
 

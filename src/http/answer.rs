@@ -68,18 +68,26 @@ pub(super) async fn stream(running: Running, wish: Wish, place: Place) -> Result
     if wish.gzip {
         headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
-    if wish.format == Format::Csv {
-        let attachment = HeaderValue::from_static("attachment; filename=\"labhouse.csv\"");
-        headers.insert(header::CONTENT_DISPOSITION, attachment);
+    let attachment = match wish.format {
+        Format::Csv => Some("attachment; filename=\"labhouse.csv\""),
+        Format::Xlsx => Some("attachment; filename=\"labhouse.xlsx\""),
+        Format::Arrow | Format::Json => None,
+    };
+    if let Some(attachment) = attachment {
+        headers.insert(header::CONTENT_DISPOSITION, HeaderValue::from_static(attachment));
     }
     Ok(response)
 }
+
+/// What a workbook is called.
+pub(super) const XLSX: &str = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet";
 
 fn media_type(format: Format) -> &'static str {
     match format {
         Format::Arrow => "application/vnd.apache.arrow.stream",
         Format::Json => "application/json",
         Format::Csv => "text/csv; charset=utf-8; header=present",
+        Format::Xlsx => XLSX,
     }
 }
 

@@ -41,6 +41,7 @@ pub(super) enum Format {
     Arrow,
     Json,
     Csv,
+    Xlsx,
 }
 
 /// Runs one statement as the caller.
@@ -78,7 +79,8 @@ pub(super) async fn query(
         format,
         row_limit: question.row_limit,
         spreadsheet: question.spreadsheet,
-        gzip: takes_gzip(&headers),
+        // A workbook is squeezed in itself.
+        gzip: format != Format::Xlsx && takes_gzip(&headers),
     };
     answer::stream(running, wish, place).await
 }
@@ -116,6 +118,7 @@ fn accepted(headers: &HeaderMap) -> Result<Format, Refusal> {
             "application/vnd.apache.arrow.stream" => Some(Format::Arrow),
             "application/json" | "application/*" | "*/*" => Some(Format::Json),
             "text/csv" | "text/*" => Some(Format::Csv),
+            answer::XLSX => Some(Format::Xlsx),
             _ => None,
         })
         .ok_or_else(Refusal::not_acceptable)

@@ -40,7 +40,7 @@ macro_rules! files {
     };
 }
 
-static FILES: [File; 36] = files![
+static FILES: [File; 42] = files![
     "api.js" JS,
     "app.css" CSS,
     "app.js" JS,
@@ -49,6 +49,7 @@ static FILES: [File; 36] = files![
     "charts/bars.js" JS,
     "charts/card.js" JS,
     "charts/colour.js" JS,
+    "charts/graph.js" JS,
     "charts/heat.js" JS,
     "charts/numbers.js" JS,
     "charts/plate.js" JS,
@@ -75,8 +76,13 @@ static FILES: [File; 36] = files![
     "views/dashboard.js" JS,
     "views/data.js" JS,
     "views/edit.js" JS,
+    "views/filter.js" JS,
+    "views/lineage.js" JS,
+    "views/pipelines.js" JS,
     "views/pivot.js" JS,
+    "views/profile.js" JS,
     "views/sql.js" JS,
+    "views/table.js" JS,
 ];
 
 /// The page itself; browsers ask each time whether it changed.

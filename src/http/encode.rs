@@ -13,6 +13,7 @@ use super::answer::Wish;
 use super::ask::Format;
 use super::csv::Csv;
 use super::json::Json;
+use super::xlsx::Xlsx;
 use crate::query::QueryError;
 
 /// Bytes made of a result, piece by piece.
@@ -20,6 +21,7 @@ pub(super) enum Encoder {
     Arrow(Box<StreamWriter<Vec<u8>>>),
     Json(Json),
     Csv(Csv),
+    Xlsx(Box<Xlsx>),
 }
 
 impl Encoder {
@@ -29,6 +31,7 @@ impl Encoder {
             Format::Arrow => Self::Arrow(Box::new(StreamWriter::try_new(Vec::new(), schema).map_err(failed)?)),
             Format::Json => Self::Json(Json::new(schema)),
             Format::Csv => Self::Csv(Csv::new(schema, wish.spreadsheet)),
+            Format::Xlsx => Self::Xlsx(Box::new(Xlsx::new(schema)?)),
         })
     }
 
@@ -41,6 +44,7 @@ impl Encoder {
             }
             Self::Json(json) => json.batch(batch).map_err(failed),
             Self::Csv(csv) => csv.batch(batch).map_err(failed),
+            Self::Xlsx(xlsx) => xlsx.batch(batch),
         }
     }
 
@@ -53,6 +57,7 @@ impl Encoder {
             }
             Self::Json(json) => Ok(json.finish(is_cut, None)),
             Self::Csv(csv) => Ok(csv.finish()),
+            Self::Xlsx(xlsx) => xlsx.finish(is_cut),
         }
     }
 
@@ -60,12 +65,12 @@ impl Encoder {
     pub(super) fn fail(&mut self, error: &QueryError) -> Option<Vec<u8>> {
         match self {
             Self::Json(json) => Some(json.finish(true, Some(error))),
-            Self::Arrow(_) | Self::Csv(_) => None,
+            Self::Arrow(_) | Self::Csv(_) | Self::Xlsx(_) => None,
         }
     }
 }
 
-fn failed(error: ArrowError) -> QueryError {
+pub(super) fn failed(error: ArrowError) -> QueryError {
     match error {
         ArrowError::NotYetImplemented(text) => QueryError::Unsupported(format!(
             "{text}: this format cannot carry a column of this type; CAST it to VARCHAR or ask for arrow"

@@ -4,9 +4,19 @@
 //! made again, and the versions of the sources its rows came from. The property is in the same commit as the rows. So what
 //! is stale follows from the lake alone: any server finds it, a crash leaves the old rows or the new ones, and a refresh that was done is not done twice. A refresh is a statement of the view's owner, on the one road, under the policies of
 //! that moment; what its owner may no longer read is no longer in the view.
+//!
+//! Where the new rows of its sources alone give its new rows (`shape`), only those are read (`grow`); else all of it is made anew,
+//! and the reason is kept with the rows. They may go through an external `step`. Rows that do not fulfil what is expected of them (`expect`) are not committed. A folder of
+//! SQL files defines views as well (`files`, `folder`), in git and copied for another lab by their parameters.
 
+mod expect;
+mod files;
+mod folder;
 mod follow;
+mod grow;
+mod shape;
 mod statement;
+mod step;
 
 use std::collections::BTreeMap;
 
@@ -15,8 +25,9 @@ use labhouse_catalog::{CatalogSnapshot, LakeTable};
 use labhouse_policies::Tags;
 use serde::{Deserialize, Serialize};
 
-use crate::query::view::Refresh;
+use crate::query::view::{Expectation, Refresh};
 
+pub(crate) use folder::{Files, follow_files};
 pub(crate) use follow::{Calm, Failures, LOOK, follow};
 
 /// The property of a view's table. Empty for a table that was a view once.
@@ -31,9 +42,34 @@ pub(crate) struct View {
     /// `schema.table` of each source and the version that was read.
     pub(crate) sources: BTreeMap<String, u64>,
     pub(crate) refreshed_at: DateTime<Utc>,
+    /// The external step that the query's rows go through.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) step: Option<String>,
+    /// What its rows must fulfil.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) expected: Vec<Expectation>,
+    /// How its rows were made last.
+    #[serde(default)]
+    pub(crate) made: Made,
+    /// What its owner saw of each source then: the same text, the same sight of the same table.
+    #[serde(default)]
+    sights: BTreeMap<String, String>,
     /// Tags that the sources gave the table, and each of its columns, when it was made last.
     table_tags: Tags,
     column_tags: BTreeMap<String, Tags>,
+}
+
+/// How the rows of a view were made.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Made {
+    /// Of the new rows of its sources; else of all of them.
+    pub(crate) incremental: bool,
+    /// Why so, or why not.
+    pub(crate) why: String,
+    /// Rows that the view had then.
+    pub(crate) rows: u64,
+    /// SHA-256 of the query's text, in hex.
+    pub(crate) statement_sha256: String,
 }
 
 /// Whether a view shows what its sources hold.

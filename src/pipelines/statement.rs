@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use chrono::Utc;
 use datafusion::execution::SessionState;
@@ -13,11 +14,13 @@ use datafusion::sql::sqlparser::parser::Parser;
 use labhouse_catalog::{CatalogSnapshot, LakeTable, OnlyIf, TableName};
 use labhouse_policies::{Action, Tags};
 
-use super::{Freshness, PROPERTY, View};
+use super::{Freshness, Made, PROPERTY, View, expect};
+use crate::auth::hex_digest;
 use crate::engine::Engine;
-use crate::query::view::{Refresh, ViewStatement};
-use crate::query::write::{Source, require};
-use crate::query::{QueryError, tags};
+use crate::query::lineage::Lineage;
+use crate::query::view::{Expectation, Refresh, ViewStatement};
+use crate::query::write::{Source, lake_error, require};
+use crate::query::{QueryError, errors, tags};
 use crate::session::{Governed, table_object, table_path};
 
 impl Engine {
@@ -33,6 +36,8 @@ impl Engine {
             ViewStatement::Create {
                 name,
                 refresh,
+                step,
+                expected,
                 query,
                 or_replace,
                 if_not_exists,
@@ -44,9 +49,18 @@ impl Engine {
                 if !self.may_create(governed, &name, or_replace, if_not_exists)? {
                     return Ok(0);
                 }
-                self.make(governed, state, &name, query, refresh, None).await
+                if let Some(step) = &step {
+                    self.may_go_through(governed, &name, step)?;
+                }
+                let wanted = Wanted {
+                    query,
+                    refresh,
+                    step,
+                    expected,
+                };
+                self.make(governed, state, &name, wanted, None).await
             }
-            ViewStatement::Refresh { name } => self.refresh_view(governed, &name).await,
+            ViewStatement::Refresh { name, full } => self.refresh_view(governed, &name, full).await,
             ViewStatement::Drop { name, if_exists } => {
                 // A view that is hidden and one that is not there answer alike.
                 let seen = governed.access(&name.schema, &name.table);
@@ -59,7 +73,7 @@ impl Engine {
     }
 
     /// Makes a view again, as its owner sees the sources now.
-    async fn refresh_view(&self, governed: &Arc<Governed>, name: &TableName) -> Result<i64, QueryError> {
+    async fn refresh_view(&self, governed: &Arc<Governed>, name: &TableName, full: bool) -> Result<i64, QueryError> {
         let missing = || QueryError::NotFound(format!("view 'lab.{name}' not found; system.pipelines lists views"));
         let seen = governed.access(&name.schema, &name.table);
         let seen = seen.map_err(crate::query::errors::from_datafusion)?.is_some();
@@ -95,9 +109,18 @@ impl Engine {
                 .open(&governed)
                 .map_err(crate::query::errors::from_datafusion)?,
         );
-        let query = parsed(&view.sql)?;
-        let old = Some((Arc::clone(table), view.clone()));
-        let made = self.make(&governed, state, name, query, view.refresh, old).await;
+        let wanted = Wanted {
+            query: parsed(&view.sql)?,
+            refresh: view.refresh,
+            step: view.step.clone(),
+            expected: view.expected.clone(),
+        };
+        let old = Old {
+            table: Arc::clone(table),
+            view: view.clone(),
+            full,
+        };
+        let made = self.make(&governed, state, name, wanted, Some(old)).await;
         match made {
             Err(error) => self.made_meanwhile(name, &view).ok_or(error),
             made => made,
@@ -118,67 +141,146 @@ impl Engine {
         i64::try_from(table.rows()?).ok()
     }
 
-    /// Runs the query and puts rows, definition and the sources' versions into one commit.
+    /// Runs the query and puts rows, definition and the sources' versions into one commit: all of the rows, or the new ones
+    /// where they follow from the new rows of the sources.
     async fn make(
         &self,
         governed: &Arc<Governed>,
         state: Arc<SessionState>,
         name: &TableName,
-        query: Box<Query>,
-        refresh: Refresh,
-        old: Option<(Arc<LakeTable>, View)>,
+        wanted: Wanted,
+        old: Option<Old>,
     ) -> Result<i64, QueryError> {
-        let sql = query.to_string();
-        let Source {
-            schema,
-            batches,
-            versions,
-            tags: inherited,
-            lineage,
-        } = self.source(governed, state, query, Vec::new()).await?;
-        refuse_circle(name, &versions, &governed.world().catalog)?;
-        let column_tags: BTreeMap<String, Tags> = schema
-            .fields()
-            .iter()
-            .map(|field| (field.name().clone(), tags::of_field(field)))
-            .filter(|(_, tags)| !tags.is_empty())
-            .collect();
-        let view = View {
-            sql,
-            owner: governed.who().name.clone(),
-            refresh,
-            sources: versions,
-            refreshed_at: Utc::now(),
-            table_tags: inherited.clone(),
-            column_tags,
+        let why = match &old {
+            None => "it was made for the first time, or replaced".to_owned(),
+            Some(old) if old.full => "REFRESH … FULL was asked for".to_owned(),
+            Some(old) => match self.grown(governed, name, &wanted, old).await? {
+                Ok(grown) => return self.commit_grown(governed, name, &wanted, old, grown).await,
+                Err(why) => why,
+            },
         };
+        let source = self.source(governed, state, wanted.query.clone(), Vec::new()).await?;
+        refuse_circle(name, &source.versions, &governed.world().catalog)?;
+        let source = match &wanted.step {
+            Some(step) => self.through(governed, name, step, source).await?,
+            None => source,
+        };
+        expect::check(&wanted.expected, &source.schema, &source.batches)?;
+        let sights = sights(governed, &source.versions)?;
+        let rows = source.batches.iter().map(RecordBatch::num_rows).sum::<usize>() as u64;
+        let view = wanted.view(governed, &source, sights, (false, why, rows));
         let (schema, table_tags) = match &old {
-            Some((table, before)) => settled(&schema, &inherited, table, before, &view),
-            None => (schema, inherited),
+            Some(old) => settled(&source.schema, &source.tags, &old.table, &old.view, &view),
+            None => (Arc::clone(&source.schema), source.tags.clone()),
         };
-        let text = serde_json::to_string(&view).map_err(QueryError::internal)?;
-        // Somebody may have given the view another query meanwhile: his stays.
-        let only_if = old
-            .and_then(|(table, _)| Some((PROPERTY, table.properties().get(PROPERTY)?.clone())))
-            .map(|(key, value)| OnlyIf { key, value });
-        self.fill(
-            governed,
-            name,
-            schema,
-            batches,
-            &table_tags,
-            lineage
-                .property()
-                .into_iter()
-                .chain([(PROPERTY.to_owned(), text)])
-                .collect(),
-            only_if,
-        )
-        .await
+        let properties = view.properties(&source.lineage)?;
+        let only_if = old.as_ref().and_then(Old::unchanged);
+        self.fill(governed, name, schema, source.batches, &table_tags, properties, only_if)
+            .await
     }
 }
 
-fn parsed(sql: &str) -> Result<Box<Query>, QueryError> {
+/// What a view is to be.
+pub(super) struct Wanted {
+    pub(super) query: Box<Query>,
+    pub(super) refresh: Refresh,
+    pub(super) step: Option<String>,
+    pub(super) expected: Vec<Expectation>,
+}
+
+/// A view that is made again.
+pub(super) struct Old {
+    pub(super) table: Arc<LakeTable>,
+    pub(super) view: View,
+    /// All of it is asked for.
+    full: bool,
+}
+
+impl Wanted {
+    /// What the view's table will know of itself; `made` says whether only new rows were read, why, and how many rows it then has.
+    pub(super) fn view(
+        &self,
+        governed: &Governed,
+        source: &Source,
+        sights: BTreeMap<String, String>,
+        (incremental, why, rows): (bool, String, u64),
+    ) -> View {
+        let sql = self.query.to_string();
+        View {
+            made: Made {
+                incremental,
+                why,
+                rows,
+                statement_sha256: hex_digest(&sql),
+            },
+            sql,
+            owner: governed.who().name.clone(),
+            refresh: self.refresh,
+            sources: source.versions.clone(),
+            refreshed_at: Utc::now(),
+            step: self.step.clone(),
+            expected: self.expected.clone(),
+            sights,
+            table_tags: source.tags.clone(),
+            column_tags: column_tags(&source.schema),
+        }
+    }
+}
+
+impl Old {
+    /// Somebody may have given the view another query, or other rows, meanwhile: his stay.
+    pub(super) fn unchanged(&self) -> Option<OnlyIf<'static>> {
+        let value = self.table.properties().get(PROPERTY)?.clone();
+        Some(OnlyIf { key: PROPERTY, value })
+    }
+}
+
+impl View {
+    /// Whether rows made now have the tags that the rows made last had.
+    pub(super) fn has_tags_of(&self, source: &Source) -> bool {
+        self.table_tags == source.tags && self.column_tags == column_tags(&source.schema)
+    }
+
+    /// Whether the owner sees each source as he did then.
+    pub(super) fn is_seen_as(&self, sights: &BTreeMap<String, String>) -> bool {
+        self.sights == *sights
+    }
+
+    /// The properties of the view's table.
+    pub(super) fn properties(&self, lineage: &Lineage) -> Result<BTreeMap<String, String>, QueryError> {
+        let text = serde_json::to_string(self).map_err(QueryError::internal)?;
+        let own = [(PROPERTY.to_owned(), text)];
+        Ok(lineage.property().into_iter().chain(own).collect())
+    }
+}
+
+fn column_tags(schema: &Schema) -> BTreeMap<String, Tags> {
+    let fields = schema.fields().iter();
+    let tagged = fields.map(|field| (field.name().clone(), tags::of_field(field)));
+    tagged.filter(|(_, tags)| !tags.is_empty()).collect()
+}
+
+/// What the owner sees of each source, as a text that differs where that does, or where the table is another one.
+pub(super) fn sights(
+    governed: &Governed,
+    sources: &BTreeMap<String, u64>,
+) -> Result<BTreeMap<String, String>, QueryError> {
+    let mut sights = BTreeMap::new();
+    for source in sources.keys() {
+        let Some((schema, table)) = source.split_once('.') else {
+            continue;
+        };
+        let access = governed.access(schema, table).map_err(errors::from_datafusion)?;
+        let found = governed.world().catalog.table(schema, table);
+        if let (Some(access), Some(found)) = (access, found) {
+            let id = found.id().map_err(lake_error)?;
+            sights.insert(source.clone(), format!("{id} {}", access.fingerprint));
+        }
+    }
+    Ok(sights)
+}
+
+pub(super) fn parsed(sql: &str) -> Result<Box<Query>, QueryError> {
     let mut parser = Parser::new(&GenericDialect {})
         .try_with_sql(sql)
         .map_err(QueryError::internal)?;
@@ -186,7 +288,7 @@ fn parsed(sql: &str) -> Result<Box<Query>, QueryError> {
 }
 
 /// A view that is made of itself, directly or through other views, would never come to rest.
-fn refuse_circle(
+pub(super) fn refuse_circle(
     name: &TableName,
     sources: &BTreeMap<String, u64>,
     catalog: &CatalogSnapshot,
@@ -213,7 +315,13 @@ fn refuse_circle(
 
 /// Schema and tags of a view that is made again. What an administrator set since stays; what the sources gave follows them;
 /// where both changed, both hold.
-fn settled(schema: &SchemaRef, inherited: &Tags, table: &LakeTable, before: &View, now: &View) -> (SchemaRef, Tags) {
+pub(super) fn settled(
+    schema: &SchemaRef,
+    inherited: &Tags,
+    table: &LakeTable,
+    before: &View,
+    now: &View,
+) -> (SchemaRef, Tags) {
     let current = table_object(table);
     let own = tags::settle(&current.tags, &before.table_tags, inherited);
     let none = Tags::new();

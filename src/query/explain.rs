@@ -1,4 +1,4 @@
-//! `EXPLAIN POLICY [FOR login] ON table [WHERE condition]`: why somebody sees what he sees.
+//! `EXPLAIN POLICY [FOR login | FOR ALL] ON table [WHERE condition]`: why somebody sees what he sees.
 //!
 //! Without FOR anybody may ask about himself, and learns what he could have found out by himself: which columns there
 //! are and which of them are masked. Rules, row filters, hidden columns and other people are told to those who hold the
@@ -20,7 +20,7 @@ use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::Token;
 use futures::TryStreamExt;
 use labhouse_catalog::TableName;
-use labhouse_policies::{Access, Action, Explanation, Fact, Principal, RuleRef, Verdict};
+use labhouse_policies::{Access, Action, Explanation, Fact, Principal, RuleRef, TableAccess, TableObject, Verdict};
 
 use super::statement::{CATALOG, lake_name, syntax, word};
 use super::write::require;
@@ -33,14 +33,28 @@ use crate::system::SYSTEM;
 /// `EXPLAIN POLICY …`
 #[derive(Debug)]
 pub(crate) struct ExplainPolicy {
-    /// Whose view; none for the asker's own.
-    who: Option<String>,
+    whose: Whose,
     table: TableName,
     condition: Option<Box<Ast>>,
 }
 
+/// Whose view of the table.
+#[derive(Debug, PartialEq, Eq)]
+enum Whose {
+    Own,
+    Of(String),
+    /// Of everybody that the users file or the policies know: who may see it.
+    All,
+}
+
+/// People that one answer tells of.
+const PEOPLE_MAX: usize = 1_000;
+/// Counts made in one pass over the table.
+const COUNTS_AT_ONCE: usize = 64;
+
 /// What one row of the answer says.
 struct Told {
+    subject: String,
     fact: Fact,
     rule: Option<RuleRef>,
 }
@@ -51,25 +65,37 @@ impl ExplainPolicy {
         if !word(parser, "policy") {
             return Ok(None);
         }
-        let who = match parser.parse_keyword(Keyword::FOR) {
-            true => Some(login(parser)?),
-            false => None,
+        let whose = match parser.parse_keyword(Keyword::FOR) {
+            true if parser.parse_keyword(Keyword::ALL) => Whose::All,
+            true => Whose::Of(login(parser)?),
+            false => Whose::Own,
         };
         if !parser.parse_keyword(Keyword::ON) {
-            return match who {
+            let who = match whose {
                 // A table named policy can be described.
-                None => Ok(None),
-                Some(who) => Err(QueryError::Syntax(format!(
-                    "EXPLAIN POLICY FOR {who} names no table: write EXPLAIN POLICY FOR {who} ON {CATALOG}.<schema>.<table>"
-                ))),
+                Whose::Own => return Ok(None),
+                Whose::Of(who) => who,
+                Whose::All => "ALL".to_owned(),
             };
+            return Err(QueryError::Syntax(format!(
+                "EXPLAIN POLICY FOR {who} names no table: write EXPLAIN POLICY FOR {who} ON {CATALOG}.<schema>.<table>"
+            )));
         }
         let table = lake_name(&parser.parse_object_name(false).map_err(syntax)?)?;
         let condition = match parser.parse_keyword(Keyword::WHERE) {
             true => Some(Box::new(parser.parse_expr().map_err(syntax)?)),
             false => None,
         };
-        Ok(Some(Self { who, table, condition }))
+        if condition.is_some() && whose == Whose::All {
+            return Err(QueryError::Unsupported(
+                "EXPLAIN POLICY FOR ALL tells who sees the table; with WHERE name one person: FOR login".into(),
+            ));
+        }
+        Ok(Some(Self {
+            whose,
+            table,
+            condition,
+        }))
     }
 }
 
@@ -107,12 +133,20 @@ impl Engine {
         state: Arc<SessionState>,
         statement: ExplainPolicy,
     ) -> Result<Running, QueryError> {
-        let ExplainPolicy { who, table, condition } = statement;
+        let ExplainPolicy {
+            whose,
+            table,
+            condition,
+        } = statement;
         let missing = || QueryError::no_table(&table);
         let access = governed.access(&table.schema, &table.table);
         let access = access.map_err(errors::from_datafusion)?.ok_or_else(missing)?;
         let object = governed.object(&table.schema, &table.table).ok_or_else(missing)?;
-        let own = who.as_ref().is_none_or(|who| *who == governed.who().name);
+        let own = match &whose {
+            Whose::Own => true,
+            Whose::Of(who) => *who == governed.who().name,
+            Whose::All => false,
+        };
         let allowed = require(
             governed,
             &object.department,
@@ -127,15 +161,16 @@ impl Engine {
         };
         if !steward {
             if own && condition.is_none() {
-                return answer(&governed.who().name, told_to_anybody(&access));
+                return answer(told(&governed.who().name, told_to_anybody(&access)));
             }
             return Err(QueryError::Denied(format!(
                 "EXPLAIN POLICY tells of every column and row of {CATALOG}.{table}, and your own view of it is not whole: ask somebody who sees all of it"
             )));
         }
-        let who = match who {
-            Some(name) => self.explained_person(governed, name)?,
-            None => governed.who().clone(),
+        let who = match whose {
+            Whose::Of(name) => self.explained_person(governed, name)?,
+            Whose::Own => governed.who().clone(),
+            Whose::All => return self.explain_all(governed, &state, &table, &object).await,
         };
         let policies = &governed.world().policies;
         let explanation = policies.explain(&who, &object, governed.system(), Action::Select);
@@ -150,7 +185,51 @@ impl Engine {
             let rows = self.rows_judged(governed, &state, &table, &explanation, *condition);
             facts.extend(rows.await?);
         }
-        answer(&who.name, facts)
+        answer(told(&who.name, facts))
+    }
+
+    /// Who sees the table: of each person whether he does, how many of its rows, and what of its columns is kept from him.
+    async fn explain_all(
+        &self,
+        governed: &Governed,
+        state: &Arc<SessionState>,
+        table: &TableName,
+        object: &TableObject,
+    ) -> Result<Running, QueryError> {
+        let policies = &governed.world().policies;
+        let mut names: BTreeSet<String> = self.auth.names().into_iter().collect();
+        names.extend(policies.people());
+        if names.len() > PEOPLE_MAX {
+            return Err(QueryError::Exhausted(format!(
+                "{} people are known, and one answer tells of {PEOPLE_MAX} at most; ask for one: EXPLAIN POLICY FOR login ON …",
+                names.len()
+            )));
+        }
+        let mut people = Vec::with_capacity(names.len());
+        for name in names {
+            let who = self.explained_person(governed, name)?;
+            people.push(policies.explain(&who, object, governed.system(), Action::Select));
+        }
+        let mut all = Vec::new();
+        for people in people.chunks(COUNTS_AT_ONCE) {
+            let counted = match table.schema == SYSTEM {
+                true => Vec::new(),
+                false => self.rows_counted(governed, state, table, people).await?,
+            };
+            for (at, explanation) in people.iter().enumerate() {
+                let on_table = explanation.table_fact();
+                let is_open = matches!(explanation.access, TableAccess::Open(_));
+                all.extend(told(&explanation.principal, vec![on_table]));
+                if !is_open {
+                    continue;
+                }
+                let rows = counted.first().zip(counted.get(at + 1));
+                let rows = rows.map(|(all, shown)| rows_fact(table, *all, *shown));
+                let kept = explanation.column_facts().filter(|fact| fact.verdict != Verdict::Shown);
+                all.extend(told(&explanation.principal, rows.into_iter().chain(kept).collect()));
+            }
+        }
+        answer(all)
     }
 
     fn explained_person(&self, governed: &Governed, name: String) -> Result<Principal, QueryError> {
@@ -172,24 +251,28 @@ impl Engine {
         table: &TableName,
         explanation: &Explanation,
     ) -> Result<Fact, QueryError> {
-        let condition = conditions_of(&explanation.access, Utc::now()).map_err(errors::from_datafusion)?;
-        let provider = whole(governed, table)?;
-        let plan = counting_plan(provider, &[When::is(condition)]).map_err(errors::from_datafusion)?;
-        let counted = counts(&self.read_plan(state, plan).await?)?;
+        let counted = self.rows_counted(governed, state, table, std::slice::from_ref(explanation));
+        let counted = counted.await?;
         let [all, shown] = counted.as_slice() else {
             return Err(QueryError::internal("two counts were asked for"));
         };
-        Ok(Fact {
-            object: format!("{CATALOG}.{table}"),
-            verdict: match shown {
-                0 => Verdict::Hidden,
-                some if some == all => Verdict::Shown,
-                _ => Verdict::Filtered,
-            },
-            by: None,
-            rules: Vec::new(),
-            why: format!("{shown} of {all} rows"),
-        })
+        Ok(rows_fact(table, *all, *shown))
+    }
+
+    /// How many rows there are, then how many each of `people` sees: in one pass.
+    async fn rows_counted(
+        &self,
+        governed: &Governed,
+        state: &Arc<SessionState>,
+        table: &TableName,
+        people: &[Explanation],
+    ) -> Result<Vec<u64>, QueryError> {
+        let now = Utc::now();
+        let conditions = people.iter().map(|one| conditions_of(&one.access, now).map(When::is));
+        let conditions: Vec<When> = conditions.collect::<Result<_, _>>().map_err(errors::from_datafusion)?;
+        let provider = whole(governed, table)?;
+        let plan = counting_plan(provider, &conditions).map_err(errors::from_datafusion)?;
+        counts(&self.read_plan(state, plan).await?)
     }
 
     async fn rows_judged(
@@ -288,9 +371,23 @@ fn told_to_anybody(access: &Access) -> Vec<Fact> {
         .collect()
 }
 
-/// Facts as rows: one for each line that decided, or one without a line.
-fn answer(subject: &str, facts: Vec<Fact>) -> Result<Running, QueryError> {
-    let told: Vec<Told> = facts
+fn rows_fact(table: &TableName, all: u64, shown: u64) -> Fact {
+    Fact {
+        object: format!("{CATALOG}.{table}"),
+        verdict: match shown {
+            0 => Verdict::Hidden,
+            some if some == all => Verdict::Shown,
+            _ => Verdict::Filtered,
+        },
+        by: None,
+        rules: Vec::new(),
+        why: format!("{shown} of {all} rows"),
+    }
+}
+
+/// Facts about one person: a row for each line that decided, or one without a line.
+fn told(subject: &str, facts: Vec<Fact>) -> Vec<Told> {
+    facts
         .into_iter()
         .flat_map(|fact| {
             let rules: Vec<Option<RuleRef>> = match fact.rules.as_slice() {
@@ -298,11 +395,15 @@ fn answer(subject: &str, facts: Vec<Fact>) -> Result<Running, QueryError> {
                 rules => rules.iter().cloned().map(Some).collect(),
             };
             rules.into_iter().map(move |rule| Told {
+                subject: subject.to_owned(),
                 fact: fact.clone(),
                 rule,
             })
         })
-        .collect();
+        .collect()
+}
+
+fn answer(told: Vec<Told>) -> Result<Running, QueryError> {
     let text =
         |of: &dyn Fn(&Told) -> Option<String>| -> ArrayRef { Arc::new(told.iter().map(of).collect::<StringArray>()) };
     let line = told
@@ -310,7 +411,7 @@ fn answer(subject: &str, facts: Vec<Fact>) -> Result<Running, QueryError> {
         .map(|told| i64::try_from(told.rule.as_ref()?.line).ok())
         .collect::<Int64Array>();
     let columns: Vec<ArrayRef> = vec![
-        text(&|_| Some(subject.to_owned())),
+        text(&|told| Some(told.subject.clone())),
         text(&|told| Some(told.fact.verdict.as_str().to_owned())),
         text(&|told| Some(told.fact.object.clone())),
         text(&|told| told.fact.by.clone()),
@@ -331,47 +432,4 @@ fn answer(subject: &str, facts: Vec<Fact>) -> Result<Running, QueryError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use datafusion::sql::sqlparser::dialect::GenericDialect;
-
-    use super::*;
-
-    fn read(sql: &str) -> Result<Option<ExplainPolicy>, QueryError> {
-        let dialect = GenericDialect {};
-        let mut parser = Parser::new(&dialect).try_with_sql(sql).unwrap();
-        assert!(parser.parse_keyword(Keyword::EXPLAIN));
-        ExplainPolicy::parse(&mut parser)
-    }
-
-    #[test]
-    fn the_three_forms_are_read_and_other_explains_left_alone() {
-        let full = read("EXPLAIN POLICY FOR Ana ON lab.c.t WHERE a = 'x' OR b")
-            .unwrap()
-            .unwrap();
-        assert_eq!(
-            (full.who.as_deref(), full.table.to_string().as_str()),
-            (Some("ana"), "c.t")
-        );
-        assert_eq!(full.condition.unwrap().to_string(), "a = 'x' OR b");
-        let quoted = read("explain policy for 'ana.b-2@lab' on c.t").unwrap().unwrap();
-        assert_eq!(quoted.who.as_deref(), Some("ana.b-2@lab"));
-        let own = read("EXPLAIN POLICY ON c.t").unwrap().unwrap();
-        assert!(own.who.is_none() && own.condition.is_none());
-        for other in ["EXPLAIN SELECT 1", "EXPLAIN policy", "EXPLAIN policies"] {
-            assert!(read(other).unwrap().is_none(), "{other}");
-        }
-    }
-
-    #[test]
-    fn half_sentences_say_what_is_missing() {
-        for (sql, says) in [
-            ("EXPLAIN POLICY FOR ana", "names no table"),
-            ("EXPLAIN POLICY FOR 7 ON c.t", "takes a login"),
-            ("EXPLAIN POLICY FOR ana ON t", "not a full name"),
-            ("EXPLAIN POLICY ON c.t WHERE", "cannot be read"),
-        ] {
-            let error = read(sql).unwrap_err().to_string();
-            assert!(error.contains(says), "{sql}: {error}");
-        }
-    }
-}
+mod tests;

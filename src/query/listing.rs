@@ -1,12 +1,16 @@
 //! The tables that somebody may see, for doors that list them.
 
+use std::collections::BTreeMap;
+
 use arrow::datatypes::SchemaRef;
+use labhouse_catalog::LakeTable;
 use labhouse_policies::{Action, Principal, Tags};
 
-use super::{QueryError, errors, narrow, statement};
+use super::{QueryError, errors, narrow, statement, tags};
 use crate::audit::Client;
 use crate::engine::Engine;
-use crate::session::table_path;
+use crate::pipelines::View;
+use crate::session::{Library, table_object, table_path};
 
 /// A table that a principal may see, for metadata calls.
 pub(crate) struct VisibleTable {
@@ -16,6 +20,29 @@ pub(crate) struct VisibleTable {
     pub(crate) kind: &'static str,
     pub(crate) columns: SchemaRef,
     pub(crate) comment: Option<String>,
+    /// What else is told of a table of the lake; none for the server's own.
+    pub(crate) about: Option<About>,
+}
+
+/// What people ask first of a table that they see.
+pub(crate) struct About {
+    /// `table`, `view` (materialized) or `library` (virtual).
+    pub(crate) kind: &'static str,
+    /// The department that owns the data.
+    pub(crate) department: String,
+    /// The login that a view is refreshed as.
+    pub(crate) owner: Option<String>,
+    pub(crate) tags: Tags,
+    /// Tags, comments and units of the columns that are seen.
+    pub(crate) columns: BTreeMap<String, Words>,
+}
+
+/// What is written on a column.
+#[derive(Default)]
+pub(crate) struct Words {
+    pub(crate) comment: Option<String>,
+    pub(crate) unit: Option<String>,
+    pub(crate) tags: Tags,
 }
 
 impl Engine {
@@ -27,11 +54,10 @@ impl Engine {
             let Some(provider) = governed.table(&schema, &table).map_err(errors::from_datafusion)? else {
                 continue;
             };
-            let comment = governed
-                .world()
-                .catalog
-                .table(&schema, &table)
-                .and_then(|table| table.description().map(str::to_owned));
+            let found = governed.world().catalog.table(&schema, &table);
+            let comment = found.and_then(|table| table.description().map(str::to_owned));
+            let columns = narrow::narrow_schema(&provider.schema());
+            let about = found.map(|table| about(table, &columns));
             tables.push(VisibleTable {
                 catalog: statement::CATALOG.to_owned(),
                 kind: if schema == crate::system::SYSTEM {
@@ -41,8 +67,9 @@ impl Engine {
                 },
                 schema,
                 table,
-                columns: narrow::narrow_schema(&provider.schema()),
+                columns,
                 comment,
+                about,
             });
         }
         tables.sort_by(|a, b| (&a.schema, &a.table).cmp(&(&b.schema, &b.table)));
@@ -58,5 +85,36 @@ impl Engine {
         let policies = self.policies.current();
         let decision = policies.decide(who, schema, &table_path(&name), &Tags::default(), Action::Create);
         super::write::reserved(&name).is_ok() && decision.allowed
+    }
+}
+
+fn about(table: &LakeTable, seen: &SchemaRef) -> About {
+    let object = table_object(table);
+    let view = View::of(table);
+    // What a reader sees of a column has no tags; of a column that he sees they are his to know.
+    let raw = table.schema();
+    let words = |name: &String| {
+        let field = raw.field_with_name(name).ok()?;
+        let first = |keys: [&str; 2]| {
+            let found = keys.iter().find_map(|key| field.metadata().get(*key));
+            found.filter(|text| !text.is_empty()).cloned()
+        };
+        let words = Words {
+            comment: first(tags::COMMENTS),
+            unit: first(tags::UNITS),
+            tags: tags::of_field(field),
+        };
+        Some((name.clone(), words))
+    };
+    About {
+        kind: match &view {
+            Some(_) => "view",
+            None if Library::of(table).is_some() => "library",
+            None => "table",
+        },
+        department: object.department,
+        owner: view.map(|view| view.owner),
+        tags: object.tags,
+        columns: seen.fields().iter().filter_map(|field| words(field.name())).collect(),
     }
 }

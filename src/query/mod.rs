@@ -35,11 +35,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::datatypes::{Schema, SchemaRef};
+use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::parser::Statement as EngineStatement;
+use datafusion::sql::sqlparser::ast::Query;
 use labhouse_policies::Principal;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -47,10 +50,10 @@ use uuid::Uuid;
 pub(crate) use admit::Admission;
 pub(crate) use changed::NAME as CHANGES;
 pub(crate) use errors::QueryError;
-pub(crate) use listing::VisibleTable;
+pub(crate) use listing::{VisibleTable, Words};
 pub(crate) use log::QueryLog;
 pub(crate) use plans::Plans;
-pub(crate) use results::Results;
+pub(crate) use results::{Results, rests_on_rows};
 pub(crate) use run::Runner;
 
 use crate::audit::{Account, Client, Facts, Wait};
@@ -60,7 +63,7 @@ use admit::sharer;
 use plan::{Outlook, bind, logical, physical, plan_as_far, unbound, written_parameters};
 use plans::{Asked, Planned};
 use results::{Collecting, Kept};
-use statement::Statement;
+use statement::{Statement, as_engine_statement};
 use stream::{Guard, Left};
 
 /// What a statement would give.
@@ -445,6 +448,20 @@ impl Engine {
                 "planning the statement took longer than {limit} s (limits.planning_s); make it simpler"
             ))),
         }
+    }
+
+    /// What `look` finds in the plan of a query, not optimised yet.
+    pub(crate) async fn planned<T: Send + 'static>(
+        &self,
+        state: Arc<SessionState>,
+        query: Box<Query>,
+        look: impl FnOnce(&LogicalPlan) -> Result<T, DataFusionError> + Send + 'static,
+    ) -> Result<T, QueryError> {
+        self.planning(move || async move {
+            let plan = logical(&state, as_engine_statement(query)).await?;
+            look(&plan).map_err(errors::from_datafusion)
+        })
+        .await
     }
 
     /// The snapshots of this moment.

@@ -218,6 +218,15 @@ pub(super) fn reads(governed: &Governed, plan: &LogicalPlan) -> Result<Option<Ar
     Ok((is_fixed && !reads.is_empty()).then(|| Arc::new(Reads(reads))))
 }
 
+/// Whether a plan, not optimised yet, gives the same while the tables that it reads have the same rows, each of them a table of
+/// the lake that the principal sees whole.
+///
+/// # Errors
+/// The plan cannot be walked.
+pub(crate) fn rests_on_rows(governed: &Governed, plan: &LogicalPlan) -> Result<bool, DataFusionError> {
+    Ok(reads(governed, plan)?.is_some())
+}
+
 /// The scan of a table of the lake that the principal sees whole, as this statement resolved it; none for anything else.
 fn read(governed: &Governed, scan: &TableScan) -> Option<Read> {
     let name = scan.table_name.clone().resolve(CATALOG, PUBLIC);

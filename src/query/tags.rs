@@ -17,6 +17,9 @@ use crate::system::{PROFILES, SYSTEM};
 
 /// The metadata key of a tag on a column or a table.
 pub(crate) const TAG: &str = "labhouse.tag.";
+/// Where a column's comment and unit stand in its field.
+pub(crate) const COMMENTS: [&str; 2] = ["comment", "labhouse.comment"];
+pub(crate) const UNITS: [&str; 2] = ["unit", "labhouse.unit"];
 
 /// Tags as the properties or column metadata that carry them.
 pub(crate) fn properties(tags: &Tags) -> BTreeMap<String, String> {

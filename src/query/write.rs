@@ -39,9 +39,9 @@ pub(crate) struct Source {
 }
 
 /// The rows of a query, in wire types.
-pub(super) struct Collected {
-    pub(super) schema: SchemaRef,
-    pub(super) batches: Vec<RecordBatch>,
+pub(crate) struct Collected {
+    pub(crate) schema: SchemaRef,
+    pub(crate) batches: Vec<RecordBatch>,
     /// The tables it reads, in its plan or through a function, with the versions that are read.
     pub(super) read: Vec<(Arc<LakeTable>, u64)>,
     /// Where the values of each column come from.
@@ -90,7 +90,7 @@ impl Engine {
     }
 
     /// Runs a query as its author and keeps the rows, at most `limits.write_rows`.
-    pub(super) async fn collect(
+    pub(crate) async fn collect(
         &self,
         governed: &Arc<Governed>,
         state: Arc<SessionState>,
@@ -120,8 +120,8 @@ impl Engine {
         })
     }
 
-    /// Runs a plan and keeps its rows.
-    async fn rows(
+    /// Runs a plan and keeps its rows, in wire types.
+    pub(crate) async fn rows(
         &self,
         physical: Arc<dyn ExecutionPlan>,
         state: Arc<SessionState>,

@@ -8,14 +8,11 @@ use labhouse_policies::Tags;
 
 use super::samples::Sampled;
 use crate::models::LoadedModel;
-use crate::query::tags::of_field;
+use crate::query::tags::{COMMENTS, UNITS, of_field};
 use crate::session::{Governed, Shown};
 
 /// Names of fields inside one column that are searched for.
 const PARTS_MAX: usize = 200;
-/// Where a column's comment and unit stand in its field.
-const COMMENTS: [&str; 2] = ["comment", "labhouse.comment"];
-const UNITS: [&str; 2] = ["unit", "labhouse.unit"];
 const ORIGINAL: &str = "labhouse.original";
 
 /// What a row of an answer says of a thing.

@@ -221,6 +221,25 @@ impl Governed {
         Ok(Arc::new(view))
     }
 
+    /// The same view, but of these tables only these rows are read: those that were added to them.
+    pub(crate) fn with_rows(
+        &self,
+        rows: BTreeMap<TableName, Arc<dyn TableProvider>>,
+    ) -> Result<Arc<Self>, DataFusionError> {
+        let view = self.over(self.world.clone());
+        for (name, inner) in rows {
+            let Some(mut access) = self.access(&name.schema, &name.table)? else {
+                return Err(QueryError::no_table(&name).into_datafusion());
+            };
+            // What is learnt of these rows is not true of the table.
+            access.fingerprint.push_str("+added");
+            let provider = govern(inner, &access, Arc::clone(&self.system))?;
+            let resolved = Resolved::Open(Box::new(access), provider);
+            view.resolved.lock().insert((name.schema, name.table), resolved);
+        }
+        Ok(Arc::new(view))
+    }
+
     /// The table of the lake that a scan of this name reads, as it is today, and the version that is read.
     pub(crate) fn read(&self, schema: &str, table: &str) -> Option<(Arc<LakeTable>, u64)> {
         let key = (schema.to_owned(), table.to_owned());

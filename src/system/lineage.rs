@@ -1,7 +1,8 @@
 //! `lab.system.lineage`: what was made of what, file by file and column by column.
 //!
 //! An administrator sees all of it. Anybody else sees what lies between things he sees: tables and columns by his grants,
-//! files of tables that he sees whole, models that he may ask. So it may be granted to anybody.
+//! files and versions of tables that he sees whole (a version counts changes of hidden rows, too), models that he may ask. So it
+//! may be granted to anybody.
 
 use std::collections::BTreeMap;
 
@@ -102,8 +103,11 @@ pub(super) async fn rows(engine: &Engine, who: &Principal) -> Result<Vec<ArrayRe
             known: BTreeMap::new(),
         };
         let all = std::mem::take(&mut steps);
-        for step in all {
+        for mut step in all {
             if seen.sees(&step.from, &step.to)? && seen.sees(&step.to, &step.to)? {
+                if !seen.is_whole(&step.from.name)? {
+                    step.version = None;
+                }
                 steps.push(step);
             }
         }
@@ -165,7 +169,7 @@ impl Sight<'_> {
     /// `to` is the table that a file's rows are in.
     fn sees(&mut self, end: &End, to: &End) -> Result<bool, QueryError> {
         match end.kind {
-            FILE => Ok(self.table(&to.name)?.is_some_and(|(_, whole)| *whole)),
+            FILE => self.is_whole(&to.name),
             MODEL => Ok(self.model(&end.name)),
             _ => Ok(match (self.table(&end.name)?, &end.column) {
                 (None, _) => false,
@@ -192,6 +196,10 @@ impl Sight<'_> {
             self.known.insert(name.to_owned(), seen);
         }
         Ok(self.known.get(name).and_then(Option::as_ref))
+    }
+
+    fn is_whole(&mut self, name: &str) -> Result<bool, QueryError> {
+        Ok(self.table(name)?.is_some_and(|(_, whole)| *whole))
     }
 
     fn model(&self, name: &str) -> bool {

@@ -7,6 +7,7 @@
 mod alerts;
 mod lineage;
 mod measure;
+mod pipelines;
 mod profiles;
 mod rows;
 

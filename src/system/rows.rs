@@ -11,7 +11,6 @@ use labhouse_catalog::{FileRecord, FileStatus};
 use labhouse_policies::Principal;
 
 use crate::engine::Engine;
-use crate::pipelines::{Freshness, View};
 use crate::query::QueryError;
 use crate::query::errors::from_datafusion;
 use crate::query::write::lake_error;
@@ -120,7 +119,13 @@ pub(super) fn schema(name: &str) -> Option<SchemaRef> {
             ("state", TEXT),
             ("reason", TEXT),
             ("refreshed_at", time()),
+            ("mode", TEXT),
+            ("mode_reason", TEXT),
+            ("rows", NUMBER),
+            ("expectations", TEXT),
+            ("file", TEXT),
             ("sources", TEXT),
+            ("statement_sha256", TEXT),
             ("sql", TEXT),
         ],
         "policies" => vec![
@@ -168,7 +173,7 @@ pub(super) async fn rows(engine: &Engine, name: &str, who: &Principal) -> Result
         "lineage" => super::lineage::rows(engine, who).await?,
         "maintenance" => maintenance(engine),
         "models" => models(engine),
-        "pipelines" => pipelines(engine),
+        "pipelines" => super::pipelines::rows(engine),
         "policies" => policies(engine),
         "policy_rules" => policy_rules(engine),
         "queries" => queries(engine, who),
@@ -262,43 +267,6 @@ fn maintenance(engine: &Engine) -> Vec<ArrayRef> {
         number(done.iter().map(|done| Some(done.files_removed))),
         number(done.iter().map(|done| Some(done.files_added))),
         number(done.iter().map(|done| u64::try_from(done.duration.as_millis()).ok())),
-    ]
-}
-
-fn pipelines(engine: &Engine) -> Vec<ArrayRef> {
-    let catalog = engine.catalog.snapshot();
-    let views: Vec<_> = catalog
-        .all()
-        .filter_map(|table| Some((table.name(), View::of(table)?, engine.view_failures.get(table.name()))))
-        .collect();
-    let state = |view: &View, failed: bool| match view.freshness(&catalog) {
-        _ if failed => "failed",
-        Freshness::Fresh => "fresh",
-        Freshness::Stale => "stale",
-        Freshness::Orphaned => "orphaned",
-    };
-    let sources = |view: &View| {
-        let sources = view.sources.iter().map(|(table, version)| format!("{table}@{version}"));
-        sources.collect::<Vec<_>>().join(", ")
-    };
-    vec![
-        text(views.iter().map(|(name, ..)| Some(name.schema.clone()))),
-        text(views.iter().map(|(name, ..)| Some(name.table.clone()))),
-        text(views.iter().map(|(_, view, _)| Some(view.owner.clone()))),
-        text(views.iter().map(|(_, view, _)| Some(view.refresh.to_string()))),
-        text(
-            views
-                .iter()
-                .map(|(_, view, failure)| Some(state(view, failure.is_some()).to_owned())),
-        ),
-        text(
-            views
-                .iter()
-                .map(|(.., failure)| failure.as_ref().map(|failure| failure.reason.clone())),
-        ),
-        time(views.iter().map(|(_, view, _)| view.refreshed_at)),
-        text(views.iter().map(|(_, view, _)| Some(sources(view)))),
-        text(views.iter().map(|(_, view, _)| Some(view.sql.clone()))),
     ]
 }
 

@@ -13,7 +13,7 @@ const require = createRequire(join(process.env.LABHOUSE_NODE, "package.json"));
 const { chromium } = require("playwright-core");
 const AXE = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
 
-export { assert };
+export { assert, require };
 export const BASE = process.env.LABHOUSE_HTTP;
 /** How long anything may take that is awaited; only a hang reaches it. */
 export const PATIENCE = 90_000;
@@ -23,7 +23,7 @@ let profile = null;
 const failed = [];
 let passed = 0;
 
-export async function start() {
+export async function start(more = {}) {
   profile = mkdtempSync(join(tmpdir(), "labhouse-page-"));
   browser = await chromium.launchPersistentContext(profile, {
     executablePath: process.env.LABHOUSE_CHROMIUM ?? "/usr/bin/chromium",
@@ -32,6 +32,7 @@ export async function start() {
     timezoneId: "UTC",
     viewport: { width: 1280, height: 900 },
     reducedMotion: "reduce",
+    ...more,
     args: ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
   });
   browser.setDefaultTimeout(PATIENCE);

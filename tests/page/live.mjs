@@ -33,6 +33,44 @@ await check("17 a landed file changes the open page without a reload", async () 
   await page.close();
 });
 
+await check("17 one dropped file: the open page, the joined view and the planted alert, which says it once", async () => {
+  const REACTIONS = "lab.chemistry.reactions";
+  const [[plate, wells, mean]] = await rows("sam", `SELECT plate_id, count(yield_pct) AS n, avg(yield_pct) AS mean FROM ${REACTIONS} GROUP BY 1 HAVING count(yield_pct) > 300 ORDER BY 3 DESC LIMIT 1`);
+  assert.ok(mean > 40 && mean < 80, `${plate}: ${mean}`);
+  const page = await open("/?view=overview", { signedIn: "sam" });
+  await settled(page, 6);
+  const glance = () => card(page, "at_a_glance").locator("dd").nth(2).textContent();
+  const fired = async () => (await rows("sam", `SELECT count(*) FROM lab.system.alert_events WHERE alert_name = 'low_yield' AND event = 'firing' AND labels LIKE '%${plate}%'`))[0][0];
+  const joined = async () => (await rows("sam", `SELECT count(yield_pct) FROM ${REACTIONS} WHERE plate_id = '${plate}'`))[0][0];
+  const before = await glance();
+  assert.equal(await fired(), 0);
+  // The plate is read once more, and nothing is in it.
+  const letters = "ABCDEFGHIJKLMNOP";
+  const again = Array.from({ length: 384 }, (_, at) => `${plate},${letters[Math.floor(at / 24)]}${(at % 24) + 1},${letters[Math.floor(at / 24)]},${(at % 24) + 1},2026-06-30T10:00:00,0.0`);
+  land("chemistry/plate_readings/again.csv", `plate_id,well,row,column,run_at,yield_pct\n${again.join("\n")}\n`);
+  const began = Date.now();
+  const taken = {};
+  const when = async (what, ask) => {
+    await until(what, ask);
+    taken[what] = Date.now() - began;
+  };
+  await Promise.all([when("the joined view", async () => (await joined()) > wells), when("the alert", async () => (await fired()) === 1), when("the open page", async () => (await glance()) !== before)]);
+  console.log(`     from landing: ${Object.entries(taken).map(([what, ms]) => `${what} ${ms} ms`).join(", ")}`);
+  assert.equal(await joined(), wells + 384);
+  assert.equal(await glance(), (await rows("sam", `SELECT count(yield_pct) FROM ${REACTIONS}`))[0][0].toLocaleString("en-GB"));
+  const [[mode, why]] = await rows("ada", "SELECT mode, mode_reason FROM lab.system.pipelines WHERE view_name = 'reactions'");
+  assert.equal(mode, "incremental", why);
+  // More of the same says nothing more.
+  land("chemistry/plate_readings/again_2.csv", `plate_id,well,row,column,run_at,yield_pct\n${again.map((line) => line.replace(/0\.0$/, "0.1")).join("\n")}\n`);
+  await until("the second file", async () => (await joined()) === wells + 768);
+  const looked = "SELECT CAST(looked_at AS VARCHAR) FROM lab.system.alerts WHERE alert_name = 'low_yield'";
+  const [[last]] = await rows("sam", looked);
+  await until("another look", async () => (await rows("sam", looked))[0][0] !== last || (await fired()) > 1);
+  assert.equal(await fired(), 1);
+  await clean(page);
+  await page.close();
+});
+
 await check("20 a plate and a column with evil names are text in every chart", async () => {
   const plate = "<img src=x onerror=alert(1)>";
   const response = await fetch(`${BASE}/api/query`, {

@@ -11,7 +11,7 @@ const labels = (page, chart) => card(page, chart).locator(".bar").evaluateAll((b
 await check("2 offline, 3 strict: nothing foreign is asked for, no rule is broken, in any view", async () => {
   const page = await open("/", { signedIn: "ada" });
   await settled(page, 6);
-  for (const view of ["reagents", "plates", "insight", "data", "sql", "alerts", "admin"]) {
+  for (const view of ["reagents", "plates", "insight", "data", "sql", "alerts", "pipelines", "admin"]) {
     await page.click(`nav a[href*="view=${view}"]`);
     await page.waitForSelector(`[data-view="${view}"] h1`);
     await page.waitForLoadState("networkidle");
@@ -100,9 +100,57 @@ await check("12 pivot: GROUP BY with subtotals, sorted by a click, CSV as the AP
   const statement = await page.locator("pre.sql").textContent();
   const [download] = await Promise.all([page.waitForEvent("download"), page.locator(".pivot").getByRole("button", { name: "Save CSV" }).click()]);
   assert.deepEqual(readFileSync(await download.path()), await raw("sam", { sql: statement, format: "csv", spreadsheet: true }));
+  const [book] = await Promise.all([page.waitForEvent("download"), page.locator(".pivot").getByRole("button", { name: "Save Excel" }).click()]);
+  assert.equal(book.suggestedFilename(), "pivot.xlsx");
+  assert.deepEqual(readFileSync(await book.path()), await raw("sam", { sql: statement, format: "xlsx" }));
   await run(page, "SELECT '=1+1' AS \"@name\", '-5' AS b, -5 AS n");
   const [evil] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "Save CSV" }).first().click()]);
   assert.equal(readFileSync(await evil.path(), "utf8"), "'@name,b,n\r\n'=1+1,'-5,-5\r\n");
+  await page.close();
+});
+
+await check("12 filter: conditions like in a spreadsheet run over all rows, and what is typed is never SQL", async () => {
+  const page = await open("/?view=sql", { signedIn: "sam" });
+  await page.waitForSelector("#editor");
+  await run(page, `SELECT well, catalyst, yield_pct, run_at, is_edge FROM ${REACTIONS}`);
+  await page.getByRole("button", { name: "Filter", exact: true }).click();
+  const said = () => page.locator(".pivot .readout").textContent();
+  const type = async (column, text) => {
+    await page.fill(`.pivot input[data-column="${column}"]`, text);
+    await page.keyboard.press("Tab");
+  };
+  const rowsOf = async (where) => (await rows("sam", `SELECT count(*) FROM ${REACTIONS} WHERE ${where}`))[0][0];
+  const shows = async (where) => {
+    const wanted = await rowsOf(where);
+    assert.ok(wanted > 0 && wanted <= 10_000, `${where}: ${wanted}`);
+    await until(where, async () => (await said()) === `${wanted.toLocaleString("en-GB")} rows`);
+  };
+  await type("yield_pct", "> 80");
+  await shows("yield_pct > 80");
+  await type("catalyst", "xphos");
+  await shows("yield_pct > 80 AND catalyst ILIKE '%xphos%'");
+  await type("run_at", "2026-04-01..2026-05-01");
+  await shows("yield_pct > 80 AND catalyst ILIKE '%xphos%' AND run_at BETWEEN TIMESTAMP '2026-04-01' AND TIMESTAMP '2026-05-01'");
+  await page.getByLabel("Sorted by").selectOption({ label: "yield_pct ↓" });
+  await until("sorted by the server", async () => {
+    const shown = (await page.locator(".pivot tbody tr td:nth-child(3)").allTextContents()).map(Number);
+    return shown.length > 1 && shown.every((value, at) => at === 0 || value <= shown[at - 1]);
+  });
+  const statement = await page.locator(".pivot pre.sql").textContent();
+  assert.doesNotMatch(statement, /xphos|80/);
+  const parameters = ["xphos", 80, "2026-04-01", "2026-05-01"];
+  const [download] = await Promise.all([page.waitForEvent("download"), page.locator(".pivot").getByRole("button", { name: "Save CSV" }).click()]);
+  assert.deepEqual(readFileSync(await download.path()), await raw("sam", { sql: statement, parameters, format: "csv", spreadsheet: true }));
+  for (const [column, text, where] of [["run_at", "", null], ["catalyst", "", null], ["yield_pct", "=", "yield_pct IS NULL"], ["is_edge", "true", "yield_pct IS NULL AND is_edge"]]) {
+    await type(column, text);
+    if (where) await shows(where);
+  }
+  await type("well", "A1' OR '1'='1");
+  await until("no row", async () => (await said()) === "0 rows");
+  await type("yield_pct", "many");
+  await until("why not", async () => /“many” is no number/.test(await page.locator(".pivot .problem").textContent()));
+  assert.deepEqual(await axe(page), []);
+  await clean(page);
   await page.close();
 });
 
@@ -146,7 +194,7 @@ await check("14 three logins, three truths, also in pickers, exports and error t
       await run(page, `SELECT operatox FROM ${REACTIONS}`);
       assert.equal((await page.locator(".problem").first().textContent()).replaceAll("operatox", "operator"), hidden);
     }
-    assert.equal(await page.locator('nav a[href*="view=admin"]').count(), user === "ada" ? 1 : 0);
+    for (const view of ["admin", "pipelines"]) assert.equal(await page.locator(`nav a[href*="view=${view}"]`).count(), user === "ada" ? 1 : 0, `${user}: ${view}`);
     await page.close();
   }
   assert.equal(counts.ada, counts.sam);
@@ -244,11 +292,15 @@ await check("20 what looks like markup is text everywhere", async () => {
 
 await check("21 a phone, paper and the dark: nothing is clipped", async () => {
   const page = await open("/?view=overview", { signedIn: "sam" });
-  for (const view of ["overview", "reagents", "plates", "insight", "data", "sql"]) {
+  for (const view of ["overview", "reagents", "plates", "insight", "data", "data&table=chemistry.reactions", "sql", "alerts"]) {
     await page.setViewportSize({ width: 360, height: 740 });
     await page.goto(`${BASE}/?view=${view}`);
-    if (["data", "sql"].includes(view)) await page.waitForSelector("h1");
+    if (/data|sql|alerts/.test(view)) await page.waitForSelector("h1");
     else await settled(page, 4);
+    if (view.includes("table=")) {
+      await page.waitForSelector(".origin .node");
+      await page.waitForSelector(".histogram");
+    }
     const wide = await page.evaluate(() => {
       const limit = document.documentElement.clientWidth;
       const isInside = (element) => element.closest(".scroll, .complete, .skip, .hidden");

@@ -234,7 +234,9 @@ ATTACKS = [
     (54, "roles by SQL", "refused", "SET ROLE lake_admin", "SET row_security = off", "RESET ALL", "SET SESSION AUTHORIZATION ada", "RESET ROLE",
      "BEGIN", "SET TRANSACTION ISOLATION LEVEL READ UNCOMMITTED"),
     (57, "tables of the server", "refused", *(f"SELECT * FROM lab.system.{name}" for name in
-     ("files", "quarantine", "commits", "models", "policies", "queries", "ungoverned", "audit", "lineage", "alerts"))),
+     ("files", "quarantine", "commits", "models", "policies", "queries", "ungoverned", "audit", "alerts", "pipelines"))),
+    (57, "what is told to everybody of his own view", "silent", "SELECT * FROM lab.system.lineage", "SELECT * FROM lab.system.profiles"),
+    (57, "a number that only hidden rows hold, in a profile", "same", "SELECT count(*) FROM lab.system.profiles WHERE minimum = '{}' OR maximum = '{}'"),
     (57, "searches", "silent", *(f"SELECT * FROM search_catalog('{words}', 1000)" for words in
      ("hidden", "hidden column value", "forbidden text", "raw structure", "secret department", "secured chemistry"))),
     (57, "searches for a number", "same", "SELECT * FROM search_catalog('{}')"),

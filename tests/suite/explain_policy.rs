@@ -322,3 +322,53 @@ async fn the_rules_in_force_are_a_table_for_administrators() {
         assert!(error.contains("not found"), "{who}: {error}");
     }
 }
+
+/// Who sees how much of a table: of everybody, also of whom only the policy names; to nobody but a steward of the table.
+#[tokio::test]
+async fn who_sees_a_table_is_told_to_its_steward() {
+    let lab = lab::own();
+    let path = lab.dir.join("policies/policy.csv");
+    let policy = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(
+        &path,
+        format!("{policy}\ng, user:oidc_ola, role:lab_scientist, chemistry\n"),
+    )
+    .unwrap();
+    let sql = "EXPLAIN POLICY FOR ALL ON lab.chemistry.reactions";
+    lab.until("ada", sql, |answer| {
+        answer.as_ref().is_ok_and(|text| text.contains("oidc_ola"))
+    })
+    .await;
+    let all = lab.number("ada", "SELECT count(*) FROM lab.chemistry.reactions").await;
+    let some = lab.number("ana", "SELECT count(*) FROM lab.chemistry.reactions").await;
+    let text = lab.text("ada", sql).await;
+    let says = |who: &str, words: &str| {
+        let of = format!("| {who} ");
+        text.lines().any(|line| line.starts_with(&of) && line.contains(words))
+    };
+    for (who, words) in [
+        ("ada", format!("{all} of {all} rows")),
+        ("sam", format!("{all} of {all} rows")),
+        ("oidc_ola", format!("{all} of {all} rows")),
+        ("ana", format!("{some} of {all} rows")),
+        ("ana", "reactions.operator".to_owned()),
+        ("ana", "scaffold_hash".to_owned()),
+        ("guest", "nothing grants".to_owned()),
+    ] {
+        assert!(says(who, &words), "{who}: {words}: {text}");
+    }
+    assert!(!says("guest", "rows") && !says("sam", "reactions.operator"), "{text}");
+    // What is shown in clear is not listed column by column.
+    assert!(!text.contains("reactions.well"), "{text}");
+    for who in ["sam", "ana", "dee"] {
+        let refused = lab.query(who, sql).await.unwrap_err();
+        assert!(refused.contains("may not admin"), "{who}: {refused}");
+    }
+    let (hidden, absent) = (
+        lab.query("guest", sql).await.unwrap_err(),
+        lab.query("guest", &sql.replace("reactions", "nothing"))
+            .await
+            .unwrap_err(),
+    );
+    assert_eq!(hidden, absent.replace("nothing", "reactions"));
+}

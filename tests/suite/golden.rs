@@ -294,6 +294,11 @@ fn rows() -> Vec<(&'static str, &'static str, Try)> {
         ),
         (
             "statement",
+            "ExplainPolicy FOR ALL",
+            Read("EXPLAIN POLICY FOR ALL ON lab.chemistry.reactions"),
+        ),
+        (
+            "statement",
             "SetModelVersion",
             Write("ALTER MODEL lab.chemistry.yield_model SET VERSION 1"),
         ),

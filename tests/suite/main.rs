@@ -33,6 +33,7 @@ mod fuzzing;
 mod garbled;
 mod golden;
 mod history;
+mod incremental;
 mod jdbc;
 mod lab;
 mod landing;

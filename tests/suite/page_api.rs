@@ -75,6 +75,73 @@ async fn three_formats_and_the_flight_door_say_the_same() {
     }
 }
 
+/// A workbook of others' reading: names and values as JSON has them, in one sheet, under the same policies.
+#[test]
+fn a_workbook_says_the_same_and_what_is_hidden_is_in_none() {
+    use calamine::{Data, Reader};
+    let lab = lab::shared();
+    let sheet = |answer: &Answer| {
+        let mut book: calamine::Xlsx<_> = calamine::Xlsx::new(std::io::Cursor::new(answer.body.clone())).unwrap();
+        book.worksheet_range("Result").unwrap()
+    };
+    let sql =
+        "SELECT reaction_id, run_at, yield_pct, is_edge FROM lab.chemistry.reactions ORDER BY reaction_id LIMIT 500";
+    let (name, value) = basic("sam");
+    let body = json!({"sql": sql, "format": "xlsx"}).to_string();
+    let headers = [JSON, (name, value.as_str()), ("accept-encoding", "gzip")];
+    let answer = call(&lab, "POST", "/api/query", &headers, body.as_bytes());
+    assert_eq!(
+        (
+            answer.status,
+            answer.header("content-encoding"),
+            answer.header("content-type")
+        ),
+        (
+            200,
+            None,
+            Some("application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")
+        )
+    );
+    let range = sheet(&answer);
+    let told = ask(&lab, "sam", sql, json!({})).json();
+    let names: Vec<String> = range.rows().next().unwrap().iter().map(ToString::to_string).collect();
+    assert_eq!(names, ["reaction_id", "run_at", "yield_pct", "is_edge"]);
+    assert_eq!(range.height(), 501);
+    for (cells, row) in range.rows().skip(1).zip(told["rows"].as_array().unwrap()) {
+        assert_eq!(cells[0].to_string(), row[0].as_str().unwrap());
+        assert!(matches!(cells[1], Data::DateTime(_)), "{cells:?}");
+        match &cells[2] {
+            Data::Float(number) => assert_eq!(Some(*number), row[2].as_f64()),
+            other => assert!(*other == Data::Empty && row[2].is_null(), "{other:?} {row}"),
+        }
+        assert_eq!(cells[3], Data::Bool(row[3].as_bool().unwrap()));
+    }
+    let cut = sheet(&ask(&lab, "sam", sql, json!({"format": "xlsx", "row_limit": 7})));
+    assert_eq!(cut.height(), 9);
+    assert!(
+        cut.rows().nth(8).unwrap()[0]
+            .to_string()
+            .starts_with("The answer was cut here")
+    );
+    let hers = sheet(&ask(
+        &lab,
+        "ana",
+        "SELECT * FROM lab.chemistry.reactions LIMIT 3",
+        json!({"format": "xlsx"}),
+    ));
+    assert!(
+        hers.rows()
+            .next()
+            .unwrap()
+            .iter()
+            .all(|name| name.to_string() != "operator")
+    );
+    for (user, sql) in [("guest", sql), ("ana", "SELECT operator FROM lab.chemistry.reactions")] {
+        let refused = ask(&lab, user, sql, json!({"format": "xlsx"}));
+        assert_eq!(refused.status, 404, "{user}: {refused:?}");
+    }
+}
+
 #[test]
 fn empty_answers_row_limits_and_parameters() {
     let lab = lab::shared();
@@ -159,7 +226,7 @@ fn a_mistake_has_its_status_and_is_never_a_5xx() {
         ("SELECT 'open", 400, "syntax"),
         ("", 400, "syntax"),
     ] {
-        for format in ["json", "arrow", "csv"] {
+        for format in ["json", "arrow", "csv", "xlsx"] {
             let answer = ask(&lab, "sam", sql, json!({ "format": format }));
             assert_eq!(answer.status, status, "{sql}: {answer:?}");
             let error = &answer.json()["error"];

@@ -62,6 +62,16 @@ fn people_find_their_way() {
 }
 
 #[test]
+fn a_table_is_told_with_profile_lineage_and_who_sees_it() {
+    browse(&lab::own(), "data.mjs");
+}
+
+#[test]
+fn each_chart_looks_as_it_did() {
+    browse(&lab::shared(), "snapshots.mjs");
+}
+
+#[test]
 fn the_page_follows_the_lab() {
     // The server is stopped and started by the test; the lab is this test's own.
     browse(&lab::own(), "live.mjs");

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch};
-use arrow::compute::cast;
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
+use arrow::compute::{cast, filter_record_batch};
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
 use datafusion::common::stats::Precision;
 use datafusion::common::{ColumnStatistics, Result, ScalarValue, Statistics};
@@ -98,14 +98,28 @@ pub(crate) fn native_schema(schema: &Schema, partition_columns: &[String]) -> Sc
 }
 
 /// Reads file list, partition values and statistics out of the snapshot. `location` is the table's folder in the lake.
-pub(super) fn list(state: &DeltaTableState, location: &str, columns: &Columns) -> Result<FileList> {
-    let views: Vec<LogicalFileView> = state.log_data().iter().collect();
+pub(super) fn list(
+    state: &DeltaTableState,
+    location: &str,
+    columns: &Columns,
+    wanted: impl Fn(&str) -> bool,
+) -> Result<FileList> {
+    let all: Vec<LogicalFileView> = state.log_data().iter().collect();
+    let is_wanted: BooleanArray = all.iter().map(|view| Some(wanted(&view.path()))).collect();
     // The table of add actions comes from the same batches in the same order as the views.
     let actions = state
         .add_actions_table(true)
         .ok()
-        .filter(|actions| actions.num_rows() == views.len())
-        .unwrap_or_else(|| RecordBatch::new_empty(Arc::new(Schema::empty())));
+        .filter(|actions| actions.num_rows() == all.len());
+    let actions = match actions {
+        Some(actions) => filter_record_batch(&actions, &is_wanted)?,
+        None => RecordBatch::new_empty(Arc::new(Schema::empty())),
+    };
+    let views = all.into_iter().zip(&is_wanted);
+    let views: Vec<LogicalFileView> = views
+        .filter(|(_, wanted)| *wanted == Some(true))
+        .map(|(view, _)| view)
+        .collect();
     let partitions = partition_values(&views, &actions, columns)?;
     let bounds = FileStatistics::read(&actions, &views, columns, &partitions)?;
     let mut files = Vec::with_capacity(views.len());

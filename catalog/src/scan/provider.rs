@@ -51,6 +51,19 @@ impl ParquetScan {
     /// # Errors
     /// Statistics or partition values that do not fit the table's schema.
     pub(crate) fn new(state: &DeltaTableState, store: ObjectStoreUrl, location: &str) -> Result<Self> {
+        Self::of_files(state, store, location, |_| true)
+    }
+
+    /// The same, of those files of the snapshot whose path in its log is wanted.
+    ///
+    /// # Errors
+    /// Statistics or partition values that do not fit the table's schema.
+    pub(crate) fn of_files(
+        state: &DeltaTableState,
+        store: ObjectStoreUrl,
+        location: &str,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<Self> {
         let partition_columns = state.metadata().partition_columns().to_vec();
         let arrow = state.snapshot().arrow_schema();
         let schema = native_schema(&arrow, &partition_columns);
@@ -60,7 +73,7 @@ impl ParquetScan {
             .iter()
             .map(|f| columns.scan_schema.index_of(f.name()))
             .collect::<Result<Vec<_>, _>>()?;
-        let list = list(state, location, &columns)?;
+        let list = list(state, location, &columns, wanted)?;
         let statistics = total(&list.files, &columns.scan_schema);
         Ok(Self {
             store,

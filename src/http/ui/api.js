@@ -74,13 +74,13 @@ export async function query(sql, parameters = [], { signal, rowLimit, progress }
   return read(bytes);
 }
 
-/** Saves an answer as a file: CSV safe for spreadsheets, or Arrow. */
+/** Saves an answer as a file: CSV safe for spreadsheets, Arrow, or a workbook. */
 export async function save(sql, parameters, format, name) {
   const response = await post("/api/query", { sql, parameters, format, spreadsheet: format === "csv" });
   const url = URL.createObjectURL(await response.blob());
   const link = document.createElement("a");
   link.href = url;
-  link.download = `${name}.${format === "csv" ? "csv" : "arrows"}`;
+  link.download = `${name}.${{ csv: "csv", arrow: "arrows", xlsx: "xlsx" }[format]}`;
   link.click();
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
 }

@@ -5,18 +5,17 @@ import { h } from "./dom.js";
 import { follow } from "./live.js";
 import { signIn, watchSession } from "./signin.js";
 import { go, href, onChange, view } from "./state.js";
-import * as admin from "./views/admin.js";
-import * as alerts from "./views/alerts.js";
 import * as dashboard from "./views/dashboard.js";
-import * as data from "./views/data.js";
-import * as sql from "./views/sql.js";
 
 const main = document.getElementById("main");
+// What the first view does not need comes when it is asked for.
 const FIXED = [
-  ["data", "Data", data],
-  ["sql", "SQL", sql],
-  ["alerts", "Alerts", alerts],
+  ["data", "Data", () => import("./views/data.js")],
+  ["sql", "SQL", () => import("./views/sql.js")],
+  ["alerts", "Alerts", () => import("./views/alerts.js")],
 ];
+const PIPELINES = ["pipelines", "Pipelines", () => import("./views/pipelines.js")];
+const ADMIN = ["admin", "Admin", () => import("./views/admin.js")];
 
 /** Of the person: name, dashboards, tables. */
 let world = null;
@@ -31,8 +30,9 @@ async function load() {
 }
 
 function views() {
-  const drawn = world.dashboards.map(({ name, title }) => [name, title, dashboard]);
-  return [...drawn, ...FIXED, ...(world.isAdmin ? [["admin", "Admin", admin]] : [])];
+  const drawn = world.dashboards.map(({ name, title }) => [name, title, () => dashboard]);
+  const sees = (name) => world.tables.some((table) => table.schema === "system" && table.name === name);
+  return [...drawn, ...FIXED, ...(sees("pipelines") ? [PIPELINES] : []), ...(world.isAdmin ? [ADMIN] : [])];
 }
 
 function navigation(now) {
@@ -40,9 +40,9 @@ function navigation(now) {
     const follow = (event) => {
       if (event.ctrlKey || event.metaKey || event.shiftKey) return;
       event.preventDefault();
-      go({ view: name, q: null, table: null });
+      go({ view: name, q: null, table: null, pipeline: null });
     };
-    return h("a", { href: href({ view: name, q: null, table: null }), "aria-current": name === now && "page", onclick: follow }, title);
+    return h("a", { href: href({ view: name, q: null, table: null, pipeline: null }), "aria-current": name === now && "page", onclick: follow }, title);
   };
   document.getElementById("nav").replaceChildren(...views().map(link));
   const out = async () => {
@@ -59,7 +59,7 @@ function navigation(now) {
 async function draw() {
   if (!world) return;
   const all = views();
-  const [name, title, module] = all.find(([name]) => name === view()) ?? all[0];
+  const [name, title, bring] = all.find(([name]) => name === view()) ?? all[0];
   navigation(name);
   document.title = `${title} · labhouse`;
   if (shown?.name === name) return shown.update();
@@ -69,7 +69,9 @@ async function draw() {
   const made = { name, update: () => {}, refresh: () => {} };
   shown = made;
   try {
-    Object.assign(made, await module.show(place, world, name));
+    const module = await bring();
+    // Somebody may have gone on meanwhile.
+    if (shown === made) Object.assign(made, await module.show(place, world, name));
   } catch (error) {
     if (shown === made && error.status !== 401) place.replaceChildren(h("p", { class: "problem", role: "alert" }, error.message));
     if (shown === made) shown = null;

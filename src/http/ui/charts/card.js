@@ -28,7 +28,8 @@ export class Card {
     this.problem = h("p", { class: "problem", role: "alert" });
     this.twin = h("details", { class: "twin" }, h("summary", {}, "Table of the same numbers"));
     this.twin.addEventListener("toggle", () => this.drawTwin());
-    const csv = () => save(this.asked.sql, this.asked.parameters, "csv", chart.name).catch((error) => this.fail(error));
+    const file = (format, name) =>
+      h("button", { type: "button", class: "quiet", onclick: () => save(this.asked.sql, this.asked.parameters, format, chart.name).catch((error) => this.fail(error)), "aria-label": `${name} of ${chart.title}` }, name);
     const sql = (event) => {
       event.preventDefault();
       go({ view: "sql", q: inline(this.asked) });
@@ -49,7 +50,8 @@ export class Card {
         h(
           "p",
           { class: "actions" },
-          h("button", { type: "button", class: "quiet", onclick: csv, "aria-label": `CSV of ${chart.title}` }, "CSV"),
+          file("csv", "CSV"),
+          file("xlsx", "Excel"),
           h("a", { class: "quiet", href: href({ view: "sql" }), onclick: sql, "aria-label": `SQL of ${chart.title}` }, "SQL"),
         ),
       ),

@@ -24,4 +24,11 @@ export function scale(value) {
   return SCALE[low].map((colour, channel) => Math.round(colour + (SCALE[low + 1][channel] - colour) * part));
 }
 
+/** The scale in so many steps, each four bytes as a canvas keeps them. */
+const STEPS = 1024;
+const TABLE = new Uint32Array(new Uint8Array(Array.from({ length: STEPS + 1 }, (_, at) => [...scale(at / STEPS), 255]).flat()).buffer);
+
+/** The pixel of a value between 0 and 1. */
+export const pixel = (value) => TABLE[Math.round(Math.min(Math.max(value, 0), 1) * STEPS)];
+
 export const css = ([red, green, blue]) => `rgb(${red}, ${green}, ${blue})`;

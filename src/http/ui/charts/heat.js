@@ -3,7 +3,7 @@
 
 import { canvas, h, onWidth, style } from "../dom.js";
 import { number, withUnit } from "../format.js";
-import { css, scale } from "./colour.js";
+import { css, pixel, scale } from "./colour.js";
 
 /**
  * `grid`: rows, columns, value(row, column) or null, rowLabel, columnLabels: [[column, text, span]], cellHeight(width).
@@ -68,6 +68,7 @@ export function heat(place, chart, grid, { say, name, pick }) {
 function paint(context, grid, { left, top, cell }, part) {
   const small = h("canvas", { width: grid.columns, height: grid.rows });
   const pixels = new ImageData(grid.columns, grid.rows);
+  const colours = new Uint32Array(pixels.data.buffer);
   const missing = [];
   for (let row = 0; row < grid.rows; row++)
     for (let column = 0; column < grid.columns; column++) {
@@ -76,17 +77,16 @@ function paint(context, grid, { left, top, cell }, part) {
         missing.push([row, column]);
         continue;
       }
-      pixels.data.set([...scale(part(value)), 255], 4 * (row * grid.columns + column));
+      colours[row * grid.columns + column] = pixel(part(value));
     }
   small.getContext("2d").putImageData(pixels, 0, 0);
   context.imageSmoothingEnabled = false;
   context.drawImage(small, left, top, grid.columns * cell[0], grid.rows * cell[1]);
-  const pattern = context.createPattern(hatch(), "repeat");
-  for (const [row, column] of missing) {
-    context.fillStyle = "#fff";
-    context.fillRect(left + column * cell[0], top + row * cell[1], cell[0], cell[1]);
-    context.fillStyle = pattern;
-    context.fillRect(left + column * cell[0], top + row * cell[1], cell[0], cell[1]);
+  context.beginPath();
+  for (const [row, column] of missing) context.rect(left + column * cell[0], top + row * cell[1], cell[0], cell[1]);
+  for (const fill of ["#fff", context.createPattern(hatch(), "repeat")]) {
+    context.fillStyle = fill;
+    context.fill();
   }
   context.fillStyle = style("--ink-soft");
   context.font = style("--chart-font");

@@ -1,6 +1,19 @@
 // Names of wells: `B7`, `b07`, `AA12`, to row and column from 0.
 
+const known = new Map();
+/** A plate has a few hundred names, a screen has hundreds of thousands of wells. */
+const KNOWN_MAX = 10_000;
+
 export function place(well) {
+  const found = known.get(well);
+  if (found !== undefined) return found;
+  if (known.size >= KNOWN_MAX) known.clear();
+  const made = read(well);
+  known.set(well, made);
+  return made;
+}
+
+function read(well) {
   const match = /^\s*([A-Za-z]{1,2})0*(\d{1,2})\s*$/.exec(well);
   if (!match) return null;
   const row = [...match[1].toUpperCase()].reduce((sum, letter) => sum * 26 + letter.charCodeAt(0) - 64, 0) - 1;

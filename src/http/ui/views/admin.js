@@ -7,7 +7,6 @@ import { h } from "../dom.js";
 const PARTS = [
   ["Ungoverned tables", "ungoverned", "Tables that nobody was granted yet: only administrators see them.", "SELECT * FROM lab.system.ungoverned ORDER BY 1, 2"],
   ["Quarantine", "quarantine", "Files that were not understood, and why.", "SELECT * FROM lab.system.quarantine ORDER BY path"],
-  ["Pipelines", "pipelines", "Materialized views, and how fresh they are.", "SELECT * FROM lab.system.pipelines"],
   ["Queries", "queries", "The last statements and what became of them.", "SELECT started_at, principal, state, duration_ms, rows, sql, error FROM lab.system.queries ORDER BY started_at DESC LIMIT 50"],
   ["Policies in force", "policies", "Which set acts, and what is wrong with the files if they do not.", "SELECT * FROM lab.system.policies"],
   ["Policy rules", "policy_rules", "Every rule with file and line.", "SELECT * FROM lab.system.policy_rules ORDER BY file, line"],

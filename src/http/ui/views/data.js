@@ -1,18 +1,15 @@
-// The tables a person may see: found by what stands in the catalog, typing errors forgiven; with columns, first rows, and who sees
-// what and why.
+// The tables a person may see: found by what stands in the catalog, typing errors forgiven.
 
 import { query } from "../api.js";
-import { table } from "../charts/table.js";
 import { h } from "../dom.js";
 import { go, href, params } from "../state.js";
+import { tell } from "./table.js";
 
 const FOUND_MAX = 200;
 const SHOWN_MAX = 4;
 /** Milliseconds without a key after which the server is asked. */
 const PAUSE_MS = 300;
 
-const quoted = (name) => `"${name.replaceAll('"', '""')}"`;
-const full = ({ schema, name }) => `lab.${quoted(schema)}.${quoted(name)}`;
 const id = ({ schema, name }) => `${schema}.${name}`;
 
 export async function show(place, world) {
@@ -45,7 +42,7 @@ export async function show(place, world) {
     if (told === now) return;
     told = now;
     const chosen = world.tables.find((one) => id(one) === now);
-    if (chosen) tell(about, chosen);
+    if (chosen) tell(about, chosen, world);
     else about.replaceChildren(h("p", { class: "hint" }, now ? `Table ${now} not found.` : "Choose a table."));
   };
   draw();
@@ -101,42 +98,4 @@ function listTables(list, found, word, now) {
     h("p", { class: "note", role: "status" }, word ? `${found.length} found` : `${found.length} tables`),
     h("ul", {}, found.map(item)),
   );
-}
-
-async function tell(about, one) {
-  const sample = h("div");
-  const policy = h("div");
-  const name = full(one);
-  const open = (event) => {
-    event.preventDefault();
-    go({ view: "sql", q: `SELECT * FROM ${name} LIMIT 100` });
-  };
-  about.replaceChildren(
-    h("h2", {}, id(one)),
-    h("p", { class: "description" }, one.description ?? "No description."),
-    h("p", {}, h("a", { href: href({ view: "sql" }), onclick: open }, "Open in SQL")),
-    h("h3", {}, "Columns"),
-    h(
-      "div",
-      { class: "scroll", tabindex: "0", role: "region", "aria-label": "Columns" },
-      h(
-        "table",
-        {},
-        h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "name"), h("th", { scope: "col" }, "type"))),
-        h("tbody", {}, one.columns.map((column) => h("tr", {}, h("td", {}, column.name), h("td", {}, column.type)))),
-      ),
-    ),
-    h("h3", {}, "First rows"),
-    sample,
-    h("h3", {}, "What you see of it, and why"),
-    policy,
-  );
-  const into = async (target, sql) => {
-    try {
-      target.replaceChildren(table(await query(sql, [], { rowLimit: 500 }), { caption: sql }));
-    } catch (error) {
-      target.replaceChildren(h("p", { class: "problem" }, error.message));
-    }
-  };
-  await Promise.all([into(sample, `SELECT * FROM ${name} LIMIT 20`), into(policy, `EXPLAIN POLICY ON ${name}`)]);
 }

@@ -44,7 +44,7 @@ export function pivot(sql, rows, fail) {
   };
   const place = h("div");
   const text = h("pre", { class: "sql", tabindex: "0" });
-  const csv = h("button", { type: "button", class: "quiet", onclick: () => save(text.textContent, [], "csv", "pivot").catch(fail) }, "Save CSV");
+  const file = (format, name) => h("button", { type: "button", class: "quiet", onclick: () => save(text.textContent, [], format, "pivot").catch(fail) }, `Save ${name}`);
   async function draw() {
     const chosen = Object.fromEntries(Object.entries(fields).map(([name, select]) => [name, select.value]));
     text.textContent = compile(sql, chosen);
@@ -60,7 +60,7 @@ export function pivot(sql, rows, fail) {
   return h(
     "div",
     { class: "pivot" },
-    h("p", { class: "filters" }, field("Rows", fields.row), field("Columns", fields.column), field("Measure", fields.measure), field("of", fields.of), csv),
+    h("p", { class: "filters" }, field("Rows", fields.row), field("Columns", fields.column), field("Measure", fields.measure), field("of", fields.of), file("csv", "CSV"), file("xlsx", "Excel")),
     place,
     h("details", {}, h("summary", {}, "SQL of this pivot"), text),
   );

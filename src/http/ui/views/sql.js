@@ -7,6 +7,7 @@ import { draw as timeBars } from "../charts/time_bars.js";
 import { h } from "../dom.js";
 import { go, params } from "../state.js";
 import { complete } from "./complete.js";
+import { filter } from "./filter.js";
 import { pivot } from "./pivot.js";
 
 /** Rows that are fetched to look at; a file has them all. */
@@ -18,8 +19,8 @@ export async function show(place, world) {
   editor.value = params().get("q") ?? EXAMPLE;
   const run = h("button", { type: "button", class: "main" }, "Run");
   const stop = h("button", { type: "button", disabled: true }, "Cancel");
-  const files = ["csv", "arrow"].map((format) =>
-    h("button", { type: "button", class: "quiet", onclick: () => save(editor.value, [], format, "result").catch(fail) }, format === "csv" ? "Save CSV" : "Save Arrow"),
+  const files = [["csv", "CSV"], ["xlsx", "Excel"], ["arrow", "Arrow"]].map(([format, name]) =>
+    h("button", { type: "button", class: "quiet", onclick: () => save(editor.value, [], format, "result").catch(fail) }, `Save ${name}`),
   );
   const state = h("p", { class: "readout", role: "status" });
   const problem = h("p", { class: "problem", role: "alert" });
@@ -97,13 +98,14 @@ export async function show(place, world) {
 
 const size = (bytes) => (bytes < 1e6 ? `${Math.round(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(1)} MB`);
 
-/** Table, chart and pivot of an answer, one at a time. */
+/** Table, chart, filter and pivot of an answer, one at a time. */
 function views(sql, rows, fail) {
   const body = h("div");
   const says = h("p", { class: "readout", role: "status" });
   const kinds = {
     Table: () => body.replaceChildren(table(rows, { caption: "Result" })),
     Chart: () => body.replaceChildren(...chart(rows, says)),
+    Filter: () => body.replaceChildren(filter(sql, rows, fail)),
     Pivot: () => body.replaceChildren(pivot(sql, rows, fail)),
   };
   const buttons = Object.entries(kinds).map(([name, act]) => {

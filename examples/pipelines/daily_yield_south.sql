@@ -1,0 +1,3 @@
+-- The same for the lab in the south: a copy with another parameter.
+-- like: daily_yield
+-- parameter: site = south
