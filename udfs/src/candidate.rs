@@ -13,6 +13,7 @@ use crate::frame::Frame;
 use crate::grow::{Growth, Loss};
 use crate::kernel::Kernel;
 use crate::linear::{self, ELASTIC_WIDTH_MAX, LEAST_SQUARES_WORK_MAX, LinearModel, Solver};
+use crate::network::Network;
 use crate::task::Task;
 
 /// One setting of one learner.
@@ -29,6 +30,7 @@ pub(crate) enum Learner {
     Trees { growth: Growth, faces: Faces },
     Process,
     Bayes,
+    Network,
 }
 
 /// A fitted candidate's answer to one output.
@@ -39,6 +41,7 @@ pub(crate) enum Fitted {
     Trees(Forest),
     Process(Kernel),
     Bayes(NaiveBayes),
+    Network(Network),
 }
 
 /// Candidates for a number, the cheap and telling ones first, since the time budget cuts from the end.
@@ -56,6 +59,10 @@ const REGRESSION: &[Candidate] = &[
         learner: Learner::Process,
     },
     trees("boosted trees, structures", MIDDLE, Faces::Structure),
+    Candidate {
+        name: "neural network",
+        learner: Learner::Network,
+    },
     trees("boosted trees, large", LARGE, Faces::All),
     linear("ridge with interactions", true, Solver::Ridge(1.0)),
     trees("boosted trees, cautious", CAUTIOUS, Faces::All),
@@ -84,6 +91,10 @@ const CLASSES: &[Candidate] = &[
     trees("boosted trees, structures", MIDDLE, Faces::Structure),
     linear("logistic regression with interactions", true, Solver::Logistic(2.0)),
     linear("logistic regression, strong", false, Solver::Logistic(10.0)),
+    Candidate {
+        name: "neural network",
+        learner: Learner::Network,
+    },
 ];
 
 const QUICK: Growth = growth(100, 16, 0.15, 1.0, 1.0, 3, 1.0);
@@ -152,6 +163,7 @@ impl Candidate {
             }
             Learner::Process => Kernel::fit(features, frame, target, seed).map(Fitted::Process),
             Learner::Bayes => Ok(Fitted::Bayes(NaiveBayes::fit(features, frame, target))),
+            Learner::Network => Network::fit(features, frame, target, loss, seed).map(Fitted::Network),
         };
         catch_unwind(AssertUnwindSafe(fit)).unwrap_or_else(|_| Err("the learner gave up on this data".to_owned()))
     }
@@ -163,6 +175,7 @@ impl Candidate {
             Learner::Mean => Ok(rows),
             Learner::Bayes => Ok(rows * features.len() as f64),
             Learner::Process => Kernel::work(frame.rows, features.len()),
+            Learner::Network => Network::work(features, frame),
             Learner::Trees { growth, faces } => {
                 let smiles = features.iter().any(|feature| feature.kind == FeatureKind::Smiles);
                 if faces == Faces::Structure && !smiles {
@@ -204,6 +217,7 @@ impl Fitted {
             Self::Trees(model) => model.predict(features, frame),
             Self::Process(model) => model.predict(frame),
             Self::Bayes(model) => model.predict(frame),
+            Self::Network(model) => model.predict(frame),
         }
     }
 
@@ -215,6 +229,7 @@ impl Fitted {
             Self::Trees(model) => model.is_sound(features),
             Self::Process(model) => model.is_sound(features),
             Self::Bayes(model) => model.is_sound(features),
+            Self::Network(model) => model.is_sound(features),
         }
     }
 }
@@ -225,6 +240,7 @@ pub(crate) struct Pace {
     linear: f64,
     trees: f64,
     process: f64,
+    network: f64,
 }
 
 impl Pace {
@@ -234,6 +250,7 @@ impl Pace {
             linear: 1e-9,
             trees: 1e-9,
             process: 5e-10,
+            network: 2e-10,
         }
     }
 
@@ -243,6 +260,7 @@ impl Pace {
             Learner::Linear { .. } => self.linear,
             Learner::Trees { .. } => self.trees,
             Learner::Process => self.process,
+            Learner::Network => self.network,
         };
         Duration::try_from_secs_f64(pace * work).unwrap_or(Duration::MAX)
     }
@@ -255,6 +273,7 @@ impl Pace {
             Learner::Linear { .. } if work > WORK_MIN => self.linear = pace,
             Learner::Trees { .. } if work > WORK_MIN => self.trees = pace,
             Learner::Process if work > WORK_MIN => self.process = pace,
+            Learner::Network if work > WORK_MIN => self.network = pace,
             _ => {}
         }
     }

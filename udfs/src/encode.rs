@@ -200,7 +200,7 @@ fn bits(col: &Col, present: &[bool]) -> BTreeMap<u32, usize> {
 }
 
 /// The descriptors and the parts that about half of the molecules have.
-fn telling_parts(col: &Col, codes: &[u32]) -> Vec<u32> {
+pub(crate) fn telling_parts(col: &Col, codes: &[u32]) -> Vec<u32> {
     let mut present = vec![false; col.molecules()];
     for code in codes {
         present[*code as usize] = true;

@@ -201,20 +201,19 @@ pub(crate) fn importance(table: &Table, folds: &Folds, trials: &[Trial], choice:
 
 /// The chosen candidate's name; an ensemble names its members with their weights.
 pub(crate) fn chosen_name(trials: &[Trial], choice: &Choice) -> String {
+    match choice.members.as_slice() {
+        [(index, _)] => trials.get(*index).map_or("", |trial| trial.candidate.name).to_owned(),
+        members => format!("ensemble: {}", members_named(trials, members)),
+    }
+}
+
+/// Members with their weights.
+pub(crate) fn members_named(trials: &[Trial], members: &[(usize, f64)]) -> String {
     let member = |(index, weight): &(usize, f64)| {
         let name = trials.get(*index).map_or("", |trial| trial.candidate.name);
-        if choice.members.len() == 1 {
-            name.to_owned()
-        } else {
-            format!("{:.0} % {name}", weight * 100.0)
-        }
+        format!("{:.0} % {name}", weight * 100.0)
     };
-    let names: Vec<String> = choice.members.iter().map(member).collect();
-    if names.len() == 1 {
-        names.concat()
-    } else {
-        format!("ensemble: {}", names.join(" + "))
-    }
+    members.iter().map(member).collect::<Vec<_>>().join(" + ")
 }
 
 /// Facts for a person: what the model is, what it was made from, and how far to trust it.
