@@ -161,7 +161,7 @@ impl Candidate {
             Learner::Trees { growth, faces } => {
                 Forest::fit(features, frame, target, loss, faces, growth, seed).map(Fitted::Trees)
             }
-            Learner::Process => Kernel::fit(features, frame, target, seed).map(Fitted::Process),
+            Learner::Process => Kernel::fit(frame, target, seed).map(Fitted::Process),
             Learner::Bayes => Ok(Fitted::Bayes(NaiveBayes::fit(features, frame, target))),
             Learner::Network => Network::fit(features, frame, target, loss, seed).map(Fitted::Network),
         };

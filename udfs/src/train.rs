@@ -134,8 +134,8 @@ fn surrogate(table: &Table, seed: u64) -> Vec<Kernel> {
         rows.extend(sample::some(&others, ROWS / 2, seed));
         rows.sort_unstable();
     }
-    let (frame, target) = (table.frame.take(&rows), table.targets(&rows));
-    match Kernel::fit_tuned(&table.features, &frame, &target, TUNE_ROWS, seed) {
+    let (frame, target) = (table.frame.take(&rows).named(&table.features), table.targets(&rows));
+    match Kernel::fit_tuned(&frame, &target, TUNE_ROWS, seed) {
         Ok(kernel) => kernel.council(&frame, &target, MEMBERS, TUNE_ROWS, seed),
         Err(_) => Vec::new(),
     }
