@@ -73,6 +73,7 @@ mod kernel;
 mod known;
 mod layout;
 mod linear;
+mod lookup;
 mod mean_code;
 mod memo;
 mod model;
