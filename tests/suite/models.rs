@@ -420,6 +420,30 @@ async fn a_model_trained_elsewhere_is_imported_from_the_landing_of_its_schema() 
     assert!(lab.query("sam", ask).await.is_err());
 }
 
+#[tokio::test]
+async fn a_model_made_again_from_its_record_is_the_same_byte_for_byte() {
+    let lab = lab::own();
+    let train = "CREATE MODEL lab.chemistry.twice OPTIONS (target = 'yield_pct', time_budget_s = 900) AS SELECT catalyst, rtb, alogp, yield_pct FROM lab.chemistry.reactions WHERE yield_pct IS NOT NULL ORDER BY plate_id, well LIMIT 120";
+    lab.update("sam", train).await.unwrap();
+    let stored = |version: u64| {
+        let path = lab
+            .dir
+            .join(format!("_labhouse/models/chemistry/twice/{version:020}.json"));
+        let object = std::fs::read(path).unwrap();
+        let line = object.iter().position(|byte| *byte == b'\n').unwrap();
+        let record: serde_json::Value = serde_json::from_slice(&object[..line]).unwrap();
+        (record, object[line..].to_vec())
+    };
+    let (record, first) = stored(1);
+    let again = record["sql"].as_str().unwrap();
+    assert_eq!(again, train);
+    lab.update("sam", &again.replace("CREATE MODEL", "CREATE OR REPLACE MODEL"))
+        .await
+        .unwrap();
+    let (_, second) = stored(2);
+    assert!(first == second, "{} and {} bytes", first.len(), second.len());
+}
+
 /// The bar: 8 clients' 99th percentile while a model trains is at most twice what it is without.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes a minute: cargo nextest run --workspace --run-ignored all --no-capture -E 'test(eight_clients_hardly_notice)'"]

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::calibration::Calibration;
 use crate::ensemble::Choice;
+use crate::feature::FeatureKind;
 use crate::frame::Frame;
 use crate::model::Timing;
 use crate::options::TrainOptions;
@@ -290,6 +291,18 @@ pub(crate) fn card(
     }
     for (name, reason) in &table.left_out {
         card.push((format!("left_out: {name}"), reason.clone()));
+    }
+    for feature in table
+        .features
+        .iter()
+        .filter(|feature| feature.kind == FeatureKind::Smiles)
+    {
+        // How many, not which: whoever may ask the model need not see its rows.
+        let none = feature.molecules().iter().filter(|molecule| molecule.is_none()).count();
+        if none > 0 {
+            let told = format!("{none} of {} texts; they are known by name only", feature.levels.len());
+            card.push((format!("no_molecule: {}", feature.name), told));
+        }
     }
     let caution = match &options.group_by {
         Some(group) => format!("scores and intervals are for new values of {group}, whose rows were held out together"),
