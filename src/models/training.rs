@@ -19,8 +19,9 @@ use crate::query::QueryError;
 
 /// Trainings remembered, at about 300 bytes each.
 const REMEMBERED_MAX: usize = 200;
-/// How far a training's threads stand behind the others: they get about a tenth of what another thread gets that wants the processor, too.
-const NICENESS: i32 = 10;
+/// How far a training's threads stand behind the others: they get about a third of what another thread gets that wants the processor, too. Behind
+/// a server that is never idle a training must still end.
+const NICENESS: i32 = 5;
 
 /// The trainings of this server, and how many may run at once.
 pub(crate) struct Trainings {

@@ -63,6 +63,7 @@ const REGRESSION: &[Candidate] = &[
         name: "neural network",
         learner: Learner::Network,
     },
+    trees("boosted trees, pairs", MIDDLE, Faces::Pairs),
     trees("boosted trees, large", LARGE, Faces::All),
     linear("ridge with interactions", true, Solver::Ridge(1.0)),
     trees("boosted trees, cautious", CAUTIOUS, Faces::All),
@@ -89,6 +90,7 @@ const CLASSES: &[Candidate] = &[
     trees("boosted trees, cautious", CAUTIOUS, Faces::All),
     trees("boosted trees", MIDDLE, Faces::All),
     trees("boosted trees, structures", MIDDLE, Faces::Structure),
+    trees("boosted trees, pairs", MIDDLE, Faces::Pairs),
     linear("logistic regression with interactions", true, Solver::Logistic(2.0)),
     linear("logistic regression, strong", false, Solver::Logistic(10.0)),
     Candidate {

@@ -206,6 +206,7 @@ impl Forest {
                 column.feature < features
                     && match &column.source {
                         Source::Mean(code) => code.is_sound(),
+                        Source::Pair(pair) => pair.is_sound(features),
                         Source::Value | Source::Entry | Source::Part(_) => true,
                     }
             })
@@ -231,6 +232,7 @@ impl Forest {
             Source::Value => col.number(row),
             Source::Mean(code) => code.value(col.code(row)),
             Source::Part(part) => col.part(row, *part),
+            Source::Pair(pair) => pair.value(col.code(row), frame.cols[pair.other].code(row)),
             Source::Entry => f64::NAN,
         }
     }
@@ -243,7 +245,9 @@ impl Forest {
                     let col = &frame.cols[column.feature];
                     self.goes_left(node, col, col.entry(row))
                 }
-                Source::Value | Source::Mean(_) | Source::Part(_) => node.left_of_cut(self.number(column, frame, row)),
+                Source::Value | Source::Mean(_) | Source::Part(_) | Source::Pair(_) => {
+                    node.left_of_cut(self.number(column, frame, row))
+                }
             };
             node.3 + u32::from(!left)
         };

@@ -65,7 +65,7 @@ impl Forest {
             .zip(&cuts)
             .map(|(column, cuts)| match column.source {
                 Source::Entry => features[column.feature].codes(),
-                Source::Value | Source::Mean(_) | Source::Part(_) => cuts.len() + 2,
+                Source::Value | Source::Mean(_) | Source::Part(_) | Source::Pair(_) => cuts.len() + 2,
             })
             .collect();
         let trees = self.roots.len();
@@ -103,7 +103,7 @@ impl Forest {
                         .flat_map(|entry| self.row_of(&tables, number, &col, entry))
                         .collect()
                 }
-                Source::Value | Source::Mean(_) | Source::Part(_) => {
+                Source::Value | Source::Mean(_) | Source::Part(_) | Source::Pair(_) => {
                     let cuts = &tables.cuts[number];
                     // Entry i stands for the values that i cuts are not above; the last one for no value.
                     let below = |entry: usize, node: Node| {
@@ -202,7 +202,7 @@ impl Forest {
                     }
                     (0..frame.rows).map(|row| col.entry(row)).collect()
                 }
-                Source::Value | Source::Mean(_) | Source::Part(_) => {
+                Source::Value | Source::Mean(_) | Source::Part(_) | Source::Pair(_) => {
                     let cuts = &tables.cuts[number];
                     let code = |value: f64| {
                         if value.is_nan() {

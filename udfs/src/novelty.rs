@@ -117,7 +117,7 @@ fn members(trials: &[Trial], choice: &Choice) -> Vec<usize> {
     let kind = |trial: &Trial| match trial.candidate.learner {
         Learner::Mean | Learner::Bayes => None,
         Learner::Linear { rich, .. } => Some((0, rich)),
-        Learner::Trees { faces, .. } => Some((1, faces == crate::encode::Faces::All)),
+        Learner::Trees { faces, .. } => Some((1, faces != crate::encode::Faces::Structure)),
         Learner::Process => Some((2, true)),
         Learner::Network => Some((3, true)),
     };
