@@ -45,7 +45,7 @@ pub struct Feature {
     pub(crate) remembered: Remembered,
     /// Categories only: the levels as names to compare, made when first needed.
     #[serde(skip)]
-    names: OnceLock<Arc<Vec<Option<Chem>>>>,
+    pub(crate) names: OnceLock<Arc<Vec<Option<Chem>>>>,
 }
 
 /// A value and the share of training rows it stands for.

@@ -18,7 +18,6 @@ from sklearn.ensemble import (
     ExtraTreesRegressor,
     GradientBoostingClassifier,
     GradientBoostingRegressor,
-    HistGradientBoostingRegressor,
     RandomForestClassifier,
     RandomForestRegressor,
 )
@@ -43,10 +42,10 @@ two = np.where(y > 20, "good", "poor")
 three = np.digitize(y, [18, 22])
 
 
-def dense(name, model, target, inputs=x):
+def dense(name, model, target):
     model.fit(x, target)
     types = [("x", FloatTensorType([None, x.shape[1]]))]
-    write(name, model, types, {"x": inputs[:40].astype(np.float32)})
+    write(name, model, types, {"x": x[:40]})
 
 
 def table(name, model, target, zipmap=True):
@@ -101,19 +100,16 @@ dense("tree", DecisionTreeRegressor(max_depth=5), y)
 dense("forest", RandomForestRegressor(n_estimators=12, max_depth=6, random_state=1), y)
 dense("extra_trees", ExtraTreesRegressor(n_estimators=8, max_depth=5, random_state=1), y)
 dense("boosted", GradientBoostingRegressor(n_estimators=30, max_depth=3, random_state=1), y)
-holes = x.copy()
-holes[::7, 1] = np.nan
-dense("boosted_bins", HistGradientBoostingRegressor(max_iter=20, random_state=1), y, holes)
-dense("network", MLPRegressor((16, 8), max_iter=400, random_state=1), y)
-dense("network_tanh", MLPRegressor((12,), activation="tanh", max_iter=400, random_state=1), y)
+dense("network", MLPRegressor(hidden_layer_sizes=(16, 8), max_iter=400, random_state=1), y)
+dense("network_tanh", MLPRegressor(hidden_layer_sizes=(12,), activation="tanh", max_iter=400, random_state=1), y)
 dense("two_logistic", LogisticRegression(), two)
 dense("three_logistic", LogisticRegression(), three)
 dense("two_boosted", GradientBoostingClassifier(n_estimators=15, random_state=1), two)
 dense("three_boosted", GradientBoostingClassifier(n_estimators=10, random_state=1), three)
 dense("three_forest", RandomForestClassifier(n_estimators=9, max_depth=5, random_state=1), three)
 dense("two_forest", RandomForestClassifier(n_estimators=9, max_depth=5, random_state=1), two)
-dense("two_network", MLPClassifier((10,), max_iter=300, random_state=1), two)
-dense("three_network", MLPClassifier((10,), activation="logistic", max_iter=300, random_state=1), three)
+dense("two_network", MLPClassifier(hidden_layer_sizes=(10,), max_iter=300, random_state=1), two)
+dense("three_network", MLPClassifier(hidden_layer_sizes=(10,), activation="logistic", max_iter=300, random_state=1), three)
 table("table_ridge", Ridge(), mixed_y)
 table("table_boosted", GradientBoostingRegressor(n_estimators=25, random_state=1), mixed_y)
 table("table_logistic", LogisticRegression(), two)
