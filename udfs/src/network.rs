@@ -8,9 +8,9 @@
     reason = "slots are below the number of slots they were given out of, which is_sound checks when a model is read"
 )]
 
+use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
-use rand::SeedableRng;
 use serde::{Deserialize, Serialize};
 
 use crate::encode::telling_parts;

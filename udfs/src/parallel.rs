@@ -30,7 +30,7 @@ pub(crate) fn each<T: Send>(
         }
     };
     let mut all = std::thread::scope(|scope| {
-        let helpers: Vec<_> = (1..threads.min(count)).map(|_| scope.spawn(&run)).collect();
+        let helpers: Vec<_> = (1..threads.min(count)).map(|_| scope.spawn(run)).collect();
         let mut all = run();
         for helper in helpers {
             let theirs = helper.join().unwrap_or(Err(TrainError::Lost));

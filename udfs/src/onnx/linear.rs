@@ -28,7 +28,7 @@ impl Linear {
         } else {
             scores
         };
-        if weights.is_empty() || weights.len() % lines.max(1) != 0 {
+        if weights.is_empty() || !weights.len().is_multiple_of(lines.max(1)) {
             return Err(format!("{} coefficients for {lines} scores", weights.len()));
         }
         if !intercepts.is_empty() && intercepts.len() != lines {
