@@ -315,6 +315,8 @@ pub(crate) struct Limits {
     pub(crate) result_cache_mib: usize,
     /// Models trained at the same time.
     pub(crate) concurrent_trainings: usize,
+    /// Threads of one training; 0 = as many as there are cores. They stand behind the threads of queries.
+    pub(crate) training_threads: usize,
     /// Time that a shutdown waits for running statements, in seconds.
     pub(crate) drain_s: u64,
 }
@@ -338,7 +340,18 @@ impl Default for Limits {
             partitions: 0,
             result_cache_mib: 64,
             concurrent_trainings: 1,
+            training_threads: 0,
             drain_s: 30,
+        }
+    }
+}
+
+impl Limits {
+    /// Threads of one training, at least one.
+    pub(crate) fn training_threads(&self) -> usize {
+        match self.training_threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            some => some,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use labhouse_catalog::{Catalog, CrawlOptions, Crawler, Gone, Lake, LakeError};
 use labhouse_policies::{PolicyErrors, PolicyStore, Principal};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 
 use crate::alerts::{AlertStore, Channels, Looks};
 use crate::audit::{Audit, AuditError};
@@ -13,7 +13,7 @@ use crate::auth::{Authenticator, UserError};
 use crate::care::Care;
 use crate::config::{Config, RemovedFiles};
 use crate::metrics::Metrics;
-use crate::models::ModelStore;
+use crate::models::{ModelStore, Trainings};
 use crate::pipelines::{Failures, Files};
 use crate::query::{Admission, Plans, QueryLog, Results, Runner};
 use crate::session::{Governed, Sessions, World, table_object};
@@ -38,7 +38,7 @@ pub(crate) struct Engine {
     pub(crate) channels: Channels,
     pub(crate) sessions: Sessions,
     pub(crate) admission: Admission,
-    pub(crate) training: Semaphore,
+    pub(crate) trainings: Trainings,
     pub(crate) log: QueryLog,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) traces: Arc<Traces>,
@@ -107,7 +107,7 @@ impl Engine {
             channels,
             sessions,
             admission: Admission::new(&config.limits),
-            training: Semaphore::new(config.limits.concurrent_trainings),
+            trainings: Trainings::new(config.limits.concurrent_trainings),
             log: QueryLog::new(Arc::clone(&metrics), Arc::clone(&traces)),
             metrics,
             traces,

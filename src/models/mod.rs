@@ -5,11 +5,13 @@
 //! follows from these objects alone, so a second server on the same lake answers the same.
 
 pub(crate) mod functions;
+mod import;
 mod plate;
 mod reading;
 pub(crate) mod scalar;
 mod series;
 mod statement;
+mod training;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,10 +20,16 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use datafusion::logical_expr::ScalarUDF;
+use datafusion::object_store::path::Path as ObjectPath;
+use datafusion::object_store::{self, ObjectStoreExt};
 use labhouse_catalog::{Lake, LakeError, Put, TableName};
 use labhouse_policies::Tags;
 use labhouse_udfs::{Model, Timing};
 use serde::{Deserialize, Serialize};
+
+pub(crate) use training::Trainings;
+
+use crate::query::QueryError;
 
 const ROOT: &str = "_labhouse/models";
 
@@ -218,6 +226,24 @@ impl ModelStore {
         Ok(stored)
     }
 
+    /// A file of the lake, of at most so many bytes.
+    async fn file(&self, path: &str, bytes_max: usize) -> Result<Bytes, QueryError> {
+        let missing = || QueryError::NotFound(format!("there is no file {path} in the lake"));
+        let place = ObjectPath::parse(path).map_err(|_| missing())?;
+        let found = match self.lake.store().get(&place).await {
+            Ok(found) => found,
+            Err(object_store::Error::NotFound { .. }) => return Err(missing()),
+            Err(error) => return Err(unread(&error)),
+        };
+        if found.meta.size > bytes_max as u64 {
+            return Err(QueryError::Invalid(format!(
+                "{path} has {} bytes, at most {bytes_max} are read",
+                found.meta.size
+            )));
+        }
+        found.bytes().await.map_err(|error| unread(&error))
+    }
+
     /// A model that cannot be read is left out and logged: one bad object must not silence the others.
     async fn load(&self, path: &str) -> Result<Option<Arc<LoadedModel>>, LakeError> {
         let Some(object) = self.lake.get(path).await? else {
@@ -262,6 +288,11 @@ impl ModelStore {
             }
         }
     }
+}
+
+fn unread(error: &object_store::Error) -> QueryError {
+    tracing::error!(%error, "the lake");
+    QueryError::Unavailable("the lake's storage did not give the file; try again, and tell the administrator".into())
 }
 
 /// Who answers to which function: where two models claim one, the older keeps it.

@@ -1,7 +1,7 @@
 //! `CREATE MODEL`, `ALTER MODEL … SET VERSION` and `DROP MODEL`.
 //!
-//! Training reads what its author may see, through the same governed session as any query, then runs on a thread of
-//! its own outside the engine's pool, so that queries keep their cores but one. A client that goes away cancels it.
+//! Training reads what its author may see, through the same governed session as any query, then runs on threads of
+//! its own that stand behind those of queries. A client that goes away cancels it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,12 +11,12 @@ use datafusion::execution::SessionState;
 use datafusion::scalar::ScalarValue;
 use labhouse_catalog::TableName;
 use labhouse_policies::{Action, Tags};
-use labhouse_udfs::{Cancel, Kind, TrainOptions};
+use labhouse_udfs::{Kind, TrainOptions};
 
 use super::ModelRecord;
 use crate::engine::Engine;
 use crate::query::QueryError;
-use crate::query::statement::{CreateModel, lake_name_from_text};
+use crate::query::statement::{CreateModel, ModelSource, lake_name_from_text};
 use crate::query::write::{lake_error, require};
 use crate::session::{Governed, model_object};
 
@@ -60,22 +60,24 @@ impl Engine {
                 "the model {name} is there already; write CREATE OR REPLACE MODEL"
             )));
         }
+        let query = match statement.source {
+            ModelSource::Query(query) => query,
+            ModelSource::File(_) if !parameters.is_empty() => {
+                return Err(QueryError::Invalid("CREATE MODEL … FROM has no parameters".into()));
+            }
+            ModelSource::File(file) => return self.import_model(governed, &name, statement.options, &file, sql).await,
+        };
         let options = self.options(governed, &name, statement.options)?;
-        let source = self.source(governed, state, statement.query, parameters).await?;
+        let source = self.source(governed, state, query, parameters).await?;
 
-        let _place =
-            self.training.acquire().await.map_err(|_| {
-                QueryError::Unavailable("the server is shutting down; train the model again later".into())
-            })?;
-        let cancel = Cancel::default();
-        let _stop = CancelOnDrop(cancel.clone());
-        let (batches, train) = (source.batches, options.train);
-        let model = tokio::task::spawn_blocking(move || {
-            labhouse_udfs::train(&batches, &train, &cancel, &|step| tracing::info!(step, "training"))
-        })
-        .await
-        .map_err(QueryError::internal)?
-        .map_err(|error| QueryError::Invalid(error.to_string()))?;
+        let budget = options.train.time_budget;
+        let (training, place) = self
+            .trainings
+            .begin(governed.statement(), &name, &governed.who().name, budget)
+            .await?;
+        let trained = training.run(place, source.batches, options.train).await;
+        training.ended(trained.is_ok());
+        let model = trained?;
 
         let record = ModelRecord {
             schema: name.schema.clone(),
@@ -134,7 +136,9 @@ impl Engine {
             restored: Some(version),
             ..record
         };
+        governed.decided().await?;
         let stored = self.models.store(record, &bytes).await.map_err(lake_error)?;
+        governed.wrote(stored);
         tracing::info!(model = %name, version, stored, who = governed.who().name, "model version brought back");
         Ok(0)
     }
@@ -215,23 +219,14 @@ impl Engine {
             self.check_function(governed, name, function)?;
         }
         let candidates = given.remove("candidates");
-        if let Some(candidates) = &candidates {
-            let table = lake_name_from_text(candidates)?;
-            let visible = governed
-                .access(&table.schema, &table.table)
-                .map_err(crate::query::errors::from_datafusion)?;
-            if visible.is_none() {
-                return Err(QueryError::NotFound(format!(
-                    "candidates: table 'lab.{table}' not found"
-                )));
-            }
-        }
+        check_candidates(governed, candidates.as_deref())?;
         let train = TrainOptions {
             target: target.to_lowercase(),
             kind,
             time_budget: Duration::from_secs(budget),
             seed,
             group_by: given.remove("group_by"),
+            threads: self.config.limits.training_threads(),
         };
         Ok(Options {
             train,
@@ -240,7 +235,12 @@ impl Engine {
         })
     }
 
-    fn check_function(&self, governed: &Governed, name: &TableName, function: &str) -> Result<(), QueryError> {
+    pub(super) fn check_function(
+        &self,
+        governed: &Governed,
+        name: &TableName,
+        function: &str,
+    ) -> Result<(), QueryError> {
         let letters = function
             .chars()
             .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
@@ -280,6 +280,21 @@ impl Engine {
     }
 }
 
+/// The table of candidates, if there is one, must be one that the author sees.
+pub(super) fn check_candidates(governed: &Governed, candidates: Option<&str>) -> Result<(), QueryError> {
+    let Some(candidates) = candidates else { return Ok(()) };
+    let table = lake_name_from_text(candidates)?;
+    let visible = governed
+        .access(&table.schema, &table.table)
+        .map_err(crate::query::errors::from_datafusion)?;
+    match visible {
+        Some(_) => Ok(()),
+        None => Err(QueryError::NotFound(format!(
+            "candidates: table 'lab.{table}' not found"
+        ))),
+    }
+}
+
 fn number(given: &mut std::collections::BTreeMap<String, String>, key: &str) -> Result<Option<u64>, QueryError> {
     given
         .remove(key)
@@ -288,13 +303,4 @@ fn number(given: &mut std::collections::BTreeMap<String, String>, key: &str) -> 
                 .map_err(|_| QueryError::Invalid(format!("{key} = {text}: give a whole number")))
         })
         .transpose()
-}
-
-/// Stops a training whose statement went away.
-struct CancelOnDrop(Cancel);
-
-impl Drop for CancelOnDrop {
-    fn drop(&mut self) {
-        self.0.cancel();
-    }
 }

@@ -13,7 +13,7 @@ use datafusion::scalar::ScalarValue;
 use datafusion::sql::parser::Statement as EngineStatement;
 
 use super::plans::Planned;
-use super::statement::{Statement, as_engine_statement};
+use super::statement::{ModelSource, Statement, as_engine_statement};
 use super::{QueryError, errors, narrow, open, results};
 use crate::audit::Notes;
 use crate::session::Governed;
@@ -128,7 +128,10 @@ pub(super) async fn written_parameters(state: Arc<SessionState>, sql: String, st
             state.sql_to_statement(&sql, &dialect).ok()
         }
         Statement::CreateTableAs { query, .. } => Some(as_engine_statement(query)),
-        Statement::CreateModel(model) => Some(as_engine_statement(model.query)),
+        Statement::CreateModel(model) => match model.source {
+            ModelSource::Query(query) => Some(as_engine_statement(query)),
+            ModelSource::File(_) => None,
+        },
         Statement::Read(_)
         | Statement::ExplainPolicy(_)
         | Statement::Upkeep(_)

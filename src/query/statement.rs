@@ -81,13 +81,21 @@ pub(crate) enum Statement {
     },
 }
 
-/// `CREATE [OR REPLACE] MODEL name OPTIONS (key = value, …) AS query`
+/// `CREATE [OR REPLACE] MODEL name OPTIONS (key = value, …) AS query`, or `… FROM 'file.onnx'`
 #[derive(Debug)]
 pub(crate) struct CreateModel {
     pub(crate) name: TableName,
     pub(crate) or_replace: bool,
     pub(crate) options: BTreeMap<String, String>,
-    pub(crate) query: Box<Query>,
+    pub(crate) source: ModelSource,
+}
+
+/// What a model is made of.
+#[derive(Debug)]
+pub(crate) enum ModelSource {
+    Query(Box<Query>),
+    /// A file of the lake that holds a model trained elsewhere.
+    File(String),
 }
 
 impl Statement {
@@ -414,13 +422,17 @@ fn create_model(parser: &mut Parser<'_>, or_replace: bool) -> Result<Statement, 
     } else {
         BTreeMap::new()
     };
-    parser.expect_keyword(Keyword::AS).map_err(syntax)?;
-    let query = question(parser)?;
+    let source = if parser.parse_keyword(Keyword::FROM) {
+        ModelSource::File(parser.parse_literal_string().map_err(syntax)?)
+    } else {
+        parser.expect_keyword(Keyword::AS).map_err(syntax)?;
+        ModelSource::Query(question(parser)?)
+    };
     Ok(Statement::CreateModel(CreateModel {
         name,
         or_replace,
         options,
-        query,
+        source,
     }))
 }
 

@@ -107,6 +107,11 @@ impl Governed {
         }
     }
 
+    /// The number of the statement, as `system.queries` has it.
+    pub(crate) fn statement(&self) -> Option<uuid::Uuid> {
+        self.account.get().map(|account| account.id())
+    }
+
     /// What the statement asked for.
     pub(crate) fn notes(&self) -> &Arc<Notes> {
         &self.notes

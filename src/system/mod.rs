@@ -1,6 +1,6 @@
 //! `lab.system.*`: what the server knows of itself, as tables, governed like any other.
 //!
-//! Rows are made when a statement reads them. `system.queries` and `system.audit` show a person his own statements,
+//! Rows are made when a statement reads them. `system.queries`, `system.training` and `system.audit` show a person his own statements,
 //! `system.alerts` and `system.alert_events` his own alerts, and all of them to an administrator; the rest is visible to whoever a policy grants it.
 //! `system.profiles` is made of each reader's own view of the tables.
 
@@ -40,7 +40,7 @@ pub(crate) struct SystemTables(pub(crate) Weak<Engine>);
 
 impl SystemTables {
     /// All of them, sorted.
-    pub(crate) const NAMES: [&'static str; 15] = [
+    pub(crate) const NAMES: [&'static str; 16] = [
         "alert_events",
         "alerts",
         AUDIT,
@@ -55,6 +55,7 @@ impl SystemTables {
         PROFILES,
         "quarantine",
         "queries",
+        "training",
         "ungoverned",
     ];
 

@@ -154,6 +154,18 @@ pub(super) fn schema(name: &str) -> Option<SchemaRef> {
             ("sql", TEXT),
             ("error", TEXT),
         ],
+        "training" => vec![
+            ("id", TEXT),
+            ("model_schema", TEXT),
+            ("model_name", TEXT),
+            ("author", TEXT),
+            ("state", TEXT),
+            ("started_at", time()),
+            ("duration_ms", NUMBER),
+            ("budget_s", NUMBER),
+            ("steps", NUMBER),
+            ("step", TEXT),
+        ],
         "ungoverned" => vec![("table_schema", TEXT), ("table_name", TEXT), ("department", TEXT)],
         _ => return None,
     };
@@ -177,6 +189,7 @@ pub(super) async fn rows(engine: &Engine, name: &str, who: &Principal) -> Result
         "policies" => policies(engine),
         "policy_rules" => policy_rules(engine),
         "queries" => queries(engine, who),
+        "training" => training(engine, who),
         "ungoverned" => ungoverned(engine),
         other => return Err(QueryError::internal(format!("no system table {other}"))),
     };
@@ -313,6 +326,29 @@ fn queries(engine: &Engine, who: &Principal) -> Vec<ArrayRef> {
         number(entries.iter().map(|entry| Some(entry.catalog_generation))),
         text(entries.iter().map(|entry| Some(entry.sql.clone()))),
         text(entries.iter().map(|entry| entry.error.clone())),
+    ]
+}
+
+/// One's own trainings; an administrator sees all.
+fn training(engine: &Engine, who: &Principal) -> Vec<ArrayRef> {
+    let all = engine.policies.current().is_admin(who);
+    let entries: Vec<_> = engine
+        .trainings
+        .entries()
+        .into_iter()
+        .filter(|entry| all || entry.author == who.name)
+        .collect();
+    vec![
+        text(entries.iter().map(|entry| entry.id.map(|id| id.to_string()))),
+        text(entries.iter().map(|entry| Some(entry.model.schema.clone()))),
+        text(entries.iter().map(|entry| Some(entry.model.table.clone()))),
+        text(entries.iter().map(|entry| Some(entry.author.clone()))),
+        text(entries.iter().map(|entry| Some(entry.state.to_owned()))),
+        time(entries.iter().map(|entry| entry.started_at)),
+        number(entries.iter().map(|entry| Some(entry.took().as_millis() as u64))),
+        number(entries.iter().map(|entry| Some(entry.budget.as_secs()))),
+        number(entries.iter().map(|entry| Some(entry.steps))),
+        text(entries.iter().map(|entry| entry.step.clone())),
     ]
 }
 

@@ -120,6 +120,7 @@ fn rows() -> Vec<(&'static str, &'static str, Try)> {
             Read("SELECT count(*) FROM system.quarantine"),
         ),
         ("system table", "queries", Read("SELECT count(*) FROM system.queries")),
+        ("system table", "training", Read("SELECT count(*) FROM system.training")),
         (
             "system table",
             "ungoverned",
@@ -249,6 +250,11 @@ fn rows() -> Vec<(&'static str, &'static str, Try)> {
             Write(
                 "CREATE MODEL lab.chemistry.golden_@ OPTIONS (target = 'no_such_column') AS SELECT yield_pct FROM lab.chemistry.reactions LIMIT 5",
             ),
+        ),
+        (
+            "statement",
+            "CreateModel FROM",
+            Write("CREATE MODEL lab.chemistry.golden_@ FROM 'landing/chemistry/_models/no_such_file.onnx'"),
         ),
         (
             "statement",

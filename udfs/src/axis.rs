@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::block::Scale;
-use crate::feature::{FIRST_LEVEL, Feature, FeatureKind};
+use crate::feature::FIRST_LEVEL;
 use crate::frame::Col;
 
 /// One column: what its entries are and how alike they make two rows.
@@ -24,7 +24,7 @@ pub(crate) struct Axis {
     pub(crate) equal: f64,
     pub(crate) common: f64,
     pub(crate) length: f64,
-    /// Whether molecules are compared at all.
+    /// Whether molecules, or names, are compared at all.
     pub(crate) molecules: bool,
 }
 
@@ -53,7 +53,7 @@ impl Entries<'_> {
 
 impl Axis {
     /// The axis of a column that varies, and the entry of each row.
-    pub(crate) fn fit(feature: usize, about: &Feature, col: &Col, rows: usize) -> Option<(Self, Vec<u32>)> {
+    pub(crate) fn fit(feature: usize, col: &Col, rows: usize) -> Option<(Self, Vec<u32>)> {
         let mut axis = Self {
             feature,
             scale: None,
@@ -63,7 +63,7 @@ impl Axis {
             equal: 0.0,
             common: 0.0,
             length: 0.0,
-            molecules: about.kind == FeatureKind::Smiles,
+            molecules: matches!(col, Col::Molecule { .. }),
         };
         if let Col::Number(values) = col {
             axis.scale = Some(Scale::fit(values)?);

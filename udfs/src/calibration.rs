@@ -9,10 +9,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::candidate::{Candidate, Learner};
 use crate::encode::Faces;
-use crate::feature::FeatureKind;
+use crate::error::TrainError;
 use crate::frame::Col;
 use crate::grow::Growth;
-use crate::options::Cancel;
+use crate::novelty::unknown;
+use crate::options::{Cancel, TrainOptions};
+use crate::parallel;
 use crate::sample;
 use crate::table::Table;
 use crate::trial::{Fold, Folds};
@@ -69,10 +71,18 @@ impl Calibration {
         }
     }
 
-    /// Measures what novelty costs, column by column, with quick models: `important` are features, the most important first.
-    pub(crate) fn measure_novelty(&mut self, table: &Table, important: &[usize], seed: u64, cancel: &Cancel) {
+    /// Measures what novelty costs, column by column, with quick models: `important` are features, the most important first. Of some columns it is
+    /// `known` how far off the model itself was.
+    pub(crate) fn measure_novelty(
+        &mut self,
+        table: &Table,
+        important: &[usize],
+        known: Vec<(usize, Vec<f64>)>,
+        options: &TrainOptions,
+        cancel: &Cancel,
+    ) -> Result<(), TrainError> {
         let all: Vec<usize> = (0..table.frame.rows).collect();
-        let rows = sample::some(&all, NOVEL_ROWS_MAX, seed);
+        let rows = sample::some(&all, NOVEL_ROWS_MAX, options.seed);
         let (frame, target) = (table.frame.take(&rows), table.targets(&rows));
         let candidate = Candidate {
             name: "novelty",
@@ -89,32 +99,42 @@ impl Calibration {
                 faces: Faces::Structure,
             },
         };
-        for feature in important.iter().take(NOVEL_COLUMNS_MAX) {
-            let Some(col) = frame.cols.get(*feature) else { continue };
+        let features = important.get(..NOVEL_COLUMNS_MAX).unwrap_or(important);
+        let measured = parallel::each(options.threads, features.len(), |place| {
+            let Some((feature, col)) = features.get(place).and_then(|f| Some((*f, frame.cols.get(*f)?))) else {
+                return Ok(None);
+            };
+            if known.iter().any(|(known, _)| *known == feature) {
+                return Ok(None);
+            }
             let mut residuals = Vec::new();
-            for fold in without_some_values(col, frame.rows, seed) {
-                if cancel.is_cancelled() || fold.train_rows.len() < 5 || fold.held_rows.is_empty() {
+            for fold in without_some_values(col, frame.rows, options.seed) {
+                if cancel.is_cancelled() {
+                    return Err(TrainError::Cancelled);
+                }
+                if fold.train_rows.len() < 5 || fold.held_rows.is_empty() {
                     continue;
                 }
                 let pick =
                     |rows: &[usize]| -> Vec<f64> { rows.iter().filter_map(|row| target.get(*row)).copied().collect() };
-                let (known, truth) = (pick(&fold.train_rows), pick(&fold.held_rows));
+                let (told, truth) = (pick(&fold.train_rows), pick(&fold.held_rows));
                 let fitted = candidate.fit(
                     &table.features,
                     &frame.take(&fold.train_rows),
-                    &known,
+                    &told,
                     table.task.loss(),
-                    seed,
+                    options.seed,
                 );
                 let Ok(model) = fitted else { continue };
-                let held = unknown(&frame.take(&fold.held_rows), *feature, table);
+                let held = unknown(&frame.take(&fold.held_rows), feature, table);
                 let said = model.predict(&table.features, &held);
                 residuals.extend(said.iter().zip(&truth).map(|(p, y)| (p - y).abs()));
             }
-            if residuals.len() >= 5 {
-                self.novel.push((*feature, Residuals::new(residuals)));
-            }
-        }
+            Ok((residuals.len() >= 5).then(|| (feature, Residuals::new(residuals))))
+        })?;
+        let known = known.into_iter().map(|(feature, off)| (feature, Residuals::new(off)));
+        self.novel = known.chain(measured.into_iter().flatten()).collect();
+        Ok(())
     }
 
     /// Half the width of an interval round `predicted` that holds the true value with probability `coverage`, for a row in which these features
@@ -217,17 +237,4 @@ fn without_some_values(col: &Col, rows: usize, seed: u64) -> Vec<Fold> {
             }
         }
     }
-}
-
-/// The held-out rows as they would look if their levels had never been named: a molecule keeps its structure.
-fn unknown(frame: &crate::frame::Frame, feature: usize, table: &Table) -> crate::frame::Frame {
-    let mut frame = frame.clone();
-    let category = table
-        .features
-        .get(feature)
-        .is_some_and(|f| f.kind == FeatureKind::Category);
-    if let (true, Some(Col::Level(codes))) = (category, frame.cols.get_mut(feature)) {
-        codes.fill(crate::feature::UNSEEN_LEVEL);
-    }
-    frame
 }

@@ -13,6 +13,7 @@ use crate::frame::Frame;
 use crate::grow::{Growth, Loss};
 use crate::kernel::Kernel;
 use crate::linear::{self, ELASTIC_WIDTH_MAX, LEAST_SQUARES_WORK_MAX, LinearModel, Solver};
+use crate::network::Network;
 use crate::task::Task;
 
 /// One setting of one learner.
@@ -29,6 +30,7 @@ pub(crate) enum Learner {
     Trees { growth: Growth, faces: Faces },
     Process,
     Bayes,
+    Network,
 }
 
 /// A fitted candidate's answer to one output.
@@ -39,6 +41,7 @@ pub(crate) enum Fitted {
     Trees(Forest),
     Process(Kernel),
     Bayes(NaiveBayes),
+    Network(Network),
 }
 
 /// Candidates for a number, the cheap and telling ones first, since the time budget cuts from the end.
@@ -56,10 +59,18 @@ const REGRESSION: &[Candidate] = &[
         learner: Learner::Process,
     },
     trees("boosted trees, structures", MIDDLE, Faces::Structure),
+    Candidate {
+        name: "neural network",
+        learner: Learner::Network,
+    },
+    trees("boosted trees, pairs", MIDDLE, Faces::Pairs),
     trees("boosted trees, large", LARGE, Faces::All),
     linear("ridge with interactions", true, Solver::Ridge(1.0)),
     trees("boosted trees, cautious", CAUTIOUS, Faces::All),
     trees("boosted trees, structures, large", LARGE, Faces::Structure),
+    trees("boosted trees, structures, huge", HUGE, Faces::Structure),
+    trees("boosted trees, huge", HUGE, Faces::All),
+    trees("boosted trees, pairs, large", LARGE, Faces::Pairs),
     linear("ridge with interactions, strong", true, Solver::Ridge(5.0)),
     linear("elastic net, weak", false, Solver::ElasticNet(0.001)),
     linear("elastic net", false, Solver::ElasticNet(0.01)),
@@ -82,13 +93,21 @@ const CLASSES: &[Candidate] = &[
     trees("boosted trees, cautious", CAUTIOUS, Faces::All),
     trees("boosted trees", MIDDLE, Faces::All),
     trees("boosted trees, structures", MIDDLE, Faces::Structure),
+    trees("boosted trees, pairs", MIDDLE, Faces::Pairs),
     linear("logistic regression with interactions", true, Solver::Logistic(2.0)),
     linear("logistic regression, strong", false, Solver::Logistic(10.0)),
+    Candidate {
+        name: "neural network",
+        learner: Learner::Network,
+    },
 ];
 
 const QUICK: Growth = growth(100, 16, 0.15, 1.0, 1.0, 3, 1.0);
 const MIDDLE: Growth = growth(400, 31, 0.08, 0.8, 0.6, 3, 1.0);
 const LARGE: Growth = growth(1_000, 64, 0.06, 0.8, 0.5, 1, 1.0);
+const HUGE: Growth = growth(2_500, 64, 0.035, 0.7, 0.35, 1, 1.0);
+/// With fewer rows the large forests see all there is.
+const HUGE_ROWS_MIN: usize = 1_000;
 const CAUTIOUS: Growth = growth(300, 8, 0.06, 0.7, 0.5, 5, 5.0);
 
 const fn growth(
@@ -150,8 +169,9 @@ impl Candidate {
             Learner::Trees { growth, faces } => {
                 Forest::fit(features, frame, target, loss, faces, growth, seed).map(Fitted::Trees)
             }
-            Learner::Process => Kernel::fit(features, frame, target, seed).map(Fitted::Process),
+            Learner::Process => Kernel::fit(frame, target, seed).map(Fitted::Process),
             Learner::Bayes => Ok(Fitted::Bayes(NaiveBayes::fit(features, frame, target))),
+            Learner::Network => Network::fit(features, frame, target, loss, seed).map(Fitted::Network),
         };
         catch_unwind(AssertUnwindSafe(fit)).unwrap_or_else(|_| Err("the learner gave up on this data".to_owned()))
     }
@@ -163,10 +183,14 @@ impl Candidate {
             Learner::Mean => Ok(rows),
             Learner::Bayes => Ok(rows * features.len() as f64),
             Learner::Process => Kernel::work(frame.rows, features.len()),
+            Learner::Network => Network::work(features, frame),
             Learner::Trees { growth, faces } => {
                 let smiles = features.iter().any(|feature| feature.kind == FeatureKind::Smiles);
                 if faces == Faces::Structure && !smiles {
                     return Err("there are no molecules".to_owned());
+                }
+                if growth.trees >= HUGE.trees && frame.rows < HUGE_ROWS_MIN {
+                    return Err(format!("{} rows are too few for so many trees", frame.rows));
                 }
                 Forest::work(features, frame, target, faces, growth)
             }
@@ -204,6 +228,7 @@ impl Fitted {
             Self::Trees(model) => model.predict(features, frame),
             Self::Process(model) => model.predict(frame),
             Self::Bayes(model) => model.predict(frame),
+            Self::Network(model) => model.predict(frame),
         }
     }
 
@@ -215,6 +240,7 @@ impl Fitted {
             Self::Trees(model) => model.is_sound(features),
             Self::Process(model) => model.is_sound(features),
             Self::Bayes(model) => model.is_sound(features),
+            Self::Network(model) => model.is_sound(features),
         }
     }
 }
@@ -225,6 +251,7 @@ pub(crate) struct Pace {
     linear: f64,
     trees: f64,
     process: f64,
+    network: f64,
 }
 
 impl Pace {
@@ -234,6 +261,7 @@ impl Pace {
             linear: 1e-9,
             trees: 1e-9,
             process: 5e-10,
+            network: 2e-10,
         }
     }
 
@@ -243,6 +271,7 @@ impl Pace {
             Learner::Linear { .. } => self.linear,
             Learner::Trees { .. } => self.trees,
             Learner::Process => self.process,
+            Learner::Network => self.network,
         };
         Duration::try_from_secs_f64(pace * work).unwrap_or(Duration::MAX)
     }
@@ -255,6 +284,7 @@ impl Pace {
             Learner::Linear { .. } if work > WORK_MIN => self.linear = pace,
             Learner::Trees { .. } if work > WORK_MIN => self.trees = pace,
             Learner::Process if work > WORK_MIN => self.process = pace,
+            Learner::Network if work > WORK_MIN => self.network = pace,
             _ => {}
         }
     }

@@ -53,6 +53,34 @@ impl Chem {
         })
     }
 
+    /// A name as the groups of two and three letters in it, so that names which share words are alike: labs call what is alike alike.
+    pub(crate) fn of_name(text: &str) -> Self {
+        // A name's ends are letters, too.
+        let letters: Vec<char> = [' ']
+            .into_iter()
+            .chain(text.trim().chars().flat_map(char::to_lowercase))
+            .chain([' '])
+            .collect();
+        let mut groups: Vec<u16> = [2, 3]
+            .into_iter()
+            .flat_map(|length| letters.windows(length))
+            .map(|group| {
+                let mixed = group.iter().fold(0xcbf2_9ce4_8422_2325_u64, |all, letter| {
+                    (all ^ u64::from(*letter)).wrapping_mul(0x100_0000_01b3)
+                });
+                (mixed ^ (mixed >> 32)) as u16
+            })
+            .collect();
+        groups.sort_unstable();
+        Self {
+            descriptors: [0.0; Descriptors::NAMES.len()],
+            counts: groups
+                .chunk_by(|a, b| a == b)
+                .filter_map(|same| Some((*same.first()?, same.len().min(1_000) as i16)))
+                .collect(),
+        }
+    }
+
     /// The value of a numbered part.
     pub(crate) fn part(&self, number: u32) -> f64 {
         if let Some(value) = self.descriptors.get(number as usize) {

@@ -69,6 +69,14 @@ impl Domain {
         }
     }
 
+    /// Nothing is known of the training rows: no value is novel.
+    pub(crate) fn open(features: usize) -> Self {
+        Self {
+            columns: (0..features).map(|_| Covered::Any).collect(),
+            numbers: None,
+        }
+    }
+
     /// For each row the features that are novel in it, in order; and whether the row is far from all others though no value is novel.
     pub(crate) fn novel(&self, frame: &Frame) -> Vec<(Vec<usize>, bool)> {
         let mut rows: Vec<(Vec<usize>, bool)> = vec![(Vec::new(), false); frame.rows];

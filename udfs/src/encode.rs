@@ -36,6 +36,34 @@ pub(crate) enum Source {
     Mean(MeanCode),
     /// One part of a molecule.
     Part(u32),
+    /// The mean of the target over the pair of two levels.
+    Pair(PairCode),
+}
+
+/// Means over the levels of a column and another one's.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct PairCode {
+    /// The other column's feature, and how many codes it has.
+    pub(crate) other: usize,
+    other_codes: u32,
+    code: MeanCode,
+}
+
+impl PairCode {
+    /// The mean for two codes.
+    pub(crate) fn value(&self, own: u32, other: u32) -> f64 {
+        // What training did not see has no pairs of its own: any code beyond the last is answered as the average.
+        self.code.value(pair(own, other, self.other_codes))
+    }
+
+    pub(crate) fn is_sound(&self, features: usize) -> bool {
+        self.other < features && self.other_codes > 0 && self.code.is_sound()
+    }
+}
+
+fn pair(own: u32, other: u32, other_codes: u32) -> u32 {
+    own.saturating_mul(other_codes)
+        .saturating_add(other.min(other_codes - 1))
 }
 
 /// Which of a molecule's faces the trees may use.
@@ -43,6 +71,8 @@ pub(crate) enum Source {
 pub(crate) enum Faces {
     /// What it is called and what it is made of.
     All,
+    /// The same, and beside which it is: every two columns of levels are one more column.
+    Pairs,
     /// Only what it is made of: what is learned holds for molecules never seen.
     Structure,
 }
@@ -89,6 +119,16 @@ pub(crate) fn encode(
         }
         if cells > CELLS_MAX {
             return Err(format!("{} rows × {} columns are too many", frame.rows, columns.len()));
+        }
+    }
+    if faces == Faces::Pairs {
+        let before = columns.len();
+        for (coded, source) in pairs(features, frame, target, seed) {
+            columns.push(coded);
+            sources.push(source);
+        }
+        if columns.len() == before {
+            return Err("there are no pairs of levels".to_owned());
         }
     }
     Ok((columns, sources))
@@ -177,7 +217,7 @@ fn molecules(feature: usize, col: &Col, codes: &[u32], faces: Faces) -> Option<C
             views.push(view);
         }
     }
-    let sets = faces == Faces::All || views.is_empty();
+    let sets = faces != Faces::Structure || views.is_empty();
     let varies = codes.windows(2).any(|pair| pair[0] != pair[1]);
     varies.then(|| Coded {
         feature,
@@ -186,6 +226,52 @@ fn molecules(feature: usize, col: &Col, codes: &[u32], faces: Faces) -> Option<C
         views,
         sets,
     })
+}
+
+/// Every two columns of levels whose pairs come often enough to have a mean.
+fn pairs(features: &[Feature], frame: &Frame, target: &[f64], seed: u64) -> Vec<(Coded, Source)> {
+    /// Pairs of two columns, seen or not.
+    const PAIRS_MAX: usize = 100_000;
+    /// Columns that are paired: those with the fewest levels.
+    const PAIRED_MAX: usize = 8;
+    let mut levels: Vec<(usize, usize, Vec<u32>)> = Vec::new();
+    for (index, (feature, col)) in features.iter().zip(&frame.cols).enumerate() {
+        if feature.has_levels() {
+            let codes: Vec<u32> = (0..frame.rows).map(|row| col.code(row)).collect();
+            let different = codes.iter().collect::<HashSet<_>>().len();
+            if different > 1 && 2 * different <= frame.rows {
+                levels.push((different, index, codes));
+            }
+        }
+    }
+    levels.sort_by_key(|(different, index, _)| (*different, *index));
+    levels.truncate(PAIRED_MAX);
+    let mut found = Vec::new();
+    for (place, (_, own, own_codes)) in levels.iter().enumerate() {
+        for (_, other, other_codes) in &levels[place + 1..] {
+            let (height, width) = (features[*own].codes(), features[*other].codes());
+            if height * width > PAIRS_MAX {
+                continue;
+            }
+            let codes: Vec<u32> = own_codes
+                .iter()
+                .zip(other_codes)
+                .map(|(a, b)| pair(*a, *b, width as u32))
+                .collect();
+            if 2 * codes.iter().collect::<HashSet<_>>().len() > frame.rows {
+                continue;
+            }
+            let seed = seed ^ ((*own as u64) << 32) ^ ((*other as u64) << 16);
+            let (code, values) = MeanCode::fit(&codes, height * width, target, seed);
+            let source = Source::Pair(PairCode {
+                other: *other,
+                other_codes: width as u32,
+                code,
+            });
+            found.extend(number(*own, &values).map(|coded| (coded, source)));
+        }
+    }
+    found
 }
 
 /// Fingerprint parts of the present molecules, and how many have each.
@@ -200,7 +286,7 @@ fn bits(col: &Col, present: &[bool]) -> BTreeMap<u32, usize> {
 }
 
 /// The descriptors and the parts that about half of the molecules have.
-fn telling_parts(col: &Col, codes: &[u32]) -> Vec<u32> {
+pub(crate) fn telling_parts(col: &Col, codes: &[u32]) -> Vec<u32> {
     let mut present = vec![false; col.molecules()];
     for code in codes {
         present[*code as usize] = true;

@@ -59,6 +59,8 @@ pub enum TrainError {
     Cancelled,
     #[error("candidate '{candidate}' could not be fitted on all rows: {reason}")]
     Fit { candidate: String, reason: String },
+    #[error("a thread of the training ended before its work was done: train again, and report it if it ends again")]
+    Lost,
     #[error("column '{column}' could not be read for training")]
     Column {
         column: String,
@@ -99,7 +101,9 @@ pub enum PredictError {
     NoClass { class: String, classes: String },
     #[error("this model predicts a number: it has no classes and no probabilities of them")]
     NoClasses,
-    #[error("this model predicts a class: it has no intervals; ask predict_proba for the probability of a class")]
+    #[error(
+        "this model has no intervals: it predicts a class (ask predict_proba for the probability of one), or it was imported and brought no held-out rows"
+    )]
     NoIntervals,
     #[error(
         "this model tells {classes} classes apart, so its candidates have no order: train on a number or on two classes"
@@ -107,7 +111,7 @@ pub enum PredictError {
     NoOrder { classes: usize },
     #[error("strategy '{0}' is not known: use 'exploit' or 'bayes'")]
     NoStrategy(String),
-    #[error("the strategy 'bayes' needs a model of a number with at most 64 columns: use 'exploit'")]
+    #[error("the strategy 'bayes' needs a model of a number, trained here, with at most 64 columns: use 'exploit'")]
     NoSurrogate,
     #[error("a plate's wells need the column {missing}; the table's columns are: {columns}")]
     NoPlate { missing: String, columns: String },
@@ -129,4 +133,29 @@ pub enum PredictError {
     Damaged(String),
     #[error("a column of the model's input could not be converted")]
     Arrow(#[from] ArrowError),
+}
+
+/// Why a file does not become a model.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    #[error("the file has {bytes} bytes, at most {most} are read")]
+    TooLarge { bytes: usize, most: usize },
+    #[error("the file is no ONNX model: export it again, for example with skl2onnx, onnxmltools or torch.onnx")]
+    NotOnnx,
+    #[error("the ONNX model uses operators that are not read here: {missing}; read are {known}")]
+    Operators { missing: String, known: String },
+    #[error("the ONNX model cannot be read: {node}: {reason}")]
+    Node { node: String, reason: String },
+    #[error("the ONNX model cannot be read: {0}")]
+    Shape(String),
+    #[error("the ONNX model has {need} columns of input, and {have} features were named")]
+    Names { have: usize, need: usize },
+    #[error(
+        "the ONNX model does not say how many columns its input '{0}' has: name them with OPTIONS (features = 'a, b, …')"
+    )]
+    Open(String),
+    #[error("two features are called '{0}': name them with OPTIONS (features = 'a, b, …')")]
+    Twice(String),
+    #[error("the imported model could not be written")]
+    Write(#[source] serde_json::Error),
 }

@@ -43,6 +43,9 @@ pub struct Feature {
     pub(crate) molecules: OnceLock<Arc<Vec<Option<Chem>>>>,
     #[serde(skip)]
     pub(crate) remembered: Remembered,
+    /// Categories only: the levels as names to compare, made when first needed.
+    #[serde(skip)]
+    pub(crate) names: OnceLock<Arc<Vec<Option<Chem>>>>,
 }
 
 /// A value and the share of training rows it stands for.
@@ -69,6 +72,7 @@ impl Default for Feature {
             baseline: Vec::new(),
             molecules: OnceLock::new(),
             remembered: Remembered::default(),
+            names: OnceLock::new(),
         }
     }
 }
@@ -88,6 +92,13 @@ impl Feature {
     pub(crate) fn molecules(&self) -> &Arc<Vec<Option<Chem>>> {
         self.molecules
             .get_or_init(|| Arc::new(self.levels.iter().map(|level| Chem::of(level)).collect()))
+    }
+
+    /// The levels as names to compare.
+    pub(crate) fn names(&self) -> &Arc<Vec<Option<Chem>>> {
+        let name = |level: &String| Some(Chem::of_name(level));
+        self.names
+            .get_or_init(|| Arc::new(self.levels.iter().map(name).collect()))
     }
 
     /// From a level's text to its code, for about `times` questions: a table is only built when it pays.

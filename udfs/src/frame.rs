@@ -124,13 +124,11 @@ impl Frame {
         Self::read_as(features, columns, rows, read_column)
     }
 
-    /// The same with the levels that training did not see told apart, by codes past the known ones: for comparing these rows with
-    /// each other. Only a process reads such a frame.
-    pub(crate) fn read_apart(features: &[Feature], columns: &[ArrayRef], rows: usize) -> Result<Self, PredictError> {
+    /// The same with categories as names, which are compared as molecules are, and with the levels that training did not see told apart.
+    /// Only a process for the choice of experiments reads such a frame.
+    pub(crate) fn read_named(features: &[Feature], columns: &[ArrayRef], rows: usize) -> Result<Self, PredictError> {
         Self::read_as(features, columns, rows, |feature, column| match feature.kind {
-            FeatureKind::Category if is_readable(column.data_type()) => {
-                Ok(Col::Level(codes(column, &mut told_apart(feature, column.len()))?))
-            }
+            FeatureKind::Category if is_readable(column.data_type()) => Ok(named(feature, column)?),
             _ => read_column(feature, column),
         })
     }
@@ -154,6 +152,20 @@ impl Frame {
             cols.push(read(feature, column)?);
         }
         Ok(Self { rows, cols })
+    }
+
+    /// As [`Frame::read_named`] would have read it.
+    pub(crate) fn named(mut self, features: &[Feature]) -> Self {
+        for (feature, col) in features.iter().zip(&mut self.cols) {
+            if let Col::Level(codes) = col {
+                *col = Col::Molecule {
+                    codes: std::mem::take(codes),
+                    known: Arc::clone(feature.names()),
+                    fresh: Arc::default(),
+                };
+            }
+        }
+        self
     }
 
     /// A number made of all features of a row; `None` if one of them has a value that training did not see.
@@ -229,17 +241,30 @@ fn read_column(feature: &Feature, column: &ArrayRef) -> Result<Col, PredictError
     })
 }
 
-/// Codes of levels, each unknown text with one of its own.
-fn told_apart(feature: &Feature, times: usize) -> impl FnMut(&str) -> u32 {
-    let (lookup, known) = (feature.lookup(times), feature.codes() as u32);
-    let mut fresh: HashMap<String, u32> = HashMap::new();
-    move |text| match lookup(text) {
-        UNSEEN_LEVEL => {
-            let next = known + fresh.len() as u32;
-            *fresh.entry(text.to_owned()).or_insert(next)
+/// Levels with their names, each unknown one with a code of its own.
+fn named(feature: &Feature, column: &ArrayRef) -> Result<Col, ArrowError> {
+    let (lookup, known) = (feature.lookup(column.len()), feature.codes() as u32);
+    let mut fresh: Vec<Arc<Chem>> = Vec::new();
+    let mut numbers: HashMap<String, u32> = HashMap::new();
+    let mut code = |text: &str| {
+        let code = lookup(text);
+        if code != UNSEEN_LEVEL {
+            return code;
         }
-        code => code,
-    }
+        if let Some(code) = numbers.get(text) {
+            return *code;
+        }
+        let code = known + fresh.len() as u32;
+        fresh.push(Arc::new(Chem::of_name(text)));
+        numbers.insert(text.to_owned(), code);
+        code
+    };
+    let codes = codes(column, &mut code)?;
+    Ok(Col::Molecule {
+        codes,
+        known: Arc::clone(feature.names()),
+        fresh: Arc::new(fresh),
+    })
 }
 
 /// Known molecules by their text, new ones by what they are; what is no molecule is an unseen level.

@@ -15,7 +15,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::axis::{Axis, Entries, surroundings};
 use crate::cholesky::{Triangle, dot, factor, forward, solve};
-use crate::feature::Feature;
 use crate::frame::Frame;
 use crate::order::Order;
 use crate::sample;
@@ -46,22 +45,16 @@ pub(crate) struct Kernel {
 }
 
 impl Kernel {
-    pub(crate) fn fit(features: &[Feature], frame: &Frame, target: &[f64], seed: u64) -> Result<Self, String> {
-        Self::fit_tuned(features, frame, target, TUNE_ROWS, seed)
+    pub(crate) fn fit(frame: &Frame, target: &[f64], seed: u64) -> Result<Self, String> {
+        Self::fit_tuned(frame, target, TUNE_ROWS, seed)
     }
 
     /// The same with shares and noise chosen on so many rows.
-    pub(crate) fn fit_tuned(
-        features: &[Feature],
-        frame: &Frame,
-        target: &[f64],
-        tune_rows: usize,
-        seed: u64,
-    ) -> Result<Self, String> {
+    pub(crate) fn fit_tuned(frame: &Frame, target: &[f64], tune_rows: usize, seed: u64) -> Result<Self, String> {
         let mut columns = Vec::new();
         let mut codes: Vec<Vec<u32>> = Vec::new();
-        for (index, (feature, col)) in features.iter().zip(&frame.cols).enumerate() {
-            if let Some((axis, of_rows)) = Axis::fit(index, feature, col, frame.rows) {
+        for (index, col) in frame.cols.iter().enumerate() {
+            if let Some((axis, of_rows)) = Axis::fit(index, col, frame.rows) {
                 columns.push(axis);
                 codes.push(of_rows);
             }

@@ -13,8 +13,9 @@
 //! batches -> table    features, target, groups; what was left out and why        table, column, task
 //!         -> frame    numbers with NaN for NULL, levels, molecules               frame, chem, smiles
 //!         -> folds    five, seeded, groups kept whole                            sample, trial
-//!         -> trials   linear family (linfa), boosted trees, Gaussian process, …  candidate, design, grow, kernel
-//!         -> choice   the best on held-out rows, or a weighted mean of few       ensemble, score
+//!         -> trials   linear family (linfa), trees, Gaussian process, network    candidate, design, grow, kernel, network
+//!         -> choice   the best on held-out rows, or a weighted mean of few; and  ensemble, score
+//!                     another one for levels that training did not see           novelty
 //!         -> model    fitted again on all rows, with its reports and intervals   model, report, calibration, domain
 //! ```
 //!
@@ -26,6 +27,7 @@
 //! honest number for a new plate or scaffold. [`Model::interval`] is conformal on the same held-out residuals, and wider where a row holds
 //! what training did not see.
 //!
+//! What was answered is remembered as long as it fits, since a lab's rows are combinations of few entries ([`Model::predict`] says so).
 //! Trees and processes read columns as few different entries, so that a molecule is described once and a million enumerated reactions cost
 //! a few memory reads a tree each.
 //!
@@ -38,7 +40,8 @@
 //! * **The clock in a prediction.** Training looks at the time to keep its budget, and at nothing else; a model holds no date. Which
 //!   candidates finish may depend on the machine, what they say does not.
 //! * **Users, SQL text, stores.** Who may train on what, and who may call what, is decided before anything arrives here.
-//! * **Threads.** All work is on the caller's thread, so that the server decides what training may take from queries.
+//! * **Threads of our own.** Training uses as many as it is told, prediction the caller's, so that the server decides what training may take
+//!   from queries.
 //! * **Panics.** Learners are called behind `catch_unwind`, stored models are checked before their first use.
 
 mod acquire;
@@ -70,10 +73,17 @@ mod kernel;
 mod known;
 mod layout;
 mod linear;
+mod lookup;
 mod mean_code;
+mod memo;
 mod model;
+mod network;
+mod novelty;
+mod onnx;
 mod options;
 mod order;
+mod parallel;
+mod perceptron;
 mod plate;
 mod recommend;
 mod report;
@@ -90,7 +100,7 @@ mod walk;
 pub use anomaly::{AnomalyScore, robust_z};
 pub use chemistry::smiles_functions;
 pub use drift::Drift;
-pub use error::{PredictError, TrainError};
+pub use error::{ImportError, PredictError, TrainError};
 pub use explain::Effect;
 pub use feature::{Feature, FeatureKind};
 pub use forecast::{Forecast, ForecastOptions, HORIZON_MAX, Together};
@@ -98,6 +108,7 @@ pub use interval::interval_fields;
 pub use known::KnownExperiments;
 pub use layout::{Control, Layout, PLATE_COLUMNS_MAX, PLATE_ROWS_MAX};
 pub use model::{Model, Timing};
+pub use onnx::ONNX_BYTES_MAX;
 pub use options::{Cancel, Kind, TrainOptions};
 pub use plate::PlateEffects;
 pub use recommend::{COVERAGE, RECOMMENDATIONS_MAX, Recommender, Strategy, recommend_schema};

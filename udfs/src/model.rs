@@ -1,4 +1,5 @@
 //! The trained model: what it predicts, what it remembers, and its bytes.
+#![expect(clippy::indexing_slicing, reason = "rows are those of the frame at hand")]
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -12,16 +13,20 @@ use crate::calibration::Calibration;
 use crate::candidate::Fitted;
 use crate::domain::Domain;
 use crate::error::{PredictError, TrainError};
-use crate::feature::{Baseline, Feature};
+use crate::feature::{Baseline, Feature, UNSEEN_LEVEL};
 use crate::frame::Frame;
 use crate::kernel::Kernel;
+use crate::memo::Memo;
+use crate::onnx::Onnx;
 use crate::report::{self, LeaderboardRow};
 use crate::score::most_probable;
 use crate::task::Task;
 use crate::trial::Trial;
 
 /// The format of [`Model::to_bytes`]. It changes when an older program could not read the bytes, and when molecules are read differently.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
+/// The oldest format whose bytes mean the same to this program.
+const FORMAT_OLDEST: u32 = 2;
 
 /// A model: immutable, shared between threads, with nothing outside itself.
 #[derive(Debug)]
@@ -30,6 +35,7 @@ pub struct Model {
     bytes: Vec<u8>,
     digest: String,
     timings: Vec<Timing>,
+    memo: Memo,
 }
 
 /// How long a candidate took over all its folds. It is no part of the model's bytes.
@@ -59,6 +65,12 @@ pub(crate) struct Stored {
     pub(crate) surrogate: Vec<Kernel>,
     /// Least and greatest target.
     pub(crate) range: (f64, f64),
+    /// Weights for rows with a level that training did not see, by feature.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) beyond: Vec<Beyond>,
+    /// Of an imported model: what answers in place of members.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) onnx: Option<Onnx>,
     /// Training rows as numbers made of their features, sorted; empty if they were too many.
     pub(crate) run: Vec<u64>,
 }
@@ -70,6 +82,13 @@ pub(crate) struct Member {
     pub(crate) weight: f64,
     /// One model per output.
     pub(crate) fitted: Vec<Fitted>,
+}
+
+/// The members' weights where a feature has a level that training did not see.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Beyond {
+    pub(crate) feature: usize,
+    pub(crate) weights: Vec<f64>,
 }
 
 impl Model {
@@ -89,6 +108,7 @@ impl Model {
             bytes,
             digest,
             timings,
+            memo: Memo::default(),
         }
     }
 
@@ -106,7 +126,7 @@ impl Model {
         }
         let damaged = |error: serde_json::Error| PredictError::Damaged(error.to_string());
         let head: Head = serde_json::from_slice(bytes).map_err(damaged)?;
-        if head.format != FORMAT {
+        if !(FORMAT_OLDEST..=FORMAT).contains(&head.format) {
             return Err(PredictError::Format {
                 found: head.format,
                 supported: FORMAT,
@@ -151,7 +171,8 @@ impl Model {
 
     /// Predictions, never NULL, for `columns` in feature order: all of one length, any readable type. A number in the target's unit; with two
     /// classes the probability of the second; with more that of the most probable one. NULL and unknown categories are answered as training
-    /// taught: NULL from what NULL meant there, an unknown category as the average one, an unknown molecule by its structure.
+    /// taught: NULL from what NULL meant there, an unknown category as the average one, an unknown molecule by its structure. Answers to
+    /// combinations of known levels and of numbers with few values are kept, and given again bit by bit.
     ///
     /// # Errors
     /// Wrong count or lengths, nested or binary columns.
@@ -248,16 +269,95 @@ impl Model {
 
     /// Output × row, normalised.
     pub(crate) fn outputs(&self, frame: &Frame) -> Vec<Vec<f64>> {
-        let count = self.stored.members.first().map_or(1, |member| member.fitted.len());
+        let count = match &self.stored.onnx {
+            Some(onnx) => onnx.count(),
+            None => self.stored.members.first().map_or(1, |member| member.fitted.len()),
+        };
+        self.memo
+            .answer(self.features(), frame, count, |frame| self.computed(frame, count))
+    }
+
+    /// The same without looking at what was answered before.
+    fn computed(&self, frame: &Frame, count: usize) -> Vec<Vec<f64>> {
+        if let Some(onnx) = &self.stored.onnx {
+            let mut said = onnx.outputs(self.features(), frame);
+            self.stored.task.normalise(&mut said);
+            return said;
+        }
+        let strange: Vec<Vec<usize>> = (0..frame.rows).map(|row| self.strange(frame, row)).collect();
+        let (usual, beyond): (Vec<usize>, Vec<usize>) = (0..frame.rows).partition(|row| strange[*row].is_empty());
+        let usual_weights: Vec<f64> = self.stored.members.iter().map(|member| member.weight).collect();
+        let mut sums = if beyond.is_empty() {
+            self.weighed(frame, count, |_| usual_weights.as_slice())
+        } else {
+            let mut sums = vec![vec![0.0; frame.rows]; count];
+            let own: Vec<Vec<f64>> = beyond.iter().map(|row| self.beyond_weights(&strange[*row])).collect();
+            let parts = [
+                (
+                    &usual,
+                    self.weighed(&frame.take(&usual), count, |_| usual_weights.as_slice()),
+                ),
+                (
+                    &beyond,
+                    self.weighed(&frame.take(&beyond), count, |row| own[row].as_slice()),
+                ),
+            ];
+            for (rows, said) in parts {
+                for (sum, said) in sums.iter_mut().zip(said) {
+                    for (row, value) in rows.iter().zip(said) {
+                        sum[*row] = value;
+                    }
+                }
+            }
+            sums
+        };
+        self.stored.task.normalise(&mut sums);
+        sums
+    }
+
+    /// Which of the measured features have a level that training did not see.
+    fn strange(&self, frame: &Frame, row: usize) -> Vec<usize> {
+        let unseen = |beyond: &Beyond| {
+            frame
+                .cols
+                .get(beyond.feature)
+                .is_some_and(|col| col.code(row) == UNSEEN_LEVEL)
+        };
+        let found = self
+            .stored
+            .beyond
+            .iter()
+            .enumerate()
+            .filter(|(_, beyond)| unseen(beyond));
+        found.map(|(place, _)| place).collect()
+    }
+
+    /// The mean of the weights of several features.
+    fn beyond_weights(&self, places: &[usize]) -> Vec<f64> {
+        let mut weights = vec![0.0; self.stored.members.len()];
+        for beyond in places.iter().filter_map(|place| self.stored.beyond.get(*place)) {
+            for (sum, weight) in weights.iter_mut().zip(&beyond.weights) {
+                *sum += weight / places.len() as f64;
+            }
+        }
+        weights
+    }
+
+    /// The weighed mean of the members; who has no weight in any row is not asked.
+    fn weighed<'a>(&self, frame: &Frame, count: usize, weights: impl Fn(usize) -> &'a [f64]) -> Vec<Vec<f64>> {
         let mut sums = vec![vec![0.0; frame.rows]; count];
-        for member in &self.stored.members {
+        for (place, member) in self.stored.members.iter().enumerate() {
+            let of = |row: usize| weights(row).get(place).copied().unwrap_or(0.0);
+            if (0..frame.rows).all(|row| of(row) == 0.0) {
+                continue;
+            }
             for (sum, fitted) in sums.iter_mut().zip(&member.fitted) {
-                for (total, value) in sum.iter_mut().zip(fitted.predict(&self.stored.features, frame)) {
-                    *total += member.weight * value;
+                let said = fitted.predict(&self.stored.features, frame);
+                for (row, (total, value)) in sum.iter_mut().zip(said).enumerate() {
+                    *total += of(row) * value;
                 }
             }
         }
-        self.stored.task.normalise(&mut sums);
         sums
     }
 }
@@ -276,7 +376,7 @@ impl Stored {
     /// Everything that prediction relies on: references within bounds, numbers finite.
     fn check(&self) -> Result<(), PredictError> {
         let damaged = |what: &str| Err(PredictError::Damaged(what.to_owned()));
-        if self.members.is_empty() || !self.members.iter().all(|m| m.weight.is_finite()) {
+        if (self.members.is_empty() && self.onnx.is_none()) || !self.members.iter().all(|m| m.weight.is_finite()) {
             return damaged("it has no members");
         }
         let outputs = match self.task.classes().len() {
@@ -290,6 +390,17 @@ impl Stored {
         let sound = |member: &&Member| member.fitted.iter().all(|fitted| fitted.is_sound(self.features.len()));
         if let Some(member) = self.members.iter().find(|member| !sound(member)) {
             return damaged(&format!("member '{}' refers to what is not there", member.name));
+        }
+        if let Some(onnx) = &self.onnx {
+            onnx.check(&self.features, outputs)?;
+        }
+        let beyond = |beyond: &Beyond| {
+            beyond.feature < self.features.len()
+                && beyond.weights.len() == self.members.len()
+                && beyond.weights.iter().all(|weight| weight.is_finite())
+        };
+        if !self.beyond.iter().all(beyond) {
+            return damaged("its weights for unseen levels do not fit its members");
         }
         let mut names = HashSet::new();
         if !self.features.iter().all(|f| names.insert(&f.name)) {

@@ -46,10 +46,13 @@ pub struct TrainOptions {
     /// Rows of one value of this column (a plate, a day, a scaffold) are never split between a fold's two sides. The column itself
     /// is no feature.
     pub group_by: Option<String>,
+    /// Candidates are tried side by side on so many threads, the caller's among them. They change what finishes within the budget, and nothing
+    /// else.
+    pub threads: usize,
 }
 
 impl TrainOptions {
-    /// Automatic kind, 60 seconds, seed 0, no groups.
+    /// Automatic kind, 60 seconds, seed 0, no groups, one thread.
     pub fn new(target: impl Into<String>) -> Self {
         Self {
             target: target.into(),
@@ -57,6 +60,7 @@ impl TrainOptions {
             time_budget: Duration::from_secs(60),
             seed: 0,
             group_by: None,
+            threads: 1,
         }
     }
 }

@@ -181,7 +181,10 @@ impl Recommender {
             return Err(PredictError::CandidateSchema { expected, found });
         }
         let batch = RecordBatch::try_new(Arc::clone(&self.candidates), batch.columns().to_vec())?;
-        let frame = self.frame(&batch)?;
+        let frame = match self.strategy {
+            Strategy::Exploit => self.frame(&batch)?,
+            Strategy::Bayes => self.named(&batch)?,
+        };
         let fresh = self.score(&frame)?;
         let run = &self.model.stored().run;
         let is_run = |row: &usize| {
@@ -294,7 +297,7 @@ impl Recommender {
     /// Of the kept rows the batch, in the order of picking.
     fn pick_batch(&mut self) -> Result<(), PredictError> {
         // Two conditions that were never tried are as new as each other, but they are two.
-        let frame = Frame::read_apart(self.model.features(), &self.inputs(&self.kept), self.kept.num_rows())?;
+        let frame = self.named(&self.kept)?;
         let stored = self.model.stored();
         let picked = acquire::batch(&stored.surrogate, &self.factors, &frame, stored.range.1, self.k);
         let rows: UInt32Array = picked.iter().map(|row| *row as u32).collect();
@@ -309,6 +312,11 @@ impl Recommender {
 
     fn frame(&self, batch: &RecordBatch) -> Result<Frame, PredictError> {
         Frame::read(self.model.features(), &self.inputs(batch), batch.num_rows())
+    }
+
+    /// As the processes that choose experiments read it.
+    fn named(&self, batch: &RecordBatch) -> Result<Frame, PredictError> {
+        Frame::read_named(self.model.features(), &self.inputs(batch), batch.num_rows())
     }
 
     /// The columns of the model's features.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::calibration::Calibration;
 use crate::ensemble::Choice;
+use crate::feature::FeatureKind;
 use crate::frame::Frame;
 use crate::model::Timing;
 use crate::options::TrainOptions;
@@ -201,20 +202,19 @@ pub(crate) fn importance(table: &Table, folds: &Folds, trials: &[Trial], choice:
 
 /// The chosen candidate's name; an ensemble names its members with their weights.
 pub(crate) fn chosen_name(trials: &[Trial], choice: &Choice) -> String {
+    match choice.members.as_slice() {
+        [(index, _)] => trials.get(*index).map_or("", |trial| trial.candidate.name).to_owned(),
+        members => format!("ensemble: {}", members_named(trials, members)),
+    }
+}
+
+/// Members with their weights.
+pub(crate) fn members_named(trials: &[Trial], members: &[(usize, f64)]) -> String {
     let member = |(index, weight): &(usize, f64)| {
         let name = trials.get(*index).map_or("", |trial| trial.candidate.name);
-        if choice.members.len() == 1 {
-            name.to_owned()
-        } else {
-            format!("{:.0} % {name}", weight * 100.0)
-        }
+        format!("{:.0} % {name}", weight * 100.0)
     };
-    let names: Vec<String> = choice.members.iter().map(member).collect();
-    if names.len() == 1 {
-        names.concat()
-    } else {
-        format!("ensemble: {}", names.join(" + "))
-    }
+    members.iter().map(member).collect::<Vec<_>>().join(" + ")
 }
 
 /// Facts for a person: what the model is, what it was made from, and how far to trust it.
@@ -291,6 +291,18 @@ pub(crate) fn card(
     }
     for (name, reason) in &table.left_out {
         card.push((format!("left_out: {name}"), reason.clone()));
+    }
+    for feature in table
+        .features
+        .iter()
+        .filter(|feature| feature.kind == FeatureKind::Smiles)
+    {
+        // How many, not which: whoever may ask the model need not see its rows.
+        let none = feature.molecules().iter().filter(|molecule| molecule.is_none()).count();
+        if none > 0 {
+            let told = format!("{none} of {} texts; they are known by name only", feature.levels.len());
+            card.push((format!("no_molecule: {}", feature.name), told));
+        }
     }
     let caution = match &options.group_by {
         Some(group) => format!("scores and intervals are for new values of {group}, whose rows were held out together"),

@@ -1,5 +1,6 @@
 //! The road of a training: read the rows, try the candidates, choose, fit on all rows, write down what was seen.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
@@ -11,8 +12,10 @@ use crate::ensemble::{self, Choice};
 use crate::error::TrainError;
 use crate::frame::Frame;
 use crate::kernel::Kernel;
-use crate::model::{Member, Model, Stored, Timing};
+use crate::model::{Beyond, Member, Model, Stored, Timing};
+use crate::novelty::{self, Measured};
 use crate::options::{Cancel, TrainOptions};
+use crate::parallel;
 use crate::report::{self, LeaderboardRow};
 use crate::sample;
 use crate::table::Table;
@@ -22,7 +25,7 @@ use crate::trial::{Fold, Folds, Outcome, Trial};
 /// The mean is always tried, and so is the first learner after it if it needs no more than this, however small the budget.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Trains on all `rows` (batches of one schema), on the calling thread alone.
+/// Trains on all `rows` (batches of one schema), on the calling thread and as many others as the options allow.
 ///
 /// Every column but the target, `group_by`, those whose name starts with `_`, nested and binary ones, constants and near-unique texts
 /// becomes a feature; [`Model::card`] lists what was left out and why. `progress` gets a line a person can read after each step.
@@ -33,7 +36,7 @@ pub fn train(
     rows: &[RecordBatch],
     options: &TrainOptions,
     cancel: &Cancel,
-    progress: &dyn Fn(&str),
+    progress: &(dyn Fn(&str) + Sync),
 ) -> Result<Model, TrainError> {
     let begun = Instant::now();
     if options.time_budget.is_zero() {
@@ -52,16 +55,22 @@ pub fn train(
     let mut important: Vec<usize> = (0..table.features.len()).collect();
     let value = |feature: &usize| by_feature.get(*feature).copied().unwrap_or(0.0);
     important.sort_by(|a, b| value(b).total_cmp(&value(a)).then(a.cmp(b)));
-    let members = refit(&table, &trials, &choice, options, cancel)?;
+    let novel = novelty::measure(&table, &trials, &choice, &important, options, &left, cancel)?;
+    for found in &novel {
+        let name = table.features.get(found.feature).map_or("", |feature| &feature.name);
+        progress(&format!("without some values of {name}: R² {:.3}", found.r2));
+    }
+    let (members, beyond) = refit(&table, &trials, &choice, &novel, options, cancel)?;
     let calibration = match (&table.task, choice.held_out.first()) {
         (Task::Regression, Some(held_out)) => {
             let mut calibration = Calibration::new(held_out, &table.target);
-            calibration.measure_novelty(&table, &important, options.seed, cancel);
+            let known = novel.iter().map(|found| (found.feature, found.off.clone())).collect();
+            calibration.measure_novelty(&table, &important, known, options, cancel)?;
             Some(calibration)
         }
         _ => None,
     };
-    let card = report::card(
+    let mut card = report::card(
         &table,
         options,
         &leaderboard,
@@ -69,6 +78,11 @@ pub fn train(
         calibration.as_ref(),
         folds.parts.len(),
     );
+    for found in &novel {
+        let name = table.features.get(found.feature).map_or("", |feature| &feature.name);
+        let by = report::members_named(&trials, &found.weights);
+        card.push((format!("unseen: {name}"), format!("R² {:.3} by {by}", found.r2)));
+    }
     progress(&format!(
         "chosen: {}, {}",
         report::chosen_name(&trials, &choice),
@@ -93,6 +107,7 @@ pub fn train(
         domain: Domain::of(&table.features, &table.frame, options.seed),
         features: table.features,
         members,
+        beyond,
         leaderboard,
         importance,
         card,
@@ -119,8 +134,8 @@ fn surrogate(table: &Table, seed: u64) -> Vec<Kernel> {
         rows.extend(sample::some(&others, ROWS / 2, seed));
         rows.sort_unstable();
     }
-    let (frame, target) = (table.frame.take(&rows), table.targets(&rows));
-    match Kernel::fit_tuned(&table.features, &frame, &target, TUNE_ROWS, seed) {
+    let (frame, target) = (table.frame.take(&rows).named(&table.features), table.targets(&rows));
+    match Kernel::fit_tuned(&frame, &target, TUNE_ROWS, seed) {
         Ok(kernel) => kernel.council(&frame, &target, MEMBERS, TUNE_ROWS, seed),
         Err(_) => Vec::new(),
     }
@@ -145,38 +160,56 @@ fn try_all(
     table: &Table,
     folds: &Folds,
     options: &TrainOptions,
-    left: &dyn Fn() -> Duration,
+    left: &(dyn Fn() -> Duration + Sync),
     cancel: &Cancel,
-    progress: &dyn Fn(&str),
+    progress: &(dyn Fn(&str) + Sync),
 ) -> Result<Tried, TrainError> {
-    let (mut trials, mut leaderboard): Tried = Default::default();
-    let mut pace = Pace::new();
-    for (index, candidate) in Candidate::all(&table.task).iter().enumerate() {
+    let candidates = Candidate::all(&table.task);
+    let pace = Mutex::new(Pace::new());
+    let refits = Mutex::new(Vec::new());
+    let outcomes = parallel::each(options.threads, candidates.len(), |index| {
+        let Some(candidate) = candidates.get(index) else {
+            return Ok(None);
+        };
         let grace = if index <= 1 { GRACE } else { Duration::ZERO };
-        let time = || left().max(grace);
+        let time = || left().saturating_sub(to_refit(&refits, options.threads)).max(grace);
         let begun = Instant::now();
-        match folds.try_out(*candidate, table, options.seed, time, &mut pace, cancel)? {
+        let outcome = folds.try_out(*candidate, table, options.seed, time, &pace, cancel)?;
+        match &outcome {
             Outcome::Tried(trial) => {
+                let mut refits = refits.lock().unwrap_or_else(PoisonError::into_inner);
+                refits.push(trial.train_time / folds.parts.len().max(1) as u32);
                 progress(&format!(
                     "{}: {} ({:.1} s)",
                     candidate.name,
                     trial.score.told(),
                     begun.elapsed().as_secs_f64()
                 ));
-                leaderboard.push(LeaderboardRow::tried(
-                    candidate.name,
-                    trial.score,
-                    trial.fold_costs.clone(),
-                ));
+            }
+            Outcome::Left(reason) => progress(&format!("{}: left out, {reason}", candidate.name)),
+        }
+        Ok(Some((candidate.name, outcome)))
+    })?;
+    let (mut trials, mut leaderboard): Tried = Default::default();
+    for (name, outcome) in outcomes.into_iter().flatten() {
+        match outcome {
+            Outcome::Tried(trial) => {
+                leaderboard.push(LeaderboardRow::tried(name, trial.score, trial.fold_costs.clone()));
                 trials.push(*trial);
             }
-            Outcome::Left(reason) => {
-                progress(&format!("{}: left out, {reason}", candidate.name));
-                leaderboard.push(LeaderboardRow::left(candidate.name, &reason));
-            }
+            Outcome::Left(reason) => leaderboard.push(LeaderboardRow::left(name, &reason)),
         }
     }
     Ok((trials, leaderboard))
+}
+
+/// What fitting an ensemble's members again will take, if they are the slowest so far.
+fn to_refit(refits: &Mutex<Vec<Duration>>, threads: usize) -> Duration {
+    let mut all = refits.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    all.sort_unstable_by(|a, b| b.cmp(a));
+    all.truncate(ensemble::MEMBERS_MAX);
+    let longest = all.first().copied().unwrap_or_default();
+    longest.max(all.iter().sum::<Duration>() / threads.max(1) as u32)
 }
 
 fn no_candidate(leaderboard: &[LeaderboardRow]) -> TrainError {
@@ -213,16 +246,28 @@ fn mark_chosen(leaderboard: &mut Vec<LeaderboardRow>, trials: &[Trial], choice: 
     leaderboard.sort_by(|a, b| a.rank().total_cmp(&b.rank()));
 }
 
+/// All members that have a weight somewhere, fitted on all rows; and the weights for what training did not see.
 fn refit(
     table: &Table,
     trials: &[Trial],
     choice: &Choice,
+    novel: &[Measured],
     options: &TrainOptions,
     cancel: &Cancel,
-) -> Result<Vec<Member>, TrainError> {
-    let mut members = Vec::new();
-    for (index, weight) in &choice.members {
-        let Some(trial) = trials.get(*index) else { continue };
+) -> Result<(Vec<Member>, Vec<Beyond>), TrainError> {
+    let mut wanted = choice.members.clone();
+    for (index, _) in novel.iter().flat_map(|found| &found.weights) {
+        if wanted.iter().all(|(known, _)| known != index) {
+            wanted.push((*index, 0.0));
+        }
+    }
+    let members = parallel::each(options.threads, wanted.len(), |place| {
+        let found = wanted
+            .get(place)
+            .and_then(|(index, weight)| Some((trials.get(*index)?, *weight)));
+        let Some((trial, weight)) = found else {
+            return Err(TrainError::Lost);
+        };
         if cancel.is_cancelled() {
             return Err(TrainError::Cancelled);
         }
@@ -237,11 +282,25 @@ fn refit(
                 })?;
             fitted.push(model);
         }
-        members.push(Member {
+        Ok(Member {
             name: trial.candidate.name.to_owned(),
-            weight: *weight,
+            weight,
             fitted,
-        });
-    }
-    Ok(members)
+        })
+    })?;
+    let beyond = novel.iter().map(|found| Beyond {
+        feature: found.feature,
+        weights: wanted
+            .iter()
+            .map(|(index, _)| {
+                found
+                    .weights
+                    .iter()
+                    .find(|(known, _)| known == index)
+                    .map_or(0.0, |(_, weight)| *weight)
+            })
+            .collect(),
+    });
+    let beyond = beyond.collect();
+    Ok((members, beyond))
 }

@@ -1,5 +1,6 @@
 //! Cross-validation: each candidate is fitted k times and judged on the rows it did not see.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::candidate::{Candidate, Fitted, Pace};
@@ -60,7 +61,7 @@ impl Folds {
         table: &Table,
         seed: u64,
         left: impl Fn() -> Duration,
-        pace: &mut Pace,
+        pace: &Mutex<Pace>,
         cancel: &Cancel,
     ) -> Result<Outcome, TrainError> {
         let Some(first) = self.parts.first() else {
@@ -84,7 +85,7 @@ impl Folds {
         let mut fold_costs = Vec::with_capacity(self.parts.len());
         let (mut train_time, mut predict_time) = (Duration::ZERO, Duration::ZERO);
         for (done, fold) in self.parts.iter().enumerate() {
-            let expected = pace
+            let expected = known(pace)
                 .expect(candidate.learner, work)
                 .saturating_mul((self.parts.len() - done + 1) as u32);
             if expected > left() {
@@ -107,7 +108,7 @@ impl Folds {
                 }
             }
             train_time += begun.elapsed();
-            pace.learn(candidate.learner, work, begun.elapsed());
+            known(pace).learn(candidate.learner, work, begun.elapsed());
             let begun = Instant::now();
             let held = table.frame.take(&fold.held_rows);
             let mut said: Vec<Vec<f64>> = fitted
@@ -140,6 +141,10 @@ impl Folds {
             predict_time,
         })))
     }
+}
+
+fn known(pace: &Mutex<Pace>) -> std::sync::MutexGuard<'_, Pace> {
+    pace.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Fold {

@@ -13,6 +13,11 @@ fn a_model_statement_is_read_whole() {
     assert_eq!(model.name.to_string(), "chemistry.yield_model");
     assert!(model.or_replace);
     assert_eq!(model.options["time_budget_s"], "60");
+    let own = parse_own("CREATE MODEL lab.chemistry.m OPTIONS (features = 'a, b') FROM 'landing/chemistry/m.onnx'");
+    let Statement::CreateModel(model) = own.unwrap().unwrap() else {
+        panic!("not a model")
+    };
+    assert!(matches!(model.source, ModelSource::File(file) if file == "landing/chemistry/m.onnx"));
 }
 
 #[test]
@@ -85,6 +90,9 @@ fn half_statements_and_second_ones_are_refused() {
         "DROP VIRTUAL chemistry.l",
         "CREATE MODEL chemistry.m OPTIONS (target = 'x' kind = 'y') AS SELECT 1",
         "CREATE MODEL chemistry.m",
+        "CREATE MODEL chemistry.m FROM",
+        "CREATE MODEL chemistry.m FROM chemistry.t",
+        "CREATE MODEL chemistry.m FROM 'a.onnx' AS SELECT 1",
         "CREATE MODEL chemistry.m OPTIONS (target = 'x') AS DELETE FROM chemistry.t",
         "CANCEL QUERY 'all'",
         "CANCEL QUERY",

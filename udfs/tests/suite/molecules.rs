@@ -178,3 +178,23 @@ fn codes_and_words_that_happen_to_parse_are_no_molecules() {
     let model = fit(&table, "y", 2).unwrap();
     assert_eq!(model.features()[0].kind, FeatureKind::Category);
 }
+
+#[test]
+fn malformed_molecules_among_the_rows_are_counted_and_known_by_name() {
+    let good = library(38);
+    let all: Vec<String> = good.into_iter().chain(["C1CC", "not[one"].map(str::to_owned)).collect();
+    let smiles: Vec<&String> = (0..200).map(|row| &all[row % 40]).collect();
+    let y = (0..200).map(|row| if row % 40 < 38 { (row % 7) as f64 } else { 50.0 });
+    let table = batch(vec![("smiles", texts(&smiles)), ("y", floats(y))]);
+    let model = fit(&table, "y", 10).unwrap();
+    assert_eq!(model.features()[0].kind, FeatureKind::Smiles);
+    let told = model.card().into_iter().find(|(key, _)| key == "no_molecule: smiles");
+    assert!(told.unwrap().1.starts_with("2 of 40 texts"));
+    let asked = texts(&["C1CC", "C1CCC", &all[0]]);
+    let said = model.predict(&[asked]).unwrap();
+    // The known malformed one by its name, an unknown one as the average.
+    assert!(
+        said.value(0) > 35.0 && said.value(1) < 35.0 && said.value(2) < 15.0,
+        "{said:?}"
+    );
+}

@@ -1,0 +1,184 @@
+//! Trainings: threads of their own, and what `system.training` tells of them.
+//!
+//! A training is arithmetic for minutes. Its threads stand behind those that answer people: the system gives them the processor when nobody else
+//! wants it, so that a training costs the queries beside it little and still uses an idle machine whole.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arrow::array::RecordBatch;
+use chrono::{DateTime, Utc};
+use labhouse_catalog::TableName;
+use labhouse_udfs::{Cancel, Model, TrainError, TrainOptions};
+use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use uuid::Uuid;
+
+use crate::query::QueryError;
+
+/// Trainings remembered, at about 300 bytes each.
+const REMEMBERED_MAX: usize = 200;
+/// How far a training's threads stand behind the others: they get about a third of what another thread gets that wants the processor, too. Behind
+/// a server that is never idle a training must still end.
+const NICENESS: i32 = 5;
+
+/// The trainings of this server, and how many may run at once.
+pub(crate) struct Trainings {
+    places: Arc<Semaphore>,
+    entries: Mutex<VecDeque<Arc<Mutex<TrainingEntry>>>>,
+}
+
+/// One training.
+#[derive(Debug, Clone)]
+pub(crate) struct TrainingEntry {
+    /// Of the statement: `CANCEL QUERY 'id'` ends it.
+    pub(crate) id: Option<Uuid>,
+    pub(crate) model: TableName,
+    pub(crate) author: String,
+    pub(crate) state: &'static str,
+    pub(crate) started_at: DateTime<Utc>,
+    pub(crate) budget: Duration,
+    /// Steps done, and the last one in words.
+    pub(crate) steps: u64,
+    pub(crate) step: Option<String>,
+    begun: Instant,
+    took: Option<Duration>,
+}
+
+/// A training that has begun. Let go before its end it counts as cancelled, and is.
+pub(super) struct Training {
+    entry: Arc<Mutex<TrainingEntry>>,
+    cancel: Cancel,
+}
+
+impl Trainings {
+    pub(crate) fn new(at_once: usize) -> Self {
+        Self {
+            places: Arc::new(Semaphore::new(at_once)),
+            entries: Mutex::default(),
+        }
+    }
+
+    /// The remembered trainings, newest first.
+    pub(crate) fn entries(&self) -> Vec<TrainingEntry> {
+        let entries = self.entries.lock();
+        entries.iter().rev().map(|entry| entry.lock().clone()).collect()
+    }
+
+    /// Opens an entry, then waits for a place.
+    pub(super) async fn begin(
+        &self,
+        id: Option<Uuid>,
+        model: &TableName,
+        author: &str,
+        budget: Duration,
+    ) -> Result<(Training, OwnedSemaphorePermit), QueryError> {
+        let entry = Arc::new(Mutex::new(TrainingEntry {
+            id,
+            model: model.clone(),
+            author: author.to_owned(),
+            state: "waiting",
+            started_at: Utc::now(),
+            budget,
+            steps: 0,
+            step: None,
+            begun: Instant::now(),
+            took: None,
+        }));
+        {
+            let mut entries = self.entries.lock();
+            if entries.len() >= REMEMBERED_MAX {
+                entries.pop_front();
+            }
+            entries.push_back(Arc::clone(&entry));
+        }
+        let training = Training {
+            entry,
+            cancel: Cancel::default(),
+        };
+        let place = Arc::clone(&self.places)
+            .acquire_owned()
+            .await
+            .map_err(|_| QueryError::Unavailable("the server is shutting down; train the model again later".into()))?;
+        Ok((training, place))
+    }
+}
+
+impl TrainingEntry {
+    /// From its first moment to its last, or to now.
+    pub(crate) fn took(&self) -> Duration {
+        self.took.unwrap_or_else(|| self.begun.elapsed())
+    }
+}
+
+impl Training {
+    /// Trains on a thread that keeps its place until it has ended, even if nobody waits for it any more.
+    pub(super) async fn run(
+        &self,
+        place: OwnedSemaphorePermit,
+        batches: Vec<RecordBatch>,
+        options: TrainOptions,
+    ) -> Result<Model, QueryError> {
+        self.entry.lock().state = "running";
+        let (sender, receiver) = oneshot::channel();
+        let (entry, cancel) = (Arc::clone(&self.entry), self.cancel.clone());
+        std::thread::Builder::new()
+            .name("training".to_owned())
+            .spawn(move || {
+                stand_behind();
+                let tell = |step: &str| {
+                    tracing::info!(step, "training");
+                    let mut entry = entry.lock();
+                    entry.steps += 1;
+                    entry.step = Some(step.to_owned());
+                };
+                let trained = labhouse_udfs::train(&batches, &options, &cancel, &tell);
+                drop(place);
+                // Nobody may be waiting any more.
+                drop(sender.send(trained));
+            })
+            .map_err(QueryError::internal)?;
+        receiver
+            .await
+            .map_err(QueryError::internal)?
+            .map_err(|error| match error {
+                TrainError::Cancelled => QueryError::Cancelled(error.to_string()),
+                other => QueryError::Invalid(other.to_string()),
+            })
+    }
+
+    /// How it ended.
+    pub(super) fn ended(&self, well: bool) {
+        let mut entry = self.entry.lock();
+        entry.state = if well { "trained" } else { "failed" };
+        entry.took = Some(entry.begun.elapsed());
+    }
+}
+
+impl Drop for Training {
+    fn drop(&mut self) {
+        self.cancel.cancel();
+        let mut entry = self.entry.lock();
+        if entry.took.is_none() {
+            entry.state = "cancelled";
+            entry.took = Some(entry.begun.elapsed());
+        }
+    }
+}
+
+/// Puts this thread, and those it starts, behind the others. Where the system refuses, training is as loud as before.
+fn stand_behind() {
+    #[expect(
+        unsafe_code,
+        reason = "one call of the system with three numbers; no memory is handed over"
+    )]
+    #[cfg(target_os = "linux")]
+    // SAFETY: it reads no memory of ours. On Linux 0 is the calling thread, and a thread started by it begins with its niceness.
+    let refused = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICENESS) } != 0;
+    #[cfg(not(target_os = "linux"))]
+    let refused = true;
+    if refused {
+        tracing::debug!("training's threads have the priority of all others");
+    }
+}

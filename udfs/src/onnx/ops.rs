@@ -1,0 +1,590 @@
+//! The operators: which there are, how each is read from its node, and what it does.
+#![expect(
+    clippy::indexing_slicing,
+    reason = "places are computed from the shapes of checked values and from lists whose lengths were compared"
+)]
+
+use std::collections::HashMap;
+
+use super::after::After;
+use super::encoders::{Labels, OneHot};
+use super::linear::Linear;
+use super::proto::NodeProto;
+use super::trees::Trees;
+use super::value::{Held, Value};
+
+/// A function of two numbers.
+type Pair = fn(f64, f64) -> f64;
+type Single = Box<dyn Fn(f64) -> f64 + Send + Sync>;
+
+pub(super) enum Op {
+    /// The first input as it is.
+    Pass,
+    Cast(Held),
+    Each(Single),
+    Pair(Pair, Option<Held>),
+    Clip,
+    Concat(i64),
+    Gemm {
+        alpha: f64,
+        beta: f64,
+        turned: [bool; 2],
+    },
+    Softmax,
+    Reshape,
+    Flatten,
+    Squeeze(Vec<i64>),
+    Unsqueeze(Vec<i64>),
+    Transpose,
+    Sum {
+        mean: bool,
+        axes: Vec<i64>,
+        keep: bool,
+    },
+    Greatest {
+        axis: i64,
+        keep: bool,
+    },
+    Gather(i64),
+    Where,
+    Trees {
+        trees: Trees,
+        labels: bool,
+    },
+    Linear {
+        linear: Linear,
+        labels: bool,
+    },
+    Scale {
+        offset: Vec<f64>,
+        scale: Vec<f64>,
+    },
+    Normalise(Norm),
+    OneHot(OneHot),
+    Labels(Labels),
+    Impute {
+        with: Vec<f64>,
+        replaced: f64,
+    },
+    Columns,
+    Vectorise,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Norm {
+    Largest,
+    Sum,
+    Length,
+}
+
+/// Operators by domain, for the error that names what there is.
+pub(super) const KNOWN: &str = "ai.onnx: Abs, Add, ArgMax, Cast, Clip, Concat, Constant, Div, Dropout, Elu, Equal, Exp, Flatten, Gather, Gemm, Greater, Identity, LeakyRelu, Less, Log, MatMul, Max, Min, Mul, Neg, Not, Pow, Reciprocal, ReduceMean, ReduceSum, Relu, Reshape, Sigmoid, Softmax, Softplus, Sqrt, Squeeze, Sub, Tanh, Transpose, Unsqueeze, Where; ai.onnx.ml: ArrayFeatureExtractor, Binarizer, FeatureVectorizer, Imputer, LabelEncoder, LinearClassifier, LinearRegressor, Normalizer, OneHotEncoder, Scaler, TreeEnsembleClassifier, TreeEnsembleRegressor, ZipMap";
+
+impl Op {
+    /// `Ok(None)` for an operator that is not among the known.
+    pub(super) fn read(node: &NodeProto) -> Result<Option<Self>, String> {
+        let each = |of: fn(f64) -> f64| Self::Each(Box::new(of));
+        let alpha = |usual: f64| node.float("alpha").unwrap_or(usual);
+        let keep = || node.int("keepdims").unwrap_or(1) != 0;
+        let op = match (node.domain.as_str(), node.op_type.as_str()) {
+            ("" | "ai.onnx", "Identity" | "Dropout") | ("ai.onnx.ml", "ZipMap") => Self::Pass,
+            ("" | "ai.onnx", name) => match name {
+                "Cast" => Self::Cast(Held::of(node.int("to").unwrap_or(1) as i32)?),
+                "Abs" => each(f64::abs),
+                "Exp" => each(f64::exp),
+                "Log" => each(f64::ln),
+                "Neg" => each(|x| -x),
+                "Not" => each(|x| f64::from(u8::from(x == 0.0))),
+                "Reciprocal" => each(|x| 1.0 / x),
+                "Relu" => each(|x| if x > 0.0 { x } else { 0.0 * x }),
+                "Sigmoid" => each(After::logistic),
+                "Softplus" => each(|x| x.exp().ln_1p()),
+                "Sqrt" => each(f64::sqrt),
+                "Tanh" => each(f64::tanh),
+                "Elu" => {
+                    let alpha = alpha(1.0);
+                    Self::Each(Box::new(move |x| if x < 0.0 { alpha * x.exp_m1() } else { x }))
+                }
+                "LeakyRelu" => {
+                    let alpha = alpha(0.01);
+                    Self::Each(Box::new(move |x| if x < 0.0 { alpha * x } else { x }))
+                }
+                "Add" => Self::Pair(|a, b| a + b, None),
+                "Sub" => Self::Pair(|a, b| a - b, None),
+                "Mul" => Self::Pair(|a, b| a * b, None),
+                "Div" => Self::Pair(|a, b| a / b, None),
+                "Pow" => Self::Pair(f64::powf, None),
+                "Min" => Self::Pair(f64::min, None),
+                "Max" => Self::Pair(f64::max, None),
+                "Equal" => Self::Pair(|a, b| f64::from(u8::from(a == b)), Some(Held::Whole)),
+                "Less" => Self::Pair(|a, b| f64::from(u8::from(a < b)), Some(Held::Whole)),
+                "Greater" => Self::Pair(|a, b| f64::from(u8::from(a > b)), Some(Held::Whole)),
+                "Clip" => {
+                    let (low, high) = (node.float("min"), node.float("max"));
+                    if low.is_none() && high.is_none() {
+                        Self::Clip
+                    } else {
+                        let (low, high) = (low.unwrap_or(f64::MIN), high.unwrap_or(f64::MAX));
+                        Self::Each(Box::new(move |x| x.max(low).min(high)))
+                    }
+                }
+                "Concat" => Self::Concat(node.int("axis").unwrap_or(1)),
+                "MatMul" => Self::Gemm {
+                    alpha: 1.0,
+                    beta: 0.0,
+                    turned: [false, false],
+                },
+                "Gemm" => Self::Gemm {
+                    alpha: alpha(1.0),
+                    beta: node.float("beta").unwrap_or(1.0),
+                    turned: ["transA", "transB"].map(|name| node.int(name).unwrap_or(0) != 0),
+                },
+                "Softmax" => Self::Softmax,
+                "Reshape" => Self::Reshape,
+                "Flatten" => Self::Flatten,
+                "Squeeze" => Self::Squeeze(node.ints("axes").to_vec()),
+                "Unsqueeze" => Self::Unsqueeze(node.ints("axes").to_vec()),
+                "Transpose" => Self::Transpose,
+                "ReduceSum" | "ReduceMean" => Self::Sum {
+                    mean: name == "ReduceMean",
+                    axes: node.ints("axes").to_vec(),
+                    keep: keep(),
+                },
+                "ArgMax" => Self::Greatest {
+                    axis: node.int("axis").unwrap_or(0),
+                    keep: keep(),
+                },
+                "Gather" => Self::Gather(node.int("axis").unwrap_or(0)),
+                "Where" => Self::Where,
+                _ => return Ok(None),
+            },
+            ("ai.onnx.ml", name) => match name {
+                "TreeEnsembleRegressor" => Self::Trees {
+                    trees: Trees::read(node, 0)?,
+                    labels: false,
+                },
+                "TreeEnsembleClassifier" => Self::Trees {
+                    trees: Trees::read(node, labels(node).map_or(0, |labels| labels.len()).max(1))?,
+                    labels: true,
+                },
+                "LinearRegressor" => Self::Linear {
+                    linear: Linear::read(node, node.int("targets").unwrap_or(1).clamp(1, 1_000) as usize, false)?,
+                    labels: false,
+                },
+                "LinearClassifier" => Self::Linear {
+                    linear: Linear::read(node, labels(node).map_or(1, |labels| labels.len()), true)?,
+                    labels: true,
+                },
+                "Scaler" => Self::Scale {
+                    offset: node.floats("offset"),
+                    scale: node.floats("scale"),
+                },
+                "Normalizer" => Self::Normalise(match node.text("norm").as_deref() {
+                    None | Some("MAX") => Norm::Largest,
+                    Some("L1") => Norm::Sum,
+                    Some("L2") => Norm::Length,
+                    Some(other) => return Err(format!("the norm {other}")),
+                }),
+                "Binarizer" => {
+                    let threshold = node.float("threshold").unwrap_or(0.0);
+                    Self::Each(Box::new(move |x| f64::from(u8::from(x > threshold))))
+                }
+                "OneHotEncoder" => Self::OneHot(OneHot::read(node)),
+                "LabelEncoder" => Self::Labels(Labels::read(node)?),
+                "Imputer" => {
+                    let whole: Vec<f64> = node.ints("imputed_value_int64s").iter().map(|n| *n as f64).collect();
+                    let floats = node.floats("imputed_value_floats");
+                    Self::Impute {
+                        replaced: node
+                            .float("replaced_value_float")
+                            .or(node.int("replaced_value_int64").map(|n| n as f64))
+                            .unwrap_or(0.0),
+                        with: if floats.is_empty() { whole } else { floats },
+                    }
+                }
+                "ArrayFeatureExtractor" => Self::Columns,
+                "FeatureVectorizer" => Self::Vectorise,
+                _ => return Ok(None),
+            },
+            _ => return Ok(None),
+        };
+        Ok(Some(op))
+    }
+
+    /// The outputs; the labels that a classifier gives beside its scores are not made.
+    pub(super) fn run(&self, inputs: &[Option<&Value>]) -> Result<Vec<Option<Value>>, String> {
+        let input = |place: usize| {
+            inputs
+                .get(place)
+                .copied()
+                .flatten()
+                .ok_or_else(|| format!("it has no input {}", place + 1))
+        };
+        let given = || inputs.iter().copied().flatten();
+        let optional = |place: usize| inputs.get(place).copied().flatten();
+        let x = input(0)?;
+        let value = match self {
+            Self::Pass => x.clone(),
+            Self::Cast(held) => cast(x, *held)?,
+            Self::Each(of) => x.map(of)?,
+            Self::Pair(of, held) => {
+                let mut all = x.clone();
+                for other in given().skip(1) {
+                    all = all.with(other, held.unwrap_or(wider(all.held, other.held)), of)?;
+                }
+                all
+            }
+            Self::Clip => {
+                let bound = |place: usize, usual: f64| match optional(place) {
+                    Some(value) => Ok(value.needs_numbers()?.first().copied().unwrap_or(usual)),
+                    None => Ok::<f64, String>(usual),
+                };
+                let (low, high) = (bound(1, f64::MIN)?, bound(2, f64::MAX)?);
+                x.map(|x| x.max(low).min(high))?
+            }
+            Self::Concat(axis) => concat(&given().collect::<Vec<_>>(), *axis)?,
+            Self::Gemm { alpha, beta, turned } => {
+                let product = product(x, input(1)?, *alpha, *turned)?;
+                match optional(2) {
+                    Some(more) if *beta != 0.0 => product.with(more, product.held, |a, b| a + beta * b)?,
+                    _ => product,
+                }
+            }
+            Self::Softmax => {
+                let columns = x.shape.last().copied().unwrap_or(1).max(1);
+                let mut numbers = x.needs_numbers()?.to_vec();
+                numbers
+                    .chunks_mut(columns)
+                    .for_each(|row| After::softmax(row, |_| false));
+                Value::new(x.shape.clone(), x.held, numbers)?
+            }
+            Self::Reshape => x.reshaped(wanted(x, input(1)?.needs_numbers()?)?)?,
+            Self::Flatten => {
+                let rows = x.shape.first().copied().unwrap_or(1);
+                x.reshaped(vec![rows, x.shape.iter().skip(1).product()])?
+            }
+            Self::Squeeze(axes) => {
+                let axes = places(x, axes, optional(1))?;
+                let all = axes.is_empty();
+                let gone = |axis: usize, size: usize| size == 1 && (all || axes.contains(&axis));
+                let shape = x.shape.iter().enumerate();
+                x.reshaped(
+                    shape
+                        .filter(|(axis, size)| !gone(*axis, **size))
+                        .map(|(_, size)| *size)
+                        .collect(),
+                )?
+            }
+            Self::Unsqueeze(axes) => {
+                let mut axes = match optional(1) {
+                    Some(told) => told.needs_numbers()?.iter().map(|n| *n as i64).collect(),
+                    None => axes.clone(),
+                };
+                axes.sort_unstable();
+                let mut shape = x.shape.clone();
+                for axis in axes {
+                    let rank = shape.len() as i64;
+                    let place = if axis < 0 { axis + rank + 1 } else { axis };
+                    if !(0..=rank).contains(&place) {
+                        return Err(format!("there is no place for an axis {axis}"));
+                    }
+                    shape.insert(place as usize, 1);
+                }
+                x.reshaped(shape)?
+            }
+            Self::Transpose => {
+                let (rows, columns) = x.sides()?;
+                let numbers = x.needs_numbers()?;
+                let turned = (0..columns).flat_map(|c| (0..rows).map(move |r| numbers[r * columns + c]));
+                Value::new(vec![columns, rows], x.held, turned.collect())?
+            }
+            Self::Sum { mean, axes, keep } => sum(x, &places(x, axes, optional(1))?, *mean, *keep)?,
+            Self::Greatest { axis, keep } => greatest(x, *axis, *keep)?,
+            Self::Gather(axis) => {
+                let told = input(1)?;
+                let axis = x.axis(*axis)?;
+                let found = x.picked(axis, &indices(told.needs_numbers()?, x.shape[axis])?)?;
+                let mut shape = x.shape.clone();
+                shape.splice(axis..=axis, told.shape.iter().copied());
+                found.reshaped(shape)?
+            }
+            Self::Where => {
+                let (yes, no) = (input(1)?, input(2)?);
+                // What is not chosen must not reach the sum, even if it is no number.
+                let kept = x.with(yes, yes.held, |c, y| if c == 0.0 { 0.0 } else { y })?;
+                let rest = x.with(no, no.held, |c, n| if c == 0.0 { n } else { 0.0 })?;
+                kept.with(&rest, wider(yes.held, no.held), |a, b| a + b)?
+            }
+            Self::Trees { trees, labels } => return Ok(outputs(trees.run(x)?, *labels)),
+            Self::Linear { linear, labels } => return Ok(outputs(linear.run(x)?, *labels)),
+            Self::Scale { offset, scale } => by_column(x, |column, x| {
+                (x - of_column(offset, column, 0.0)) * of_column(scale, column, 1.0)
+            })?,
+            Self::Normalise(norm) => normalised(x, *norm)?,
+            Self::OneHot(encoder) => encoder.run(x)?,
+            Self::Labels(encoder) => encoder.run(x)?,
+            Self::Impute { with, replaced } => by_column(x, |column, x| {
+                if x == *replaced || (x.is_nan() && replaced.is_nan()) {
+                    of_column(with, column, x)
+                } else {
+                    x
+                }
+            })?,
+            Self::Columns => {
+                let axis = x.axis(-1)?;
+                x.picked(axis, &indices(input(1)?.needs_numbers()?, x.shape[axis])?)?
+            }
+            Self::Vectorise => {
+                let flat: Result<Vec<Value>, String> = given().map(|value| cast(value, Held::Single)).collect();
+                let flat = flat?;
+                concat(&flat.iter().collect::<Vec<_>>(), 1)?
+            }
+        };
+        Ok(vec![Some(value)])
+    }
+}
+
+/// A classifier's class labels, as texts.
+pub(super) fn labels(node: &NodeProto) -> Option<Vec<String>> {
+    let texts = node.texts("classlabels_strings");
+    if !texts.is_empty() {
+        return Some(texts);
+    }
+    let whole = [node.ints("classlabels_int64s"), node.ints("classlabels_ints")].concat();
+    (!whole.is_empty()).then(|| whole.iter().map(i64::to_string).collect())
+}
+
+fn outputs(scores: Value, labels: bool) -> Vec<Option<Value>> {
+    if labels {
+        vec![None, Some(scores)]
+    } else {
+        vec![Some(scores)]
+    }
+}
+
+fn wider(a: Held, b: Held) -> Held {
+    match (a, b) {
+        (Held::Double, _) | (_, Held::Double) => Held::Double,
+        (Held::Whole, Held::Whole) => Held::Whole,
+        _ => Held::Single,
+    }
+}
+
+fn cast(x: &Value, held: Held) -> Result<Value, String> {
+    match (x.held, held) {
+        (Held::Text, Held::Text) => Ok(x.clone()),
+        (Held::Text, _) => {
+            let numbers = x.texts.iter().map(|text| text.trim().parse().unwrap_or(f64::NAN));
+            Value::new(x.shape.clone(), held, numbers.collect())
+        }
+        (_, Held::Text) => Value::of_texts(x.shape.clone(), x.numbers.iter().map(f64::to_string).collect()),
+        _ => Value::new(x.shape.clone(), held, x.numbers.clone()),
+    }
+}
+
+fn concat(values: &[&Value], axis: i64) -> Result<Value, String> {
+    let first = values.first().ok_or("it has no inputs")?;
+    let axis = first.axis(axis)?;
+    let sides = |value: &Value| (value.shape[..axis].to_vec(), value.shape[axis + 1..].to_vec());
+    let fits = |value: &&&Value| value.shape.len() == first.shape.len() && sides(value) == sides(first);
+    if let Some(other) = values.iter().find(|value| !fits(value)) {
+        return Err(format!("the shapes {:?} and {:?} do not fit", first.shape, other.shape));
+    }
+    let outer: usize = first.shape[..axis].iter().product();
+    let mut shape = first.shape.clone();
+    shape[axis] = values.iter().map(|value| value.shape[axis]).sum();
+    super::value::count(&shape)?;
+    if values.iter().any(|value| value.held == Held::Text) {
+        let mut texts = Vec::new();
+        for place in 0..outer {
+            for value in values {
+                let length = value.texts.len() / outer.max(1);
+                texts.extend_from_slice(&value.texts[place * length..][..length]);
+            }
+        }
+        return Value::of_texts(shape, texts);
+    }
+    let held = values
+        .iter()
+        .map(|value| value.held)
+        .reduce(wider)
+        .unwrap_or(Held::Single);
+    let mut numbers = Vec::new();
+    for place in 0..outer {
+        for value in values {
+            let length = value.numbers.len() / outer.max(1);
+            numbers.extend_from_slice(&value.numbers[place * length..][..length]);
+        }
+    }
+    Value::new(shape, held, numbers)
+}
+
+fn product(a: &Value, b: &Value, alpha: f64, turned: [bool; 2]) -> Result<Value, String> {
+    let (a_sides, b_sides) = (a.sides()?, b.sides()?);
+    let (rows, inner) = if turned[0] { (a_sides.1, a_sides.0) } else { a_sides };
+    let (b_inner, columns) = if turned[1] { (b_sides.1, b_sides.0) } else { b_sides };
+    if inner != b_inner {
+        return Err(format!("the shapes {:?} and {:?} do not fit", a.shape, b.shape));
+    }
+    super::value::count(&[rows, columns])?;
+    let (left, right) = (a.needs_numbers()?, b.needs_numbers()?);
+    let mut numbers = vec![0.0; rows * columns];
+    for row in 0..rows {
+        let line = &mut numbers[row * columns..][..columns];
+        for k in 0..inner {
+            let times = alpha
+                * if turned[0] {
+                    left[k * rows + row]
+                } else {
+                    left[row * inner + k]
+                };
+            if times == 0.0 {
+                continue;
+            }
+            if turned[1] {
+                for (column, sum) in line.iter_mut().enumerate() {
+                    *sum += times * right[column * inner + k];
+                }
+            } else {
+                for (sum, value) in line.iter_mut().zip(&right[k * columns..][..columns]) {
+                    *sum += times * value;
+                }
+            }
+        }
+    }
+    Value::new(vec![rows, columns], wider(a.held, b.held), numbers)
+}
+
+/// The shape that `Reshape` asks for: 0 keeps a side, −1 is what is left.
+fn wanted(x: &Value, told: &[f64]) -> Result<Vec<usize>, String> {
+    let all = super::value::count(&x.shape)?;
+    let mut shape = Vec::with_capacity(told.len());
+    let mut open = None;
+    for (place, side) in told.iter().enumerate() {
+        shape.push(match *side as i64 {
+            0 => x.shape.get(place).copied().unwrap_or(0),
+            -1 => {
+                open = Some(place);
+                1
+            }
+            side => usize::try_from(side).map_err(|_| format!("a side of {side}"))?,
+        });
+    }
+    if let Some(place) = open {
+        shape[place] = all / super::value::count(&shape)?.max(1);
+    }
+    Ok(shape)
+}
+
+/// Axes from an attribute or an input, as places.
+fn places(x: &Value, axes: &[i64], told: Option<&Value>) -> Result<Vec<usize>, String> {
+    let axes: Vec<i64> = match told {
+        Some(value) => value.needs_numbers()?.iter().map(|n| *n as i64).collect(),
+        None => axes.to_vec(),
+    };
+    axes.iter().map(|axis| x.axis(*axis)).collect()
+}
+
+fn indices(told: &[f64], size: usize) -> Result<Vec<usize>, String> {
+    let place = |n: &f64| {
+        let n = *n as i64;
+        let n = if n < 0 { n + size as i64 } else { n };
+        usize::try_from(n).map_err(|_| format!("there is no place {n}"))
+    };
+    told.iter().map(place).collect()
+}
+
+fn sum(x: &Value, axes: &[usize], mean: bool, keep: bool) -> Result<Value, String> {
+    let mut all = x.clone();
+    let axes: Vec<usize> = if axes.is_empty() {
+        (0..x.shape.len()).collect()
+    } else {
+        axes.to_vec()
+    };
+    for axis in &axes {
+        let size = all.shape[*axis];
+        let inner: usize = all.shape[axis + 1..].iter().product();
+        let outer: usize = all.shape[..*axis].iter().product();
+        let numbers = all.needs_numbers()?;
+        let of = |o: usize, i: usize| {
+            (0..size)
+                .map(|place| numbers[(o * size + place) * inner + i])
+                .sum::<f64>()
+        };
+        let share = if mean { 1.0 / size.max(1) as f64 } else { 1.0 };
+        let sums = (0..outer).flat_map(|o| (0..inner).map(move |i| (o, i)));
+        let sums = sums.map(|(o, i)| of(o, i) * share).collect();
+        let mut shape = all.shape.clone();
+        shape[*axis] = 1;
+        all = Value::new(shape, all.held, sums)?;
+    }
+    if keep {
+        return Ok(all);
+    }
+    let kept = all.shape.iter().enumerate().filter(|(axis, _)| !axes.contains(axis));
+    all.reshaped(kept.map(|(_, size)| *size).collect())
+}
+
+fn greatest(x: &Value, axis: i64, keep: bool) -> Result<Value, String> {
+    let axis = x.axis(axis)?;
+    let (rows, columns) = x.sides()?;
+    if axis != 1 {
+        return Err("only the greatest of each row can be found".to_owned());
+    }
+    let numbers = x.needs_numbers()?;
+    let best = |row: usize| {
+        let line = &numbers[row * columns..][..columns];
+        let mut best = 0;
+        for (place, value) in line.iter().enumerate() {
+            if *value > line[best] {
+                best = place;
+            }
+        }
+        best as f64
+    };
+    let shape = if keep { vec![rows, 1] } else { vec![rows] };
+    Value::new(shape, Held::Whole, (0..rows).map(best).collect())
+}
+
+fn by_column(x: &Value, of: impl Fn(usize, f64) -> f64) -> Result<Value, String> {
+    let columns = x.shape.last().copied().unwrap_or(1).max(1);
+    let numbers = x.needs_numbers()?.iter().enumerate();
+    Value::new(
+        x.shape.clone(),
+        wider(x.held, Held::Single),
+        numbers.map(|(place, x)| of(place % columns, *x)).collect(),
+    )
+}
+
+/// A list's number for a column; one number is for all.
+fn of_column(list: &[f64], column: usize, usual: f64) -> f64 {
+    match list {
+        [one] => *one,
+        list => list.get(column).copied().unwrap_or(usual),
+    }
+}
+
+fn normalised(x: &Value, norm: Norm) -> Result<Value, String> {
+    let columns = x.shape.last().copied().unwrap_or(1).max(1);
+    let mut numbers = x.needs_numbers()?.to_vec();
+    for row in numbers.chunks_mut(columns) {
+        let whole = match norm {
+            Norm::Largest => row.iter().map(|n| n.abs()).fold(0.0, f64::max),
+            Norm::Sum => row.iter().map(|n| n.abs()).sum(),
+            Norm::Length => row.iter().map(|n| n * n).sum::<f64>().sqrt(),
+        };
+        if whole > 0.0 {
+            row.iter_mut().for_each(|n| *n /= whole);
+        }
+    }
+    Value::new(x.shape.clone(), wider(x.held, Held::Single), numbers)
+}
+
+/// Places of texts in a list.
+pub(super) fn numbered(texts: &[String]) -> HashMap<String, usize> {
+    texts
+        .iter()
+        .enumerate()
+        .map(|(place, text)| (text.clone(), place))
+        .collect()
+}
