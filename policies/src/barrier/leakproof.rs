@@ -104,6 +104,7 @@ mod tests {
             !col("b"),
             !col("n").eq(lit(5i64)),
             (!col("b")).and(lit(false)),
+            lit(true),
         ];
         let no = [
             col("n").eq(lit(5i32)),
@@ -119,7 +120,9 @@ mod tests {
                 .and(cast(col("t"), DataType::Int64).eq(lit(1i64))),
             col("t").like(lit("a%")),
             col("n").eq(col("n")),
-            lit(true),
+            !col("t").like(lit("a%")),
+            col("n"),
+            !col("masked"),
         ];
         for expr in yes {
             assert!(is_leak_proof(&expr, &open), "{expr}");
