@@ -91,7 +91,8 @@ pub(crate) fn split<'p>(folders: &[&'p str], rule: &FolderRule) -> Split<'p> {
     // The last one of a name is the nearest to the file; a whole date says what its year and month would.
     for said in split.said.into_iter().rev() {
         let known = kept.iter().any(|other| other.column == said.column);
-        if !known && !(dated && [YEAR, MONTH].contains(&said.column.as_str())) {
+        let told_better = dated && [YEAR, MONTH].contains(&said.column.as_str());
+        if !(known || told_better) {
             kept.push(said);
         }
     }

@@ -66,8 +66,8 @@ impl Face {
             self.columns.len().max(other.columns.len()),
         );
         let rest_is_numbers = |one: &Self, two: &Self| {
-            let rest = one.columns.iter().filter(|(name, _)| !two.columns.contains_key(*name));
-            rest.map(|(_, numbers)| *numbers).all(|numbers| numbers)
+            let mut rest = one.columns.iter().filter(|(name, _)| !two.columns.contains_key(*name));
+            rest.all(|(_, numbers)| *numbers)
         };
         let is_alike = common * 2 >= less
             || (common > 0
