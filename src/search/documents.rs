@@ -156,12 +156,8 @@ fn add_tags(document: &mut Document, tags: &Tags) {
 /// Each value of each tag by itself.
 fn listed(tags: &Tags) -> Vec<String> {
     let one = |(key, value): (&String, &String)| {
-        let values: Vec<String> = value
-            .split('|')
-            .filter(|value| !value.is_empty())
-            .map(|value| format!("{key}={value}"))
-            .collect();
-        values
+        let values = value.split('|').filter(|value| !value.is_empty());
+        values.map(|value| format!("{key}={value}")).collect::<Vec<_>>()
     };
     tags.iter().flat_map(one).collect()
 }

@@ -91,8 +91,8 @@ pub(crate) fn split<'p>(folders: &[&'p str], rule: &FolderRule) -> Split<'p> {
     // The last one of a name is the nearest to the file; a whole date says what its year and month would.
     for said in split.said.into_iter().rev() {
         let known = kept.iter().any(|other| other.column == said.column);
-        let of_date = dated && [YEAR, MONTH].contains(&said.column.as_str());
-        if !known && !of_date {
+        let told_better = dated && [YEAR, MONTH].contains(&said.column.as_str());
+        if !(known || told_better) {
             kept.push(said);
         }
     }
