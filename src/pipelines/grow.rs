@@ -77,7 +77,7 @@ impl Engine {
             return Ok(Err("UNIQUE is looked for in all rows".into()));
         }
         // Without joins, what did not grow gives nothing new; a join looks its old rows up.
-        if shape != (Shape::Rows { has_joins: true }) {
+        if !shape.has_joins() {
             for table in view.sources.keys().filter_map(|source| table(governed, source)) {
                 if !new.contains_key(table.name()) {
                     new.insert(table.name().clone(), nothing(table)?);
@@ -97,7 +97,7 @@ impl Engine {
         };
         let (merged, why) = match &shape {
             Shape::Rows { .. } => (None, only),
-            Shape::Groups { columns } => match self.merged(governed, name, old, &source, columns).await? {
+            Shape::Groups { columns, .. } => match self.merged(governed, name, old, &source, columns).await? {
                 Ok(merged) => (Some(merged), format!("{only}, and its groups can be merged")),
                 Err(why) => return Ok(Err(why)),
             },

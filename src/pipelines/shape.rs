@@ -18,8 +18,17 @@ use datafusion::logical_expr::{Aggregate, Distinct, Expr, Join, LogicalPlan, Tab
 pub(super) enum Shape {
     /// The new ones are put to the old ones. With joins the sources that did not grow are read whole, without they are left out.
     Rows { has_joins: bool },
-    /// Groups of the same key are merged, column by column.
-    Groups { columns: Vec<Merge> },
+    /// Groups of the same key are merged, column by column; of joins the same is true.
+    Groups { columns: Vec<Merge>, has_joins: bool },
+}
+
+impl Shape {
+    /// Whether sources that did not grow are looked up.
+    pub(super) fn has_joins(&self) -> bool {
+        match self {
+            Self::Rows { has_joins } | Self::Groups { has_joins, .. } => *has_joins,
+        }
+    }
 }
 
 /// What becomes of a column of two rows of the same group.
@@ -226,7 +235,8 @@ impl Walk<'_> {
             return Ok(Err("a column of its GROUP BY is not in the view".into()));
         }
         let merges: Result<Vec<Merge>, Why> = given.into_iter().filter_map(|at| merges.get(at).cloned()).collect();
-        Ok(merges.map(|columns| Shape::Groups { columns }))
+        let has_joins = self.has_joins;
+        Ok(merges.map(|columns| Shape::Groups { columns, has_joins }))
     }
 }
 

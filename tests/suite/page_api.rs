@@ -134,7 +134,7 @@ fn a_workbook_says_the_same_and_what_is_hidden_is_in_none() {
             .next()
             .unwrap()
             .iter()
-            .all(|name| *name != "operator")
+            .all(|name| *name != Data::String("operator".to_owned()))
     );
     for (user, sql) in [("guest", sql), ("ana", "SELECT operator FROM lab.chemistry.reactions")] {
         let refused = ask(&lab, user, sql, json!({"format": "xlsx"}));
