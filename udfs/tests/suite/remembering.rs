@@ -88,8 +88,8 @@ fn numbers_that_never_come_again_are_answered_as_well() {
     let fresh = Model::from_bytes(&model.to_bytes()).unwrap();
     // More different values than are remembered, twice: before and after remembering was given up.
     let many: ArrayRef = floats((0..10_000).map(|_| dice.share()));
-    let once = bits(&model.predict(&[many.clone()]).unwrap());
-    assert_eq!(bits(&model.predict(&[many.clone()]).unwrap()), once);
+    let once = bits(&model.predict(std::slice::from_ref(&many)).unwrap());
+    assert_eq!(bits(&model.predict(std::slice::from_ref(&many)).unwrap()), once);
     let parts: Vec<ArrayRef> = (0..10)
         .map(|part| {
             let slice = many.slice(part * 1_000, 1_000);
