@@ -368,7 +368,7 @@ async fn a_model_trained_elsewhere_is_imported_from_the_landing_of_its_schema() 
     lab.update("sam", import).await.unwrap();
     assert!(lab.update("sam", import).await.unwrap_err().contains("OR REPLACE"));
     // By position and by name, an unknown base and a missing number among the rows.
-    let ask = "SELECT count(DISTINCT predict_brought(base, heat, logp, rtb)) FROM (VALUES ('K2CO3', 40, 0.1, 1.0), ('Cs2CO3', 40, 0.1, 1.0), ('chalk', 40, CAST(NULL AS DOUBLE), 1.0)) AS t (base, heat, logp, rtb)";
+    let ask = "SELECT count(DISTINCT predict_brought(base, heat, logp, rtb)) FROM (VALUES ('K2CO3', 40, 1.5, 1.0), ('Cs2CO3', 40, 1.5, 1.0), ('chalk', 40, CAST(NULL AS DOUBLE), 1.0)) AS t (base, heat, logp, rtb)";
     assert_eq!(lab.number("sam", ask).await, 3);
     let same = "SELECT count(*) FROM (SELECT predict_brought(rtb => 1.0, heat => 40, base => 'K2CO3', logp => 0.1) AS a, predict('lab.chemistry.brought', 'K2CO3', 40, 0.1, 1.0) AS b) WHERE a = b";
     assert_eq!(lab.number("sam", same).await, 1);

@@ -68,9 +68,6 @@ const REGRESSION: &[Candidate] = &[
     linear("ridge with interactions", true, Solver::Ridge(1.0)),
     trees("boosted trees, cautious", CAUTIOUS, Faces::All),
     trees("boosted trees, structures, large", LARGE, Faces::Structure),
-    trees("boosted trees, structures, huge", HUGE, Faces::Structure),
-    trees("boosted trees, huge", HUGE, Faces::All),
-    trees("boosted trees, pairs, large", LARGE, Faces::Pairs),
     linear("ridge with interactions, strong", true, Solver::Ridge(5.0)),
     linear("elastic net, weak", false, Solver::ElasticNet(0.001)),
     linear("elastic net", false, Solver::ElasticNet(0.01)),
@@ -105,9 +102,6 @@ const CLASSES: &[Candidate] = &[
 const QUICK: Growth = growth(100, 16, 0.15, 1.0, 1.0, 3, 1.0);
 const MIDDLE: Growth = growth(400, 31, 0.08, 0.8, 0.6, 3, 1.0);
 const LARGE: Growth = growth(1_000, 64, 0.06, 0.8, 0.5, 1, 1.0);
-const HUGE: Growth = growth(2_500, 64, 0.035, 0.7, 0.35, 1, 1.0);
-/// With fewer rows the large forests see all there is.
-const HUGE_ROWS_MIN: usize = 1_000;
 const CAUTIOUS: Growth = growth(300, 8, 0.06, 0.7, 0.5, 5, 5.0);
 
 const fn growth(
@@ -188,9 +182,6 @@ impl Candidate {
                 let smiles = features.iter().any(|feature| feature.kind == FeatureKind::Smiles);
                 if faces == Faces::Structure && !smiles {
                     return Err("there are no molecules".to_owned());
-                }
-                if growth.trees >= HUGE.trees && frame.rows < HUGE_ROWS_MIN {
-                    return Err(format!("{} rows are too few for so many trees", frame.rows));
                 }
                 Forest::work(features, frame, target, faces, growth)
             }

@@ -171,8 +171,8 @@ fn campaign(table: &RecordBatch, target: &str, seed: u64, rounds: usize) -> Opti
     None
 }
 
-/// The bar, with the structures that the file has: a median of at most 20 experiments, and found within 50 every time. Names alone say nothing
-/// of conditions that were not tried yet.
+/// The bar, from structures and from names: a median of at most 20 experiments, and found within 50 every time. Names that share words are taken
+/// for alike.
 #[test]
 #[ignore = "takes some minutes: cargo nextest run --workspace --run-ignored all --no-capture -E 'test(a_campaign_finds)'"]
 fn a_campaign_finds_a_top_yield_soon() {
@@ -234,6 +234,6 @@ fn a_campaign_finds_a_top_yield_soon() {
     let [names, structures] = reached.as_slice() else {
         return;
     };
-    assert!(names.0 <= 30, "{names:?}");
+    assert!(names.0 <= 20 && names.1, "{names:?}");
     assert!(structures.0 <= 20 && structures.1, "{structures:?}");
 }
