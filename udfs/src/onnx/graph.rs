@@ -164,6 +164,11 @@ impl Graph {
                 found.or_else(|| self.constants.get(*slot).and_then(Option::as_ref))
             };
             let inputs: Vec<Option<&Value>> = node.inputs.iter().map(|slot| of(slot.as_ref()?)).collect();
+            // A classifier's labels are not made, and what follows from them is not either.
+            let lacks = |(slot, value): (&Option<usize>, &Option<&Value>)| slot.is_some() && value.is_none();
+            if node.inputs.iter().zip(&inputs).any(lacks) {
+                continue;
+            }
             let made = node.op.run(&inputs).map_err(|reason| ImportError::Node {
                 node: node.told.clone(),
                 reason,
