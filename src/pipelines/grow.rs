@@ -76,8 +76,8 @@ impl Engine {
         if matches!(shape, Shape::Rows { .. }) && wanted.expected.iter().any(is_unique) {
             return Ok(Err("UNIQUE is looked for in all rows".into()));
         }
-        // Without joins, what did not grow gives nothing new; a join looks its old rows up.
-        if !shape.has_joins() {
+        // What did not grow gives nothing new; a join looks its old rows up, if anything grew.
+        if grown.is_empty() || !shape.has_joins() {
             for table in view.sources.keys().filter_map(|source| table(governed, source)) {
                 if !new.contains_key(table.name()) {
                     new.insert(table.name().clone(), nothing(table)?);
