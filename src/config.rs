@@ -201,8 +201,8 @@ pub(crate) struct Crawl {
     pub(crate) file_bytes_max: u64,
     /// Files that decompress to more are quarantined, in bytes.
     pub(crate) decompressed_bytes_max: u64,
-    /// Address of an SQS queue that the bucket's events go to; each message asks for a sweep.
-    pub(crate) queue: Option<String>,
+    /// Address of an SQS queue that the bucket's events go to, "" = none; each message asks for a sweep.
+    pub(crate) queue: String,
 }
 
 /// What becomes of the rows of a file that was removed.
@@ -221,7 +221,7 @@ impl Default for Crawl {
             removed_files: RemovedFiles::Keep,
             file_bytes_max: 2 << 30,
             decompressed_bytes_max: 4 << 30,
-            queue: None,
+            queue: String::new(),
         }
     }
 }

@@ -72,7 +72,7 @@ impl Server {
         let http = listen("http", config.http_address()).await?;
         let postgres = listen("postgres", config.postgres_address()).await?;
         let tls = Tls::open(&config.tls)?;
-        let queue = config.crawl.queue.as_deref().filter(|url| !url.is_empty());
+        let queue = Some(config.crawl.queue.as_str()).filter(|url| !url.is_empty());
         let queue = queue.map(|url| Queue::open(url, &config.lake.options)).transpose();
         let queue = queue.map_err(StartError::from)?;
         let scheme = if tls.is_some() { "grpc+tls" } else { "grpc" };

@@ -193,7 +193,10 @@ ATTACKS = [
     (26, "old versions by other words", "refused", f"SELECT * FROM {T} TIMESTAMP AS OF '2026-01-01'", f"SELECT * FROM {T} FOR SYSTEM_TIME AS OF '2026-01-01'",
      "SELECT * FROM lab.chemistry.\"secured@v0\"", "SELECT * FROM lab.chemistry.\"secured@0\""),
     (27, "a column of an old version", "hidden", f"SELECT {H} FROM {T} VERSION AS OF 0", f"SELECT {H} FROM {T} FOR SYSTEM_TIME AS OF '2026-01-01'"),
-    (28, "changes", "refused", f"SELECT * FROM table_changes('{T}', 0)", "SELECT * FROM table_changes('secured', 0)", f"SELECT _change_type FROM {T}",
+    (28, "changes", "silent", f"SELECT * FROM table_changes('{T}', 0)", f"EXPLAIN ANALYZE VERBOSE SELECT * FROM table_changes('{T}', 0)"),
+    (28, "changes of hidden numbers", "same", f"SELECT count(*) FROM table_changes('{T}', 0) WHERE 1/(n-{{}})<>99"),
+    (28, "a hidden column's changes", "hidden", f"SELECT {H} FROM table_changes('{T}', 0)"),
+    (28, "changes by other words", "refused", "SELECT * FROM table_changes('secured', 0)", f"SELECT _change_type FROM {T}",
      f"SELECT _commit_version FROM {T}", "SELECT * FROM lab.chemistry.\"secured$changes\""),
     (29, "side tables", "refused", f"DESCRIBE HISTORY {T}", f"DESCRIBE DETAIL {T}", *(f"SELECT * FROM lab.chemistry.\"secured${name}\"" for name in
      ("files", "partitions", "history", "snapshots"))),

@@ -103,7 +103,11 @@ async fn a_read_tells_who_what_and_which_lines_decided() {
     );
     assert_eq!(
         list(&told["roles"]),
-        ["role:lab_analyst@chemistry", "role:lab_analyst@preclinical"]
+        [
+            "role:catalog_reader@system",
+            "role:lab_analyst@chemistry",
+            "role:lab_analyst@preclinical"
+        ]
     );
     assert_eq!(list(&told["filters"]), ["released_only"]);
     assert!(list(&told["masks"]).contains(&"scaffold_hash"));

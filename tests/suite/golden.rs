@@ -692,7 +692,7 @@ fn called(lab: &lab::Server, raw: &Raw, call: &str, body: &str) -> Result<(), St
         headers.push(("authorization", &bearer));
     }
     let code = match page_client::call(lab, method, path, &headers, body.as_bytes()).status {
-        200 => return Ok(()),
+        200 | 202 => return Ok(()),
         400 => Code::InvalidArgument,
         401 => Code::Unauthenticated,
         403 => Code::PermissionDenied,

@@ -5,6 +5,8 @@
 //! molecule, a level, a number out of range) other residuals speak: those met when training was made to do without some of that column's
 //! values. Both come from models that did not see the rows they are judged on.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::candidate::{Candidate, Learner};
@@ -130,9 +132,12 @@ impl Calibration {
                 let said = model.predict(&table.features, &held);
                 residuals.extend(said.iter().zip(&truth).map(|(p, y)| (p - y).abs()));
             }
-            Ok((residuals.len() >= 5).then(|| (feature, Residuals::new(residuals))))
+            Ok((residuals.len() >= 5).then(|| (feature, Residuals::of(residuals, levels(col)))))
         })?;
-        let known = known.into_iter().map(|(feature, off)| (feature, Residuals::new(off)));
+        let known = known.into_iter().map(|(feature, off)| {
+            let groups = table.frame.cols.get(feature).map_or(KEPT, levels);
+            (feature, Residuals::of(off, groups))
+        });
         self.novel = known.chain(measured.into_iter().flatten()).collect();
         Ok(())
     }
@@ -182,14 +187,28 @@ impl Calibration {
     }
 }
 
+/// How many levels or molecules a column has: so many independent answers there are to what one more of them would do,
+/// however many rows each has.
+fn levels(col: &Col) -> usize {
+    match col {
+        Col::Level(codes) | Col::Molecule { codes, .. } => codes.iter().collect::<HashSet<_>>().len().clamp(1, KEPT),
+        _ => KEPT,
+    }
+}
+
 impl Residuals {
-    fn new(mut all: Vec<f64>) -> Self {
+    fn new(all: Vec<f64>) -> Self {
+        Self::of(all, KEPT)
+    }
+
+    /// As many as there are independent ones among them, evenly spaced.
+    fn of(mut all: Vec<f64>, count: usize) -> Self {
         all.sort_by(f64::total_cmp);
-        if all.len() <= KEPT {
+        if all.len() <= count {
             return Self(all);
         }
-        let kept = (1..=KEPT)
-            .filter_map(|step| all.get(step * all.len() / KEPT - 1))
+        let kept = (1..=count)
+            .filter_map(|step| all.get(step * all.len() / count - 1))
             .copied()
             .collect();
         Self(kept)

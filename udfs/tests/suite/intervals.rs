@@ -81,11 +81,12 @@ fn the_stated_share_of_new_rows_lies_within_at_any_coverage() {
 
 #[test]
 fn what_training_did_not_see_is_flagged_and_gets_the_width_it_earns() {
-    // Each of thirty ligands has an effect of its own: nobody can know it of a new one.
+    // Each of a hundred ligands has an effect of its own: nobody can know it of a new one. With fewer, chance alone would
+    // decide how well the known ones speak for the new.
     let mut dice = Dice(41);
-    let effects: Vec<f64> = (0..60).map(|_| 60.0 * dice.share()).collect();
+    let effects: Vec<f64> = (0..200).map(|_| 60.0 * dice.share()).collect();
     let mut rows = |from: usize, count: usize| {
-        let picks: Vec<usize> = (0..count).map(|_| from + dice.below(30)).collect();
+        let picks: Vec<usize> = (0..count).map(|_| from + dice.below(100)).collect();
         let heat: Vec<f64> = (0..count).map(|_| 50.0 + 50.0 * dice.share()).collect();
         let yields: Vec<f64> = picks
             .iter()
@@ -101,7 +102,7 @@ fn what_training_did_not_see_is_flagged_and_gets_the_width_it_earns() {
             ("yield_pct", floats(yields)),
         ])
     };
-    let (seen, alike, new) = (rows(0, 600), rows(0, 400), rows(30, 400));
+    let (seen, alike, new) = (rows(0, 1200), rows(0, 400), rows(100, 1000));
     let model = fit(&seen, "yield_pct", 10).unwrap();
     let usual = intervals(&model, &alike, 0.9);
     assert!((covered(&usual, &alike["yield_pct"]) - 0.9).abs() < 0.06);

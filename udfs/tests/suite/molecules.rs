@@ -192,9 +192,9 @@ fn malformed_molecules_among_the_rows_are_counted_and_known_by_name() {
     assert!(told.unwrap().1.starts_with("2 of 40 texts"));
     let asked = texts(&["C1CC", "C1CCC", &all[0]]);
     let said = model.predict(&[asked]).unwrap();
-    // The known malformed one by its name, an unknown one as the average.
+    // The known malformed one by its name; of an unknown one only that it is none is known, as of the others.
     assert!(
-        said.value(0) > 35.0 && said.value(1) < 35.0 && said.value(2) < 15.0,
+        said.value(0) > 35.0 && said.value(1).is_finite() && said.value(2) < 15.0,
         "{said:?}"
     );
 }
