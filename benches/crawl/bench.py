@@ -12,7 +12,6 @@ import argparse
 import json
 import os
 import random
-import resource
 import shutil
 import subprocess
 import sys
@@ -27,23 +26,17 @@ CONFIG = '[lake]\nurl = "file://{folder}/lake"\n'
 
 def crawl(folder, *more):
     """Runs `labhouse crawl`; its seconds, its greatest memory in MiB and its output."""
-    started = time.monotonic()
-    process = subprocess.Popen(
-        [BINARY, "crawl", "--config", f"{folder}/labhouse.toml", *more],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    out, error = process.communicate()
-    seconds = time.monotonic() - started
-    if process.returncode != 0:
-        sys.exit(f"labhouse crawl: {process.returncode}\n{out[-2000:]}\n{error[-2000:]}")
-    return seconds, peak(), out
-
-
-def peak():
-    """The greatest resident size of any child so far, in MiB."""
-    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as error:
+        started = time.monotonic()
+        process = subprocess.Popen([BINARY, "crawl", "--config", f"{folder}/labhouse.toml", *more], stdout=out, stderr=error)
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.monotonic() - started
+        out.seek(0)
+        error.seek(0)
+        said = out.read()
+        if status != 0:
+            sys.exit(f"labhouse crawl: {status}\n{said[-2000:]}\n{error.read()[-2000:]}")
+    return seconds, usage.ru_maxrss / 1024, said
 
 
 def lab(folder):
@@ -103,12 +96,12 @@ def csv(args):
         print(f"run {run + 1}: labhouse {seconds:.2f} s ({size / 1e6 / seconds:.0f} MB/s, {memory:.0f} MiB at most), "
               f"DuckDB {theirs[-1]:.2f} s, ratio {seconds / theirs[-1]:.2f}", flush=True)
     parts = [f"{root}/{name}" for root, _, names in os.walk(f"{folder}/lake/tables") for name in names if name.endswith(".parquet") and "_delta_log" not in root]
-    count, total = duckdb.sql(f"SELECT count(*), sum(reading_id) FROM read_parquet({parts})").fetchone()
+    count, total = duckdb.sql(f"SELECT count(*), sum(reading_id) FROM read_parquet({parts})").fetchall()[0]
     assert (count, total) == (rows, rows * (rows + 1) // 2), (count, total, rows)
     same = duckdb.sql(
         f"SELECT count(*) FROM (SELECT * EXCLUDE (_source_file, _source_row, _ingested_at) FROM read_parquet({parts}) "
         f"EXCEPT ALL FROM read_csv('{source}'))"
-    ).fetchone()[0]
+    ).fetchall()[0][0]
     bytes_ours = sum(os.path.getsize(part) for part in parts)
     print(f"best: {min(ours):.2f} s and {min(theirs):.2f} s, ratio {min(ours) / min(theirs):.2f}; "
           f"Parquet {bytes_ours / 1e6:.0f} MB and {os.path.getsize(f'{folder}/out.parquet') / 1e6:.0f} MB; {same} rows differ")
