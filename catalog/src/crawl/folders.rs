@@ -9,6 +9,8 @@
 
 use chrono::NaiveDate;
 
+use crate::formats::month;
+
 use crate::name::clean_column;
 
 /// The key in a column's metadata that says which folder name its values are from.
@@ -221,27 +223,7 @@ pub(super) fn two_digits(text: &str) -> Option<u32> {
 }
 
 fn month_of(text: &str) -> Option<u32> {
-    const NAMES: [&str; 12] = [
-        "january",
-        "february",
-        "march",
-        "april",
-        "may",
-        "june",
-        "july",
-        "august",
-        "september",
-        "october",
-        "november",
-        "december",
-    ];
-    let named = || {
-        let lower = text.to_lowercase();
-        let at = NAMES
-            .iter()
-            .position(|name| lower == *name || name.get(..3) == Some(lower.as_str()))?;
-        u32::try_from(at + 1).ok()
-    };
+    let named = || month(text);
     two_digits(text).or_else(named).filter(|month| (1..=12).contains(month))
 }
 

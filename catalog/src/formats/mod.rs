@@ -71,6 +71,7 @@ use bytes::Bytes;
 
 pub(crate) use confidence::Confidence;
 pub(crate) use error::ReadError;
+pub(crate) use moment::month;
 pub(crate) use pinned::{DateOrder, Decimal, Pinned, PinnedType};
 pub(crate) use plain::{Findings, Odd, Piece, Plain, Reader, Survey};
 

@@ -125,7 +125,8 @@ fn ymd(year: u32, month: u32, day: u32) -> Option<NaiveDate> {
     NaiveDate::from_ymd_opt(year, month, day)
 }
 
-fn month(name: &str) -> Option<u32> {
+/// The month of an English name, whole or its first three letters.
+pub(crate) fn month(name: &str) -> Option<u32> {
     const NAMES: [&str; 12] = [
         "january",
         "february",

@@ -370,7 +370,6 @@ impl Reader {
         }
         self.findings.not_ascii |= !piece.bytes.is_ascii();
         self.cells.part(&piece.bytes, plain.delimiter, plain.names.len())?;
-        let text = |cell: &[u8]| std::str::from_utf8(cell).unwrap_or_default().to_owned();
         let looked_at = (blocks::PLATE_ROWS as u64).saturating_sub(piece.rows_before + 1);
         let looked_at = usize::try_from(looked_at).unwrap_or(usize::MAX);
         // The general reader has seen the rows of the start, and found no plate there.
@@ -382,8 +381,7 @@ impl Reader {
             .take(looked_at)
             .skip(known.saturating_sub(before))
         {
-            let cells: Vec<String> = row.take(8).map(text).collect();
-            if blocks::could_head_plate(cells.iter().map(String::as_str)) {
+            if blocks::could_head_plate(row.map(|cell| std::str::from_utf8(cell).unwrap_or_default())) {
                 return Err(Odd::new("a row that could head a plate"));
             }
         }

@@ -11,7 +11,7 @@ const EXACT_POWERS: [f64; 23] = [
     1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20,
     1e21, 1e22,
 ];
-const DAYS_OF_MONTH: [u32; 12] = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+const DAYS_OF_MONTH: [u64; 12] = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
 const MICROS_PER_DAY: i64 = 86_400_000_000;
 
 /// A whole number: `-?` and 1 to 18 digits without leading zeros.
@@ -24,14 +24,7 @@ pub(super) fn int(cell: &[u8]) -> Option<i64> {
     if digits.is_empty() || digits.len() > INT_DIGITS_MAX || (digits.len() > 1 && digits.first() == Some(&b'0')) {
         return None;
     }
-    let mut value = 0i64;
-    for byte in digits {
-        let digit = byte.wrapping_sub(b'0');
-        if digit > 9 {
-            return None;
-        }
-        value = value * 10 + i64::from(digit);
-    }
+    let value = i64::try_from(number(digits)?).ok()?;
     Some(if negative { -value } else { value })
 }
 
@@ -97,14 +90,7 @@ fn exponent(text: &[u8]) -> Option<i32> {
     if digits.is_empty() || digits.len() > 3 {
         return None;
     }
-    let mut value = 0i32;
-    for byte in digits {
-        let digit = byte.wrapping_sub(b'0');
-        if digit > 9 {
-            return None;
-        }
-        value = value * 10 + i32::from(digit);
-    }
+    let value = i32::try_from(number(digits)?).ok()?;
     Some(if negative { -value } else { value })
 }
 
@@ -118,7 +104,7 @@ pub(in crate::formats) fn date(cell: &[u8]) -> Option<i32> {
     let (month, day) = (number(&[*m1, *m2])?, number(&[*d1, *d2])?);
     let leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
     let month_index = usize::try_from(month.checked_sub(1)?).ok()?;
-    let last = DAYS_OF_MONTH.get(month_index)? + u32::from(leap && month == 2);
+    let last = DAYS_OF_MONTH.get(month_index)? + u64::from(leap && month == 2);
     // Years before 1000 are mistakes: the general reader refuses them, too.
     if year < 1000 || day == 0 || day > last {
         return None;
@@ -128,13 +114,13 @@ pub(in crate::formats) fn date(cell: &[u8]) -> Option<i32> {
 
 /// Days since 1970 in the proleptic Gregorian calendar: eras of 400 years that start in March (Hinnant, "chrono-Compatible
 /// Low-Level Date Algorithms").
-fn days(year: u32, month: u32, day: u32) -> Option<i32> {
+fn days(year: u64, month: u64, day: u64) -> Option<i32> {
     let year = if month <= 2 { year.checked_sub(1)? } else { year };
     let era = year / 400;
     let year_of_era = year % 400;
     let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
     let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    i32::try_from(i64::from(era * 146_097 + day_of_era) - 719_468).ok()
+    i32::try_from(i64::try_from(era * 146_097 + day_of_era).ok()? - 719_468).ok()
 }
 
 /// `2026-03-04 05:06:07.089` (or with a `T`, with or without a fraction, with or without a `Z`) as microseconds since 1970,
@@ -171,19 +157,21 @@ pub(super) fn time(cell: &[u8]) -> Option<(i64, bool)> {
         }
         Some(_) => return None,
     };
-    let seconds = i64::from(hour * 3600 + minute * 60 + second);
+    let seconds = i64::try_from(hour * 3600 + minute * 60 + second).ok()?;
     let day = i64::from(date(day)?);
     Some((day * MICROS_PER_DAY + seconds * 1_000_000 + micros, zoned))
 }
 
-fn number(digits: &[u8]) -> Option<u32> {
-    let mut value = 0u32;
+/// The number that up to 18 digits make.
+#[inline]
+fn number(digits: &[u8]) -> Option<u64> {
+    let mut value = 0u64;
     for byte in digits {
         let digit = byte.wrapping_sub(b'0');
         if digit > 9 {
             return None;
         }
-        value = value * 10 + u32::from(digit);
+        value = value * 10 + u64::from(digit);
     }
     Some(value)
 }
