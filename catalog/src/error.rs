@@ -54,6 +54,12 @@ pub enum LakeError {
         table: TableName,
         source: arrow::error::ArrowError,
     },
+    #[error("{action} {table} failed: {source}")]
+    Engine {
+        action: &'static str,
+        table: TableName,
+        source: Box<datafusion::error::DataFusionError>,
+    },
     #[error("table {table} cannot take these rows: {reason}")]
     Refused { table: TableName, reason: String },
     #[error("another writer won the commit to {table} {attempts} times in a row; try again when it is less busy")]
@@ -108,6 +114,18 @@ impl LakeError {
     ) -> impl FnOnce(deltalake_core::DeltaTableError) -> Self + use<> {
         let table = table.clone();
         move |source| Self::Delta {
+            action,
+            table,
+            source: Box::new(source),
+        }
+    }
+
+    pub(crate) fn engine(
+        action: &'static str,
+        table: &TableName,
+    ) -> impl FnOnce(datafusion::error::DataFusionError) -> Self + use<> {
+        let table = table.clone();
+        move |source| Self::Engine {
             action,
             table,
             source: Box::new(source),

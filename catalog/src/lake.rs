@@ -20,6 +20,7 @@ use sha2::{Digest, Sha256};
 use url::Url;
 
 use crate::error::LakeError;
+use crate::scan::Asked;
 
 /// Raw files as they arrive.
 pub(crate) const LANDING: &str = "landing";
@@ -46,6 +47,7 @@ pub struct Lake {
     root: Arc<dyn ObjectStore>,
     local: Option<PathBuf>,
     scan_url: ObjectStoreUrl,
+    asked: Arc<Asked>,
 }
 
 impl Lake {
@@ -88,6 +90,7 @@ impl Lake {
             root,
             local,
             scan_url,
+            asked: Arc::default(),
         }))
     }
 
@@ -122,6 +125,11 @@ impl Lake {
     /// The store, with paths relative to the lake's root.
     pub fn store(&self) -> Arc<dyn ObjectStore> {
         Arc::clone(&self.store)
+    }
+
+    /// Which columns the questions of this process compare with constants.
+    pub fn asked(&self) -> &Arc<Asked> {
+        &self.asked
     }
 
     /// The folder, when the lake is on this machine's disk.

@@ -33,6 +33,7 @@
 mod added;
 mod alter;
 mod append;
+mod arrange;
 mod bring_back;
 mod catalog;
 mod crawl;
@@ -56,6 +57,7 @@ pub mod uploads;
 pub use added::added_since;
 pub use alter::{OnlyIf, grow, replace, set_properties};
 pub use append::{append, create};
+pub use arrange::{ARRANGE_COLUMNS_MAX, Run, arrange, arranged_by, is_parted_by, only_grew, unarranged_bytes};
 pub use bring_back::bring_back;
 pub use catalog::{Catalog, CatalogSnapshot};
 pub use crawl::{
@@ -67,6 +69,7 @@ pub use journal::{Appended, Journal};
 pub use lake::{Lake, Put, object_store_url};
 pub use name::TableName;
 pub use rewrite::{ROW_ADDRESS, RowChange, TakenOut, address_field, addressed, take_out};
+pub use scan::Asked;
 pub use table::LakeTable;
 pub use travel::{When, at, beyond};
 pub use upkeep::{Optimized, RETAIN_HOURS_MIN, describe, drop_table, optimize, removable, restore, vacuum};

@@ -23,6 +23,8 @@ use crate::name::TableName;
 const ROW_GROUP_ROWS: usize = 256 * 1024;
 /// A data file is closed when it holds this many bytes of Arrow data: some 30 to 100 MB of Parquet.
 const FILE_MEMORY_BYTES: usize = 256 * 1024 * 1024;
+/// How data files are called whose rows lie as they came.
+pub(crate) const PREFIX: &str = "part-";
 /// Rows of a batch read back.
 const READ_BATCH_ROWS: usize = 64 * 1024;
 
@@ -58,7 +60,7 @@ pub(crate) async fn write_at(
             file.finish().map_err(LakeError::parquet("encoding", &table))
         })
         .await?;
-        adds.push(put(lake, location, whole).await?);
+        adds.push(put(lake, location, PREFIX, whole).await?);
     }
     Ok(adds)
 }
@@ -190,9 +192,9 @@ fn writer(schema: &SchemaRef, first: &RecordBatch) -> Result<ArrowWriter<Vec<u8>
     ArrowWriter::try_new(Vec::new(), Arc::clone(schema), Some(properties))
 }
 
-/// Puts a data file below a folder of the lake; the action adds it.
-pub(crate) async fn put(lake: &Lake, location: &str, whole: Whole) -> Result<Add, LakeError> {
-    let path = format!("part-{}.zstd.parquet", uuid::Uuid::new_v4());
+/// Puts a data file below a folder of the lake, named by the prefix and a number of its own; the action adds it.
+pub(crate) async fn put(lake: &Lake, location: &str, prefix: &str, whole: Whole) -> Result<Add, LakeError> {
+    let path = format!("{prefix}{}.zstd.parquet", uuid::Uuid::new_v4());
     let size = i64::try_from(whole.bytes.len()).unwrap_or(i64::MAX);
     lake.put(&format!("{location}/{path}"), whole.bytes.into(), Put::Overwrite)
         .await?;

@@ -19,7 +19,7 @@ use crate::scan::{Inexact, ParquetScan, needs_delta_reader};
 use crate::travel::Older;
 
 /// Below it a file is small: an eighth of what a compaction makes of many.
-const SMALL_FILE_BYTES: i64 = 16 << 20;
+pub(crate) const SMALL_FILE_BYTES: i64 = 16 << 20;
 
 /// A table as it was at one version. Nothing about it changes; a newer version is another `LakeTable`.
 pub struct LakeTable {
@@ -224,7 +224,7 @@ pub(crate) fn plain_scan(lake: &Lake, name: &TableName, state: &DeltaTableState)
         return None;
     }
     match ParquetScan::new(state, object_store_url(lake), &name.location()) {
-        Ok(scan) => Some(scan),
+        Ok(scan) => Some(scan.noted(lake.asked())),
         Err(error) => {
             tracing::warn!(table = %name, %error, "its file list is not plain: read through delta-rs");
             None

@@ -163,7 +163,7 @@ pub async fn removable(catalog: &Catalog, name: &TableName, retain: Duration) ->
     Ok(found.files_deleted.len())
 }
 
-async fn present(catalog: &Catalog, name: &TableName) -> Result<Arc<LakeTable>, LakeError> {
+pub(crate) async fn present(catalog: &Catalog, name: &TableName) -> Result<Arc<LakeTable>, LakeError> {
     let table = catalog.latest(name).await?.filter(|table| !table.is_dropped());
     table.ok_or_else(|| LakeError::Refused {
         table: name.clone(),

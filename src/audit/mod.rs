@@ -389,7 +389,10 @@ impl Audit {
             action: Some(done.work.to_owned()),
             targets: vec![format!("{CATALOG}.{}", done.table)],
             verdict: Some(if done.problem.is_none() { "allowed" } else { "failed" }.to_owned()),
-            detail: Some(serde_json::json!({"removed": done.files_removed, "added": done.files_added}).to_string()),
+            detail: Some(
+                serde_json::json!({"removed": done.files_removed, "added": done.files_added, "columns": done.columns})
+                    .to_string(),
+            ),
             ..Event::now(Kind::Maintenance)
         });
     }

@@ -10,6 +10,8 @@ pub(crate) struct Care {
     pub(crate) interval_s: u64,
     /// A table with so many small files beside each other is compacted.
     pub(crate) small_files: usize,
+    /// A table of so many MiB whose questions compare the same columns is arranged by them; 0 = never.
+    pub(crate) arrange_mib: u64,
     /// Files that no version of so many hours needs are deleted; 0 = none is.
     pub(crate) retain_hours: i64,
 }
@@ -19,6 +21,7 @@ impl Default for Care {
         Self {
             interval_s: 60,
             small_files: 64,
+            arrange_mib: 64,
             retain_hours: 720,
         }
     }

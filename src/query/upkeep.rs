@@ -1,18 +1,19 @@
 //! Statements about whole tables: `DROP`/`UNDROP TABLE`, `CREATE TABLE (columns)`, `COMMENT ON`, `OPTIMIZE`, `VACUUM`,
-//! `RESTORE TABLE … TO VERSION AS OF 3` or `TO TIMESTAMP AS OF '2026-03-01'`.
+//! `OPTIMIZE … ZORDER BY (a, b)`, `RESTORE TABLE … TO VERSION AS OF 3` or `TO TIMESTAMP AS OF '2026-03-01'`.
 
 use chrono::Duration;
 use datafusion::sql::sqlparser::ast::{ColumnDef, CommentObject, ObjectName, ObjectType, Query, Statement as Ast};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
-use datafusion::sql::sqlparser::parser::Parser;
-use labhouse_catalog::{LakeTable, RETAIN_HOURS_MIN, TableName, When};
+use datafusion::sql::sqlparser::parser::{IsOptional, Parser};
+use labhouse_catalog::{LakeError, LakeTable, Optimized, RETAIN_HOURS_MIN, TableName, When};
 use labhouse_policies::Action;
 
 use super::statement::{end, lake_name, plain, syntax, word};
 use super::travel::moment;
 use super::write::{count, lake_error, require, reserved};
 use super::{QueryError, errors};
+use crate::care::{Telling, arrange_now, compact_now};
 use crate::engine::Engine;
 use crate::pipelines::View;
 use crate::session::{Governed, Library, table_object, table_path};
@@ -36,7 +37,7 @@ impl Upkeep {
             Work::Drop { .. } => "drop_table",
             Work::Undrop => "undrop_table",
             Work::Comment { .. } => "comment",
-            Work::Optimize => "optimize",
+            Work::Optimize | Work::Arrange { .. } => "optimize",
             Work::Vacuum { .. } => "vacuum",
             Work::Restore { .. } => "restore_table",
         }
@@ -45,12 +46,25 @@ impl Upkeep {
 
 #[derive(Debug, PartialEq, Eq)]
 enum Work {
-    Drop { if_exists: bool },
+    Drop {
+        if_exists: bool,
+    },
     Undrop,
-    Comment { column: Option<String>, text: String },
+    Comment {
+        column: Option<String>,
+        text: String,
+    },
     Optimize,
-    Vacuum { retain_hours: i64 },
-    Restore { to: When },
+    /// By no column: back to the order in which the rows came.
+    Arrange {
+        by: Vec<String>,
+    },
+    Vacuum {
+        retain_hours: i64,
+    },
+    Restore {
+        to: When,
+    },
 }
 
 /// Reads a statement that only this file knows; none when it is another one. Nothing is consumed then.
@@ -84,10 +98,23 @@ pub(super) fn parse(parser: &mut Parser<'_>) -> Result<Option<Upkeep>, QueryErro
             }
         }
         Work::Restore { .. } => Work::Restore { to: version(parser)? },
+        Work::Optimize if word(parser, "zorder") => Work::Arrange { by: order(parser)? },
         work => work,
     };
     end(parser)?;
     Ok(Some(Upkeep { table, work }))
+}
+
+/// `BY (a, b)` or `BY NONE`
+fn order(parser: &mut Parser<'_>) -> Result<Vec<String>, QueryError> {
+    if !parser.parse_keyword(Keyword::BY) {
+        return Err(syntax("write OPTIMIZE … ZORDER BY (column, …) or ZORDER BY NONE"));
+    }
+    if word(parser, "none") {
+        return Ok(Vec::new());
+    }
+    let names = parser.parse_parenthesized_column_list(IsOptional::Mandatory, false);
+    Ok(names.map_err(syntax)?.iter().map(plain).collect())
 }
 
 /// `TO VERSION AS OF 3` or `TO TIMESTAMP AS OF '2026-03-01'`
@@ -216,7 +243,7 @@ impl Engine {
         let action = match &work {
             Work::Drop { .. } | Work::Undrop => Action::Drop,
             Work::Comment { .. } => Action::Alter,
-            Work::Optimize | Work::Vacuum { .. } => Action::Maintain,
+            Work::Optimize | Work::Arrange { .. } | Work::Vacuum { .. } => Action::Maintain,
             // Rows go, and others come.
             Work::Restore { .. } => Action::Delete,
         };
@@ -239,14 +266,21 @@ impl Engine {
             if let Work::Restore { .. } = work {
                 may_restore(governed, table)?;
             }
-            if let Work::Comment {
-                column: Some(column), ..
-            } = &work
-            {
+            let named: &[String] = match &work {
+                Work::Comment { column, .. } => column.as_slice(),
+                Work::Arrange { by } => by,
+                _ => &[],
+            };
+            for column in named {
                 let at = access.schema.index_of(column).ok();
                 if !at.is_some_and(|at| access.columns.contains(&at)) {
                     return Err(QueryError::NotFound(format!("{name} has no column {column}")));
                 }
+            }
+            if let Work::Arrange { by } = &work
+                && let Some(objection) = Telling::of(self, table).objection(by)
+            {
+                return Err(QueryError::Denied(format!("{name} cannot be arranged so: {objection}")));
             }
         }
         governed.decided().await?;
@@ -268,9 +302,11 @@ impl Engine {
                     .await
                     .map(|_| 1)
             }
-            Work::Optimize => labhouse_catalog::optimize(catalog, &name)
-                .await
-                .map(|done| usize::try_from(done.files_removed).unwrap_or(usize::MAX)),
+            Work::Optimize => match governed.world().catalog.table(&name.schema, &name.table) {
+                Some(table) => rewritten(compact_now(self, table).await),
+                None => return Err(QueryError::no_table(&name)),
+            },
+            Work::Arrange { by } => rewritten(arrange_now(self, &name, &by).await),
             Work::Vacuum { retain_hours } => {
                 let retain = Duration::try_hours(retain_hours).unwrap_or(Duration::MAX);
                 labhouse_catalog::vacuum(catalog, &name, retain).await
@@ -278,6 +314,11 @@ impl Engine {
         };
         count(done.map_err(lake_error)?)
     }
+}
+
+/// The number of files that are no longer part of the table.
+fn rewritten(done: Result<Optimized, LakeError>) -> Result<usize, LakeError> {
+    done.map(|done| usize::try_from(done.files_removed).unwrap_or(usize::MAX))
 }
 
 /// Whoever brings rows back changes all of them, those that a filter hides from him as well: so none may.
@@ -367,6 +408,8 @@ mod tests {
             "VACUUM s.t RETAIN 5 DAYS",
             "UNDROP s.t",
             "OPTIMIZE s.t ZORDER BY x",
+            "OPTIMIZE s.t ZORDER BY ()",
+            "OPTIMIZE s.t ZORDER (x)",
         ] {
             assert!(read(bad).is_err(), "{bad}");
         }

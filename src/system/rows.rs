@@ -89,6 +89,7 @@ pub(super) fn schema(name: &str) -> Option<SchemaRef> {
             ("table_schema", TEXT),
             ("table_name", TEXT),
             ("work", TEXT),
+            ("columns", TEXT),
             ("problem", TEXT),
             ("files_removed", NUMBER),
             ("files_added", NUMBER),
@@ -276,6 +277,10 @@ fn maintenance(engine: &Engine) -> Vec<ArrayRef> {
         text(done.iter().map(|done| Some(done.table.schema.clone()))),
         text(done.iter().map(|done| Some(done.table.table.clone()))),
         text(done.iter().map(|done| Some(done.work.to_owned()))),
+        text(
+            done.iter()
+                .map(|done| done.columns.as_ref().map(|columns| columns.join(", "))),
+        ),
         text(done.iter().map(|done| done.problem.clone())),
         number(done.iter().map(|done| Some(done.files_removed))),
         number(done.iter().map(|done| Some(done.files_added))),

@@ -42,6 +42,7 @@ pub(crate) use layout::{Counts, Target, counted, main_table, target};
 pub(crate) use pins::{FILE as SETTINGS, Pin};
 pub(crate) use quarantine::hex;
 pub(crate) use rows::unwritable;
+pub(crate) use shape::{SOURCE_FILE, SOURCE_ROW};
 
 /// The table that a path below `landing/` names; none for what is no data or lies in a place without a meaning.
 pub fn landing_table(path: &str) -> Option<crate::TableName> {

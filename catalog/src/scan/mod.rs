@@ -3,11 +3,13 @@
 //! delta-rs's provider costs 1.36 times a plain scan of the same files. A table without deletion vectors, column mapping or
 //! files outside its folder *is* a list of Parquet files with statistics, so it is planned as one.
 
+mod asked;
 mod files;
 mod inexact;
 mod provider;
 mod stats;
 
+pub use asked::Asked;
 pub(crate) use files::needs_delta_reader;
 pub(crate) use inexact::Inexact;
 pub(crate) use provider::ParquetScan;

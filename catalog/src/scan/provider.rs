@@ -23,6 +23,7 @@ use datafusion::physical_plan::empty::EmptyExec;
 use deltalake_core::table::state::DeltaTableState;
 use object_store::path::Path as ObjectPath;
 
+use super::asked::Asked;
 use super::files::{Columns, FileList, join, list, native_schema, total};
 use super::stats::Prunable;
 
@@ -43,6 +44,8 @@ pub(crate) struct ParquetScan {
     left_out: BTreeSet<ObjectPath>,
     statistics: Statistics,
     location: String,
+    /// Where scans are noted.
+    asked: Option<Arc<Asked>>,
 }
 
 impl ParquetScan {
@@ -84,7 +87,14 @@ impl ParquetScan {
             left_out: BTreeSet::new(),
             statistics,
             location: location.to_owned(),
+            asked: None,
         })
+    }
+
+    /// The same, of which each scan is noted.
+    pub(crate) fn noted(mut self, asked: &Arc<Asked>) -> Self {
+        self.asked = Some(Arc::clone(asked));
+        self
     }
 
     /// The same without these files, whose paths are relative to the table's folder.
@@ -168,6 +178,9 @@ impl TableProvider for ParquetScan {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
+        if let Some(asked) = &self.asked {
+            asked.saw(&self.location, filters);
+        }
         let mut files = self.read(self.candidates(state, filters)?);
         if let (Some(limit), true) = (limit, filters.is_empty()) {
             files = enough_for(files, limit);

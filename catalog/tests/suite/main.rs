@@ -9,6 +9,7 @@
     reason = "a test that meets the unexpected should stop loudly; sessions here are the tests' own"
 )]
 
+mod arrange;
 mod blocks;
 mod cases;
 mod golden;

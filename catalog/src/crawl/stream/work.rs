@@ -257,7 +257,7 @@ impl Worker<'_> {
         let location = self.job.table.location();
         let add = self
             .handle
-            .block_on(parquet_file::put(self.lake, &location, whole))
+            .block_on(parquet_file::put(self.lake, &location, parquet_file::PREFIX, whole))
             .map_err(Stopped::Lake)?;
         self.adds.push(add);
         Ok(())

@@ -1,27 +1,33 @@
-//! Care of tables that nobody has to ask for: many small files become few large ones, and files that no version of the last
-//! weeks needs are deleted.
+//! Care of tables that nobody has to ask for: many small files become few large ones, rows are arranged by the columns that
+//! questions compare, and files that no version of the last weeks needs are deleted.
 //!
 //! One table at a time, and only tables that labhouse itself made: what another tool writes under `tables/`, it may have
 //! its own ideas about. A table that is being written to is left alone until it rests, unless it has grown very many
 //! files. Readers are not disturbed: they keep the files of the version they began with. What was done stands in
 //! `system.maintenance` and in the audit trail.
 
+mod order;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use labhouse_catalog::{LakeTable, TableName};
+use labhouse_catalog::{LakeTable, Optimized, TableName, arranged_by};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::config::Care as Settings;
 use crate::engine::Engine;
 
+pub(crate) use order::Telling;
+
 /// What is remembered for `system.maintenance`.
 const REMEMBERED_MAX: usize = 1_000;
 /// How often a table is searched for files that nobody needs: a search lists its whole folder.
 const SEARCH: Duration = Duration::from_secs(24 * 3_600);
+/// Commits of a table that tell whether its rows are replaced now and then.
+const COMMITS_LOOKED_AT: usize = 20;
 /// With so many times the small files that are enough, a table need not rest to be compacted.
 const IMPATIENT: usize = 4;
 
@@ -37,8 +43,10 @@ pub(crate) struct Care {
 pub(crate) struct Done {
     pub(crate) at: DateTime<Utc>,
     pub(crate) table: TableName,
-    /// `compact` or `vacuum`.
+    /// `compact`, `arrange` or `vacuum`.
     pub(crate) work: &'static str,
+    /// The columns that rows were arranged by; none of them when they went back to the order in which they came.
+    pub(crate) columns: Option<Vec<String>>,
     /// None when it was done.
     pub(crate) problem: Option<String>,
     pub(crate) files_removed: u64,
@@ -50,9 +58,12 @@ pub(crate) struct Done {
 #[derive(Debug, Clone, Copy, Default)]
 struct Seen {
     version: u64,
-    /// The version whose compaction failed: it is not tried again on the same.
+    /// The version that could not be compacted or arranged: it is not tried again on the same.
     failed: Option<u64>,
     searched: Option<Instant>,
+    arranged: Option<Instant>,
+    /// The version and the policies for which the order was found to tell nobody anything.
+    harmless: Option<(u64, u64)>,
 }
 
 /// What a table needs.
@@ -109,6 +120,10 @@ async fn look(engine: &Engine, settings: &Settings) {
             seen.version = table.version();
             before
         };
+        if let Some(by) = to_arrange(engine, settings, seen, table).await {
+            arrange(engine, table, &by).await;
+            continue;
+        }
         let small = match table.files() >= settings.small_files.max(2) {
             true => table.small_files(),
             false => 0,
@@ -132,9 +147,88 @@ fn need(settings: &Settings, seen: Seen, version: u64, small: usize, now: Instan
     (settings.retain_hours > 0 && seen.version == version && !searched).then_some(Need::Search)
 }
 
-async fn compact(engine: &Engine, table: &LakeTable) {
+/// The columns to arrange a table by now; an order that tells somebody something goes at once.
+async fn to_arrange(engine: &Engine, settings: &Settings, seen: Seen, table: &LakeTable) -> Option<Vec<String>> {
+    if seen.failed == Some(table.version()) {
+        return None;
+    }
+    let by = arranged_by(table);
+    let state = (table.version(), engine.policies.current().generation());
+    if !by.is_empty() && seen.harmless != Some(state) {
+        if Telling::of(engine, table).objection(&by).is_some() {
+            return Some(Vec::new());
+        }
+        engine
+            .care
+            .tables
+            .lock()
+            .entry(table.name().clone())
+            .or_default()
+            .harmless = Some(state);
+    }
+    if seen.version != table.version() {
+        return None;
+    }
+    let again = seen.arranged.is_none_or(|at| at.elapsed() >= SEARCH);
+    let wanted = order::wanted(engine, settings, table, again)?;
+    // Where rows are replaced, their files are found by where they came from; an order by something else would spread them.
+    match labhouse_catalog::only_grew(table, COMMITS_LOOKED_AT).await {
+        Ok(true) => Some(wanted),
+        Ok(false) => None,
+        Err(error) => {
+            tracing::debug!(%error, table = %table.name(), "its history is not read");
+            None
+        }
+    }
+}
+
+async fn arrange(engine: &Engine, table: &LakeTable, by: &[String]) {
     let (name, began) = (table.name(), Instant::now());
-    let outcome = labhouse_catalog::optimize(&engine.catalog, name).await;
+    let outcome = arrange_now(engine, name, by).await;
+    if outcome.is_ok() {
+        engine.catalog.lake().asked().forget(name);
+    }
+    let mut tables = engine.care.tables.lock();
+    let seen = tables.entry(name.clone()).or_default();
+    seen.arranged = Some(began);
+    drop(tables);
+    rewritten(engine, "arrange", Some(by.to_vec()), table, began, outcome);
+}
+
+/// Arranges the rows of a table by columns, on the threads and with the memory of statements.
+pub(crate) async fn arrange_now(
+    engine: &Engine,
+    name: &TableName,
+    by: &[String],
+) -> Result<Optimized, labhouse_catalog::LakeError> {
+    let run = |plan, context| engine.runner.start(plan, context);
+    labhouse_catalog::arrange(&engine.catalog, name, by, engine.sessions.system(), &run).await
+}
+
+/// Merges small files; of a table whose rows are arranged, into arranged ones.
+pub(crate) async fn compact_now(engine: &Engine, table: &LakeTable) -> Result<Optimized, labhouse_catalog::LakeError> {
+    match arranged_by(table) {
+        by if by.is_empty() => labhouse_catalog::optimize(&engine.catalog, table.name()).await,
+        by => arrange_now(engine, table.name(), &by).await,
+    }
+}
+
+async fn compact(engine: &Engine, table: &LakeTable) {
+    let began = Instant::now();
+    let outcome = compact_now(engine, table).await;
+    rewritten(engine, "compact", None, table, began, outcome);
+}
+
+/// Tells what became of files that were written anew; a table that cannot be, or need not, is let be until it changes.
+fn rewritten(
+    engine: &Engine,
+    work: &'static str,
+    columns: Option<Vec<String>>,
+    table: &LakeTable,
+    began: Instant,
+    outcome: Result<Optimized, labhouse_catalog::LakeError>,
+) {
+    let name = table.name();
     let nothing = matches!(&outcome, Ok(done) if done.files_removed == 0);
     if outcome.is_err() || nothing {
         let mut tables = engine.care.tables.lock();
@@ -146,7 +240,7 @@ async fn compact(engine: &Engine, table: &LakeTable) {
     let (removed, added) = outcome
         .as_ref()
         .map_or((0, 0), |done| (done.files_removed, done.files_added));
-    finish(engine, "compact", name, began, outcome.err(), removed, added);
+    finish(engine, work, columns, name, began, outcome.err(), removed, added);
 }
 
 async fn search(engine: &Engine, settings: &Settings, table: &LakeTable) {
@@ -156,16 +250,18 @@ async fn search(engine: &Engine, settings: &Settings, table: &LakeTable) {
     match labhouse_catalog::removable(&engine.catalog, name, retain).await {
         Ok(0) => return,
         Ok(_) => {}
-        Err(error) => return finish(engine, "vacuum", name, began, Some(error), 0, 0),
+        Err(error) => return finish(engine, "vacuum", None, name, began, Some(error), 0, 0),
     }
     let outcome = labhouse_catalog::vacuum(&engine.catalog, name, retain).await;
     let removed = outcome.as_ref().map_or(0, |removed| *removed as u64);
-    finish(engine, "vacuum", name, began, outcome.err(), removed, 0);
+    finish(engine, "vacuum", None, name, began, outcome.err(), removed, 0);
 }
 
+#[expect(clippy::too_many_arguments, reason = "they are the fields of one record")]
 fn finish(
     engine: &Engine,
     work: &'static str,
+    columns: Option<Vec<String>>,
     name: &TableName,
     began: Instant,
     problem: Option<labhouse_catalog::LakeError>,
@@ -179,6 +275,7 @@ fn finish(
         at: Utc::now(),
         table: name.clone(),
         work,
+        columns,
         problem: problem.map(|error| error.to_string()),
         files_removed,
         files_added,
@@ -204,6 +301,7 @@ mod tests {
             version: 7,
             failed: None,
             searched: Some(now),
+            ..Seen::default()
         };
         let asked = |seen, version, small| need(&settings, seen, version, small, now);
         assert_eq!(asked(rested, 7, 10), Some(Need::Compact));
