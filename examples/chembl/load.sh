@@ -4,11 +4,12 @@
 #   examples/chembl/load.sh --config labhouse-demo/labhouse.toml [--from FOLDER]
 #
 # FOLDER holds files of a release (https://ftp.ebi.ac.uk/pub/databases/chembl/ChEMBLdb/latest/), packed or not:
+#   chembl_NN_sqlite.tar.gz, *.db      the whole database       -> lab.chembl.TABLE, all of them (CHEMBL_TABLES="activities assays": those)
 #   chembl_NN_chemreps.txt.gz          structures and keys      -> lab.chembl.chemreps
 #   chembl_NN.sdf.gz                   molecules with data      -> lab.chembl.molecules
 #   chembl_uniprot_mapping.txt         targets and UniProt      -> lab.chembl.uniprot_mapping
 #   TABLE.csv|tsv|txt|parquet[.gz]     an export of one table   -> lab.chembl.TABLE   (compound_properties, activities, …)
-# Of anything else it says that it is left. Without --from, CHEMBL_DIR is looked at, and then the sample: the compounds of
+# The database takes Python 3, which has SQLite with it. Of anything else it says that it is left. Without --from, CHEMBL_DIR is looked at, and then the sample: the compounds of
 # ../shared/data/chembl, or else those that `labhouse demo` makes. Files are put into landing/ and then crawled; what was
 # loaded before is not loaded again. Large texts are cut into parts of PART_LINES lines or PART_RECORDS molecules, since a
 # file is parsed in memory.
@@ -21,7 +22,7 @@ from=${CHEMBL_DIR:-}
 part_lines=${PART_LINES:-500000}
 part_records=${PART_RECORDS:-100000}
 
-usage() { sed -n '2,15s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+usage() { sed -n '2,16s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 while [ $# -gt 0 ]; do
   case $1 in
     --config) config=${2:?--config takes a file}; shift 2 ;;
@@ -78,8 +79,12 @@ load() { # folder
     case $base in
       *chemreps*.txt) cut_up chemreps "$file" "${base%.txt}" tsv "$by_lines" ;;
       *.sdf) cut_up molecules "$file" "${base%.sdf}" sdf "$by_records" ;;
+      *_sqlite.tar | *_sqlite.tar.* | *.db)
+        mkdir -p "$landing"
+        # shellcheck disable=SC2086 # several names
+        python3 "$here/export.py" "$file" "$landing" ${CHEMBL_TABLES:-} ;;
       *uniprot_mapping*.txt) put uniprot_mapping "$file" ;;
-      readme* | checksums* | license* | *.html | *.fa | *.fps | *.h5 | *.db | *.dmp | *.tar | *_sqlite* | *_mysql* | *_postgres* | *_oracle*)
+      readme* | checksums* | license* | *.html | *.fa | *.fps | *.h5 | *.dmp | *.tar | *_mysql* | *_postgres* | *_oracle*)
         echo "$file: left, it is no table as a file (export its tables as CSV or Parquet)"; continue ;;
       *.csv | *.tsv | *.txt | *.parquet) put "$(printf %s "${base%%.*}" | tr -c 'a-z0-9\n' '_')" "$file" ;;
       *) echo "$file: left, it is none of the files that are known here"; continue ;;

@@ -98,3 +98,57 @@ fn a_release_at_hand_becomes_tables_and_is_loaded_once() {
     let (done, text) = load(&dir, &["--form", from]);
     assert!(!done && text.contains("--config"), "{text}");
 }
+
+/// A database as ChEMBL releases it: packed, two folders deep.
+fn database(release: &Path) {
+    let make = "
+import sqlite3, sys, tarfile, os
+path = sys.argv[1] + '/chembl_36.db'
+db = sqlite3.connect(path)
+db.execute('CREATE TABLE MOLECULE_DICTIONARY (molregno BIGINT NOT NULL, pref_name VARCHAR(255), chembl_id VARCHAR(20), max_phase NUMERIC(2,1))')
+db.executemany('INSERT INTO MOLECULE_DICTIONARY VALUES (?,?,?,?)',
+    [(1, '007', 'CHEMBL1', 4), (2, None, 'CHEMBL2', 0.5), (3, 'a \"b\",\nc', 'CHEMBL3', None)])
+db.execute('CREATE TABLE activities (activity_id INTEGER, standard_value NUMERIC, standard_units VARCHAR(100))')
+db.executemany('INSERT INTO activities VALUES (?,?,?)', [(n, n * 1.5, 'nM') for n in range(5)])
+db.execute('CREATE TABLE nothing (id INTEGER)')
+db.commit(); db.close()
+with tarfile.open(sys.argv[1] + '/chembl_36_sqlite.tar.gz', 'w:gz') as out:
+    out.add(path, 'chembl_36/chembl_36_sqlite/chembl_36.db')
+os.remove(path)
+";
+    let made = Command::new("python3").args(["-c", make]).arg(release).status();
+    assert!(made.unwrap().success());
+}
+
+#[tokio::test]
+async fn a_released_database_becomes_tables_with_its_own_types() {
+    let own = tempfile::tempdir().unwrap();
+    let (dir, release) = (own.path().join("lab"), own.path().join("release"));
+    std::fs::create_dir_all(&release).unwrap();
+    lab::lay_out_empty(&dir);
+    database(&release);
+    let from = release.to_str().unwrap();
+    let (done, text) = load(&dir, &["--from", from]);
+    assert!(done && text.contains("nothing -> lab.chembl.nothing, 0 rows"), "{text}");
+    let wanted = [
+        ("chembl.activities".to_owned(), 5, 3),
+        ("chembl.molecule_dictionary".to_owned(), 3, 2),
+    ];
+    assert_eq!(tables(&dir), wanted, "{text}");
+    let (done, text) = load(&dir, &["--from", from]);
+    assert!(done, "{text}");
+    assert_eq!(tables(&dir), wanted, "loaded once");
+
+    let mut serve = Command::new(BINARY);
+    let serve = serve.args(["serve", "--config"]).arg(dir.join("labhouse.toml"));
+    let lab = lab::start(serve, &dir, Some(own));
+    let answer = lab
+        .text(
+            "ada",
+            "SELECT molregno, pref_name, max_phase, arrow_typeof(pref_name) AS kind FROM lab.chembl.molecule_dictionary WHERE molregno < 3 ORDER BY 1",
+        )
+        .await;
+    assert!(answer.contains("| 1        | 007 ") && answer.contains("| 4.0 ") && answer.contains("Utf8"), "{answer}");
+    let kept = "SELECT count(*) FROM lab.chembl.molecule_dictionary WHERE pref_name = E'a \"b\",\nc' AND max_phase IS NULL";
+    assert_eq!(lab.number("ada", kept).await, 1);
+}

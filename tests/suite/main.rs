@@ -13,6 +13,7 @@
 )]
 
 mod alerts;
+mod arranging;
 mod attacks;
 mod audit;
 mod bucket;
