@@ -2,9 +2,11 @@
 
     python benches/crawl/bench.py csv    [--mb 1000]     one large CSV, beside DuckDB's COPY of the same file to Parquet
     python benches/crawl/bench.py small  [--files 10000] many small files in one sweep
+    python benches/crawl/bench.py kills  [--files 10000] the same, killed every moment until one crawl comes to its end
     python benches/crawl/bench.py sweep  [--files 1000000] ten new files among many that are loaded already
+    python benches/crawl/bench.py arranged [--mb 1000]   questions of the large table before and after its rows are arranged
 
-Needs a release build (`cargo build --release`) and, for `csv`, DuckDB from PyPI. Times are of whole commands, start-up
+Needs a release build (`cargo build --release`) and what tests/python/requirements.txt names. Times are of whole commands, start-up
 included; memory is the greatest resident size of the process. Ratios are of the same run.
 """
 
@@ -130,6 +132,93 @@ def small(args):
     shutil.rmtree(folder)
 
 
+def kills(args):
+    """kill -9 in the midst, again and again; in the end each row is there once."""
+    import deltalake
+    import duckdb
+
+    folder = tempfile.mkdtemp(prefix="labhouse-bench-", dir=args.dir)
+    lab(folder)
+    write_small(folder, 0, args.files)
+    time.sleep(1)
+    dice, killed, started = random.Random(11), 0, time.monotonic()
+    while True:
+        process = subprocess.Popen([BINARY, "crawl", "--config", f"{folder}/labhouse.toml"], stdout=subprocess.DEVNULL)
+        try:
+            process.wait(dice.uniform(0.05, args.kill_within) * (1 + killed / 20))
+            break
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            killed += 1
+    assert process.returncode == 0, process.returncode
+    parts = deltalake.DeltaTable(f"{folder}/lake/tables/bench/runs").file_uris()
+    rows, distinct = duckdb.sql(f"SELECT count(*), count(DISTINCT sample) FROM read_parquet({parts})").fetchall()[0]
+    wanted = 8 * args.files
+    print(f"{args.files} files, killed {killed} times within {time.monotonic() - started:.1f} s: "
+          f"{wanted - distinct} rows lost, {rows - distinct} double")
+    shutil.rmtree(folder)
+
+
+def arranged(args):
+    import adbc_driver_flightsql.dbapi as flight
+
+    here = os.path.dirname(os.path.abspath(__file__))
+    policies = os.path.join(here, "..", "tpch", "policies")
+    folder = tempfile.mkdtemp(prefix="labhouse-bench-", dir=args.dir)
+    lab(folder)
+    os.makedirs(f"{folder}/policies")
+    shutil.copy(os.path.join(here, "..", "..", "policies", "default", "model.conf"), f"{folder}/policies")
+    with open(os.path.join(policies, "policy.csv")) as given, open(f"{folder}/policies/policy.csv", "w") as own:
+        own.writelines(line for line in given if "ada" in line or "lake_admin" in line)
+    open(f"{folder}/policies/filters.toml", "w").close()
+    with open(f"{folder}/labhouse.toml", "a") as config:
+        config.write('[listen]\nflight = "127.0.0.1:0"\nhttp = ""\n[limits]\nresult_cache_mib = 0\n[care]\ninterval_s = 0\n')
+    subprocess.run([BINARY, "user", "add", "ada", "--config", f"{folder}/labhouse.toml"],
+                   env=os.environ | {"LABHOUSE_PASSWORD": "ada-bench-ada"}, check=True, stdout=subprocess.DEVNULL)
+    os.makedirs(f"{folder}/lake/landing/bench/readings")
+    rows = write_large(f"{folder}/lake/landing/bench/readings/readings.csv", args.mb)
+    time.sleep(1)
+    crawl(folder)
+    server = subprocess.Popen([BINARY, "serve", "--config", f"{folder}/labhouse.toml"], stdout=subprocess.PIPE, text=True)
+    try:
+        uri = json.loads(server.stdout.readline().removeprefix("ready "))["flight"]
+        login = {"username": "ada", "password": "ada-bench-ada"}
+        with flight.connect(uri, db_kwargs=login, autocommit=True) as connection, connection.cursor() as cursor:
+            questions = {
+                "one plate": lambda n: f"SELECT avg(signal) FROM lab.bench.readings WHERE plate = 'P{n:05d}'",
+                "one day": lambda n: f"SELECT avg(signal) FROM lab.bench.readings WHERE measured_at >= TIMESTAMP '2026-{1 + n % 12:02d}-{1 + n % 28:02d}' "
+                                     f"AND measured_at < TIMESTAMP '2026-{1 + n % 12:02d}-{1 + n % 28:02d}' + INTERVAL '1 day'",
+                "both": lambda n: f"SELECT avg(signal) FROM lab.bench.readings WHERE plate = 'P{n:05d}' AND measured_at < TIMESTAMP '2026-02-01'",
+            }
+
+            def measure():
+                medians, answers = {}, []
+                for name, question in questions.items():
+                    times = []
+                    for n in range(1, 16):
+                        started = time.monotonic()
+                        cursor.execute(question(n * 97))
+                        answers.append(round(cursor.fetchall()[0][0] or 0, 6))
+                        times.append(time.monotonic() - started)
+                    medians[name] = sorted(times)[len(times) // 2]
+                return medians, answers
+
+            before, first = measure()
+            for by in ("plate", "plate, measured_at"):
+                started = time.monotonic()
+                cursor.execute(f"OPTIMIZE lab.bench.readings ZORDER BY ({by})")
+                took = time.monotonic() - started
+                after, second = measure()
+                assert first == second, "the answers differ"
+                told = "; ".join(f"{name} {before[name] * 1000:.0f} ms before, {after[name] * 1000:.0f} ms after ({before[name] / after[name]:.1f} x)" for name in questions)
+                print(f"{rows} rows by ({by}) in {took:.1f} s: {told}", flush=True)
+    finally:
+        server.terminate()
+        server.wait()
+    shutil.rmtree(folder)
+
+
 def sweep(args):
     """The many are loaded first, which takes its time; then ten are added and only the second sweep is of interest."""
     folder = tempfile.mkdtemp(prefix="labhouse-bench-", dir=args.dir)
@@ -152,15 +241,16 @@ def sweep(args):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=["csv", "small", "sweep"])
+    parser.add_argument("part", choices=["csv", "small", "kills", "sweep", "arranged"])
     parser.add_argument("--mb", type=int, default=1000)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--files", type=int)
+    parser.add_argument("--kill-within", type=float, default=0.6, help="seconds that a crawl has at most; a little more each time")
     parser.add_argument("--dir", help="where the lakes are made (a disk with room)")
     args = parser.parse_args()
     if args.files is None:
         args.files = 1_000_000 if args.part == "sweep" else 10_000
-    {"csv": csv, "small": small, "sweep": sweep}[args.part](args)
+    {"csv": csv, "small": small, "kills": kills, "sweep": sweep, "arranged": arranged}[args.part](args)
 
 
 if __name__ == "__main__":

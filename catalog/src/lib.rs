@@ -61,8 +61,8 @@ pub use arrange::{ARRANGE_COLUMNS_MAX, Run, arrange, arranged_by, is_parted_by, 
 pub use bring_back::bring_back;
 pub use catalog::{Catalog, CatalogSnapshot};
 pub use crawl::{
-    CrawlOptions, Crawler, FileOutcome, FileRecord, FileStatus, Gone, Queue, Received, SweepReport, Watch,
-    landing_table,
+    CrawlOptions, Crawler, FileOutcome, FileRecord, FileStatus, Gone, KIND_KEY, PROPOSED_PREFIX, Queue, Received,
+    SweepReport, Watch, landing_table,
 };
 pub use error::LakeError;
 pub use journal::{Appended, Journal};
@@ -72,4 +72,7 @@ pub use rewrite::{ROW_ADDRESS, RowChange, TakenOut, address_field, addressed, ta
 pub use scan::Asked;
 pub use table::LakeTable;
 pub use travel::{When, at, beyond};
-pub use upkeep::{Optimized, RETAIN_HOURS_MIN, describe, drop_table, optimize, removable, restore, vacuum};
+pub use upkeep::{
+    CHECKPOINT_COMMITS, Optimized, RETAIN_HOURS_MIN, checkpoint, describe, drop_table, optimize, removable, restore,
+    vacuum,
+};

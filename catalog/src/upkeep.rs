@@ -163,6 +163,29 @@ pub async fn removable(catalog: &Catalog, name: &TableName, retain: Duration) ->
     Ok(found.files_deleted.len())
 }
 
+/// Commits after which [`checkpoint`] writes the state of a table in one file, so that opening it need not read them all.
+/// delta-rs does so of itself after a hundred.
+pub const CHECKPOINT_COMMITS: u64 = 50;
+
+/// Writes the state of a table as a checkpoint, when enough commits have come since the last one. Gives its version.
+///
+/// # Errors
+/// Delta's own.
+pub async fn checkpoint(catalog: &Catalog, name: &TableName) -> Result<Option<u64>, LakeError> {
+    let table = present(catalog, name).await?;
+    let last = format!("{}/_delta_log/_last_checkpoint", name.location());
+    let last = catalog.lake().get(&last).await?;
+    let last = last.and_then(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes).ok());
+    let last = last.and_then(|last| last.get("version")?.as_u64());
+    if table.version() < last.map_or(0, |version| version + 1) + CHECKPOINT_COMMITS - 1 {
+        return Ok(None);
+    }
+    deltalake_core::checkpoints::create_checkpoint(&table.delta(), None)
+        .await
+        .map_err(LakeError::delta("writing a checkpoint of", name))?;
+    Ok(Some(table.version()))
+}
+
 pub(crate) async fn present(catalog: &Catalog, name: &TableName) -> Result<Arc<LakeTable>, LakeError> {
     let table = catalog.latest(name).await?.filter(|table| !table.is_dropped());
     table.ok_or_else(|| LakeError::Refused {

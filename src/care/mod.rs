@@ -1,5 +1,6 @@
 //! Care of tables that nobody has to ask for: many small files become few large ones, rows are arranged by the columns that
-//! questions compare, and files that no version of the last weeks needs are deleted.
+//! questions compare, the state of a table with many commits is written in one piece, and files that no version of the last weeks
+//! needs are deleted.
 //!
 //! One table at a time, and only tables that labhouse itself made: what another tool writes under `tables/`, it may have
 //! its own ideas about. A table that is being written to is left alone until it rests, unless it has grown very many
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use labhouse_catalog::{LakeTable, Optimized, TableName, arranged_by};
+use labhouse_catalog::{CHECKPOINT_COMMITS, LakeTable, Optimized, TableName, arranged_by};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
@@ -26,6 +27,8 @@ pub(crate) use order::Telling;
 const REMEMBERED_MAX: usize = 1_000;
 /// How often a table is searched for files that nobody needs: a search lists its whole folder.
 const SEARCH: Duration = Duration::from_secs(24 * 3_600);
+/// How long an order that told nobody anything is not looked at again under the same policies.
+const TRUSTED: Duration = Duration::from_secs(600);
 /// Commits of a table that tell whether its rows are replaced now and then.
 const COMMITS_LOOKED_AT: usize = 20;
 /// With so many times the small files that are enough, a table need not rest to be compacted.
@@ -43,7 +46,7 @@ pub(crate) struct Care {
 pub(crate) struct Done {
     pub(crate) at: DateTime<Utc>,
     pub(crate) table: TableName,
-    /// `compact`, `arrange` or `vacuum`.
+    /// `compact`, `arrange`, `checkpoint` or `vacuum`.
     pub(crate) work: &'static str,
     /// The columns that rows were arranged by; none of them when they went back to the order in which they came.
     pub(crate) columns: Option<Vec<String>>,
@@ -62,14 +65,17 @@ struct Seen {
     failed: Option<u64>,
     searched: Option<Instant>,
     arranged: Option<Instant>,
-    /// The version and the policies for which the order was found to tell nobody anything.
-    harmless: Option<(u64, u64)>,
+    /// The version up to which a checkpoint is known, or was found not to be due.
+    checkpointed: u64,
+    /// The version and the policies for which the order was found to tell nobody anything, and when: grants end by the clock.
+    harmless: Option<(u64, u64, Instant)>,
 }
 
 /// What a table needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Need {
     Compact,
+    Checkpoint,
     Search,
 }
 
@@ -130,6 +136,7 @@ async fn look(engine: &Engine, settings: &Settings) {
         };
         match need(settings, seen, table.version(), small, Instant::now()) {
             Some(Need::Compact) => compact(engine, table).await,
+            Some(Need::Checkpoint) => checkpoint(engine, table).await,
             Some(Need::Search) => search(engine, settings, table).await,
             None => {}
         }
@@ -143,6 +150,9 @@ fn need(settings: &Settings, seen: Seen, version: u64, small: usize, now: Instan
     if small >= enough && rests && seen.failed != Some(version) {
         return Some(Need::Compact);
     }
+    if seen.version == version && version >= seen.checkpointed.saturating_add(CHECKPOINT_COMMITS) {
+        return Some(Need::Checkpoint);
+    }
     let searched = seen.searched.is_some_and(|at| now.duration_since(at) < SEARCH);
     (settings.retain_hours > 0 && seen.version == version && !searched).then_some(Need::Search)
 }
@@ -153,8 +163,11 @@ async fn to_arrange(engine: &Engine, settings: &Settings, seen: Seen, table: &La
         return None;
     }
     let by = arranged_by(table);
-    let state = (table.version(), engine.policies.current().generation());
-    if !by.is_empty() && seen.harmless != Some(state) {
+    let (version, generation) = (table.version(), engine.policies.current().generation());
+    let is_known = seen
+        .harmless
+        .is_some_and(|(at, under, when)| (at, under) == (version, generation) && when.elapsed() < TRUSTED);
+    if !by.is_empty() && !is_known {
         if Telling::of(engine, table).objection(&by).is_some() {
             return Some(Vec::new());
         }
@@ -164,7 +177,7 @@ async fn to_arrange(engine: &Engine, settings: &Settings, seen: Seen, table: &La
             .lock()
             .entry(table.name().clone())
             .or_default()
-            .harmless = Some(state);
+            .harmless = Some((version, generation, Instant::now()));
     }
     if seen.version != table.version() {
         return None;
@@ -243,6 +256,17 @@ fn rewritten(
     finish(engine, work, columns, name, began, outcome.err(), removed, added);
 }
 
+async fn checkpoint(engine: &Engine, table: &LakeTable) {
+    let (name, began) = (table.name(), Instant::now());
+    let outcome = labhouse_catalog::checkpoint(&engine.catalog, name).await;
+    engine.care.tables.lock().entry(name.clone()).or_default().checkpointed = table.version();
+    match outcome {
+        Ok(None) => {}
+        Ok(Some(_)) => finish(engine, "checkpoint", None, name, began, None, 0, 0),
+        Err(error) => finish(engine, "checkpoint", None, name, began, Some(error), 0, 0),
+    }
+}
+
 async fn search(engine: &Engine, settings: &Settings, table: &LakeTable) {
     let (name, began) = (table.name(), Instant::now());
     engine.care.tables.lock().entry(name.clone()).or_default().searched = Some(began);
@@ -308,6 +332,36 @@ mod tests {
         assert_eq!(asked(rested, 7, 9), None, "too few");
         assert_eq!(asked(rested, 8, 10), None, "it was written to since the last look");
         assert_eq!(asked(rested, 8, 40), Some(Need::Compact), "it never rests");
+        let many = CHECKPOINT_COMMITS;
+        assert_eq!(
+            asked(
+                Seen {
+                    version: many,
+                    ..rested
+                },
+                many,
+                0
+            ),
+            Some(Need::Checkpoint)
+        );
+        assert_eq!(
+            asked(
+                Seen {
+                    version: many,
+                    ..rested
+                },
+                many + 1,
+                0
+            ),
+            None,
+            "it was written to"
+        );
+        let known = Seen {
+            version: many,
+            checkpointed: 1,
+            ..rested
+        };
+        assert_eq!(asked(known, many, 0), None, "too few since the last one");
         let failed = Seen {
             failed: Some(7),
             ..rested

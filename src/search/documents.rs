@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field as Column, FieldRef};
+use labhouse_catalog::KIND_KEY;
 use labhouse_catalog::search::{Document, Field};
 use labhouse_policies::Tags;
 
@@ -81,6 +82,13 @@ fn columns(shown: &Shown, sampled: &Sampled) -> Vec<(Entry, Document)> {
             .with(Field::Unit, first(field, &UNITS).unwrap_or_default());
         let tags = raw.field_with_name(field.name()).map(of_field).unwrap_or_default();
         add_tags(&mut document, &tags);
+        if let Some(kind) = raw
+            .field_with_name(field.name())
+            .ok()
+            .and_then(|raw| raw.metadata().get(KIND_KEY))
+        {
+            document.add(Field::Tag, kind);
+        }
         let mut parts = Vec::new();
         inside(field.data_type(), &mut parts);
         parts.iter().for_each(|part| document.add(Field::Part, part));

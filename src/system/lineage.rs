@@ -2,7 +2,7 @@
 //!
 //! An administrator sees all of it. Anybody else sees what lies between things he sees: tables and columns by his grants,
 //! files and versions of tables that he sees whole (a version counts changes of hidden rows, too), models that he may ask. So it
-//! may be granted to anybody.
+//! may be granted to anybody. What was asked of tables is in the audit trail, query by query with the versions that were read.
 
 use std::collections::BTreeMap;
 
@@ -36,6 +36,8 @@ struct Step {
     to: End,
     /// The version of the source that was read.
     version: Option<u64>,
+    /// The commit of the target that took it up: of a file into its table, of sources into a view.
+    target_version: Option<u64>,
 }
 
 /// A file, table, view or model, or a column of it.
@@ -80,13 +82,15 @@ pub(super) async fn rows(engine: &Engine, who: &Principal) -> Result<Vec<ArrayRe
                 from: End::whole(FILE, &file.path),
                 to: End::whole(TABLE, table),
                 version: None,
+                target_version: file.version.filter(|_| file.tables.first() == Some(table)),
             });
         }
     }
     for table in world.catalog.all() {
         if let Some(lineage) = Lineage::of(table) {
             let name = table.name().to_string();
-            add(&mut steps, &End::whole(kind(&name), &name), &lineage, kind);
+            let made = Some(table.version()).filter(|_| kind(&name) == VIEW);
+            add(&mut steps, &End::whole(kind(&name), &name), made, &lineage, kind);
         }
     }
     for model in world.models.all() {
@@ -95,7 +99,7 @@ pub(super) async fn rows(engine: &Engine, who: &Principal) -> Result<Vec<ArrayRe
         } = model.record().clone();
         let lineage = Lineage { sources, columns };
         let name = model.name().to_string();
-        add(&mut steps, &End::whole(MODEL, &name), &lineage, kind);
+        add(&mut steps, &End::whole(MODEL, &name), None, &lineage, kind);
     }
     if !is_admin {
         let mut seen = Sight {
@@ -107,6 +111,9 @@ pub(super) async fn rows(engine: &Engine, who: &Principal) -> Result<Vec<ArrayRe
             if seen.sees(&step.from, &step.to)? && seen.sees(&step.to, &step.to)? {
                 if !seen.is_whole(&step.from.name)? {
                     step.version = None;
+                }
+                if step.to.kind == VIEW && !seen.is_whole(&step.to.name)? {
+                    step.target_version = None;
                 }
                 steps.push(step);
             }
@@ -124,16 +131,24 @@ pub(super) async fn rows(engine: &Engine, who: &Principal) -> Result<Vec<ArrayRe
         word(|step| &step.to, kind),
         word(|step| &step.to, name),
         word(|step| &step.to, |end| end.column.clone()),
+        number(steps.iter().map(|step| step.target_version)),
     ])
 }
 
 /// The steps to one thing: from each table it reads, and to each of its columns.
-fn add(steps: &mut Vec<Step>, to: &End, lineage: &Lineage, kind: impl Fn(&str) -> &'static str) {
+fn add(
+    steps: &mut Vec<Step>,
+    to: &End,
+    target_version: Option<u64>,
+    lineage: &Lineage,
+    kind: impl Fn(&str) -> &'static str,
+) {
     for (source, version) in &lineage.sources {
         steps.push(Step {
             from: End::whole(kind(source), source),
             to: to.clone(),
             version: Some(*version),
+            target_version,
         });
     }
     for (column, origins) in &lineage.columns {
@@ -145,6 +160,7 @@ fn add(steps: &mut Vec<Step>, to: &End, lineage: &Lineage, kind: impl Fn(&str) -
                 from: End::whole(kind(table), table).column(from),
                 to: to.column(column),
                 version: lineage.sources.get(table).copied(),
+                target_version,
             });
         }
     }

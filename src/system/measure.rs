@@ -1,7 +1,9 @@
-//! The measures of a table's columns: one aggregation over a governed view, and its answer as rows.
+//! The measures of a table's columns: one aggregation over a governed view, a second one for how numbers and times are distributed
+//! between their ends, and the answers as rows.
 
 use std::sync::Arc;
 
+use arrow::array::builder::{Int64Builder, ListBuilder};
 use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::Column;
@@ -14,6 +16,7 @@ use datafusion::physical_plan::execute_stream;
 use datafusion::scalar::ScalarValue;
 use futures::TryStreamExt;
 
+use super::histogram::{self, histogram};
 use crate::session::Shown;
 
 /// Columns of a profile that need no look at the data: the names and the type.
@@ -33,6 +36,8 @@ pub(crate) struct ColumnProfile {
     maximum: Option<String>,
     mean: Option<f64>,
     deviation: Option<f64>,
+    /// How many values lie in each of equal ranges from the smallest to the largest.
+    histogram: Option<Vec<i64>>,
 }
 
 pub(super) fn schema() -> SchemaRef {
@@ -48,6 +53,7 @@ pub(super) fn schema() -> SchemaRef {
         ("maximum", DataType::Utf8),
         ("mean", DataType::Float64),
         ("deviation", DataType::Float64),
+        ("histogram", histogram::data_type()),
     ];
     let fields = columns.map(|(name, data_type)| Field::new(name, data_type, true));
     Arc::new(Schema::new(fields.to_vec()))
@@ -63,22 +69,50 @@ pub(super) async fn measure(
     let mut profiles = Vec::with_capacity(schema.fields().len());
     for fields in schema.fields().chunks(COLUMNS_AT_ONCE) {
         let measures: Vec<Measures> = fields.iter().map(|field| Measures::of(field)).collect();
-        let wanted = measures.iter().flat_map(Measures::expressions).enumerate();
-        let mut expressions = vec![count(lit(1_i64)).alias("rows")];
-        expressions.extend(wanted.map(|(at, expression)| expression.alias(format!("m{at}"))));
-        let source = provider_as_source(Arc::clone(&shown.provider));
-        let plan = LogicalPlanBuilder::scan("t", source, None)?.aggregate(Vec::<Expr>::new(), expressions)?;
-        let plan = system.create_physical_plan(&plan.build()?).await?;
-        let batches: Vec<RecordBatch> = execute_stream(plan, Arc::clone(context))?.try_collect().await?;
-        let row = batches.iter().find(|batch| batch.num_rows() > 0);
-        let values = row.into_iter().flat_map(|batch| batch.columns().iter());
-        let mut values = values.map(|array| ScalarValue::try_from_array(array, 0));
-        let rows = values.next().transpose()?.as_ref().and_then(whole);
+        let mut expressions = vec![count(lit(1_i64))];
+        expressions.extend(measures.iter().flat_map(Measures::expressions));
+        let mut values = answers(system, shown, context, expressions).await?.into_iter();
+        let rows = values.next().as_ref().and_then(whole);
+        let mut ends = Vec::new();
         for measures in &measures {
-            profiles.push(measures.profile(rows, &mut values)?);
+            let (profile, found) = measures.profile(rows, &mut values);
+            ends.extend(found.map(|ends| (profiles.len(), measures, ends)));
+            profiles.push(profile);
+        }
+        let ranges = ends
+            .iter()
+            .map(|(_, measures, [least, most])| histogram(measures.as_number(), *least, *most));
+        let found = answers(system, shown, context, ranges.collect()).await?;
+        for ((at, ..), counts) in ends.iter().zip(&found) {
+            if let Some(profile) = profiles.get_mut(*at) {
+                profile.histogram = histogram::counts(counts);
+            }
         }
     }
     Ok(profiles)
+}
+
+/// The values of some aggregates over the whole of a view.
+async fn answers(
+    system: &Arc<SessionState>,
+    shown: &Shown,
+    context: &Arc<TaskContext>,
+    expressions: Vec<Expr>,
+) -> Result<Vec<ScalarValue>, DataFusionError> {
+    if expressions.is_empty() {
+        return Ok(Vec::new());
+    }
+    let named = expressions.into_iter().enumerate();
+    let named: Vec<Expr> = named
+        .map(|(at, expression)| expression.alias(format!("m{at}")))
+        .collect();
+    let source = provider_as_source(Arc::clone(&shown.provider));
+    let plan = LogicalPlanBuilder::scan("t", source, None)?.aggregate(Vec::<Expr>::new(), named)?;
+    let plan = system.create_physical_plan(&plan.build()?).await?;
+    let batches: Vec<RecordBatch> = execute_stream(plan, Arc::clone(context))?.try_collect().await?;
+    let row = batches.iter().find(|batch| batch.num_rows() > 0);
+    let values = row.into_iter().flat_map(|batch| batch.columns().iter());
+    values.map(|array| ScalarValue::try_from_array(array, 0)).collect()
 }
 
 /// What can be measured of a column.
@@ -86,6 +120,7 @@ struct Measures {
     column: Expr,
     is_ordered: bool,
     is_number: bool,
+    is_time: bool,
     /// The engine estimates how many different values there are, but not of floating point numbers.
     is_countable: bool,
 }
@@ -100,13 +135,14 @@ impl Measures {
             column: Expr::Column(Column::from_name(field.name())),
             is_ordered,
             is_number,
+            is_time: matches!(data_type, DataType::Date32 | DataType::Timestamp(_, _)),
             is_countable: is_ordered && !data_type.is_floating(),
         }
     }
 
     fn expressions(&self) -> Vec<Expr> {
         let column = || self.column.clone();
-        let number = || cast(column(), DataType::Float64);
+        let number = || self.as_number();
         let mut wanted = vec![count(column())];
         if self.is_countable {
             wanted.push(approx_distinct(column()));
@@ -120,21 +156,35 @@ impl Measures {
         wanted
     }
 
-    /// Takes the answers to its expressions.
+    /// A number or a time as a number.
+    fn as_number(&self) -> Expr {
+        let own = match self.is_time {
+            true => cast(self.column.clone(), DataType::Int64),
+            false => self.column.clone(),
+        };
+        cast(own, DataType::Float64)
+    }
+
+    /// Takes the answers to its expressions. Beside the profile: the ends between which values are distributed, as numbers.
     fn profile(
         &self,
         rows: Option<i64>,
-        answers: &mut impl Iterator<Item = Result<ScalarValue, DataFusionError>>,
-    ) -> Result<ColumnProfile, DataFusionError> {
-        let mut next = |wanted: bool| match wanted {
-            true => answers.next().transpose(),
-            false => Ok(None),
+        answers: &mut impl Iterator<Item = ScalarValue>,
+    ) -> (ColumnProfile, Option<[f64; 2]>) {
+        let mut next = |wanted: bool| if wanted { answers.next() } else { None };
+        let present = next(true).as_ref().and_then(whole);
+        let estimate = next(self.is_countable).as_ref().and_then(whole);
+        let (minimum, maximum) = (next(self.is_ordered), next(self.is_ordered));
+        let (mean, deviation) = (next(self.is_number), next(self.is_number));
+        let end = |value: &Option<ScalarValue>| {
+            let value = value.as_ref().filter(|_| self.is_number || self.is_time)?;
+            match self.is_time {
+                true => number(&value.cast_to(&DataType::Int64).ok()?),
+                false => number(value),
+            }
         };
-        let present = next(true)?.as_ref().and_then(whole);
-        let estimate = next(self.is_countable)?.as_ref().and_then(whole);
-        let (minimum, maximum) = (next(self.is_ordered)?, next(self.is_ordered)?);
-        let (mean, deviation) = (next(self.is_number)?, next(self.is_number)?);
-        Ok(ColumnProfile {
+        let ends = end(&minimum).zip(end(&maximum)).map(|(least, most)| [least, most]);
+        let profile = ColumnProfile {
             rows,
             nulls: rows.zip(present).map(|(rows, present)| rows - present),
             // An estimate may be above what there is.
@@ -143,7 +193,9 @@ impl Measures {
             maximum: maximum.as_ref().and_then(text),
             mean: mean.as_ref().and_then(number),
             deviation: deviation.as_ref().and_then(number),
-        })
+            histogram: None,
+        };
+        (profile, ends)
     }
 }
 
@@ -182,8 +234,23 @@ pub(super) fn batch(shown: &Shown, profiles: &[ColumnProfile]) -> Result<RecordB
         text(|one| one.maximum.as_deref()),
         float(|one| one.mean),
         float(|one| one.deviation),
+        counts(&all),
     ];
     Ok(RecordBatch::try_new(schema(), columns)?)
+}
+
+fn counts(profiles: &[&ColumnProfile]) -> ArrayRef {
+    let mut lists = ListBuilder::new(Int64Builder::new());
+    for profile in profiles {
+        match &profile.histogram {
+            Some(counts) => {
+                lists.values().append_slice(counts);
+                lists.append(true);
+            }
+            None => lists.append_null(),
+        }
+    }
+    Arc::new(lists.finish())
 }
 
 fn whole(value: &ScalarValue) -> Option<i64> {

@@ -5,6 +5,7 @@
 //! `system.profiles` is made of each reader's own view of the tables.
 
 mod alerts;
+mod histogram;
 mod lineage;
 mod measure;
 mod pipelines;
@@ -40,7 +41,7 @@ pub(crate) struct SystemTables(pub(crate) Weak<Engine>);
 
 impl SystemTables {
     /// All of them, sorted.
-    pub(crate) const NAMES: [&'static str; 16] = [
+    pub(crate) const NAMES: [&'static str; 17] = [
         "alert_events",
         "alerts",
         AUDIT,
@@ -53,6 +54,7 @@ impl SystemTables {
         "policies",
         "policy_rules",
         PROFILES,
+        "proposed_tags",
         "quarantine",
         "queries",
         "training",

@@ -7,12 +7,13 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use chrono::{DateTime, Utc};
-use labhouse_catalog::{FileRecord, FileStatus};
+use labhouse_catalog::{FileRecord, FileStatus, KIND_KEY, PROPOSED_PREFIX, TableName};
 use labhouse_policies::Principal;
 
 use crate::engine::Engine;
 use crate::query::QueryError;
 use crate::query::errors::from_datafusion;
+use crate::query::tags::of_field;
 use crate::query::write::lake_error;
 use crate::session::table_object;
 
@@ -83,6 +84,7 @@ pub(super) fn schema(name: &str) -> Option<SchemaRef> {
             ("target_kind", TEXT),
             ("target_name", TEXT),
             ("target_column", TEXT),
+            ("target_version", NUMBER),
         ],
         "maintenance" => vec![
             ("at", time()),
@@ -94,6 +96,14 @@ pub(super) fn schema(name: &str) -> Option<SchemaRef> {
             ("files_removed", NUMBER),
             ("files_added", NUMBER),
             ("duration_ms", NUMBER),
+        ],
+        "proposed_tags" => vec![
+            ("table_schema", TEXT),
+            ("table_name", TEXT),
+            ("column_name", TEXT),
+            ("tag", TEXT),
+            ("value", TEXT),
+            ("is_set", DataType::Boolean),
         ],
         "quarantine" => vec![
             ("path", TEXT),
@@ -189,6 +199,7 @@ pub(super) async fn rows(engine: &Engine, name: &str, who: &Principal) -> Result
         "pipelines" => super::pipelines::rows(engine),
         "policies" => policies(engine),
         "policy_rules" => policy_rules(engine),
+        "proposed_tags" => proposed_tags(engine),
         "queries" => queries(engine, who),
         "training" => training(engine, who),
         "ungoverned" => ungoverned(engine),
@@ -358,6 +369,45 @@ fn training(engine: &Engine, who: &Principal) -> Vec<ArrayRef> {
 }
 
 /// Tables that nobody but an administrator can see: landed, and waiting for a grant or a tag.
+/// What the crawler found in columns, as the tags that somebody could make of it.
+fn proposed_tags(engine: &Engine) -> Vec<ArrayRef> {
+    let catalog = engine.catalog.snapshot();
+    let mut found: Vec<(&TableName, String, String, String, bool)> = Vec::new();
+    for table in catalog.all() {
+        for field in table.schema().fields() {
+            let tags = of_field(field);
+            let mut keys: Vec<_> = field.metadata().iter().collect();
+            keys.sort();
+            for (key, value) in keys {
+                let tag = match key.as_str() {
+                    KIND_KEY => "kind",
+                    "unit" => "unit",
+                    other => match other.strip_prefix(PROPOSED_PREFIX) {
+                        Some(tag) => tag,
+                        None => continue,
+                    },
+                };
+                let is_set = tags.contains_key(tag);
+                found.push((
+                    table.name(),
+                    field.name().clone(),
+                    tag.to_owned(),
+                    value.clone(),
+                    is_set,
+                ));
+            }
+        }
+    }
+    vec![
+        text(found.iter().map(|(table, ..)| Some(table.schema.clone()))),
+        text(found.iter().map(|(table, ..)| Some(table.table.clone()))),
+        text(found.iter().map(|(_, column, ..)| Some(column.clone()))),
+        text(found.iter().map(|(_, _, tag, ..)| Some(tag.clone()))),
+        text(found.iter().map(|(_, _, _, value, _)| Some(value.clone()))),
+        Arc::new(BooleanArray::from_iter(found.iter().map(|found| Some(found.4)))),
+    ]
+}
+
 fn ungoverned(engine: &Engine) -> Vec<ArrayRef> {
     let (catalog, policies) = (engine.catalog.snapshot(), engine.policies.current());
     let objects: Vec<_> = catalog

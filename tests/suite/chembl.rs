@@ -107,7 +107,7 @@ path = sys.argv[1] + '/chembl_36.db'
 db = sqlite3.connect(path)
 db.execute('CREATE TABLE MOLECULE_DICTIONARY (molregno BIGINT NOT NULL, pref_name VARCHAR(255), chembl_id VARCHAR(20), max_phase NUMERIC(2,1))')
 db.executemany('INSERT INTO MOLECULE_DICTIONARY VALUES (?,?,?,?)',
-    [(1, '007', 'CHEMBL1', 4), (2, None, 'CHEMBL2', 0.5), (3, 'a \"b\",\nc', 'CHEMBL3', None)])
+    [(1, '007', 'CHEMBL1', 4), (2, None, 'CHEMBL2', 0.5), (3, 'a \"b\",\\nc', 'CHEMBL3', None)])
 db.execute('CREATE TABLE activities (activity_id INTEGER, standard_value NUMERIC, standard_units VARCHAR(100))')
 db.executemany('INSERT INTO activities VALUES (?,?,?)', [(n, n * 1.5, 'nM') for n in range(5)])
 db.execute('CREATE TABLE nothing (id INTEGER)')
@@ -148,7 +148,11 @@ async fn a_released_database_becomes_tables_with_its_own_types() {
             "SELECT molregno, pref_name, max_phase, arrow_typeof(pref_name) AS kind FROM lab.chembl.molecule_dictionary WHERE molregno < 3 ORDER BY 1",
         )
         .await;
-    assert!(answer.contains("| 1        | 007 ") && answer.contains("| 4.0 ") && answer.contains("Utf8"), "{answer}");
-    let kept = "SELECT count(*) FROM lab.chembl.molecule_dictionary WHERE pref_name = E'a \"b\",\nc' AND max_phase IS NULL";
+    assert!(
+        answer.contains("| 1        | 007 ") && answer.contains("| 4.0 ") && answer.contains("Utf8"),
+        "{answer}"
+    );
+    let kept =
+        "SELECT count(*) FROM lab.chembl.molecule_dictionary WHERE pref_name = E'a \"b\",\nc' AND max_phase IS NULL";
     assert_eq!(lab.number("ada", kept).await, 1);
 }

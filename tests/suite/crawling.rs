@@ -215,3 +215,53 @@ fn write_old(path: &Path, text: &str) {
         .set_modified(old)
         .unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn columns_are_told_for_what_they_hold() {
+    let lab = lab::empty(|config| config);
+    lab.land(
+        "chemistry/assays/a.csv",
+        "Plate ID,Well,Compound SMILES,Conc. (µM),Measured by,Contact,Remark\n\
+         P1,A1,CC(=O)Nc1ccc(O)cc1,1.5,Mara Lind,mara@lab.example,fine\n\
+         P1,A2,O=C(O)c1ccccc1,3,Jon Berg,jon@lab.example,ask mara@lab.example\n",
+    );
+    let told = |condition: &str| {
+        format!("SELECT count(*) FROM system.proposed_tags WHERE table_name = 'assays' AND {condition}")
+    };
+    let there = |text: &Result<String, String>| text.as_ref().is_ok_and(|text| !text.contains("| 0 "));
+    lab.until("ada", &told("tag = 'pii'"), there).await;
+    for condition in [
+        "column_name = 'plate_id' AND tag = 'kind' AND value = 'plate'",
+        "column_name = 'well' AND tag = 'kind' AND value = 'well'",
+        "column_name = 'compound_smiles' AND tag = 'kind' AND value = 'smiles'",
+        "column_name LIKE 'conc%' AND tag = 'unit' AND value = 'µM'",
+        "column_name = 'measured_by' AND tag = 'pii' AND value = 'true' AND NOT is_set",
+        "column_name = 'contact' AND tag = 'kind' AND value = 'email'",
+    ] {
+        assert_eq!(lab.number("ada", &told(condition)).await, 1, "{condition}");
+    }
+    assert_eq!(lab.number("ada", &told("column_name = 'remark'")).await, 0);
+    // A proposal decides nothing: analysts may not see personal data, and these became such only when somebody said so.
+    let contact = "SELECT count(contact) FROM lab.chemistry.assays";
+    assert_eq!(lab.number("ana", contact).await, 2);
+    lab.update(
+        "ada",
+        "ALTER TABLE lab.chemistry.assays ALTER COLUMN contact SET TAGS (pii = true)",
+    )
+    .await
+    .unwrap();
+    assert!(lab.query("ana", contact).await.is_err());
+    assert_eq!(
+        lab.number("ada", &told("column_name = 'contact' AND tag = 'pii' AND is_set"))
+            .await,
+        1
+    );
+    let found = "SELECT count(*) FROM search_catalog('smiles') WHERE column_name = 'compound_smiles'";
+    assert_eq!(lab.number("ana", found).await, 1);
+    for who in ["ana", "guest"] {
+        assert!(
+            lab.query(who, "SELECT * FROM system.proposed_tags").await.is_err(),
+            "{who}"
+        );
+    }
+}

@@ -94,6 +94,11 @@ fn rows() -> Vec<(&'static str, &'static str, Try)> {
         ("system table", "lineage", Read("SELECT count(*) FROM system.lineage")),
         (
             "system table",
+            "proposed_tags",
+            Read("SELECT count(*) FROM system.proposed_tags"),
+        ),
+        (
+            "system table",
             "maintenance",
             Read("SELECT count(*) FROM system.maintenance"),
         ),

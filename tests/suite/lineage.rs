@@ -14,6 +14,11 @@ async fn lineage_leads_from_files_over_columns_to_models() {
     ] {
         assert!(lab.number("ada", &count(condition)).await > 0, "{condition}");
     }
+    let taken_up = count("source_kind = 'file' AND target_name = 'chemistry.plate_readings' AND target_version >= 0");
+    assert!(lab.number("ada", &taken_up).await > 0);
+    let made = count("target_name = 'chemistry.reactions' AND target_version IS NOT NULL");
+    assert!(lab.number("ada", &made).await > 0);
+    assert_eq!(lab.number("ana", &made).await, 0, "it counts changes of hidden rows");
     // A column does not come from all that its table comes from.
     let wrong =
         count("target_name = 'chemistry.reactions' AND target_column = 'yield_pct' AND source_column = 'operator'");

@@ -43,6 +43,20 @@ async fn a_profile_is_of_the_reader_s_own_view() {
             assert!(told.contains(wanted), "{who}: {column}: {told}");
         }
     }
+    // How values are distributed is told of the rows that are seen, too: twenty ranges from the smallest to the largest.
+    for (column, who, wanted) in [
+        ("yield_pct", "ada", "| 1,0,0,0,1,0,0,0,0,0,0,0,0,0,0,0,0,0,0,1 "),
+        ("yield_pct", "ana", "| 1,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,1 "),
+        ("run_on", "ada", "| 1,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,1 "),
+        ("run_on", "ana", "| 1,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0 "),
+        ("well", "ada", "| none "),
+    ] {
+        let asked = format!(
+            "SELECT coalesce(array_to_string(histogram, ','), 'none') AS told FROM system.profiles WHERE table_name = 'reactions' AND column_name = '{column}'"
+        );
+        let told = lab.text(who, &asked).await;
+        assert!(told.contains(wanted), "{who}: {column}: {told}");
+    }
     // The mask is all there is of a masked column; a hidden one has no row, nor has a hidden table.
     let masked = "SELECT count(*) FROM system.profiles WHERE column_name = 'scaffold_smiles' AND length(minimum) = 64 AND minimum = maximum";
     assert_eq!(

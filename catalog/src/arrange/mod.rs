@@ -44,6 +44,8 @@ use self::curve::{Curve, Sample};
 
 /// The columns of the order, as a JSON array of names.
 const ARRANGED_BY: &str = "labhouse.arranged_by";
+/// How data files are called whose rows went back to the order in which they came.
+const RESTORED: &str = "restored-";
 /// More columns help none of them.
 pub const ARRANGE_COLUMNS_MAX: usize = 4;
 /// Bytes of data files that one run takes up; what is left is taken up by the next.
@@ -160,7 +162,7 @@ pub async fn arrange(
 ) -> Result<Optimized, LakeError> {
     let base = present(catalog, name).await?;
     check(&base, by)?;
-    let chosen = chosen(&base, by)?;
+    let (chosen, goes_on) = chosen(&base, by)?;
     if chosen.is_empty() && arranged_by(&base) == by {
         return Ok(Optimized {
             files_removed: 0,
@@ -183,7 +185,12 @@ pub async fn arrange(
             write::write(lake, name, &schema, sorted, &prefix(by)).await?
         }
     };
-    match swap(catalog, &base, by, &chosen, &adds).await {
+    // It is called arranged from the first run on, and not until the last one is back.
+    let by_then = match by.is_empty() && goes_on {
+        true => arranged_by(&base),
+        false => by.to_vec(),
+    };
+    match swap(catalog, &base, &by_then, &chosen, &adds).await {
         Err(error @ (LakeError::Overtaken { .. } | LakeError::Busy { .. })) => {
             parquet_file::discard(lake, name, &adds).await;
             Err(error)
@@ -196,10 +203,10 @@ pub async fn arrange(
     }
 }
 
-/// How the data files of this order are called. Those in the order of their coming have the usual name.
+/// How the data files of this order are called.
 fn prefix(by: &[String]) -> String {
     if by.is_empty() {
-        return parquet_file::PREFIX.to_owned();
+        return RESTORED.to_owned();
     }
     let digest = Sha256::digest(serde_json::json!(by).to_string().as_bytes());
     let tag: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
@@ -237,22 +244,23 @@ fn check(table: &LakeTable, by: &[String]) -> Result<(), LakeError> {
 }
 
 /// The files to write anew: those not in this order, then small ones that are, if there are several; not more than a run takes.
-fn chosen(table: &LakeTable, by: &[String]) -> Result<Vec<LogicalFileView>, LakeError> {
+/// Also which of the others are not in this order yet. A table that was never arranged need not go back; of one that was, every
+/// file goes, because an UPDATE or DELETE has written rows anew in the order in which they lay.
+fn chosen(table: &LakeTable, by: &[String]) -> Result<(Vec<LogicalFileView>, bool), LakeError> {
+    if by.is_empty() && arranged_by(table).is_empty() {
+        return Ok((Vec::new(), false));
+    }
     let prefix = prefix(by);
     let files = table.state()?.log_data();
     let (ready, others): (Vec<_>, Vec<_>) = files.iter().partition(|file| file.path().starts_with(&prefix));
     let mut chosen = others;
-    if by.is_empty() {
-        // What was never arranged stays as it is.
-        chosen.retain(|file| file.path().starts_with("arranged-"));
-    } else {
-        let small: Vec<_> = ready
-            .into_iter()
-            .filter(|file| file.size() < SMALL_FILE_BYTES)
-            .collect();
-        if small.len() > 1 || !chosen.is_empty() {
-            chosen.extend(small);
-        }
+    let due = chosen.len();
+    let small: Vec<_> = ready
+        .into_iter()
+        .filter(|file| file.size() < SMALL_FILE_BYTES)
+        .collect();
+    if small.len() > 1 || !(small.is_empty() || chosen.is_empty()) {
+        chosen.extend(small);
     }
     let mut bytes = 0u64;
     chosen.retain(|file| {
@@ -260,7 +268,8 @@ fn chosen(table: &LakeTable, by: &[String]) -> Result<Vec<LogicalFileView>, Lake
         bytes = bytes.saturating_add(u64::try_from(file.size()).unwrap_or_default());
         fits
     });
-    Ok(chosen)
+    let is_all = chosen.len() >= due;
+    Ok((chosen, !is_all))
 }
 
 /// The rows in their order, as they are worked out.

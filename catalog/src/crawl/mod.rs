@@ -5,6 +5,7 @@
 
 mod batch;
 mod columns;
+mod evidence;
 mod folder_columns;
 mod folders;
 mod history;
@@ -52,6 +53,7 @@ pub fn landing_table(path: &str) -> Option<crate::TableName> {
     }
 }
 
+pub use evidence::{KIND_KEY, PROPOSED_PREFIX};
 pub use options::{CrawlOptions, Gone};
 pub use queue::{Queue, Received};
 pub use report::{FileOutcome, FileRecord, FileStatus, SweepReport};

@@ -9,7 +9,8 @@ use datafusion::common::{ScalarValue, Statistics};
 
 use crate::delta::settled;
 
-use super::columns::Prepared;
+use super::columns::{ORIGINAL_KEY, Prepared};
+use super::evidence;
 use super::folders::FOLDER_KEY;
 use super::types::{EXACT_FLOAT_MAX, always_fits, cast_exact, samples, spoken, unify};
 
@@ -71,7 +72,7 @@ pub(crate) fn fold(existing: Option<&Existing>, files: &[&Prepared]) -> Result<S
                             column.valued |= valued;
                         }
                         None => columns.push(Column {
-                            field: field.clone().with_data_type(data_type),
+                            field: found(field, file).with_data_type(data_type),
                             stored: None,
                             valued,
                         }),
@@ -101,6 +102,14 @@ pub(crate) fn fold(existing: Option<&Existing>, files: &[&Prepared]) -> Result<S
         new_folders,
         misfits,
     })
+}
+
+/// A new column with what its heading and values tell about it.
+fn found(field: &Field, file: &Prepared) -> Field {
+    let heading = field.metadata().get(ORIGINAL_KEY).unwrap_or(field.name());
+    let mut metadata = evidence::of(heading, &file.column(field.name()));
+    metadata.extend(field.metadata().clone());
+    field.clone().with_metadata(metadata)
 }
 
 /// The types the file's columns lead to, in their order; or the reason why the file cannot be taken.

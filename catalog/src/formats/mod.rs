@@ -69,11 +69,13 @@ use std::collections::BTreeMap;
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 
+pub(crate) use blocks::is_well;
 pub(crate) use confidence::Confidence;
 pub(crate) use error::ReadError;
 pub(crate) use moment::month;
 pub(crate) use pinned::{DateOrder, Decimal, Pinned, PinnedType};
 pub(crate) use plain::{Findings, Odd, Piece, Plain, Reader, Survey};
+pub(crate) use smiles::is_smiles;
 
 /// How one file is read: how much it may cost, every limit checked before or while the thing it bounds grows, and what an
 /// administrator pinned.

@@ -108,7 +108,7 @@ pub(super) fn read(file_name: &str, decoded: &Decoded, limits: &Limits) -> Resul
 
 /// Whether a word follows the grammar of SMILES: known atoms, closed brackets and branches, rings closed in pairs. Valences
 /// are not looked at.
-pub(super) fn is_smiles(word: &str) -> bool {
+pub(crate) fn is_smiles(word: &str) -> bool {
     let mut rest = word;
     let mut branches = 0usize;
     let mut rings: BTreeMap<String, usize> = BTreeMap::new();

@@ -152,24 +152,29 @@ async fn rows_that_come_meanwhile_are_kept() {
 async fn rows_go_back_to_the_order_in_which_they_came() {
     let (_folder, lake) = local_lake().await;
     let lab = Lab::on(&lake, eager()).await;
-    lab.land("chem/t/one.csv", "well,v\nA1,5\nA2,9\nA3,1\n").await;
-    lab.land("chem/t/two.csv", "well,v\nB1,7\nB2,\nB3,2\n").await;
+    lab.land("chem/t/one.csv", "run,v\nfirst1,5\nfirst2,9\nfirst3,1\n")
+        .await;
+    lab.land("chem/t/two.csv", "run,v\nlater1,7\nlater2,\nlater3,2\n").await;
     lab.sweep().await;
-    let rows = "select well from chem.t";
-    let came = [["A1"], ["A2"], ["A3"], ["B1"], ["B2"], ["B3"]];
+    let rows = "select run from chem.t";
+    let came = [["first1"], ["first2"], ["first3"], ["later1"], ["later2"], ["later3"]];
+    assert_eq!(lab.ask("select count(*) from chem.t").await, [["6"]]);
     arranged(&lab, &["v"]).await.unwrap();
-    assert_eq!(lab.ask(rows).await, [["A3"], ["B3"], ["A1"], ["B1"], ["A2"], ["B2"]]);
+    assert_eq!(
+        lab.ask(rows).await,
+        [["first3"], ["later3"], ["first1"], ["later1"], ["first2"], ["later2"]]
+    );
     arranged(&lab, &[]).await.unwrap();
     assert_eq!(lab.ask(rows).await, came);
     assert!(arranged_by(lab.catalog.snapshot().table("chem", "t").unwrap()).is_empty());
 
     // A landed file is replaced in an arranged table as in any other.
     arranged(&lab, &["v"]).await.unwrap();
-    lab.land("chem/t/one.csv", "well,v\nA1,8\n").await;
+    lab.land("chem/t/one.csv", "run,v\nfirst1,8\n").await;
     lab.sweep().await;
     assert_eq!(
-        lab.ask("select well, v from chem.t order by 1").await,
-        [["A1", "8"], ["B1", "7"], ["B2", "null"], ["B3", "2"]]
+        lab.ask("select run, v from chem.t order by 1").await,
+        [["first1", "8"], ["later1", "7"], ["later2", "null"], ["later3", "2"]]
     );
     assert!(
         !only_grew(lab.catalog.snapshot().table("chem", "t").unwrap(), 20)

@@ -340,7 +340,7 @@ pub(super) fn numbers_columns(cells: &[&str]) -> bool {
 }
 
 /// Whether the cell names a well.
-pub(super) fn is_well(cell: &str) -> bool {
+pub(crate) fn is_well(cell: &str) -> bool {
     well::Well::parse(cell).is_some()
 }
 
