@@ -65,7 +65,7 @@ struct Seen {
     failed: Option<u64>,
     searched: Option<Instant>,
     arranged: Option<Instant>,
-    /// The version up to which a checkpoint is known, or was found not to be due.
+    /// How many commits a checkpoint covers, as far as is known.
     checkpointed: u64,
     /// The version and the policies for which the order was found to tell nobody anything, and when: grants end by the clock.
     harmless: Option<(u64, u64, Instant)>,
@@ -150,7 +150,7 @@ fn need(settings: &Settings, seen: Seen, version: u64, small: usize, now: Instan
     if small >= enough && rests && seen.failed != Some(version) {
         return Some(Need::Compact);
     }
-    if seen.version == version && version >= seen.checkpointed.saturating_add(CHECKPOINT_COMMITS) {
+    if seen.version == version && version + 1 >= seen.checkpointed.saturating_add(CHECKPOINT_COMMITS) {
         return Some(Need::Checkpoint);
     }
     let searched = seen.searched.is_some_and(|at| now.duration_since(at) < SEARCH);
@@ -259,7 +259,7 @@ fn rewritten(
 async fn checkpoint(engine: &Engine, table: &LakeTable) {
     let (name, began) = (table.name(), Instant::now());
     let outcome = labhouse_catalog::checkpoint(&engine.catalog, name).await;
-    engine.care.tables.lock().entry(name.clone()).or_default().checkpointed = table.version();
+    engine.care.tables.lock().entry(name.clone()).or_default().checkpointed = table.version() + 1;
     match outcome {
         Ok(None) => {}
         Ok(Some(_)) => finish(engine, "checkpoint", None, name, began, None, 0, 0),
@@ -332,7 +332,7 @@ mod tests {
         assert_eq!(asked(rested, 7, 9), None, "too few");
         assert_eq!(asked(rested, 8, 10), None, "it was written to since the last look");
         assert_eq!(asked(rested, 8, 40), Some(Need::Compact), "it never rests");
-        let many = CHECKPOINT_COMMITS;
+        let many = CHECKPOINT_COMMITS - 1;
         assert_eq!(
             asked(
                 Seen {

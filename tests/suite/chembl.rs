@@ -110,7 +110,7 @@ db.executemany('INSERT INTO MOLECULE_DICTIONARY VALUES (?,?,?,?)',
     [(1, '007', 'CHEMBL1', 4), (2, None, 'CHEMBL2', 0.5), (3, 'a \"b\",\\nc', 'CHEMBL3', None)])
 db.execute('CREATE TABLE activities (activity_id INTEGER, standard_value NUMERIC, standard_units VARCHAR(100))')
 db.executemany('INSERT INTO activities VALUES (?,?,?)', [(n, n * 1.5, 'nM') for n in range(5)])
-db.execute('CREATE TABLE nothing (id INTEGER)')
+db.execute('CREATE TABLE no_rows (id INTEGER)')
 db.commit(); db.close()
 with tarfile.open(sys.argv[1] + '/chembl_36_sqlite.tar.gz', 'w:gz') as out:
     out.add(path, 'chembl_36/chembl_36_sqlite/chembl_36.db')
@@ -129,7 +129,7 @@ async fn a_released_database_becomes_tables_with_its_own_types() {
     database(&release);
     let from = release.to_str().unwrap();
     let (done, text) = load(&dir, &["--from", from]);
-    assert!(done && text.contains("nothing -> lab.chembl.nothing, 0 rows"), "{text}");
+    assert!(done && text.contains("no_rows -> lab.chembl.no_rows, 0 rows"), "{text}");
     let wanted = [
         ("chembl.activities".to_owned(), 5, 3),
         ("chembl.molecule_dictionary".to_owned(), 3, 2),

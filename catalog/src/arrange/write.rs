@@ -56,14 +56,13 @@ async fn write_all(
             let open = file.take().unwrap_or_else(|| DataFile::new(schema));
             file = Some(encode(open, name, schema, std::mem::take(&mut chunk)).await?);
         }
-        if ended || file.as_ref().is_some_and(|file| file.bytes() >= FILE_BYTES) {
-            if let Some(full) = file.take() {
-                let table = name.clone();
-                let whole = blocking(move || full.finish().map_err(LakeError::parquet("encoding", &table))).await?;
-                let mut add = parquet_file::put(lake, &name.location(), prefix, whole).await?;
-                add.data_change = false;
-                adds.push(add);
-            }
+        let is_full = ended || file.as_ref().is_some_and(|file| file.bytes() >= FILE_BYTES);
+        if let Some(full) = file.take_if(|_| is_full) {
+            let table = name.clone();
+            let whole = blocking(move || full.finish().map_err(LakeError::parquet("encoding", &table))).await?;
+            let mut add = parquet_file::put(lake, &name.location(), prefix, whole).await?;
+            add.data_change = false;
+            adds.push(add);
         }
         if ended {
             return Ok(());
