@@ -10,6 +10,9 @@ use crate::formats::{ReadError, header, infer, moment, number};
 /// Rows that show whether a column holds numbers.
 const TYPED_ROWS: usize = 100;
 
+/// Rows below names that show that what stands above the names is a title.
+const TITLE_ROWS_MIN: usize = 3;
+
 /// Which rows are what.
 #[derive(Debug, Default)]
 pub(super) struct Area {
@@ -21,7 +24,8 @@ pub(super) struct Area {
     pub(super) commented_header: bool,
     pub(super) body: Vec<usize>,
     pub(super) after: Vec<usize>,
-    pub(super) repeated_headers: usize,
+    /// Rows that say the same as the first one: headers once more, if that is a header.
+    pub(super) repeated: Vec<usize>,
     pub(super) blank_lines: usize,
     /// Whether the first row is a header, where someone said so.
     pub(super) pinned_header: Option<bool>,
@@ -78,7 +82,17 @@ impl Area {
             let names = rows.get(at + 1).map(|row| grid.filled(*row)).unwrap_or_default();
             let groups = rows.get(at).map(|row| grid.filled(*row)).unwrap_or_default();
             let is_group = groups.len() < least && names.len() >= least && groups.len() * 2 <= names.len();
-            if is_group && header::is_all_labels(&names) {
+            // A line of words with more cells than any row has, above names that are as many as the cells of the rows.
+            let is_title = groups.len() > width
+                && names.len() == width
+                && header::is_all_labels(&groups)
+                && rows.get(at + 2..).is_some_and(|below| {
+                    let below = || below.iter().take(TYPED_ROWS);
+                    below().count() >= TITLE_ROWS_MIN
+                        && below().all(|row| shape.filled_width(*row) <= width)
+                        && !below().any(|row| header::is_all_labels(&grid.filled(*row)))
+                });
+            if (is_group || is_title) && header::is_all_labels(&names) {
                 at + 1
             } else {
                 at
@@ -176,7 +190,7 @@ impl Area {
                 return self.restart(grid, shape, row, source);
             }
             if grid.cells(row).map(str::trim).eq(head.iter().copied()) && width > 1 {
-                self.repeated_headers += 1;
+                self.repeated.push(row);
             } else {
                 self.body.push(row);
             }

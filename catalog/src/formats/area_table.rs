@@ -50,7 +50,9 @@ impl Area {
         let mut confidence = self.doubts_of_header(&names, &cells, has_header);
         let mut rows = self.body.clone();
         if !has_header {
-            rows.insert(0, self.first);
+            rows.push(self.first);
+            rows.extend(&self.repeated);
+            rows.sort_unstable();
         } else if let Some(units) = second_header(grid, &rows) {
             rows.remove(0);
             for (name, unit) in names
@@ -166,7 +168,7 @@ impl Area {
             format!("no header, data from {place} {line}")
         });
         notes.push(format!("{width} columns, {} rows", rows.len()));
-        let short = self.remark(grid, &rows, width, source, &mut notes);
+        let short = self.remark(grid, &rows, width, has_header, source, &mut notes);
         confidence.doubt_share(
             short,
             rows.len(),
@@ -200,12 +202,21 @@ impl Area {
     }
 
     /// Notes of what was passed over; the number of short rows.
-    fn remark(&self, grid: &Grid, rows: &[usize], width: usize, source: &Source, notes: &mut Vec<String>) -> usize {
+    fn remark(
+        &self,
+        grid: &Grid,
+        rows: &[usize],
+        width: usize,
+        has_header: bool,
+        source: &Source,
+        notes: &mut Vec<String>,
+    ) -> usize {
         let place = source.place;
         let short = rows.iter().filter(|row| grid.width(**row) < width).count();
+        let again = if has_header { self.repeated.len() } else { 0 };
         for (count, what) in [
             (self.blank_lines, format!("blank {place}s skipped")),
-            (self.repeated_headers, "repeated headers skipped".to_owned()),
+            (again, "repeated headers skipped".to_owned()),
             (short, "short rows filled with nulls".to_owned()),
             (self.after.len(), format!("{place}s after the table kept as properties")),
         ] {

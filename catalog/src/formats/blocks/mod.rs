@@ -207,6 +207,15 @@ fn refuse(grid: &Grid, shape: &Shape, source: &Source, scan: &Scan<'_>) -> Resul
         );
         return Err(shapes::not_a_table(grid, shape, &why, source));
     }
+    if let Some((row, width)) = scan.torn(grid) {
+        let why = format!(
+            "{} {} has {} cells and breaks a table of {width} columns; quote cells that contain the delimiter or a quote",
+            source.place,
+            grid.line(row),
+            grid.width(row),
+        );
+        return Err(shapes::not_a_table(grid, shape, &why, source));
+    }
     let blocks = scan.plates.len() + scan.tables.len();
     if blocks == 0 {
         return Err(shapes::not_a_table(

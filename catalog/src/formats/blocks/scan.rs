@@ -117,6 +117,19 @@ impl<'a> Scan<'a> {
         scan
     }
 
+    /// A row of unknown meaning within a table, and the table's width: it stands directly below the table's rows, has about as
+    /// many cells, and rows without a header go on directly below it. Read as blocks the row would be lost, and the table be two.
+    pub(super) fn torn(&self, grid: &Grid) -> Option<(usize, usize)> {
+        let first = |table: &Table| table.body.first().map(|(row, _)| *row);
+        self.tables.windows(2).find_map(|pair| {
+            let [above, below] = pair else { return None };
+            let between = above.last + 1..first(below)?;
+            let is_row = |row: usize| self.odd.contains(&row) && 2 * grid.filled(row).len() >= above.columns.len();
+            let is_torn = below.header_rows == 0 && !between.is_empty() && between.clone().all(is_row);
+            is_torn.then_some((between.start, above.columns.len()))
+        })
+    }
+
     /// The pairs above the first block are the file's.
     fn leave_head(&mut self, context: &mut Context, is_first: bool) -> bool {
         if is_first {

@@ -126,7 +126,7 @@ impl Plain {
             && (0..grid.height()).all(|row| grid.width(row) == width && shape.filled_width(row) > 0)
             && grid.cells(0).all(|name| !infer::is_empty(name));
         let has_rest = area.first > 0 || !area.before.is_empty() || !area.after.is_empty() || area.commented_header;
-        if !is_rectangle || has_rest || area.repeated_headers > 0 || area.blank_lines > 0 || blocks::has_plates(&grid) {
+        if !is_rectangle || has_rest || !area.repeated.is_empty() || area.blank_lines > 0 || blocks::has_plates(&grid) {
             return None;
         }
         let names: Vec<&str> = grid.cells(0).collect();

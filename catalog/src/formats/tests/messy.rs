@@ -1,7 +1,7 @@
 //! Polluted delimited files in the spirit of the public messy sets (Pollock, CleverCSV's, the W3C's): for each the
 //! delimiter that its writer used and the names of its columns. The marks to reach are a share, not each case.
 
-use super::parse;
+use super::{parse, schema, table};
 use crate::formats::Limits;
 use crate::formats::dialect;
 use crate::formats::split::Delimiter;
@@ -170,4 +170,55 @@ fn delimiters_and_names_of_polluted_files() {
 /// What the head of a file says is a column beside those of its table.
 fn is_constant(case: &Case, name: &str) -> bool {
     !case.names.contains(&name) && case.text.contains(&format!("{name}: "))
+}
+
+#[test]
+fn rows_alike_are_rows_where_there_is_no_header() {
+    let batch = table(
+        "counts.csv",
+        "0.0,0.0,1.5\n0.0,2.0,0.0\n0.0,0.0,1.5\n0.0,0.0,1.5\n3.0,0.0,0.0\n",
+    );
+    assert_eq!(batch.num_rows(), 5);
+    let batch = table("names.csv", "a,b,c\n1,2,3\na,b,c\n4,5,6\n");
+    assert_eq!((batch.num_rows(), schema(&batch)[0].as_str()), (2, "a: Int64"));
+}
+
+#[test]
+fn a_title_with_a_comma_is_no_header() {
+    let rows: String = (0..40)
+        .map(|n| format!("{}.00,{}.{}\n", 4000 - n, 98 - n % 7, n % 10))
+        .collect();
+    let text =
+        format!("Created as New Dataset,Sample 022 By Administrator Date Saturday, February 11 2017\ncm-1,%T\n{rows}");
+    let batch = table("spectrum.csv", text);
+    assert_eq!(
+        (batch.num_rows(), schema(&batch)),
+        (40, vec!["cm-1: Float64".to_owned(), "%T: Float64".to_owned()])
+    );
+}
+
+#[test]
+fn a_row_of_odd_width_amid_a_table_does_not_tear_it() {
+    let row = |n: usize| format!("{n},2026-03-{:02},sample {n},{}.5,\"a, b\",\n", 1 + n % 28, n);
+    let good: Vec<String> = (1..40).map(row).collect();
+    let head = "n,day,sample,value,remark,more\n";
+    let whole = table("whole.csv", format!("{head}{}", good.concat()));
+    assert_eq!(whole.num_rows(), 39);
+    for at in [5, 20, 34] {
+        let mut lines = good.clone();
+        lines[at] = format!("{at},2026-03-01,sample {at},1.5,\"\"a, b, c, d\",\n");
+        match parse("torn.csv", format!("{head}{}", lines.concat())) {
+            // Either every row is there, or the file is refused with the line; never a table less a row.
+            Ok(parsed) => {
+                let rows: usize = parsed
+                    .blocks
+                    .iter()
+                    .flat_map(|block| &block.batches)
+                    .map(|batch| batch.num_rows())
+                    .sum();
+                assert_eq!((rows, parsed.blocks.len()), (39, 1), "{}", parsed.taken_for);
+            }
+            Err(error) => assert!(error.to_string().contains(&format!("line {}", at + 2)), "{error}"),
+        }
+    }
 }
