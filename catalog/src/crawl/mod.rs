@@ -5,6 +5,7 @@
 
 mod batch;
 mod columns;
+mod convert;
 mod folder_columns;
 mod folders;
 mod history;
@@ -19,6 +20,7 @@ mod plan;
 mod quarantine;
 mod queue;
 mod reader;
+mod reconcile;
 mod regroup;
 mod report;
 mod rows;
@@ -27,6 +29,7 @@ mod stream;
 mod sweep;
 mod told;
 mod types;
+mod wanted;
 mod watch;
 
 use std::collections::BTreeMap;

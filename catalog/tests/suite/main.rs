@@ -11,6 +11,7 @@
 
 mod blocks;
 mod cases;
+mod clashes;
 mod golden;
 mod grouping;
 mod journal;
