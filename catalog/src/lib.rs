@@ -53,7 +53,7 @@ mod travel;
 mod upkeep;
 pub mod uploads;
 
-pub use added::added_since;
+pub use added::{Added, added_since};
 pub use alter::{OnlyIf, grow, replace, set_properties};
 pub use append::{append, create};
 pub use bring_back::bring_back;

@@ -40,7 +40,7 @@ pub(crate) struct SystemTables(pub(crate) Weak<Engine>);
 
 impl SystemTables {
     /// All of them, sorted.
-    pub(crate) const NAMES: [&'static str; 16] = [
+    pub(crate) const NAMES: [&'static str; 17] = [
         "alert_events",
         "alerts",
         AUDIT,
@@ -51,6 +51,7 @@ impl SystemTables {
         "models",
         "pipelines",
         "policies",
+        "policy_files",
         "policy_rules",
         PROFILES,
         "quarantine",
