@@ -72,10 +72,10 @@ await check("17 one dropped file: the open page, the joined view and the planted
 });
 
 await check("17 a running query keeps its snapshot", async () => {
-  const ask = (sql) => fetch(`${BASE}/api/query`, { method: "POST", headers: { "content-type": "application/json", ...basic("ada") }, body: JSON.stringify({ sql, format: "csv" }) });
+  const ask = (sql) => fetch(`${BASE}/api/query`, { method: "POST", headers: { "content-type": "application/json", "accept-encoding": "identity", ...basic("ada") }, body: JSON.stringify({ sql, format: "csv" }) });
   assert.equal((await ask("CREATE TABLE lab.chemistry.kept AS SELECT value AS n FROM generate_series(1, 1000)")).status, 200);
   // Rows enough that they do not fit between the server and a reader who waits.
-  const answer = await ask("SELECT k.n, repeat('x', 200) AS filler FROM generate_series(1, 1000) AS s, lab.chemistry.kept AS k");
+  const answer = await ask("SELECT k.n, repeat('x', 200) AS filler FROM generate_series(1, 300) AS s, lab.chemistry.kept AS k");
   const reader = answer.body.getReader();
   const first = await reader.read();
   const state = async () => (await rows("ada", "SELECT state FROM lab.system.queries WHERE sql LIKE 'SELECT k.n, repeat%'"))[0][0];
@@ -94,7 +94,7 @@ await check("17 a running query keeps its snapshot", async () => {
   }
   count(true);
   const [lowest, highest] = [seen.get("1"), seen.get("1000")];
-  assert.deepEqual([lowest, highest, seen.get("1001")], [1_000, 1_000, undefined]);
+  assert.deepEqual([lowest, highest, seen.get("1001")], [300, 300, undefined]);
   assert.deepEqual(await rows("ada", "SELECT count(*), min(n), max(n) FROM lab.chemistry.kept"), [[1_500, 501, 2_000]]);
 });
 
