@@ -4,9 +4,11 @@
 //! Relative paths are relative to the config file, so that a lab can be moved as one folder.
 
 pub(crate) mod alerts;
+mod auth;
 mod care;
 mod pipelines;
 mod telemetry;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -16,9 +18,11 @@ use std::time::Duration;
 use labhouse_catalog::RETAIN_HOURS_MIN;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use auth::{Auth, Oidc};
 pub(crate) use care::Care;
 pub(crate) use pipelines::{Pipelines, Step};
 pub(crate) use telemetry::Telemetry;
+pub(crate) use tls::{CertificateLogin, Tls};
 
 /// A config that was read and checked.
 #[derive(Debug, Clone, Deserialize)]
@@ -107,84 +111,6 @@ impl Default for Dashboards {
             dir: "dashboards".into(),
         }
     }
-}
-
-/// Who may log in.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Auth {
-    /// File of local users, written by `labhouse user`.
-    pub(crate) users: PathBuf,
-    /// Life of a session token that a login gives, in seconds.
-    pub(crate) session_s: u64,
-    /// Logins by tokens of an OpenID Connect provider.
-    pub(crate) oidc: Oidc,
-}
-
-/// Whose tokens are taken.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Oidc {
-    /// The provider, as it writes itself in its tokens; empty = none.
-    pub(crate) issuer: String,
-    /// What its tokens must be made for.
-    pub(crate) audience: String,
-    /// The claim that holds the login.
-    pub(crate) login_claim: String,
-    /// Attributes for row filters, each with the claim it comes from.
-    pub(crate) attributes: BTreeMap<String, String>,
-}
-
-impl Default for Oidc {
-    fn default() -> Self {
-        Self {
-            issuer: String::new(),
-            audience: String::new(),
-            login_claim: "preferred_username".into(),
-            attributes: BTreeMap::new(),
-        }
-    }
-}
-
-impl Default for Auth {
-    fn default() -> Self {
-        Self {
-            users: "users.toml".into(),
-            session_s: 8 * 3600,
-            oidc: Oidc::default(),
-        }
-    }
-}
-
-/// Encryption on the wire.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Tls {
-    /// PEM file of the certificate chain; empty = plain text, allowed on loopback only.
-    pub(crate) cert: String,
-    /// PEM file of its private key.
-    pub(crate) key: String,
-    /// PEM file of the authorities that client certificates must come from; empty = none asked for.
-    pub(crate) client_ca: String,
-    /// Where in a client certificate the login stands: `cn`, `email` or `dns`.
-    pub(crate) client_login: CertificateLogin,
-    /// Allows plain text on other addresses than loopback: passwords then travel readable.
-    pub(crate) allow_plaintext: bool,
-}
-
-/// Where in a client certificate the login stands.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-pub(crate) enum CertificateLogin {
-    /// The subject's common name.
-    #[default]
-    #[serde(rename = "cn")]
-    CommonName,
-    /// The alternative name of kind email.
-    #[serde(rename = "email")]
-    Mail,
-    /// The alternative name of kind DNS.
-    #[serde(rename = "dns")]
-    Dns,
 }
 
 /// How landed files are watched.
@@ -372,6 +298,18 @@ pub(crate) enum ConfigError {
     },
 }
 
+impl ConfigError {
+    /// A value of a key that cannot be; `problem` follows the value.
+    fn value(path: &Path, key: &'static str, value: &str, problem: &'static str) -> Self {
+        Self::Value {
+            path: path.to_owned(),
+            key,
+            value: value.to_owned(),
+            problem,
+        }
+    }
+}
+
 impl Config {
     /// Reads and checks a config file; relative paths in it become absolute.
     pub(crate) fn read(path: &Path) -> Result<Self, ConfigError> {
@@ -396,12 +334,10 @@ impl Config {
         config.dashboards.dir = base.join(&config.dashboards.dir);
         config.pipelines.dir = base.join(&config.pipelines.dir);
         config.auth.users = base.join(&config.auth.users);
-        for file in [
-            &mut config.tls.cert,
-            &mut config.tls.key,
-            &mut config.tls.client_ca,
-            &mut config.audit.anchor,
-        ] {
+        let Tls {
+            cert, key, client_ca, ..
+        } = &mut config.tls;
+        for file in [cert, key, client_ca, &mut config.audit.anchor] {
             if !file.is_empty() {
                 *file = base.join(&*file).to_string_lossy().into_owned();
             }
@@ -435,14 +371,7 @@ impl Config {
     }
 
     fn check(&self, path: &Path) -> Result<(), ConfigError> {
-        let wrong = |key, value: &str, problem| {
-            Err(ConfigError::Value {
-                path: path.to_owned(),
-                key,
-                value: value.to_owned(),
-                problem,
-            })
-        };
+        let wrong = |key, value: &str, problem| Err(ConfigError::value(path, key, value, problem));
         for (key, value) in [
             ("listen.flight", &self.listen.flight),
             ("listen.http", &self.listen.http),
@@ -469,9 +398,6 @@ impl Config {
         if self.listen.flight.is_empty() {
             return wrong("listen.flight", "", "cannot be off: it is the main door");
         }
-        if self.tls.cert.is_empty() != self.tls.key.is_empty() {
-            return wrong("tls.cert", &self.tls.cert, "and tls.key must be set together");
-        }
         if self.care.retain_hours != 0 && self.care.retain_hours < RETAIN_HOURS_MIN {
             return wrong(
                 "care.retain_hours",
@@ -479,38 +405,8 @@ impl Config {
                 "is less than 168: readers and writers may still need the files; 0 = nothing is deleted",
             );
         }
-        if !self.tls.client_ca.is_empty() && self.tls.cert.is_empty() {
-            return wrong(
-                "tls.client_ca",
-                &self.tls.client_ca,
-                "needs tls.cert and tls.key: without TLS nobody shows a certificate",
-            );
-        }
-        let oidc = &self.auth.oidc;
-        if !oidc.issuer.is_empty() {
-            if !crate::auth::is_safe_issuer(&oidc.issuer) {
-                return wrong(
-                    "auth.oidc.issuer",
-                    &oidc.issuer,
-                    "must be an https URL (http only on this machine): whoever can change its keys on their way can log in as anybody",
-                );
-            }
-            for (key, value) in [
-                ("auth.oidc.audience", &oidc.audience),
-                ("auth.oidc.login_claim", &oidc.login_claim),
-            ] {
-                if value.is_empty() {
-                    return wrong(key, value, "must be set together with auth.oidc.issuer");
-                }
-            }
-            if let Some(name) = oidc.attributes.keys().find(|name| name.contains(':')) {
-                return wrong(
-                    "auth.oidc.attributes",
-                    name,
-                    "cannot be an attribute: names with a colon are the server's own",
-                );
-            }
-        }
+        self.tls.check(path)?;
+        self.auth.check(path)?;
         if !self.telemetry.is_usable() {
             return wrong(
                 "telemetry.otlp_endpoint",

@@ -156,7 +156,9 @@ async fn build(engine: &Arc<Engine>, dir: &Path) -> Result<(), Failure> {
         .auth
         .named("ada")
         .ok_or("the users file has no ada; remove the folder and build it anew")?;
-    tag(engine, &ada, |table| table != REACTIONS).await?;
+    let is_landed = |table: &str| table != REACTIONS && table != STOCK;
+    tag(engine, &ada, is_landed).await?;
+    tell(engine, &ada, is_landed).await?;
     say("readings, layouts and protocols are joined to lab.chemistry.reactions");
     update(
         engine,
@@ -168,11 +170,13 @@ async fn build(engine: &Arc<Engine>, dir: &Path) -> Result<(), Failure> {
     )
     .await?;
     tag(engine, &ada, |table| table == REACTIONS).await?;
+    tell(engine, &ada, |table| table == REACTIONS).await?;
     let stock = format!(
         "CREATE OR REPLACE MATERIALIZED VIEW {STOCK} REFRESH ON CHANGE AS {}",
         demo::STOCK_SQL
     );
     update(engine, &ada, &stock).await?;
+    tell(engine, &ada, |table| table == STOCK).await?;
     say("rules watch yields, plans and stock; their mails are files in _labhouse/outbox");
     for (author, sql) in demo::ALERTS {
         let author = engine
@@ -206,6 +210,18 @@ async fn tag(engine: &Arc<Engine>, who: &Principal, which: impl Fn(&str) -> bool
             &format!("ALTER TABLE {table} SET TAGS ({})", pairs.join(", ")),
         )
         .await?;
+    }
+    Ok(())
+}
+
+/// Says what tables and columns are.
+async fn tell(engine: &Arc<Engine>, who: &Principal, which: impl Fn(&str) -> bool) -> Result<(), QueryError> {
+    for (table, column, words) in demo::WORDS.iter().filter(|(table, ..)| which(table)) {
+        let what = match column {
+            Some(column) => format!("COLUMN {table}.{column}"),
+            None => format!("TABLE {table}"),
+        };
+        update(engine, who, &format!("COMMENT ON {what} IS '{words}'")).await?;
     }
     Ok(())
 }

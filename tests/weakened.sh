@@ -1,8 +1,9 @@
 #!/bin/sh
 # Proves that the leak suites can fail: builds labhouse with a plain filter in the barrier's place, in a throw-away copy of
-# the committed tree, and wants the suites to fail there by name. Not part of CI, because it builds the workspace again.
+# the committed tree, and wants the suites to fail there by name. Then the same with alerts whose messages are made once, as the
+# alert's owner, in place of once for each recipient. Not part of CI, because it builds the workspace again.
 #
-#     tests/weakened.sh [TARGET_DIR]
+#     tests/weakened.sh [TARGET_DIR]          WEAKENED=barrier or WEAKENED=mail does one of the two
 #
 # TARGET_DIR keeps the build for the next time, and weakened.log in it tells how each test ended. It must be used for nothing
 # else: cargo would take the weakened crates in it for the real ones. Default: a folder that is removed at the end.
@@ -22,11 +23,35 @@ git -C "$top" archive HEAD | tar -x -m -C "$copy"
 cd "$copy"
 export CARGO_TARGET_DIR="${1:-$copy/target}"
 
-barrier=policies/src/barrier/mod.rs
-whole='Ok(Arc::new(table::GovernedTable::try_new(inner, access, system)?))'
-grep -qF "$whole" "$barrier" || { echo "weakened.sh: $barrier has changed; correct this script" >&2; exit 2; }
-sed -i 's|Ok(Arc::new(table::GovernedTable::try_new(inner, access, system)?))|weak::view(inner, access, \&system)|' "$barrier"
-cat >>"$barrier" <<'RUST'
+# Runs the tests that $2 chooses, with $1 as the log's name; each name after them must fail.
+must_fail() {
+    log="$CARGO_TARGET_DIR/$1.log"
+    chosen=$2
+    shift 2
+    mkdir -p "$CARGO_TARGET_DIR"
+    if cargo nextest run --workspace --locked --no-fail-fast -E "$chosen" >"$log" 2>&1; then
+        echo "weakened.sh: the suites pass against the weakened build: they prove nothing" >&2
+        exit 1
+    fi
+    missing=0
+    for name in "$@"; do
+        if grep -qE "(____|FAIL).* ?$name|FAIL.*$name" "$log"; then
+            echo "fails, as it should: $name"
+        else
+            echo "weakened.sh: $name does not fail" >&2
+            missing=1
+        fi
+    done
+    grep -aE "^ *_{4,} .* _{4,}$|^ +FAIL|[0-9]+ failed" "$log" | sort -u
+    [ "$missing" = 0 ] || { tail -n 60 "$log" >&2; exit 1; }
+}
+
+weaken_barrier() {
+    barrier=policies/src/barrier/mod.rs
+    whole='Ok(Arc::new(table::GovernedTable::try_new(inner, access, system)?))'
+    grep -qF "$whole" "$barrier" || { echo "weakened.sh: $barrier has changed; correct this script" >&2; exit 2; }
+    sed -i 's|Ok(Arc::new(table::GovernedTable::try_new(inner, access, system)?))|weak::view(inner, access, \&system)|' "$barrier"
+    cat >>"$barrier" <<'RUST'
 
 /// What many systems do: the same filter, columns and masks, as a view that the optimizer may look through.
 mod weak {
@@ -57,28 +82,32 @@ mod weak {
     }
 }
 RUST
+    must_fail weakened 'test(no_channel_tells_a_reader_what_is_hidden) or test(random_statements_show_nothing)' \
+        'test_one_statement\[01-division\]' \
+        'test_one_statement\[02-cast\]' \
+        'test_one_statement\[03-statistics\]' \
+        'test_one_statement\[04-verbose metrics\]' \
+        'test_one_statement\[61-errors that quote\]' \
+        'random_statements_show_nothing_of_what_is_hidden'
+    git -C "$top" show "HEAD:$barrier" >"$barrier"
+}
 
-log="$CARGO_TARGET_DIR/weakened.log"
-mkdir -p "$CARGO_TARGET_DIR"
-if cargo nextest run --workspace --locked --no-fail-fast \
-    -E 'test(no_channel_tells_a_reader_what_is_hidden) or test(random_statements_show_nothing)' >"$log" 2>&1; then
-    echo "weakened.sh: the suites pass against a plain filter: they prove nothing" >&2
-    exit 1
-fi
-missing=0
-for name in \
-    'test_one_statement\[01-division\]' \
-    'test_one_statement\[02-cast\]' \
-    'test_one_statement\[03-statistics\]' \
-    'test_one_statement\[04-verbose metrics\]' \
-    'test_one_statement\[61-errors that quote\]' \
-    'random_statements_show_nothing_of_what_is_hidden'; do
-    if grep -qE "(____|FAIL).* ?$name|FAIL.*$name" "$log"; then
-        echo "fails, as it should: $name"
-    else
-        echo "weakened.sh: $name does not fail" >&2
-        missing=1
-    fi
-done
-grep -aE "^ *_{4,} .* _{4,}$|^ +FAIL|[0-9]+ failed" "$log" | sort -u
-[ "$missing" = 0 ] || { tail -n 60 "$log" >&2; exit 1; }
+# What many systems do: a message is made once, by whoever wrote the rule, and sent to everybody on the list.
+weaken_mail() {
+    notice=src/alerts/notice.rs
+    whole='let verdict = match engine.auth.named(&recipient) {'
+    grep -qF "$whole" "$notice" || { echo "weakened.sh: $notice has changed; correct this script" >&2; exit 2; }
+    sed -i 's|let verdict = match engine.auth.named(&recipient) {|let verdict = match engine.auth.named(\&record.definition.owner) {|' "$notice"
+    must_fail weakened-mail 'test(each_recipient_is_told) or test(a_report_comes_by_the_clock) or test(the_demo_says_what_is_wrong)' \
+        'each_recipient_is_told_what_he_sees_and_the_blind_nothing' \
+        'a_report_comes_by_the_clock_as_each_recipient_sees_it' \
+        'the_demo_says_what_is_wrong_to_whoever_sees_it'
+    git -C "$top" show "HEAD:$notice" >"$notice"
+}
+
+case ${WEAKENED:-both} in
+    barrier) weaken_barrier ;;
+    mail) weaken_mail ;;
+    both) weaken_barrier; weaken_mail ;;
+    *) echo "weakened.sh: WEAKENED is barrier or mail" >&2; exit 2 ;;
+esac

@@ -54,7 +54,7 @@ mod travel;
 mod upkeep;
 pub mod uploads;
 
-pub use added::added_since;
+pub use added::{Added, added_since};
 pub use alter::{OnlyIf, grow, replace, set_properties};
 pub use append::{append, create};
 pub use arrange::{ARRANGE_COLUMNS_MAX, Run, arrange, arranged_by, is_parted_by, only_grew, unarranged_bytes};

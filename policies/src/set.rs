@@ -187,6 +187,26 @@ impl PolicySet {
         Ok(set)
     }
 
+    /// The texts it was read from, by file: `policy.csv` and `filters.toml`. The secret is shown nowhere.
+    pub fn texts(&self) -> [(&'static str, &str); 2] {
+        [(rules::FILE, &self.files.policy), (filters::FILE, &self.files.filters)]
+    }
+
+    /// The policy that an edit would make: with other texts in the place of `policy.csv` and `filters.toml`, where given. It is
+    /// nowhere in force.
+    ///
+    /// # Errors
+    /// As [`PolicySet::load`].
+    pub fn edited(&self, policy: Option<&str>, filters: Option<&str>) -> Result<Self, PolicyErrors> {
+        let mut files = self.files.clone();
+        for (file, text) in [(&mut files.policy, policy), (&mut files.filters, filters)] {
+            if let Some(text) = text {
+                *file = text.to_owned();
+            }
+        }
+        Self::from_files(&files, self.generation)
+    }
+
     /// Type-checks every row filter and mask against the tables it is attached to, as far as they are in `tables`. `state`
     /// must be the server's own session, whose functions nobody else can replace.
     pub fn verify(&self, state: &SessionState, tables: &[TableObject]) -> PolicyErrors {

@@ -3,7 +3,7 @@
 //! Only what is named here can be notified: a statement names a channel, never an address.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Deserialize;
 use url::Url;
@@ -130,14 +130,7 @@ impl Alerts {
     }
 
     pub(super) fn check(&self, path: &Path) -> Result<(), ConfigError> {
-        let wrong = |key, value: &str, problem| {
-            Err(ConfigError::Value {
-                path: PathBuf::from(path),
-                key,
-                value: value.to_owned(),
-                problem,
-            })
-        };
+        let wrong = |key, value: &str, problem| Err(ConfigError::value(path, key, value, problem));
         let numbers = [
             ("alerts.evaluate_s", self.evaluate_s),
             ("alerts.send_timeout_s", self.send_timeout_s),

@@ -54,14 +54,7 @@ impl Default for Step {
 
 impl Pipelines {
     pub(super) fn check(&self, path: &Path) -> Result<(), ConfigError> {
-        let wrong = |key, value: &str, problem| {
-            Err(ConfigError::Value {
-                path: path.to_owned(),
-                key,
-                value: value.to_owned(),
-                problem,
-            })
-        };
+        let wrong = |key, value: &str, problem| Err(ConfigError::value(path, key, value, problem));
         for (name, step) in &self.steps {
             let is_plain = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_';
             if name.is_empty() || !name.chars().all(is_plain) {

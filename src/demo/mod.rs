@@ -32,11 +32,13 @@ mod readers;
 mod sql;
 #[cfg(test)]
 mod tests;
+mod words;
 
 use std::io;
 use std::path::Path;
 
 pub(crate) use sql::{ALERTS, MODEL_SQL, REACTIONS_SQL, STOCK_SQL, TAGS, queries};
+pub(crate) use words::WORDS;
 
 use lab::Lab;
 use output::Landing;

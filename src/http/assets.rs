@@ -40,7 +40,7 @@ macro_rules! files {
     };
 }
 
-static FILES: [File; 42] = files![
+static FILES: [File; 43] = files![
     "api.js" JS,
     "app.css" CSS,
     "app.js" JS,
@@ -80,6 +80,7 @@ static FILES: [File; 42] = files![
     "views/lineage.js" JS,
     "views/pipelines.js" JS,
     "views/pivot.js" JS,
+    "views/policies.js" JS,
     "views/profile.js" JS,
     "views/sql.js" JS,
     "views/table.js" JS,

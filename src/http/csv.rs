@@ -5,12 +5,12 @@
 //! `=HYPERLINK(…)` must not act on the desk of whoever opens the file. For programs texts stay as they are.
 
 use arrow::array::{Array, RecordBatch};
-use arrow::datatypes::{DataType, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Schema};
 use arrow::error::ArrowError;
 use arrow::json::writer::{EncoderOptions, NullableEncoder};
-use arrow::util::display::{ArrayFormatter, FormatOptions};
+use arrow::util::display::ArrayFormatter;
 
-use super::json::{cells, options, write_cell};
+use super::json::{columns, options, write_cell};
 
 /// Makes CSV of batches.
 pub(super) struct Csv {
@@ -44,7 +44,13 @@ impl Csv {
     pub(super) fn batch(&mut self, batch: &RecordBatch) -> Result<Vec<u8>, ArrowError> {
         let mut out = self.opening.take().unwrap_or_default();
         let schema = batch.schema();
-        let mut columns = columns(&schema, batch, &self.options)?;
+        let mut columns = columns(&schema, batch, &self.options, |values, text, json| {
+            Ok(match values.data_type() {
+                DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Cells::Text(text),
+                kind if kind.is_nested() => Cells::Nested(json),
+                _ => Cells::Plain(text),
+            })
+        })?;
         for row in 0..batch.num_rows() {
             for (at, (column, values)) in columns.iter_mut().zip(batch.columns()).enumerate() {
                 comma(at, &mut out);
@@ -69,26 +75,6 @@ impl Csv {
     pub(super) fn finish(&mut self) -> Vec<u8> {
         self.opening.take().unwrap_or_default()
     }
-}
-
-fn columns<'a>(
-    schema: &'a SchemaRef,
-    batch: &'a RecordBatch,
-    options: &'a EncoderOptions,
-) -> Result<Vec<Cells<'a>>, ArrowError> {
-    const FORMAT: FormatOptions<'_> = FormatOptions::new();
-    let encoders = cells(schema.fields(), batch, options)?;
-    let columns = batch.columns().iter().zip(encoders);
-    columns
-        .map(|(values, encoder)| {
-            let plain = || ArrayFormatter::try_new(values.as_ref(), &FORMAT);
-            Ok(match values.data_type() {
-                DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Cells::Text(plain()?),
-                kind if kind.is_nested() => Cells::Nested(encoder),
-                _ => Cells::Plain(plain()?),
-            })
-        })
-        .collect()
 }
 
 fn comma(at: usize, out: &mut Vec<u8>) {

@@ -3,10 +3,11 @@
 //! Rows are lists, not objects: two columns may have one name, and a name said once is said once. After an error amid
 //! the rows the object ends with `"error"`.
 
-use arrow::array::RecordBatch;
+use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{FieldRef, Schema};
 use arrow::error::ArrowError;
 use arrow::json::writer::{EncoderOptions, NullableEncoder, make_encoder};
+use arrow::util::display::{ArrayFormatter, FormatOptions};
 use serde_json::json;
 
 use super::encode::types;
@@ -77,7 +78,7 @@ pub(super) fn options() -> EncoderOptions {
 }
 
 /// A writer for each column of a batch.
-pub(super) fn cells<'a>(
+fn cells<'a>(
     fields: &'a [FieldRef],
     batch: &'a RecordBatch,
     options: &'a EncoderOptions,
@@ -85,6 +86,21 @@ pub(super) fn cells<'a>(
     let columns = fields.iter().zip(batch.columns());
     columns
         .map(|(field, column)| make_encoder(field, column.as_ref(), options))
+        .collect()
+}
+
+/// Each column of a batch as a format has it, made of its values, what writes them as text, and what writes them as JSON.
+pub(super) fn columns<'a, T>(
+    schema: &'a Schema,
+    batch: &'a RecordBatch,
+    options: &'a EncoderOptions,
+    made: impl Fn(&'a ArrayRef, ArrayFormatter<'a>, NullableEncoder<'a>) -> Result<T, ArrowError>,
+) -> Result<Vec<T>, ArrowError> {
+    const FORMAT: FormatOptions<'_> = FormatOptions::new();
+    let encoders = cells(schema.fields(), batch, options)?;
+    let columns = batch.columns().iter().zip(encoders);
+    columns
+        .map(|(values, json)| made(values, ArrayFormatter::try_new(values.as_ref(), &FORMAT)?, json))
         .collect()
 }
 
@@ -101,7 +117,7 @@ pub(super) fn write_cell(column: &mut NullableEncoder<'_>, row: usize, out: &mut
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{ArrayRef, Float64Array, Int64Array, StringArray};
+    use arrow::array::{Float64Array, Int64Array, StringArray};
 
     use super::*;
 

@@ -10,12 +10,12 @@ use std::fmt::Write;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Date32Type, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType};
+use arrow::datatypes::{DataType, Date32Type, Schema, TimeUnit, TimestampMicrosecondType};
 use arrow::error::ArrowError;
 use arrow::json::writer::{EncoderOptions, NullableEncoder};
-use arrow::util::display::{ArrayFormatter, FormatOptions};
+use arrow::util::display::ArrayFormatter;
 
-use super::json::{cells, options, write_cell};
+use super::json::{columns, options, write_cell};
 use crate::query::QueryError;
 use zip::Zip;
 
@@ -111,7 +111,7 @@ impl Xlsx {
         let mut out = std::mem::take(&mut self.opening);
         let schema = batch.schema();
         let options = self.options.clone();
-        let mut columns = columns(&schema, batch, &options).map_err(super::encode::failed)?;
+        let mut columns = columns(&schema, batch, &options, cells).map_err(super::encode::failed)?;
         let mut text = String::new();
         for row in 0..batch.num_rows() {
             if self.rows > ROWS_MAX {
@@ -165,28 +165,20 @@ impl Xlsx {
     }
 }
 
-fn columns<'a>(
-    schema: &'a SchemaRef,
-    batch: &'a RecordBatch,
-    options: &'a EncoderOptions,
-) -> Result<Vec<Cells<'a>>, ArrowError> {
-    const FORMAT: FormatOptions<'_> = FormatOptions::new();
-    let encoders = cells(schema.fields(), batch, options)?;
-    let columns = batch.columns().iter().zip(encoders);
-    columns
-        .map(|(values, encoder)| {
-            let plain = || ArrayFormatter::try_new(values.as_ref(), &FORMAT);
-            Ok(match values.data_type() {
-                DataType::Boolean => Cells::Truth(ArrayRef::clone(values)),
-                DataType::Date32 | DataType::Date64 => Cells::Moment(days(values)?, 1, plain()?),
-                DataType::Timestamp(..) => Cells::Moment(days(values)?, 2, plain()?),
-                kind if kind.is_floating() => Cells::Float(plain()?),
-                kind if kind.is_numeric() => Cells::Exact(plain()?),
-                kind if kind.is_nested() => Cells::Nested(encoder),
-                _ => Cells::Text(plain()?),
-            })
-        })
-        .collect()
+fn cells<'a>(
+    values: &'a ArrayRef,
+    text: ArrayFormatter<'a>,
+    json: NullableEncoder<'a>,
+) -> Result<Cells<'a>, ArrowError> {
+    Ok(match values.data_type() {
+        DataType::Boolean => Cells::Truth(ArrayRef::clone(values)),
+        DataType::Date32 | DataType::Date64 => Cells::Moment(days(values)?, 1, text),
+        DataType::Timestamp(..) => Cells::Moment(days(values)?, 2, text),
+        kind if kind.is_floating() => Cells::Float(text),
+        kind if kind.is_numeric() => Cells::Exact(text),
+        kind if kind.is_nested() => Cells::Nested(json),
+        _ => Cells::Text(text),
+    })
 }
 
 /// Days and times as the spreadsheet counts days; those with a zone in UTC.

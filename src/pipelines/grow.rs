@@ -15,17 +15,17 @@ use datafusion::datasource::provider_as_source;
 use datafusion::error::DataFusionError;
 use datafusion::functions_aggregate::expr_fn::{max, min, sum};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast};
-use labhouse_catalog::{LakeTable, TableName};
+use labhouse_catalog::{Added, LakeTable, TableName};
 
-use super::View;
 use super::expect;
-use super::shape::{Merge, Shape, Why, shape};
+use super::shape::{Factor, Kind, Merge, Shape, Why, shape};
 use super::statement::{Old, Wanted, parsed, refuse_circle, settled, sights};
+use super::{Freshness, View};
 use crate::engine::Engine;
 use crate::query::view::Expectation;
 use crate::query::write::{Collected, Source, lake_error};
 use crate::query::{QueryError, errors, rests_on_rows};
-use crate::session::Governed;
+use crate::session::{Governed, Stand};
 
 /// What the new rows of the sources gave.
 pub(super) struct Grown {
@@ -36,8 +36,15 @@ pub(super) struct Grown {
     merged: Option<Vec<RecordBatch>>,
 }
 
-/// The new rows of the sources that grew, by the sources' names.
-type New = BTreeMap<TableName, Arc<dyn TableProvider>>;
+/// The sources that grew, in two parts each, and how far back the older one goes.
+type New = BTreeMap<String, Grew>;
+
+struct Grew {
+    name: TableName,
+    since: u64,
+    old: Arc<dyn TableProvider>,
+    new: Arc<dyn TableProvider>,
+}
 
 impl Engine {
     /// What the new rows of a view's sources give; or why all of it is to be made anew.
@@ -63,41 +70,45 @@ impl Engine {
         if !view.is_seen_as(&sights(governed, &view.sources)?) {
             return Ok(Err("policies or tables are others than at its last refresh".into()));
         }
-        let mut new = match self.new_rows(governed, view).await? {
+        let new = match self.new_rows(governed, view).await? {
             Ok(new) => new,
             Err(why) => return Ok(Err(why)),
         };
-        let grown: BTreeSet<String> = new.keys().map(ToString::to_string).collect();
+        let grown: BTreeSet<String> = new.keys().cloned().collect();
         let shape = match self.shape_of(governed, wanted, &grown).await? {
             Ok(shape) => shape,
             Err(why) => return Ok(Err(why)),
         };
+        if shape.factors.iter().flatten().collect::<BTreeSet<_>>() != grown.iter().collect() {
+            return Ok(Err("how it reads what grew is not followed".into()));
+        }
         let is_unique = |one: &Expectation| matches!(one, Expectation::Unique(_));
-        if matches!(shape, Shape::Rows { .. }) && wanted.expected.iter().any(is_unique) {
+        if shape.kind == Kind::Rows && wanted.expected.iter().any(is_unique) {
             return Ok(Err("UNIQUE is looked for in all rows".into()));
         }
-        // What did not grow gives nothing new; a join looks its old rows up, if anything grew.
-        if grown.is_empty() || !shape.has_joins() {
-            for table in view.sources.keys().filter_map(|source| table(governed, source)) {
-                if !new.contains_key(table.name()) {
-                    new.insert(table.name().clone(), nothing(table)?);
-                }
+        let mut source: Option<Source> = None;
+        for term in terms(governed, view, &new, &shape)? {
+            let over = governed.with_rows(term).map_err(errors::from_datafusion)?;
+            let state = Arc::new(self.sessions.open(&over).map_err(errors::from_datafusion)?);
+            let more = self.source(&over, state, wanted.query.clone(), Vec::new()).await?;
+            match &mut source {
+                Some(source) => source.batches.extend(more.batches),
+                None => source = Some(more),
             }
         }
-        let over = governed.with_rows(new).map_err(errors::from_datafusion)?;
-        let state = Arc::new(self.sessions.open(&over).map_err(errors::from_datafusion)?);
-        let source = self.source(&over, state, wanted.query.clone(), Vec::new()).await?;
+        let source = source.ok_or_else(|| QueryError::internal("nothing was read of a view's sources"))?;
         refuse_circle(name, &source.versions, &governed.world().catalog)?;
         if !view.has_tags_of(&source) {
             return Ok(Err("the tags of its sources changed".into()));
         }
         let only = match grown.is_empty() {
-            true => "no source changed".to_owned(),
+            true if view.freshness(&governed.world().catalog) == Freshness::Fresh => "no source changed".to_owned(),
+            true => "no rows were added to its sources".to_owned(),
             false => format!("only rows were added to {}", list(&grown)),
         };
-        let (merged, why) = match &shape {
-            Shape::Rows { .. } => (None, only),
-            Shape::Groups { columns, .. } => match self.merged(governed, name, old, &source, columns).await? {
+        let (merged, why) = match &shape.kind {
+            Kind::Rows => (None, only),
+            Kind::Groups(columns) => match self.merged(governed, name, old, &source, columns).await? {
                 Ok(merged) => (Some(merged), format!("{only}, and its groups can be merged")),
                 Err(why) => return Ok(Err(why)),
             },
@@ -150,7 +161,7 @@ impl Engine {
 
     /// The new rows of each source that has some; or which source did something else than grow.
     async fn new_rows(&self, governed: &Governed, view: &View) -> Result<Result<New, Why>, QueryError> {
-        let mut new = New::new();
+        let mut all = New::new();
         for (source, version) in &view.sources {
             let Some(table) = table(governed, source) else {
                 return Ok(Err(format!("{source} is not there any more")));
@@ -160,11 +171,15 @@ impl Engine {
             }
             let added = labhouse_catalog::added_since(&self.catalog, table, *version).await;
             match added.map_err(lake_error)? {
-                Ok(rows) => new.insert(table.name().clone(), rows),
                 Err(why) => return Ok(Err(format!("{source}: {why}"))),
-            };
+                Ok(Added { new: None, .. }) => {}
+                Ok(Added { old, new: Some(new) }) => {
+                    let (name, since) = (table.name().clone(), *version);
+                    all.insert(source.clone(), Grew { name, since, old, new });
+                }
+            }
         }
-        Ok(Ok(new))
+        Ok(Ok(all))
     }
 
     async fn shape_of(
@@ -241,6 +256,35 @@ fn not_as_left(old: &Old, wanted: &Wanted) -> Option<Why> {
 fn table<'a>(governed: &'a Governed, source: &str) -> Option<&'a Arc<LakeTable>> {
     let (schema, table) = source.split_once('.')?;
     governed.world().catalog.table(schema, table)
+}
+
+/// What each run of the query reads in place of its tables: of the factors that grew those before the run's own as they were, its
+/// own new rows, and those after it whole. What did not grow is looked up by joins; else it would give its rows again.
+fn terms(governed: &Governed, view: &View, new: &New, shape: &Shape) -> Result<Vec<Stand>, QueryError> {
+    let mut still = Stand::new();
+    if new.is_empty() || !shape.has_joins {
+        for table in view.sources.keys().filter_map(|source| table(governed, source)) {
+            if !new.contains_key(&table.name().to_string()) {
+                still.insert(table.name().clone(), ("nothing".to_owned(), nothing(table)?));
+            }
+        }
+    }
+    let of = |factor: &Factor, is_new: bool| -> Vec<(TableName, (String, Arc<dyn TableProvider>))> {
+        let grew = factor.iter().filter_map(|source| new.get(source));
+        let part = |grew: &Grew| match is_new {
+            true => (format!("since {}", grew.since), Arc::clone(&grew.new)),
+            false => (format!("until {}", grew.since), Arc::clone(&grew.old)),
+        };
+        grew.map(|grew| (grew.name.clone(), part(grew))).collect()
+    };
+    if shape.factors.is_empty() {
+        return Ok(vec![still]);
+    }
+    let term = |(at, own): (usize, &Factor)| {
+        let before = shape.factors.iter().take(at).flat_map(|factor| of(factor, false));
+        still.clone().into_iter().chain(before).chain(of(own, true)).collect()
+    };
+    Ok(shape.factors.iter().enumerate().map(term).collect())
 }
 
 /// No rows of a table.

@@ -2,7 +2,8 @@
 //!
 //! Let the sources have grown, S to S + d. A projection, a filter and UNION ALL give of S + d what they give of S and what they
 //! give of d, one below the other. A join does, too, as long as one side of it grew, and not the side that an outer, semi or
-//! anti join looks up. Groups of sums, counts, minima and maxima of S + d are those of S merged with those of d. Of
+//! anti join looks up. Of an inner join whose sides both grew, (S + d) ⋈ (T + e), new are d ⋈ (T + e) and S ⋈ e: so many terms as
+//! there are factors that grew. Groups of sums, counts, minima and maxima of S + d are those of S merged with those of d. Of
 //! everything else this is not known here, and the view is made anew, for the reason that is told.
 
 use std::collections::BTreeSet;
@@ -13,22 +14,29 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{Aggregate, Distinct, Expr, Join, LogicalPlan, TableScan};
 
-/// How the old rows and those made of the new rows of the sources come together.
+/// Tables of one join that grew: each is one more run of the query, and all rows are read as quickly by then.
+const FACTORS_MAX: usize = 6;
+
+/// How new rows are made, and come together with the old ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Shape {
-    /// The new ones are put to the old ones. With joins the sources that did not grow are read whole, without they are left out.
-    Rows { has_joins: bool },
-    /// Groups of the same key are merged, column by column; of joins the same is true.
-    Groups { columns: Vec<Merge>, has_joins: bool },
+pub(super) struct Shape {
+    /// Whether sources that did not grow are looked up: they are read whole then, else left out.
+    pub(super) has_joins: bool,
+    /// What is multiplied: the tables of one factor are read together. With one factor its new rows are all there is to read.
+    pub(super) factors: Vec<Factor>,
+    pub(super) kind: Kind,
 }
 
-impl Shape {
-    /// Whether sources that did not grow are looked up.
-    pub(super) fn has_joins(&self) -> bool {
-        match self {
-            Self::Rows { has_joins } | Self::Groups { has_joins, .. } => *has_joins,
-        }
-    }
+/// `schema.table` of sources that grew, and whose new rows give new rows without each other.
+pub(super) type Factor = BTreeSet<String>;
+
+/// How the old rows and the new ones come together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// The new ones are put to the old ones.
+    Rows,
+    /// Groups of the same key are merged, column by column.
+    Groups(Vec<Merge>),
 }
 
 /// What becomes of a column of two rows of the same group.
@@ -45,9 +53,10 @@ pub(super) enum Merge {
 pub(super) type Why = String;
 
 /// What a part of a plan does when its sources grow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Part {
-    Grows,
+    /// It grows with each of these factors; there is one at least.
+    Grows(Vec<Factor>),
     Stays,
 }
 
@@ -97,18 +106,30 @@ fn unsorted(plan: &LogicalPlan) -> &LogicalPlan {
 
 impl Walk<'_> {
     fn rows(&self, plan: &LogicalPlan) -> Result<Result<Shape, Why>, DataFusionError> {
-        Ok(self.part(plan)?.map(|_| Shape::Rows {
+        Ok(self.part(plan)?.map(|part| self.shape(part, Kind::Rows)))
+    }
+
+    fn shape(&self, part: Part, kind: Kind) -> Shape {
+        Shape {
             has_joins: self.has_joins,
-        }))
+            factors: match part {
+                Part::Grows(factors) => factors,
+                Part::Stays => Vec::new(),
+            },
+            kind,
+        }
     }
 
     /// What a part of the plan does; an error in words where more than its new rows would change.
     fn part(&self, plan: &LogicalPlan) -> Result<Result<Part, Why>, DataFusionError> {
         Ok(match plan {
-            LogicalPlan::TableScan(scan) => Ok(match self.grown.contains(&source(scan)) {
-                true => Part::Grows,
-                false => Part::Stays,
-            }),
+            LogicalPlan::TableScan(scan) => {
+                let source = source(scan);
+                Ok(match self.grown.contains(&source) {
+                    true => Part::Grows(vec![Factor::from([source])]),
+                    false => Part::Stays,
+                })
+            }
             LogicalPlan::Projection(node) => match plain(&node.expr)? {
                 Ok(()) => self.part(&node.input)?,
                 Err(why) => Err(why),
@@ -127,12 +148,7 @@ impl Walk<'_> {
                         Err(why) => return Ok(Err(why)),
                     }
                 }
-                let grow = parts.iter().filter(|part| **part == Part::Grows).count();
-                match grow {
-                    0 => Ok(Part::Stays),
-                    some if some == parts.len() || !self.has_joins => Ok(Part::Grows),
-                    _ => Err("a UNION of a query with joins grew in some of its parts only".into()),
-                }
+                self.union(parts)
             }
             LogicalPlan::Join(node) => self.join(node)?,
             LogicalPlan::Aggregate(_) => Err("it groups within the query, not at its end".into()),
@@ -170,18 +186,29 @@ impl Walk<'_> {
         let looked_up = || Err("the side of an outer, semi or anti join that is looked up grew".into());
         Ok(match (left, right) {
             (Part::Stays, Part::Stays) => Ok(Part::Stays),
-            (Part::Grows, Part::Grows) => Err("both sides of a join grew".into()),
-            (Part::Grows, Part::Stays) => match node.join_type {
+            (Part::Grows(left), Part::Grows(right)) => match node.join_type {
+                JoinType::Inner => multiplied(left, right),
+                JoinType::Left
+                | JoinType::Right
+                | JoinType::Full
+                | JoinType::LeftSemi
+                | JoinType::RightSemi
+                | JoinType::LeftAnti
+                | JoinType::RightAnti
+                | JoinType::LeftMark
+                | JoinType::RightMark => looked_up(),
+            },
+            (left @ Part::Grows(_), Part::Stays) => match node.join_type {
                 JoinType::Inner | JoinType::Left | JoinType::LeftSemi | JoinType::LeftAnti | JoinType::LeftMark => {
-                    Ok(Part::Grows)
+                    Ok(left)
                 }
                 JoinType::Right | JoinType::Full | JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark => {
                     looked_up()
                 }
             },
-            (Part::Stays, Part::Grows) => match node.join_type {
+            (Part::Stays, right @ Part::Grows(_)) => match node.join_type {
                 JoinType::Inner | JoinType::Right | JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark => {
-                    Ok(Part::Grows)
+                    Ok(right)
                 }
                 JoinType::Left | JoinType::Full | JoinType::LeftSemi | JoinType::LeftAnti | JoinType::LeftMark => {
                     looked_up()
@@ -190,11 +217,38 @@ impl Walk<'_> {
         })
     }
 
+    /// Parts below each other. Each term of a product leaves the others' new rows out, or reads them whole: a part that has not all
+    /// of the factors would give rows in each term.
+    fn union(&self, parts: Vec<Part>) -> Result<Part, Why> {
+        let all = parts.len();
+        let grown: Vec<Vec<Factor>> = parts
+            .into_iter()
+            .filter_map(|part| match part {
+                Part::Grows(factors) => Some(factors),
+                Part::Stays => None,
+            })
+            .collect();
+        let Some(first) = grown.first() else {
+            return Ok(Part::Stays);
+        };
+        if self.has_joins && grown.len() < all {
+            return Err("a UNION of a query with joins grew in some of its parts only".into());
+        }
+        if grown.iter().all(|factors| factors.len() == 1) {
+            return Ok(Part::Grows(vec![grown.into_iter().flatten().flatten().collect()]));
+        }
+        match grown.iter().all(|factors| factors == first) {
+            true => Ok(Part::Grows(first.clone())),
+            false => Err("both sides of a join grew within a UNION of unlike parts".into()),
+        }
+    }
+
     /// Groups at the end of the query; `columns` are what the query gives of them.
     fn groups(&self, columns: Option<&[Expr]>, groups: &Aggregate) -> Result<Result<Shape, Why>, DataFusionError> {
-        if let Err(why) = self.part(&groups.input)? {
-            return Ok(Err(why));
-        }
+        let part = match self.part(&groups.input)? {
+            Ok(part) => part,
+            Err(why) => return Ok(Err(why)),
+        };
         if groups.group_expr.iter().any(|key| matches!(key, Expr::GroupingSet(_))) {
             return Ok(Err("GROUPING SETS, ROLLUP and CUBE are not merged".into()));
         }
@@ -235,8 +289,23 @@ impl Walk<'_> {
             return Ok(Err("a column of its GROUP BY is not in the view".into()));
         }
         let merges: Result<Vec<Merge>, Why> = given.into_iter().filter_map(|at| merges.get(at).cloned()).collect();
-        let has_joins = self.has_joins;
-        Ok(merges.map(|columns| Shape::Groups { columns, has_joins }))
+        Ok(merges.map(|columns| self.shape(part, Kind::Groups(columns))))
+    }
+}
+
+/// The factors of both sides of a join. A table that is read on both has not two states at once.
+fn multiplied(mut left: Vec<Factor>, right: Vec<Factor>) -> Result<Part, Why> {
+    let both = right
+        .iter()
+        .flatten()
+        .find(|table| left.iter().any(|factor| factor.contains(*table)));
+    if let Some(table) = both {
+        return Err(format!("{table}, which grew, is joined with itself"));
+    }
+    left.extend(right);
+    match left.len() > FACTORS_MAX {
+        true => Err(format!("more than {FACTORS_MAX} tables that are joined grew")),
+        false => Ok(Part::Grows(left)),
     }
 }
 

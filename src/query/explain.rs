@@ -1,4 +1,5 @@
-//! `EXPLAIN POLICY [FOR login | FOR ALL] ON table [WHERE condition]`: why somebody sees what he sees.
+//! `EXPLAIN POLICY [FOR login | FOR ALL] ON table [WHERE condition]`: why somebody sees what he sees; and
+//! `EXPLAIN POLICY CHANGES …`: what an edit of the policies would change, told to administrators of the lake.
 //!
 //! Without FOR anybody may ask about himself, and learns what he could have found out by himself: which columns there
 //! are and which of them are masked. Rules, row filters, hidden columns and other people are told to those who hold the
@@ -30,9 +31,18 @@ use crate::policy_tools::{When, conditions_of, counting_plan, counts, judge, pic
 use crate::session::{Governed, table_path};
 use crate::system::SYSTEM;
 
+mod changes;
+
 /// `EXPLAIN POLICY …`
 #[derive(Debug)]
-pub(crate) struct ExplainPolicy {
+pub(crate) enum ExplainPolicy {
+    Table(About),
+    Changes(changes::Draft),
+}
+
+/// What is asked about a table.
+#[derive(Debug)]
+pub(crate) struct About {
     whose: Whose,
     table: TableName,
     condition: Option<Box<Ast>>,
@@ -55,8 +65,11 @@ const COUNTS_AT_ONCE: usize = 64;
 /// What one row of the answer says.
 struct Told {
     subject: String,
-    fact: Fact,
+    verdict: &'static str,
+    object: String,
+    by: Option<String>,
     rule: Option<RuleRef>,
+    why: String,
 }
 
 impl ExplainPolicy {
@@ -64,6 +77,9 @@ impl ExplainPolicy {
     pub(super) fn parse(parser: &mut Parser<'_>) -> Result<Option<Self>, QueryError> {
         if !word(parser, "policy") {
             return Ok(None);
+        }
+        if let Some(draft) = changes::Draft::parse(parser)? {
+            return Ok(Some(Self::Changes(draft)));
         }
         let whose = match parser.parse_keyword(Keyword::FOR) {
             true if parser.parse_keyword(Keyword::ALL) => Whose::All,
@@ -91,11 +107,11 @@ impl ExplainPolicy {
                 "EXPLAIN POLICY FOR ALL tells who sees the table; with WHERE name one person: FOR login".into(),
             ));
         }
-        Ok(Some(Self {
+        Ok(Some(Self::Table(About {
             whose,
             table,
             condition,
-        }))
+        })))
     }
 }
 
@@ -133,11 +149,14 @@ impl Engine {
         state: Arc<SessionState>,
         statement: ExplainPolicy,
     ) -> Result<Running, QueryError> {
-        let ExplainPolicy {
+        let About {
             whose,
             table,
             condition,
-        } = statement;
+        } = match statement {
+            ExplainPolicy::Table(about) => about,
+            ExplainPolicy::Changes(draft) => return self.explain_changes(governed, &state, draft).await,
+        };
         let missing = || QueryError::no_table(&table);
         let access = governed.access(&table.schema, &table.table);
         let access = access.map_err(errors::from_datafusion)?.ok_or_else(missing)?;
@@ -396,8 +415,11 @@ fn told(subject: &str, facts: Vec<Fact>) -> Vec<Told> {
             };
             rules.into_iter().map(move |rule| Told {
                 subject: subject.to_owned(),
-                fact: fact.clone(),
+                verdict: fact.verdict.as_str(),
+                object: fact.object.clone(),
+                by: fact.by.clone(),
                 rule,
+                why: fact.why.clone(),
             })
         })
         .collect()
@@ -412,13 +434,13 @@ fn answer(told: Vec<Told>) -> Result<Running, QueryError> {
         .collect::<Int64Array>();
     let columns: Vec<ArrayRef> = vec![
         text(&|told| Some(told.subject.clone())),
-        text(&|told| Some(told.fact.verdict.as_str().to_owned())),
-        text(&|told| Some(told.fact.object.clone())),
-        text(&|told| told.fact.by.clone()),
+        text(&|told| Some(told.verdict.to_owned())),
+        text(&|told| Some(told.object.clone())),
+        text(&|told| told.by.clone()),
         text(&|told| told.rule.as_ref().map(|rule| rule.file.to_owned())),
         Arc::new(line),
         text(&|told| told.rule.as_ref().map(|rule| rule.text.clone())),
-        text(&|told| Some(told.fact.why.clone())),
+        text(&|told| Some(told.why.clone())),
     ];
     let schema = schema();
     let batch =

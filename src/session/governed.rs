@@ -30,6 +30,9 @@ const DEPARTMENT: &str = "labhouse.department";
 /// The tables that are read at an older version, by schema and name, and the version.
 pub(super) type Travelled = BTreeMap<(String, String), (Arc<LakeTable>, u64)>;
 
+/// Rows that stand for all of a table's, each with a word that no other rows of the same version have.
+pub(crate) type Stand = BTreeMap<TableName, (String, Arc<dyn TableProvider>)>;
+
 /// One principal's view of the world, for one statement.
 pub(crate) struct Governed {
     pub(super) who: Principal,
@@ -226,18 +229,15 @@ impl Governed {
         Ok(Arc::new(view))
     }
 
-    /// The same view, but of these tables only these rows are read: those that were added to them.
-    pub(crate) fn with_rows(
-        &self,
-        rows: BTreeMap<TableName, Arc<dyn TableProvider>>,
-    ) -> Result<Arc<Self>, DataFusionError> {
+    /// The same view, but of these tables only these rows are read.
+    pub(crate) fn with_rows(&self, rows: Stand) -> Result<Arc<Self>, DataFusionError> {
         let view = self.over(self.world.clone());
-        for (name, inner) in rows {
+        for (name, (part, inner)) in rows {
             let Some(mut access) = self.access(&name.schema, &name.table)? else {
                 return Err(QueryError::no_table(&name).into_datafusion());
             };
             // What is learnt of these rows is not true of the table.
-            access.fingerprint.push_str("+added");
+            access.fingerprint.push_str(&format!(" {part}"));
             let provider = govern(inner, &access, Arc::clone(&self.system))?;
             let resolved = Resolved::Open(Box::new(access), provider);
             view.resolved.lock().insert((name.schema, name.table), resolved);

@@ -52,6 +52,7 @@ impl SystemTables {
         "models",
         "pipelines",
         "policies",
+        "policy_files",
         "policy_rules",
         PROFILES,
         "proposed_tags",

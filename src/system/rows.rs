@@ -145,6 +145,7 @@ pub(super) fn schema(name: &str) -> Option<SchemaRef> {
             ("in_force", DataType::Boolean),
             ("problem", TEXT),
         ],
+        "policy_files" => vec![("file", TEXT), ("text", TEXT)],
         "policy_rules" => vec![
             ("file", TEXT),
             ("line", NUMBER),
@@ -198,6 +199,7 @@ pub(super) async fn rows(engine: &Engine, name: &str, who: &Principal) -> Result
         "models" => models(engine),
         "pipelines" => super::pipelines::rows(engine),
         "policies" => policies(engine),
+        "policy_files" => policy_files(engine),
         "policy_rules" => policy_rules(engine),
         "proposed_tags" => proposed_tags(engine),
         "queries" => queries(engine, who),
@@ -307,6 +309,16 @@ fn policies(engine: &Engine) -> Vec<ArrayRef> {
         text([Some(current.fingerprint().to_owned())].into_iter()),
         Arc::new(BooleanArray::from(vec![true])),
         text([problem].into_iter()),
+    ]
+}
+
+/// The policy in force as it was written.
+fn policy_files(engine: &Engine) -> Vec<ArrayRef> {
+    let current = engine.policies.current();
+    let files = current.texts();
+    vec![
+        text(files.iter().map(|(file, _)| Some((*file).to_owned()))),
+        text(files.iter().map(|(_, text)| Some((*text).to_owned()))),
     ]
 }
 

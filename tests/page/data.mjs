@@ -26,8 +26,8 @@ await check("data: what a table is and whose, with comments and tags of what is 
   assert.match(await page.locator(".about .description").textContent(), /One row a well/);
   const about = await column(page, "yield_pct").textContent();
   assert.ok(about.includes("By UPLC, of theory") && about.includes("unit_checked = true"), about);
-  assert.ok(about.includes("from chemistry.plate_readings.yield_pct"), about);
-  assert.match(await column(page, "operator").textContent(), /from chemistry\.protocols\.operator/);
+  assert.ok(about.includes("from chemistry.plate_readings: yield_pct"), about);
+  assert.match(await column(page, "operator").textContent(), /from chemistry\.protocols: operator/);
   await clean(page);
   assert.deepEqual(await axe(page), []);
   await page.close();

@@ -71,6 +71,33 @@ await check("17 one dropped file: the open page, the joined view and the planted
   await page.close();
 });
 
+await check("17 a running query keeps its snapshot", async () => {
+  const ask = (sql) => fetch(`${BASE}/api/query`, { method: "POST", headers: { "content-type": "application/json", "accept-encoding": "identity", ...basic("ada") }, body: JSON.stringify({ sql, format: "csv" }) });
+  assert.equal((await ask("CREATE TABLE lab.chemistry.kept AS SELECT value AS n FROM generate_series(1, 1000)")).status, 200);
+  // Rows enough that they do not fit between the server and a reader who waits.
+  const answer = await ask("SELECT k.n, repeat('x', 200) AS filler FROM generate_series(1, 300) AS s, lab.chemistry.kept AS k");
+  const reader = answer.body.getReader();
+  const first = await reader.read();
+  const state = async () => (await rows("ada", "SELECT state FROM lab.system.queries WHERE sql LIKE 'SELECT k.n, repeat%'"))[0][0];
+  assert.equal(await state(), "running");
+  for (const sql of ["INSERT INTO lab.chemistry.kept SELECT value FROM generate_series(1001, 2000)", "DELETE FROM lab.chemistry.kept WHERE n <= 500"]) assert.equal((await ask(sql)).status, 200);
+  let text = Buffer.from(first.value).toString();
+  const seen = new Map();
+  const count = (isEnd) => {
+    const lines = text.split("\r\n");
+    text = isEnd ? "" : lines.pop();
+    for (const line of lines) seen.set(line.split(",")[0], (seen.get(line.split(",")[0]) ?? 0) + 1);
+  };
+  for (let piece = await reader.read(); !piece.done; piece = await reader.read()) {
+    text += Buffer.from(piece.value).toString();
+    count(false);
+  }
+  count(true);
+  const [lowest, highest] = [seen.get("1"), seen.get("1000")];
+  assert.deepEqual([lowest, highest, seen.get("1001")], [300, 300, undefined]);
+  assert.deepEqual(await rows("ada", "SELECT count(*), min(n), max(n) FROM lab.chemistry.kept"), [[1_500, 501, 2_000]]);
+});
+
 await check("20 a plate and a column with evil names are text in every chart", async () => {
   const plate = "<img src=x onerror=alert(1)>";
   const response = await fetch(`${BASE}/api/query`, {

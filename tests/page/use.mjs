@@ -50,6 +50,17 @@ await check("11 filters narrow every chart together, live in the URL, and the ba
   await page.reload();
   await settled(page, 6);
   assert.deepEqual(await facts(), both);
+  // And of one reagent lot: a third condition on every chart.
+  await page.getByLabel("Reagent lot").selectOption({ index: 3 });
+  await page.waitForURL(/f\.lot=/);
+  await settled(page, 6);
+  const lot = new URL(page.url()).searchParams.get("f.lot");
+  const three = await facts();
+  const [[least, leastDays]] = await rows("sam", `SELECT count(yield_pct), count(DISTINCT CAST(run_at AS DATE)) FROM ${REACTIONS} WHERE campaign = 'borealis' AND run_at >= CAST('2026-04-10' AS TIMESTAMP) AND catalyst_lot = '${lot}'`);
+  assert.deepEqual([three.wells, three.days, three.lots], [least.toLocaleString("en-GB"), leastDays, least > 0 ? 1 : 0]);
+  await page.goBack();
+  await settled(page, 6);
+  assert.deepEqual(await facts(), both);
   await page.goBack();
   await settled(page, 6);
   assert.deepEqual(await facts(), narrowed);
@@ -160,6 +171,15 @@ await check("13 search finds tables, columns and descriptions, and never what is
   const found = () => page.locator(".tables li").evaluateAll((items) => items.map((item) => item.textContent));
   assert.ok((await found()).some((text) => text.startsWith("chemistry.reactions") && text.includes("yield_pct")));
   assert.ok((await found()).some((text) => text.startsWith("chemistry.plate_readings")));
+  // By what is said of a table and of a column.
+  for (const [word, name, why] of [["bottles bought", "chemistry.reagent_lots", "Bottles bought"], ["lipophilicity", "chemistry.reactions", "lipophilicity of the product"]]) {
+    await page.fill("#find", word);
+    await page.locator(".tables li", { hasText: name }).filter({ hasText: why }).waitFor();
+  }
+  // What is hidden is not told by a count either.
+  await page.fill("#find", "microsomes");
+  await page.getByText("0 found").waitFor();
+  assert.ok((await rows("ada", "SELECT count(*) FROM search_catalog('microsomes')"))[0][0] > 0);
   await page.fill("#find", "ic50");
   assert.deepEqual(await found(), []);
   assert.doesNotMatch(await page.content(), /assay/);
@@ -308,13 +328,24 @@ await check("21 a phone, paper and the dark: nothing is clipped", async () => {
     });
     assert.deepEqual(wide, [], view);
   }
-  await page.setViewportSize({ width: 794, height: 1123 });
-  await page.goto(`${BASE}/?view=overview`);
-  await settled(page, 6);
-  await page.emulateMedia({ media: "print" });
-  const wide = await page.evaluate(() => [...document.querySelectorAll(".card")].filter((card) => card.getBoundingClientRect().right > 795).length);
-  assert.equal(wide, 0);
-  await page.emulateMedia({ media: "screen", colorScheme: "dark" });
+  for (const view of ["overview", "reagents", "plates", "insight"]) {
+    await page.emulateMedia({ media: "screen" });
+    await page.setViewportSize({ width: 794, height: 1123 });
+    await page.goto(`${BASE}/?view=${view}`);
+    await settled(page, 4);
+    await page.emulateMedia({ media: "print" });
+    const drawn = await page.evaluate(() => [...document.querySelectorAll(".card, .card canvas, .card svg, .card table")].filter((one) => !one.closest(".twin")).map((one) => [one.closest(".card").dataset.chart, one.tagName, one.getBoundingClientRect().right, one.scrollWidth - one.clientWidth]));
+    assert.ok(drawn.length > 4);
+    assert.deepEqual(drawn.filter(([, , right]) => right > 795), [], `${view} on paper`);
+    // All of it goes to paper, nothing is left in boxes that scroll.
+    assert.equal(await page.evaluate(() => [...document.querySelectorAll(".card .scroll")].filter((box) => box.clientHeight + 1 < box.scrollHeight).length), 0, view);
+    assert.ok((await page.pdf({ format: "A4" })).length > 10_000);
+  }
+  await page.emulateMedia({ media: "screen", colorScheme: "dark", reducedMotion: "reduce" });
+  assert.deepEqual(await page.evaluate(() => [...document.querySelectorAll("*")].filter((one) => getComputedStyle(one).transitionDuration !== "0s" || getComputedStyle(one).animationName !== "none").length), 0);
+  await page.emulateMedia({ reducedMotion: "no-preference" });
+  assert.ok(await page.evaluate(() => [...document.querySelectorAll(".chart")].some((one) => one.closest(".card").setAttribute("aria-busy", "true") ?? getComputedStyle(one).transitionDuration !== "0s")), "without that wish there is motion");
+  await page.emulateMedia({ media: "screen", colorScheme: "dark", reducedMotion: "reduce" });
   const ground = await page.evaluate(() => getComputedStyle(document.documentElement).backgroundColor);
   assert.equal(ground, "rgb(16, 20, 26)");
   await page.setViewportSize({ width: 1280, height: 900 });

@@ -111,6 +111,11 @@ fn rows() -> Vec<(&'static str, &'static str, Try)> {
         ("system table", "policies", Read("SELECT count(*) FROM system.policies")),
         (
             "system table",
+            "policy_files",
+            Read("SELECT count(*) FROM system.policy_files"),
+        ),
+        (
+            "system table",
             "policy_rules",
             Read("SELECT count(*) FROM system.policy_rules"),
         ),
@@ -307,6 +312,13 @@ fn rows() -> Vec<(&'static str, &'static str, Try)> {
             "statement",
             "ExplainPolicy FOR ALL",
             Read("EXPLAIN POLICY FOR ALL ON lab.chemistry.reactions"),
+        ),
+        (
+            "statement",
+            "ExplainPolicy CHANGES",
+            Read(
+                "EXPLAIN POLICY CHANGES POLICY 'g, user:ada, role:lake_admin, *\np, role:lake_admin, *, **, *, allow'",
+            ),
         ),
         (
             "statement",

@@ -288,6 +288,13 @@ impl Server {
         }
     }
 
+    /// Adds a line to the policies.
+    pub(crate) fn policy(&self, line: &str) {
+        let path = self.dir.join("policies/policy.csv");
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(path, format!("{text}\n{line}\n")).unwrap();
+    }
+
     /// Puts a file into the landing zone.
     pub(crate) fn land(&self, path: &str, bytes: impl AsRef<[u8]>) {
         if let Some(bucket) = &self.bucket {
@@ -337,6 +344,12 @@ impl Drop for Server {
 }
 
 /// Rows of a query on a client, or the error's text.
+/// Whether an answer has a cell that begins so; for [`Server::until`].
+pub(crate) fn shows(text: impl std::fmt::Display) -> impl Fn(&Result<String, String>) -> bool {
+    let wanted = format!("| {text} ");
+    move |answer| answer.as_ref().is_ok_and(|answer| answer.contains(&wanted))
+}
+
 pub(crate) async fn rows(client: &mut FlightSqlServiceClient<Channel>, sql: &str) -> Result<Vec<RecordBatch>, String> {
     let info = client
         .execute(sql.to_owned(), None)

@@ -34,7 +34,7 @@ mod fuzzing;
 mod garbled;
 mod golden;
 mod history;
-mod incremental;
+mod http_end;
 mod jdbc;
 mod lab;
 mod landing;

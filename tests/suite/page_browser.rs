@@ -67,6 +67,11 @@ fn a_table_is_told_with_profile_lineage_and_who_sees_it() {
 }
 
 #[test]
+fn an_administrator_sees_who_sees_what_and_acts() {
+    browse(&lab::own(), "admin.mjs");
+}
+
+#[test]
 fn each_chart_looks_as_it_did() {
     browse(&lab::shared(), "snapshots.mjs");
 }

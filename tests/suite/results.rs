@@ -1,6 +1,5 @@
 //! Results that are given again: the same question over the same rows, and each way a stale or foreign row could come out.
 
-use std::io::Write;
 use std::time::Instant;
 
 use chrono::{Duration, SecondsFormat, Utc};
@@ -17,12 +16,6 @@ async fn again(lab: &Server, user: &str) -> i64 {
         "SELECT count(*) FROM system.audit WHERE event = 'statement' AND principal = '{user}' AND detail LIKE '%answered%again%'"
     );
     lab.number("ada", &sql).await
-}
-
-fn rule(lab: &Server, line: &str) {
-    let path = lab.dir.join("policies/policy.csv");
-    let mut file = std::fs::OpenOptions::new().append(true).open(path).unwrap();
-    writeln!(file, "{line}").unwrap();
 }
 
 #[tokio::test]
@@ -86,16 +79,15 @@ async fn a_changed_policy_and_the_end_of_a_grant_are_seen() {
     let wells = "SELECT count(well) FROM lab.chemistry.plate_readings";
     assert_eq!(lab.number("sam", wells).await, lab.number("sam", wells).await);
     assert_eq!(again(&lab, "sam").await, 1);
-    rule(&lab, "p, user:sam, *, lab/chemistry/plate_readings/well, select, deny");
+    lab.policy("p, user:sam, *, lab/chemistry/plate_readings/well, select, deny");
     lab.until("sam", wells, |answer| answer.is_err()).await;
 
     // The policy files stay as they are; the clock ends the grant.
     let end = (Utc::now() + Duration::seconds(10)).to_rfc3339_opts(SecondsFormat::Secs, true);
-    rule(&lab, "p, user:guest, *, lab, use, allow");
-    rule(
-        &lab,
-        &format!("p, user:guest, *, lab/chemistry/**, use|select, allow, valid_until={end}"),
-    );
+    lab.policy("p, user:guest, *, lab, use, allow");
+    lab.policy(&format!(
+        "p, user:guest, *, lab/chemistry/**, use|select, allow, valid_until={end}"
+    ));
     lab.until("guest", MEAN, Result::is_ok).await;
     lab.number("guest", MEAN).await;
     assert!(again(&lab, "guest").await > 0);
@@ -141,30 +133,50 @@ async fn what_is_not_the_same_at_every_moment_is_asked_anew() {
 
 #[tokio::test]
 async fn a_dashboard_that_is_opened_again_runs_nothing() {
+    const AGAIN: u32 = 3;
     let lab = lab::own();
-    let mut taken = Vec::new();
-    let mut answers = Vec::new();
-    let mut charts = 0;
-    let overview = get(&lab, "sam", "/api/dashboards/overview").json();
-    for _ in 0..2 {
-        let asked = overview["charts"].as_array().unwrap().iter();
-        let asked = asked.map(|chart| chart["sql"].as_str().unwrap().replace("{{filters}}", "true"));
+    // Eight charts in one file of the lab's own: those of the overview, and two of reagents.
+    let shipped = |name: &str| get(&lab, "ada", &format!("/api/dashboards/{name}/file")).json()["text"].clone();
+    let (overview, reagents) = (shipped("overview"), shipped("reagents"));
+    let charts = reagents.as_str().unwrap().split("[[chart]]").skip(1).take(2);
+    let charts: String = charts.map(|chart| format!("[[chart]]{chart}")).collect();
+    let dir = lab.dir.join("dashboards");
+    std::fs::create_dir_all(&dir).unwrap();
+    std::fs::write(
+        dir.join("eight.toml"),
+        format!("{}\n{charts}", overview.as_str().unwrap()),
+    )
+    .unwrap();
+
+    let eight = get(&lab, "sam", "/api/dashboards/eight").json();
+    let charts = eight["charts"].as_array().unwrap();
+    assert_eq!(charts.len(), 8);
+    let open = || {
         let start = Instant::now();
+        let asked = charts
+            .iter()
+            .map(|chart| chart["sql"].as_str().unwrap().replace("{{filters}}", "true"));
         let rows: Vec<_> = asked
             .map(|sql| ask(&lab, "sam", &sql, json!({})).json()["rows"].clone())
             .collect();
-        taken.push(start.elapsed());
-        charts = rows.len();
-        answers.push(rows);
+        assert!(
+            rows.iter()
+                .all(|rows| rows.as_array().is_some_and(|rows| !rows.is_empty()))
+        );
+        (rows, start.elapsed())
+    };
+    let (rows, first) = open();
+    let mut best = first;
+    for _ in 0..AGAIN {
+        let (same, took) = open();
+        assert_eq!(same, rows);
+        best = best.min(took);
     }
-    assert!(charts > 3 && answers[0] == answers[1]);
-    assert_eq!(again(&lab, "sam").await, i64::try_from(charts).unwrap());
-    eprintln!(
-        "overview, {charts} charts: first {:.3} s, again {:.3} s, {:.1} %",
-        taken[0].as_secs_f64(),
-        taken[1].as_secs_f64(),
-        100.0 * taken[1].as_secs_f64() / taken[0].as_secs_f64()
-    );
+    assert_eq!(again(&lab, "sam").await, 8 * i64::from(AGAIN));
+    let percent = 100.0 * best.as_secs_f64() / first.as_secs_f64();
+    eprintln!("eight charts: first {first:.3?}, again {best:.3?}, {percent:.1} %");
+    // What is compared are two times of the same machine in the same minute.
+    assert!(percent < 10.0, "{percent} %");
 }
 
 #[tokio::test]

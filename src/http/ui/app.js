@@ -1,6 +1,6 @@
 // From the URL to a view, for the person signed in.
 
-import { events, get, logout } from "./api.js";
+import { events, get, logout, query } from "./api.js";
 import { h } from "./dom.js";
 import { follow } from "./live.js";
 import { signIn, watchSession } from "./signin.js";
@@ -17,6 +17,8 @@ const FIXED = [
 const PIPELINES = ["pipelines", "Pipelines", () => import("./views/pipelines.js")];
 const ADMIN = ["admin", "Admin", () => import("./views/admin.js")];
 
+/** How many alerts fire or fail, of those that the person sees. */
+let firing = 0;
 /** Of the person: name, dashboards, tables. */
 let world = null;
 let shown = null;
@@ -42,7 +44,8 @@ function navigation(now) {
       event.preventDefault();
       go({ view: name, q: null, table: null, pipeline: null });
     };
-    return h("a", { href: href({ view: name, q: null, table: null, pipeline: null }), "aria-current": name === now && "page", onclick: follow }, title);
+    const count = name === "alerts" && firing > 0 && h("span", { class: "count", title: `${firing} fire` }, String(firing));
+    return h("a", { href: href({ view: name, q: null, table: null, pipeline: null }), "aria-current": name === now && "page", onclick: follow }, title, count);
   };
   document.getElementById("nav").replaceChildren(...views().map(link));
   const out = async () => {
@@ -53,6 +56,16 @@ function navigation(now) {
     h("span", { class: "person" }, world.me.name),
     h("button", { type: "button", class: "quiet", onclick: out }, "Sign out"),
   );
+}
+
+/** Looks how many alerts fire; not before what is looked at is there. */
+async function watch() {
+  if (!world.tables.some((one) => one.schema === "system" && one.name === "alerts")) return;
+  const rows = await query("SELECT count(*) AS n FROM lab.system.alerts WHERE enabled AND state IN ('firing', 'error')").catch(() => null);
+  const now = rows?.values("n")[0] ?? firing;
+  if (now === firing) return;
+  firing = now;
+  navigation(shown?.name ?? view());
 }
 
 /** Draws what the URL says. A view that is shown already takes the change itself. */
@@ -82,9 +95,10 @@ async function again() {
   const before = world?.me.name;
   await load();
   // Another person sees another truth: nothing of the first one's stays.
-  if (before && before !== world.me.name) shown = null;
+  if (before && before !== world.me.name) [shown, firing] = [null, 0];
   if (shown) shown.refresh();
   await draw();
+  watch();
   look?.();
 }
 
@@ -105,7 +119,11 @@ async function start() {
   watchSession(again);
   onChange(draw);
   await draw();
-  look = follow(() => shown?.refresh());
+  watch();
+  look = follow(() => {
+    shown?.refresh();
+    watch();
+  });
 }
 
 events.addEventListener("reached", () => document.body.classList.add("ready"), { once: true });

@@ -16,7 +16,8 @@ export function compile(dashboard, chart, set = chosen()) {
     const value = set.get(filter.name);
     if (filter.kind === "pick") {
       const mark = `{{${filter.name}}}`;
-      if (sql.includes(mark)) sql = sql.replaceAll(mark, place(value ?? filter.first ?? ""));
+      // Each a parameter of its own: one alone would have one type wherever it stands.
+      sql = sql.replaceAll(mark, () => place(value ?? filter.first ?? ""));
       continue;
     }
     if (!value) continue;

@@ -8,7 +8,9 @@ export function number(value, decimals) {
   const digits = decimals ?? (Number.isInteger(value) ? 0 : Math.abs(value) >= 1 ? 1 : 3);
   if (!formats.has(digits))
     formats.set(digits, new Intl.NumberFormat(LOCALE, { minimumFractionDigits: digits, maximumFractionDigits: digits }));
-  return formats.get(digits).format(value).replace("-", "−");
+  const text = formats.get(digits).format(value);
+  // What is rounded to nothing has no sign.
+  return /[1-9]/.test(text) ? text.replace("-", "−") : text.replace("-", "");
 }
 
 export const day = (ms) => (ms === null ? "–" : new Date(ms).toISOString().slice(0, 10));

@@ -12,8 +12,8 @@ use crate::policy_tools::rights::may_on_table;
 use crate::session::Governed;
 
 /// Everything that changes for one principal.
-pub(super) struct Changes {
-    pub(super) principal: String,
+pub(crate) struct Changes {
+    pub(crate) principal: String,
     pub(super) tables: Vec<TableChange>,
     /// Functions and models, by object.
     pub(super) execute: Gained<String>,
@@ -73,7 +73,7 @@ impl<T> Gained<T> {
 
 impl Changes {
     /// With functions and models compared; tables are added later.
-    pub(super) fn of(sides: &Sides) -> Self {
+    pub(crate) fn of(sides: &Sides) -> Self {
         let may = |view: &Governed| -> BTreeSet<String> {
             let allowed = view.executables().into_iter().filter(|(_, decision)| decision.allowed);
             allowed.map(|(object, _)| object).collect()
@@ -85,7 +85,7 @@ impl Changes {
         }
     }
 
-    pub(super) fn is_nothing(&self) -> bool {
+    pub(crate) fn is_nothing(&self) -> bool {
         self.tables.is_empty() && self.execute.is_nothing()
     }
 }

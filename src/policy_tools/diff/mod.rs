@@ -12,11 +12,13 @@ use std::io::Write;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use datafusion::error::DataFusionError;
 use datafusion::logical_expr::Expr;
 use labhouse_catalog::TableName;
 use labhouse_policies::{Action, Explanation, PolicySet, Principal};
 
-use change::{Changes, RowsChange, TableChange, rights};
+pub(crate) use change::Changes;
+use change::{RowsChange, TableChange, rights};
 
 use super::counting::{Reader, When, conditions_of};
 use super::{Lab, Trouble};
@@ -26,10 +28,10 @@ use crate::session::Governed;
 const BLOCK: usize = 64;
 
 /// The two views that one principal has.
-struct Sides {
-    who: Principal,
-    old: Arc<Governed>,
-    new: Arc<Governed>,
+pub(crate) struct Sides {
+    pub(crate) who: Principal,
+    pub(crate) old: Arc<Governed>,
+    pub(crate) new: Arc<Governed>,
 }
 
 /// Tells on `out` what differs; false when nothing does.
@@ -87,15 +89,70 @@ async fn compare(
 ) -> Result<Vec<Changes>, Trouble> {
     let mut all: Vec<Changes> = sides.iter().map(Changes::of).collect();
     for name in tables {
-        let mut seen = Vec::with_capacity(sides.len());
-        for side in sides {
-            seen.push((explained(&side.old, name)?, explained(&side.new, name)?));
-        }
-        let rows = match Lab::has_rows(name) {
-            true => rows(reader, name, &seen, now).await?,
-            false => vec![None; sides.len()],
+        let compared = Compared::of(name, sides, now)?;
+        let counts = match compared.wanted.as_slice() {
+            [] => Vec::new(),
+            wanted => reader.count(name, wanted).await?,
         };
-        for (((changes, side), (old, new)), rows) in all.iter_mut().zip(sides).zip(&seen).zip(rows) {
+        compared.tell(name, sides, &counts, &mut all);
+    }
+    all.retain(|changes| !changes.is_nothing());
+    Ok(all)
+}
+
+/// One table under both policies, as each person sees it, and the counts that are still to be made. Equal filters are not asked
+/// of the data at all.
+pub(crate) struct Compared {
+    seen: Vec<(Explanation, Explanation)>,
+    /// Where a person's counts are among the wanted ones, of those with two filters.
+    at: Vec<Option<usize>>,
+    /// Rows gained and rows lost, in turn.
+    pub(crate) wanted: Vec<When>,
+}
+
+impl Compared {
+    /// # Errors
+    /// A filter that the table's columns do not fit.
+    pub(crate) fn of(name: &TableName, sides: &[Sides], now: DateTime<Utc>) -> Result<Self, DataFusionError> {
+        let mut compared = Self {
+            seen: Vec::with_capacity(sides.len()),
+            at: Vec::with_capacity(sides.len()),
+            wanted: Vec::new(),
+        };
+        let mut known: HashMap<(Expr, Expr), usize> = HashMap::new();
+        for side in sides {
+            let (old, new) = (explained(&side.old, name)?, explained(&side.new, name)?);
+            let (before, after) = (conditions_of(&old.access, now)?, conditions_of(&new.access, now)?);
+            compared.seen.push((old, new));
+            if before == after || !Lab::has_rows(name) {
+                compared.at.push(None);
+                continue;
+            }
+            let wanted = &mut compared.wanted;
+            let at = *known.entry((before.clone(), after.clone())).or_insert_with(|| {
+                let at = wanted.len();
+                for (is, is_not) in [(&after, &before), (&before, &after)] {
+                    wanted.push(When {
+                        is: vec![is.clone()],
+                        is_not: vec![is_not.clone()],
+                    });
+                }
+                at
+            });
+            compared.at.push(Some(at));
+        }
+        Ok(compared)
+    }
+
+    /// Puts what changes about this table to what changes for each person; the first of `counts` is that of all rows.
+    pub(crate) fn tell(self, name: &TableName, sides: &[Sides], counts: &[u64], all: &mut [Changes]) {
+        for (((changes, side), (old, new)), at) in all.iter_mut().zip(sides).zip(&self.seen).zip(&self.at) {
+            let rows = at.and_then(|at| {
+                Some(RowsChange {
+                    gained: *counts.get(at + 1)?,
+                    lost: *counts.get(at + 2)?,
+                })
+            });
             let mut change = TableChange::between(old, new, rows);
             change.rights = rights((&side.old, old), (&side.new, new), name);
             if !change.is_nothing() {
@@ -103,55 +160,11 @@ async fn compare(
             }
         }
     }
-    all.retain(|changes| !changes.is_nothing());
-    Ok(all)
 }
 
-fn explained(view: &Governed, name: &TableName) -> Result<Explanation, Trouble> {
+fn explained(view: &Governed, name: &TableName) -> Result<Explanation, DataFusionError> {
     let object = view.object(&name.schema, &name.table);
-    let object = object.ok_or_else(|| format!("there is no table lab.{name}"))?;
+    let object = object.ok_or_else(|| DataFusionError::Plan(format!("there is no table lab.{name}")))?;
     let policies = &view.world().policies;
     Ok(policies.explain(view.who(), &object, view.system(), Action::Select))
-}
-
-/// Rows gained and lost by each side, in one pass over the table. Equal filters are not asked of the data at all.
-async fn rows(
-    reader: &Reader,
-    name: &TableName,
-    seen: &[(Explanation, Explanation)],
-    now: DateTime<Utc>,
-) -> Result<Vec<Option<RowsChange>>, Trouble> {
-    let mut pairs: Vec<Option<(Expr, Expr)>> = Vec::with_capacity(seen.len());
-    for (old, new) in seen {
-        let (old, new) = (conditions_of(&old.access, now)?, conditions_of(&new.access, now)?);
-        pairs.push((old != new).then_some((old, new)));
-    }
-    let mut at: HashMap<&(Expr, Expr), usize> = HashMap::new();
-    let mut wanted = Vec::new();
-    for pair in pairs.iter().flatten() {
-        if at.contains_key(pair) {
-            continue;
-        }
-        at.insert(pair, wanted.len());
-        let (old, new) = pair;
-        for (is, is_not) in [(new, old), (old, new)] {
-            wanted.push(When {
-                is: vec![is.clone()],
-                is_not: vec![is_not.clone()],
-            });
-        }
-    }
-    if wanted.is_empty() {
-        return Ok(vec![None; seen.len()]);
-    }
-    let counts = reader.count(name, &wanted).await?;
-    let change = |pair: &(Expr, Expr)| {
-        // The first count is that of all rows.
-        let first = at.get(pair)? + 1;
-        Some(RowsChange {
-            gained: *counts.get(first)?,
-            lost: *counts.get(first + 1)?,
-        })
-    };
-    Ok(pairs.iter().map(|pair| pair.as_ref().and_then(change)).collect())
 }

@@ -20,6 +20,28 @@ impl Changes {
         Ok(())
     }
 
+    /// Each change with the object it is about and how that is seen then, for a table.
+    pub(crate) fn facts(&self) -> Vec<(String, &'static str, String)> {
+        let tables = self.tables.iter().map(|table| {
+            let verdict = match table.seen {
+                Seen::Gained => "gained",
+                Seen::Lost => "lost",
+                Seen::Never | Seen::Both => "changed",
+            };
+            (format!("lab.{}", table.table), verdict, table.in_words().join("; "))
+        });
+        let execute = [
+            ("gained", "may now", &self.execute.gained),
+            ("lost", "may no longer", &self.execute.lost),
+        ];
+        let execute = execute.into_iter().flat_map(|(verdict, word, objects)| {
+            objects
+                .iter()
+                .map(move |object| (object.clone(), verdict, format!("{word} execute it")))
+        });
+        tables.chain(execute).collect()
+    }
+
     pub(super) fn json(&self) -> Value {
         json!({
             "principal": self.principal,

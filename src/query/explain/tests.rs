@@ -4,11 +4,38 @@ use datafusion::sql::sqlparser::dialect::GenericDialect;
 
 use super::*;
 
-fn read(sql: &str) -> Result<Option<ExplainPolicy>, QueryError> {
+fn parse(sql: &str) -> Result<Option<ExplainPolicy>, QueryError> {
     let dialect = GenericDialect {};
     let mut parser = Parser::new(&dialect).try_with_sql(sql).unwrap();
     assert!(parser.parse_keyword(Keyword::EXPLAIN));
     ExplainPolicy::parse(&mut parser)
+}
+
+fn read(sql: &str) -> Result<Option<About>, QueryError> {
+    Ok(parse(sql)?.map(|explain| match explain {
+        ExplainPolicy::Table(about) => about,
+        ExplainPolicy::Changes(draft) => panic!("{draft:?}"),
+    }))
+}
+
+#[test]
+fn an_edit_is_read_and_half_of_one_is_not() {
+    for sql in [
+        "EXPLAIN POLICY CHANGES POLICY 'p, a' FILTERS 'x'",
+        "explain policy changes filters 'x' policy 'p, it''s'",
+        "EXPLAIN POLICY CHANGES POLICY ''",
+    ] {
+        assert!(matches!(parse(sql), Ok(Some(ExplainPolicy::Changes(_)))), "{sql}");
+    }
+    for sql in [
+        "EXPLAIN POLICY CHANGES",
+        "EXPLAIN POLICY CHANGES POLICY",
+        "EXPLAIN POLICY CHANGES POLICY 7",
+        "EXPLAIN POLICY CHANGES POLICY 'a' POLICY 'b'",
+    ] {
+        let error = parse(sql).unwrap_err().to_string();
+        assert!(error.contains("the text of policy.csv"), "{sql}: {error}");
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ mod demo;
 mod receiver;
 mod rules;
 
-use crate::lab::{self, Server};
+use crate::lab::{self, Server, shows};
 use crate::page_browser::browse;
 use receiver::Receiver;
 
@@ -36,11 +36,6 @@ fn addresses(lab: &Server) {
         ));
     }
     std::fs::write(&path, text).unwrap();
-}
-
-fn shows(text: &str) -> impl Fn(&Result<String, String>) -> bool {
-    let wanted = format!("| {text} ");
-    move |answer| answer.as_ref().is_ok_and(|answer| answer.contains(&wanted))
 }
 
 /// Waits until the owner sees his alert in a state.

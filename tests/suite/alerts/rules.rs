@@ -170,6 +170,60 @@ async fn no_data_and_errors_are_states_of_their_own() {
 }
 
 #[tokio::test]
+async fn a_rule_is_looked_at_by_commits_or_by_the_clock() {
+    let receiver = Receiver::start();
+    let lab = lab_with(&receiver).await;
+    for (name, when) in [
+        ("follows", ""),
+        ("often", "EVERY 2 SECONDS"),
+        ("leap", "CRON '0 0 29 2 *'"),
+    ] {
+        make(&lab, name, &format!("yield < 20 {when}")).await;
+        until_state(&lab, name, "ok").await;
+    }
+    lab.land("chemistry/runs/b.csv", "run,plate,yield\n4,P3,10\n");
+    for name in ["follows", "often"] {
+        until_state(&lab, name, "firing").await;
+    }
+    // Its day has not come, whatever is committed.
+    let leap = "SELECT state FROM system.alerts WHERE alert_name = 'leap'";
+    assert!(lab.text("sam", leap).await.contains("| ok "));
+}
+
+/// What begins or ends together is one message, however many plates it is about.
+#[tokio::test]
+async fn labels_that_change_together_are_told_together() {
+    let receiver = Receiver::start();
+    let lab = lab_with(&receiver).await;
+    make(&lab, "low", "avg(yield) < 40 BY plate").await;
+    until_state(&lab, "low", "ok").await;
+    lab.land("chemistry/runs/b.csv", "run,plate,yield\n4,P3,10\n5,P4,11\n6,P5,12\n");
+    let labels = |message: &serde_json::Value, which: &str| -> Vec<String> {
+        let all = message[which].as_array().unwrap().iter();
+        all.map(|one| one["label"].as_str().or(one.as_str()).unwrap().to_owned())
+            .collect()
+    };
+    receiver.until(1, &lab).await;
+    until_events(&lab, "low", "firing", 3).await;
+    // One more, while one of them is well again: both in the second message, and what goes on in neither.
+    lab.update("ada", &format!("DELETE FROM {RUNS} WHERE plate = 'P5'"))
+        .await
+        .unwrap();
+    until_events(&lab, "low", "ok", 1).await;
+    receiver.until(2, &lab).await;
+    lab.land("chemistry/runs/c.csv", "run,plate,yield\n7,P6,10\n8,P7,10\n");
+    until_events(&lab, "low", "sent", 3).await;
+    let told = about(&receiver, "low");
+    assert_eq!(told.len(), 3, "{told:#?}");
+    assert_eq!(labels(&told[0], "firing"), ["plate=P3", "plate=P4", "plate=P5"]);
+    assert_eq!(
+        (labels(&told[1], "firing"), labels(&told[1], "over")),
+        (vec![], vec!["plate=P5".to_owned()])
+    );
+    assert_eq!(labels(&told[2], "firing"), ["plate=P6", "plate=P7"]);
+}
+
+#[tokio::test]
 async fn a_silenced_alert_is_told_of_when_the_silence_is_over() {
     let receiver = Receiver::start();
     let lab = lab_with(&receiver).await;
@@ -235,7 +289,7 @@ async fn a_report_comes_by_the_clock_as_each_recipient_sees_it() {
         .await;
     lab.update(
         "sam",
-        "CREATE REPORT plates AS SELECT plate_id, avg(yield_pct) AS mean FROM lab.chemistry.reactions GROUP BY plate_id ORDER BY plate_id \
+        "CREATE REPORT plates AS SELECT plate_id, avg(yield_pct) AS \"<script>mean\" FROM lab.chemistry.reactions GROUP BY plate_id ORDER BY plate_id \
          EVERY 2 SECONDS MESSAGE 'All plates.' NOTIFY sam, ana, guest BY email",
     )
     .await
@@ -251,6 +305,10 @@ async fn a_report_comes_by_the_clock_as_each_recipient_sees_it() {
     let html = sam[0]["html"].as_str().unwrap();
     assert!(
         html.contains("<td") && html.contains("&lt;b&gt;P1&lt;/b&gt;") && html.contains("PSECRET"),
+        "{html}"
+    );
+    assert!(
+        html.contains("&lt;script&gt;mean") && !html.contains("<script"),
         "{html}"
     );
     for mail in ana {

@@ -1,7 +1,7 @@
 // Horizontal bars, a label each, from a common zero. What is marked is said in words too.
 
 import { h, onWidth, s } from "../dom.js";
-import { number, withUnit } from "../format.js";
+import { number, withUnit, words } from "../format.js";
 
 const ROW = 24;
 const LABEL_MAX = 190;
@@ -11,6 +11,8 @@ export function draw(place, rows, chart, { say, pick }) {
   const labels = rows.values(chart.x).map((label) => (label === null ? "(none)" : String(label)));
   const values = rows.values(chart.y[0]);
   const marks = chart.mark ? rows.values(chart.mark) : [];
+  // `is_suspect` says "suspect".
+  const marked = words(chart.mark ?? "").replace(/^is /, "");
   const low = Math.min(0, ...values);
   const high = Math.max(0, ...values);
   const decimals = chart.decimals ?? (Math.max(high, -low) >= 1 ? 1 : 3);
@@ -26,7 +28,7 @@ export function draw(place, rows, chart, { say, pick }) {
       const value = values[at];
       const isMarked = marks[at] === true;
       const text = number(value, decimals);
-      const said = `${label} ${withUnit(text, chart.unit)}${isMarked ? ", suspect" : ""}`;
+      const said = `${label} ${withUnit(text, chart.unit)}${isMarked ? `, ${marked}` : ""}`;
       const y = at * ROW + 4;
       const [from, to] = value === null ? [x(0), x(0)] : [Math.min(x(0), x(value)), Math.max(x(0), x(value))];
       const isLeft = value !== null && value < 0;
@@ -62,7 +64,7 @@ export function draw(place, rows, chart, { say, pick }) {
         labels.map(bar),
         s("line", { class: "zero", x1: x(0), x2: x(0), y1: 0, y2: height }),
       ),
-      marks.includes(true) ? h("p", { class: "legend" }, s("svg", { width: 14, height: 12, "aria-hidden": "true" }, s("path", { class: "flag", d: flag(7, 6) })), "suspect") : "",
+      marks.includes(true) ? h("p", { class: "legend" }, s("svg", { width: 14, height: 12, "aria-hidden": "true" }, s("path", { class: "flag", d: flag(7, 6) })), marked) : "",
     );
   });
 }

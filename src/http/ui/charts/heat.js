@@ -92,7 +92,10 @@ function paint(context, grid, { left, top, cell }, part) {
   context.font = style("--chart-font");
   context.textBaseline = "alphabetic";
   context.textAlign = "center";
-  for (const [column, text, span] of grid.columnLabels) context.fillText(text, left + (column + span / 2) * cell[0], top - 5);
+  // As many labels as there is room for.
+  const [, widest, over] = grid.columnLabels.at(-1);
+  const each = Math.max(1, Math.ceil((context.measureText(widest).width + 5) / (over * cell[0])));
+  for (const [column, text, span] of grid.columnLabels.filter((_, at) => at % each === 0)) context.fillText(text, left + (column + span / 2) * cell[0], top - 5);
   context.textAlign = "right";
   context.textBaseline = "middle";
   const every = Math.max(1, Math.ceil(13 / cell[1]));

@@ -4,9 +4,11 @@ import { h } from "../dom.js";
 import { cell, words } from "../format.js";
 
 const PAGE = 100;
+/** Letters that stay on one line. */
+const SHORT = 24;
 
-/** `link`: {column, pick} makes a column's values buttons. */
-export function table(rows, { caption, decimals, link, isSortable = true } = {}) {
+/** `link`: {column, pick} makes a column's values buttons; `marks(column, value)` may name a class for a cell. `actions` gives what can be done with a row: [[word, act], …]. */
+export function table(rows, { caption, decimals, link, marks, actions, isSortable = true } = {}) {
   let order = Array.from({ length: rows.length }, (_, at) => at);
   let sorted = [null, 1];
   let page = 0;
@@ -20,13 +22,18 @@ export function table(rows, { caption, decimals, link, isSortable = true } = {})
     const isMissing = column.values[row] === null;
     const content =
       link?.column === column.name && !isMissing ? h("button", { type: "button", class: "link", onclick: () => link.pick(String(column.values[row])) }, text) : text;
-    const isDay = column.kind === "date" || column.kind === "time";
-    return h("td", { class: isNumber(column) ? "number" : isMissing ? "missing" : isDay ? "day" : null }, content);
+    const own = marks?.(column.name, column.values[row]);
+    if (own) return h("td", { class: `short ${own}` }, content);
+    return h("td", { class: isNumber(column) ? "number" : isMissing ? "missing" : text.length <= SHORT ? "short" : "long" }, content);
+  };
+  const acts = (row) => {
+    const record = Object.fromEntries(rows.columns.map((column) => [column.name, column.values[row]]));
+    return h("td", { class: "acts" }, actions(record).map(([word, act]) => h("button", { type: "button", class: "quiet", onclick: act }, word)));
   };
   const draw = () => {
     const from = page * PAGE;
     body.replaceChildren(
-      ...order.slice(from, from + PAGE).map((row) => h("tr", {}, rows.columns.map((column, at) => value(column, at, row)))),
+      ...order.slice(from, from + PAGE).map((row) => h("tr", {}, rows.columns.map((column, at) => value(column, at, row)), actions && acts(row))),
     );
     head.replaceChildren(
       ...rows.columns.map((column, at) =>
@@ -36,6 +43,7 @@ export function table(rows, { caption, decimals, link, isSortable = true } = {})
           isSortable ? h("button", { type: "button", onclick: () => sort(at) }, words(column.name) || "(no name)") : words(column.name),
         ),
       ),
+      ...(actions ? [h("th", { scope: "col" }, "to do")] : []),
     );
     const pages = Math.ceil(rows.length / PAGE);
     const step = (by) => h("button", { type: "button", class: "quiet", disabled: page + by < 0 || page + by >= pages, onclick: () => ((page += by), draw()) }, by < 0 ? "Back" : "On");

@@ -17,8 +17,10 @@ export function draw(place, rows, chart, { say }) {
   );
   const tell = (at) =>
     chart.y
-      .map((name, column) => `${words(name)} ${data[column + 1][at] === null ? "no run" : withUnit(number(data[column + 1][at], chart.decimals), chart.unit)}`)
-      .join(" · ");
+      .map((name, column) => [name, data[column + 1][at]])
+      .filter(([, value]) => value !== null)
+      .map(([name, value]) => `${words(name)} ${withUnit(number(value, chart.decimals), chart.unit)}`)
+      .join(" · ") || "nothing";
   const inner = h("div");
   const key = (name, at) => h("span", { class: "key" }, swatch(colours[at], at > 0), words(name));
   place.replaceChildren(h("p", { class: "legend" }, chart.y.map(key)), inner);

@@ -3,9 +3,13 @@
 import { query } from "../api.js";
 import { table } from "../charts/table.js";
 import { h } from "../dom.js";
+import { time } from "../format.js";
+import { Rows } from "../rows.js";
 
 const LIST = "SELECT alert_schema || '.' || alert_name AS alert, kind, state, since, firing, labels, reason, table_name, rule, schedule, notify, owner, enabled, silent_until, looked_at, waiting FROM lab.system.alerts ORDER BY 1";
 const HISTORY = "SELECT at, event, labels, recipient, channel, detail FROM lab.system.alert_events WHERE alert_schema || '.' || alert_name = $1 ORDER BY at DESC";
+const SHOWN = ["alert", "kind", "state", "since", "firing", "labels", "reason", "table_name"];
+const marks = (column, value) => column === "state" && (["firing", "error"].includes(value) ? "bad" : value === "ok" && "good");
 /** A state can change without any table changing: by the clock, or because a recipient could not be reached. */
 const LOOK_MS = 2_000;
 const EXAMPLES = ["avg(yield_pct) < 45 BY plate_id", "yield_pct > 100", "avg(yield_pct) FALLS BY 10 PERCENT PER WEEK OF run_at", "avg(yield_pct) DEVIATES PER DAY OF run_at", "NO NEW ROWS FOR 2 DAYS"];
@@ -47,7 +51,8 @@ export async function show(place, world) {
         chosen = name;
         tell();
       };
-      list.replaceChildren(rows.length > 0 ? table(rows, { caption: "Alerts and reports", link: { column: "alert", pick } }) : h("p", { class: "hint" }, "None yet."));
+      const shown = new Rows(rows.columns.filter((column) => SHOWN.includes(column.name)), rows.length);
+      list.replaceChildren(rows.length > 0 ? table(shown, { caption: "Alerts and reports", link: { column: "alert", pick }, marks }) : h("p", { class: "hint" }, "None yet."));
       const tell = async () => {
         const found = alerts.find((one) => one.alert === chosen);
         about.replaceChildren(...(found ? await detail(found, act, form) : []));
@@ -87,6 +92,7 @@ async function detail(found, act, form) {
   const history = await query(HISTORY, [found.alert], { rowLimit: 1_000 });
   return [
     h("h2", {}, found.alert),
+    facts(found),
     h(
       "p",
       { class: "actions" },
@@ -99,6 +105,21 @@ async function detail(found, act, form) {
     ),
     history.length > 0 ? table(history, { caption: `What ${found.alert} said` }) : h("p", { class: "hint" }, "It said nothing yet."),
   ];
+}
+
+/** What it says, when, to whom. */
+function facts(found) {
+  const pairs = [
+    ["of", found.table_name],
+    ["looked at", [found.schedule, found.looked_at !== null && `last ${time(found.looked_at)}`].filter(Boolean).join(", ")],
+    ["tells", found.notify],
+    ["owner", found.owner],
+    ["silent until", found.silent_until !== null && time(found.silent_until)],
+    ["messages that wait", found.waiting > 0 && String(found.waiting)],
+    ["switched off", !found.enabled && "yes"],
+  ];
+  const shown = pairs.filter(([, value]) => value).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)));
+  return h("div", {}, h("pre", { class: "sql", tabindex: "0" }, found.rule ?? ""), h("dl", { class: "facts" }, shown));
 }
 
 /** The form that makes an alert: a sentence of SQL, filled in. */
@@ -134,7 +155,7 @@ function maker(world, act) {
       field("alert-replace", "in place of the one of that name", inputs.replace),
     ),
     h("datalist", { id: "alert-examples" }, EXAMPLES.map((value) => h("option", { value }))),
-    h("p", { class: "hint" }, "A rule may go on with BY columns (a message for each), FOR 10 MINUTES (before it fires), WITHIN LAST 7 DAYS OF a time. To: logins, with BY and the names of channels, as in sam, ana BY email."),
+    h("p", { class: "hint" }, "A rule may go on with BY columns (a state for each; what begins together is one message), FOR 10 MINUTES (before it fires), WITHIN LAST 7 DAYS OF a time. To: logins, with BY and the names of channels, as in sam, ana BY email."),
     shown,
     h("p", { class: "actions" }, h("button", { type: "submit", class: "main" }, "Make the alert")),
   );

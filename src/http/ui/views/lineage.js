@@ -53,11 +53,15 @@ export function drawing(found, { label, pick, more = () => ({}) }) {
   return graph([...nodes.values()], found.map(({ from, to }) => [from.id, to.id]), { label, pick });
 }
 
-/** For each column of a table the `table.column` that its values come from. */
+/** For each column of a table where its values come from, in words: `schema.table: column, column`. */
 export async function origins(title) {
   const rows = await query(ORIGINS, [title], { rowLimit: 20_000 });
   const [columns, sources, names] = ["target_column", "source_name", "source_column"].map((name) => rows.values(name));
   const found = new Map();
-  columns.forEach((column, at) => found.set(column, [...(found.get(column) ?? []), `${sources[at]}.${names[at]}`]));
-  return found;
+  columns.forEach((column, at) => {
+    if (!found.has(column)) found.set(column, new Map());
+    const of = found.get(column);
+    of.set(sources[at], [...(of.get(sources[at]) ?? []), names[at]]);
+  });
+  return new Map([...found].map(([column, of]) => [column, [...of].map(([source, names]) => `${source}: ${names.join(", ")}`)]));
 }

@@ -9,6 +9,7 @@ import * as lineage from "./lineage.js";
 
 const LIST = "SELECT view_schema || '.' || view_name AS view, state, reason, refresh, owner, refreshed_at, mode, mode_reason, \"rows\", expectations, file, sources, sql FROM lab.system.pipelines ORDER BY 1, file";
 const SHOWN = ["view", "state", "reason", "refresh", "owner", "refreshed_at", "mode", "mode_reason", "rows", "expectations", "file"];
+const marks = (column, value) => column === "state" && (["failed", "orphaned"].includes(value) ? "bad" : value === "fresh" && "good");
 /** A view can become stale or fail without any table changing that is looked at. */
 const LOOK_MS = 2_000;
 
@@ -69,7 +70,7 @@ export async function show(place, world) {
       const pick = (node) => go({ pipeline: node.title });
       drawn.replaceChildren(near.length > 0 ? lineage.drawing(near, { label: "Pipelines", pick, more }) : h("p", { class: "hint" }, "No view is made of anything that you see."));
       const shown = new Rows(rows.columns.filter((column) => SHOWN.includes(column.name)), rows.length);
-      list.replaceChildren(rows.length > 0 ? table(shown, { caption: "Pipelines", link: { column: "view", pick: (title) => pick({ title }) } }) : h("p", { class: "hint" }, "None yet."));
+      list.replaceChildren(rows.length > 0 ? table(shown, { caption: "Pipelines", link: { column: "view", pick: (title) => pick({ title }) }, marks }) : h("p", { class: "hint" }, "None yet."));
       tell();
     } catch (error) {
       if (error.status !== 401) problem.textContent = error.message;

@@ -3,6 +3,7 @@
 import { query } from "../api.js";
 import { table } from "../charts/table.js";
 import { h } from "../dom.js";
+import { Rows } from "../rows.js";
 import { go } from "../state.js";
 import * as lineage from "./lineage.js";
 import * as profile from "./profile.js";
@@ -62,7 +63,7 @@ function columns(one, world) {
     const origins = await lineage.origins(`${one.schema}.${one.name}`);
     for (const { column, about } of cells) {
       const sources = origins.get(column.name) ?? [];
-      if (sources.length > 0) about.append(h("span", { class: "why" }, `from ${sources.join(", ")}`));
+      if (sources.length > 0) about.append(h("span", { class: "why" }, `from ${sources.join("; ")}`));
     }
   };
   return { element, fill: isKnown ? fill : async () => {}, from };
@@ -92,6 +93,9 @@ async function whoSees(one) {
     h("table", { class: "who" }, h("thead", {}, h("tr", {}, head.map((name) => h("th", { scope: "col" }, name)))), h("tbody", {}, [...people].map(line))),
   );
 }
+
+/** Without columns in which nothing stands: rules are told to administrators only. */
+const filled = (rows) => new Rows(rows.columns.filter((column) => column.values.some((value) => value !== null)), rows.length);
 
 export async function tell(place, one, world) {
   const name = full(one);
@@ -140,7 +144,7 @@ export async function tell(place, one, world) {
   };
   await Promise.all([
     into(sample, asTable(`SELECT * FROM ${name} LIMIT 20`)),
-    into(policy, asTable(`EXPLAIN POLICY ON ${name}`)),
+    into(policy, async () => table(filled(await query(`EXPLAIN POLICY ON ${name}`)), { caption: "What you see of it, and why" })),
     made.fill(),
     ...(hasLineage ? [into(origin, drawn), made.from().catch(() => {})] : []),
     tellWho(),

@@ -1,21 +1,48 @@
 //! Materialized views: tables that follow a query.
 
+mod batches;
+mod folder;
+mod incremental;
+mod steps;
+
+use std::collections::BTreeMap;
 use std::process::Command;
 
-use crate::lab::{self, BINARY};
+use sha2::{Digest, Sha256};
+
+use crate::lab::{self, BINARY, Server, shows};
 
 const VIEW: &str = "lab.chemistry.best";
 const RUNS: &str = "lab.chemistry.runs";
 
-fn shows(number: i64) -> impl Fn(&Result<String, String>) -> bool {
-    move |answer| answer.as_ref().is_ok_and(|text| text.contains(&format!("| {number} ")))
+const COUNT: &str = "SELECT count(*) FROM lab.chemistry.runs";
+
+/// A lab with a table of runs: `run`, `kind`, `yield`.
+async fn with_runs(text: &str) -> Server {
+    runs_with(|config| config, text).await
 }
 
-async fn with_view() -> lab::Server {
-    let lab = lab::empty(|config| config);
-    lab.land("chemistry/runs/a.csv", "run,kind,yield\n1,x,10\n2,y,20\n");
-    lab.until("ada", &format!("SELECT sum(yield) FROM {RUNS}"), shows(30))
-        .await;
+async fn runs_with(edit: impl FnOnce(String) -> String, text: &str) -> Server {
+    let lab = lab::empty(edit);
+    lab.land("chemistry/runs/a.csv", text);
+    lab.until("ada", COUNT, shows(text.lines().count() - 1)).await;
+    lab
+}
+
+/// How each view was made last, and why.
+async fn modes(lab: &Server) -> BTreeMap<String, String> {
+    let sql = "SELECT view_name || '|' || mode || ' because ' || mode_reason AS told FROM system.pipelines";
+    let told = lab.text("ada", sql).await;
+    let lines = told
+        .lines()
+        .filter_map(|line| line.trim_matches(['|', ' ']).split_once('|'));
+    lines
+        .map(|(name, told)| (name.to_owned(), told.trim().to_owned()))
+        .collect()
+}
+
+async fn with_view() -> Server {
+    let lab = with_runs("run,kind,yield\n1,x,10\n2,y,20\n").await;
     let sql = format!(
         "CREATE MATERIALIZED VIEW {VIEW} REFRESH ON CHANGE AS SELECT kind, sum(yield) AS total FROM {RUNS} GROUP BY kind"
     );
@@ -45,6 +72,30 @@ async fn a_view_follows_its_sources_and_views_follow_views() {
     let fresh =
         "SELECT count(*) FROM system.pipelines WHERE state = 'fresh' AND owner = 'ada' AND refresh = 'on change'";
     lab.until("ada", fresh, shows(2)).await;
+
+    // The rows, what they were made of and how many they are lie in one commit: there is no moment between.
+    let log = lab.dir.join("tables/chemistry/best/_delta_log");
+    let mut commits: Vec<_> = std::fs::read_dir(&log)
+        .unwrap()
+        .map(|file| file.unwrap().path())
+        .collect();
+    commits.retain(|path| path.extension().is_some_and(|kind| kind == "json"));
+    commits.sort();
+    let text = std::fs::read_to_string(commits.last().unwrap()).unwrap();
+    let actions: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(actions.iter().any(|action| action.get("add").is_some()), "{text}");
+    let told = actions
+        .iter()
+        .find_map(|action| action.pointer("/metaData/configuration/labhouse.view"));
+    let view: serde_json::Value = serde_json::from_str(told.unwrap().as_str().unwrap()).unwrap();
+    let version = lab
+        .number("ada", "SELECT version FROM system.commits WHERE table_name = 'runs'")
+        .await;
+    assert_eq!(view["sources"]["chemistry.runs"], version);
+    assert_eq!(view["made"]["rows"], 2);
+    let hash = Sha256::digest(view["sql"].as_str().unwrap());
+    let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(view["made"]["statement_sha256"], hash);
 
     // It is a table to read and none to write to.
     for sql in [
@@ -154,13 +205,7 @@ async fn a_view_shows_what_its_owner_sees_and_keeps_the_tags() {
     assert!(lab.query("dee", &format!("SELECT run FROM {mine}")).await.is_ok());
 
     // Its owner may not read the source any more: it stops, says so, and keeps what it had.
-    let path = lab.dir.join("policies/policy.csv");
-    let text = std::fs::read_to_string(&path).unwrap();
-    std::fs::write(
-        &path,
-        format!("{text}\np, role:lab_scientist, chemistry, lab/chemistry/runs/**, select, deny\n"),
-    )
-    .unwrap();
+    lab.policy("p, role:lab_scientist, chemistry, lab/chemistry/runs/**, select, deny");
     lab.until("sam", &format!("SELECT 1 FROM {RUNS}"), Result::is_err).await;
     assert!(
         lab.update("ada", &format!("REFRESH MATERIALIZED VIEW {mine}"))
@@ -205,6 +250,8 @@ async fn killed_at_any_moment_a_view_ends_right() {
     for sql in [
         "CREATE MATERIALIZED VIEW lab.chemistry.copied AS SELECT run, yield FROM lab.chemistry.runs WHERE yield >= 0",
         "CREATE MATERIALIZED VIEW lab.chemistry.means AS SELECT kind, avg(yield) AS mean, count(*) AS n FROM lab.chemistry.runs GROUP BY kind",
+        "CREATE TABLE lab.chemistry.labels AS SELECT 'x' AS kind, CAST(-1 AS BIGINT) AS label",
+        "CREATE MATERIALIZED VIEW lab.chemistry.labelled AS SELECT r.run, l.label FROM lab.chemistry.runs r JOIN lab.chemistry.labels l ON l.kind = r.kind",
         "CREATE MATERIALIZED VIEW lab.chemistry.counted AS SELECT count(*) AS n, max(run) AS last FROM lab.chemistry.copied",
     ] {
         lab.update("ada", sql).await.unwrap();
@@ -218,6 +265,9 @@ async fn killed_at_any_moment_a_view_ends_right() {
             &format!("chemistry/runs/kill_{n}.csv"),
             format!("run,kind,yield\n{n},x,{n}\n"),
         );
+        // Both sides of a join grow.
+        let label = format!("INSERT INTO lab.chemistry.labels VALUES ('x', {n})");
+        lab.update("ada", &label).await.unwrap();
         sum += i64::try_from(n).unwrap();
         // The moments are spread over the time that a sweep and a refresh take.
         tokio::time::sleep(std::time::Duration::from_millis(n * 37 % 900)).await;
@@ -259,6 +309,12 @@ async fn killed_at_any_moment_a_view_ends_right() {
         (
             "SELECT count(*) FROM (SELECT run, yield FROM lab.chemistry.copied GROUP BY run, yield HAVING count(*) > 1)",
             0,
+        ),
+        // Each of the runs of kind x, of which two are called 1, with each label.
+        ("SELECT count(*) FROM lab.chemistry.labelled", (rows - 1) * (rows - 1)),
+        (
+            "SELECT count(*) FROM (SELECT DISTINCT run, label FROM lab.chemistry.labelled)",
+            (rows - 2) * (rows - 1),
         ),
     ] {
         lab.until("ada", sql, shows(wanted)).await;
