@@ -4,6 +4,7 @@
     reason = "tables of common surroundings have a line per entry of one side and a place per entry of the other"
 )]
 
+use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 use crate::block::Scale;
@@ -27,6 +28,9 @@ pub(crate) struct Axis {
     /// Whether molecules, or names, are compared at all.
     pub(crate) molecules: bool,
 }
+
+/// Likeness of entries: a line for each of one side, with a place for each of the other.
+pub(crate) type Table = Vec<Vec<f64>>;
 
 /// Entries in the terms of one axis: numbers or molecules and levels.
 pub(crate) enum Entries<'a> {
@@ -54,9 +58,13 @@ impl Entries<'_> {
 impl Axis {
     /// The axis of a column that varies, and the entry of each row.
     pub(crate) fn fit(feature: usize, col: &Col, rows: usize) -> Option<(Self, Vec<u32>)> {
-        let mut axis = Self {
+        let scale = match col {
+            Col::Number(values) => Some(Scale::fit(values)?),
+            Col::Level(_) | Col::Molecule { .. } => None,
+        };
+        let axis = Self {
             feature,
-            scale: None,
+            scale,
             numbers: Vec::new(),
             codes: Vec::new(),
             null: false,
@@ -65,9 +73,18 @@ impl Axis {
             length: 0.0,
             molecules: matches!(col, Col::Molecule { .. }),
         };
-        if let Col::Number(values) = col {
-            axis.scale = Some(Scale::fit(values)?);
-        }
+        let (axis, codes) = axis.met(col, rows);
+        (axis.count() > 1).then_some((axis, codes))
+    }
+
+    /// The same axis with the entries of this column, and the entry of each row.
+    pub(crate) fn met(&self, col: &Col, rows: usize) -> (Self, Vec<u32>) {
+        let mut axis = Self {
+            numbers: Vec::new(),
+            codes: Vec::new(),
+            null: false,
+            ..self.clone()
+        };
         let (entries, codes) = axis.read(col, rows);
         match entries {
             Entries::Numbers(mut numbers) => {
@@ -79,7 +96,11 @@ impl Axis {
             }
             Entries::Levels(_, codes) => axis.codes = codes,
         }
-        (axis.count() > 1).then_some((axis, codes))
+        (axis, codes)
+    }
+
+    pub(crate) fn take_settings(&mut self, other: &Self) {
+        (self.equal, self.common, self.length) = (other.equal, other.common, other.length);
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -122,13 +143,13 @@ impl Axis {
         Entries::Levels(col, self.codes.clone())
     }
 
-    pub(crate) fn table(&self, from: &Entries<'_>, to: &Entries<'_>) -> Vec<Vec<f64>> {
+    pub(crate) fn table(&self, from: &Entries<'_>, to: &Entries<'_>) -> Table {
         let common = self.molecules.then(|| surroundings(from, to));
         self.combined(from, to, common.as_deref())
     }
 
     /// Likeness between 0 and 1; 1 for what is the same.
-    pub(crate) fn combined(&self, from: &Entries<'_>, to: &Entries<'_>, common: Option<&[Vec<f64>]>) -> Vec<Vec<f64>> {
+    pub(crate) fn combined(&self, from: &Entries<'_>, to: &Entries<'_>, common: Option<&[Vec<f64>]>) -> Table {
         let (equal, shared) = (self.equal.exp(), if common.is_some() { self.common.exp() } else { 0.0 });
         let whole = 1.0 + equal + shared;
         let length = self.length.exp();
@@ -137,7 +158,7 @@ impl Axis {
                 .iter()
                 .map(|a| {
                     to.iter()
-                        .map(|b| (1.0 + equal * near(*a, *b, length)) / whole)
+                        .map(|b| (1.0 + equal * near(*a, *b, length).0) / whole)
                         .collect()
                 })
                 .collect(),
@@ -158,6 +179,36 @@ impl Axis {
         }
     }
 
+    /// What some function of the likenesses gains as each of the three settings rises: `cells` are its slopes along the likenesses of `entries` to
+    /// each other, each times the likeness, whose table this is.
+    pub(crate) fn slopes(
+        &self,
+        entries: &Entries<'_>,
+        common: Option<&[Vec<f64>]>,
+        table: &Table,
+        cells: &Array2<f64>,
+    ) -> [f64; 3] {
+        let (equal, shared) = (self.equal.exp(), if common.is_some() { self.common.exp() } else { 0.0 });
+        let whole = 1.0 + equal + shared;
+        let mut along = [0.0; 3];
+        for (i, line) in table.iter().enumerate() {
+            for (j, alike) in line.iter().enumerate() {
+                let cell = cells[[i, j]] / alike;
+                if cell == 0.0 {
+                    continue;
+                }
+                let (same, farther) = match entries {
+                    Entries::Numbers(numbers) => near(numbers[i], numbers[j], self.length.exp()),
+                    Entries::Levels(_, codes) => (f64::from(u8::from(codes[i] == codes[j])), 0.0),
+                };
+                along[0] += cell * equal * (same - alike) / whole;
+                along[1] += cell * shared * (common.map_or(0.0, |common| common[i][j]) - alike) / whole;
+                along[2] += cell * equal * farther / whole;
+            }
+        }
+        along
+    }
+
     pub(crate) fn is_sound(&self, features: usize) -> bool {
         self.feature < features
             && self.scale.is_none_or(Scale::is_sound)
@@ -167,20 +218,21 @@ impl Axis {
     }
 }
 
-/// Matérn 5/2 on scaled numbers; NULL is near NULL only.
-fn near(a: f64, b: f64, length: f64) -> f64 {
+/// Matérn 5/2 on scaled numbers, and its slope along the length's logarithm; NULL is near NULL only.
+fn near(a: f64, b: f64, length: f64) -> (f64, f64) {
     match (a.is_nan(), b.is_nan()) {
-        (true, true) => 1.0,
+        (true, true) => (1.0, 0.0),
         (false, false) => {
             let r = 5.0_f64.sqrt() * (a - b).abs() / length;
-            (1.0 + r + r * r / 3.0) * (-r).exp()
+            let fallen = (-r).exp();
+            ((1.0 + r + r * r / 3.0) * fallen, r * r * (1.0 + r) / 3.0 * fallen)
         }
-        (true, false) | (false, true) => 0.0,
+        (true, false) | (false, true) => (0.0, 0.0),
     }
 }
 
 /// Shared surroundings of molecules; a level that is none is like itself only.
-pub(crate) fn surroundings(from: &Entries<'_>, to: &Entries<'_>) -> Vec<Vec<f64>> {
+pub(crate) fn surroundings(from: &Entries<'_>, to: &Entries<'_>) -> Table {
     let (Entries::Levels(from_col, from), Entries::Levels(to_col, to)) = (from, to) else {
         return Vec::new();
     };

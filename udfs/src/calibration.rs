@@ -97,6 +97,7 @@ impl Calibration {
                     view_share: 0.7,
                     leaf_rows_min: 2,
                     ridge: 1.0,
+                    boosted: true,
                 },
                 faces: Faces::Structure,
             },

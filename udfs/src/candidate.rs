@@ -69,6 +69,9 @@ const REGRESSION: &[Candidate] = &[
     trees("boosted trees, cautious", CAUTIOUS, Faces::All),
     trees("boosted trees, structures, large", LARGE, Faces::Structure),
     linear("ridge with interactions, strong", true, Solver::Ridge(5.0)),
+    linear("partial least squares", false, Solver::PartialLeastSquares(6)),
+    linear("partial least squares, few", false, Solver::PartialLeastSquares(2)),
+    trees("random forest", FOREST, Faces::All),
     linear("elastic net, weak", false, Solver::ElasticNet(0.001)),
     linear("elastic net", false, Solver::ElasticNet(0.01)),
     linear("elastic net, strong", false, Solver::ElasticNet(0.1)),
@@ -103,6 +106,10 @@ const QUICK: Growth = growth(100, 16, 0.15, 1.0, 1.0, 3, 1.0);
 const MIDDLE: Growth = growth(400, 31, 0.08, 0.8, 0.6, 3, 1.0);
 const LARGE: Growth = growth(1_000, 64, 0.06, 0.8, 0.5, 1, 1.0);
 const CAUTIOUS: Growth = growth(300, 8, 0.06, 0.7, 0.5, 5, 5.0);
+const FOREST: Growth = Growth {
+    boosted: false,
+    ..growth(300, 64, 1.0 / 300.0, 0.63, 0.4, 2, 0.1)
+};
 
 const fn growth(
     trees: usize,
@@ -121,6 +128,7 @@ const fn growth(
         view_share,
         leaf_rows_min,
         ridge,
+        boosted: true,
     }
 }
 
@@ -193,6 +201,7 @@ impl Candidate {
                         Err("there are no interactions to add".to_owned())
                     }
                     Solver::Ridge(_) => Ok(pairs + 2.0 * cube),
+                    Solver::PartialLeastSquares(_) => Ok(pairs + 8.0 * (width as f64).powi(2)),
                     // Each of about eight steps solves a ridge.
                     Solver::Logistic(_) => Ok(8.0 * (pairs + 2.0 * cube)),
                     Solver::LeastSquares => {

@@ -243,34 +243,26 @@ fn read_column(feature: &Feature, column: &ArrayRef) -> Result<Col, PredictError
 
 /// Levels with their names, each unknown one with a code of its own.
 fn named(feature: &Feature, column: &ArrayRef) -> Result<Col, ArrowError> {
-    let (lookup, known) = (feature.lookup(column.len()), feature.codes() as u32);
-    let mut fresh: Vec<Arc<Chem>> = Vec::new();
-    let mut numbers: HashMap<String, u32> = HashMap::new();
-    let mut code = |text: &str| {
-        let code = lookup(text);
-        if code != UNSEEN_LEVEL {
-            return code;
-        }
-        if let Some(code) = numbers.get(text) {
-            return *code;
-        }
-        let code = known + fresh.len() as u32;
-        fresh.push(Arc::new(Chem::of_name(text)));
-        numbers.insert(text.to_owned(), code);
-        code
-    };
-    let codes = codes(column, &mut code)?;
-    Ok(Col::Molecule {
-        codes,
-        known: Arc::clone(feature.names()),
-        fresh: Arc::new(fresh),
+    with_fresh(feature, column, feature.names(), |text| {
+        Some(Arc::new(Chem::of_name(text)))
     })
 }
 
 /// Known molecules by their text, new ones by what they are; what is no molecule is an unseen level.
 fn molecules(feature: &Feature, column: &ArrayRef) -> Result<Col, ArrowError> {
-    let known = feature.codes() as u32;
-    let lookup = feature.lookup(column.len());
+    with_fresh(feature, column, feature.molecules(), |text| {
+        feature.remembered.get(text)
+    })
+}
+
+/// Codes of known levels, and codes past them for new texts that `meet` makes something of, the same for the same text.
+fn with_fresh(
+    feature: &Feature,
+    column: &ArrayRef,
+    known: &Arc<Vec<Option<Chem>>>,
+    meet: impl Fn(&str) -> Option<Arc<Chem>>,
+) -> Result<Col, ArrowError> {
+    let (lookup, first) = (feature.lookup(column.len()), feature.codes() as u32);
     let mut fresh: Vec<Arc<Chem>> = Vec::new();
     let mut numbers: HashMap<String, u32> = HashMap::new();
     let mut code = |text: &str| {
@@ -281,20 +273,17 @@ fn molecules(feature: &Feature, column: &ArrayRef) -> Result<Col, ArrowError> {
         if let Some(code) = numbers.get(text) {
             return *code;
         }
-        let code = match feature.remembered.get(text) {
-            Some(chem) => {
-                fresh.push(chem);
-                known + fresh.len() as u32 - 1
-            }
-            None => UNSEEN_LEVEL,
-        };
+        let code = meet(text).map_or(UNSEEN_LEVEL, |chem| {
+            fresh.push(chem);
+            first + fresh.len() as u32 - 1
+        });
         numbers.insert(text.to_owned(), code);
         code
     };
     let codes = codes(column, &mut code)?;
     Ok(Col::Molecule {
         codes,
-        known: Arc::clone(feature.molecules()),
+        known: Arc::clone(known),
         fresh: Arc::new(fresh),
     })
 }

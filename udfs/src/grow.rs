@@ -29,6 +29,8 @@ pub(crate) struct Growth {
     pub(crate) leaf_rows_min: u32,
     /// Ridge on the leaves' values.
     pub(crate) ridge: f64,
+    /// Each tree corrects those before it; or all look at the target itself, and their shares make a mean (Breiman, Machine Learning 45 (2001) 5).
+    pub(crate) boosted: bool,
 }
 
 /// What the trees minimise.
@@ -172,9 +174,11 @@ pub(crate) fn grow(
         if tree.len() <= 1 && growth.row_share >= 1.0 && growth.view_share >= 1.0 {
             break;
         }
-        let leaf = Walker::new(&tree, columns);
-        for (row, score) in scores.iter_mut().enumerate() {
-            *score += leaf.value(row);
+        if growth.boosted {
+            let leaf = Walker::new(&tree, columns);
+            for (row, score) in scores.iter_mut().enumerate() {
+                *score += leaf.value(row);
+            }
         }
         trees.push(tree);
     }

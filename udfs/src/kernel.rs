@@ -9,48 +9,62 @@
     reason = "entries are below the height of the tables made for them; stored numbers are checked by is_sound"
 )]
 
+use ndarray::Array2;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
 
-use crate::axis::{Axis, Entries, surroundings};
-use crate::cholesky::{Triangle, dot, factor, forward, solve};
+use crate::axis::{Axis, Entries, Table, surroundings};
+use crate::cholesky::{Triangle, dot, factor, forward};
+use crate::dense;
 use crate::frame::Frame;
 use crate::order::Order;
 use crate::sample;
+use crate::tune;
 
-/// Rows of one process: the factor's cost grows with their cube, 3,000 take about three seconds and 36 MB.
-pub(crate) const ROWS_MAX: usize = 3_000;
+/// Rows of one process: the factor's cost grows with their cube, 4,000 take about a second and 130 MB.
+pub(crate) const ROWS_MAX: usize = 4_000;
 /// Columns: with more, everything is far from everything.
 const COLUMNS_MAX: usize = 64;
 /// Rows that shares and noise are chosen on.
-const TUNE_ROWS: usize = 450;
-/// Likelihoods computed in that choice.
+const TUNE_ROWS: usize = 1_000;
+/// Likelihoods computed where few rows choose.
 const TUNE_STEPS: usize = 220;
 /// Logarithms of shares and lengths stay within this: beyond, a column is all or nothing.
-const LOG_MAX: f64 = 7.0;
+pub(crate) const LOG_MAX: f64 = 7.0;
 
 /// A fitted process.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Kernel {
-    columns: Vec<Axis>,
+    pub(crate) columns: Vec<Axis>,
     centre: f64,
     /// Logarithm of the variance of the noise over that of the signal.
     noise: f64,
     /// Variance of the signal.
     variance: f64,
     /// Entry of each column for each training row.
-    rows: Vec<Vec<u32>>,
+    pub(crate) rows: Vec<Vec<u32>>,
     weights: Vec<f64>,
 }
 
 impl Kernel {
     pub(crate) fn fit(frame: &Frame, target: &[f64], seed: u64) -> Result<Self, String> {
-        Self::fit_tuned(frame, target, TUNE_ROWS, seed)
+        let (mut kernel, centred) = Self::unfitted(frame, target)?;
+        kernel.climb(frame, &centred, TUNE_ROWS, seed);
+        kernel.weigh(frame, &centred)?;
+        Ok(kernel)
     }
 
-    /// The same with shares and noise chosen on so many rows.
+    /// The same with shares and noise chosen on so many rows, by search: for few rows, whose likelihood has several hills.
     pub(crate) fn fit_tuned(frame: &Frame, target: &[f64], tune_rows: usize, seed: u64) -> Result<Self, String> {
+        let (mut kernel, centred) = Self::unfitted(frame, target)?;
+        kernel.tune(frame, &centred, tune_rows, seed);
+        kernel.weigh(frame, &centred)?;
+        Ok(kernel)
+    }
+
+    /// The columns and rows, with usual settings and no weights; and the centred target.
+    pub(crate) fn unfitted(frame: &Frame, target: &[f64]) -> Result<(Self, Vec<f64>), String> {
         let mut columns = Vec::new();
         let mut codes: Vec<Vec<u32>> = Vec::new();
         for (index, col) in frame.cols.iter().enumerate() {
@@ -70,7 +84,7 @@ impl Kernel {
         let rows: Vec<Vec<u32>> = (0..frame.rows)
             .map(|row| codes.iter().map(|c| c[row]).collect())
             .collect();
-        let mut kernel = Self {
+        let kernel = Self {
             columns,
             centre,
             noise: -3.0,
@@ -78,17 +92,16 @@ impl Kernel {
             rows,
             weights: Vec::new(),
         };
-        kernel.tune(frame, &centred, tune_rows, seed);
-        kernel.weigh(frame, &centred)?;
-        Ok(kernel)
+        Ok((kernel, centred))
     }
 
     /// Multiplications of one fit.
     pub(crate) fn work(rows: usize, columns: usize) -> Result<f64, String> {
         suits(rows, columns)?;
-        let cube = |n: f64| n.powi(3) / 6.0 + n * n * columns as f64;
-        let tuned = (rows as f64).min(TUNE_ROWS as f64);
-        Ok(cube(rows as f64) + TUNE_STEPS as f64 * cube(tuned))
+        let (all, tuned) = (rows as f64, rows.min(TUNE_ROWS) as f64);
+        // A pair of rows costs a look into a table, and some more where it is compared anew; the rest is matrix products.
+        let pairs = |n: f64| 8.0 * n * n * columns as f64;
+        Ok(all.powi(3) / 6.0 + pairs(all) + tune::STEPS as f64 * (1.6 * tuned.powi(3) + 2.0 * pairs(tuned)))
     }
 
     pub(crate) fn predict(&self, frame: &Frame) -> Vec<f64> {
@@ -213,6 +226,54 @@ impl Kernel {
         factor(&mut matrix).then_some(matrix)
     }
 
+    /// The same columns and settings over some of the rows.
+    pub(crate) fn of_rows(&self, frame: &Frame, rows: &[usize]) -> Self {
+        let few = frame.take(rows);
+        let mut small = Self {
+            columns: Vec::with_capacity(self.columns.len()),
+            rows: vec![Vec::with_capacity(self.columns.len()); rows.len()],
+            weights: Vec::new(),
+            ..self.clone()
+        };
+        for axis in &self.columns {
+            let (axis, codes) = axis.met(&few.cols[axis.feature], rows.len());
+            small.columns.push(axis);
+            small.rows.iter_mut().zip(codes).for_each(|(row, code)| row.push(code));
+        }
+        small
+    }
+
+    /// Shares, lengths and noise as another one of the same columns has them.
+    pub(crate) fn take_settings(&mut self, other: &Self) {
+        self.noise = other.noise;
+        for (mine, theirs) in self.columns.iter_mut().zip(&other.columns) {
+            mine.take_settings(theirs);
+        }
+    }
+
+    /// Likeness of the axes' own entries.
+    pub(crate) fn tables_of(&self, parts: &[(Entries<'_>, Option<Vec<Vec<f64>>>)]) -> Vec<Table> {
+        self.columns
+            .iter()
+            .zip(parts)
+            .map(|(axis, (own, common))| axis.combined(own, own, common.as_deref()))
+            .collect()
+    }
+
+    /// Likeness of the training rows to each other; what is above the diagonal is not filled.
+    pub(crate) fn square(&self, tables: &[Table]) -> Array2<f64> {
+        let mut square = Array2::ones((self.rows.len(), self.rows.len()));
+        for (i, (mut line, of)) in square.rows_mut().into_iter().zip(&self.rows).enumerate() {
+            for (column, table) in tables.iter().enumerate() {
+                let alike = &table[of[column] as usize];
+                for (value, other) in line.iter_mut().zip(&self.rows[..=i]) {
+                    *value *= alike[other[column] as usize];
+                }
+            }
+        }
+        square
+    }
+
     /// Likeness of each axis' own entries.
     fn tables(&self, frame: &Frame) -> Vec<Vec<Vec<f64>>> {
         self.columns
@@ -226,33 +287,33 @@ impl Kernel {
 
     /// The negative logarithm of what is expected of the settings before any row is seen: what columns have in common counts about as much as
     /// what tells them apart, numbers reach far, there is little noise. A few dozen rows cannot settle all of them alone.
-    fn surprise(&self) -> f64 {
-        let off = |value: f64, usual: f64, spread: f64| 0.5 * ((value - usual) / spread).powi(2);
-        let axis = |axis: &Axis| {
-            let common = if axis.molecules {
-                off(axis.common, 0.0, 1.0)
-            } else {
-                0.0
-            };
-            let length = if axis.scale.is_some() {
-                off(axis.length, 2.0, 0.7)
-            } else {
-                0.0
-            };
-            off(axis.equal, 0.0, 1.0) + common + length
+    pub(crate) fn surprise(&self) -> f64 {
+        let off = |number: usize| {
+            let (usual, spread) = usual(number);
+            0.5 * ((self.value(number) - usual) / spread).powi(2)
         };
-        off(self.noise, -5.0, 1.0) + self.columns.iter().map(axis).sum::<f64>()
+        (0..self.settings())
+            .filter(|number| self.tunable(*number))
+            .map(off)
+            .sum()
+    }
+
+    /// Its slope along each setting.
+    pub(crate) fn surprise_slope(&self) -> Vec<f64> {
+        let along = |number: usize| {
+            let (usual, spread) = usual(number);
+            if self.tunable(number) {
+                (self.value(number) - usual) / (spread * spread)
+            } else {
+                0.0
+            }
+        };
+        (0..self.settings()).map(along).collect()
     }
 
     /// The negative logarithm of the marginal likelihood on some rows, the signal's variance at its best; infinite if there is none.
     fn cost(&self, rows: &[usize], target: &[f64], parts: &[(Entries<'_>, Option<Vec<Vec<f64>>>)]) -> f64 {
-        let tables: Vec<Vec<Vec<f64>>> = self
-            .columns
-            .iter()
-            .zip(parts)
-            .map(|(axis, (own, common))| axis.combined(own, own, common.as_deref()))
-            .collect();
-        let mut matrix = self.triangle(rows, &tables);
+        let mut matrix = self.triangle(rows, &self.tables_of(parts));
         for (i, row) in matrix.iter_mut().enumerate() {
             row[i] += self.noise.exp();
         }
@@ -292,7 +353,7 @@ impl Kernel {
         let (mut step, mut steps) = (1.5, 0);
         while step > 0.2 && steps < TUNE_STEPS {
             let mut better = false;
-            for number in 0..=3 * self.columns.len() {
+            for number in 0..self.settings() {
                 if !self.tunable(number) {
                     continue;
                 }
@@ -339,7 +400,7 @@ impl Kernel {
         let parts = self.parts(frame);
         let mut walker = self.clone();
         let mut cost = walker.cost(&rows, &told, &parts);
-        let settings: Vec<usize> = (0..=3 * walker.columns.len()).filter(|n| walker.tunable(*n)).collect();
+        let settings: Vec<usize> = (0..walker.settings()).filter(|n| walker.tunable(*n)).collect();
         let mut council = vec![self];
         while council.len() < members {
             for _ in 0..STEPS {
@@ -367,7 +428,7 @@ impl Kernel {
     }
 
     /// What each axis' entries have in common, which no setting changes.
-    fn parts<'a>(&self, frame: &'a Frame) -> Vec<(Entries<'a>, Option<Vec<Vec<f64>>>)> {
+    pub(crate) fn parts<'a>(&self, frame: &'a Frame) -> Vec<(Entries<'a>, Option<Vec<Vec<f64>>>)> {
         self.columns
             .iter()
             .map(|axis| {
@@ -380,8 +441,13 @@ impl Kernel {
 
     /// Weights and variance for the present settings.
     fn weigh(&mut self, frame: &Frame, centred: &[f64]) -> Result<(), String> {
-        let factor = self.factor(frame).ok_or("the rows are too alike")?;
-        self.weights = solve(&factor, centred);
+        let mut matrix = self.square(&self.tables(frame));
+        let noise = self.noise();
+        matrix.diag_mut().iter_mut().for_each(|value| *value += noise);
+        if !dense::factor(&mut matrix) {
+            return Err("the rows are too alike".to_owned());
+        }
+        self.weights = dense::solve(&matrix, centred);
         let fit: f64 = self.weights.iter().zip(centred).map(|(w, y)| w * y).sum();
         // One share a column and the mean are chosen on the same rows: with few rows the variance they leave is too small.
         let (rows, chosen) = (centred.len() as f64, self.columns.len() as f64 + 1.0);
@@ -394,7 +460,12 @@ impl Kernel {
         }
     }
 
-    fn tunable(&self, number: usize) -> bool {
+    /// How many settings there are: the noise, and three of each axis.
+    pub(crate) fn settings(&self) -> usize {
+        1 + 3 * self.columns.len()
+    }
+
+    pub(crate) fn tunable(&self, number: usize) -> bool {
         let Some(at) = number.checked_sub(1) else { return true };
         let axis = &self.columns[at / 3];
         match at % 3 {
@@ -405,7 +476,7 @@ impl Kernel {
     }
 
     /// A setting by number.
-    fn setting(&mut self, number: usize) -> &mut f64 {
+    pub(crate) fn setting(&mut self, number: usize) -> &mut f64 {
         let Some(at) = number.checked_sub(1) else {
             return &mut self.noise;
         };
@@ -415,6 +486,23 @@ impl Kernel {
             1 => &mut axis.common,
             _ => &mut axis.length,
         }
+    }
+
+    fn value(&self, number: usize) -> f64 {
+        let Some(at) = number.checked_sub(1) else {
+            return self.noise;
+        };
+        let axis = &self.columns[at / 3];
+        [axis.equal, axis.common, axis.length][at % 3]
+    }
+}
+
+/// What is expected of a setting, and how far off it may well be.
+const fn usual(number: usize) -> (f64, f64) {
+    match number {
+        0 => (-5.0, 1.0),
+        number if number % 3 == 0 => (2.0, 0.7),
+        _ => (0.0, 1.0),
     }
 }
 

@@ -56,6 +56,7 @@ mod chemistry;
 mod cholesky;
 mod coded;
 mod column;
+mod dense;
 mod design;
 mod domain;
 mod drift;
@@ -94,6 +95,7 @@ mod table;
 mod task;
 mod train;
 mod trial;
+mod tune;
 mod udf;
 mod walk;
 

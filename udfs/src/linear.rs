@@ -1,8 +1,10 @@
-//! The linear family. linfa solves all of it:
+//! The linear family. linfa solves all of it but one:
 //! * least squares: `LinearRegression` on the rows themselves, with a whisper of ridge rows beneath them so that aliased columns
 //!   (the same plate layout told twice) have one answer;
 //! * ridge: `LinearRegression` on the normal equations (XᵀX + λI) w = Xᵀy, which is how a wide sparse design stays cheap;
 //! * elastic net: `ElasticNet`;
+//! * partial least squares: as many steps of conjugate gradients on the normal equations as it has components, which is the same (Helland,
+//!   Communications in Statistics – Simulation and Computation 17 (1988) 581);
 //! * logistic regression: Newton's steps, each a ridge on re-weighted normal equations.
 #![expect(
     clippy::indexing_slicing,
@@ -17,6 +19,7 @@ use ndarray::{Array1, Array2, ShapeBuilder};
 use serde::{Deserialize, Serialize};
 
 use crate::block::SparseRow;
+use crate::cholesky::dot;
 use crate::design::{Design, RICH_WIDTH_MAX};
 use crate::feature::Feature;
 use crate::frame::Frame;
@@ -27,6 +30,8 @@ pub(crate) enum Solver {
     LeastSquares,
     /// λ in units of rows.
     Ridge(f64),
+    /// Components.
+    PartialLeastSquares(usize),
     /// The penalty as a share of the smallest one that leaves no column in.
     ElasticNet(f64),
     /// Targets are 0 and 1; λ in units of rows.
@@ -85,6 +90,7 @@ impl LinearModel {
             }
             Solver::Ridge(lambda) => normal_equations(&rows, &means, &centred, lambda)?,
             Solver::LeastSquares => least_squares(&rows, &means, &centred)?,
+            Solver::PartialLeastSquares(components) => partial_least_squares(&rows, &means, &centred, components),
             Solver::ElasticNet(share) => elastic_net(&rows, &means, &centred, share)?,
         };
         if weights.iter().any(|w| !w.is_finite()) {
@@ -166,6 +172,47 @@ fn column_means(rows: &[SparseRow], width: usize) -> Vec<f64> {
 
 fn normal_equations(rows: &[SparseRow], means: &[f64], target: &[f64], lambda: f64) -> Result<Vec<f64>, String> {
     let width = means.len();
+    let (gram, right) = products(rows, means, target, lambda);
+    let gram = Array2::from_shape_vec((width, width).f(), gram).map_err(|e| e.to_string())?;
+    solve(gram, Array1::from_vec(right))
+}
+
+/// The direction of the steepest slope, then of the steepest one beside those before, and so on.
+fn partial_least_squares(rows: &[SparseRow], means: &[f64], target: &[f64], components: usize) -> Vec<f64> {
+    let width = means.len();
+    let (gram, mut rest) = products(rows, means, target, 0.0);
+    let mut weights = vec![0.0; width];
+    let mut direction = rest.clone();
+    let begin = dot(&rest, &rest);
+    let mut square = begin;
+    for _ in 0..components {
+        if square <= 1e-12 * begin {
+            break;
+        }
+        let bent: Vec<f64> = gram.chunks_exact(width).map(|line| dot(line, &direction)).collect();
+        let bend = dot(&direction, &bent);
+        if bend <= 0.0 {
+            break;
+        }
+        let step = square / bend;
+        for place in 0..width {
+            weights[place] += step * direction[place];
+            rest[place] -= step * bent[place];
+        }
+        let next = dot(&rest, &rest);
+        let kept = next / square;
+        direction
+            .iter_mut()
+            .zip(&rest)
+            .for_each(|(old, rest)| *old = rest + kept * *old);
+        square = next;
+    }
+    weights
+}
+
+/// XᵀX + λI of the centred columns, symmetric, and Xᵀy.
+fn products(rows: &[SparseRow], means: &[f64], target: &[f64], lambda: f64) -> (Vec<f64>, Vec<f64>) {
+    let width = means.len();
     let mut gram = vec![0.0_f64; width * width];
     let mut right = vec![0.0_f64; width];
     for (row, y) in rows.iter().zip(target) {
@@ -185,8 +232,7 @@ fn normal_equations(rows: &[SparseRow], means: &[f64], target: &[f64], lambda: f
         }
         gram[a * width + a] += lambda;
     }
-    let gram = Array2::from_shape_vec((width, width).f(), gram).map_err(|e| e.to_string())?;
-    solve(gram, Array1::from_vec(right))
+    (gram, right)
 }
 
 /// Newton's steps from zero; the intercept, which no penalty holds, comes last.
@@ -286,4 +332,39 @@ fn dense(rows: &[SparseRow], means: &[f64], more: usize) -> Array2<f64> {
         }
     }
     matrix
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_components_as_columns_are_least_squares_and_one_is_less() {
+        let rows: Vec<SparseRow> = (0..40)
+            .map(|row| {
+                vec![
+                    (0, f64::from(row % 7)),
+                    (1, f64::from(row * row % 5)),
+                    (2, f64::from(row % 3)),
+                ]
+            })
+            .collect();
+        let target: Vec<f64> = (0..40)
+            .map(|row| f64::from(row % 7) - 2.0 * f64::from(row % 3))
+            .collect();
+        let centre = target.iter().sum::<f64>() / 40.0;
+        let centred: Vec<f64> = target.iter().map(|y| y - centre).collect();
+        let means = column_means(&rows, 3);
+        let whole = partial_least_squares(&rows, &means, &centred, 3);
+        let told = normal_equations(&rows, &means, &centred, 0.0).unwrap();
+        assert!(
+            whole.iter().zip(&told).all(|(a, b)| (a - b).abs() < 1e-8),
+            "{whole:?} {told:?}"
+        );
+        let few = partial_least_squares(&rows, &means, &centred, 1);
+        assert!(
+            few.iter().zip(&told).any(|(a, b)| (a - b).abs() > 0.1),
+            "{few:?} {told:?}"
+        );
+    }
 }

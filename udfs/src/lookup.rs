@@ -10,8 +10,9 @@
 
 use std::sync::Arc;
 
+use crate::chem::{Chem, FIRST_BIT};
 use crate::encode::Source;
-use crate::feature::{FIRST_LEVEL, Feature};
+use crate::feature::{FIRST_LEVEL, Feature, FeatureKind};
 use crate::forest::{Forest, Node};
 use crate::frame::{Col, Frame};
 use crate::grow::LEAVES_MAX;
@@ -29,6 +30,8 @@ pub(crate) struct Tables {
     tests: Vec<Vec<Check>>,
     /// By column: the parts of molecules that its tests compare, sorted.
     parts: Vec<Vec<u32>>,
+    /// By column of molecules: how one that training did not see is read.
+    strangers: Vec<Option<Strangers>>,
     /// Tree × 64.
     leaves: Vec<[f32; LEAVES_MAX]>,
 }
@@ -41,6 +44,75 @@ struct Check {
     part: u32,
     node: Node,
     remaining: u64,
+}
+
+/// Tests of a column of molecules, in the order in which one that is no known entry meets them.
+#[derive(Debug)]
+struct Strangers {
+    /// What a molecule leaves that is in no set and has no surroundings, descriptors aside.
+    blank: Vec<u64>,
+    /// The tests of each compared part by their cuts, ascending; parts as in [`Tables::parts`].
+    by_part: Vec<Vec<Step>>,
+}
+
+/// A cut, and what remains of a tree for a value that is not below it.
+#[derive(Debug)]
+struct Step {
+    cut: f64,
+    remaining: u64,
+    tree: u32,
+}
+
+impl Strangers {
+    fn of(forest: &Forest, tests: &[Check], parts: &[u32]) -> Self {
+        let mut blank = vec![u64::MAX; forest.roots.len()];
+        let mut by_part: Vec<Vec<Step>> = parts.iter().map(|_| Vec::new()).collect();
+        for test in tests {
+            let (set, bit) = (test.node.set().is_some(), test.node.1 >= FIRST_BIT as i32);
+            if set || (bit && !test.node.left_of_cut(0.0)) {
+                blank[test.tree as usize] &= test.remaining;
+            }
+            if !set {
+                by_part[test.part as usize].push(Step {
+                    cut: test.node.2,
+                    remaining: test.remaining,
+                    tree: test.tree,
+                });
+            }
+        }
+        for steps in &mut by_part {
+            steps.sort_by(|a, b| a.cut.total_cmp(&b.cut));
+        }
+        Self { blank, by_part }
+    }
+
+    /// What the molecule leaves of each tree; `None` if it has less than nothing of a part, as a reaction may.
+    fn row(&self, parts: &[u32], chem: &Chem) -> Option<Vec<u64>> {
+        let mut left = self.blank.clone();
+        let mut meet = |steps: &[Step], value: f64| {
+            for step in steps.iter().take_while(|step| step.cut <= value) {
+                left[step.tree as usize] &= step.remaining;
+            }
+        };
+        let descriptors = parts.partition_point(|part| *part < FIRST_BIT);
+        for (part, steps) in parts.iter().zip(&self.by_part).take(descriptors) {
+            let value = chem.part(*part);
+            if value.is_nan() {
+                return None;
+            }
+            meet(steps, value);
+        }
+        let bits = &parts[descriptors..];
+        for (bit, count) in chem.counts() {
+            if *count < 0 {
+                return None;
+            }
+            if let Ok(at) = bits.binary_search(&(FIRST_BIT + u32::from(*bit))) {
+                meet(&self.by_part[descriptors + at], f64::from(*count));
+            }
+        }
+        Some(left)
+    }
 }
 
 impl Forest {
@@ -86,9 +158,19 @@ impl Forest {
             }
             parts.push(compared);
         }
+        let strangers = self
+            .columns
+            .iter()
+            .zip(&tests)
+            .zip(&parts)
+            .map(|((column, tests), parts)| {
+                let molecules = features[column.feature].kind == FeatureKind::Smiles;
+                (molecules && matches!(column.source, Source::Entry)).then(|| Strangers::of(self, tests, parts))
+            });
         let mut tables = Tables {
             cuts,
             left: Vec::new(),
+            strangers: strangers.collect(),
             tests,
             parts,
             leaves,
@@ -127,11 +209,19 @@ impl Forest {
         Some(Arc::clone(self.tables.get_or_init(|| Arc::new(tables))))
     }
 
+    /// What an entry leaves of each tree that is no known one.
+    fn row_of_stranger(&self, tables: &Tables, column: usize, col: &Col, entry: u32) -> Vec<u64> {
+        let quick = tables.strangers[column]
+            .as_ref()
+            .and_then(|strangers| strangers.row(&tables.parts[column], col.molecule(entry)?));
+        quick.unwrap_or_else(|| self.row_of(tables, column, col, entry))
+    }
+
     /// What one entry leaves of each tree.
     fn row_of(&self, tables: &Tables, column: usize, col: &Col, entry: u32) -> Vec<u64> {
         let mut left = vec![u64::MAX; self.roots.len()];
-        // Each part is looked up once, not once a node.
         let molecule = col.molecule(entry);
+        // Each part is looked up once, not once a node.
         let value = |part: &u32| molecule.map_or(f64::NAN, |chem| chem.part(*part));
         let values: Vec<f64> = tables.parts[column].iter().map(value).collect();
         for test in &tables.tests[column] {
@@ -197,10 +287,20 @@ impl Forest {
             let mut more = Vec::new();
             let codes: Vec<u32> = match column.source {
                 Source::Entry => {
-                    for entry in known..col.molecules() {
-                        more.extend(self.row_of(tables, number, col, entry as u32));
+                    let codes: Vec<u32> = (0..frame.rows).map(|row| col.entry(row)).collect();
+                    // Other rows than these may hold the rest of them.
+                    let mut here = vec![false; col.molecules().saturating_sub(known)];
+                    for code in codes.iter().filter_map(|code| (*code as usize).checked_sub(known)) {
+                        here[code] = true;
                     }
-                    (0..frame.rows).map(|row| col.entry(row)).collect()
+                    for (entry, here) in (known as u32..).zip(here) {
+                        if here {
+                            more.extend(self.row_of_stranger(tables, number, col, entry));
+                        } else {
+                            more.resize(more.len() + trees, 0);
+                        }
+                    }
+                    codes
                 }
                 Source::Value | Source::Mean(_) | Source::Part(_) | Source::Pair(_) => {
                     let cuts = &tables.cuts[number];
@@ -270,4 +370,74 @@ fn sum(shared: &[u64], last: &[u64], leaves: &[[f32; LEAVES_MAX]]) -> f64 {
         even += f64::from(leaf(*s, *l, leaves));
     }
     even + odd
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::encode::Faces;
+    use crate::grow::{Growth, Loss};
+
+    #[test]
+    fn a_molecule_that_training_did_not_see_is_read_as_its_nodes_would() {
+        let texts = [
+            "CCO",
+            "CC(C)=O",
+            "c1ccccc1",
+            "CC#N",
+            "CN(C)C=O",
+            "C1CCOC1",
+            "CCCCO>>CCCC=O",
+        ];
+        let feature = Feature {
+            name: "solvent".to_owned(),
+            kind: FeatureKind::Smiles,
+            levels: texts.iter().map(|text| (*text).to_owned()).collect(),
+            ..Feature::default()
+        };
+        let rows = 140;
+        let codes: Vec<u32> = (0..rows as u32)
+            .map(|row| FIRST_LEVEL + row % texts.len() as u32)
+            .collect();
+        let target: Vec<f64> = codes.iter().map(|code| f64::from(code * code % 7)).collect();
+        let frame = Frame {
+            rows,
+            cols: vec![Col::levels(&feature, codes)],
+        };
+        let growth = Growth {
+            trees: 30,
+            leaves: 8,
+            learning_rate: 0.3,
+            row_share: 0.8,
+            view_share: 0.2,
+            leaf_rows_min: 2,
+            ridge: 1.0,
+            boosted: true,
+        };
+        let features = [feature];
+        let forest = Forest::fit(&features, &frame, &target, Loss::Squared, Faces::All, growth, 1).unwrap();
+        let strange = ["CCCO", "c1ccncc1C(=O)O", "CCOC(C)=O", "CC=O>>CCO", "[Na+].[Cl-]", "C"];
+        let asked = Frame {
+            rows: strange.len(),
+            cols: vec![Col::Molecule {
+                codes: (0..strange.len() as u32)
+                    .map(|at| features[0].codes() as u32 + at)
+                    .collect(),
+                known: Arc::clone(features[0].molecules()),
+                fresh: Arc::new(strange.iter().map(|text| Arc::new(Chem::of(text).unwrap())).collect()),
+            }],
+        };
+        let tables = forest.tables(&features).unwrap();
+        for code in 0..strange.len() as u32 {
+            let entry = features[0].codes() as u32 + code;
+            assert_eq!(
+                forest.row_of_stranger(&tables, 0, &asked.cols[0], entry),
+                forest.row_of(&tables, 0, &asked.cols[0], entry),
+                "{}",
+                strange[code as usize]
+            );
+        }
+    }
 }

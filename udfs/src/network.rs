@@ -8,6 +8,8 @@
     reason = "slots are below the number of slots they were given out of, which is_sound checks when a model is read"
 )]
 
+use std::collections::HashMap;
+
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
@@ -150,13 +152,34 @@ impl Network {
     }
 
     pub(crate) fn predict(&self, frame: &Frame) -> Vec<f64> {
-        let mut entries = Vec::new();
-        let of = |row: usize| {
-            entries.clear();
-            self.inputs
-                .iter()
-                .for_each(|input| input.entries(frame, row, &mut entries));
-            let sum: f64 = self.committee.iter().map(|net| f64::from(net.answer(&entries))).sum();
+        // Rows that are the same to the network, as are all molecules it has no vector for, are answered once.
+        let mut different = Examples::default();
+        let mut known: HashMap<Vec<(u32, u32)>, usize> = HashMap::new();
+        let (mut entries, mut key) = (Vec::new(), Vec::new());
+        let places: Vec<usize> = (0..frame.rows)
+            .map(|row| {
+                entries.clear();
+                self.inputs
+                    .iter()
+                    .for_each(|input| input.entries(frame, row, &mut entries));
+                key.clear();
+                key.extend(entries.iter().map(|(slot, value, _)| (*slot, value.to_bits())));
+                if let Some(place) = known.get(&key) {
+                    return *place;
+                }
+                different.add(&entries);
+                known.insert(key.clone(), known.len());
+                known.len() - 1
+            })
+            .collect();
+        let mut sums = vec![0.0_f64; different.len()];
+        for net in &self.committee {
+            let said = net.answers(&different);
+            sums.iter_mut()
+                .zip(said)
+                .for_each(|(sum, said)| *sum += f64::from(said));
+        }
+        let answer = |sum: f64| {
             let score = sum / self.committee.len() as f64;
             if self.logistic {
                 1.0 / (1.0 + (-score).exp())
@@ -164,7 +187,7 @@ impl Network {
                 (self.centre + self.spread * score).clamp(self.range.0, self.range.1)
             }
         };
-        (0..frame.rows).map(of).collect()
+        places.iter().map(|place| answer(sums[*place])).collect()
     }
 
     pub(crate) fn is_sound(&self, features: usize) -> bool {

@@ -50,6 +50,10 @@ impl Examples {
         self.ends.push(self.entries.len());
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
     fn row(&self, row: usize) -> &[Entry] {
         let begin = if row == 0 { 0 } else { self.ends[row - 1] };
         &self.entries[begin..self.ends[row]]
@@ -77,23 +81,28 @@ impl Perceptron {
         }
     }
 
-    /// The output for one row's entries.
-    pub(crate) fn answer(&self, entries: &[Entry]) -> f32 {
-        let mut hidden = [0.0_f32; WIDTH];
-        hidden.copy_from_slice(&self.first_bias[..WIDTH]);
-        for (slot, value, _) in entries {
-            add(&mut hidden, &self.first[*slot as usize * WIDTH..][..WIDTH], *value);
+    /// The output for each row. It does not depend on the rows beside it.
+    pub(crate) fn answers(&self, rows: &Examples) -> Vec<f32> {
+        /// Rows that go through together: their hidden units fit into the cache next to the processor.
+        const TOGETHER: usize = 256;
+        let mut all = Vec::with_capacity(rows.len());
+        let mut seen: Vec<(usize, u32, f32)> = Vec::new();
+        let mut work = Work::new(TOGETHER.min(rows.len()));
+        while all.len() < rows.len() {
+            let begin = all.len();
+            let count = TOGETHER.min(rows.len() - begin);
+            if work.said.len() != count {
+                work = Work::new(count);
+            }
+            seen.clear();
+            for place in 0..count {
+                let entries = rows.row(begin + place).iter();
+                seen.extend(entries.map(|(slot, value, _)| (place, *slot, *value)));
+            }
+            self.forward(&seen, &mut work);
+            all.extend_from_slice(&work.said);
         }
-        let mut next = [0.0_f32; WIDTH];
-        next.copy_from_slice(&self.second_bias[..WIDTH]);
-        for (unit, value) in hidden.iter().enumerate().filter(|(_, value)| **value > 0.0) {
-            add(&mut next, &self.second[unit * WIDTH..][..WIDTH], *value);
-        }
-        let products = next
-            .iter()
-            .zip(&self.last)
-            .map(|(value, weight)| value.max(0.0) * weight);
-        self.last_bias[0] + products.sum::<f32>()
+        all
     }
 
     pub(crate) fn is_sound(&self, slots: usize) -> bool {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::ops::numbered;
+use super::columns::numbered;
 use super::proto::NodeProto;
 use super::value::{Held, Value};
 

@@ -5,7 +5,8 @@ use std::fmt;
 
 use prost::Message;
 
-use super::ops::{self, KNOWN, Op};
+use super::columns::labels;
+use super::ops::{KNOWN, Op};
 use super::proto::{GraphProto, ModelProto, NodeProto, ValueInfo};
 use super::value::{Held, Value};
 use crate::error::ImportError;
@@ -109,7 +110,7 @@ impl Graph {
                 known: KNOWN.to_owned(),
             });
         }
-        let labels = graph.node.iter().rev().find_map(ops::labels);
+        let labels = graph.node.iter().rev().find_map(labels);
         let output = match (&labels, graph.output.as_slice()) {
             // A classifier gives labels, then scores.
             (Some(_), [_, scores, ..]) => scores,

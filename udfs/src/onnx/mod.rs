@@ -4,6 +4,8 @@
 //! graph with any other is refused by their names. Numbers are rounded where the file says that they are single precision.
 
 mod after;
+mod arrays;
+mod columns;
 mod encoders;
 mod graph;
 mod linear;

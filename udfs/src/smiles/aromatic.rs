@@ -35,28 +35,28 @@ pub(crate) fn perceive(molecule: &mut Molecule) {
     let candidates: Vec<usize> = kekule
         .into_iter()
         .filter(|ring| {
-            atoms_of(molecule, &[*ring])
+            ends(molecule, &molecule.rings[*ring])
                 .iter()
                 .all(|atom| electrons[*atom].is_some())
         })
         .collect();
-    let mut found: Vec<BTreeSet<usize>> = Vec::new();
+    let mut found: Vec<Vec<usize>> = Vec::new();
     let mut groups: Vec<Vec<usize>> = candidates.iter().map(|ring| vec![*ring]).collect();
-    let mut done: BTreeSet<usize> = BTreeSet::new();
+    let mut done = vec![false; molecule.rings.len()];
     for size in 1..=FUSED_MAX {
         for group in &groups {
-            if group.iter().all(|ring| done.contains(ring)) {
+            if group.iter().all(|ring| done[*ring]) {
                 continue;
             }
             let outline = outline(molecule, group);
             let atoms = ends(molecule, &outline);
             let sum: usize = atoms.iter().filter_map(|atom| electrons[*atom]).sum();
             if atoms.len() <= RING_ATOMS_MAX && sum % 4 == 2 {
-                done.extend(group);
+                group.iter().for_each(|ring| done[*ring] = true);
                 found.push(outline);
             }
         }
-        if size == FUSED_MAX || groups.len() > 500 {
+        if size == FUSED_MAX || groups.len() > 500 || candidates.iter().all(|ring| done[*ring]) {
             break;
         }
         groups = grown(molecule, &groups, &candidates);
@@ -79,29 +79,26 @@ fn is_kekule(molecule: &Molecule, ring: usize) -> bool {
             .any(|bond| molecule.bonds[*bond].order != Order::Aromatic)
 }
 
-fn atoms_of(molecule: &Molecule, rings: &[usize]) -> BTreeSet<usize> {
-    let bonds = rings.iter().flat_map(|ring| &molecule.rings[*ring]);
-    bonds
-        .flat_map(|bond| [molecule.bonds[*bond].from, molecule.bonds[*bond].to])
-        .collect()
-}
-
-fn ends(molecule: &Molecule, bonds: &BTreeSet<usize>) -> BTreeSet<usize> {
-    bonds
+/// The atoms that some bonds join, each once.
+fn ends(molecule: &Molecule, bonds: &[usize]) -> Vec<usize> {
+    let mut atoms: Vec<usize> = bonds
         .iter()
         .flat_map(|bond| [molecule.bonds[*bond].from, molecule.bonds[*bond].to])
-        .collect()
+        .collect();
+    atoms.sort_unstable();
+    atoms.dedup();
+    atoms
 }
 
-/// The bonds that lie in one ring of the group only.
-fn outline(molecule: &Molecule, group: &[usize]) -> BTreeSet<usize> {
-    let mut outline = BTreeSet::new();
-    for bond in group.iter().flat_map(|ring| &molecule.rings[*ring]) {
-        if !outline.remove(bond) {
-            outline.insert(*bond);
-        }
-    }
-    outline
+/// The bonds that lie in an odd number of the group's rings, which is one for all but cages.
+fn outline(molecule: &Molecule, group: &[usize]) -> Vec<usize> {
+    let mut bonds: Vec<usize> = group.iter().flat_map(|ring| &molecule.rings[*ring]).copied().collect();
+    bonds.sort_unstable();
+    bonds
+        .chunk_by(|a, b| a == b)
+        .filter(|same| same.len() % 2 == 1)
+        .filter_map(|same| same.first().copied())
+        .collect()
 }
 
 /// Each group with one more ring that shares exactly one bond with one of its rings.

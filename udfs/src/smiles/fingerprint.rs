@@ -7,6 +7,8 @@
     reason = "atom numbers belong to the molecule; bits are taken modulo the width"
 )]
 
+use smallvec::SmallVec;
+
 use super::graph::{Molecule, Order};
 use super::parse;
 
@@ -52,7 +54,7 @@ fn add(molecule: &Molecule, sign: i16, counts: &mut [i16]) {
         }
         hashes = (0..molecule.atoms.len())
             .map(|atom| {
-                let mut around: Vec<u64> = molecule
+                let mut around: SmallVec<[u64; 4]> = molecule
                     .around(atom)
                     .map(|(other, _, order)| mix(hashes[other] ^ bond_code(order)))
                     .collect();

@@ -4,6 +4,8 @@
     reason = "atom and bond numbers are made by the parser and never leave their molecule"
 )]
 
+use smallvec::SmallVec;
+
 /// How two atoms are joined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Order {
@@ -42,8 +44,8 @@ pub(crate) struct Bond {
 pub(crate) struct Molecule {
     pub(crate) atoms: Vec<Atom>,
     pub(crate) bonds: Vec<Bond>,
-    /// For each atom: neighbour and bond.
-    pub(crate) joined: Vec<Vec<(usize, usize)>>,
+    /// For each atom: neighbour and bond. Few atoms have more than four.
+    pub(crate) joined: Vec<SmallVec<[(usize, usize); 4]>>,
     /// Bonds of each ring of a smallest set of smallest rings.
     pub(crate) rings: Vec<Vec<usize>>,
 }
@@ -51,7 +53,7 @@ pub(crate) struct Molecule {
 impl Molecule {
     pub(crate) fn add_atom(&mut self, atom: Atom) -> usize {
         self.atoms.push(atom);
-        self.joined.push(Vec::new());
+        self.joined.push(SmallVec::new());
         self.atoms.len() - 1
     }
 

@@ -262,7 +262,10 @@ impl Parser<'_> {
                 self.molecule.atoms[atom].hydrogens = u8::try_from(valence.saturating_sub(bonds)).ok()?;
             }
         }
-        Some(fold_hydrogens(&self.molecule))
+        if self.molecule.atoms.iter().any(|atom| atom.element == 1) {
+            return Some(fold_hydrogens(&self.molecule));
+        }
+        Some(self.molecule)
     }
 
     /// `N(=O)=O` with a five-fold nitrogen is written `[N+](=O)[O-]`.

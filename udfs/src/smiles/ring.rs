@@ -7,59 +7,34 @@
     reason = "atom and bond numbers belong to the molecule they are used on"
 )]
 
-use std::collections::VecDeque;
+use std::cmp::Ordering;
+
+use smallvec::SmallVec;
 
 use super::graph::Molecule;
 
 /// Marks ring bonds and ring atoms and lists the rings.
 pub(crate) fn find(molecule: &mut Molecule) {
     mark_ring_bonds(molecule);
-    let ring_bonds: Vec<usize> = (0..molecule.bonds.len())
-        .filter(|b| molecule.bonds[*b].in_ring)
+    let bonds: Vec<usize> = (0..molecule.bonds.len())
+        .filter(|bond| molecule.bonds[*bond].in_ring)
         .collect();
-    let ring_atoms: Vec<usize> = (0..molecule.atoms.len())
-        .filter(|atom| {
-            molecule.joined[*atom]
-                .iter()
-                .any(|(_, bond)| molecule.bonds[*bond].in_ring)
-        })
-        .collect();
-    for atom in &ring_atoms {
-        molecule.atoms[*atom].in_ring = true;
-    }
-    let wanted = rank(molecule, &ring_bonds, ring_atoms.len());
-    if wanted == 0 {
+    if bonds.is_empty() {
         return;
     }
-    let mut candidates: Vec<Vec<usize>> = Vec::new();
-    for root in &ring_atoms {
-        let (before, distance) = shortest(molecule, *root);
-        for bond in &ring_bonds {
-            let (a, b) = (molecule.bonds[*bond].from, molecule.bonds[*bond].to);
-            // Each ring is found from each of its atoms; from its lowest one is enough to keep a ring of odd or even size once or twice.
-            if distance[a] == usize::MAX
-                || distance[a].abs_diff(distance[b]) > 1
-                || before[a] == *bond
-                || before[b] == *bond
-            {
-                continue;
-            }
-            if let Some(ring) = close(molecule, &before, *root, *bond) {
-                candidates.push(ring);
-            }
-        }
+    for bond in &bonds {
+        let (a, b) = (molecule.bonds[*bond].from, molecule.bonds[*bond].to);
+        (molecule.atoms[a].in_ring, molecule.atoms[b].in_ring) = (true, true);
     }
-    candidates.sort_by(|a, b| a.len().cmp(&b.len()).then_with(|| a.cmp(b)));
-    candidates.dedup();
-    molecule.rings = independent(candidates, &ring_bonds, molecule.bonds.len(), wanted);
-    for ring in molecule.rings.clone() {
-        if ring.len() == 3 {
-            for bond in ring {
-                let (a, b) = (molecule.bonds[bond].from, molecule.bonds[bond].to);
-                molecule.atoms[a].in_three_ring = true;
-                molecule.atoms[b].in_three_ring = true;
-            }
-        }
+    let wanted = rank(molecule, &bonds);
+    let rings = independent(&candidates(molecule, &bonds), wanted);
+    molecule.rings = rings
+        .iter()
+        .map(|ring| ring.places().map(|place| bonds[place]).collect())
+        .collect();
+    for bond in molecule.rings.iter().filter(|ring| ring.len() == 3).flatten() {
+        let (a, b) = (molecule.bonds[*bond].from, molecule.bonds[*bond].to);
+        (molecule.atoms[a].in_three_ring, molecule.atoms[b].in_three_ring) = (true, true);
     }
 }
 
@@ -101,7 +76,7 @@ fn mark_ring_bonds(molecule: &mut Molecule) {
 }
 
 /// The number of independent rings: bonds − atoms + parts.
-fn rank(molecule: &Molecule, ring_bonds: &[usize], ring_atoms: usize) -> usize {
+fn rank(molecule: &Molecule, ring_bonds: &[usize]) -> usize {
     let mut part: Vec<usize> = (0..molecule.atoms.len()).collect();
     fn root(part: &mut [usize], mut of: usize) -> usize {
         while part[of] != of {
@@ -121,82 +96,128 @@ fn rank(molecule: &Molecule, ring_bonds: &[usize], ring_atoms: usize) -> usize {
             merged += 1;
         }
     }
-    debug_assert!(merged <= ring_atoms);
     ring_bonds.len() - merged
 }
 
-/// Breadth first over ring bonds: the bond each atom is reached by, and its distance.
-fn shortest(molecule: &Molecule, root: usize) -> (Vec<usize>, Vec<usize>) {
-    let count = molecule.atoms.len();
-    let (mut before, mut distance) = (vec![usize::MAX; count], vec![usize::MAX; count]);
-    distance[root] = 0;
-    let mut queue = VecDeque::from([root]);
-    while let Some(atom) = queue.pop_front() {
-        for (other, bond) in &molecule.joined[atom] {
-            if molecule.bonds[*bond].in_ring && distance[*other] == usize::MAX {
-                (distance[*other], before[*other]) = (distance[atom] + 1, *bond);
-                queue.push_back(*other);
+/// A set of ring bonds by their places among them; two words are enough for nearly all molecules.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Bonds(SmallVec<[u64; 2]>);
+
+impl Bonds {
+    fn none(words: usize) -> Self {
+        Self(SmallVec::from_elem(0, words))
+    }
+
+    fn with(mut self, place: usize) -> Self {
+        self.0[place / 64] |= 1 << (place % 64);
+        self
+    }
+
+    /// All of both, if they have none in common.
+    fn joined(&self, other: &Self) -> Option<Self> {
+        let pairs = || self.0.iter().zip(&other.0);
+        pairs()
+            .all(|(a, b)| a & b == 0)
+            .then(|| Self(pairs().map(|(a, b)| a | b).collect()))
+    }
+
+    fn toggle(&mut self, other: &Self) {
+        self.0.iter_mut().zip(&other.0).for_each(|(a, b)| *a ^= b);
+    }
+
+    fn has(&self, place: usize) -> bool {
+        self.0[place / 64] >> (place % 64) & 1 == 1
+    }
+
+    fn count(&self) -> u32 {
+        self.0.iter().map(|word| word.count_ones()).sum()
+    }
+
+    fn first(&self) -> Option<usize> {
+        let word = self.0.iter().position(|word| *word != 0)?;
+        Some(word * 64 + self.0[word].trailing_zeros() as usize)
+    }
+
+    fn places(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.0.len() * 64).filter(|place| self.has(*place))
+    }
+
+    /// As their places in ascending order compare, one after the other, if both have as many.
+    fn order(&self, other: &Self) -> Ordering {
+        let turned = |set: &Self| {
+            set.0
+                .iter()
+                .map(|word| word.reverse_bits())
+                .collect::<SmallVec<[u64; 2]>>()
+        };
+        turned(other).cmp(&turned(self))
+    }
+}
+
+/// Rings that may belong to a smallest set, the smallest first: a bond and the shortest ways from its ends to an atom.
+fn candidates(molecule: &Molecule, bonds: &[usize]) -> Vec<Bonds> {
+    let mut place = vec![usize::MAX; molecule.bonds.len()];
+    for (at, bond) in bonds.iter().enumerate() {
+        place[*bond] = at;
+    }
+    let words = bonds.len().div_ceil(64);
+    let mut found: Vec<(u32, Bonds)> = Vec::new();
+    // The way to each reached atom.
+    let mut ways: Vec<Option<Bonds>> = vec![None; molecule.atoms.len()];
+    let mut queue: Vec<usize> = Vec::new();
+    for root in (0..molecule.atoms.len()).filter(|atom| molecule.atoms[*atom].in_ring) {
+        ways.fill(None);
+        queue.clear();
+        ways[root] = Some(Bonds::none(words));
+        queue.push(root);
+        let mut next = 0;
+        while let Some(atom) = queue.get(next).copied() {
+            next += 1;
+            for (other, bond) in &molecule.joined[atom] {
+                if molecule.bonds[*bond].in_ring && ways[*other].is_none() {
+                    ways[*other] = ways[atom].clone().map(|way| way.with(place[*bond]));
+                    queue.push(*other);
+                }
+            }
+        }
+        for (at, bond) in bonds.iter().enumerate() {
+            let (from, to) = (molecule.bonds[*bond].from, molecule.bonds[*bond].to);
+            let (Some(a), Some(b)) = (&ways[from], &ways[to]) else {
+                continue;
+            };
+            // Two ways of one tree that meet in an atom share the bonds from there on.
+            if a.has(at) || b.has(at) || a.count().abs_diff(b.count()) > 1 {
+                continue;
+            }
+            if let Some(ring) = a.joined(b) {
+                let ring = ring.with(at);
+                found.push((ring.count(), ring));
             }
         }
     }
-    (before, distance)
-}
-
-/// The ring over `bond` and the shortest ways from its ends to `root`, if they meet only there.
-fn close(molecule: &Molecule, before: &[usize], root: usize, bond: usize) -> Option<Vec<usize>> {
-    let way = |mut atom: usize| {
-        let (mut bonds, mut atoms) = (Vec::new(), Vec::new());
-        while atom != root {
-            atoms.push(atom);
-            let by = *before.get(atom)?;
-            let step = molecule.bonds.get(by)?;
-            bonds.push(by);
-            atom = if step.from == atom { step.to } else { step.from };
-        }
-        Some((bonds, atoms))
-    };
-    let (mut ring, left) = way(molecule.bonds[bond].from)?;
-    let (right, other) = way(molecule.bonds[bond].to)?;
-    if left.iter().any(|atom| other.contains(atom)) {
-        return None;
-    }
-    ring.extend(right);
-    ring.push(bond);
-    ring.sort_unstable();
-    Some(ring)
+    found.sort_by(|(a, left), (b, right)| a.cmp(b).then_with(|| left.order(right)));
+    found.dedup();
+    found.into_iter().map(|(_, ring)| ring).collect()
 }
 
 /// The first `wanted` candidates that are independent over the field of two elements.
-fn independent(candidates: Vec<Vec<usize>>, ring_bonds: &[usize], bonds: usize, wanted: usize) -> Vec<Vec<usize>> {
-    let mut place = vec![0; bonds];
-    for (at, bond) in ring_bonds.iter().enumerate() {
-        place[*bond] = at;
-    }
-    let words = ring_bonds.len().div_ceil(64);
-    // Reduced rows with their leading bit.
-    let mut basis: Vec<(usize, Vec<u64>)> = Vec::new();
+fn independent(candidates: &[Bonds], wanted: usize) -> Vec<Bonds> {
+    // Reduced rings with their leading place.
+    let mut basis: Vec<(usize, Bonds)> = Vec::new();
     let mut rings = Vec::new();
     for ring in candidates {
-        let mut row = vec![0_u64; words];
-        for bond in &ring {
-            row[place[*bond] / 64] ^= 1 << (place[*bond] % 64);
+        if rings.len() == wanted {
+            break;
         }
+        let mut rest = ring.clone();
         for (lead, other) in &basis {
-            if row[lead / 64] >> (lead % 64) & 1 == 1 {
-                row.iter_mut().zip(other).for_each(|(a, b)| *a ^= b);
+            if rest.has(*lead) {
+                rest.toggle(other);
             }
         }
-        let lead = row
-            .iter()
-            .enumerate()
-            .find(|(_, word)| **word != 0)
-            .map(|(at, word)| at * 64 + word.trailing_zeros() as usize);
-        if let Some(lead) = lead {
-            basis.push((lead, row));
-            rings.push(ring);
-            if rings.len() == wanted {
-                break;
-            }
+        if let Some(lead) = rest.first() {
+            basis.push((lead, rest));
+            rings.push(ring.clone());
         }
     }
     rings
