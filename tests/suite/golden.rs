@@ -676,6 +676,11 @@ fn rows() -> Vec<(&'static str, &'static str, Try)> {
             "INSERT in a transaction",
             Postgres("BEGIN; DELETE FROM lab.chemistry.reagent_lots WHERE false"),
         ),
+        (
+            "postgres",
+            "CREATE TABLE in a transaction",
+            Postgres("BEGIN; CREATE TABLE lab.chemistry.golden_postgres AS SELECT 1 AS n"),
+        ),
         ("postgres", "SET", Postgres("SET extra_float_digits = 3")),
         ("postgres", "SET ROLE", Postgres("SET ROLE lake_admin")),
         ("postgres", "COPY", Postgres("COPY (SELECT 1) TO '/tmp/golden.csv'")),
@@ -697,6 +702,7 @@ async fn with_token(lab: &Server, who: &str, scope: &[&str]) -> Raw {
     Raw {
         client: connect(lab).await,
         token,
+        transactions: false,
     }
 }
 
@@ -730,7 +736,7 @@ fn sent(lab: &lab::Server, who: &str, sql: &str) -> Result<(), Status> {
         None => return Ok(()),
         Some("22023" | "42601" | "42704") => Code::InvalidArgument,
         Some("0A000") => Code::Unimplemented,
-        Some("25006" | "25P01") => Code::FailedPrecondition,
+        Some("25001" | "25P01") => Code::FailedPrecondition,
         Some("28P01") => Code::Unauthenticated,
         Some("42501") => Code::PermissionDenied,
         Some("42P01" | "42703") => Code::NotFound,
@@ -797,6 +803,7 @@ async fn tried(lab: &lab::Server, raw: &mut Raw, who: &str, how: &Try) -> Result
             let mut session = Raw {
                 client: raw.client.clone(),
                 token: token.trim_start_matches("Bearer ").to_owned(),
+                transactions: false,
             };
             let ticket = Ticket::new(select(text).as_any().encode_to_vec());
             let answer = session.get(ticket).await.map(drop);
@@ -847,6 +854,7 @@ async fn every_door_lets_through_whom_the_matrix_says() {
             "nobody" => Raw {
                 client: connect(&lab).await,
                 token: String::new(),
+                transactions: false,
             },
             who => Raw::login(&lab, who).await,
         });
