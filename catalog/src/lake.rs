@@ -107,6 +107,7 @@ impl Lake {
             prefix: self.prefix.clone(),
             local: self.local.clone(),
             scan_url: self.scan_url.clone(),
+            asked: Arc::clone(&self.asked),
         })
     }
 
