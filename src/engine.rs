@@ -15,7 +15,7 @@ use crate::config::{Config, RemovedFiles};
 use crate::metrics::Metrics;
 use crate::models::{ModelStore, Trainings};
 use crate::pipelines::{Failures, Files};
-use crate::query::{Admission, Plans, QueryLog, Results, Runner};
+use crate::query::{Admission, Plans, QueryLog, Results, Runner, Transactions};
 use crate::session::{Governed, Sessions, World, table_object};
 use crate::system::{Profiles, SystemTables};
 use crate::telemetry::Traces;
@@ -49,6 +49,7 @@ pub(crate) struct Engine {
     pub(crate) view_failures: Failures,
     pub(crate) pipeline_files: Files,
     pub(crate) runner: Runner,
+    pub(crate) transactions: Transactions,
     this: Weak<Engine>,
 }
 
@@ -118,6 +119,7 @@ impl Engine {
             view_failures: Failures::default(),
             pipeline_files: Files::default(),
             runner,
+            transactions: Transactions::default(),
             audit,
             catalog,
             config,

@@ -37,6 +37,15 @@ impl Catalog {
         Ok(catalog)
     }
 
+    /// One table alone, as somebody sees it who changes it on the side.
+    pub(crate) fn of_one(lake: Arc<Lake>, table: Arc<LakeTable>) -> Arc<Self> {
+        Arc::new(Self {
+            lake,
+            current: ArcSwap::from_pointee(CatalogSnapshot::default().with(table)),
+            refreshing: tokio::sync::Mutex::new(()),
+        })
+    }
+
     pub fn lake(&self) -> &Arc<Lake> {
         &self.lake
     }
@@ -213,6 +222,14 @@ impl CatalogSnapshot {
 
     pub fn all(&self) -> impl Iterator<Item = &Arc<LakeTable>> {
         self.tables.values().flat_map(BTreeMap::values)
+    }
+
+    /// The same moment with another version of one table.
+    #[must_use]
+    pub fn with(&self, table: Arc<LakeTable>) -> Self {
+        let mut other = self.clone();
+        other.insert(table);
+        other
     }
 
     /// The table of that name, dropped or not.

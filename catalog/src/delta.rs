@@ -46,13 +46,19 @@ pub(crate) struct Change {
     pub(crate) batch: Option<(i64, String)>,
 }
 
+/// What a kernel's error says, without the backtrace that it carries where one is asked for.
+fn said(error: impl std::fmt::Display) -> String {
+    let text = error.to_string();
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
 /// The schema as Delta keeps and gives it back: the names of list elements and the like are settled by it.
 ///
 /// # Errors
 /// A type that Delta has not, in words.
 pub(crate) fn settled(schema: &Schema) -> Result<SchemaRef, String> {
-    let kernel: StructType = schema.try_into_kernel().map_err(|e| format!("{e}"))?;
-    let arrow: Schema = (&kernel).try_into_arrow().map_err(|e| format!("{e}"))?;
+    let kernel: StructType = schema.try_into_kernel().map_err(said)?;
+    let arrow: Schema = (&kernel).try_into_arrow().map_err(said)?;
     Ok(Arc::new(arrow))
 }
 
@@ -82,7 +88,7 @@ pub(crate) async fn commit(
         }
         (_, None) => {}
         (Some(base), Some(schema)) => {
-            let kernel: StructType = schema.as_ref().try_into_kernel().map_err(|e| refused(format!("{e}")))?;
+            let kernel: StructType = schema.as_ref().try_into_kernel().map_err(|e| refused(said(e)))?;
             let state = base.state()?;
             let metadata = state
                 .metadata()
@@ -95,7 +101,7 @@ pub(crate) async fn commit(
             }
         }
         (None, Some(schema)) => {
-            let kernel: StructType = schema.as_ref().try_into_kernel().map_err(|e| refused(format!("{e}")))?;
+            let kernel: StructType = schema.as_ref().try_into_kernel().map_err(|e| refused(said(e)))?;
             let id = change
                 .table_id
                 .clone()

@@ -45,6 +45,8 @@ pub struct Lake {
     store: Arc<dyn ObjectStore>,
     /// Paths start at the bucket or at `/`: what delta's kernel wants.
     root: Arc<dyn ObjectStore>,
+    /// Where the lake lies below `root`.
+    prefix: ObjectPath,
     local: Option<PathBuf>,
     scan_url: ObjectStoreUrl,
     asked: Arc<Asked>,
@@ -82,16 +84,35 @@ impl Lake {
             }
             other => return Err(refuse(format!("the scheme '{other}' is not supported"))),
         };
-        let store: Arc<dyn ObjectStore> = Arc::new(PrefixStore::new(Arc::clone(&root), prefix));
+        let store: Arc<dyn ObjectStore> = Arc::new(PrefixStore::new(Arc::clone(&root), prefix.clone()));
         let scan_url = scan_url(&parsed)?;
         Ok(Arc::new(Self {
             url: parsed,
             store,
             root,
+            prefix,
             local,
             scan_url,
             asked: Arc::default(),
         }))
+    }
+
+    /// The same lake behind a layer that is made of its whole store. Plans read both through the same url.
+    pub(crate) fn behind<L: ObjectStore>(&self, layer: impl FnOnce(Arc<dyn ObjectStore>) -> L) -> Arc<Self> {
+        let root: Arc<dyn ObjectStore> = Arc::new(layer(Arc::clone(&self.root)));
+        Arc::new(Self {
+            url: self.url.clone(),
+            store: Arc::new(PrefixStore::new(Arc::clone(&root), self.prefix.clone())),
+            root,
+            prefix: self.prefix.clone(),
+            local: self.local.clone(),
+            scan_url: self.scan_url.clone(),
+        })
+    }
+
+    /// Where a path of the lake lies in its whole store.
+    pub(crate) fn in_root(&self, path: &str) -> ObjectPath {
+        self.prefix.parts().chain(ObjectPath::from(path).parts()).collect()
     }
 
     /// Makes sure that the store can decide a race: the second of two create-only writes of one object must fail.

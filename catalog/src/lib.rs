@@ -49,6 +49,7 @@ mod parquet_file;
 mod rewrite;
 mod scan;
 pub mod search;
+mod stage;
 mod table;
 mod travel;
 mod upkeep;
@@ -70,6 +71,7 @@ pub use lake::{Lake, Put, object_store_url};
 pub use name::TableName;
 pub use rewrite::{ROW_ADDRESS, RowChange, TakenOut, address_field, addressed, take_out};
 pub use scan::Asked;
+pub use stage::{Ended, Stage};
 pub use table::LakeTable;
 pub use travel::{When, at, beyond};
 pub use upkeep::{

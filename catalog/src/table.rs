@@ -136,6 +136,13 @@ impl LakeTable {
             .map_err(LakeError::delta("reading the snapshot of", &self.name))
     }
 
+    /// The same version, whose log is read from `lake` from now on.
+    pub(crate) async fn on(&self, lake: &Lake) -> Result<Self, LakeError> {
+        let mut delta = DeltaTable::new(lake.log_store(&self.name.location())?);
+        delta.state = Some(self.state()?.clone());
+        Self::of(lake, &self.name, delta).await
+    }
+
     /// The newest version of the table at the name's place, read from its log.
     pub(crate) async fn open(lake: &Lake, name: &TableName) -> Result<Self, LakeError> {
         let mut delta = DeltaTable::new(lake.log_store(&name.location())?);

@@ -191,7 +191,7 @@ impl Engine {
             None => Ok(true),
             Some(record) if or_replace && may_replace(record) => Ok(true),
             Some(record) if if_not_exists && may_replace(record) => Ok(false),
-            Some(record) if may_replace(record) => Err(QueryError::Conflict(format!(
+            Some(record) if may_replace(record) => Err(QueryError::Exists(format!(
                 "the {} {name} is there already; write CREATE OR REPLACE {}",
                 record.definition.kind(),
                 kind.to_uppercase()

@@ -48,6 +48,7 @@ use uuid::Uuid;
 use crate::auth::UsersChange;
 use crate::care::Done;
 use crate::config::{self, Config, Durability, OnFailure};
+use crate::query::Transaction;
 use crate::query::statement::CATALOG;
 use crate::telemetry::TraceParent;
 use event::{Event, Kind};
@@ -114,6 +115,8 @@ pub(crate) struct Client {
     pub(crate) agent: Option<String>,
     /// Its span, when it traces.
     pub(crate) trace: Option<TraceParent>,
+    /// In which transaction, if not in one of its own.
+    pub(crate) transaction: Option<Arc<Transaction>>,
 }
 
 impl Client {

@@ -186,6 +186,8 @@ impl Account {
             | QueryError::Cancelled(_)
             | QueryError::Unsupported(_)
             | QueryError::Conflict(_)
+            | QueryError::Exists(_)
+            | QueryError::InTransaction(_)
             | QueryError::Unavailable(_)
             | QueryError::Internal { .. } => false,
         };

@@ -1,7 +1,7 @@
-//! The actions: prepare and close, cancel and renew, session options; transactions are refused by name.
+//! The actions: prepare and close, cancel and renew, session options, transactions for who asks for them.
 
 use arrow_flight::sql::{
-    ActionCancelQueryRequest, ActionCancelQueryResult, ActionClosePreparedStatementRequest,
+    ActionBeginTransactionRequest, ActionCancelQueryRequest, ActionCancelQueryResult, ActionClosePreparedStatementRequest,
     ActionCreatePreparedStatementRequest, Command,
 };
 use arrow_flight::{
@@ -54,9 +54,33 @@ const ACTIONS: [(&str, &str); 8] = [
     ),
 ];
 
-/// The actions this server takes.
-pub(super) fn all() -> impl Iterator<Item = ActionType> + Send {
-    ACTIONS.into_iter().map(|(name, description)| ActionType {
+/// Those it takes from who asks for transactions.
+const TRANSACTIONS: [(&str, &str); 4] = [
+    (
+        "BeginTransaction",
+        "Begins a transaction, which changes one table at most.\nRequest: ActionBeginTransactionRequest\nResponse: ActionBeginTransactionResult",
+    ),
+    (
+        "EndTransaction",
+        "Commits a transaction or rolls it back.\nRequest: ActionEndTransactionRequest\nResponse: none",
+    ),
+    (
+        "BeginSavepoint",
+        "Sets a savepoint in a transaction.\nRequest: ActionBeginSavepointRequest\nResponse: ActionBeginSavepointResult",
+    ),
+    (
+        "EndSavepoint",
+        "Releases a savepoint or rolls back to it.\nRequest: ActionEndSavepointRequest\nResponse: none",
+    ),
+];
+
+/// The actions this server takes from a caller.
+pub(super) fn all(caller: &Caller) -> impl Iterator<Item = ActionType> + Send + use<> {
+    let transactions = TRANSACTIONS.into_iter().filter({
+        let asked = caller.transactions;
+        move |_| asked
+    });
+    ACTIONS.into_iter().chain(transactions).map(|(name, description)| ActionType {
         r#type: name.into(),
         description: description.into(),
     })
@@ -116,10 +140,23 @@ impl Door {
                     "this server takes no Substrait plans (SqlInfo FLIGHT_SQL_SERVER_SUBSTRAIT is false): prepare SQL text",
                 ));
             }
-            "BeginTransaction" | "EndTransaction" | "BeginSavepoint" | "EndSavepoint" => {
-                return Err(Status::unimplemented(
-                    "this server has no transactions or savepoints (SqlInfo FLIGHT_SQL_SERVER_TRANSACTION is 0): each statement commits by itself",
-                ));
+            "BeginTransaction" => {
+                let _: ActionBeginTransactionRequest = wire::action_body(body, "ActionBeginTransactionRequest")?;
+                Some(self.begin(caller)?)
+            }
+            "EndTransaction" => {
+                let request = wire::action_body(body, "ActionEndTransactionRequest")?;
+                self.end(caller, &request).await?;
+                None
+            }
+            "BeginSavepoint" => {
+                let request = wire::action_body(body, "ActionBeginSavepointRequest")?;
+                Some(self.save(caller, &request).await?)
+            }
+            "EndSavepoint" => {
+                let request = wire::action_body(body, "ActionEndSavepointRequest")?;
+                self.end_savepoint(caller, &request).await?;
+                None
             }
             other => {
                 let known = ACTIONS.map(|(name, _)| name).join(", ");
@@ -191,7 +228,7 @@ mod tests {
 
     #[test]
     fn every_action_has_a_row_in_the_golden_matrix() {
-        for (name, _) in ACTIONS {
+        for (name, _) in ACTIONS.iter().chain(&TRANSACTIONS) {
             assert!(
                 include_str!("../../tests/suite/golden.txt").contains(&format!("\naction | {name} |")),
                 "add {name} to tests/suite/golden.rs and bless it"

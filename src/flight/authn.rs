@@ -17,9 +17,9 @@ use tonic::{Response, Status};
 
 use super::envelope::{QUERY_ID, Taken, ipc_compression};
 use super::sessions::{self, Session, Sessions};
-use super::{names, status};
+use super::{names, status, transactions};
 use crate::audit::Client;
-use crate::auth::AuthError;
+use crate::auth::{AuthError, hex_digest};
 use crate::engine::Engine;
 use crate::telemetry::TraceParent;
 
@@ -39,6 +39,8 @@ pub(crate) struct Caller {
     pub(super) ipc: Option<CompressionType>,
     /// What the client chose for its statements.
     pub(super) session: Session,
+    /// Whether the call asks for transactions.
+    pub(super) transactions: bool,
     /// A session token for a caller who sent a password, so that the next call need not.
     token: Option<String>,
     /// The token that a caller showed.
@@ -81,6 +83,7 @@ impl Caller {
                     .unwrap_or_else(|| Session::of(headers, behind.as_deref(), &caller.principal, &engine.tickets));
                 Ok(Self {
                     ipc: ipc_compression(headers)?,
+                    transactions: transactions::asked(headers)?,
                     session,
                     ..caller.certified(engine, certificate)?
                 })
@@ -124,6 +127,7 @@ impl Caller {
                 taken: Taken::new(),
                 ipc: None,
                 session: Session::default(),
+                transactions: false,
                 token,
                 shown: given,
                 chosen: OnceLock::new(),
@@ -171,6 +175,11 @@ impl Caller {
     fn login_token(&self, engine: &Engine) -> Option<&str> {
         let shown = self.shown.as_deref().filter(|token| engine.auth.is_of_login(token));
         self.token.as_deref().or(shown)
+    }
+
+    /// The login that this caller came by, where one login is one connection.
+    pub(super) fn login(&self, engine: &Engine) -> Option<String> {
+        self.login_token(engine).map(hex_digest)
     }
 
     /// Makes the answer to this call bring the client its new session.
@@ -235,6 +244,7 @@ pub(super) fn client(headers: &MetadataMap, peer: Option<SocketAddr>) -> Arc<Cli
         peer: peer.map(|peer| peer.to_string()),
         agent: agent.map(Client::agent),
         trace: TraceParent::of(headers.get("traceparent").and_then(|parent| parent.to_str().ok())),
+        transaction: None,
     })
 }
 

@@ -10,7 +10,6 @@ use tonic::Status;
 
 use super::authn::Caller;
 use super::service::Door;
-use super::statements::refuse_transaction;
 use super::status;
 use crate::query::ingest::{IfMissing, IfThere, Ingest};
 use crate::query::narrow::{narrow_batch, narrow_schema};
@@ -30,7 +29,7 @@ impl Door {
         command: CommandStatementIngest,
         messages: impl Stream<Item = Result<FlightData, Status>> + Send + 'static,
     ) -> Result<i64, Status> {
-        refuse_transaction(command.transaction_id.as_deref())?;
+        let place = self.place(caller, command.transaction_id.as_deref())?;
         if command.temporary {
             return Err(Status::invalid_argument(
                 "there are no temporary tables: ingest into a schema of the lake",
@@ -61,7 +60,7 @@ impl Door {
             batches,
         };
         self.engine
-            .ingest(&caller.principal, &caller.client, ingest)
+            .ingest(&caller.principal, &place.client, ingest)
             .await
             .map_err(status::of_query)
     }

@@ -32,14 +32,15 @@ pub(super) enum Question {
     TableTypes(CommandGetTableTypes),
     PrimaryKeys,
     ForeignKeys,
-    SqlInfo(CommandGetSqlInfo),
+    /// Whether it is told of transactions.
+    SqlInfo(CommandGetSqlInfo, bool),
     XdbcTypes(CommandGetXdbcTypeInfo),
 }
 
 impl Question {
     /// # Errors
     /// INVALID_ARGUMENT when the command asks nothing.
-    pub(super) fn from_command(command: Command) -> Result<Self, Status> {
+    pub(super) fn from_command(command: Command, caller: &Caller) -> Result<Self, Status> {
         Ok(match command {
             Command::CommandGetCatalogs(command) => Self::Catalogs(command),
             Command::CommandGetDbSchemas(command) => Self::Schemas(command),
@@ -49,7 +50,7 @@ impl Question {
             Command::CommandGetExportedKeys(_)
             | Command::CommandGetImportedKeys(_)
             | Command::CommandGetCrossReference(_) => Self::ForeignKeys,
-            Command::CommandGetSqlInfo(command) => Self::SqlInfo(command),
+            Command::CommandGetSqlInfo(command) => Self::SqlInfo(command, caller.transactions),
             Command::CommandGetXdbcTypeInfo(command) => Self::XdbcTypes(command),
             other => return Err(misplaced(&other, "this method")),
         })
@@ -64,7 +65,7 @@ impl Question {
             Self::TableTypes(command) => command.into_builder().schema(),
             Self::PrimaryKeys => keys::primary(),
             Self::ForeignKeys => keys::foreign(),
-            Self::SqlInfo(command) => command.clone().into_builder(sql_info::data()?).schema(),
+            Self::SqlInfo(command, on) => command.clone().into_builder(sql_info::data(*on)?).schema(),
             Self::XdbcTypes(command) => command.into_builder(xdbc::data()?).schema(),
         })
     }
@@ -96,7 +97,7 @@ impl Door {
             }
             Question::PrimaryKeys => Ok(RecordBatch::new_empty(keys::primary())),
             Question::ForeignKeys => Ok(RecordBatch::new_empty(keys::foreign())),
-            Question::SqlInfo(command) => command.into_builder(sql_info::data()?).build(),
+            Question::SqlInfo(command, on) => command.into_builder(sql_info::data(on)?).build(),
             Question::XdbcTypes(command) => command.into_builder(xdbc::data()?).build(),
         };
         built.map_err(status::of_encoding)

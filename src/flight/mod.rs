@@ -13,8 +13,7 @@
 //! unimplemented, turns malformed commands into INTERNAL, and has no session messages. `service` dispatches the same
 //! commands in a third of the lines.
 //!
-//! Deliberately absent: anonymous calls (also for metadata and SqlInfo), transactions (each statement commits by itself),
-//! DoExchange, several endpoints for one result (one node makes and sends it; a second stream would only share the same
+//! Deliberately absent: anonymous calls (also for metadata and SqlInfo), DoExchange, several endpoints for one result (one node makes and sends it; a second stream would only share the same
 //! cores), and compression of answers nobody asked for (see `envelope`).
 
 mod actions;
@@ -37,6 +36,7 @@ mod sql_info;
 mod statements;
 mod status;
 mod stream;
+mod transactions;
 mod wire;
 mod xdbc;
 

@@ -25,7 +25,8 @@ use super::authn::Caller;
 use super::parameters::{Bound, Parameters, parameter_schema};
 use super::placeholders::{self, Numbered};
 use super::service::{BoxedStream, Door};
-use super::statements::{StatementTicket, refuse_transaction};
+use super::statements::StatementTicket;
+use super::transactions::Place;
 use super::{status, wire};
 use crate::query::ingest::BoundInsert;
 use crate::query::{Description, QueryError};
@@ -42,6 +43,8 @@ struct Handle {
     sql: String,
     parameters: usize,
     bound: Option<Bound>,
+    /// The transaction it was prepared in.
+    transaction: Option<String>,
     nonce: String,
 }
 
@@ -69,10 +72,10 @@ impl Door {
         caller: &Caller,
         request: ActionCreatePreparedStatementRequest,
     ) -> Result<Bytes, Status> {
-        refuse_transaction(request.transaction_id.as_deref())?;
+        let place = self.place(caller, request.transaction_id.as_deref())?;
         let query = caller.named(&self.engine, request.query);
         let Numbered { sql, parameters } = placeholders::number(&query)?;
-        let description = self.describe_open(caller, &sql, parameters).await?;
+        let description = self.describe_open(caller, &place, &sql, parameters).await?;
         let is_update = match &description {
             Some(description) => Some(description.writes),
             // What cannot be planned without its values may still be told to be a query.
@@ -87,6 +90,7 @@ impl Door {
             sql,
             parameters,
             bound: None,
+            transaction: place.transaction,
             nonce: Uuid::new_v4().simple().to_string(),
         };
         let prepared_statement_handle = self.seal_handle(caller, &handle);
@@ -160,7 +164,10 @@ impl Door {
             .map(|parameters| parameters.first())
             .transpose()?
             .flatten();
-        let description = self.describe(caller, &handle.sql, &first.unwrap_or_default()).await?;
+        let place = self.place_of_prepared(caller, handle.transaction.as_deref())?;
+        let description = self
+            .describe(caller, &place, &handle.sql, &first.unwrap_or_default())
+            .await?;
         Ok(description.schema)
     }
 
@@ -173,6 +180,7 @@ impl Door {
         messages: impl Stream<Item = Result<FlightData, Status>> + Send + 'static,
     ) -> Result<i64, Status> {
         let handle = self.open_handle(caller, sealed)?;
+        let Place { client, .. } = self.place_of_prepared(caller, handle.transaction.as_deref())?;
         let parameters = match Parameters::receive(messages).await? {
             Some(parameters) => Some(parameters),
             None => self.bound_to(&handle)?,
@@ -181,7 +189,7 @@ impl Door {
         let Some(parameters) = parameters else {
             return self
                 .engine
-                .update(&caller.principal, &caller.client, &handle.sql, Vec::new())
+                .update(&caller.principal, &client, &handle.sql, Vec::new())
                 .await
                 .map_err(status::of_query);
         };
@@ -192,7 +200,7 @@ impl Door {
                 .engine
                 .insert_all(
                     &caller.principal,
-                    &caller.client,
+                    &client,
                     &handle.sql,
                     insert,
                     parameters.values_of_all(),
@@ -205,7 +213,7 @@ impl Door {
         for values in runs {
             let count = self
                 .engine
-                .update(&caller.principal, &caller.client, &handle.sql, values)
+                .update(&caller.principal, &client, &handle.sql, values)
                 .await
                 .map_err(|error| {
                     let error = status::of_query(error);
@@ -246,8 +254,9 @@ impl Door {
             .transpose()?
             .flatten()
             .unwrap_or_default();
-        let description = self.describe(caller, &handle.sql, &first).await?;
-        let mut ticket = StatementTicket::new(handle.sql, Some(&description));
+        let place = self.place_of_prepared(caller, handle.transaction.as_deref())?;
+        let description = self.describe(caller, &place, &handle.sql, &first).await?;
+        let mut ticket = StatementTicket::new(handle.sql, &place, Some(&description));
         ticket.bound = parameters
             .map(|parameters| parameters.bound(&self.bindings))
             .transpose()?;
@@ -258,10 +267,11 @@ impl Door {
     async fn describe_open(
         &self,
         caller: &Caller,
+        place: &Place,
         sql: &str,
         parameters: usize,
     ) -> Result<Option<Description>, Status> {
-        match self.engine.describe(&caller.principal, &caller.client, sql, &[]).await {
+        match self.engine.describe(&caller.principal, &place.client, sql, &[]).await {
             Ok(description) => Ok(Some(description)),
             Err(QueryError::Invalid(_)) if parameters > 0 => Ok(None),
             Err(error) => Err(status::of_query(error)),

@@ -62,7 +62,7 @@ impl Door {
             }
             Command::CommandStatementSubstraitPlan(_) => Err(no_substrait()),
             other => {
-                let question = metadata::Question::from_command(other)?;
+                let question = metadata::Question::from_command(other, caller)?;
                 // The command is the ticket: it holds no secret and is checked like any call when it comes back.
                 let ticket = descriptor.cmd.clone();
                 let schema = question.schema()?;
@@ -78,7 +78,7 @@ impl Door {
                 self.prepared_schema(caller, &command.prepared_statement_handle).await
             }
             Command::CommandStatementSubstraitPlan(_) => Err(no_substrait()),
-            other => metadata::Question::from_command(other)?.schema(),
+            other => metadata::Question::from_command(other, caller)?.schema(),
         }
     }
 
@@ -91,7 +91,7 @@ impl Door {
             }
             Command::CommandStatementSubstraitPlan(_) => Err(no_substrait()),
             other => Ok(of_batch(
-                self.answer(caller, metadata::Question::from_command(other)?).await?,
+                self.answer(caller, metadata::Question::from_command(other, caller)?).await?,
             )),
         }
     }
@@ -192,7 +192,7 @@ impl FlightService for Door {
 
     async fn list_actions(&self, request: Request<Empty>) -> Result<Response<Self::ListActionsStream>, Status> {
         let caller = self.caller(&request).await?;
-        Ok(caller.answer(Box::pin(stream::iter(actions::all().map(Ok)))))
+        Ok(caller.answer(Box::pin(stream::iter(actions::all(&caller).map(Ok)))))
     }
 
     async fn do_action(&self, request: Request<Action>) -> Result<Response<Self::DoActionStream>, Status> {

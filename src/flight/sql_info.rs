@@ -17,6 +17,7 @@ use tonic::Status;
 
 use super::prepared::HANDLE_LIFETIME;
 use super::status;
+use crate::query::IDLE_MAX;
 
 /// Words of labhouse's own statements that are no keywords of the parser.
 const OWN_KEYWORDS: [&str; 7] = [
@@ -40,12 +41,14 @@ enum Value {
     Map(BTreeMap<i32, Vec<i32>>),
 }
 
-/// The answer to GetSqlInfo, made once.
-pub(super) fn data() -> Result<&'static SqlInfoData, Status> {
-    static DATA: OnceLock<Option<SqlInfoData>> = OnceLock::new();
-    let built = DATA.get_or_init(|| {
+/// The answer to GetSqlInfo, made once for who asks for transactions and once for who does not.
+pub(super) fn data(transactions: bool) -> Result<&'static SqlInfoData, Status> {
+    static WITHOUT: OnceLock<Option<SqlInfoData>> = OnceLock::new();
+    static WITH: OnceLock<Option<SqlInfoData>> = OnceLock::new();
+    let data = if transactions { &WITH } else { &WITHOUT };
+    let built = data.get_or_init(|| {
         let mut builder = SqlInfoDataBuilder::new();
-        for (name, value) in all() {
+        for (name, value) in all(transactions) {
             value.append_to(&mut builder, name);
         }
         builder.build().ok()
@@ -86,13 +89,14 @@ impl From<i32> for Value {
     }
 }
 
-fn all() -> impl Iterator<Item = (SqlInfo, Value)> {
+fn all(transactions: bool) -> impl Iterator<Item = (SqlInfo, Value)> {
+    let of_transactions = if transactions { with_transactions() } else { without() };
     server()
         .into_iter()
         .chain(words())
         .chain(language())
         .chain(limits())
-        .chain(transactions())
+        .chain(of_transactions)
         .chain(results())
 }
 
@@ -107,18 +111,12 @@ fn server() -> Vec<(SqlInfo, Value)> {
         (I::FlightSqlServerSubstrait, false.into()),
         (I::FlightSqlServerSubstraitMinVersion, "".into()),
         (I::FlightSqlServerSubstraitMaxVersion, "".into()),
-        (
-            I::FlightSqlServerTransaction,
-            (SqlSupportedTransaction::None as i32).into(),
-        ),
         (I::FlightSqlServerCancel, true.into()),
         (I::FlightSqlServerBulkIngestion, true.into()),
-        (I::FlightSqlServerIngestTransactionsSupported, false.into()),
         (
             I::FlightSqlServerStatementTimeout,
             i32::try_from(HANDLE_LIFETIME.as_millis()).unwrap_or(i32::MAX).into(),
         ),
-        (I::FlightSqlServerTransactionTimeout, 0_i32.into()),
     ]
 }
 
@@ -266,9 +264,39 @@ fn limits() -> Vec<(SqlInfo, Value)> {
     limits
 }
 
-fn transactions() -> Vec<(SqlInfo, Value)> {
+/// For who asks for transactions: of one table, and what defines tables commits.
+fn with_transactions() -> Vec<(SqlInfo, Value)> {
+    use SqlInfo as I;
+    let level = SqlTransactionIsolationLevel::SqlTransactionReadCommitted;
+    vec![
+        (
+            I::FlightSqlServerTransaction,
+            (SqlSupportedTransaction::Savepoint as i32).into(),
+        ),
+        (I::FlightSqlServerIngestTransactionsSupported, true.into()),
+        (
+            I::FlightSqlServerTransactionTimeout,
+            i32::try_from(IDLE_MAX.as_millis()).unwrap_or(i32::MAX).into(),
+        ),
+        (I::SqlDefaultTransactionIsolation, Value::Long(level as i64)),
+        (I::SqlTransactionsSupported, true.into()),
+        (I::SqlSupportedTransactionsIsolationLevels, mask(&[level as u32])),
+        (I::SqlDataDefinitionCausesTransactionCommit, true.into()),
+        (I::SqlDataDefinitionsInTransactionsIgnored, false.into()),
+        (I::SqlSavepointsSupported, true.into()),
+    ]
+}
+
+/// For everybody else: each statement commits by itself.
+fn without() -> Vec<(SqlInfo, Value)> {
     use SqlInfo as I;
     vec![
+        (
+            I::FlightSqlServerTransaction,
+            (SqlSupportedTransaction::None as i32).into(),
+        ),
+        (I::FlightSqlServerIngestTransactionsSupported, false.into()),
+        (I::FlightSqlServerTransactionTimeout, 0_i32.into()),
         // The format's text says int32; JDBC casts to Long, and a cast that fails fails the whole connection dialog.
         (
             I::SqlDefaultTransactionIsolation,
@@ -370,7 +398,7 @@ mod tests {
     use super::*;
 
     fn codes(asked: Vec<u32>) -> Vec<u32> {
-        let batch = data().unwrap().record_batch(asked).unwrap();
+        let batch = data(false).unwrap().record_batch(asked).unwrap();
         batch.column(0).as_primitive::<UInt32Type>().values().to_vec()
     }
 
@@ -382,7 +410,7 @@ mod tests {
             .collect();
         assert_eq!(known.len(), 91);
         assert_eq!(codes(Vec::new()), known);
-        assert_eq!(all().count(), known.len());
+        assert_eq!((all(false).count(), all(true).count()), (known.len(), known.len()));
     }
 
     #[test]
@@ -392,7 +420,7 @@ mod tests {
 
     #[test]
     fn numbers_come_in_the_type_that_jdbc_casts_to() {
-        let of = |name: SqlInfo| all().find(|(known, _)| *known == name).unwrap().1;
+        let of = |name: SqlInfo| all(false).find(|(known, _)| *known == name).unwrap().1;
         assert_eq!(of(SqlInfo::SqlDefaultTransactionIsolation), Value::Long(0));
         assert_eq!(of(SqlInfo::SqlMaxStatementLength), Value::Long(0));
         assert_eq!(of(SqlInfo::SqlOuterJoinsSupportLevel), Value::Number(0b110));

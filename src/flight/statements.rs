@@ -20,7 +20,9 @@ use super::authn::Caller;
 use super::flights::Boarded;
 use super::parameters::Bound;
 use super::service::{BoxedStream, Door};
+use super::transactions::Place;
 use super::{status, stream as wire_stream, wire};
+use crate::audit::Client;
 use crate::query::{Description, Generations, Running};
 
 /// Life of a ticket: from the announcement to the fetch, also through a slow tool; not a capability to keep.
@@ -33,6 +35,8 @@ const TICKET: &str = "flight ticket";
 pub(super) struct StatementTicket {
     pub(super) sql: String,
     pub(super) bound: Option<Bound>,
+    /// The transaction it runs in.
+    pub(super) transaction: Option<String>,
     /// `None` for a query that was not announced.
     pub(super) generations: Option<Generations>,
     pub(super) writes: bool,
@@ -40,10 +44,11 @@ pub(super) struct StatementTicket {
 }
 
 impl StatementTicket {
-    pub(super) fn new(sql: String, description: Option<&Description>) -> Self {
+    pub(super) fn new(sql: String, place: &Place, description: Option<&Description>) -> Self {
         Self {
             sql,
             bound: None,
+            transaction: place.transaction.clone(),
             generations: description.map(|description| description.generations),
             writes: description.is_some_and(|description| description.writes),
             nonce: Uuid::new_v4().simple().to_string(),
@@ -59,10 +64,10 @@ impl Door {
         command: CommandStatementQuery,
         descriptor: FlightDescriptor,
     ) -> Result<FlightInfo, Status> {
-        refuse_transaction(command.transaction_id.as_deref())?;
+        let place = self.place(caller, command.transaction_id.as_deref())?;
         let sql = caller.named(&self.engine, command.query);
-        let description = self.describe(caller, &sql, &[]).await?;
-        let ticket = StatementTicket::new(sql, Some(&description));
+        let description = self.describe(caller, &place, &sql, &[]).await?;
+        let ticket = StatementTicket::new(sql, &place, Some(&description));
         self.ticket_info(caller, &ticket, descriptor, &description.schema)
     }
 
@@ -72,9 +77,9 @@ impl Door {
         caller: &Caller,
         command: CommandStatementQuery,
     ) -> Result<SchemaRef, Status> {
-        refuse_transaction(command.transaction_id.as_deref())?;
+        let place = self.place(caller, command.transaction_id.as_deref())?;
         let sql = caller.named(&self.engine, command.query);
-        Ok(self.describe(caller, &sql, &[]).await?.schema)
+        Ok(self.describe(caller, &place, &sql, &[]).await?.schema)
     }
 
     /// The info of a sealed ticket.
@@ -106,9 +111,9 @@ impl Door {
         caller: &Caller,
         command: CommandStatementQuery,
     ) -> Result<BoxedStream<FlightData>, Status> {
-        refuse_transaction(command.transaction_id.as_deref())?;
+        let place = self.place(caller, command.transaction_id.as_deref())?;
         let sql = caller.named(&self.engine, command.query);
-        self.fetch(caller, StatementTicket::new(sql, None)).await
+        self.fetch(caller, StatementTicket::new(sql, &place, None)).await
     }
 
     /// Runs a statement for its effect.
@@ -117,10 +122,10 @@ impl Door {
         caller: &Caller,
         command: CommandStatementUpdate,
     ) -> Result<i64, Status> {
-        refuse_transaction(command.transaction_id.as_deref())?;
+        let place = self.place(caller, command.transaction_id.as_deref())?;
         let sql = caller.named(&self.engine, command.query);
         self.engine
-            .update(&caller.principal, &caller.client, &sql, Vec::new())
+            .update(&caller.principal, &place.client, &sql, Vec::new())
             .await
             .map_err(status::of_query)
     }
@@ -131,9 +136,11 @@ impl Door {
         caller: &Caller,
         ticket: StatementTicket,
     ) -> Result<BoxedStream<FlightData>, Status> {
+        let Place { client, .. } = self.place_of(caller, ticket.transaction.as_deref())?;
         let boarded = self.flights.board(&ticket.nonce, ticket.writes)?;
         let Some(bound) = &ticket.bound else {
-            let Running { id, schema, stream } = self.run(caller, &ticket, Vec::new(), &boarded).await?;
+            let running = self.run(caller, &client, &ticket, Vec::new(), &boarded).await?;
+            let Running { id, schema, stream } = running;
             caller.taken.begin(id);
             return wire_stream::of_engine(schema, stream, boarded, caller);
         };
@@ -143,11 +150,10 @@ impl Door {
                 "a binding without a row runs nothing; bind at least one row",
             ));
         };
-        let first = self.run(caller, &ticket, first, &boarded).await?;
+        let first = self.run(caller, &client, &ticket, first, &boarded).await?;
         let schema = Arc::clone(&first.schema);
         caller.taken.begin(first.id);
         let (engine, principal, generations) = (Arc::clone(&self.engine), caller.principal.clone(), ticket.generations);
-        let client = Arc::clone(&caller.client);
         // Later rows run only when the reader has come so far.
         let rest = stream::iter(runs).then(move |values| {
             let (engine, principal, sql) = (Arc::clone(&engine), principal.clone(), ticket.sql.clone());
@@ -167,11 +173,12 @@ impl Door {
     pub(super) async fn describe(
         &self,
         caller: &Caller,
+        place: &Place,
         sql: &str,
         values: &[ScalarValue],
     ) -> Result<Description, Status> {
         self.engine
-            .describe(&caller.principal, &caller.client, sql, values)
+            .describe(&caller.principal, &place.client, sql, values)
             .await
             .map_err(status::of_query)
     }
@@ -197,6 +204,7 @@ impl Door {
     async fn run(
         &self,
         caller: &Caller,
+        client: &Client,
         ticket: &StatementTicket,
         values: Vec<ScalarValue>,
         boarded: &Boarded,
@@ -204,19 +212,9 @@ impl Door {
         tokio::select! {
             biased;
             () = boarded.cancelled.cancelled() => Err(super::flights::cancelled()),
-            running = self.engine.run(&caller.principal, &caller.client, &ticket.sql, values, ticket.generations) => {
+            running = self.engine.run(&caller.principal, client, &ticket.sql, values, ticket.generations) => {
                 running.map_err(status::of_query)
             }
         }
-    }
-}
-
-/// Refuses a command that names a transaction: pretending would commit what the client means to roll back.
-pub(super) fn refuse_transaction(transaction: Option<&[u8]>) -> Result<(), Status> {
-    match transaction {
-        None | Some([]) => Ok(()),
-        Some(_) => Err(Status::invalid_argument(
-            "this server has no transactions (SqlInfo FLIGHT_SQL_SERVER_TRANSACTION is 0): send the statement without transaction_id, it commits by itself",
-        )),
     }
 }

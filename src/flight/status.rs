@@ -57,6 +57,8 @@ fn code(error: &QueryError) -> Code {
         QueryError::Cancelled(_) => Code::Cancelled,
         QueryError::Unsupported(_) => Code::Unimplemented,
         QueryError::Conflict(_) => Code::Aborted,
+        QueryError::Exists(_) => Code::AlreadyExists,
+        QueryError::InTransaction(_) => Code::FailedPrecondition,
         QueryError::Unavailable(_) => Code::Unavailable,
         QueryError::Internal { .. } => Code::Internal,
     }

@@ -150,7 +150,10 @@ impl From<QueryError> for Refusal {
             QueryError::Denied(_) => StatusCode::FORBIDDEN,
             QueryError::Exhausted(_) => StatusCode::TOO_MANY_REQUESTS,
             QueryError::Deadline(_) => StatusCode::GATEWAY_TIMEOUT,
-            QueryError::Conflict(_) | QueryError::Cancelled(_) => StatusCode::CONFLICT,
+            QueryError::Conflict(_)
+            | QueryError::Exists(_)
+            | QueryError::InTransaction(_)
+            | QueryError::Cancelled(_) => StatusCode::CONFLICT,
             QueryError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             QueryError::Internal { .. } => StatusCode::INTERNAL_SERVER_ERROR,
         };

@@ -155,6 +155,7 @@ fn client(headers: &HeaderMap, peer: Option<SocketAddr>) -> Arc<Client> {
         peer: peer.map(|peer| peer.to_string()),
         agent: agent.map(Client::agent),
         trace: TraceParent::of(headers.get("traceparent").and_then(|parent| parent.to_str().ok())),
+        transaction: None,
     })
 }
 

@@ -56,7 +56,7 @@ impl Engine {
         let tags = existing.as_ref().map(|model| model.tags().clone()).unwrap_or_default();
         require(governed, &department, &model_object(&name), &tags, Action::Train)?;
         if existing.is_some() && !statement.or_replace {
-            return Err(QueryError::Conflict(format!(
+            return Err(QueryError::Exists(format!(
                 "the model {name} is there already; write CREATE OR REPLACE MODEL"
             )));
         }

@@ -18,6 +18,7 @@ use super::login::{LoggedIn, NoLogin, login};
 use super::session::{Key, Session};
 use super::settings::{self, Settings};
 use super::statement::split;
+use super::transaction::Open;
 use super::wire::{Inbox, MESSAGE_BYTES_MAX, Request, WireError};
 use super::{Door, LOGIN_MAX, Line};
 use crate::query::QueryError;
@@ -73,6 +74,8 @@ pub(super) struct Connection<S> {
     pub(super) key: Key,
     pub(super) answer: Answer,
     pub(super) status: Status,
+    /// What is open between BEGIN and COMMIT.
+    pub(super) transaction: Option<Open>,
     pub(super) settings: Settings,
     pub(super) statements: HashMap<String, Arc<Stored>>,
     pub(super) portals: HashMap<String, Portal>,
@@ -111,6 +114,7 @@ where
         session,
         answer: Answer::default(),
         status: Status::Idle,
+        transaction: None,
         settings,
         statements: HashMap::new(),
         portals: HashMap::new(),
@@ -124,6 +128,7 @@ where
             let _ = connection.flush().await;
         }
     }
+    connection.roll_back().await;
     connection.write.shutdown().await
 }
 

@@ -52,6 +52,8 @@ fn state(error: &QueryError) -> &'static str {
         QueryError::Deadline(_) | QueryError::Cancelled(_) => "57014",
         QueryError::Unsupported(_) => "0A000",
         QueryError::Conflict(_) => "40001",
+        QueryError::Exists(_) => "42P07",
+        QueryError::InTransaction(_) => "25001",
         QueryError::Unavailable(_) => "57P03",
         QueryError::Internal { .. } => "XX000",
     }

@@ -86,6 +86,7 @@ where
         peer: Some(line.peer.to_string()),
         agent: named("application_name").map(Client::agent),
         trace: None,
+        transaction: None,
     };
     if named("replication").is_some_and(|value| !["false", "off", "no", "0"].contains(&value)) {
         return Err(fatal(

@@ -10,7 +10,7 @@
 //! The messages are read and written here: the crates that do it bring 19 others and change a feature of a crate below
 //! the engine, for some four hundred lines.
 //!
-//! Deliberately absent: writes inside a transaction (each statement commits by itself, so ROLLBACK would be a lie), COPY,
+//! Deliberately absent: what defines tables inside a transaction (it commits by itself, so ROLLBACK would be a lie), COPY,
 //! LISTEN, SCRAM (the users file keeps Argon2id hashes, from which nobody can make a verifier), and settings: `SET` is
 //! answered, and a word tells when it changes nothing.
 
@@ -29,6 +29,7 @@ mod run;
 mod session;
 mod settings;
 mod statement;
+mod transaction;
 mod typeinfo;
 mod wire;
 

@@ -50,7 +50,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     /// Who asks, as he is now.
-    fn who(&self) -> Result<Principal, Stop> {
+    pub(super) fn who(&self) -> Result<Principal, Stop> {
         let who = self.session.who(&self.door.engine.auth);
         who.ok_or_else(|| {
             let ended = "the login of this connection was removed, revoked or has ended; connect again";
@@ -90,8 +90,9 @@ where
             }
             Kind::Run { sql, .. } => {
                 let who = self.who()?;
-                let (engine, session) = (Arc::clone(&self.door.engine), Arc::clone(&self.session));
-                let described = Box::pin(engine.describe(&who, &session.client, sql, &[]));
+                let (engine, session, client) =
+                    (Arc::clone(&self.door.engine), Arc::clone(&self.session), self.client());
+                let described = Box::pin(engine.describe(&who, &client, sql, &[]));
                 let described = self.watched(&session.begin(), described).await?;
                 match described {
                     Ok(described) => {
@@ -116,8 +117,8 @@ where
     /// The columns that a statement gives with these values.
     pub(super) async fn planned(&mut self, sql: &str, values: &[ScalarValue]) -> Result<SchemaRef, Stop> {
         let who = self.who()?;
-        let (engine, session) = (Arc::clone(&self.door.engine), Arc::clone(&self.session));
-        let described = Box::pin(engine.describe(&who, &session.client, sql, values));
+        let (engine, session, client) = (Arc::clone(&self.door.engine), Arc::clone(&self.session), self.client());
+        let described = Box::pin(engine.describe(&who, &client, sql, values));
         Ok(self.watched(&session.begin(), described).await??.schema)
     }
 
@@ -151,8 +152,9 @@ where
                 if self.status == Status::Open {
                     self.answer
                         .warning("25001", "there is already a transaction in progress");
+                } else {
+                    self.begin()?;
                 }
-                self.status = Status::Open;
                 ended("BEGIN")
             }
             // What failed is told as rolled back, as PostgreSQL does.
@@ -163,19 +165,25 @@ where
                 }
                 self.status = Status::Idle;
                 self.portals.retain(|_, portal| portal.is_held && is_commit);
+                match is_commit {
+                    true => self.commit().await?,
+                    false => self.roll_back().await,
+                }
                 ended(if is_commit { "COMMIT" } else { "ROLLBACK" })
             }
-            Kind::Savepoint(tag) => match self.status {
-                Status::Idle => Err(user("25P01", "a savepoint is set in a transaction: BEGIN first").into()),
-                Status::Open | Status::Failed => ended(tag),
-            },
-            Kind::RollbackTo => match self.status {
-                Status::Idle => Err(user("25P01", "a savepoint is in a transaction: BEGIN first").into()),
-                Status::Open | Status::Failed => {
-                    self.status = Status::Open;
-                    ended("ROLLBACK")
-                }
-            },
+            Kind::Savepoint(name) => {
+                self.save(name).await?;
+                ended("SAVEPOINT")
+            }
+            Kind::Release(name) => {
+                self.release(name).await?;
+                ended("RELEASE")
+            }
+            Kind::RollbackTo(name) => {
+                self.roll_back_to(name).await?;
+                self.status = Status::Open;
+                ended("ROLLBACK")
+            }
             Kind::Set { name, value } => {
                 match self.settings.set(name, value.as_deref())? {
                     Kept::Quietly(Some((name, value))) => self.answer.told(name, &value),
@@ -245,16 +253,9 @@ where
 
     /// Runs a statement that writes; what its end is called.
     async fn write(&mut self, sql: &str, tag: &str, values: Vec<ScalarValue>) -> Result<String, Stop> {
-        if self.status != Status::Idle {
-            return Err(user(
-                "25006",
-                "this door has no transactions, so a statement that writes is not run inside one: it would commit by itself and ROLLBACK could not undo it; switch the client to autocommit",
-            )
-            .into());
-        }
         let who = self.who()?;
-        let (engine, session) = (Arc::clone(&self.door.engine), Arc::clone(&self.session));
-        let writing = Box::pin(engine.update(&who, &session.client, sql, values));
+        let (engine, session, client) = (Arc::clone(&self.door.engine), Arc::clone(&self.session), self.client());
+        let writing = Box::pin(engine.update(&who, &client, sql, values));
         let count = self.watched(&session.begin(), writing).await??;
         let is_counted = ["INSERT 0", "UPDATE", "DELETE", "MERGE"].contains(&tag);
         Ok(match is_counted {
@@ -266,9 +267,9 @@ where
     /// Starts a statement that gives rows.
     async fn read(&mut self, sql: &str, values: Vec<ScalarValue>, told: Option<&SchemaRef>) -> Result<Rest, Stop> {
         let who = self.who()?;
-        let (engine, session) = (Arc::clone(&self.door.engine), Arc::clone(&self.session));
+        let (engine, session, client) = (Arc::clone(&self.door.engine), Arc::clone(&self.session), self.client());
         let cancelled = session.begin();
-        let starting = Box::pin(engine.run(&who, &session.client, sql, values, None));
+        let starting = Box::pin(engine.run(&who, &client, sql, values, None));
         let Running { schema, stream, .. } = self.watched(&cancelled, starting).await??;
         if let Some(told) = told
             && told.fields().len() != schema.fields().len()
@@ -388,7 +389,7 @@ fn fit(batch: &RecordBatch, told: &SchemaRef) -> Result<RecordBatch, QueryError>
 }
 
 fn ends_transaction(kind: &Kind) -> bool {
-    matches!(kind, Kind::Commit | Kind::Rollback | Kind::RollbackTo)
+    matches!(kind, Kind::Commit | Kind::Rollback | Kind::RollbackTo(_))
 }
 
 fn failed() -> Refusal {

@@ -1,8 +1,8 @@
 //! What a text sent to this door is: a word about the session, a question that cannot have an answer, or a statement for
 //! the query road.
 //!
-//! Each statement commits by itself. So a transaction may be opened and ended around reads, which tools do unasked, and
-//! savepoints in it are as true; a write inside one is refused, since its ROLLBACK would be a lie.
+//! Transactions and their savepoints are the engine's: of one table each. What defines tables commits by itself and is refused
+//! inside one, since its ROLLBACK would be a lie.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -30,9 +30,11 @@ pub(super) enum Kind {
     Begin,
     Commit,
     Rollback,
-    /// A savepoint is set or let go, under this tag.
-    Savepoint(&'static str),
-    RollbackTo,
+    /// A savepoint is set.
+    Savepoint(String),
+    /// A savepoint is let go.
+    Release(String),
+    RollbackTo(String),
     /// A setting and its value; none = the default again.
     Set {
         name: String,
@@ -112,9 +114,11 @@ fn about_session(statement: &Ast) -> Option<Kind> {
         Ast::StartTransaction { .. } => Kind::Begin,
         Ast::Commit { .. } => Kind::Commit,
         Ast::Rollback { savepoint: None, .. } => Kind::Rollback,
-        Ast::Rollback { .. } => Kind::RollbackTo,
-        Ast::Savepoint { .. } => Kind::Savepoint("SAVEPOINT"),
-        Ast::ReleaseSavepoint { .. } => Kind::Savepoint("RELEASE"),
+        Ast::Rollback {
+            savepoint: Some(name), ..
+        } => Kind::RollbackTo(folded(name)),
+        Ast::Savepoint { name } => Kind::Savepoint(folded(name)),
+        Ast::ReleaseSavepoint { name } => Kind::Release(folded(name)),
         Ast::Set(set) => self::set(set),
         Ast::Reset(reset) => match &reset.reset {
             Reset::ALL => Kind::ResetAll,

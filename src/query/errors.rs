@@ -33,6 +33,12 @@ pub(crate) enum QueryError {
     Unsupported(String),
     #[error("{0}")]
     Conflict(String),
+    /// What is to be made is there.
+    #[error("{0}")]
+    Exists(String),
+    /// What is asked for does not go with the transaction that it is asked for in.
+    #[error("{0}")]
+    InTransaction(String),
     #[error("{0}")]
     Unavailable(String),
     #[error("the server could not finish this statement; its log has the cause under {id}")]
@@ -64,6 +70,8 @@ impl QueryError {
             Self::Cancelled(_) => "cancelled",
             Self::Unsupported(_) => "unsupported",
             Self::Conflict(_) => "conflict",
+            Self::Exists(_) => "exists",
+            Self::InTransaction(_) => "in_transaction",
             Self::Unavailable(_) => "unavailable",
             Self::Internal { .. } => "internal",
         }

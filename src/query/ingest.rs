@@ -137,7 +137,8 @@ impl Engine {
         brought: Brought,
     ) -> Result<i64, QueryError> {
         let admitted = self.admit(who, client, text).await;
-        let world = self.world();
+        let (world, goes_on) = self.world_of(client);
+        let admitted = admitted.and_then(|permit| goes_on.map(|()| permit));
         let account = self.audit.account(who, client, text, &world);
         account.called(verb, Some(target));
         let (policy, catalog) = (world.policies.generation(), world.catalog.generation);
@@ -146,8 +147,14 @@ impl Engine {
         governed.account_to(&account);
         let written = match admitted {
             Ok(_permit) => match brought {
-                Brought::Table(ingest) => self.write_ingest(&governed, ingest).await,
-                Brought::Rows(insert, rows) => self.insert_rows(&governed, &insert.name, &insert.columns, &rows).await,
+                Brought::Table(ingest) => self.write_ingest(&governed, client, ingest).await,
+                Brought::Rows(insert, rows) => {
+                    let (insert, rows) = (&insert, &rows);
+                    let add = |view: Arc<Governed>| async move {
+                        self.insert_rows(&view, &insert.name, &insert.columns, rows).await
+                    };
+                    self.in_transaction(&governed, client, &insert.name, add).await
+                }
             },
             Err(error) => Err(error),
         };
@@ -161,7 +168,30 @@ impl Engine {
         outcome
     }
 
-    async fn write_ingest(&self, governed: &Arc<Governed>, ingest: Ingest) -> Result<i64, QueryError> {
+    /// Makes a change of a table's rows, in the transaction of the call if it is in one.
+    async fn in_transaction<F>(
+        self: &Arc<Self>,
+        governed: &Arc<Governed>,
+        client: &Client,
+        name: &TableName,
+        work: impl FnOnce(Arc<Governed>) -> F,
+    ) -> Result<i64, QueryError>
+    where
+        F: Future<Output = Result<i64, QueryError>>,
+    {
+        governed.may_change()?;
+        match &client.transaction {
+            Some(transaction) => self.change_within(transaction, governed, name, work).await,
+            None => work(Arc::clone(governed)).await,
+        }
+    }
+
+    async fn write_ingest(
+        self: &Arc<Self>,
+        governed: &Arc<Governed>,
+        client: &Client,
+        ingest: Ingest,
+    ) -> Result<i64, QueryError> {
         let name = &ingest.name;
         let seen = governed
             .access(&name.schema, &name.table)
@@ -175,11 +205,18 @@ impl Engine {
                     .iter()
                     .map(|field| field.name().clone())
                     .collect();
-                self.append_rows(governed, name, columns, &ingest.batches).await
+                let batches = &ingest.batches;
+                let append =
+                    |view: Arc<Governed>| async move { self.append_rows(&view, name, columns, batches).await };
+                self.in_transaction(governed, client, name, append).await
             }
             (false, _, IfMissing::Fail) => Err(QueryError::no_table(name)),
             (true, IfThere::Replace | IfThere::Fail, _) | (false, _, IfMissing::Create) => {
                 let replace = ingest.if_there == IfThere::Replace;
+                let governed = match &client.transaction {
+                    Some(transaction) => &self.define_within(transaction, governed, client).await?,
+                    None => governed,
+                };
                 if !self.may_create(governed, name, replace, false)? {
                     return Ok(0);
                 }

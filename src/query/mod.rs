@@ -26,6 +26,7 @@ mod run;
 pub(crate) mod statement;
 mod stream;
 pub(crate) mod tags;
+mod transaction;
 pub(crate) mod travel;
 mod upkeep;
 pub(crate) mod view;
@@ -55,6 +56,7 @@ pub(crate) use log::QueryLog;
 pub(crate) use plans::Plans;
 pub(crate) use results::{Results, rests_on_rows};
 pub(crate) use run::Runner;
+pub(crate) use transaction::{Definitions, IDLE_MAX, Transaction, Transactions};
 
 use crate::audit::{Account, Client, Facts, Wait};
 use crate::engine::Engine;
@@ -118,6 +120,7 @@ impl Started {
 struct Question<'a> {
     governed: &'a Arc<Governed>,
     account: &'a Arc<Account>,
+    client: &'a Client,
     sql: &'a str,
 }
 
@@ -138,10 +141,10 @@ impl Engine {
         parameters: &[ScalarValue],
     ) -> Result<Description, QueryError> {
         let admitted = self.admission.enter(sharer(who, client), sql).await;
-        let world = self.world();
+        let (world, goes_on) = self.world_of(client);
         let governed = self.govern(who, world.clone());
         let account = self.audit.account(who, client, sql, &world);
-        let described = match admitted {
+        let described = match admitted.and_then(|permit| goes_on.map(|()| permit)) {
             Ok(_permit) => self.outline(&governed, &account, world, sql, parameters).await,
             Err(error) => Err(error),
         };
@@ -243,7 +246,8 @@ impl Engine {
         pinned: Option<Generations>,
     ) -> Result<Running, QueryError> {
         let admitted = self.admit(who, client, sql).await;
-        let world = self.world();
+        let (world, goes_on) = self.world_of(client);
+        let admitted = admitted.and_then(|permit| goes_on.map(|()| permit));
         let kept = match &admitted {
             Ok(_) => self.plans.take(who, sql, &parameters, &world),
             Err(_) => None,
@@ -267,6 +271,7 @@ impl Engine {
         let asked = Question {
             governed: &governed,
             account: &account,
+            client,
             sql,
         };
         let started = async {
@@ -334,7 +339,12 @@ impl Engine {
         asked: &Question<'_>,
         parameters: Vec<ScalarValue>,
     ) -> Result<Started, QueryError> {
-        let Question { governed, account, sql } = *asked;
+        let Question {
+            governed,
+            account,
+            client,
+            sql,
+        } = *asked;
         let state = Arc::new(self.sessions.open(governed).map_err(errors::from_datafusion)?);
         let statement = self.parse(governed, &state, sql).await?;
         account.called(statement.verb(), statement.target());
@@ -354,12 +364,38 @@ impl Engine {
                 Ok(Started::once(running, account.decided(governed.notes().facts())))
             }
             other => {
-                let count = self.write(governed, state, other, parameters, sql).await?;
+                let count = self.change_or_define(asked, state, other, parameters).await?;
                 // One that had nothing to change is decided here.
                 let accounted = account.decided(governed.notes().facts());
                 Ok(Started::once(write::count_stream(count), accounted))
             }
         }
+    }
+
+    /// Runs a statement that writes, in its transaction if it is in one.
+    async fn change_or_define(
+        self: &Arc<Self>,
+        asked: &Question<'_>,
+        state: Arc<SessionState>,
+        statement: Statement,
+        parameters: Vec<ScalarValue>,
+    ) -> Result<i64, QueryError> {
+        let Question {
+            governed, client, sql, ..
+        } = *asked;
+        let Some(transaction) = &client.transaction else {
+            return self.write(governed, state, statement, parameters, sql).await;
+        };
+        let Some(name) = transaction::rows_of(&statement).cloned() else {
+            let governed = self.define_within(transaction, governed, client).await?;
+            let state = Arc::new(self.sessions.open(&governed).map_err(errors::from_datafusion)?);
+            return self.write(&governed, state, statement, parameters, sql).await;
+        };
+        let change = |view: Arc<Governed>| async move {
+            let state = Arc::new(self.sessions.open(&view).map_err(errors::from_datafusion)?);
+            self.write(&view, state, statement, parameters, sql).await
+        };
+        self.change_within(transaction, governed, &name, change).await
     }
 
     /// Reads a statement, and older versions of tables that it names.
@@ -462,6 +498,14 @@ impl Engine {
             look(&plan).map_err(errors::from_datafusion)
         })
         .await
+    }
+
+    /// The snapshots of this moment as a call sees them, and whether its transaction lets it go on.
+    fn world_of(&self, client: &Client) -> (World, Result<(), QueryError>) {
+        match &client.transaction {
+            Some(transaction) => transaction.sees(self.world()),
+            None => (self.world(), Ok(())),
+        }
     }
 
     /// The snapshots of this moment.

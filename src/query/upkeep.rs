@@ -2,7 +2,9 @@
 //! `OPTIMIZE … ZORDER BY (a, b)`, `RESTORE TABLE … TO VERSION AS OF 3` or `TO TIMESTAMP AS OF '2026-03-01'`.
 
 use chrono::Duration;
-use datafusion::sql::sqlparser::ast::{ColumnDef, CommentObject, ObjectName, ObjectType, Query, Statement as Ast};
+use datafusion::sql::sqlparser::ast::{
+    ColumnDef, CommentObject, DataType, ObjectName, ObjectType, Query, Statement as Ast, TimezoneInfo,
+};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{IsOptional, Parser};
@@ -202,11 +204,24 @@ pub(super) fn no_rows(columns: &[ColumnDef]) -> Result<Box<Query>, QueryError> {
                 column.name, option.option
             )));
         }
-        list.push(format!("CAST(NULL AS {}) AS {}", column.data_type, column.name));
+        list.push(format!("{} AS {}", null_of(&column.data_type), column.name));
     }
     let sql = format!("SELECT {} WHERE false", list.join(", "));
     let mut parser = Parser::new(&GenericDialect {}).try_with_sql(&sql).map_err(syntax)?;
     parser.parse_query().map_err(syntax)
+}
+
+/// A NULL of a column's type, also of those for which the engine has another word or none: the lake keeps microseconds, and
+/// a time with a zone as UTC.
+fn null_of(data_type: &DataType) -> String {
+    match data_type {
+        DataType::Timestamp(_, TimezoneInfo::WithTimeZone | TimezoneInfo::Tz) => {
+            "arrow_cast(NULL, 'Timestamp(Microsecond, Some(\"UTC\"))')".to_owned()
+        }
+        DataType::Timestamp(Some(digits), _) if *digits <= 9 => "CAST(NULL AS TIMESTAMP)".to_owned(),
+        DataType::Blob(_) | DataType::Varbinary(_) | DataType::Binary(_) => "CAST(NULL AS BYTEA)".to_owned(),
+        other => format!("CAST(NULL AS {other})"),
+    }
 }
 
 impl Engine {

@@ -237,7 +237,7 @@ impl Engine {
             None => Ok(true),
             Some(_) if or_replace => Ok(true),
             Some(_) if if_not_exists => Ok(false),
-            Some(_) => Err(QueryError::Conflict(format!(
+            Some(_) => Err(QueryError::Exists(format!(
                 "{name} is there already; write CREATE OR REPLACE TABLE"
             ))),
         }

@@ -12,7 +12,7 @@ use datafusion::catalog::TableProvider;
 use datafusion::common::ResolvedTableReference;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
-use labhouse_catalog::{CatalogSnapshot, LakeTable, TableName};
+use labhouse_catalog::{Catalog, CatalogSnapshot, LakeTable, TableName};
 use labhouse_policies::{Access, Action, Decision, Principal, TableAccess, TableObject, Tags, govern};
 use parking_lot::Mutex;
 
@@ -48,6 +48,8 @@ pub(crate) struct Governed {
     /// Tables that functions of the statement read, and models that answer in it: its plan does not show them.
     pub(super) given: Arc<Mutex<Given>>,
     account: OnceLock<Arc<Account>>,
+    /// Where changes of rows go, if not into the lake: they are of a transaction.
+    staged: Option<Arc<Catalog>>,
 }
 
 /// Schema and name of tables and models.
@@ -92,6 +94,7 @@ impl Governed {
             notes: Arc::default(),
             given: Arc::default(),
             account: OnceLock::new(),
+            staged: None,
         }
     }
 
@@ -147,8 +150,11 @@ impl Governed {
         Ok(())
     }
 
-    /// The version that a change made.
+    /// The version that a change made; one that is only staged has none yet.
     pub(crate) fn wrote(&self, version: u64) {
+        if self.is_staged() {
+            return;
+        }
         if let Some(account) = self.account.get() {
             account.wrote(version);
         }
@@ -283,6 +289,35 @@ impl Governed {
             .collect()
     }
 
+    /// The same view within a transaction: on its catalog, and changes of rows go where it stages them. Older versions that the
+    /// statement names stay found.
+    pub(crate) fn within(&self, catalog: Arc<CatalogSnapshot>, staged: Arc<Catalog>) -> Arc<Self> {
+        let world = World {
+            catalog,
+            ..self.world.clone()
+        };
+        let view = Self {
+            staged: Some(staged),
+            ..self.over(world)
+        };
+        let travelled = self.travelled.lock().clone();
+        let resolved = self.resolved.lock();
+        let found = travelled.keys().filter_map(|key| Some((key.clone(), resolved.get(key)?.clone())));
+        view.resolved.lock().extend(found);
+        *view.travelled.lock() = travelled;
+        Arc::new(view)
+    }
+
+    /// Whether changes of rows are of a transaction.
+    pub(crate) fn is_staged(&self) -> bool {
+        self.staged.is_some()
+    }
+
+    /// Where changes of rows go: into this lake, or where a transaction stages them.
+    pub(crate) fn target<'a>(&'a self, lake: &'a Arc<Catalog>) -> &'a Arc<Catalog> {
+        self.staged.as_ref().unwrap_or(lake)
+    }
+
     /// The same principal under the same policies, on a newer catalog.
     pub(crate) fn on(&self, catalog: Arc<CatalogSnapshot>) -> Arc<Self> {
         Arc::new(self.over(World {
@@ -297,6 +332,7 @@ impl Governed {
             given: Arc::clone(&self.given),
             account: self.account.clone(),
             is_of_library: self.is_of_library,
+            staged: self.staged.clone(),
             ..Self::new(
                 self.who.clone(),
                 world,

@@ -5,6 +5,7 @@ import datetime
 import decimal
 import threading
 import time
+import warnings
 
 import adbc_driver_flightsql
 import adbc_driver_flightsql.dbapi as flightsql
@@ -485,3 +486,44 @@ def test_a_writer_behind_a_filter_brings_only_rows_he_sees(connect, value):
         with connect(user).cursor() as cursor, pytest.raises(flightsql.Error):
             cursor.adbc_ingest("reactions", rows, mode="append", catalog_name="lab", db_schema_name="chemistry")
     assert value("ada", "SELECT count(*) FROM lab.chemistry.reactions") == before
+
+
+def test_transactions_for_who_asks(uri):
+    credentials = {"username": "ada", "password": "ada-demo"}
+    asks = credentials | {"adbc.flight.sql.rpc.call_header.labhouse-transactions": "on"}
+    with flightsql.connect(uri, db_kwargs=credentials, autocommit=True) as other, warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with other.cursor() as see, flightsql.connect(uri, db_kwargs=asks) as ada, ada.cursor() as cursor:
+            table = "lab.chemistry.adbc_in_transaction"
+            see.execute(f"CREATE TABLE {table} (n BIGINT)")
+
+            def seen(by):
+                by.execute(f"SELECT count(*) FROM {table}")
+                return by.fetchone()[0]
+
+            # The driver keeps this statement over the transactions of its connection.
+            for round in range(3):
+                cursor.executemany(f"INSERT INTO {table} VALUES (?)", [(1,), (2,)])
+                ada.commit()
+                assert seen(see) == 2 * (round + 1)
+            cursor.execute(f"DELETE FROM {table}")
+            cursor.adbc_ingest("adbc_in_transaction", pa.table({"n": [7]}), mode="append", db_schema_name="chemistry")
+            assert (seen(cursor), seen(see)) == (1, 6)
+            ada.rollback()
+            assert (seen(cursor), seen(see)) == (6, 6)
+            cursor.execute(f"DELETE FROM {table} WHERE n = 1")
+            see.execute(f"DELETE FROM {table} WHERE n = 2")
+            with pytest.raises(flightsql.Error, match="somebody else"):
+                ada.commit()
+            ada.rollback()
+            assert seen(cursor) == 3
+            see.execute(f"DROP TABLE {table}")
+    # Without asking the driver says that there are none, and each statement commits by itself.
+    with pytest.warns(Warning, match="autocommit"), flightsql.connect(uri, db_kwargs=credentials) as plain:
+        with plain.cursor() as cursor:
+            cursor.execute("CREATE TABLE lab.chemistry.adbc_without AS SELECT 1 AS n")
+        plain.rollback()
+        with plain.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM lab.chemistry.adbc_without")
+            assert cursor.fetchone() == (1,)
+            cursor.execute("DROP TABLE lab.chemistry.adbc_without")

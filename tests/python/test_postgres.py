@@ -234,19 +234,60 @@ def test_a_login_is_checked_and_refused_in_one_text(postgres):
     assert postgres("sam", dbname="sam").execute("SELECT current_database(), current_user").fetchone() == ("lab", "sam")
 
 
-def test_reads_go_on_in_transactions_and_writes_are_refused_in_them(postgres):
-    ada = postgres("ada", autocommit=False)
+def test_transactions_hold_reads_and_the_changes_of_one_table(postgres):
+    ada, other = postgres("ada", autocommit=False), postgres("ada")
+    table = "lab.chemistry.in_transaction"
+    other.execute(f"CREATE TABLE {table} (n BIGINT)")
+
+    def seen(connection):
+        return connection.execute(f"SELECT coalesce(sum(n), 0) FROM {table}").fetchone()[0]
+
     assert ada.execute("SELECT 1").fetchone() == (1,)
     assert ada.info.transaction_status == psycopg.pq.TransactionStatus.INTRANS
-    with pytest.raises(errors.ReadOnlySqlTransaction, match="autocommit"):
-        ada.execute("CREATE TABLE lab.chemistry.in_transaction (n BIGINT)")
+    ada.execute(f"INSERT INTO {table} VALUES (%s)", (1,))
+    ada.execute(f"INSERT INTO {table} VALUES (2)")
+    assert (seen(ada), seen(other)) == (3, 0)
+    ada.rollback()
+    assert seen(ada) == 0
+    # psycopg's nested blocks are savepoints.
+    with ada.transaction():
+        ada.execute(f"INSERT INTO {table} VALUES (10)")
+        with pytest.raises(ZeroDivisionError), ada.transaction():
+            ada.execute(f"UPDATE {table} SET n = 11")
+            assert seen(ada) == 11
+            raise ZeroDivisionError
+        assert seen(ada) == 10
+        with pytest.raises(errors.UndefinedTable), ada.transaction():
+            ada.execute("SELECT 1 FROM lab.chemistry.nowhere")
+        with ada.transaction():
+            ada.execute(f"INSERT INTO {table} VALUES (20)")
+    ada.commit()
+    assert seen(other) == 30
+    # An error ends it: nothing but its rollback is taken.
+    ada.execute(f"INSERT INTO {table} VALUES (1000)")
+    with pytest.raises(errors.ActiveSqlTransaction, match="autocommit"):
+        ada.execute("CREATE TABLE lab.chemistry.made_in_transaction (n BIGINT)")
     with pytest.raises(errors.InFailedSqlTransaction):
         ada.execute("SELECT 1")
     ada.rollback()
-    with ada.transaction(), ada.transaction():
-        assert ada.execute("SELECT 2").fetchone() == (2,)
-    ada.commit()
-    assert ada.execute("SELECT count(*) FROM pg_class WHERE relname = 'in_transaction'").fetchone() == (0,)
+    with pytest.raises(errors.InvalidSavepointSpecification):
+        ada.execute("ROLLBACK TO nowhere")
+    ada.rollback()
+    # Somebody else changed the table meanwhile.
+    ada.execute(f"UPDATE {table} SET n = 0")
+    other.execute(f"INSERT INTO {table} VALUES (5)")
+    with pytest.raises(errors.SerializationFailure):
+        ada.commit()
+    assert ada.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
+    assert seen(ada) == 35
+    ada.rollback()
+    # Who leaves without COMMIT leaves nothing.
+    left = postgres("ada", autocommit=False)
+    left.execute(f"INSERT INTO {table} VALUES (7)")
+    left.close()
+    assert seen(other) == 35
+    assert other.execute("SELECT count(*) FROM pg_class WHERE relname = 'made_in_transaction'").fetchone() == (0,)
+    other.execute(f"DROP TABLE {table}")
 
 
 def test_statements_that_write_have_their_tags(postgres):

@@ -685,6 +685,7 @@ async fn with_token(lab: &Server, who: &str, scope: &[&str]) -> Raw {
     Raw {
         client: connect(lab).await,
         token,
+        transactions: false,
     }
 }
 
@@ -785,6 +786,7 @@ async fn tried(lab: &lab::Server, raw: &mut Raw, who: &str, how: &Try) -> Result
             let mut session = Raw {
                 client: raw.client.clone(),
                 token: token.trim_start_matches("Bearer ").to_owned(),
+                transactions: false,
             };
             let ticket = Ticket::new(select(text).as_any().encode_to_vec());
             let answer = session.get(ticket).await.map(drop);
@@ -835,6 +837,7 @@ async fn every_door_lets_through_whom_the_matrix_says() {
             "nobody" => Raw {
                 client: connect(&lab).await,
                 token: String::new(),
+                transactions: false,
             },
             who => Raw::login(&lab, who).await,
         });

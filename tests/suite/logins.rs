@@ -39,6 +39,7 @@ pub(crate) async fn with_token(lab: &Server, token: &str) -> Raw {
     Raw {
         client: connect(lab).await,
         token: token.to_owned(),
+        transactions: false,
     }
 }
 

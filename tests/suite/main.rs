@@ -60,5 +60,6 @@ mod results;
 mod s3;
 mod search;
 mod telemetry;
+mod transactions;
 mod upkeep;
 mod writes;

@@ -23,6 +23,8 @@ use crate::lab::Server;
 pub(crate) struct Raw {
     pub(crate) client: FlightServiceClient<Channel>,
     pub(crate) token: String,
+    /// Whether its calls ask for transactions.
+    pub(crate) transactions: bool,
 }
 
 impl Raw {
@@ -31,6 +33,7 @@ impl Raw {
         Self {
             client: connect(lab).await,
             token,
+            transactions: false,
         }
     }
 
@@ -38,6 +41,10 @@ impl Raw {
         let mut request = Request::new(message);
         let value = format!("Bearer {}", self.token).parse().unwrap();
         request.metadata_mut().insert("authorization", value);
+        if self.transactions {
+            let on = "on".parse().unwrap();
+            request.metadata_mut().insert("labhouse-transactions", on);
+        }
         request
     }
 

@@ -22,6 +22,7 @@ mod molecules;
 mod readers;
 mod s3;
 mod scan;
+mod stage;
 mod support;
 mod told;
 mod venv;

@@ -11,7 +11,8 @@ import os
 
 import adbc_driver_flightsql.dbapi as flightsql
 
-# Each statement commits by itself: the server has no transactions, and autocommit=True says that this is understood.
+# Each statement commits by itself. For transactions leave autocommit out, and add to db_kwargs
+# "adbc.flight.sql.rpc.call_header.labhouse-transactions": "on".
 connection = flightsql.connect(
     os.environ.get("LABHOUSE_URI", "grpc://127.0.0.1:50051"),
     db_kwargs={"username": os.environ["LABHOUSE_USER"], "password": os.environ["LABHOUSE_PASSWORD"]},

@@ -13,8 +13,8 @@ fn words_about_the_session_are_answered_here() {
     assert_eq!(of("commit"), Kind::Commit);
     assert_eq!(of("ROLLBACK"), Kind::Rollback);
     assert_eq!(of("ABORT"), Kind::Rollback);
-    assert_eq!(of("SAVEPOINT a"), Kind::Savepoint("SAVEPOINT"));
-    assert_eq!(of("ROLLBACK TO SAVEPOINT a"), Kind::RollbackTo);
+    assert_eq!(of("SAVEPOINT a"), Kind::Savepoint("a".into()));
+    assert_eq!(of("ROLLBACK TO SAVEPOINT a"), Kind::RollbackTo("a".into()));
     let set = |name: &str, value: Option<&str>| Kind::Set {
         name: name.into(),
         value: value.map(Into::into),

@@ -51,6 +51,9 @@ impl Engine {
             if let Some(rows) = self.try_change(&governed, &change, &parameters).await? {
                 return count(rows);
             }
+            if governed.is_staged() {
+                return Err(QueryError::internal("a staged change was overtaken"));
+            }
             self.catalog.refresh().await.map_err(lake_error)?;
             governed = governed.on(self.catalog.snapshot());
         }
@@ -72,7 +75,8 @@ impl Engine {
         for part in &change.parts {
             permit(governed, &access, &table, &part.effect)?;
         }
-        let lake = self.catalog.lake();
+        let catalog = governed.target(&self.catalog);
+        let lake = catalog.lake();
         let inner = labhouse_catalog::addressed(lake, &table).map_err(lake_error)?;
         let view = governed
             .with_addresses(name, &access, inner, labhouse_catalog::address_field())
@@ -92,7 +96,7 @@ impl Engine {
             Ok(rows)
         }) {
             Ok(rows) => {
-                let done = taken.put_back(&self.catalog, &table, &rows, change.kind).await;
+                let done = taken.put_back(catalog, &table, &rows, change.kind).await;
                 Ok(done.map_err(lake_error)?.map(|table| {
                     governed.wrote(table.version());
                     touched.len() + inserted
@@ -208,7 +212,7 @@ impl Engine {
         let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
         if rows > 0 {
             governed.decided().await?;
-            let grown = labhouse_catalog::append(&self.catalog, name, batches).await;
+            let grown = labhouse_catalog::append(governed.target(&self.catalog), name, batches).await;
             governed.wrote(grown.map_err(lake_error)?.version());
         }
         count(rows)
