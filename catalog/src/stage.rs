@@ -235,11 +235,7 @@ fn net(name: &TableName, actions: &[Action]) -> Net {
             },
             // Who committed when and how: told anew by the one commit.
             Action::CommitInfo(_) => {}
-            Action::Metadata(_)
-            | Action::Cdc(_)
-            | Action::Txn(_)
-            | Action::Protocol(_)
-            | Action::DomainMetadata(_) => {
+            Action::Metadata(_) | Action::Cdc(_) | Action::Txn(_) | Action::Protocol(_) | Action::DomainMetadata(_) => {
                 tracing::error!(table = %name, "a staged change holds an action that changes of rows do not make");
             }
         }

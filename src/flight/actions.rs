@@ -1,8 +1,8 @@
 //! The actions: prepare and close, cancel and renew, session options, transactions for who asks for them.
 
 use arrow_flight::sql::{
-    ActionBeginTransactionRequest, ActionCancelQueryRequest, ActionCancelQueryResult, ActionClosePreparedStatementRequest,
-    ActionCreatePreparedStatementRequest, Command,
+    ActionBeginTransactionRequest, ActionCancelQueryRequest, ActionCancelQueryResult,
+    ActionClosePreparedStatementRequest, ActionCreatePreparedStatementRequest, Command,
 };
 use arrow_flight::{
     Action, ActionType, CancelFlightInfoRequest, CancelFlightInfoResult, CancelStatus, FlightEndpoint, FlightInfo,
@@ -80,10 +80,13 @@ pub(super) fn all(caller: &Caller) -> impl Iterator<Item = ActionType> + Send + 
         let asked = caller.transactions;
         move |_| asked
     });
-    ACTIONS.into_iter().chain(transactions).map(|(name, description)| ActionType {
-        r#type: name.into(),
-        description: description.into(),
-    })
+    ACTIONS
+        .into_iter()
+        .chain(transactions)
+        .map(|(name, description)| ActionType {
+            r#type: name.into(),
+            description: description.into(),
+        })
 }
 
 impl Door {

@@ -91,7 +91,8 @@ impl Door {
             }
             Command::CommandStatementSubstraitPlan(_) => Err(no_substrait()),
             other => Ok(of_batch(
-                self.answer(caller, metadata::Question::from_command(other, caller)?).await?,
+                self.answer(caller, metadata::Question::from_command(other, caller)?)
+                    .await?,
             )),
         }
     }

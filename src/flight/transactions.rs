@@ -126,7 +126,11 @@ impl Door {
     /// BeginSavepoint.
     pub(super) async fn save(&self, caller: &Caller, request: &ActionBeginSavepointRequest) -> Result<Bytes, Status> {
         let id = self.opened(caller, &request.transaction_id).map_err(offered(caller))?;
-        let found = self.engine.transactions.find(&caller.principal, &id).ok_or_else(ended)?;
+        let found = self
+            .engine
+            .transactions
+            .find(&caller.principal, &id)
+            .ok_or_else(ended)?;
         let saved = Savepoint {
             savepoint: found.save().await.map_err(status::of_query)?,
             transaction: id,
@@ -146,7 +150,11 @@ impl Door {
             .open(SAVEPOINT, who, &request.savepoint_id)
             .map_err(status::of_ticket)
             .map_err(offered(caller))?;
-        let found = self.engine.transactions.find(who, &saved.transaction).ok_or_else(ended)?;
+        let found = self
+            .engine
+            .transactions
+            .find(who, &saved.transaction)
+            .ok_or_else(ended)?;
         let done = match End::of(request.action)? {
             End::Keep => found.release(&saved.savepoint).await,
             End::TakeBack => found.roll_back_to(&saved.savepoint).await,
@@ -155,7 +163,10 @@ impl Door {
     }
 
     fn sealed(&self, purpose: &'static str, caller: &Caller, value: &impl Serialize) -> Bytes {
-        let sealed = self.engine.tickets.seal(purpose, &caller.principal, HANDLE_LIFETIME, value);
+        let sealed = self
+            .engine
+            .tickets
+            .seal(purpose, &caller.principal, HANDLE_LIFETIME, value);
         sealed.into()
     }
 
@@ -219,7 +230,5 @@ fn not_offered() -> Status {
 }
 
 fn ended() -> Status {
-    Status::failed_precondition(
-        "the transaction has ended; begin another, and prepare again what was prepared in it",
-    )
+    Status::failed_precondition("the transaction has ended; begin another, and prepare again what was prepared in it")
 }

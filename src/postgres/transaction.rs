@@ -91,7 +91,12 @@ where
 
 impl Open {
     fn place(&self, name: &str) -> Result<(usize, String), Stop> {
-        let found = self.savepoints.iter().enumerate().rev().find(|(_, (known, _))| known == name);
+        let found = self
+            .savepoints
+            .iter()
+            .enumerate()
+            .rev()
+            .find(|(_, (known, _))| known == name);
         let found = found.map(|(at, (_, id))| (at, id.clone()));
         found.ok_or_else(|| user("3B001", format!("savepoint \"{name}\" does not exist")).into())
     }

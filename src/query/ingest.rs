@@ -206,8 +206,7 @@ impl Engine {
                     .map(|field| field.name().clone())
                     .collect();
                 let batches = &ingest.batches;
-                let append =
-                    |view: Arc<Governed>| async move { self.append_rows(&view, name, columns, batches).await };
+                let append = |view: Arc<Governed>| async move { self.append_rows(&view, name, columns, batches).await };
                 self.in_transaction(governed, client, name, append).await
             }
             (false, _, IfMissing::Fail) => Err(QueryError::no_table(name)),

@@ -340,10 +340,7 @@ impl Engine {
         parameters: Vec<ScalarValue>,
     ) -> Result<Started, QueryError> {
         let Question {
-            governed,
-            account,
-            client,
-            sql,
+            governed, account, sql, ..
         } = *asked;
         let state = Arc::new(self.sessions.open(governed).map_err(errors::from_datafusion)?);
         let statement = self.parse(governed, &state, sql).await?;

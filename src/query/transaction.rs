@@ -348,7 +348,14 @@ impl Engine {
         stands?;
         let view = governed.within(world.catalog, Arc::clone(changing.stage.catalog()));
         let done = work(view).await;
-        if changing.stage.is_empty() && transaction.inner.lock().savepoints.iter().all(|point| point.then.is_none()) {
+        if changing.stage.is_empty()
+            && transaction
+                .inner
+                .lock()
+                .savepoints
+                .iter()
+                .all(|point| point.then.is_none())
+        {
             transaction.inner.lock().state = State::Open;
         }
         done

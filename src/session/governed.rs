@@ -302,7 +302,9 @@ impl Governed {
         };
         let travelled = self.travelled.lock().clone();
         let resolved = self.resolved.lock();
-        let found = travelled.keys().filter_map(|key| Some((key.clone(), resolved.get(key)?.clone())));
+        let found = travelled
+            .keys()
+            .filter_map(|key| Some((key.clone(), resolved.get(key)?.clone())));
         view.resolved.lock().extend(found);
         *view.travelled.lock() = travelled;
         Arc::new(view)

@@ -235,11 +235,13 @@ fn the_suite_passes_on_a_bucket_too() {
             "flight_protocol::",
             "models::",
             "policies::",
+            "transactions::",
             "upkeep::",
             "writes::",
             "three_people_see",
         ])
-        // Buckets have no events, `crawl` is told a folder, and two look at files on the disk.
+        // Buckets have no events, `crawl` is told a folder, and three look at files on the disk.
+        .args(["--skip", "one_commit_or_none"])
         .args(["--skip", "long_before_the_sweep", "--skip", "crawl_says"])
         .args([
             "--skip",

@@ -1,7 +1,7 @@
 //! Transactions and savepoints of Flight SQL, message by message; those of PostgreSQL's protocol are in
 //! `tests/python/test_postgres.py`.
 
-use arrow::array::{Array, AsArray};
+use arrow::array::AsArray;
 use arrow::datatypes::{Int32Type, Int64Type, UInt32Type};
 use arrow_flight::Empty;
 use arrow_flight::sql::{
@@ -112,29 +112,46 @@ async fn changes_of_one_table_are_one_commit_or_none() {
         ("INSERT INTO lab.chemistry.t SELECT n FROM lab.chemistry.t", 2, 52),
     ] {
         assert_eq!(ada.update(&transaction, sql).await.unwrap(), count, "{sql}");
-        assert_eq!(ada.number(&transaction, &sum("t")).await.unwrap(), now, "its own changes: {sql}");
+        assert_eq!(
+            ada.number(&transaction, &sum("t")).await.unwrap(),
+            now,
+            "its own changes: {sql}"
+        );
         assert_eq!(lab.number("ada", &sum("t")).await, 1, "nobody else's: {sql}");
     }
     // A statement that fails leaves the others as they were.
-    let failed = ada.update(&transaction, "INSERT INTO lab.chemistry.t VALUES ('x')").await;
+    let failed = ada
+        .update(&transaction, "INSERT INTO lab.chemistry.t VALUES ('x')")
+        .await;
     assert_eq!(failed.unwrap_err().code(), Code::InvalidArgument);
     ada.end(&transaction, KEEP).await.unwrap();
     assert_eq!(lab.number("ada", &sum("t")).await, 52);
     let version = "SELECT version FROM lab.system.commits WHERE table_name = 't'";
-    assert_eq!(lab.number("ada", version).await, 1, "0 is the table's making, 1 is all four");
+    assert_eq!(
+        lab.number("ada", version).await,
+        1,
+        "0 is the table's making, 1 is all four"
+    );
     let gone = ada.number(&transaction, &sum("t")).await.unwrap_err();
     assert_eq!(gone.code(), Code::FailedPrecondition, "{gone}");
-    assert_eq!(ada.end(&transaction, KEEP).await.unwrap_err().code(), Code::FailedPrecondition);
+    assert_eq!(
+        ada.end(&transaction, KEEP).await.unwrap_err().code(),
+        Code::FailedPrecondition
+    );
 
     // Rolled back, nothing is there, and no file is left of it.
     let files = || {
         let table = lab.dir.join("tables/chemistry/t");
         let names = std::fs::read_dir(table).unwrap().map(|file| file.unwrap().file_name());
-        names.filter(|name| name.to_string_lossy().ends_with(".parquet")).count()
+        names
+            .filter(|name| name.to_string_lossy().ends_with(".parquet"))
+            .count()
     };
     let before = files();
     let transaction = ada.begin().await;
-    ada.update(&transaction, "INSERT INTO lab.chemistry.t VALUES (1000)").await.unwrap();
+    ada.update(&transaction, "INSERT INTO lab.chemistry.t VALUES (1000)")
+        .await
+        .unwrap();
     assert!(files() > before);
     ada.end(&transaction, TAKE_BACK).await.unwrap();
     assert_eq!(files(), before);
@@ -173,11 +190,16 @@ async fn savepoints_are_gone_back_to_and_released() {
     assert_eq!(ada.number(&transaction, &sum("t")).await.unwrap(), 511);
     // Back at its start a transaction may change another table.
     ada.end_savepoint(&start, TAKE_BACK).await.unwrap();
-    ada.update(&transaction, "INSERT INTO lab.chemistry.other VALUES (5)").await.unwrap();
+    ada.update(&transaction, "INSERT INTO lab.chemistry.other VALUES (5)")
+        .await
+        .unwrap();
     ada.end(&transaction, KEEP).await.unwrap();
     assert_eq!(lab.number("ada", &sum("t")).await, 1);
     assert_eq!(lab.number("ada", &sum("other")).await, 6);
-    assert_eq!(ada.save(&transaction).await.unwrap_err().code(), Code::FailedPrecondition);
+    assert_eq!(
+        ada.save(&transaction).await.unwrap_err().code(),
+        Code::FailedPrecondition
+    );
 }
 
 #[tokio::test]
@@ -186,33 +208,54 @@ async fn what_one_commit_cannot_hold_is_refused() {
     made(&lab, &["t", "other"]).await;
     let mut ada = Client::login(&lab, "ada").await;
     let transaction = ada.begin().await;
-    ada.update(&transaction, "INSERT INTO lab.chemistry.t VALUES (2)").await.unwrap();
-    let second = ada.update(&transaction, "INSERT INTO lab.chemistry.other VALUES (2)").await;
+    ada.update(&transaction, "INSERT INTO lab.chemistry.t VALUES (2)")
+        .await
+        .unwrap();
+    let second = ada
+        .update(&transaction, "INSERT INTO lab.chemistry.other VALUES (2)")
+        .await;
     let second = second.unwrap_err();
     assert_eq!(second.code(), Code::FailedPrecondition);
     assert!(second.message().contains("one table"), "{second}");
     // What others append goes in between; what they change does not.
-    lab.update("ada", "INSERT INTO lab.chemistry.t VALUES (100)").await.unwrap();
+    lab.update("ada", "INSERT INTO lab.chemistry.t VALUES (100)")
+        .await
+        .unwrap();
     assert_eq!(ada.number(&transaction, &sum("t")).await.unwrap(), 3);
     ada.end(&transaction, KEEP).await.unwrap();
     assert_eq!(lab.number("ada", &sum("t")).await, 103);
     let transaction = ada.begin().await;
-    ada.update(&transaction, "UPDATE lab.chemistry.t SET n = 0").await.unwrap();
-    lab.update("ada", "INSERT INTO lab.chemistry.t VALUES (1000)").await.unwrap();
+    ada.update(&transaction, "UPDATE lab.chemistry.t SET n = 0")
+        .await
+        .unwrap();
+    lab.update("ada", "INSERT INTO lab.chemistry.t VALUES (1000)")
+        .await
+        .unwrap();
     let overtaken = ada.end(&transaction, KEEP).await.unwrap_err();
     assert_eq!(overtaken.code(), Code::Aborted, "{overtaken}");
     let after = ada.number(&transaction, &sum("t")).await.unwrap_err();
-    assert_eq!(after.code(), Code::FailedPrecondition, "it takes nothing but its rollback: {after}");
+    assert_eq!(
+        after.code(),
+        Code::FailedPrecondition,
+        "it takes nothing but its rollback: {after}"
+    );
     ada.end(&transaction, TAKE_BACK).await.unwrap();
     assert_eq!(lab.number("ada", &sum("t")).await, 1103);
     // Making a table commits what was changed before.
     let transaction = ada.begin().await;
-    ada.update(&transaction, "INSERT INTO lab.chemistry.t VALUES (1)").await.unwrap();
-    ada.update(&transaction, "CREATE TABLE lab.chemistry.made AS SELECT CAST(7 AS BIGINT) AS n")
+    ada.update(&transaction, "INSERT INTO lab.chemistry.t VALUES (1)")
         .await
         .unwrap();
+    ada.update(
+        &transaction,
+        "CREATE TABLE lab.chemistry.made AS SELECT CAST(7 AS BIGINT) AS n",
+    )
+    .await
+    .unwrap();
     assert_eq!(lab.number("ada", &sum("t")).await, 1104);
-    ada.update(&transaction, "INSERT INTO lab.chemistry.made VALUES (1)").await.unwrap();
+    ada.update(&transaction, "INSERT INTO lab.chemistry.made VALUES (1)")
+        .await
+        .unwrap();
     ada.end(&transaction, TAKE_BACK).await.unwrap();
     assert_eq!(lab.number("ada", &sum("made")).await, 7);
 }
@@ -224,33 +267,60 @@ async fn rights_are_asked_for_by_each_statement_and_by_the_commit() {
     let mut ada = Client::login(&lab, "ada").await;
     let mut ana = Client::login(&lab, "ana").await;
     let transaction = ana.begin().await;
-    let hidden = ana.update(&transaction, "INSERT INTO lab.chemistry.nowhere VALUES (1)").await;
+    let hidden = ana
+        .update(&transaction, "INSERT INTO lab.chemistry.nowhere VALUES (1)")
+        .await;
     let refused = ana.update(&transaction, "DELETE FROM lab.chemistry.reagent_lots").await;
     for error in [hidden.unwrap_err(), refused.unwrap_err()] {
-        assert!(matches!(error.code(), Code::NotFound | Code::PermissionDenied), "{error}");
+        assert!(
+            matches!(error.code(), Code::NotFound | Code::PermissionDenied),
+            "{error}"
+        );
     }
     // Another's transaction is no transaction.
     let of_ada = ada.begin().await;
-    ada.update(&of_ada, "INSERT INTO lab.chemistry.t VALUES (2)").await.unwrap();
-    assert_eq!(ana.number(&of_ada, "SELECT 1").await.unwrap_err().code(), Code::InvalidArgument);
+    ada.update(&of_ada, "INSERT INTO lab.chemistry.t VALUES (2)")
+        .await
+        .unwrap();
+    assert_eq!(
+        ana.number(&of_ada, "SELECT 1").await.unwrap_err().code(),
+        Code::InvalidArgument
+    );
     assert_eq!(ana.end(&of_ada, KEEP).await.unwrap_err().code(), Code::InvalidArgument);
     // Other tags, or other policies, and what was allowed before is not committed.
-    lab.update("ada", "ALTER TABLE lab.chemistry.t SET TAGS (pii = 'yes')").await.unwrap();
+    lab.update("ada", "ALTER TABLE lab.chemistry.t SET TAGS (pii = 'yes')")
+        .await
+        .unwrap();
     let read = ada.number(&of_ada, &sum("t")).await.unwrap_err();
     assert_eq!(read.code(), Code::Aborted, "{read}");
     let tagged = ada.end(&of_ada, KEEP).await.unwrap_err();
-    assert!(tagged.code() == Code::Aborted && tagged.message().contains("tags"), "{tagged}");
+    assert!(
+        tagged.code() == Code::Aborted && tagged.message().contains("tags"),
+        "{tagged}"
+    );
     ada.end(&of_ada, TAKE_BACK).await.unwrap();
     let of_ada = ada.begin().await;
-    ada.update(&of_ada, "INSERT INTO lab.chemistry.t VALUES (2)").await.unwrap();
+    ada.update(&of_ada, "INSERT INTO lab.chemistry.t VALUES (2)")
+        .await
+        .unwrap();
     let policy = lab.dir.join("policies/policy.csv");
     let before = lab.number("ada", "SELECT generation FROM system.policies").await;
     let text = std::fs::read_to_string(&policy).unwrap();
-    std::fs::write(&policy, text + "\np, role:scientist, chemistry, lab/chemistry/t, insert, allow\n").unwrap();
+    std::fs::write(
+        &policy,
+        text + "\np, role:scientist, chemistry, lab/chemistry/t, insert, allow\n",
+    )
+    .unwrap();
     let newer = format!("SELECT count(*) FROM system.policies WHERE generation > {before}");
-    lab.until("ada", &newer, |now| now.as_ref().is_ok_and(|text| text.contains("| 1 "))).await;
+    lab.until("ada", &newer, |now| {
+        now.as_ref().is_ok_and(|text| text.contains("| 1 "))
+    })
+    .await;
     let changed = ada.end(&of_ada, KEEP).await.unwrap_err();
-    assert!(changed.code() == Code::Aborted && changed.message().contains("policies"), "{changed}");
+    assert!(
+        changed.code() == Code::Aborted && changed.message().contains("policies"),
+        "{changed}"
+    );
     assert_eq!(lab.number("ada", &sum("t")).await, 1);
 }
 
@@ -308,9 +378,16 @@ async fn sql_info_tells_each_caller_what_is_true_for_him() {
         assert_eq!(batches[0].column(0).as_primitive::<UInt32Type>().value(0), 8);
         let union = batches[0].column(1).as_union();
         let value = union.value(0);
-        let actions = raw.client.list_actions(raw.request(Empty {})).await.unwrap().into_inner();
+        let actions = raw
+            .client
+            .list_actions(raw.request(Empty {}))
+            .await
+            .unwrap()
+            .into_inner();
         let names: Vec<String> = actions.map_ok(|action| action.r#type).try_collect().await.unwrap();
-        let listed = names.iter().filter(|name| name.contains("Transaction") || name.contains("Savepoint"));
+        let listed = names
+            .iter()
+            .filter(|name| name.contains("Transaction") || name.contains("Savepoint"));
         (value.as_primitive::<Int32Type>().value(0), listed.count())
     };
     let mut asks = Client::login(&lab, "sam").await;

@@ -88,7 +88,9 @@ async fn rows_taken_away_are_not_committed_over_somebody_elses_change() {
     add(stage.catalog(), &[10]).await;
     take_first(&stage).await;
     let version = lab.version("chemistry", "t");
-    assert!(matches!(stage.commit(&lab.catalog).await.unwrap(), Ended::Committed(table) if table.version() == version + 1));
+    assert!(
+        matches!(stage.commit(&lab.catalog).await.unwrap(), Ended::Committed(table) if table.version() == version + 1)
+    );
     assert_eq!(lab.number("SELECT count(*) FROM chemistry.t").await, 2);
 }
 
@@ -106,7 +108,10 @@ async fn what_is_taken_back_leaves_nothing_behind() {
     // It goes on from there.
     add(stage.catalog(), &[1000]).await;
     stage.give_up().await.unwrap();
-    assert_eq!((sum(&lab).await, files(&folder), lab.version("chemistry", "t")), (1, 1, 0));
+    assert_eq!(
+        (sum(&lab).await, files(&folder), lab.version("chemistry", "t")),
+        (1, 1, 0)
+    );
     // What undoes itself is no commit.
     let stage = begin(&lab).await;
     assert!(stage.is_empty());
