@@ -78,15 +78,15 @@ async fn rows_taken_away_are_not_committed_over_somebody_elses_change() {
     let folder = tempfile::tempdir().unwrap();
     let lab = lab(&folder).await;
     let stage = begin(&lab).await;
-    add(stage.catalog(), &[10]).await;
     take_first(&stage).await;
+    add(stage.catalog(), &[10]).await;
     add(&lab.catalog, &[100]).await;
     assert!(matches!(stage.commit(&lab.catalog).await.unwrap(), Ended::Overtaken));
     assert_eq!((sum(&lab).await, files(&folder)), (101, 2), "and no file is left of it");
     // Nobody came between: it is one commit.
     let stage = begin(&lab).await;
-    add(stage.catalog(), &[10]).await;
     take_first(&stage).await;
+    add(stage.catalog(), &[10]).await;
     let version = lab.version("chemistry", "t");
     assert!(
         matches!(stage.commit(&lab.catalog).await.unwrap(), Ended::Committed(table) if table.version() == version + 1)
