@@ -221,6 +221,7 @@ async fn tell(engine: &Arc<Engine>, who: &Principal, which: impl Fn(&str) -> boo
             Some(column) => format!("COLUMN {table}.{column}"),
             None => format!("TABLE {table}"),
         };
+        let words = words.replace('\'', "''");
         update(engine, who, &format!("COMMENT ON {what} IS '{words}'")).await?;
     }
     Ok(())
