@@ -31,19 +31,6 @@ pub(crate) fn forward(factor: &Triangle, y: &[f64]) -> Vec<f64> {
     z
 }
 
-/// x with L Lᵀ x = y.
-pub(crate) fn solve(factor: &Triangle, y: &[f64]) -> Vec<f64> {
-    let mut x = forward(factor, y);
-    for i in (0..x.len()).rev() {
-        x[i] /= factor[i][i];
-        let value = x[i];
-        for (x, l) in x[..i].iter_mut().zip(&factor[i]) {
-            *x -= l * value;
-        }
-    }
-    x
-}
-
 pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
     let (a, a_rest) = a.as_chunks::<8>();
     let (b, b_rest) = b.as_chunks::<8>();
