@@ -195,10 +195,8 @@ fn partial_least_squares(rows: &[SparseRow], means: &[f64], target: &[f64], comp
             break;
         }
         let step = square / bend;
-        for place in 0..width {
-            weights[place] += step * direction[place];
-            rest[place] -= step * bent[place];
-        }
+        weights.iter_mut().zip(&direction).for_each(|(w, d)| *w += step * d);
+        rest.iter_mut().zip(&bent).for_each(|(r, b)| *r -= step * b);
         let next = dot(&rest, &rest);
         let kept = next / square;
         direction

@@ -24,7 +24,7 @@ use crate::task::Task;
 use crate::trial::Trial;
 
 /// The format of [`Model::to_bytes`]. It changes when an older program could not read the bytes, and when molecules are read differently.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 /// The oldest format whose bytes mean the same to this program.
 const FORMAT_OLDEST: u32 = 2;
 

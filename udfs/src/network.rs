@@ -1,6 +1,7 @@
-//! A small neural network over levels and numbers: a committee of perceptrons with two hidden layers.
+//! A small neural network over levels, molecules and numbers: a committee of perceptrons with three hidden layers.
 //!
-//! Each level has a vector of its own, which is what a first layer over indicator columns is. Numbers are spread over a few ranges, in each of
+//! Each level has a vector of its own, which is what a first layer over indicator columns is; a molecule's vector is the sum of its own and of those
+//! of what it is made of, so that alike molecules begin alike. Numbers are spread over a few ranges, in each of
 //! which they rise from 0 to 1 (Gorishniy, Rubachev and Babenko, NeurIPS 2022). While it learns a level is now and then hidden, so that there is a
 //! vector for levels it never saw. Steps are AdamW's (Loshchilov and Hutter, ICLR 2019), their size falls along half a cosine.
 #![expect(
@@ -8,13 +9,15 @@
     reason = "slots are below the number of slots they were given out of, which is_sound checks when a model is read"
 )]
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
+use crate::block::Scale;
+use crate::chem::PARTS;
 use crate::encode::telling_parts;
 use crate::feature::{FIRST_LEVEL, Feature, NULL_LEVEL, UNSEEN_LEVEL};
 use crate::frame::{Col, Frame};
@@ -37,6 +40,8 @@ const ROWS_PER_MOLECULE: usize = 10;
 const SLOTS_MAX: usize = 4_000;
 /// Ranges of a number.
 const RANGES: usize = 8;
+/// Parts of molecules are not told farther off than this, in standard deviations.
+const PART_MAX: f64 = 3.0;
 /// How far beyond the targets of training an answer may go, in their range.
 const BEYOND: f64 = 0.1;
 
@@ -63,6 +68,13 @@ enum Input {
         first: usize,
         codes: Vec<u32>,
     },
+    /// A slot per level, sorted, one for all others, and one per part of a molecule, whose scaled value it takes.
+    Molecules {
+        feature: usize,
+        first: usize,
+        codes: Vec<u32>,
+        parts: Vec<(u32, Scale)>,
+    },
     /// A slot per range between two edges, then one for no value.
     Number {
         feature: usize,
@@ -81,12 +93,7 @@ impl Network {
         seed: u64,
     ) -> Result<Self, String> {
         let (inputs, slots) = inputs(features, frame)?;
-        let (mut examples, mut entries) = (Examples::default(), Vec::new());
-        for row in 0..frame.rows {
-            entries.clear();
-            inputs.iter().for_each(|input| input.entries(frame, row, &mut entries));
-            examples.add(&entries);
-        }
+        let examples = examples(&inputs, frame);
         let count = target.len().max(1) as f64;
         let centre = target.iter().sum::<f64>() / count;
         let spread = (target.iter().map(|y| (y - centre).powi(2)).sum::<f64>() / count).sqrt();
@@ -140,38 +147,30 @@ impl Network {
     pub(crate) fn work(features: &[Feature], frame: &Frame) -> Result<f64, String> {
         let (inputs, slots) = inputs(features, frame)?;
         let (wide, batch) = (WIDTH as f64, BATCH.min(frame.rows) as f64);
+        // What a step adds up for each column: one line a row, or a word's entries once.
         let active: f64 = inputs
             .iter()
             .map(|input| match input {
                 Input::Levels { .. } => 1.0,
+                Input::Molecules { codes, parts, .. } => 1.0 + (codes.len().min(BATCH) * parts.len()) as f64 / batch,
                 Input::Number { edges, .. } => edges.len() as f64,
             })
             .sum();
-        let step = batch * wide * (3.0 * wide + 2.0 * active) + 8.0 * wide * (wide + slots as f64);
+        let step = batch * wide * (6.0 * wide + 2.0 * active) + 8.0 * wide * (2.0 * wide + slots as f64);
         Ok(COMMITTEE as f64 * steps(frame.rows) as f64 * step)
     }
 
     pub(crate) fn predict(&self, frame: &Frame) -> Vec<f64> {
-        // Rows that are the same to the network, as are all molecules it has no vector for, are answered once.
-        let mut different = Examples::default();
-        let mut known: HashMap<Vec<(u32, u32)>, usize> = HashMap::new();
-        let (mut entries, mut key) = (Vec::new(), Vec::new());
-        let places: Vec<usize> = (0..frame.rows)
-            .map(|row| {
-                entries.clear();
-                self.inputs
-                    .iter()
-                    .for_each(|input| input.entries(frame, row, &mut entries));
-                key.clear();
-                key.extend(entries.iter().map(|(slot, value, _)| (*slot, value.to_bits())));
-                if let Some(place) = known.get(&key) {
-                    return *place;
-                }
-                different.add(&entries);
-                known.insert(key.clone(), known.len());
-                known.len() - 1
-            })
-            .collect();
+        /// Rows read together: each of their words is a line of half a kilobyte.
+        const TOGETHER: usize = 4_096;
+        if frame.rows > TOGETHER {
+            let all: Vec<usize> = (0..frame.rows).collect();
+            return all
+                .chunks(TOGETHER)
+                .flat_map(|rows| self.predict(&frame.take(rows)))
+                .collect();
+        }
+        let (different, places) = different(&self.inputs, frame);
         let mut sums = vec![0.0_f64; different.len()];
         for net in &self.committee {
             let said = net.answers(&different);
@@ -193,6 +192,16 @@ impl Network {
     pub(crate) fn is_sound(&self, features: usize) -> bool {
         let input = |input: &Input| match input {
             Input::Levels { feature, first, codes } => *feature < features && first + codes.len() < self.slots,
+            Input::Molecules {
+                feature,
+                first,
+                codes,
+                parts,
+            } => {
+                *feature < features
+                    && first + codes.len() + parts.len() < self.slots
+                    && parts.iter().all(|(part, scale)| *part < PARTS && scale.is_sound())
+            }
             Input::Number {
                 feature, first, edges, ..
             } => {
@@ -250,11 +259,22 @@ fn inputs(features: &[Feature], frame: &Frame) -> Result<(Vec<Input>, usize), St
                 }
                 let first = slots;
                 slots += kept.len() + 1;
-                inputs.push(Input::Levels {
-                    feature,
-                    first,
-                    codes: kept,
-                });
+                let parts = parts(col, &codes);
+                if parts.is_empty() {
+                    inputs.push(Input::Levels {
+                        feature,
+                        first,
+                        codes: kept,
+                    });
+                } else {
+                    slots += parts.len();
+                    inputs.push(Input::Molecules {
+                        feature,
+                        first,
+                        codes: kept,
+                        parts,
+                    });
+                }
             }
         }
     }
@@ -262,6 +282,88 @@ fn inputs(features: &[Feature], frame: &Frame) -> Result<(Vec<Input>, usize), St
         (0, _) => Err("there are no columns".to_owned()),
         (_, slots) if slots > SLOTS_MAX => Err(format!("{slots} levels and ranges are too many, at most {SLOTS_MAX}")),
         _ => Ok((inputs, slots)),
+    }
+}
+
+/// The parts in which molecules differ, alike ones once, with their scales over the different molecules. None for a column of names.
+fn parts(col: &Col, codes: &[u32]) -> Vec<(u32, Scale)> {
+    if !matches!(col, Col::Molecule { .. }) {
+        return Vec::new();
+    }
+    let met: BTreeSet<u32> = codes
+        .iter()
+        .copied()
+        .filter(|code| col.molecule(*code).is_some())
+        .collect();
+    let mut shapes = HashSet::new();
+    let mut found = Vec::new();
+    for part in telling_parts(col, codes) {
+        let values: Vec<f64> = met
+            .iter()
+            .filter_map(|code| col.molecule(*code))
+            .map(|chem| chem.part(part))
+            .collect();
+        let Some(scale) = Scale::fit(&values) else { continue };
+        // To a thousandth of a standard deviation.
+        let shape: Vec<i64> = values
+            .iter()
+            .map(|value| (1e3 * scale.apply(*value)).round() as i64)
+            .collect();
+        if shapes.insert(shape) {
+            found.push((part, scale));
+        }
+    }
+    found
+}
+
+/// Each row as words.
+fn examples(inputs: &[Input], frame: &Frame) -> Examples {
+    let mut examples = Examples::default();
+    words(inputs, frame, &mut examples, |examples, words| examples.add(words));
+    examples
+}
+
+/// Rows that are the same to the network once, as are all levels it has no vector for; and each row's place among them.
+fn different(inputs: &[Input], frame: &Frame) -> (Examples, Vec<usize>) {
+    let mut known: HashMap<Vec<u32>, usize> = HashMap::new();
+    let mut places = Vec::with_capacity(frame.rows);
+    let mut examples = Examples::default();
+    words(inputs, frame, &mut examples, |examples, words| {
+        let next = known.len();
+        let place = match known.get(words) {
+            Some(place) => *place,
+            None => {
+                known.insert(words.to_vec(), next);
+                examples.add(words);
+                next
+            }
+        };
+        places.push(place);
+    });
+    (examples, places)
+}
+
+/// Hands each row's words to `take`. A level's word is made once, however many rows have it.
+fn words(inputs: &[Input], frame: &Frame, examples: &mut Examples, mut take: impl FnMut(&mut Examples, &[u32])) {
+    let mut met: Vec<HashMap<u32, u32>> = vec![HashMap::new(); inputs.len()];
+    let (mut entries, mut row_words) = (Vec::new(), Vec::new());
+    for row in 0..frame.rows {
+        row_words.clear();
+        for (input, met) in inputs.iter().zip(&mut met) {
+            let level = input.level(frame, row);
+            if let Some(word) = level.and_then(|level| met.get(&level)) {
+                row_words.push(*word);
+                continue;
+            }
+            entries.clear();
+            input.entries(frame, row, &mut entries);
+            let word = examples.word(&entries);
+            row_words.push(word);
+            if let Some(level) = level {
+                met.insert(level, word);
+            }
+        }
+        take(examples, &row_words);
     }
 }
 
@@ -294,6 +396,14 @@ fn add_number(inputs: &mut Vec<Input>, slots: &mut usize, feature: usize, part: 
 }
 
 impl Input {
+    /// The level or molecule of a row, new ones told apart; `None` for a number.
+    fn level(&self, frame: &Frame, row: usize) -> Option<u32> {
+        match self {
+            Self::Levels { feature, .. } | Self::Molecules { feature, .. } => Some(frame.cols[*feature].entry(row)),
+            Self::Number { .. } => None,
+        }
+    }
+
     /// Slot, value, and the slot to take where the value is hidden.
     fn entries(&self, frame: &Frame, row: usize, out: &mut Vec<(u32, f32, u32)>) {
         match self {
@@ -303,6 +413,25 @@ impl Input {
                     .binary_search(&frame.cols[*feature].code(row))
                     .map_or(other, |place| first + place);
                 out.push((slot as u32, 1.0, other as u32));
+            }
+            Self::Molecules {
+                feature,
+                first,
+                codes,
+                parts,
+            } => {
+                let (col, other) = (&frame.cols[*feature], first + codes.len());
+                let slot = codes.binary_search(&col.code(row)).map_or(other, |place| first + place);
+                out.push((slot as u32, 1.0, other as u32));
+                let Some(chem) = col.molecule(col.entry(row)) else {
+                    return;
+                };
+                // All parts together weigh about as much as the molecule's own vector.
+                let share = 1.0 / (parts.len() as f64).sqrt();
+                for ((part, scale), slot) in parts.iter().zip(other as u32 + 1..) {
+                    let value = scale.apply(chem.part(*part)).clamp(-PART_MAX, PART_MAX);
+                    out.push((slot, (share * value) as f32, slot));
+                }
             }
             Self::Number {
                 feature,

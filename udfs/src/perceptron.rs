@@ -1,8 +1,13 @@
-//! One perceptron: sparse inputs, two hidden layers, one output; how it learns and what it answers.
+//! One perceptron: sparse inputs, three hidden layers, one output; how it learns and what it answers.
+//!
+//! A row is a few words, one per column: what a level or a number is to the network. Rows share words, so a word's vector is worked out once a step,
+//! however much it has to say. While it learns, units are left out at random (Srivastava et al., J. Machine Learning Research 15 (2014) 1929).
 #![expect(
     clippy::indexing_slicing,
     reason = "slots and rows are below the counts that the arrays were made with; is_sound checks stored ones"
 )]
+
+use std::collections::HashMap;
 
 use ndarray::linalg::general_mat_mul;
 use ndarray::{ArrayView2, ArrayViewMut2};
@@ -18,17 +23,24 @@ pub(crate) const BATCH: usize = 64;
 const RATE: f32 = 3e-3;
 const WARM: f32 = 0.05;
 /// Share of each weight that a step of size one takes away.
-const DECAY: f32 = 0.03;
+const DECAY: f32 = 0.3;
 /// How often a level is hidden.
 const HIDDEN: f32 = 0.03;
+/// How often a unit is left out.
+const LEFT_OUT: f32 = 0.1;
+/// Layers between the first and the last, in a network that begins to learn.
+const MIDDLE: usize = 2;
 
 /// A slot, its value, and the slot to take where the value is hidden.
 pub(crate) type Entry = (u32, f32, u32);
 
-/// Training rows, one after the other.
+/// Rows as words, and words as entries.
 #[derive(Default)]
 pub(crate) struct Examples {
-    entries: Vec<Entry>,
+    known: HashMap<Vec<(u32, u32)>, u32>,
+    words: Vec<Vec<Entry>>,
+    /// All rows one after the other, and where each ends.
+    rows: Vec<u32>,
     ends: Vec<usize>,
 }
 
@@ -40,23 +52,38 @@ pub(crate) struct Perceptron {
     /// Unit × unit: what each one of the first layer adds to each one of the second.
     second: Vec<f32>,
     second_bias: Vec<f32>,
+    /// Further layers like the second, with their biases.
+    #[serde(default)]
+    more: Vec<(Vec<f32>, Vec<f32>)>,
     last: Vec<f32>,
     last_bias: Vec<f32>,
 }
 
 impl Examples {
-    pub(crate) fn add(&mut self, entries: &[Entry]) {
-        self.entries.extend_from_slice(entries);
-        self.ends.push(self.entries.len());
+    /// The number of a word, the same for the same entries.
+    pub(crate) fn word(&mut self, entries: &[Entry]) -> u32 {
+        let key: Vec<(u32, u32)> = entries
+            .iter()
+            .map(|(slot, value, _)| (*slot, value.to_bits()))
+            .collect();
+        *self.known.entry(key).or_insert_with(|| {
+            self.words.push(entries.to_vec());
+            (self.words.len() - 1) as u32
+        })
+    }
+
+    pub(crate) fn add(&mut self, words: &[u32]) {
+        self.rows.extend_from_slice(words);
+        self.ends.push(self.rows.len());
     }
 
     pub(crate) fn len(&self) -> usize {
         self.ends.len()
     }
 
-    fn row(&self, row: usize) -> &[Entry] {
+    fn row(&self, row: usize) -> &[u32] {
         let begin = if row == 0 { 0 } else { self.ends[row - 1] };
-        &self.entries[begin..self.ends[row]]
+        &self.rows[begin..self.ends[row]]
     }
 }
 
@@ -71,11 +98,15 @@ impl Perceptron {
                 })
                 .collect()
         };
+        let mut layer = || (normal(WIDTH * WIDTH, 2.0 / WIDTH as f32), vec![0.0; WIDTH]);
+        let (second, second_bias) = layer();
+        let more = (1..MIDDLE).map(|_| layer()).collect();
         Self {
             first: normal(slots * WIDTH, 1.0 / active.max(1) as f32),
             first_bias: vec![0.0; WIDTH],
-            second: normal(WIDTH * WIDTH, 2.0 / WIDTH as f32),
-            second_bias: vec![0.0; WIDTH],
+            second,
+            second_bias,
+            more,
             last: normal(WIDTH, 1.0 / WIDTH as f32),
             last_bias: vec![0.0],
         }
@@ -86,23 +117,40 @@ impl Perceptron {
         /// Rows that go through together: their hidden units fit into the cache next to the processor.
         const TOGETHER: usize = 256;
         let mut all = Vec::with_capacity(rows.len());
-        let mut seen: Vec<(usize, u32, f32)> = Vec::new();
-        let mut work = Work::new(TOGETHER.min(rows.len()));
+        let mut words = Vec::new();
+        self.speak(
+            rows.words
+                .iter()
+                .map(|word| word.iter().map(|(slot, value, _)| (*slot, *value))),
+            &mut words,
+        );
+        let mut work = Work::new(TOGETHER.min(rows.len()), self.more.len());
+        let mut said: Vec<(usize, usize)> = Vec::new();
         while all.len() < rows.len() {
             let begin = all.len();
             let count = TOGETHER.min(rows.len() - begin);
             if work.said.len() != count {
-                work = Work::new(count);
+                work = Work::new(count, self.more.len());
             }
-            seen.clear();
+            said.clear();
             for place in 0..count {
-                let entries = rows.row(begin + place).iter();
-                seen.extend(entries.map(|(slot, value, _)| (place, *slot, *value)));
+                said.extend(rows.row(begin + place).iter().map(|word| (place, *word as usize)));
             }
-            self.forward(&seen, &mut work);
+            self.forward(&said, &words, &mut work, |_| {});
             all.extend_from_slice(&work.said);
         }
         all
+    }
+
+    /// The vector of each word, one after the other.
+    fn speak<W: Iterator<Item = (u32, f32)>>(&self, words: impl ExactSizeIterator<Item = W>, lines: &mut Vec<f32>) {
+        lines.clear();
+        lines.resize(words.len() * WIDTH, 0.0);
+        for (line, entries) in lines.chunks_exact_mut(WIDTH).zip(words) {
+            for (slot, value) in entries {
+                add(line, &self.first[slot as usize * WIDTH..][..WIDTH], value);
+            }
+        }
     }
 
     pub(crate) fn is_sound(&self, slots: usize) -> bool {
@@ -111,6 +159,10 @@ impl Perceptron {
             && whole(&self.first_bias, WIDTH)
             && whole(&self.second, WIDTH * WIDTH)
             && whole(&self.second_bias, WIDTH)
+            && self
+                .more
+                .iter()
+                .all(|(weights, bias)| whole(weights, WIDTH * WIDTH) && whole(bias, WIDTH))
             && whole(&self.last, WIDTH)
             && whole(&self.last_bias, 1)
     }
@@ -127,31 +179,38 @@ impl Perceptron {
     ) {
         let batch = BATCH.min(target.len()).max(1);
         let mut rows = vec![0_usize; batch];
-        let mut seen: Vec<(usize, u32, f32)> = Vec::new();
-        let mut work = Work::new(batch);
-        let mut slopes = [
-            Slope::new(self.first.len()),
-            Slope::new(WIDTH),
-            Slope::new(WIDTH * WIDTH),
-            Slope::new(WIDTH),
-            Slope::new(WIDTH),
-            Slope::new(1),
-        ];
+        let mut seen = Seen::default();
+        let mut words = Vec::new();
+        let mut work = Work::new(batch, self.more.len());
+        let mut slopes = Slopes::new(self);
+        // Leaving out needs many draws of little worth: xorshift (Marsaglia, J. Statistical Software 8 (2003) 14).
+        let mut state = rng.random::<u64>() | 1;
+        let mut draw = move || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state >> 40) as f32 / (1_u64 << 24) as f32
+        };
         for step in 0..steps {
             choose(rng, &mut rows);
-            seen.clear();
-            for (place, row) in rows.iter().enumerate() {
-                for (slot, value, other) in examples.row(*row) {
-                    let hidden = slot != other && rng.random::<f32>() < HIDDEN;
-                    seen.push((place, if hidden { *other } else { *slot }, *value));
+            seen.read(examples, rows.iter().copied(), |can| {
+                can && rng.random::<f32>() < HIDDEN
+            });
+            self.speak(seen.entries.iter().map(|word| word.iter().copied()), &mut words);
+            self.forward(&seen.said, &words, &mut work, |line| {
+                for value in line.iter_mut().filter(|value| **value > 0.0) {
+                    *value = if draw() < LEFT_OUT {
+                        0.0
+                    } else {
+                        *value / (1.0 - LEFT_OUT)
+                    };
                 }
-            }
-            self.forward(&seen, &mut work);
+            });
             for ((off, said), row) in work.off.iter_mut().zip(&work.said).zip(&rows) {
                 let said = if logistic { 1.0 / (1.0 + (-said).exp()) } else { *said };
                 *off = (said - target[*row]) / batch as f32;
             }
-            self.backward(&seen, &mut work, &mut slopes);
+            self.backward(&seen, &mut words, &mut work, &mut slopes);
             let at = step as f32 / steps as f32;
             let rate = RATE
                 * if at < WARM {
@@ -159,98 +218,200 @@ impl Perceptron {
                 } else {
                     0.5 * (1.0 + (std::f32::consts::PI * (at - WARM) / (1.0 - WARM)).cos())
                 };
-            let [first, first_bias, second, second_bias, last, last_bias] = &mut slopes;
-            for (slope, weights, decay) in [
-                (first, &mut self.first, DECAY),
-                (first_bias, &mut self.first_bias, 0.0),
-                (second, &mut self.second, DECAY),
-                (second_bias, &mut self.second_bias, 0.0),
-                (last, &mut self.last, DECAY),
-                (last_bias, &mut self.last_bias, 0.0),
-            ] {
-                slope.step(weights, step + 1, rate, decay);
-            }
+            slopes.step(self, step + 1, rate);
         }
     }
 
-    fn forward(&self, seen: &[(usize, u32, f32)], work: &mut Work) {
-        for line in work.hidden.chunks_exact_mut(WIDTH) {
+    /// The middle layers, from the first on.
+    fn middle(&self) -> Vec<(&[f32], &[f32])> {
+        [(self.second.as_slice(), self.second_bias.as_slice())]
+            .into_iter()
+            .chain(
+                self.more
+                    .iter()
+                    .map(|(weights, bias)| (weights.as_slice(), bias.as_slice())),
+            )
+            .collect()
+    }
+
+    /// Rows say words, both by their places; `leave` may take units out of a layer's lines.
+    fn forward(&self, said: &[(usize, usize)], words: &[f32], work: &mut Work, mut leave: impl FnMut(&mut [f32])) {
+        let first = &mut work.layers[0];
+        for line in first.chunks_exact_mut(WIDTH) {
             line.copy_from_slice(&self.first_bias);
         }
-        for (place, slot, value) in seen {
-            let line = &mut work.hidden[place * WIDTH..][..WIDTH];
-            add(line, &self.first[*slot as usize * WIDTH..][..WIDTH], *value);
+        for (place, word) in said {
+            add(
+                &mut first[place * WIDTH..][..WIDTH],
+                &words[word * WIDTH..][..WIDTH],
+                1.0,
+            );
         }
-        work.hidden.iter_mut().for_each(|value| *value = value.max(0.0));
-        for line in work.next.chunks_exact_mut(WIDTH) {
-            line.copy_from_slice(&self.second_bias);
+        rise(first);
+        leave(first);
+        for (number, (weights, bias)) in self.middle().into_iter().enumerate() {
+            let (before, after) = work.layers.split_at_mut(number + 1);
+            for line in after[0].chunks_exact_mut(WIDTH) {
+                line.copy_from_slice(bias);
+            }
+            multiply(1.0, &before[number], weights, &mut after[0], [false, false]);
+            rise(&mut after[0]);
+            leave(&mut after[0]);
         }
-        multiply(1.0, &work.hidden, &self.second, &mut work.next, [false, false]);
-        work.next.iter_mut().for_each(|value| *value = value.max(0.0));
-        for (said, line) in work.said.iter_mut().zip(work.next.chunks_exact(WIDTH)) {
+        let top = work.layers.last().map(Vec::as_slice).unwrap_or_default();
+        for (said, line) in work.said.iter_mut().zip(top.chunks_exact(WIDTH)) {
             *said = self.last_bias[0] + line.iter().zip(&self.last).map(|(a, b)| a * b).sum::<f32>();
         }
     }
 
     /// From `work.off`, the loss's slope at the outputs, to the slopes of all weights.
-    fn backward(&self, seen: &[(usize, u32, f32)], work: &mut Work, slopes: &mut [Slope; 6]) {
-        let [first, first_bias, second, second_bias, last, last_bias] = slopes;
-        for slope in [
-            &mut *first,
-            &mut *first_bias,
-            &mut *second_bias,
-            &mut *last,
-            &mut *last_bias,
-        ] {
-            slope.now.fill(0.0);
-        }
-        let lines = work.next.chunks_exact(WIDTH).zip(work.next_off.chunks_exact_mut(WIDTH));
+    fn backward(&self, seen: &Seen, words: &mut [f32], work: &mut Work, slopes: &mut Slopes) {
+        slopes.first.now.fill(0.0);
+        slopes.first_bias.now.fill(0.0);
+        slopes.last.now.fill(0.0);
+        slopes.last_bias.now.fill(0.0);
+        let top = work.layers.last().map(Vec::as_slice).unwrap_or_default();
+        let lines = top.chunks_exact(WIDTH).zip(work.back.chunks_exact_mut(WIDTH));
         for (off, (line, line_off)) in work.off.iter().zip(lines) {
-            last_bias.now[0] += off;
-            add(&mut last.now, line, *off);
-            for ((slot, value), weight) in line_off.iter_mut().zip(line).zip(&self.last) {
-                *slot = if *value > 0.0 { off * weight } else { 0.0 };
-            }
-            add(&mut second_bias.now, line_off, 1.0);
-        }
-        multiply(0.0, &work.hidden, &work.next_off, &mut second.now, [true, false]);
-        multiply(0.0, &work.next_off, &self.second, &mut work.hidden_off, [false, true]);
-        for (off, value) in work.hidden_off.iter_mut().zip(&work.hidden) {
-            if *value <= 0.0 {
-                *off = 0.0;
+            slopes.last_bias.now[0] += off;
+            add(&mut slopes.last.now, line, *off);
+            for (slot, weight) in line_off.iter_mut().zip(&self.last) {
+                *slot = off * weight;
             }
         }
-        for line in work.hidden_off.chunks_exact(WIDTH) {
-            add(&mut first_bias.now, line, 1.0);
+        for (number, (weights, _)) in self.middle().into_iter().enumerate().rev() {
+            fall(&mut work.back, &work.layers[number + 1]);
+            let (slope, bias) = &mut slopes.middle[number];
+            bias.now.fill(0.0);
+            for line in work.back.chunks_exact(WIDTH) {
+                add(&mut bias.now, line, 1.0);
+            }
+            multiply(0.0, &work.layers[number], &work.back, &mut slope.now, [true, false]);
+            multiply(0.0, &work.back, weights, &mut work.next, [false, true]);
+            std::mem::swap(&mut work.back, &mut work.next);
         }
-        for (place, slot, value) in seen {
-            let line = &work.hidden_off[place * WIDTH..][..WIDTH];
-            add(&mut first.now[*slot as usize * WIDTH..][..WIDTH], line, *value);
+        fall(&mut work.back, &work.layers[0]);
+        for line in work.back.chunks_exact(WIDTH) {
+            add(&mut slopes.first_bias.now, line, 1.0);
+        }
+        // The words' vectors are not needed any more: their slopes take the room.
+        words.fill(0.0);
+        for (place, word) in &seen.said {
+            add(
+                &mut words[word * WIDTH..][..WIDTH],
+                &work.back[place * WIDTH..][..WIDTH],
+                1.0,
+            );
+        }
+        for (line, entries) in words.chunks_exact(WIDTH).zip(&seen.entries) {
+            for (slot, value) in entries {
+                add(&mut slopes.first.now[*slot as usize * WIDTH..][..WIDTH], line, *value);
+            }
         }
     }
 }
 
-/// What one step passes through, row × unit.
+/// Nothing below nothing.
+fn rise(line: &mut [f32]) {
+    line.iter_mut().for_each(|value| *value = value.max(0.0));
+}
+
+/// The slope before a layer's units: none where a unit is silent, and as much more where others were left out.
+fn fall(back: &mut [f32], units: &[f32]) {
+    for (off, unit) in back.iter_mut().zip(units) {
+        *off = if *unit > 0.0 { *off / (1.0 - LEFT_OUT) } else { 0.0 };
+    }
+}
+
+/// The words that some rows hold, each once, and which row holds which.
+#[derive(Default)]
+struct Seen {
+    entries: Vec<Vec<(u32, f32)>>,
+    /// Row and word, both by their places here.
+    said: Vec<(usize, usize)>,
+    places: HashMap<(u32, bool), usize>,
+}
+
+impl Seen {
+    /// `hide` is asked for each word, whether it can be hidden, and says whether it is.
+    fn read(&mut self, examples: &Examples, rows: impl IntoIterator<Item = usize>, mut hide: impl FnMut(bool) -> bool) {
+        self.entries.clear();
+        self.said.clear();
+        self.places.clear();
+        for (place, row) in rows.into_iter().enumerate() {
+            for word in examples.row(row) {
+                let entries = &examples.words[*word as usize];
+                let hidden = hide(entries.iter().any(|(slot, _, other)| slot != other));
+                let at = *self.places.entry((*word, hidden)).or_insert_with(|| {
+                    let entry = |(slot, value, other): &Entry| (if hidden { *other } else { *slot }, *value);
+                    self.entries.push(entries.iter().map(entry).collect());
+                    self.entries.len() - 1
+                });
+                self.said.push((place, at));
+            }
+        }
+    }
+}
+
+/// What one step passes through, for each layer row × unit.
 struct Work {
-    hidden: Vec<f32>,
-    hidden_off: Vec<f32>,
+    layers: Vec<Vec<f32>>,
+    back: Vec<f32>,
     next: Vec<f32>,
-    next_off: Vec<f32>,
     said: Vec<f32>,
     off: Vec<f32>,
 }
 
 impl Work {
-    fn new(batch: usize) -> Self {
+    /// `more` are the layers beside the first two.
+    fn new(batch: usize, more: usize) -> Self {
         let lines = || vec![0.0; batch * WIDTH];
         Self {
-            hidden: lines(),
-            hidden_off: lines(),
+            layers: (0..2 + more).map(|_| lines()).collect(),
+            back: lines(),
             next: lines(),
-            next_off: lines(),
             said: vec![0.0; batch],
             off: vec![0.0; batch],
         }
+    }
+}
+
+/// The slopes of all weights.
+struct Slopes {
+    first: Slope,
+    first_bias: Slope,
+    middle: Vec<(Slope, Slope)>,
+    last: Slope,
+    last_bias: Slope,
+}
+
+impl Slopes {
+    fn new(of: &Perceptron) -> Self {
+        Self {
+            first: Slope::new(of.first.len()),
+            first_bias: Slope::new(WIDTH),
+            middle: of
+                .middle()
+                .into_iter()
+                .map(|(weights, bias)| (Slope::new(weights.len()), Slope::new(bias.len())))
+                .collect(),
+            last: Slope::new(WIDTH),
+            last_bias: Slope::new(1),
+        }
+    }
+
+    fn step(&mut self, of: &mut Perceptron, number: usize, rate: f32) {
+        self.first.step(&mut of.first, number, rate, DECAY);
+        self.first_bias.step(&mut of.first_bias, number, rate, 0.0);
+        let middle = [(&mut of.second, &mut of.second_bias)]
+            .into_iter()
+            .chain(of.more.iter_mut().map(|(weights, bias)| (weights, bias)));
+        for ((slope, bias_slope), (weights, bias)) in self.middle.iter_mut().zip(middle) {
+            slope.step(weights, number, rate, DECAY);
+            bias_slope.step(bias, number, rate, 0.0);
+        }
+        self.last.step(&mut of.last, number, rate, DECAY);
+        self.last_bias.step(&mut of.last_bias, number, rate, 0.0);
     }
 }
 

@@ -101,17 +101,25 @@ impl Kernel {
             .map(|table| Array2::zeros((table.len(), table.len())))
             .collect();
         let mut along_noise = 0.0;
-        for i in 0..rows {
-            let (of, line, likeness) = (&self.rows[i], whole.row(i), alike.row(i));
+        for (i, (of, weight)) in self.rows.iter().zip(&weights).enumerate() {
+            let pairs = whole
+                .row(i)
+                .into_iter()
+                .zip(alike.row(i))
+                .zip(weights.iter().zip(&self.rows));
+            let pairs: Vec<(f64, &Vec<u32>)> = pairs
+                .take(i)
+                .map(|((inverse, alike), (other_weight, other))| {
+                    ((inverse - weight * other_weight / fit) * alike, other)
+                })
+                .collect();
             for (column, cells) in cells.iter_mut().enumerate() {
                 let mut cells = cells.row_mut(of[column] as usize);
-                for j in 0..i {
-                    let slope = (line[j] - weights[i] * weights[j] / fit) * likeness[j];
-                    cells[self.rows[j][column] as usize] += slope;
+                for (slope, other) in &pairs {
+                    cells[other[column] as usize] += slope;
                 }
             }
-            let own = 0.5 * (line[i] - weights[i] * weights[i] / fit);
-            along_noise += own * noise;
+            along_noise += 0.5 * (whole[[i, i]] - weight * weight / fit) * noise;
         }
         let mut slope = self.surprise_slope();
         slope[0] += along_noise;
