@@ -51,7 +51,7 @@ await check("11 filters narrow every chart together, live in the URL, and the ba
   await settled(page, 6);
   assert.deepEqual(await facts(), both);
   // And of one reagent lot: a third condition on every chart.
-  await page.getByLabel("Reagent lot").selectOption({ index: 3 });
+  await page.getByRole("combobox", { name: "Reagent lot" }).selectOption({ index: 3 });
   await page.waitForURL(/f\.lot=/);
   await settled(page, 6);
   const lot = new URL(page.url()).searchParams.get("f.lot");
