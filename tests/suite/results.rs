@@ -135,21 +135,17 @@ async fn what_is_not_the_same_at_every_moment_is_asked_anew() {
 async fn a_dashboard_that_is_opened_again_runs_nothing() {
     const AGAIN: u32 = 3;
     let lab = lab::own();
-    // Eight charts in one file of the lab's own: those of the overview, and two of reagents.
-    let shipped = |name: &str| get(&lab, "ada", &format!("/api/dashboards/{name}/file")).json()["text"].clone();
-    let (overview, reagents) = (shipped("overview"), shipped("reagents"));
-    let charts = reagents.as_str().unwrap().split("[[chart]]").skip(1).take(2);
-    let charts: String = charts.map(|chart| format!("[[chart]]{chart}")).collect();
-    let dir = lab.dir.join("dashboards");
-    std::fs::create_dir_all(&dir).unwrap();
-    std::fs::write(
-        dir.join("eight.toml"),
-        format!("{}\n{charts}", overview.as_str().unwrap()),
-    )
-    .unwrap();
-
-    let eight = get(&lab, "sam", "/api/dashboards/eight").json();
-    let charts = eight["charts"].as_array().unwrap();
+    // Eight charts: those of the overview, and two of reagents.
+    let of = |name: &str| {
+        get(&lab, "sam", &format!("/api/dashboards/{name}")).json()["charts"]
+            .as_array()
+            .unwrap()
+            .clone()
+    };
+    let charts: Vec<_> = of("overview")
+        .into_iter()
+        .chain(of("reagents").into_iter().take(2))
+        .collect();
     assert_eq!(charts.len(), 8);
     let open = || {
         let start = Instant::now();

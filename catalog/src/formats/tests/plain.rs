@@ -261,7 +261,13 @@ fn same(made: &Made, size: usize) -> Result<bool, TestCaseError> {
                     Kind::Empty | Kind::Code | Kind::Well | Kind::DateDayFirst | Kind::Sentence
                 )
             });
-            prop_assert!(made.is_odd || needs_general, "{why}: {kinds:?}\n{}", &made.text[..400]);
+            // So may 1 and 2 that chance puts beside each other.
+            let by_chance = why.contains("could head a plate");
+            prop_assert!(
+                made.is_odd || needs_general || by_chance,
+                "{why}: {kinds:?}\n{}",
+                &made.text[..400]
+            );
             Ok(false)
         }
         Ok((batch, parsed)) => {
