@@ -27,6 +27,7 @@ use super::rows::{has_source, unwritable, with_source, without};
 use super::shape::{Existing, Shape, fold};
 use super::stream::Staged;
 use super::told::Told;
+use super::wanted::{self, Wanted};
 
 /// How often a batch is planned anew when other writers win. Each round one writer wins, so this outlasts a dozen servers.
 const ATTEMPTS_MAX: usize = 30;
@@ -265,6 +266,17 @@ pub(crate) async fn schema_with(
     Ok(taken(existing.as_ref()).or_else(|| taken(None)))
 }
 
+/// For each file the columns that do not go into the table as they are, and the types to read them as; nothing where the
+/// table itself is the reason, which [`misfits`] tells.
+pub(crate) async fn wanted(catalog: &Catalog, name: &TableName, files: &[&Prepared]) -> Result<Vec<Wanted>, LakeError> {
+    let base = catalog.latest(name).await?;
+    Ok(match base.as_deref().map(|table| existing(table, name)).transpose()? {
+        Some(Err(_)) => Vec::new(),
+        Some(Ok(existing)) => wanted::of(Some(&existing), files),
+        None => wanted::of(None, files),
+    })
+}
+
 /// What is known of the table, or why the crawler must not write into it.
 fn existing(table: &LakeTable, name: &TableName) -> Result<Result<Existing, String>, LakeError> {
     let schema = table.state()?.snapshot().arrow_schema();
@@ -274,6 +286,12 @@ fn existing(table: &LakeTable, name: &TableName) -> Result<Result<Existing, Stri
     Ok(Ok(Existing {
         schema,
         statistics: table.provider().statistics(),
+        bytes: table
+            .state()?
+            .log_data()
+            .iter()
+            .map(|file| u64::try_from(file.size()).unwrap_or_default())
+            .sum(),
     }))
 }
 

@@ -1,6 +1,6 @@
 //! One block of a file with names and types a table can keep.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, ListArray, RecordBatch, StringArray, StructArray, new_null_array};
@@ -19,7 +19,7 @@ pub(crate) const ORIGINAL_KEY: &str = "labhouse.original";
 
 /// A block ready for its table: the columns' fields, and their arrays batch by batch. A column without any value has
 /// [`DataType::Null`].
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Prepared {
     pub(crate) fields: Vec<Field>,
     pub(crate) batches: Vec<Vec<ArrayRef>>,
@@ -28,6 +28,8 @@ pub(crate) struct Prepared {
     pub(crate) staged: Option<Arc<Staged>>,
     /// What the names of the file's folders are as texts, by column.
     pub(crate) folder_texts: HashMap<String, String>,
+    /// Columns whose type somebody pinned: for these a table of any size is written anew, as one of texts if need be.
+    pub(crate) pinned: BTreeSet<String>,
 }
 
 impl Prepared {
@@ -76,6 +78,7 @@ impl Prepared {
             batch_rows: block.batches.iter().map(RecordBatch::num_rows).collect(),
             staged: None,
             folder_texts: HashMap::new(),
+            pinned: BTreeSet::new(),
         })
     }
 
@@ -112,6 +115,13 @@ impl Prepared {
             let said = folder.array(own.len());
             cast(&said, own.data_type()).is_ok_and(|said| said.null_count() == own.null_count() && &said == *own)
         })
+    }
+
+    /// The same with the columns for which settings beside the file name a type.
+    pub(crate) fn with_pinned<'p>(mut self, names: impl Iterator<Item = &'p String>) -> Self {
+        let own = |name: &&String| self.fields.iter().any(|field| field.name() == *name);
+        self.pinned = names.filter(own).cloned().collect();
+        self
     }
 
     pub(crate) fn rows(&self) -> u64 {

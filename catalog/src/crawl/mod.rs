@@ -5,6 +5,7 @@
 
 mod batch;
 mod columns;
+mod convert;
 mod evidence;
 mod folder_columns;
 mod folders;
@@ -20,6 +21,7 @@ mod plan;
 mod quarantine;
 mod queue;
 mod reader;
+mod reconcile;
 mod regroup;
 mod report;
 mod rows;
@@ -28,6 +30,7 @@ mod stream;
 mod sweep;
 mod told;
 mod types;
+mod wanted;
 mod watch;
 
 use std::collections::BTreeMap;

@@ -300,6 +300,7 @@ impl Settings {
             ));
         }
         Ok(Pinned {
+            in_table: BTreeMap::new(),
             delimiter,
             skip_lines: read.skip_lines,
             header_row: read.header_row,

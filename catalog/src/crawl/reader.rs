@@ -1,8 +1,10 @@
 //! One landed file, read and taken apart: its digest, and its blocks ready for their tables.
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use arrow::datatypes::DataType;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
@@ -39,12 +41,14 @@ pub(crate) enum Read {
     Later { reason: String },
 }
 
-/// Reads `file` for the table `main` unless its digest is `known`.
+/// Reads `file` for the table `main` unless its digest is `known`. `in_table` are types that its table has for some of its
+/// columns; most readers go by what the file says alone.
 pub(crate) async fn read(
     catalog: &Catalog,
     file: &Landed,
     (main, folders): (&TableName, &[FolderColumn]),
     known: Option<&str>,
+    in_table: BTreeMap<String, DataType>,
     options: &CrawlOptions,
 ) -> Result<Read, LakeError> {
     let mut pinned = file.pin.as_ref().map(|pin| pin.reading.clone()).unwrap_or_default();
@@ -52,6 +56,7 @@ pub(crate) async fn read(
     pinned
         .types
         .retain(|column, _| folders.iter().all(|folder| folder.name() != column));
+    pinned.in_table = in_table;
     let limits = formats::Limits {
         decompressed_bytes_max: options.decompressed_bytes_max,
         pinned,
@@ -140,7 +145,8 @@ fn parse(
             Some(block) => format!("block '{block}': {reason}"),
             None => reason,
         })?;
-        tables.push((table, Arc::new(prepared.with_folders(folders))));
+        let prepared = prepared.with_pinned(limits.pinned.types.keys()).with_folders(folders);
+        tables.push((table, Arc::new(prepared)));
     }
     let told = Told::of(&parsed, grouped_by(&file.path, file.pin.as_deref(), main, tables.len()));
     Ok((parsed.taken_for, told, tables))

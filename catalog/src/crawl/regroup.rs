@@ -9,6 +9,7 @@ use crate::name::TableName;
 
 use super::Crawler;
 use super::columns::Prepared;
+use super::folder_columns::FolderColumn;
 use super::history::Histories;
 use super::landing::Landed;
 use super::likeness::{self, Candidate, Face, Fits};
@@ -23,6 +24,8 @@ const NAMES_MAX: usize = 200;
 pub(super) struct Parsed {
     pub(super) file: Landed,
     pub(super) main: TableName,
+    /// What its folders say of its rows.
+    pub(super) folders: Vec<FolderColumn>,
     pub(super) tables: Vec<(TableName, Arc<Prepared>)>,
     pub(super) taken_for: String,
     pub(super) told: Told,

@@ -12,7 +12,7 @@ use crate::delta::settled;
 use super::columns::{ORIGINAL_KEY, Prepared};
 use super::evidence;
 use super::folders::FOLDER_KEY;
-use super::types::{EXACT_FLOAT_MAX, always_fits, cast_exact, samples, spoken, unify};
+use super::types::{EXACT_FLOAT_MAX, always_fits, cast_exact, is_scalar, samples, spoken, unify};
 
 pub(crate) const SOURCE_FILE: &str = "_source_file";
 pub(crate) const SOURCE_ROW: &str = "_source_row";
@@ -22,6 +22,18 @@ pub(crate) const INGESTED_AT: &str = "_ingested_at";
 pub(crate) struct Existing {
     pub(crate) schema: SchemaRef,
     pub(crate) statistics: Option<Statistics>,
+    /// Bytes of its data files.
+    pub(crate) bytes: u64,
+}
+
+/// A table of more bytes is not written anew because a file brings a wider type: its values go to the rescued ones. The
+/// work is done data file by data file, some seconds a gigabyte; whoever pins the type has said that it is worth more.
+const REWRITE_BYTES_MAX: u64 = 4 << 30;
+
+impl Existing {
+    pub(crate) fn may_be_rewritten(&self) -> bool {
+        self.bytes <= REWRITE_BYTES_MAX
+    }
 }
 
 /// The schema to be, and the files that do not fit it.
@@ -150,6 +162,9 @@ fn fit(
                 types.push(DataType::Utf8);
                 continue;
             }
+            None if file.pinned.contains(name) && *field.data_type() == DataType::Utf8 && is_scalar(now) => {
+                DataType::Utf8
+            }
             None => return Err(clash("")),
         };
         for array in &arrays {
@@ -164,6 +179,10 @@ fn fit(
             {
                 return Err(clash(": the table's values would lose digits"));
             }
+            let is_large = existing.is_some_and(|existing| !existing.may_be_rewritten());
+            if column.stored.as_ref().is_some_and(|stored| *stored != to) && is_large && !file.pinned.contains(name) {
+                return Err(clash(": the table is too large to be written anew"));
+            }
         }
         types.push(to);
     }
@@ -171,8 +190,8 @@ fn fit(
 }
 
 /// Do the values in the table go into `to` without loss? Decided by types and statistics.
-fn stored_fits(existing: Option<&Existing>, name: &str, from: &DataType, to: &DataType) -> bool {
-    if always_fits(from, to) || all_null(existing, name) {
+pub(super) fn stored_fits(existing: Option<&Existing>, name: &str, from: &DataType, to: &DataType) -> bool {
+    if always_fits(from, to) || (*to == DataType::Utf8 && is_scalar(from)) || all_null(existing, name) {
         return true;
     }
     let Some(column) = statistics(existing, name) else {
@@ -185,7 +204,7 @@ fn stored_fits(existing: Option<&Existing>, name: &str, from: &DataType, to: &Da
     *from == DataType::Int64 && *to == DataType::Float64 && small(&column.min_value) && small(&column.max_value)
 }
 
-fn all_null(existing: Option<&Existing>, name: &str) -> bool {
+pub(super) fn all_null(existing: Option<&Existing>, name: &str) -> bool {
     let rows = existing.and_then(|e| e.statistics.as_ref()).map(|s| s.num_rows);
     let nulls = statistics(existing, name).map(|c| c.null_count);
     matches!((rows, nulls), (Some(Precision::Exact(rows)), Some(Precision::Exact(nulls))) if rows == nulls)
@@ -200,7 +219,7 @@ fn statistics<'a>(existing: Option<&'a Existing>, name: &str) -> Option<&'a data
         .get(existing.schema.index_of(name).ok()?)
 }
 
-fn known_range(existing: Option<&Existing>, name: &str) -> String {
+pub(super) fn known_range(existing: Option<&Existing>, name: &str) -> String {
     let bound = |b: &Precision<ScalarValue>| b.get_value().filter(|v| !v.is_null()).map(ToString::to_string);
     match statistics(existing, name).map(|c| (bound(&c.min_value), bound(&c.max_value))) {
         Some((Some(low), Some(high))) => format!(" (from '{low}' to '{high}')"),
@@ -217,11 +236,11 @@ fn text_if_empty(field: Field) -> Field {
 }
 
 /// Are its values the names of folders?
-fn is_folder(field: &Field) -> bool {
+pub(super) fn is_folder(field: &Field) -> bool {
     field.metadata().contains_key(FOLDER_KEY)
 }
 
-fn is_source(name: &str) -> bool {
+pub(super) fn is_source(name: &str) -> bool {
     [SOURCE_FILE, SOURCE_ROW, INGESTED_AT].contains(&name)
 }
 

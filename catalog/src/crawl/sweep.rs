@@ -15,6 +15,7 @@ use super::landing::Landed;
 use super::plan::{Due, Plan};
 use super::quarantine::{self, Record};
 use super::reader::{self, Read};
+use super::reconcile::Unfit;
 use super::regroup::Parsed;
 use super::report::{FileOutcome, FileStatus};
 use super::told::Told;
@@ -95,13 +96,13 @@ impl Crawler {
             .map(|due| async move {
                 let known = history.get(&due.file.path).and_then(|known| known.complete());
                 let asked = (&due.main, due.folders.as_slice());
-                let read = reader::read(&self.catalog, &due.file, asked, known, &self.options).await?;
+                let read = reader::read(&self.catalog, &due.file, asked, known, BTreeMap::new(), &self.options).await?;
                 Ok::<_, LakeError>((due, read))
             })
             .buffered(READ_AT_ONCE)
             .try_collect()
             .await?;
-        for (Due { file, main, .. }, read) in read {
+        for (Due { file, main, folders }, read) in read {
             match read {
                 Read::Later { reason } => {
                     outcomes.push(FileOutcome::new(&file.path, FileStatus::Waiting, file.bytes).because(reason));
@@ -123,6 +124,7 @@ impl Crawler {
                 } => parsed.push(Parsed {
                     file,
                     main,
+                    folders,
                     tables,
                     taken_for,
                     told,
@@ -133,6 +135,12 @@ impl Crawler {
         }
         for (file, reason, sample) in self.regroup(&mut parsed, history).await {
             outcomes.push(self.put_away(&file, reason, &sample).await?);
+        }
+        for (file, unfit, sample) in self.reconcile(&mut parsed).await? {
+            outcomes.push(match unfit {
+                Unfit::Mistake(reason) => self.put_away(&file, reason, &sample).await?,
+                Unfit::Later(reason) => FileOutcome::new(&file.path, FileStatus::Waiting, file.bytes).because(reason),
+            });
         }
         let mut taken: Vec<Taken> = parsed
             .into_iter()
@@ -210,10 +218,8 @@ impl Crawler {
     ) -> Result<FileOutcome, LakeError> {
         let file = &taken.file;
         for (_, part) in parts {
-            if let Became::Misfit(reason) = part {
-                return self.put_away(file, reason.clone(), &taken.sample).await;
-            }
-            if let Became::Failed(reason) = part {
+            // It did fit when it was looked at: another server changed the table since.
+            if let Became::Misfit(reason) | Became::Failed(reason) = part {
                 return Ok(FileOutcome::new(&file.path, FileStatus::Waiting, file.bytes).because(reason));
             }
         }

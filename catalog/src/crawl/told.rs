@@ -47,6 +47,17 @@ impl Told {
         *self == Self::default()
     }
 
+    /// Adds a doubt that multiplies the confidence, in words.
+    pub(crate) fn doubt(&mut self, factor: f64, why: &str) {
+        let percent = f64::from(self.confidence_percent.unwrap_or(100)) * factor.clamp(0.0, 1.0);
+        self.confidence_percent = Some(percent.round().clamp(1.0, 100.0) as u8);
+        let doubts = match &self.doubts {
+            Some(doubts) => format!("{doubts}; {why}"),
+            None => why.to_owned(),
+        };
+        self.doubts = Some(cut(&doubts, CHARS_MAX * 2));
+    }
+
     /// The same for a further table of the file, which need not keep the head again.
     pub(crate) fn without_properties(&self) -> Self {
         Self {

@@ -52,6 +52,57 @@ pub(crate) fn unify(now: &DataType, incoming: &DataType) -> Option<DataType> {
     }
 }
 
+/// The type for a column that is `now`, as wide as it gets from `incoming` without a value of it changing its kind: what
+/// cannot be held stays as `now` has it. With `exact` no integer becomes a float, as nobody looked at its values.
+pub(crate) fn absorb(now: &DataType, incoming: &DataType, exact: bool) -> DataType {
+    match (now, incoming) {
+        (DataType::Struct(a), DataType::Struct(b)) => {
+            let widened = a
+                .iter()
+                .map(|field| match b.iter().find(|other| other.name() == field.name()) {
+                    Some(other) => {
+                        let inside = absorb(field.data_type(), other.data_type(), exact);
+                        Arc::new(field.as_ref().clone().with_data_type(inside))
+                    }
+                    None => Arc::clone(field),
+                });
+            let new = b.iter().filter(|f| a.iter().all(|g| g.name() != f.name())).cloned();
+            DataType::Struct(widened.chain(new).collect())
+        }
+        (DataType::List(a), DataType::List(b)) => {
+            let inside = absorb(a.data_type(), b.data_type(), exact);
+            DataType::List(Arc::new(a.as_ref().clone().with_data_type(inside)))
+        }
+        _ => unify(now, incoming)
+            .filter(|to| !exact || always_fits(now, to))
+            .unwrap_or_else(|| now.clone()),
+    }
+}
+
+/// The type of a column that is nowhere yet, of two that its files have: texts where nothing else holds both.
+pub(crate) fn join(a: &DataType, b: &DataType) -> DataType {
+    match (a, b) {
+        (DataType::Struct(x), DataType::Struct(y)) => {
+            let both = x
+                .iter()
+                .map(|field| match y.iter().find(|other| other.name() == field.name()) {
+                    Some(other) => {
+                        let inside = join(field.data_type(), other.data_type());
+                        Arc::new(field.as_ref().clone().with_data_type(inside))
+                    }
+                    None => Arc::clone(field),
+                });
+            let new = y.iter().filter(|f| x.iter().all(|g| g.name() != f.name())).cloned();
+            DataType::Struct(both.chain(new).collect())
+        }
+        (DataType::List(x), DataType::List(y)) => {
+            let inside = join(x.data_type(), y.data_type());
+            DataType::List(Arc::new(x.as_ref().clone().with_data_type(inside)))
+        }
+        _ => unify(a, b).unwrap_or(DataType::Utf8),
+    }
+}
+
 /// May every value of `from` go into `to` whatever it is? Integers into floats may not.
 pub(crate) fn always_fits(from: &DataType, to: &DataType) -> bool {
     match (from, to) {
@@ -105,6 +156,11 @@ pub(crate) fn cast_exact(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, St
         (_, to) if array.null_count() == array.len() => Ok(new_null_array(to, array.len())),
         (_, to) => plain_cast(array, to),
     }
+}
+
+/// Whether each value of the type is one word, as texts are.
+pub(crate) fn is_scalar(data_type: &DataType) -> bool {
+    !data_type.is_nested() && !data_type.is_null()
 }
 
 /// A few values for a message, e.g. `'A1', 'A2'`.

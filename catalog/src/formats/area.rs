@@ -5,13 +5,15 @@ use crate::formats::head::{self, HeadLine};
 use crate::formats::layout::{GridCells, Source, is_typed};
 use crate::formats::pinned::contradicted;
 use crate::formats::shapes::{self, Shape};
-use crate::formats::{ReadError, header, infer, moment, number};
+use crate::formats::{ReadError, header, infer, layout_names, moment, number};
 
 /// Rows that show whether a column holds numbers.
 const TYPED_ROWS: usize = 100;
 
 /// Rows below names that show that what stands above the names is a title.
 const TITLE_ROWS_MIN: usize = 3;
+/// Lines of prose above a table that are looked at.
+const PROSE_ROWS_MAX: usize = 10;
 
 /// Which rows are what.
 #[derive(Debug, Default)]
@@ -92,7 +94,16 @@ impl Area {
                         && below().all(|row| shape.filled_width(*row) <= width)
                         && !below().any(|row| header::is_all_labels(&grid.filled(*row)))
                 });
-            if (is_group || is_title) && header::is_all_labels(&names) {
+            let is_merged = || {
+                let lines = rows
+                    .get(at)
+                    .zip(rows.get(at + 1))
+                    .filter(|(above, below)| **above + 1 == **below);
+                let merged = lines.and_then(|(above, below)| layout_names::merged(grid, *above, *below));
+                let below = rows.get(at + 2..).unwrap_or_default();
+                merged.is_some() && starts_data(grid, below, width)
+            };
+            if ((is_group || is_title) && header::is_all_labels(&names)) || is_merged() {
                 at + 1
             } else {
                 at
@@ -225,10 +236,23 @@ impl Area {
             self.typed = Some(typed.clone());
         }
         self.body.is_empty()
+            || self.is_prose(grid, shape, row, &typed)
             || typed
                 .iter()
                 .enumerate()
                 .any(|(column, typed)| *typed && !infer::is_empty(grid.cell(row, column)))
+    }
+
+    /// Whether all above are sentences that happen to have as many commas as the names have: nothing of it is a value, some
+    /// cell is of many words, and what stands below `row` has values.
+    fn is_prose(&self, grid: &Grid, shape: &Shape, row: usize, typed: &[bool]) -> bool {
+        if self.body.len() > PROSE_ROWS_MAX || typed.contains(&true) {
+            return false;
+        }
+        let above = || std::iter::once(&self.first).chain(&self.body);
+        let words = above().all(|row| is_prose(&grid.filled(*row)));
+        let below: Vec<usize> = shape.rows().filter(|below| *below > row).take(TYPED_ROWS).collect();
+        words && starts_data(grid, &below, shape.filled_width(row))
     }
 
     /// Which columns are typed in the first rows; more of them at every blank line would be quadratic.
@@ -247,7 +271,7 @@ impl Area {
             .collect();
         let is_head = self.before.iter().chain(&so_far).all(|row| {
             let filled = grid.filled(*row);
-            filled.len() <= 2 && head::classify(&filled) != HeadLine::Row
+            (filled.len() <= 2 && head::classify(&filled) != HeadLine::Row) || is_prose(&filled)
         });
         if !is_head {
             return Err(shapes::not_a_table(grid, shape, "several blocks", source));
@@ -259,6 +283,15 @@ impl Area {
         };
         self.follow(grid, shape, source)
     }
+}
+
+/// Whether rows of values start here, at most a line of units before them.
+fn starts_data(grid: &Grid, rows: &[usize], width: usize) -> bool {
+    let typed = |rows: &[usize]| {
+        let rows = rows.get(..rows.len().min(TYPED_ROWS)).unwrap_or_default();
+        (0..width).any(|column| is_typed(GridCells { grid, rows }, column))
+    };
+    typed(rows) || typed(rows.get(1..).unwrap_or_default())
 }
 
 /// Comment rows at the start; none if they are most of the grid, for then `#` is how the data look.
@@ -278,6 +311,14 @@ fn is_foot(filled: &[&str], width: usize) -> bool {
         HeadLine::Note(_) => true,
         HeadLine::Row => false,
     }
+}
+
+/// Nothing but words, and some cell of many.
+pub(super) fn is_prose(filled: &[&str]) -> bool {
+    /// A name of a column seldom has more.
+    const WORDS_MIN: usize = 5;
+    filled.iter().all(|cell| header::is_label(cell))
+        && filled.iter().any(|cell| cell.split_whitespace().count() >= WORDS_MIN)
 }
 
 /// A lone cell that reads like words, not like a value.

@@ -8,6 +8,7 @@ use crate::formats::grid::Grid;
 use crate::formats::head;
 use crate::formats::layout::{Found, FoundTable, GridCells, Source, is_typed, keep};
 use crate::formats::refuse::{self, Outline};
+use crate::formats::sections::{Sectioned, Sections};
 use crate::formats::shapes::{self, Shape};
 use crate::formats::{Confidence, ReadError, blocks, constants, header, infer, layout_names};
 
@@ -45,8 +46,13 @@ impl Area {
         let cells = GridCells { grid, rows: &self.body };
         let has_header = match self.pinned_header {
             Some(pinned) => pinned,
-            None => self.commented_header || header::is_header(&names, &cells),
+            None => {
+                self.commented_header || header::is_header(&names, &cells) || self.is_header_over_units(grid, &names)
+            }
         };
+        let grouped = has_header
+            .then(|| layout_names::grouped(grid, &self.before, self.first, &names))
+            .flatten();
         let mut confidence = self.doubts_of_header(&names, &cells, has_header);
         let mut rows = self.body.clone();
         if !has_header {
@@ -55,9 +61,14 @@ impl Area {
             rows.sort_unstable();
         } else if let Some(units) = second_header(grid, &rows) {
             rows.remove(0);
-            for (name, unit) in names
-                .iter()
-                .zip(grid.cells(units))
+            let named = |column: usize| match &grouped {
+                Some(grouped) => grouped.get(column).map_or("", String::as_str),
+                None => names.get(column).copied().unwrap_or_default(),
+            };
+            for (name, unit) in grid
+                .cells(units)
+                .enumerate()
+                .map(|(column, unit)| (named(column), unit))
                 .filter(|(_, unit)| !infer::is_empty(unit))
             {
                 head::record(
@@ -108,9 +119,6 @@ impl Area {
         if let Some(name) = well.and_then(|column| names.get_mut(column)) {
             *name = "well";
         }
-        let grouped = has_header
-            .then(|| layout_names::grouped(grid, &self.before, self.first, &names))
-            .flatten();
         if let Some(grouped) = &grouped {
             names = grouped.iter().map(String::as_str).collect();
         }
@@ -122,6 +130,11 @@ impl Area {
         let names = header::names(first_names.into_iter());
         let summary = blocks::summary_rows(grid, &rows, width);
         let (rows, summed) = summary.unwrap_or((rows, Vec::new()));
+        let sections = has_header.then(|| Sections::of(grid, &rows, width)).flatten();
+        let rows = match &sections {
+            Some(sections) => sections.rows.clone(),
+            None => rows,
+        };
         let unused = blocks::unused_wells(&names, &GridCells { grid, rows: &rows });
         let is_used = |(at, row): (usize, &usize)| (!unused.contains(&at)).then_some(*row);
         let rows: Vec<usize> = rows.iter().enumerate().filter_map(is_used).collect();
@@ -135,7 +148,23 @@ impl Area {
         for (name, rows) in [(None, &rows), (Some("summary"), &summed)] {
             if let Some(first) = rows.first() {
                 let cells = GridCells { grid, rows };
-                let (batches, typing) = column::table_with(&names, &cells, notation, &constants)?;
+                let sectioned = sections.as_ref().filter(|_| name.is_none()).map(|sections| Sectioned {
+                    cells,
+                    width: names.len(),
+                    sections,
+                });
+                let (batches, typing) = match &sectioned {
+                    Some(cells) => {
+                        let with = [names.as_slice(), &["group".to_owned()]].concat();
+                        column::table_with(
+                            &header::names(with.iter().map(String::as_str)),
+                            cells,
+                            notation,
+                            &constants,
+                        )?
+                    }
+                    None => column::table_with(&names, &cells, notation, &constants)?,
+                };
                 for note in typing.undecided {
                     confidence.doubt(0.95, note.clone());
                     notes.push(note);
@@ -158,6 +187,9 @@ impl Area {
             notes.push(format!("{} summary rows in a table of their own", summed.len()));
         }
         let place = source.place;
+        if let Some(sections) = &sections {
+            notes.push(format!("{} titles of rows kept as the column group", sections.count));
+        }
         notes.push(if has_header {
             match self.before.len() {
                 0 => format!("header in {place} {line}"),
@@ -182,6 +214,19 @@ impl Area {
             confidence,
             odd_rows: Vec::new(),
         })
+    }
+
+    /// Whether only the units below the names keep them from being seen as names.
+    fn is_header_over_units(&self, grid: &Grid, names: &[&str]) -> bool {
+        let filled: Vec<&str> = names
+            .iter()
+            .map(|name| name.trim())
+            .filter(|name| !name.is_empty())
+            .collect();
+        let rest = self.body.get(1..).unwrap_or_default();
+        header::is_all_labels(&filled)
+            && second_header(grid, &self.body).is_some()
+            && header::is_header(names, &GridCells { grid, rows: rest })
     }
 
     /// What makes the header less than certain.

@@ -28,7 +28,7 @@ pub(super) trait Cells {
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) types: Vec<ColumnType>,
-    /// Columns of numbers among whose cells some are none: those go, as they are, to a column of their own.
+    /// Columns among whose cells some are no values of its type: those go, as they are, to a column of their own.
     pub(super) rescued: Vec<usize>,
     /// Columns that are text because two readings fit, and which two.
     pub(super) undecided: Vec<(usize, &'static str)>,
@@ -81,8 +81,13 @@ pub(super) fn table_with(
         undecided: plan.undecided_in(names),
         rescued: plan.rescued.len(),
     };
-    plan.types
-        .extend(constants.iter().map(|(_, value)| constants::kind(value)));
+    plan.types.extend(constants.iter().map(|(name, value)| {
+        if notation.is_text_in_table(name) {
+            ColumnType::Text
+        } else {
+            constants::kind(value)
+        }
+    }));
     let all = names.iter().chain(constants.iter().map(|(name, _)| name));
     let all = crate::formats::header::names(all.map(String::as_str));
     let cells = WithConstants {
@@ -196,7 +201,7 @@ pub(super) fn build(names: &[String], plan: &Plan, cells: &dyn Cells) -> Result<
     types.push(ColumnType::Text);
     let beside = rescue::Beside {
         cells,
-        column: plan.types.len(),
+        plan,
         texts: &texts,
     };
     batches(&names, &types, &beside)
@@ -243,7 +248,7 @@ pub(super) fn data_type(kind: ColumnType) -> DataType {
     }
 }
 
-fn array<'a>(kind: ColumnType, rows: usize, cells: impl Iterator<Item = &'a str>) -> ArrayRef {
+pub(super) fn array<'a>(kind: ColumnType, rows: usize, cells: impl Iterator<Item = &'a str>) -> ArrayRef {
     let trimmed = |cell: &'a str| cell.trim();
     match kind {
         ColumnType::Null => Arc::new(NullArray::new(rows)),

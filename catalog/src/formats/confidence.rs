@@ -11,9 +11,9 @@
 //! | no header | 0.8 |
 //! | rows shorter than the header | 1 − half of their share |
 //! | a column that stays text because two readings fit, a pinned column that is not there | 0.95 each |
-//! | columns of numbers with words among them | 0.95 |
+//! | columns of numbers with words among them; a column with values that its table's type does not hold | 0.95 each |
 //! | the tables of a file are blocks, found by what stands around them | 0.95 |
-//! | records of XML or of nested JSON, found by what repeats | 0.9 |
+//! | records of XML or of nested JSON, found by what repeats; lists of it for which there was no room | 0.9 each |
 //! | rows between the blocks that are neither title nor pair | 1 − twice their share |
 //! | readings that only their place in the file tells apart | 0.85 |
 //! | lines left out because a cell too many shifts their values | 0.6 |

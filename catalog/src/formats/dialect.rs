@@ -11,6 +11,8 @@ use crate::formats::{Limits, moment, number};
 
 /// The sample: enough for a long preamble and hundreds of rows, small enough to split several times.
 const SAMPLE_BYTES: usize = 256 << 10;
+/// What cells are quoted with, unless something else explains the text better.
+const QUOTE: char = '"';
 /// In the order of preference when two fit equally well.
 const CANDIDATES: [char; 4] = ['\t', ',', ';', '|'];
 
@@ -26,6 +28,7 @@ pub(super) fn with(delimiter: Delimiter, text: &str, limits: &Limits) -> Dialect
     let plain = Dialect {
         delimiter,
         backslash: false,
+        quote: QUOTE,
     };
     let escaped = Dialect {
         backslash: true,
@@ -59,6 +62,7 @@ pub(super) fn choose(file_name: &str, text: &str, limits: &Limits) -> Chosen {
             let dialect = Dialect {
                 delimiter: Delimiter::Char(delimiter),
                 backslash,
+                quote: QUOTE,
             };
             let score = match split(sample, dialect, limits) {
                 Ok(parts) => {
@@ -74,6 +78,9 @@ pub(super) fn choose(file_name: &str, text: &str, limits: &Limits) -> Chosen {
             }
         }
     }
+    if let Some((score, dialect)) = single_quoted(sample, file_name, best.map_or(0.0, |(score, _)| score), limits) {
+        best = Some((score, dialect));
+    }
     if let Some((best, dialect)) = best {
         let others = scores.iter().filter(|(_, delimiter)| *delimiter != dialect.delimiter);
         let rival = others
@@ -88,9 +95,44 @@ pub(super) fn choose(file_name: &str, text: &str, limits: &Limits) -> Chosen {
         dialect: Dialect {
             delimiter: spaces(text).unwrap_or(Delimiter::None),
             backslash: false,
+            quote: QUOTE,
         },
         rival: None,
     }
+}
+
+/// The dialect of cells in single quotes, where these explain the text better than no quotes, or as well and most rows have
+/// such a cell; and how well.
+fn single_quoted(sample: &str, file_name: &str, plain: f64, limits: &Limits) -> Option<(f64, Dialect)> {
+    const SINGLE: char = '\'';
+    if sample.contains(QUOTE) || !sample.contains(SINGLE) {
+        return None;
+    }
+    let mut best: Option<(f64, Dialect)> = None;
+    for delimiter in order(file_name) {
+        if !sample.contains(&[SINGLE, delimiter].iter().collect::<String>()) {
+            continue;
+        }
+        let dialect = Dialect {
+            delimiter: Delimiter::Char(delimiter),
+            backslash: false,
+            quote: SINGLE,
+        };
+        // A quote that is left open, or stands within a word, is an apostrophe.
+        let Some(parts) = split(sample, dialect, limits)
+            .ok()
+            .filter(|parts| parts.literal_quotes == 0)
+        else {
+            continue;
+        };
+        let found = score(&parts.grid, delimiter);
+        let is_usual = parts.quoted > 2 && parts.quoted * 2 >= parts.grid.height();
+        let is_better = found > plain * 1.000_001 || (is_usual && found >= plain * 0.999);
+        if is_better && parts.quoted > 0 && best.is_none_or(|(before, _)| found > before) {
+            best = Some((found, dialect));
+        }
+    }
+    best
 }
 
 fn order(file_name: &str) -> [char; 4] {

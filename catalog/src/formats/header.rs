@@ -59,6 +59,9 @@ fn judge(first: &[&str], body: &dyn Cells) -> (bool, bool) {
     if body.height() == 0 {
         return (!typed, false);
     }
+    if has_outlying_names(first, body) {
+        return (true, true);
+    }
     if !axis.is_empty() && axis.len() + 1 >= first.len() && contrast >= 0 {
         return (true, true);
     }
@@ -73,6 +76,43 @@ fn judge(first: &[&str], body: &dyn Cells) -> (bool, bool) {
         .filter(|name| !name.is_empty())
         .all(|name| seen.insert(name));
     (unique && !repeats && !typed && !seen.is_empty(), false)
+}
+
+/// Whether the names that are numbers are whole ones far from all values below them (wavelengths above absorbances), beside
+/// a word above places or names: `Well, Content, 450, 490`.
+fn has_outlying_names(first: &[&str], body: &dyn Cells) -> bool {
+    /// How many times larger than all values below, or smaller, such a name is.
+    const FAR: f64 = 3.0;
+    let rows = body.height().min(CONTRAST_ROWS);
+    let (mut numbers, mut words) = (0usize, false);
+    for (column, name) in first.iter().enumerate() {
+        let name = name.trim();
+        let cells = || {
+            (0..rows)
+                .map(|row| body.cell(row, column).trim())
+                .filter(|cell| !cell.is_empty())
+        };
+        match number::parse(name) {
+            Some(number::Number::Int(at)) if at > 1 => {
+                let below = cells().filter_map(|cell| number::parse(cell).or_else(|| number::parse_comma(cell)));
+                let sizes: Vec<f64> = below.map(|number| number.as_f64().abs()).collect();
+                let at = at as f64;
+                let above = sizes.iter().all(|size| size * FAR < at);
+                let below = sizes.iter().all(|size| *size > at * FAR);
+                if sizes.len() < 2 || !(above || below) {
+                    return false;
+                }
+                numbers += 1;
+            }
+            Some(_) => return false,
+            None if name.is_empty() => {}
+            None => {
+                let has_digit = |cell: &str| cell.contains(|character: char| character.is_ascii_digit());
+                words |= is_label(name) && !has_digit(name) && cells().next().is_some() && cells().all(has_digit);
+            }
+        }
+    }
+    numbers > 0 && words
 }
 
 /// Whether every filled cell could be a column's name, and there are at least two.

@@ -433,10 +433,11 @@ impl Evidence {
         let mut grouped = false;
         for (at, point) in ['.', ','].into_iter().enumerate() {
             // Most cells are plain numbers or words without either sign.
-            let could = match point {
-                '.' => cell.contains(','),
-                _ => cell.contains('.') && (number.is_none() || is_maybe_thousand(cell)),
-            };
+            let could = cell.contains(number::OTHER_SEPARATORS)
+                || match point {
+                    '.' => cell.contains(','),
+                    _ => cell.contains('.') && (number.is_none() || is_maybe_thousand(cell)),
+                };
             if !could {
                 continue;
             }

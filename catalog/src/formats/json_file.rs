@@ -8,14 +8,15 @@ use arrow::record_batch::RecordBatch;
 
 use crate::formats::json::{self, Json};
 use crate::formats::json_array;
-use crate::formats::json_records;
+use crate::formats::json_forms;
+use crate::formats::json_records::{self, Document};
 use crate::formats::json_shape::Fields;
 use crate::formats::text::Decoded;
 use crate::formats::{Block, Confidence, Limits, Parsed, ReadError, named};
 
 /// Member names that hold the records of a wrapper. Any other array of objects is a nested list of one record: an
 /// experiment with its `reagents` is one row.
-const WRAPPERS: [&str; 16] = [
+const WRAPPERS: [&str; 20] = [
     "records",
     "data",
     "rows",
@@ -32,6 +33,31 @@ const WRAPPERS: [&str; 16] = [
     "samples",
     "measurements",
     "runs",
+    "value",
+    "nodes",
+    "content",
+    "wells",
+];
+/// Members beside the records that are about the document: how it goes on, what it is.
+const ABOUT: [&str; 18] = [
+    "meta",
+    "_meta",
+    "metadata",
+    "_metadata",
+    "links",
+    "_links",
+    "paging",
+    "pagination",
+    "page",
+    "pageinfo",
+    "page_info",
+    "jsonapi",
+    "info",
+    "schema",
+    "query",
+    "request",
+    "response_metadata",
+    "status",
 ];
 /// Cells of one batch; bounds the memory of building one.
 const BATCH_CELLS: usize = 4 << 20;
@@ -50,17 +76,36 @@ pub(super) fn read(file_name: &str, decoded: &Decoded, limits: &Limits) -> Resul
             Ok(None)
         };
     }
-    let values = match json::parse(&decoded.text, limits) {
+    let mut notes = Vec::new();
+    let parsed = json::parse(&decoded.text, limits).or_else(|error| {
+        let Some(text) = json_forms::without_nan(&decoded.text) else {
+            return Err(error);
+        };
+        notes.push("NaN taken for nothing and Infinity for a text");
+        json::parse(&text, limits)
+    });
+    let values = match parsed {
         Ok(values) => values,
         Err(_) if !is_named_json(file_name) && !looks_like_json(&decoded.text) => return Ok(None),
         Err(error) => return Err(error),
+    };
+    let values = match <[Json; 1]>::try_from(values) {
+        Ok([document]) => {
+            let (document, form) = json_forms::usual(document);
+            notes.extend(form);
+            vec![document]
+        }
+        Err(values) => values,
     };
     if let [Json::Object(members)] = values.as_slice()
         && let Some(tables) = json_records::of(members)
     {
         return nested(&tables, decoded, limits).map(Some);
     }
-    let (what, constants, records) = records(values)?;
+    let (mut what, constants, records) = records(values)?;
+    for note in notes {
+        what = format!("{what}, {note}");
+    }
     let count = records.len();
     let batches = batches(&records, limits)?;
     Ok(Some(Parsed {
@@ -80,18 +125,23 @@ pub(super) fn read(file_name: &str, decoded: &Decoded, limits: &Limits) -> Resul
 }
 
 /// The tables of a nested document.
-fn nested(tables: &[json_records::Records], decoded: &Decoded, limits: &Limits) -> Result<Parsed, ReadError> {
+fn nested(document: &Document, decoded: &Decoded, limits: &Limits) -> Result<Parsed, ReadError> {
     let mut blocks: Vec<Block> = Vec::new();
     let mut notes = vec!["nested JSON".to_owned(), decoded.encoding.clone()];
     let mut confidence = Confidence::default();
     confidence.doubt(0.9, "its records are what repeats in a nested document");
-    for table in tables {
+    for table in &document.tables {
         notes.push(format!("{} records in {:?}", table.rows.len(), table.name));
         blocks.push(Block {
             name: (!blocks.is_empty()).then(|| table.name.clone()),
             batches: batches(&table.rows, limits)?,
             first_row: 1,
         });
+    }
+    if !document.left.is_empty() {
+        let note = format!("other lists not read: {}", document.left.join(", "));
+        confidence.doubt(0.9, note.clone());
+        notes.push(note);
     }
     Ok(Parsed {
         taken_for: notes.join(", "),
@@ -131,6 +181,22 @@ fn records(mut values: Vec<Json>) -> Result<Found, ReadError> {
     }
 }
 
+/// Members of an object as keys and values, those of objects in it under the way to them.
+fn tell(prefix: &str, members: &[(String, Json)], properties: &mut BTreeMap<String, String>) {
+    for (name, value) in members {
+        let name = format!("{prefix} {name}");
+        match value {
+            Json::Object(inside) => tell(&name, inside, properties),
+            other => properties.extend(other.to_cell().map(|value| (name, value))),
+        }
+    }
+}
+
+/// What is said of the document and not of its records.
+fn is_about(name: &str, value: &Json) -> bool {
+    matches!(value, Json::Object(_)) && ABOUT.contains(&name.to_lowercase().as_str())
+}
+
 /// `{"exported": "…", "records": [{…}, …]}` is many records, each with the constants beside the list.
 fn unwrap_wrapper(members: Vec<(String, Json)>) -> Found {
     let is_records =
@@ -141,7 +207,7 @@ fn unwrap_wrapper(members: Vec<(String, Json)>) -> Found {
     let is_wrapper = lists == 1
         && members
             .iter()
-            .all(|(name, value)| value.is_scalar() || (is_records(value) && named(name)));
+            .all(|(name, value)| value.is_scalar() || is_about(name, value) || (is_records(value) && named(name)));
     if !is_wrapper {
         return (
             "JSON, one object".to_owned(),
@@ -150,18 +216,20 @@ fn unwrap_wrapper(members: Vec<(String, Json)>) -> Found {
         );
     }
     let mut constants = Vec::new();
+    let mut about = BTreeMap::new();
     let mut found = (String::new(), Vec::new());
     for (name, value) in members {
         match value {
             Json::List(items) => found = (name, items),
+            Json::Object(inside) => tell(&name, &inside, &mut about),
             scalar => constants.push((name, scalar)),
         }
     }
     let (name, mut items) = found;
-    let properties = constants
+    let told = constants
         .iter()
-        .filter_map(|(key, value)| Some((key.clone(), value.to_cell()?)))
-        .collect();
+        .filter_map(|(key, value)| Some((key.clone(), value.to_cell()?)));
+    let properties = told.chain(about).collect();
     let taken: HashSet<String> = items
         .iter()
         .filter_map(|item| {

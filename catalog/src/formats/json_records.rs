@@ -4,14 +4,15 @@
 //! Only for documents that are nested throughout: an object with several scalars of its own is one record (an experiment
 //! with its reagents), and [`super::json_file`] reads it so.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use crate::formats::json::Json;
+use crate::formats::json_cube;
 
 /// Scalars at the top of a document; an object with more is a record itself.
 const TOP_SCALARS_MAX: usize = 2;
 /// Tables beside the main one.
-const OTHERS_MAX: usize = 8;
+const OTHERS_MAX: usize = 16;
 /// Bytes of constants repeated in the records; more would multiply one file's size by the number of its records.
 const AROUND_BYTES_MAX: usize = 1 << 28;
 /// Members of `{"value": 1.5, "unit": "mL"}`.
@@ -26,8 +27,17 @@ pub(super) struct Records {
     pub(super) rows: Vec<Json>,
 }
 
-/// Arrays of objects as tables, the main one first; `None` when the document is no nested one.
-pub(super) fn of(members: &[(String, Json)]) -> Option<Vec<Records>> {
+/// What a nested document holds.
+#[derive(Debug)]
+pub(super) struct Document {
+    /// At least one, the main one first.
+    pub(super) tables: Vec<Records>,
+    /// Lists for which there was no room.
+    pub(super) left: Vec<String>,
+}
+
+/// Arrays of objects as tables; `None` when the document is no nested one.
+pub(super) fn of(members: &[(String, Json)]) -> Option<Document> {
     let scalars = members.iter().filter(|(_, value)| value.is_scalar()).count();
     let direct = members.iter().any(|(_, value)| matches!(value, Json::List(_)));
     if scalars > TOP_SCALARS_MAX || direct {
@@ -42,24 +52,32 @@ pub(super) fn of(members: &[(String, Json)]) -> Option<Vec<Records>> {
         .rows
         .into_iter()
         .map(|(path, rows)| (distinct(&rows), path, rows))
-        .filter(|(values, _, rows)| *values > 0 && rows.len() > 1)
+        .filter(|(values, _, _)| *values > 0)
         .collect();
-    tables.sort_by_key(|(values, _, _)| std::cmp::Reverse(*values));
+    // What was recorded point by point is never what the points belong to.
+    let is_cube = |path: &Vec<String>| found.cubes.contains(path);
+    tables.sort_by_key(|(values, path, _)| (is_cube(path), std::cmp::Reverse(*values)));
+    let left = tables.split_off(tables.len().min(1 + OTHERS_MAX));
+    let left = left
+        .iter()
+        .map(|(_, path, rows)| format!("{} ({})", path.join("/"), rows.len()))
+        .collect();
     let tables: Vec<Records> = tables
         .into_iter()
-        .take(1 + OTHERS_MAX)
         .map(|(_, path, rows)| Records {
             name: path.last().cloned().unwrap_or_default(),
             rows: rows.into_iter().map(Flat::into_object).collect(),
         })
         .collect();
-    (!tables.is_empty()).then_some(tables)
+    (!tables.is_empty()).then_some(Document { tables, left })
 }
 
 /// Records by the way to their array.
 #[derive(Debug, Default)]
 struct Found {
     rows: BTreeMap<Vec<String>, Vec<Flat>>,
+    /// Those that are points of data cubes.
+    cubes: BTreeSet<Vec<String>>,
     around_bytes: usize,
 }
 
@@ -108,6 +126,26 @@ fn descend(members: &[(String, Json)], path: &mut Vec<String>, around: &[(String
     for (name, value) in members {
         path.push(name.clone());
         match value {
+            Json::Object(below) if json_cube::is_cube(below) => {
+                let named = |(name, _): &&(String, Json)| name.ends_with("identifier");
+                let around: Vec<(String, Json)> = around.iter().filter(named).cloned().collect();
+                let bytes: usize = around.iter().map(|(name, value)| name.len() + size(value)).sum();
+                let points = json_cube::points(below).unwrap_or_default();
+                found.around_bytes = found.around_bytes.saturating_add(bytes.saturating_mul(points.len()));
+                if found.around_bytes > AROUND_BYTES_MAX {
+                    return;
+                }
+                found.cubes.insert(path.clone());
+                let flat = |own| Flat {
+                    around: around.clone(),
+                    own,
+                };
+                found
+                    .rows
+                    .entry(path.clone())
+                    .or_default()
+                    .extend(points.into_iter().map(flat));
+            }
             Json::Object(below) => descend(below, path, around, found),
             Json::List(items) if is_records(value) => {
                 for item in items {
@@ -167,6 +205,10 @@ fn flatten(members: &[(String, Json)], prefix: &str, flat: &mut Vec<(String, Jso
                     };
                     flat.push((name, value.clone()));
                 }
+            }
+            Json::Object(below) if json_cube::is_cube(below) => {
+                let label = below.iter().filter(|(key, value)| key == "label" && value.is_scalar());
+                flat.extend(label.map(|(key, value)| (format!("{named} {key}"), value.clone())));
             }
             Json::Object(below) => flatten(below, name, flat),
             Json::List(_) if is_records(value) => {}

@@ -11,7 +11,7 @@ use crate::formats::grid::Grid;
 use crate::formats::head::{self, HeadLine};
 use crate::formats::pinned::{Notation, Pinned};
 use crate::formats::shapes::Shape;
-use crate::formats::{Confidence, ReadError, blocks, infer};
+use crate::formats::{Confidence, ReadError, blocks, infer, turn};
 
 /// How the grid came to be, for messages and for reading numbers.
 #[derive(Debug, Clone)]
@@ -68,6 +68,17 @@ pub(super) struct FoundTable {
 /// # Errors
 /// `NotATable`, `NoDataRows`, `LongRow`; `Pinned` where what is pinned does not fit.
 pub(super) fn read(grid: &Grid, source: &Source) -> Result<Found, ReadError> {
+    if source.pinned.header_row.is_none()
+        && let Some((known, note)) = turn::known_form(grid)?
+    {
+        let mut found = read_known(&known, source)?;
+        found.notes.insert(0, note.to_owned());
+        return Ok(found);
+    }
+    read_known(grid, source)
+}
+
+fn read_known(grid: &Grid, source: &Source) -> Result<Found, ReadError> {
     let shape = Shape::of(grid);
     if let Some(header) = source.pinned.header_row {
         return Area::pinned(grid, &shape, source, header)?.read(grid, &shape, source);

@@ -4,7 +4,7 @@
 //! only breaks ties), **unpack** gzip, zstd or a zip archive ([`unpack`], [`archive`]), **decode** text ([`text`]),
 //! **parse** it into a grid of cells ([`dialect`], [`split`], [`workbook`]), find the tables in the grid: one rectangle
 //! ([`layout`], [`area`]), or blocks of several kinds with what stands between them ([`blocks`]), **type** each column over the
-//! whole file ([`infer`], [`column`]; words among numbers: [`rescue`]). JSON ([`json`], [`json_shape`], [`json_array`],
+//! whole file ([`infer`], [`column`]; words among numbers: [`rescue`]; the type of the file's table: [`fit`]). JSON ([`json`], [`json_shape`], [`json_array`],
 //! [`json_records`]), XML ([`xml`]), molecules ([`sdf`], [`smiles`]) and reactions ([`rxn`]), Parquet ([`parquet_file`]), Avro ([`avro`]) and Arrow
 //! ([`arrow_file`]) carry
 //! their own structure and skip the grid. How sure all this is: [`confidence`]; what an administrator says of it: [`pinned`].
@@ -26,13 +26,16 @@ mod confidence;
 mod constants;
 mod dialect;
 mod error;
+mod fit;
 mod grid;
 mod head;
 mod header;
 mod infer;
 mod json;
 mod json_array;
+mod json_cube;
 mod json_file;
+mod json_forms;
 mod json_records;
 mod json_shape;
 mod layout;
@@ -48,13 +51,17 @@ mod refuse;
 mod rescue;
 mod rxn;
 mod sdf;
+mod sections;
 mod shapes;
+mod sheets;
 mod smiles;
 mod sniff;
 mod split;
 mod stated;
 mod text;
 mod text_file;
+mod tidy;
+mod turn;
 mod typed;
 mod unpack;
 mod workbook;
@@ -72,7 +79,8 @@ use bytes::Bytes;
 pub(crate) use blocks::is_well;
 pub(crate) use confidence::Confidence;
 pub(crate) use error::ReadError;
-pub(crate) use moment::month;
+pub(crate) use fit::texts as fitted;
+pub(crate) use moment::{is_moment, month};
 pub(crate) use pinned::{DateOrder, Decimal, Pinned, PinnedType};
 pub(crate) use plain::{Findings, Odd, Piece, Plain, Reader, Survey};
 pub(crate) use smiles::is_smiles;

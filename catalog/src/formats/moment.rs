@@ -49,7 +49,7 @@ impl Moment {
 }
 
 /// Whether the text is a date or date and time in any order known here.
-pub(super) fn is_moment(cell: &str) -> bool {
+pub(crate) fn is_moment(cell: &str) -> bool {
     [Order::YearFirst, Order::DayFirst, Order::MonthFirst, Order::MonthName]
         .into_iter()
         .any(|order| parse(cell, order).is_some())

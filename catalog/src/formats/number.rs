@@ -5,6 +5,9 @@ const INT_DIGITS_MAX: usize = 18;
 /// Integers beyond this are not exact as f64.
 const EXACT_F64_MAX: i64 = 1 << 53;
 
+/// What parts thousands beside commas and points.
+pub(super) const OTHER_SEPARATORS: [char; 5] = ['\'', '\u{2019}', '\u{a0}', '\u{202f}', ' '];
+
 /// A number a cell holds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Number {
@@ -32,6 +35,9 @@ impl Number {
 /// Parses a trimmed cell written with a decimal point. `None` for leading zeros (`007`), a leading `+`, hexadecimal,
 /// integers of more than 18 digits, and what overflows: those stay text.
 pub(super) fn parse(cell: &str) -> Option<Number> {
+    if let Some(size) = cell.strip_prefix(MINUS) {
+        return parse_size(size, parse);
+    }
     let shape = Shape::of(cell, b'.')?;
     if shape.is_int {
         return if shape.digits <= INT_DIGITS_MAX {
@@ -46,13 +52,34 @@ pub(super) fn parse(cell: &str) -> Option<Number> {
         .map(Number::Float)
 }
 
+/// The minus sign of typography, as sheets and reports write it.
+const MINUS: char = '\u{2212}';
+
+fn parse_size(size: &str, parse: fn(&str) -> Option<Number>) -> Option<Number> {
+    let size =
+        parse(size).filter(|_| size.starts_with(|first: char| first.is_ascii_digit() || ".,".contains(first)))?;
+    Some(match size {
+        Number::Int(int) => Number::Int(-int),
+        Number::Float(float) => Number::Float(-float),
+    })
+}
+
 /// A whole number, written as one or with `.0` behind it.
 pub(super) fn whole(cell: &str) -> Option<i64> {
-    cell.strip_suffix(".0").unwrap_or(cell).parse().ok()
+    match cell.strip_prefix(MINUS) {
+        Some(size) => match parse_size(size, parse) {
+            Some(Number::Int(int)) => Some(int),
+            _ => None,
+        },
+        None => cell.strip_suffix(".0").unwrap_or(cell).parse().ok(),
+    }
 }
 
 /// The same with a decimal comma: `0,5`, `-1,25E-3`. Integers count as well.
 pub(super) fn parse_comma(cell: &str) -> Option<Number> {
+    if let Some(size) = cell.strip_prefix(MINUS) {
+        return parse_size(size, parse_comma);
+    }
     let shape = Shape::of(cell, b',')?;
     if shape.is_int {
         return parse(cell);
@@ -64,7 +91,12 @@ pub(super) fn parse_comma(cell: &str) -> Option<Number> {
 /// A number with its thousands parted: `1,234,567.5` (`point` is `.`) or `1.234.567,5` (`point` is `,`); and whether it
 /// can be nothing else, as `1,234` can.
 pub(super) fn parse_grouped(cell: &str, point: char) -> Option<(Number, bool)> {
-    let separator = if point == '.' { ',' } else { '.' };
+    let usual = if point == '.' { ',' } else { '.' };
+    // Swiss, French and Nordic papers part thousands so.
+    let separator = cell
+        .chars()
+        .find(|character| OTHER_SEPARATORS.contains(character))
+        .unwrap_or(usual);
     let (whole, fraction) = match cell.split_once(point) {
         Some((whole, fraction)) => (whole, Some(fraction)),
         None => (cell, None),
@@ -81,7 +113,12 @@ pub(super) fn parse_grouped(cell: &str, point: char) -> Option<(Number, bool)> {
     }
     let plain = format!("{}.{}", whole.replace(separator, ""), fraction.unwrap_or("0"));
     let float = plain.parse::<f64>().ok().filter(|float| float.is_finite())?;
-    Some((Number::Float(float), fraction.is_some() || groups.len() > 1))
+    // A plain space parts words and codes as well.
+    if separator == ' ' && fraction.is_none() {
+        return None;
+    }
+    let is_sure = fraction.is_some() || groups.len() > 1 || separator != usual;
+    Some((Number::Float(float), is_sure))
 }
 
 /// Whether a comma in this number can only be a decimal one: `0,125` and `1,5` are, `1,234` may be a thousand.

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use arrow::datatypes::DataType;
 use serde::{Deserialize, Serialize};
 
 use crate::formats::column::Cells;
@@ -11,7 +12,7 @@ use crate::formats::infer::{self, ColumnType, Evidence, Style};
 use crate::formats::moment::{self, Order};
 use crate::formats::number;
 use crate::formats::split::{Delimiter, lines};
-use crate::formats::{Limits, ReadError};
+use crate::formats::{Limits, ReadError, fit};
 use crate::name::clean_column;
 
 /// How one file is to be read; what is not said is found out.
@@ -29,6 +30,10 @@ pub(crate) struct Pinned {
     pub(crate) encoding: Option<String>,
     /// By the cleaned names of columns.
     pub(crate) types: BTreeMap<String, PinnedType>,
+    /// What the file's table has made of some columns, by their cleaned names. Nobody said so: what does not fit is kept
+    /// beside the column, and no reason to refuse the file.
+    #[serde(skip)]
+    pub(crate) in_table: BTreeMap<String, DataType>,
 }
 
 /// The sign before a number's fraction.
@@ -177,12 +182,30 @@ impl<'p> Notation<'p> {
         }
     }
 
+    /// The same with what is pinned.
+    pub(super) fn plain_with(limits: &'p Limits) -> Self {
+        Self {
+            pinned: Some(&limits.pinned),
+            ..Self::plain()
+        }
+    }
+
     pub(super) fn decimal(&self) -> Option<Decimal> {
         self.pinned.and_then(|pinned| pinned.decimal)
     }
 
     pub(super) fn order(&self) -> Option<Order> {
         self.pinned.and_then(Pinned::order)
+    }
+
+    /// Whether the file's table has made a column of texts of it.
+    pub(super) fn is_text_in_table(&self, name: &str) -> bool {
+        self.in_table(name) == Some(&DataType::Utf8)
+    }
+
+    fn in_table(&self, name: &str) -> Option<&DataType> {
+        let pinned = self.pinned.filter(|pinned| !pinned.in_table.is_empty())?;
+        pinned.in_table.get(&clean_column(name))
     }
 
     /// The pinned type of a column as far as its cells allow, and whether some of them go to the rescued ones. `style`
@@ -200,7 +223,7 @@ impl<'p> Notation<'p> {
     ) -> Result<Option<(ColumnType, bool)>, ReadError> {
         let name = names.get(column).map_or("", String::as_str);
         let Some(wanted) = self.pinned.and_then(|pinned| pinned.type_of(name)) else {
-            return Ok(None);
+            return Ok(self.fitted(name, column, cells, style, found));
         };
         let filled = || {
             (0..cells.height())
@@ -245,6 +268,26 @@ impl<'p> Notation<'p> {
                 row + 1
             ))),
         }
+    }
+}
+
+impl Notation<'_> {
+    /// The type that the column has in the file's table, and whether some cells go to the rescued ones.
+    fn fitted(
+        &self,
+        name: &str,
+        column: usize,
+        cells: &dyn Cells,
+        style: Style,
+        found: ColumnType,
+    ) -> Option<(ColumnType, bool)> {
+        let to = self.in_table(name)?;
+        if found == ColumnType::Null {
+            return None;
+        }
+        let all = || (0..cells.height()).map(|row| cells.cell(row, column));
+        let kind = fit::kind(to, found, style, self.order(), all())?;
+        Some((kind, all().any(|cell| fit::is_odd(kind, cell))))
     }
 }
 

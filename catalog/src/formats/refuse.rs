@@ -1,6 +1,7 @@
 //! Rectangles that are not one table, and the words to refuse them with.
 
 use crate::formats::ReadError;
+use crate::formats::area;
 use crate::formats::blocks;
 use crate::formats::grid::Grid;
 use crate::formats::head::{self, HeadLine};
@@ -19,7 +20,7 @@ pub(super) struct Outline {
 pub(super) fn rows_before(rows: &[usize], grid: &Grid, shape: &Shape, source: &Source) -> Result<(), ReadError> {
     let is_row = |row: &usize| {
         let filled = grid.filled(*row);
-        filled.len() > 2 && head::classify(&filled) == HeadLine::Row
+        filled.len() > 2 && head::classify(&filled) == HeadLine::Row && !area::is_prose(&filled)
     };
     if rows.iter().filter(|row| is_row(row)).count() >= 2 {
         Err(shapes::not_a_table(grid, shape, "several blocks", source))

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::formats::column::{Cells, Plan};
+use crate::formats::fit;
 use crate::formats::infer::{self, ColumnType, Style};
 use crate::formats::number::{self, Number};
 
@@ -117,22 +118,17 @@ pub(super) fn is_of_words(cells: &dyn Cells, column: usize) -> bool {
 
 /// What did not fit, row by row.
 pub(super) fn texts(names: &[String], plan: &Plan, cells: &dyn Cells) -> Vec<String> {
-    let columns: Vec<(usize, &str, Style)> = plan
+    let columns: Vec<(usize, &str, ColumnType)> = plan
         .rescued
         .iter()
-        .filter_map(|column| match (names.get(*column), plan.types.get(*column)) {
-            (Some(name), Some(ColumnType::Float64(style))) => Some((*column, name.as_str(), *style)),
-            _ => None,
-        })
+        .filter_map(|column| Some((*column, names.get(*column)?.as_str(), *plan.types.get(*column)?)))
         .collect();
     (0..cells.height())
         .map(|row| {
             let odd: BTreeMap<&str, &str> = columns
                 .iter()
-                .map(|(column, name, style)| (*name, cells.cell(row, *column).trim(), style))
-                .filter(|(_, cell, style)| {
-                    !cell.is_empty() && !infer::is_null_word(cell) && style.parse(cell).is_none()
-                })
+                .map(|(column, name, kind)| (*name, cells.cell(row, *column).trim(), *kind))
+                .filter(|(_, cell, kind)| fit::is_odd(*kind, cell))
                 .map(|(name, cell, _)| (name, cell))
                 .collect();
             if odd.is_empty() {
@@ -144,10 +140,10 @@ pub(super) fn texts(names: &[String], plan: &Plan, cells: &dyn Cells) -> Vec<Str
         .collect()
 }
 
-/// Cells with the column of what did not fit behind them.
+/// Cells with the column of what did not fit behind them, and nothing in its old place.
 pub(super) struct Beside<'c> {
     pub(super) cells: &'c dyn Cells,
-    pub(super) column: usize,
+    pub(super) plan: &'c Plan,
     pub(super) texts: &'c [String],
 }
 
@@ -157,10 +153,19 @@ impl Cells for Beside<'_> {
     }
 
     fn cell(&self, row: usize, column: usize) -> &str {
-        if column == self.column {
-            self.texts.get(row).map_or("", String::as_str)
+        if column == self.plan.types.len() {
+            return self.texts.get(row).map_or("", String::as_str);
+        }
+        let cell = self.cells.cell(row, column);
+        let kind = self
+            .plan
+            .types
+            .get(column)
+            .filter(|_| self.plan.rescued.contains(&column));
+        if kind.is_some_and(|kind| fit::is_odd(*kind, cell)) {
+            ""
         } else {
-            self.cells.cell(row, column)
+            cell
         }
     }
 }

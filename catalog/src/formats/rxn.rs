@@ -134,7 +134,7 @@ fn block(name: Option<String>, records: Vec<Record>, own: &[&str], limits: &Limi
         check("the number of rows", table.rows.len() as u64, limits.rows_max as u64)?;
     }
     let names = header::names(columns.iter().map(String::as_str));
-    let mut plan = column::plan(&names, &table, Notation::plain())?;
+    let mut plan = column::plan(&names, &table, Notation::plain_with(limits))?;
     for (at, kind) in plan.types.iter_mut().enumerate().take(fixed) {
         // Names, structures and numbers of a registry are texts, whatever they look like; the counts between them are not.
         if at < OF_MOLECULE.len() || at >= own.len() {

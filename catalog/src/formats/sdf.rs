@@ -39,7 +39,7 @@ pub(super) fn read(file_name: &str, decoded: &Decoded, limits: &Limits) -> Resul
     }
     let (records, kinds) = reader.finish()?;
     let names = header::names(OWN.into_iter().chain(records.items.iter().map(String::as_str)));
-    let mut plan = column::plan(&names, &records, Notation::plain())?;
+    let mut plan = column::plan(&names, &records, Notation::plain_with(limits))?;
     for kind in plan.types.iter_mut().take(OWN.len()) {
         *kind = ColumnType::Text;
     }

@@ -84,7 +84,7 @@ pub(super) fn read(file_name: &str, decoded: &Decoded, limits: &Limits) -> Resul
         grid: &grid,
         rows: &all,
     };
-    let mut plan = column::plan(&names, &cells, Notation::plain())?;
+    let mut plan = column::plan(&names, &cells, Notation::plain_with(limits))?;
     if let Some(kind) = plan.types.first_mut() {
         *kind = ColumnType::Text;
     }

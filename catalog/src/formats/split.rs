@@ -32,6 +32,8 @@ pub(super) struct Dialect {
     pub(super) delimiter: Delimiter,
     /// `\"` stands for a quote inside a quoted cell (beside the usual `""`).
     pub(super) backslash: bool,
+    /// What cells are quoted with.
+    pub(super) quote: char,
 }
 
 /// What splitting noticed beside the cells.
@@ -40,6 +42,8 @@ pub(super) struct Split {
     pub(super) grid: Grid,
     /// Cells that start with a quote but are not quoted, kept as written.
     pub(super) literal_quotes: usize,
+    /// Cells that are quoted.
+    pub(super) quoted: usize,
 }
 
 /// Splits `text` whole. A blank line is a row without content.
@@ -48,7 +52,7 @@ pub(super) struct Split {
 /// `UnclosedQuote`, `StrayQuote`, `TooLarge`.
 pub(super) fn split(text: &str, dialect: Dialect, limits: &Limits) -> Result<Split, ReadError> {
     match dialect.delimiter {
-        Delimiter::Char(delimiter) => Splitter::new(text, delimiter, dialect.backslash).run(limits),
+        Delimiter::Char(delimiter) => Splitter::new(text, delimiter, dialect).run(limits),
         Delimiter::Spaces(run) => {
             let mut split = Split::default();
             for (line, row) in lines(text) {
@@ -116,6 +120,7 @@ pub(super) fn by_spaces(line: &str, run: usize) -> Vec<&str> {
 struct Splitter<'a> {
     text: &'a str,
     delimiter: char,
+    quote: char,
     backslash: bool,
     at: usize,
     line: u64,
@@ -129,11 +134,12 @@ enum Ended {
 }
 
 impl<'a> Splitter<'a> {
-    fn new(text: &'a str, delimiter: char, backslash: bool) -> Self {
+    fn new(text: &'a str, delimiter: char, dialect: Dialect) -> Self {
         Self {
             text,
             delimiter,
-            backslash,
+            quote: dialect.quote,
+            backslash: dialect.backslash,
             at: 0,
             line: 1,
         }
@@ -160,10 +166,11 @@ impl<'a> Splitter<'a> {
                             ended
                         }
                     }
-                } else if self.rest().starts_with('"') {
+                } else if self.rest().starts_with(self.quote) {
                     buffer.clear();
                     match self.quoted(&mut buffer, opened)? {
                         Some(ended) => {
+                            split.quoted += 1;
                             split.grid.push_cell(&buffer, opened, limits)?;
                             ended
                         }
@@ -202,7 +209,7 @@ impl<'a> Splitter<'a> {
     fn spaces_before_quote(&self) -> usize {
         let rest = self.rest();
         let spaces = rest.len() - rest.trim_start_matches(' ').len();
-        let quote = self.delimiter != ' ' && rest.get(spaces..).is_some_and(|after| after.starts_with('"'));
+        let quote = self.delimiter != ' ' && rest.get(spaces..).is_some_and(|after| after.starts_with(self.quote));
         if quote { spaces } else { 0 }
     }
 
@@ -252,16 +259,19 @@ impl<'a> Splitter<'a> {
         self.at += 1;
         loop {
             let rest = self.rest();
-            let Some(length) = rest.find(['"', '\\', '\n', '\r']) else {
+            let Some(length) = rest.find([self.quote, '\\', '\n', '\r']) else {
                 return Err(ReadError::UnclosedQuote { line: opened });
             };
             cell.push_str(rest.get(..length).unwrap_or_default());
             self.at += length;
             let rest = self.rest();
-            if rest.starts_with("\"\"") {
-                cell.push('"');
+            let doubled = rest
+                .strip_prefix(self.quote)
+                .is_some_and(|rest| rest.starts_with(self.quote));
+            if doubled {
+                cell.push(self.quote);
                 self.at += 2;
-            } else if rest.starts_with('"') {
+            } else if rest.starts_with(self.quote) {
                 self.at += 1;
                 let after = self.rest();
                 let spaces = after.len() - after.trim_start_matches(' ').len();

@@ -24,6 +24,9 @@ pub(super) struct Decoded {
     pub(super) is_guess: bool,
 }
 
+/// The byte order mark as a character.
+const MARK: char = '\u{feff}';
+
 /// `pinned`: the encoding's label, where someone knows it; a byte order mark says more.
 ///
 /// # Errors
@@ -45,6 +48,11 @@ pub(super) fn decode(bytes: &[u8], pinned: Option<&str>) -> Result<Decoded, Read
     let text = match encoding.decode_without_bom_handling_and_without_replacement(body) {
         Some(text) => text.into_owned(),
         None => return Err(undecodable(encoding, body)),
+    };
+    // Files that were written one behind the other keep the mark that each began with.
+    let text = match text.contains(MARK) {
+        true => without_marks(&text),
+        false => text,
     };
     refuse_binary(&text)?;
     // A DOS end-of-file mark is no content.
@@ -68,6 +76,13 @@ pub(super) fn decode(bytes: &[u8], pinned: Option<&str>) -> Result<Decoded, Read
         encoding: name,
         is_guess,
     })
+}
+
+/// The text without byte order marks at the start of its lines.
+fn without_marks(text: &str) -> String {
+    text.trim_start_matches(MARK)
+        .replace(&format!("\n{MARK}"), "\n")
+        .replace(&format!("\r{MARK}"), "\r")
 }
 
 fn judge(bytes: &[u8]) -> Result<&'static Encoding, ReadError> {

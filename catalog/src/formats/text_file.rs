@@ -1,10 +1,12 @@
 //! Delimited text: dialect, grid, layout.
 
+use std::collections::BTreeMap;
+
 use crate::formats::dialect::Chosen;
 use crate::formats::layout::{self, Source};
 use crate::formats::split::{Delimiter, Dialect, split};
 use crate::formats::text::Decoded;
-use crate::formats::{Block, Confidence, Limits, Parsed, ReadError, aligned, dialect};
+use crate::formats::{Block, Confidence, Limits, Parsed, ReadError, aligned, dialect, head, tidy};
 
 /// Another delimiter whose score has less than this share of the best one's raises no doubt.
 pub(super) const RIVAL_MIN: f64 = 0.5;
@@ -36,7 +38,19 @@ pub(super) fn read(file_name: &str, decoded: &Decoded, limits: &Limits) -> Resul
         grid = cut;
     }
     let source = source(file_name, dialect, limits);
-    let found = layout::read(&grid, &source)?;
+    let mut passed = BTreeMap::new();
+    let mut notes = Vec::new();
+    if limits.pinned.header_row.is_none()
+        && let Some((tidied, said)) = tidy::tidy(&grid, &source, &mut passed, limits)?
+    {
+        grid = tidied;
+        notes = said;
+    }
+    let mut found = layout::read(&grid, &source)?;
+    found.notes.splice(0..0, notes);
+    for (key, value) in passed {
+        head::record(&mut found.properties, &key, &value);
+    }
     let mut parts = vec![called(dialect.delimiter)];
     parts.push(decoded.encoding.clone());
     parts.extend(found.notes);

@@ -1,7 +1,7 @@
 //! Excel and OpenDocument sheets by content. Every cell becomes the text a CSV export would have, so that sheets and
 //! delimited text share one way to find a table and its types.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -12,7 +12,7 @@ use crate::formats::grid::Grid;
 use crate::formats::head::{self, HeadLine};
 use crate::formats::layout::{self, Source};
 use crate::formats::shapes::Shape;
-use crate::formats::{Block, Confidence, Limits, Parsed, ReadError, header, moment, number, zip_directory};
+use crate::formats::{Block, Confidence, Limits, Parsed, ReadError, header, moment, number, sheets, zip_directory};
 
 /// Beyond this a float has no fraction left and is written with an exponent.
 const PLAIN_FLOAT_MAX: f64 = 1e15;
@@ -191,6 +191,8 @@ fn assemble(kind: &str, sheets: Vec<SheetGrid>, limits: &Limits) -> Result<Parse
     let mut confidence = Confidence::default();
     let mut notes = vec![kind.to_owned()];
     let mut blocks: Vec<Block> = Vec::new();
+    // The sheet of each block.
+    let mut sheets_of: Vec<String> = Vec::new();
     let mut properties = BTreeMap::new();
     let count = sheets.len();
     for mut sheet in sheets {
@@ -204,7 +206,10 @@ fn assemble(kind: &str, sheets: Vec<SheetGrid>, limits: &Limits) -> Result<Parse
             notes.push(format!("hidden sheet {name:?} not read"));
             continue;
         }
-        if (is_notes(&sheet.grid, &shape) || is_pairs(&sheet.grid, &shape)) && count > 1 {
+        let is_told = is_notes(&sheet.grid, &shape)
+            || is_pairs(&sheet.grid, &shape)
+            || (speaks_of_settings(name) && holds_pairs(&sheet.grid, &shape));
+        if is_told && count > 1 {
             for row in shape.rows() {
                 let mut of_sheet = BTreeMap::new();
                 layout::keep(&sheet.grid, row, &source, &mut of_sheet);
@@ -227,6 +232,7 @@ fn assemble(kind: &str, sheets: Vec<SheetGrid>, limits: &Limits) -> Result<Parse
                 Some(block) => Some(block),
                 None => (!blocks.is_empty()).then(|| name.clone()),
             };
+            sheets_of.push(name.clone());
             blocks.push(Block {
                 name: own,
                 batches: table.batches,
@@ -234,6 +240,7 @@ fn assemble(kind: &str, sheets: Vec<SheetGrid>, limits: &Limits) -> Result<Parse
             });
         }
     }
+    let blocks = sheets::together(blocks, sheets_of, &mut notes);
     if blocks.is_empty() {
         return Err(ReadError::NoDataRows {
             seen: format!("a workbook of {count} sheets without a table"),
@@ -258,6 +265,43 @@ fn is_notes(grid: &Grid, shape: &Shape) -> bool {
             let filled = grid.filled(row);
             filled.len() == 1 || head::is_marked(&filled)
         })
+}
+
+/// Whether a sheet's name says that it is about the others.
+fn speaks_of_settings(name: &str) -> bool {
+    const WORDS: [&str; 14] = [
+        "info",
+        "about",
+        "meta",
+        "metadata",
+        "settings",
+        "parameters",
+        "protocol",
+        "notes",
+        "readme",
+        "cover",
+        "summary",
+        "instrument",
+        "method",
+        "general",
+    ];
+    let lower = name.to_lowercase();
+    let mut words = lower.split(|character: char| !character.is_alphanumeric());
+    words.any(|word| WORDS.contains(&word) || word == "information")
+}
+
+/// At most two cells a row, the first a key that comes once.
+fn holds_pairs(grid: &Grid, shape: &Shape) -> bool {
+    let mut seen = HashSet::new();
+    let mut rows = shape.rows().take(SETTINGS_ROWS_MAX + 1).map(|row| grid.filled(row));
+    let mut count = 0;
+    rows.all(|filled| {
+        count += 1;
+        let key = filled
+            .first()
+            .is_some_and(|key| header::is_label(key) && seen.insert(*key));
+        count <= SETTINGS_ROWS_MAX && filled.len() <= 2 && key
+    })
 }
 
 /// A sheet of settings: a title, then at most two cells a row, and no second column of values under a header.

@@ -12,6 +12,7 @@
 mod arrange;
 mod blocks;
 mod cases;
+mod clashes;
 mod golden;
 mod grouping;
 mod journal;

@@ -119,6 +119,9 @@ fn well_column(grid: &Grid, tables: &[Table]) -> Option<usize> {
 /// any number heads a group.
 pub(super) fn summary_rows(grid: &Grid, rows: &[usize], width: usize) -> Option<(Vec<usize>, Vec<usize>)> {
     let cells = |column: usize| rows.iter().map(move |row| grid.cell(*row, column).trim());
+    if let Some(parted) = summary_at_end(grid, rows) {
+        return Some(parted);
+    }
     let column = (0..width).find(|column| {
         // A few rows rule most columns out, and the whole column is looked at once.
         let others_max = rows.len() * 2 / 5;
@@ -134,6 +137,17 @@ pub(super) fn summary_rows(grid: &Grid, rows: &[usize], width: usize) -> Option<
         .iter()
         .partition(|row| is_summary(grid.cell(**row, column)) || is_empty(**row));
     (!summed.is_empty() && !plain.is_empty()).then_some((plain, summed))
+}
+
+/// The last rows of any list, where each starts with a summary word and none before them does.
+fn summary_at_end(grid: &Grid, rows: &[usize]) -> Option<(Vec<usize>, Vec<usize>)> {
+    let first = |row: usize| grid.cells(row).map(str::trim).find(|cell| !cell.is_empty());
+    let is_summed = |row: &&usize| first(**row).is_some_and(is_summary) && grid.filled(**row).len() > 1;
+    let count = rows.iter().rev().take_while(is_summed).count();
+    let (plain, summed) = rows.split_at(rows.len() - count);
+    // A table of statistics has little else.
+    let is_foot = count > 0 && plain.len() > 2 && count * 2 <= plain.len() && !plain.iter().any(|row| is_summed(&row));
+    is_foot.then(|| (plain.to_vec(), summed.to_vec()))
 }
 
 /// Rows of a list of wells that say nothing but which well they are, of the columns `from` on: the wells were not used.
@@ -161,7 +175,12 @@ pub(super) fn unused_wells(names: &[String], from: usize, cells: &dyn Cells) -> 
             (true, false) => return HashSet::new(),
         }
     }
-    let is_blank = |row: &usize| telling.iter().all(|at| cells.cell(*row, *at).trim().is_empty());
+    let places: Vec<usize> = (from..names.len())
+        .filter(|at| is_of_wells(column(*at, height)))
+        .collect();
+    let is_well = |row: usize| places.iter().any(|at| Well::parse(cells.cell(row, *at)).is_some());
+    // What is no well says something else, be it the title of the rows below it.
+    let is_blank = |row: &usize| is_well(*row) && telling.iter().all(|at| cells.cell(*row, *at).trim().is_empty());
     let blank: HashSet<usize> = (0..height).filter(is_blank).collect();
     if blank.len() == height || blank.len() as f64 <= BLANK_WELLS_MAX * height as f64 {
         return HashSet::new();
@@ -187,14 +206,20 @@ fn cells_of<'a>(grid: &'a Grid, tables: &'a [Table], place: usize) -> impl Itera
     })
 }
 
+/// Rows A to H, which every plate of 96 wells has.
+const LOW_ROWS: usize = 8;
+
 /// Whether most of the cells name wells.
 pub(super) fn is_of_wells<'a>(cells: impl Iterator<Item = &'a str>) -> bool {
-    let (mut filled, mut wells) = (0usize, 0usize);
+    let (mut filled, mut wells, mut low) = (0usize, 0usize, false);
     for cell in cells.filter(|cell| !cell.is_empty()) {
         filled += 1;
-        wells += usize::from(Well::parse(cell).is_some());
+        let well = Well::parse(cell);
+        wells += usize::from(well.is_some());
+        low |= well.is_some_and(|well| well.row < LOW_ROWS);
     }
-    wells > 0 && wells as f64 >= WELLS_MIN * filled as f64
+    // S1, S2, S3 are samples: no plate is read in its last rows alone.
+    low && wells as f64 >= WELLS_MIN * filled as f64
 }
 
 /// What differs between the sections of one shape.

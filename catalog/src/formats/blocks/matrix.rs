@@ -87,7 +87,7 @@ pub(super) fn at<'a>(grid: &'a Grid, outline: &Outline, header: usize, told: boo
     let sure = |run: &Run| told || run.columns >= well::SURE_COLUMNS;
     let first = runs.first().copied().filter(sure)?;
     let body = outline.next_content(header + 1).filter(|row| row - header <= GAP_MAX)?;
-    let lettered = |column: usize| well::plate_row(grid.cell(body, column).trim()).is_some();
+    let lettered = |column: usize| well::plate_letter(grid.cell(body, column).trim()).is_some();
     // Without a corner cell the header stands one cell to the left of its values.
     let (letters, shift) = match first.start.checked_sub(1).filter(|column| lettered(*column)) {
         Some(column) => (column, 0),
@@ -240,7 +240,7 @@ fn lines(grid: &Grid, outline: &Outline, body: usize, letters: usize, header: &[
 }
 
 fn letter(grid: &Grid, row: usize, letters: usize) -> Option<usize> {
-    well::plate_row(grid.cell(row, letters).trim())
+    well::plate_letter(grid.cell(row, letters).trim())
 }
 
 /// Nothing stands to the left of the letters or far behind the values.

@@ -323,6 +323,11 @@ pub(super) fn summary_rows(grid: &Grid, rows: &[usize], width: usize) -> Option<
     join::summary_rows(grid, rows, width)
 }
 
+/// See [`join::is_summary`].
+pub(super) fn is_summary(cell: &str) -> bool {
+    join::is_summary(cell)
+}
+
 /// See [`join::unused_wells`].
 pub(super) fn unused_wells(names: &[String], cells: &dyn Cells) -> HashSet<usize> {
     join::unused_wells(names, 0, cells)

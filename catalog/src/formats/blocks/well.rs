@@ -50,6 +50,14 @@ pub(super) fn plate_row(text: &str) -> Option<usize> {
     (row < ROWS_MAX).then_some(row)
 }
 
+/// The same beside a matrix, where small letters are as sure as far as plates of 384 wells go.
+pub(super) fn plate_letter(text: &str) -> Option<usize> {
+    match text.as_bytes() {
+        [small] if (b'a'..=b'p').contains(small) => plate_row(&text.to_ascii_uppercase()),
+        _ => plate_row(text),
+    }
+}
+
 /// Row 0 is A, 25 is Z, 26 is AA.
 pub(super) fn letters(row: usize) -> String {
     let single = |at: usize| char::from(b'A' + u8::try_from(at % 26).unwrap_or(0));

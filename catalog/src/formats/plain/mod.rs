@@ -73,6 +73,8 @@ pub(crate) struct Findings {
     columns: Vec<Seen>,
     /// Least and greatest of each column of whole numbers.
     bounds: Vec<Option<(i64, i64)>>,
+    /// Of the last piece seen: how many rows stand before it, and whether its last row sums up others.
+    end: (u64, bool),
 }
 
 /// What a part of the file says of its columns' types.
@@ -114,7 +116,7 @@ impl Plain {
         };
         let delimiter = u8::try_from(character).ok().filter(u8::is_ascii)?;
         let parts = split(text, chosen.dialect, limits).ok()?;
-        if chosen.dialect.backslash || parts.literal_quotes > 0 {
+        if chosen.dialect.backslash || chosen.dialect.quote != '"' || parts.literal_quotes > 0 {
             return None;
         }
         let grid = parts.grid;
@@ -289,6 +291,9 @@ impl Plain {
                 return Err(Odd::new("a column of text that is mostly numbers"));
             }
         }
+        if findings.end.1 {
+            return Err(Odd::new("a last row that may sum up the others"));
+        }
         let has_wells = self.rules.iter().any(|rule| rule.wells);
         if has_wells && self.witnesses.iter().all(|column| seen(*column).blank) {
             return Err(Odd::new("wells of which some may be unused"));
@@ -385,6 +390,10 @@ impl Reader {
                 return Err(Odd::new("a row that could head a plate"));
             }
         }
+        let last = self.cells.rows(&piece.bytes).last();
+        let filled = last.and_then(|mut row| row.find(|cell| !cell.trim_ascii().is_empty()));
+        let sums_up = filled.is_some_and(|cell| std::str::from_utf8(cell).is_ok_and(blocks::is_summary));
+        self.findings.end = self.findings.end.max((piece.rows_before, sums_up));
         let first_name = plain.names.first().map_or("", String::as_str);
         let mut first_cells = self.cells.column(&piece.bytes, 0);
         if first_cells.any(|(cell, _)| cell.len() >= first_name.len() && text_is(cell, first_name)) {
@@ -397,6 +406,7 @@ impl Reader {
 impl Findings {
     pub(crate) fn merge(&mut self, other: &Self) {
         self.rows += other.rows;
+        self.end = self.end.max(other.end);
         self.not_ascii |= other.not_ascii;
         let width = self.columns.len().max(other.columns.len());
         self.columns.resize_with(width, Seen::default);

@@ -65,7 +65,7 @@ fn mixed_values_stay_as_written() {
 fn broken_json_is_refused_with_its_place() {
     for (text, why) in [
         ("[{\"a\": 1},\n {\"a\": 1, \"a\": 2}]", "stands twice"),
-        ("{\"a\": NaN}", "expected"),
+        ("{\"a\": nan}", "expected"),
         ("[{\"a\": 1}, {\"a\": ", "stops early"),
         ("{\"a\": 1e999}", "out of range"),
         ("{\"a\": 1}\n{\"a\": 2", "stops early"),

@@ -26,6 +26,7 @@ mod polluted;
 mod properties;
 mod reactions;
 mod survey;
+mod understood;
 mod vendors;
 mod xml;
 

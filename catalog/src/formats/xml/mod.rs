@@ -6,6 +6,7 @@ mod tree;
 
 use std::collections::BTreeMap;
 
+use crate::formats::grid::Grid;
 use crate::formats::pinned::Notation;
 use crate::formats::text::Decoded;
 use crate::formats::{Block, Confidence, Limits, Parsed, ReadError, column, header, workbook};
@@ -28,7 +29,24 @@ pub(super) fn read(decoded: &Decoded, limits: &Limits) -> Result<Option<Parsed>,
         let sheets = sheets.into_iter().map(|sheet| (sheet.name, sheet.grid)).collect();
         return workbook::of_grids("Excel (XML)", sheets, limits).map(Some);
     }
-    let (records, left) = records::of(&tree, limits.columns_max);
+    let told: BTreeMap<String, String> = records::once(&tree)
+        .into_iter()
+        .map(|(name, value)| (name, value.to_owned()))
+        .collect();
+    if let Some((name, rows)) = records::cells(&tree) {
+        let mut parsed = workbook::of_grids(
+            &format!("XML of <{root}>"),
+            vec![(name, grid_of(&rows, limits)?)],
+            limits,
+        )?;
+        parsed.properties.extend(told);
+        parsed.confidence.doubt(0.9, "its rows are elements of unnamed cells");
+        return Ok(Some(parsed));
+    }
+    let (mut records, left) = records::of(&tree, limits.columns_max);
+    if records.is_empty() {
+        records.extend(records::one(&tree, limits.columns_max));
+    }
     let mut blocks: Vec<Block> = Vec::new();
     let mut notes = vec![format!("XML of <{root}>"), decoded.encoding.clone()];
     for records in &records {
@@ -65,9 +83,18 @@ pub(super) fn read(decoded: &Decoded, limits: &Limits) -> Result<Option<Parsed>,
     Ok(Some(Parsed {
         taken_for: notes.join(", "),
         blocks,
-        properties: BTreeMap::new(),
+        properties: told,
         confidence,
     }))
+}
+
+fn grid_of(rows: &[Vec<&str>], limits: &Limits) -> Result<Grid, ReadError> {
+    let mut grid = Grid::default();
+    for (line, row) in (1..).zip(rows) {
+        row.iter().try_for_each(|cell| grid.push_cell(cell, line, limits))?;
+        grid.end_row(line, limits)?;
+    }
+    Ok(grid)
 }
 
 /// An element at the start, and not one of a page.

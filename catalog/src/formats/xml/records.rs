@@ -39,6 +39,96 @@ impl Cells for Records<'_> {
     }
 }
 
+/// What stands once in the document, by the way to it from the root.
+pub(super) fn once(tree: &Tree) -> Vec<(String, &str)> {
+    let places = Places::of(tree);
+    let mut told = Vec::new();
+    if let Some(root) = tree.elements.first() {
+        places.inside(root, "", &mut told);
+    }
+    // The name of a root with text of its own would be said of nothing.
+    told.retain(|(name, value)| !name.is_empty() && !value.is_empty());
+    told
+}
+
+/// The document as one record, where nothing in it repeats and it says more than one thing.
+pub(super) fn one(tree: &Tree, columns_max: usize) -> Option<Records<'_>> {
+    let told = once(tree);
+    let places = Places::of(tree);
+    if !places.repeated.is_empty() || told.len() < 2 || told.len() > columns_max {
+        return None;
+    }
+    let (columns, row): (Vec<String>, Vec<&str>) = told.into_iter().unzip();
+    Some(Records {
+        name: tree.elements.first().map_or("", |root| tree.name(root.path)).to_owned(),
+        columns,
+        rows: vec![row],
+    })
+}
+
+/// Rows of unnamed cells (`<Row><Cell>A1</Cell><Cell>0.5</Cell></Row>`), with the line of their names before them, if there
+/// is one; the name of what holds them, and the cells.
+pub(super) fn cells(tree: &Tree) -> Option<(String, Vec<Vec<&str>>)> {
+    let places = Places::of(tree);
+    // All children one kind of leaf, without a name of its own.
+    let row = |element: &Element| -> Option<(usize, Vec<&str>)> {
+        let cells: Vec<&Element> = element
+            .children
+            .iter()
+            .filter_map(|child| tree.elements.get(*child))
+            .collect();
+        let path = cells.first().map(|cell| cell.path)?;
+        let is_cell = |cell: &&Element| {
+            cell.path == path
+                && cell.children.is_empty()
+                && cell.attributes.iter().all(|(key, _)| !is_key(&NAME_KEYS, key))
+        };
+        let is_plain = element.attributes.is_empty() && element.text.is_empty();
+        (is_plain && cells.len() > 1 && cells.iter().all(is_cell))
+            .then(|| (path, cells.iter().map(|cell| cell.text.as_str()).collect()))
+    };
+    let mut found: Option<(String, Vec<Vec<&str>>)> = None;
+    for parent in &tree.elements {
+        let children: Vec<&Element> = parent
+            .children
+            .iter()
+            .filter_map(|child| tree.elements.get(*child))
+            .collect();
+        let Some(path) = children
+            .iter()
+            .map(|child| child.path)
+            .find(|path| places.repeated.contains(path))
+        else {
+            continue;
+        };
+        let all = children.iter().filter(|child| child.path == path);
+        let Some(rows) = all
+            .map(|child| row(child).map(|(_, cells)| cells))
+            .collect::<Option<Vec<_>>>()
+        else {
+            continue;
+        };
+        let width = rows.iter().map(Vec::len).max().unwrap_or(0);
+        if rows.len() < 2 || rows.iter().filter(|row| row.len() == width).count() * 2 < rows.len() {
+            continue;
+        }
+        let before = children.iter().take_while(|child| child.path != path);
+        let names = before
+            .filter_map(|child| row(child))
+            .map(|(_, cells)| cells)
+            .find(|cells| cells.len() == width);
+        // Several such tables are records of the general kind, lest one is read and the others are not.
+        if found.is_some() {
+            return None;
+        }
+        found = Some((
+            tree.name(parent.path).to_owned(),
+            names.into_iter().chain(rows).collect(),
+        ));
+    }
+    found
+}
+
 /// The tables of a tree, the main one first; and the names of repeated elements that became none.
 pub(super) fn of(tree: &Tree, columns_max: usize) -> (Vec<Records<'_>>, Vec<String>) {
     let places = Places::of(tree);

@@ -1,0 +1,169 @@
+//! The types of a table's columns, decided over all files that come together and what the table has; and for each file the
+//! columns that do not fit, with the type they are to be read as. Purely, column by column: the order of the files does not
+//! matter.
+//!
+//! A column that the table has keeps its type, or takes a wider one that holds all its values. A new column takes the one
+//! type that holds all values of all files. Where there is none, it is text; but a few odd values among many measured ones
+//! do not make it that, as they would not within one file (see `formats/rescue.rs`).
+
+use std::collections::BTreeMap;
+
+use arrow::array::Array;
+use arrow::datatypes::DataType;
+
+use super::columns::Prepared;
+use super::shape::{Existing, all_null, is_folder, is_source, known_range, stored_fits};
+use super::types::{absorb, cast_exact, is_scalar, join, spoken, unify};
+
+/// Share of the values of one type in a column that others do not turn to text: `NUMBERS_MIN` of `formats/rescue.rs`.
+const MOST_PERCENT: usize = 80;
+
+/// The columns of one file that do not fit.
+pub(crate) type Wanted = BTreeMap<String, Target>;
+
+/// What a column's values are to be.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Target {
+    pub(crate) to: DataType,
+    /// What the table holds there, in words.
+    pub(crate) has: String,
+}
+
+/// What one file has in one column.
+struct Use<'f> {
+    place: usize,
+    file: &'f Prepared,
+    data_type: &'f DataType,
+}
+
+impl Use<'_> {
+    fn values(&self, name: &str) -> usize {
+        if let Some(staged) = &self.file.staged {
+            // All of its rows are not here; nearly all of them have a value.
+            return usize::try_from(staged.rows()).unwrap_or(usize::MAX);
+        }
+        let arrays = self.file.column(name);
+        arrays.iter().map(|array| array.len() - array.null_count()).sum()
+    }
+
+    fn fits(&self, name: &str, to: &DataType) -> bool {
+        unify(to, self.data_type).as_ref() == Some(to)
+            && self.file.column(name).iter().all(|array| cast_exact(array, to).is_ok())
+    }
+}
+
+/// In the order of the files.
+pub(crate) fn of(existing: Option<&Existing>, files: &[&Prepared]) -> Vec<Wanted> {
+    let mut wanted = vec![Wanted::new(); files.len()];
+    let mut columns: BTreeMap<&str, Vec<Use<'_>>> = BTreeMap::new();
+    for (place, file) in files.iter().enumerate() {
+        for field in &file.fields {
+            // The names of folders are texts whenever they do not agree: see `folder_columns`.
+            let is_own = !is_folder(field) && !is_source(field.name());
+            if is_own && !field.data_type().is_null() {
+                let data_type = field.data_type();
+                columns
+                    .entry(field.name())
+                    .or_default()
+                    .push(Use { place, file, data_type });
+            }
+        }
+    }
+    for (name, uses) in columns {
+        let stored = existing.and_then(|existing| existing.schema.field_with_name(name).ok());
+        if stored.is_some_and(is_folder) {
+            continue;
+        }
+        let stored = stored
+            .map(|field| field.data_type())
+            .filter(|_| !all_null(existing, name));
+        let to = match stored {
+            Some(stored) => widened(existing, name, stored, &uses),
+            None => new(name, &uses),
+        };
+        let has = match stored {
+            Some(stored) => format!("{} in the table{}", spoken(stored), known_range(existing, name)),
+            None => format!("{} in the files beside it", spoken(&to)),
+        };
+        for one in uses.iter().filter(|one| !one.fits(name, &to)) {
+            let target = Target {
+                to: to.clone(),
+                has: has.clone(),
+            };
+            if let Some(wanted) = wanted.get_mut(one.place) {
+                wanted.insert(name.to_owned(), target);
+            }
+        }
+    }
+    wanted
+}
+
+/// The type of a column that has values of one.
+fn widened(existing: Option<&Existing>, name: &str, stored: &DataType, uses: &[Use<'_>]) -> DataType {
+    let is_pinned = uses.iter().any(|one| one.file.pinned.contains(name));
+    if is_text_by_pin(name, uses) && is_scalar(stored) {
+        return DataType::Utf8;
+    }
+    if existing.is_some_and(|existing| !existing.may_be_rewritten()) && !is_pinned {
+        return stored.clone();
+    }
+    let mut now = stored.clone();
+    for one in uses {
+        let wider = [false, true].map(|exact| absorb(&now, one.data_type, exact));
+        let fits = |to: &&DataType| **to == now || stored_fits(existing, name, stored, to);
+        if let Some(to) = wider.iter().find(fits) {
+            now = to.clone();
+        }
+    }
+    now
+}
+
+/// The type of a column that has no values yet.
+fn new(name: &str, uses: &[Use<'_>]) -> DataType {
+    if is_text_by_pin(name, uses) {
+        return DataType::Utf8;
+    }
+    let nested = |kind: fn(&DataType) -> bool| uses.iter().all(|one| kind(one.data_type));
+    if nested(|kind| matches!(kind, DataType::Struct(_))) || nested(|kind| matches!(kind, DataType::List(_))) {
+        let types = uses.iter().map(|one| one.data_type.clone());
+        return types.reduce(|a, b| join(&a, &b)).unwrap_or(DataType::Utf8);
+    }
+    // Types that go together, with how many values they have and how many of these are no integers.
+    let mut kinds: Vec<(DataType, usize, usize)> = Vec::new();
+    let mut all = 0usize;
+    for one in uses {
+        let values = one.values(name);
+        all = all.saturating_add(values);
+        let fractions = if one.data_type.is_integer() { 0 } else { values };
+        let known = kinds.iter_mut().find_map(|kind| {
+            let both = unify(&kind.0, one.data_type)?;
+            Some((kind, both))
+        });
+        match known {
+            Some((kind, both)) => {
+                *kind = (both, kind.1.saturating_add(values), kind.2.saturating_add(fractions));
+            }
+            None => kinds.push((one.data_type.clone(), values, fractions)),
+        }
+    }
+    let alone = kinds.len() == 1;
+    let best = kinds.into_iter().max_by_key(|(_, values, _)| *values);
+    match best {
+        Some((to, values, fractions)) => {
+            let most = values.saturating_mul(100) >= all.saturating_mul(MOST_PERCENT);
+            // Whole numbers with some words among them are names of samples as often as values.
+            let is_measure = fractions.saturating_mul(2) > values;
+            if alone || (most && is_measure) {
+                to
+            } else {
+                DataType::Utf8
+            }
+        }
+        None => DataType::Utf8,
+    }
+}
+
+fn is_text_by_pin(name: &str, uses: &[Use<'_>]) -> bool {
+    uses.iter()
+        .any(|one| *one.data_type == DataType::Utf8 && one.file.pinned.contains(name))
+}
