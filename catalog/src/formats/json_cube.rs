@@ -134,11 +134,14 @@ fn object(value: &Json) -> Option<&Members> {
 
 fn lists(value: &Json) -> Option<Vec<&[Json]>> {
     let Json::List(items) = value else { return None };
-    let list = |item| match item {
-        &Json::List(ref values) => Some(values.as_slice()),
-        _ => None,
-    };
     items.iter().map(list).collect()
+}
+
+fn list(value: &Json) -> Option<&[Json]> {
+    match value {
+        Json::List(items) => Some(items),
+        _ => None,
+    }
 }
 
 fn columns(value: &Json) -> Option<Vec<Column>> {

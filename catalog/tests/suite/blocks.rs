@@ -79,7 +79,7 @@ async fn a_workbook_feeds_a_table_per_sheet() {
     // A sheet that does not fit its table keeps the other sheet's rows out, too.
     let odd = workbook(&[
         ("Runs", "run,yield_pct\nr9,90.5\nr8,80.5"),
-        ("Lots", "lot,grams\nl1,much\nl2,little"),
+        ("Lots", "lot,grams\nl1,much\nl2,little\nl3,some\nl4,none left\nl5,all"),
     ]);
     lab.land(PATH, odd).await;
     let report = lab.expect(&[(PATH, Quarantined)]).await;
