@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::formats::column::Cells;
 use crate::formats::infer::{self, ColumnType, Commas, Evidence};
-use crate::formats::{moment, number};
+use crate::formats::{blocks, moment, number};
 
 /// Names longer than this are data.
 const NAME_CHARS_MAX: usize = 200;
@@ -50,6 +50,8 @@ fn judge(first: &[&str], body: &dyn Cells) -> (bool, bool) {
             // An unnamed column of numbers beside named ones is an index; it says little either way.
             _ if says_nothing => 0,
             _ if named => 1,
+            // Days above what was measured on them.
+            ColumnType::Int64 | ColumnType::Float64(_) if moment::is_moment(name) => 1,
             _ => -1,
         };
         if name.chars().count() > NAME_CHARS_MAX {
@@ -59,7 +61,7 @@ fn judge(first: &[&str], body: &dyn Cells) -> (bool, bool) {
     if body.height() == 0 {
         return (!typed, false);
     }
-    if has_outlying_names(first, body) {
+    if has_outlying_names(first, body) || names_wells(first, body) {
         return (true, true);
     }
     if !axis.is_empty() && axis.len() + 1 >= first.len() && contrast >= 0 {
@@ -76,6 +78,16 @@ fn judge(first: &[&str], body: &dyn Cells) -> (bool, bool) {
         .filter(|name| !name.is_empty())
         .all(|name| seen.insert(name));
     (unique && !repeats && !typed && !seen.is_empty(), false)
+}
+
+/// Whether some cell is the word for wells, above wells.
+fn names_wells(first: &[&str], body: &dyn Cells) -> bool {
+    let rows = body.height().min(CONTRAST_ROWS);
+    let mut named = (0..first.len()).filter(|column| {
+        let name = first.get(*column).map_or("", |name| name.trim());
+        name.eq_ignore_ascii_case("well") || name.eq_ignore_ascii_case("wells")
+    });
+    named.any(|column| blocks::is_of_wells((0..rows).map(|row| body.cell(row, column).trim())))
 }
 
 /// Whether the names that are numbers are whole ones far from all values below them (wavelengths above absorbances), beside

@@ -57,34 +57,52 @@ fn of_cells(rows: &[Json]) -> Option<Json> {
     records(&names, rows)
 }
 
-/// `{"columns": ["well", "od"], "index": [0], "data": [["A1", 0.5]]}`, as pandas writes it.
+/// Members that name the columns, and those that hold the rows.
+const NAMES: [&str; 5] = ["columns", "fields", "header", "headers", "names"];
+const ROWS: [&str; 3] = ["data", "rows", "values"];
+
+/// `{"columns": ["well", "od"], "index": [0], "data": [["A1", 0.5]]}`, as pandas and services write it; names may be objects
+/// with a name.
 fn split(members: &Members) -> Option<Json> {
-    let member = |wanted: &str| members.iter().find(|(name, _)| name == wanted).map(|(_, value)| value);
-    let (Json::List(names), Json::List(rows)) = (member("columns")?, member("data")?) else {
-        return None;
+    let list = |wanted: &[&str]| {
+        members.iter().find_map(|(name, value)| match value {
+            Json::List(items) if wanted.contains(&name.as_str()) => Some((name.as_str(), items)),
+            _ => None,
+        })
     };
-    let known = ["columns", "index", "data"];
-    if !members.iter().all(|(name, _)| known.contains(&name.as_str())) {
-        return None;
-    }
-    let names = texts(names)?;
+    let ((names_key, names), (rows_key, rows)) = (list(&NAMES)?, list(&ROWS)?);
+    let named: Vec<Json> = names
+        .iter()
+        .map(|name| match name {
+            Json::Object(of) => of.iter().find(|(key, _)| key == "name").map(|(_, name)| name.clone()),
+            other => Some(other.clone()),
+        })
+        .collect::<Option<_>>()?;
+    let names = texts(&named)?;
     let Json::List(mut all) = records(&names, rows)? else {
         return None;
     };
-    if let Some(Json::List(index)) = member("index") {
-        let counts = index
-            .iter()
-            .enumerate()
-            .all(|(at, value)| *value == Json::Int(i64::try_from(at).unwrap_or(-1)));
-        if !counts && index.len() == all.len() && !names.contains(&"index") {
-            for (record, value) in all.iter_mut().zip(index) {
-                if let Json::Object(members) = record {
-                    members.insert(0, ("index".to_owned(), value.clone()));
+    let mut constants = Members::new();
+    for (name, value) in members.iter().filter(|(name, _)| name != names_key && name != rows_key) {
+        match value {
+            Json::List(index) if name == "index" && index.len() == all.len() && !names.contains(&"index") => {
+                let place = |at: usize| Json::Int(i64::try_from(at).unwrap_or(-1));
+                let counts = index.iter().enumerate().all(|(at, value)| *value == place(at));
+                for (record, value) in all.iter_mut().zip(index).filter(|_| !counts) {
+                    if let Json::Object(members) = record {
+                        members.insert(0, ("index".to_owned(), value.clone()));
+                    }
                 }
             }
+            scalar if scalar.is_scalar() => constants.push((name.clone(), scalar.clone())),
+            _ => return None,
         }
     }
-    Some(Json::List(all))
+    if constants.is_empty() {
+        return Some(Json::List(all));
+    }
+    constants.push(("records".to_owned(), Json::List(all)));
+    Some(Json::Object(constants))
 }
 
 fn texts(cells: &[Json]) -> Option<Vec<&str>> {

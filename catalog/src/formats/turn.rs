@@ -1,6 +1,8 @@
 //! Grids turned or cut so that the rest of the road knows their form: readings by time that lie down, a row for each well;
 //! and a plate beside another table.
 
+use std::collections::HashSet;
+
 use crate::formats::grid::Grid;
 use crate::formats::{Limits, ReadError, blocks, header, number};
 
@@ -37,9 +39,11 @@ fn lying(grid: &Grid) -> Option<(usize, usize)> {
     };
     let is_axis = |row: usize| {
         let mut cells = grid.cells(row).map(str::trim);
+        // Samples are counted as wells are (C1, C2, …); axes have names.
+        let has_digit = |name: &str| name.contains(|character: char| character.is_ascii_digit());
         let named = cells
             .next()
-            .is_some_and(|name| header::is_label(name) && !blocks::is_well(name));
+            .is_some_and(|name| header::is_label(name) && !has_digit(name));
         let width = grid.filled_width(row);
         named && width > 2 && grid.cells(row).take(width).skip(1).all(is_number)
     };
@@ -57,7 +61,9 @@ fn lying(grid: &Grid) -> Option<(usize, usize)> {
             .take_while(|above| is_axis(*above) && grid.filled_width(*above) == width)
             .count();
         let same = (row..row + wells).all(|row| grid.filled_width(row) <= width);
-        if AXES.contains(&axes) && same {
+        let letter = |row: usize| grid.cell(row, 0).trim().chars().next();
+        let letters: HashSet<Option<char>> = (row..row + wells).map(letter).collect();
+        if letters.len() > 1 && AXES.contains(&axes) && same {
             return Some((row - axes, row + wells - 1));
         }
         row += wells;

@@ -31,12 +31,19 @@ const SUMMARY_WORDS: [&str; 15] = [
     "summary",
     "pooled",
 ];
+/// More of them, which say so at the end of a table alone.
+const END_WORDS: [&str; 5] = ["min", "max", "minimum", "maximum", "range"];
 /// Share of a column's values that are wells in a column of wells.
 const WELLS_MIN: f64 = 0.6;
 /// Rows that show whether a column may hold wells.
 const LOOKED_AT: usize = 100;
 /// Keys of sections that become columns; more are a protocol.
 const KEYS_MAX: usize = 40;
+
+/// Whether a cell may sum up the rows above it, where it stands in the last ones.
+pub(super) fn may_sum_up(cell: &str) -> bool {
+    is_summary(cell) || END_WORDS.contains(&cell.trim().to_lowercase().as_str())
+}
 
 /// Whether a cell stands for several rows.
 pub(super) fn is_summary(cell: &str) -> bool {
@@ -142,7 +149,7 @@ pub(super) fn summary_rows(grid: &Grid, rows: &[usize], width: usize) -> Option<
 /// The last rows of any list, where each starts with a summary word and none before them does.
 fn summary_at_end(grid: &Grid, rows: &[usize]) -> Option<(Vec<usize>, Vec<usize>)> {
     let first = |row: usize| grid.cells(row).map(str::trim).find(|cell| !cell.is_empty());
-    let is_summed = |row: &&usize| first(**row).is_some_and(is_summary) && grid.filled(**row).len() > 1;
+    let is_summed = |row: &&usize| first(**row).is_some_and(may_sum_up) && grid.filled(**row).len() > 1;
     let count = rows.iter().rev().take_while(is_summed).count();
     let (plain, summed) = rows.split_at(rows.len() - count);
     // A table of statistics has little else.

@@ -323,9 +323,9 @@ pub(super) fn summary_rows(grid: &Grid, rows: &[usize], width: usize) -> Option<
     join::summary_rows(grid, rows, width)
 }
 
-/// See [`join::is_summary`].
-pub(super) fn is_summary(cell: &str) -> bool {
-    join::is_summary(cell)
+/// See [`join::may_sum_up`].
+pub(super) fn may_sum_up(cell: &str) -> bool {
+    join::may_sum_up(cell)
 }
 
 /// See [`join::unused_wells`].

@@ -392,7 +392,7 @@ impl Reader {
         }
         let last = self.cells.rows(&piece.bytes).last();
         let filled = last.and_then(|mut row| row.find(|cell| !cell.trim_ascii().is_empty()));
-        let sums_up = filled.is_some_and(|cell| std::str::from_utf8(cell).is_ok_and(blocks::is_summary));
+        let sums_up = filled.is_some_and(|cell| std::str::from_utf8(cell).is_ok_and(blocks::may_sum_up));
         self.findings.end = self.findings.end.max((piece.rows_before, sums_up));
         let first_name = plain.names.first().map_or("", String::as_str);
         let mut first_cells = self.cells.column(&piece.bytes, 0);

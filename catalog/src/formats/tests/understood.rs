@@ -189,6 +189,26 @@ fn numbers_as_names_of_columns() {
         };
         cases.check(head, "a.csv", format!("{head}\n{}", rows(factor)), &wanted);
     }
+    let entry = |(at, well): (usize, &String)| format!("SPL{at};n{at};{well};{};1\n", at * 7 + 100);
+    let list: String = wells.iter().enumerate().map(entry).collect();
+    let wanted = Wanted {
+        rows: 96,
+        columns: &["Well", "485,528"],
+        sums: &[],
+        kept: &["H12"],
+    };
+    let text = format!("Well ID;Name;Well;485,528;Count\n{list}");
+    cases.check("two wavelengths", "a.csv", text, &wanted);
+    let days: String = (0..8).map(|at| format!("C{at},{at}.5,{at}.25,{at}.75\n")).collect();
+    for names in ["2026-03-01,2026-03-02,2026-03-04", "1,2,3"] {
+        let wanted = Wanted {
+            rows: 8,
+            columns: &["Compound"],
+            sums: &[],
+            kept: &["C7", "7.25"],
+        };
+        cases.check(names, "a.csv", format!("Compound,{names}\n{days}"), &wanted);
+    }
     // Values among values are a row without a header.
     let wanted = Wanted {
         rows: 97,
@@ -294,6 +314,7 @@ fn lines_that_are_no_rows() {
     for (what, foot, kept) in [
         ("mean and SD", "Mean,4.5,1,2,3\nSD,0.1,0.2,0.3,2.375\n", "2.375"),
         ("total", "Total,84,1,2,33.25\n", "33.25"),
+        ("least and most", "Min,1.5,1,2,3\nMax,9.5,1,2,33.25\n", "33.25"),
         ("apart", "\nMean,4.5,1,2,3\nCV,0.1,0.2,0.3,2.375\n", "2.375"),
     ] {
         let text = format!("{head}{above}{below}{foot}");
