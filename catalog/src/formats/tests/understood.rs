@@ -543,7 +543,7 @@ fn json_in_all_its_forms() {
         ("cells", format!("[[\"id\", \"y\"], {cells}]"), "11"),
         (
             "pandas, split",
-            format!("{{\"columns\": [\"id\", \"y\"], \"index\": [0], \"data\": [{cells}]}}"),
+            format!("{{\"columns\": [\"id\", \"y\"], \"data\": [{cells}]}}"),
             "11",
         ),
         (
