@@ -547,6 +547,13 @@ fn json_in_all_its_forms() {
             "11",
         ),
         (
+            "names with types",
+            format!(
+                "{{\"columns\": [{{\"name\": \"id\"}}, {{\"name\": \"y\"}}], \"rows\": [{cells}], \"from\": \"X9\"}}"
+            ),
+            "X9",
+        ),
+        (
             "columns",
             format!(
                 "{{\"id\": [0,1,2,3,4,5,6,7,8,9,10,11], \"y\": [{}], \"lamp\": \"D2-7\"}}",
