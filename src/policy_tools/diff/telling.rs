@@ -28,7 +28,7 @@ impl Changes {
                 Seen::Lost => "lost",
                 Seen::Never | Seen::Both => "changed",
             };
-            (format!("lab.{}", table.table), verdict, table.in_words().join("; "))
+            (table.table.to_string(), verdict, table.in_words().join("; "))
         });
         let execute = [
             ("gained", "may now", &self.execute.gained),

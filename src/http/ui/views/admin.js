@@ -27,7 +27,7 @@ const PARTS = [
     "Queries",
     "queries",
     "The last statements, what became of them, and those that run now.",
-    "SELECT started_at, principal, state, duration_ms, \"rows\", sql, error, id FROM lab.system.queries ORDER BY started_at DESC LIMIT 50",
+    "SELECT started_at, principal, state, duration_ms, \"rows\", sql, error, id FROM lab.system.queries ORDER BY state IN ('running', 'queued') DESC, started_at DESC LIMIT 50",
     ({ id, state, principal }) => (RUNNING.has(state) ? [["Cancel", `CANCEL QUERY ${text(id)}`, `The statement of ${principal} is cancelled.`]] : []),
   ],
   [
