@@ -513,10 +513,10 @@ def test_transactions_for_who_asks(uri):
             assert (seen(cursor), seen(see)) == (6, 6)
             cursor.execute(f"DELETE FROM {table} WHERE n = 1")
             see.execute(f"DELETE FROM {table} WHERE n = 2")
+            # After a commit that fails the Go driver has no transaction any more: the connection is done with.
             with pytest.raises(flightsql.Error, match="somebody else"):
                 ada.commit()
-            ada.rollback()
-            assert seen(cursor) == 3
+            assert seen(see) == 3
             see.execute(f"DROP TABLE {table}")
     # Without asking the driver says that there are none, and each statement commits by itself.
     with pytest.warns(Warning, match="autocommit"), flightsql.connect(uri, db_kwargs=credentials) as plain:
