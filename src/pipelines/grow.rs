@@ -27,6 +27,9 @@ use crate::query::write::{Collected, Source, lake_error};
 use crate::query::{QueryError, errors, rests_on_rows};
 use crate::session::{Governed, Stand};
 
+/// A table, and by which name which rows stand for it.
+type ReadInstead = (TableName, (String, Arc<dyn TableProvider>));
+
 /// What the new rows of the sources gave.
 pub(super) struct Grown {
     source: Source,
@@ -269,7 +272,7 @@ fn terms(governed: &Governed, view: &View, new: &New, shape: &Shape) -> Result<V
             }
         }
     }
-    let of = |factor: &Factor, is_new: bool| -> Vec<(TableName, (String, Arc<dyn TableProvider>))> {
+    let of = |factor: &Factor, is_new: bool| -> Vec<ReadInstead> {
         let grew = factor.iter().filter_map(|source| new.get(source));
         let part = |grew: &Grew| match is_new {
             true => (format!("since {}", grew.since), Arc::clone(&grew.new)),
