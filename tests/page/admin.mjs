@@ -92,13 +92,13 @@ await check("admin: a file in quarantine is released or ignored, a running state
   assert.match(await asked, /cancel/i);
   await until("cancelled", async () => (await state()) === "cancelled");
   await card(page, "quarantine").locator("tbody tr", { hasText: "broken.bin" }).getByRole("button", { name: "Release" }).click();
-  await card(page, "quarantine").getByText("is read again").waitFor();
+  await card(page, "quarantine").getByText("broken.bin is read again").waitFor();
   // It is no better than it was, and comes back; left alone it does not.
   await until("it is back", async () => (await waiting()) === 1);
   await page.reload();
   await settled(page, 8);
   await card(page, "quarantine").locator("tbody tr", { hasText: "broken.bin" }).getByRole("button", { name: "Ignore" }).click();
-  await card(page, "quarantine").getByText("is left alone").waitFor();
+  await card(page, "quarantine").getByText("broken.bin is left alone").waitFor();
   assert.equal(await waiting(), 0);
   await clean(page);
   await page.close();
