@@ -61,7 +61,7 @@ pub(crate) struct Done {
 #[derive(Debug, Clone, Copy, Default)]
 struct Seen {
     version: u64,
-    /// The version that could not be compacted or arranged: it is not tried again on the same.
+    /// The version that could not be compacted or arranged: it is not tried again on the same, but to undo an order that tells.
     failed: Option<u64>,
     searched: Option<Instant>,
     arranged: Option<Instant>,
@@ -159,15 +159,13 @@ fn need(settings: &Settings, seen: Seen, version: u64, small: usize, now: Instan
 
 /// The columns to arrange a table by now; an order that tells somebody something goes at once.
 async fn to_arrange(engine: &Engine, settings: &Settings, seen: Seen, table: &LakeTable) -> Option<Vec<String>> {
-    if seen.failed == Some(table.version()) {
-        return None;
-    }
     let by = arranged_by(table);
     let (version, generation) = (table.version(), engine.policies.current().generation());
     let is_known = seen
         .harmless
         .is_some_and(|(at, under, when)| (at, under) == (version, generation) && when.elapsed() < TRUSTED);
     if !by.is_empty() && !is_known {
+        // However often it failed before: as long as it stands, the order tells.
         if Telling::of(engine, table).objection(&by).is_some() {
             return Some(Vec::new());
         }
@@ -179,7 +177,7 @@ async fn to_arrange(engine: &Engine, settings: &Settings, seen: Seen, table: &La
             .or_default()
             .harmless = Some((version, generation, Instant::now()));
     }
-    if seen.version != table.version() {
+    if seen.version != version || seen.failed == Some(version) {
         return None;
     }
     let again = seen.arranged.is_none_or(|at| at.elapsed() >= SEARCH);

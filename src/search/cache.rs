@@ -20,7 +20,7 @@ use crate::session::{Governed, World};
 
 /// Indexes kept: people who search at the same time are few.
 const KEPT_MAX: usize = 16;
-/// Bytes of texts in all of them, the newest left out; an index takes about six times as many itself.
+/// Bytes of texts in all of them, the newest left out; an index takes about four times as many itself.
 const KEPT_BYTES_MAX: usize = 16 << 20;
 /// Age at which an index is made anew: it holds values that a row filter showed then, and a filter may follow the clock.
 const AGE_MAX: Duration = Duration::from_secs(30);
@@ -91,10 +91,10 @@ impl Searches {
         let view = Arc::clone(governed);
         let made = away(move || {
             let (entries, documents): (Vec<_>, Vec<_>) = gather(&view, &shown, &sampled).into_iter().unzip();
-            let index = SearchIndex::new(documents);
-            Arc::new(Searchable { index, entries })
+            let index = SearchIndex::new(documents).map_err(QueryError::internal)?;
+            Ok::<_, QueryError>(Arc::new(Searchable { index, entries }))
         });
-        let made = made.await?;
+        let made = made.await??;
         self.keep(governed, &made, age);
         Ok(made)
     }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use labhouse_catalog::search::{Hit, SearchQuery};
+use labhouse_catalog::search::{Hit, SearchFailed, SearchQuery};
 
 use super::cache::Searchable;
 use super::documents::Entry;
@@ -91,10 +91,10 @@ impl Asked {
     }
 
     /// Everything that is found, the best first.
-    pub(super) fn hits(&self, searchable: &Searchable) -> Vec<Hit> {
+    pub(super) fn hits(&self, searchable: &Searchable) -> Result<Vec<Hit>, SearchFailed> {
         let all = searchable.entries.len();
         let mut hits = match &self.query {
-            Some(query) => searchable.index.search(query, all),
+            Some(query) => searchable.index.search(query, all)?,
             None => (0..all)
                 .map(|document| Hit {
                     document,
@@ -107,13 +107,13 @@ impl Asked {
             let entry = searchable.entries.get(hit.document);
             entry.is_some_and(|entry| self.narrowed.iter().all(|(facet, wanted)| facet.is_of(entry, wanted)))
         });
-        hits
+        Ok(hits)
     }
 
     /// How many of what is found have each value of each facet: facet, value, number.
-    pub(super) fn counts(&self, searchable: &Searchable) -> Vec<(Facet, String, u64)> {
+    pub(super) fn counts(&self, searchable: &Searchable) -> Result<Vec<(Facet, String, u64)>, SearchFailed> {
         let mut counts: BTreeMap<Facet, BTreeMap<String, u64>> = BTreeMap::new();
-        for hit in self.hits(searchable) {
+        for hit in self.hits(searchable)? {
             let Some(entry) = searchable.entries.get(hit.document) else {
                 continue;
             };
@@ -142,7 +142,7 @@ impl Asked {
             values.truncate(VALUES_MAX);
             told.extend(values.into_iter().map(|(value, count)| (facet, value, count)));
         }
-        told
+        Ok(told)
     }
 }
 
@@ -171,7 +171,7 @@ mod tests {
             .iter()
             .map(|entry| Document::default().with(Field::Name, entry.column.as_deref().unwrap_or(&entry.name)));
         Searchable {
-            index: SearchIndex::new(named),
+            index: SearchIndex::new(named).unwrap(),
             entries,
         }
     }
@@ -180,6 +180,7 @@ mod tests {
         let mut found: Vec<usize> = Asked::parse(text)
             .unwrap()
             .hits(&searchable())
+            .unwrap()
             .iter()
             .map(|hit| hit.document)
             .collect();
@@ -206,7 +207,7 @@ mod tests {
 
     #[test]
     fn what_is_found_is_counted_by_its_facets() {
-        let counts = Asked::parse("yield").unwrap().counts(&searchable());
+        let counts = Asked::parse("yield").unwrap().counts(&searchable()).unwrap();
         let of = |facet, value: &str| {
             counts
                 .iter()

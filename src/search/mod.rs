@@ -212,7 +212,7 @@ fn facets_schema() -> SchemaRef {
 }
 
 fn counted(searchable: &Searchable, asked: &Asked) -> Result<RecordBatch, QueryError> {
-    let counts = asked.counts(searchable);
+    let counts = asked.counts(searchable).map_err(QueryError::internal)?;
     let columns: Vec<ArrayRef> = vec![
         Arc::new(
             counts
@@ -237,7 +237,7 @@ fn counted(searchable: &Searchable, asked: &Asked) -> Result<RecordBatch, QueryE
 }
 
 fn answer(searchable: &Searchable, asked: &Asked, rows: usize) -> Result<RecordBatch, QueryError> {
-    let mut hits = asked.hits(searchable);
+    let mut hits = asked.hits(searchable).map_err(QueryError::internal)?;
     hits.truncate(rows);
     let found: Vec<_> = hits
         .iter()

@@ -145,3 +145,36 @@ async fn a_table_is_arranged_by_statement_within_the_same_bounds() {
     assert!(error.contains("name one column"), "{error}");
     lab.update("ada", &order("(dose)")).await.unwrap();
 }
+
+/// An order that tells is undone however often that failed: here a data file is away at first.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_could_not_be_undone_is_tried_again() {
+    let lab = with_readings("arrange_mib = 0\n").await;
+    lab.update("ada", &format!("OPTIMIZE {TABLE} ZORDER BY (dose)"))
+        .await
+        .unwrap();
+    assert!(steps_down(&lab, "ada").await < 8);
+    let of_table = lab.dir.join("tables/chemistry/readings");
+    let away = tempfile::tempdir_in(&lab.dir).unwrap();
+    let arranged: Vec<_> = std::fs::read_dir(&of_table)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("arranged-"))
+        .collect();
+    assert!(!arranged.is_empty());
+    for path in &arranged {
+        std::fs::rename(path, away.path().join(path.file_name().unwrap())).unwrap();
+    }
+    policy(&lab, |text| {
+        text + "\np, role:lab_analyst, chemistry, lab/chemistry/readings/dose, select, deny\n"
+    })
+    .await;
+    let failed =
+        "SELECT count(*) FROM system.maintenance WHERE work = 'arrange' AND columns = '' AND problem IS NOT NULL";
+    until_there(&lab, failed).await;
+    for path in &arranged {
+        std::fs::rename(away.path().join(path.file_name().unwrap()), path).unwrap();
+    }
+    until_there(&lab, &arranged_by("")).await;
+    assert!(steps_down(&lab, "ada").await > 1000);
+}

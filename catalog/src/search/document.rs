@@ -38,6 +38,23 @@ pub enum Field {
 pub(super) const FIELDS: usize = 13;
 
 impl Field {
+    /// In the order of their numbers.
+    pub(super) const ALL: [Self; FIELDS] = [
+        Self::Name,
+        Self::Original,
+        Self::Function,
+        Self::Comment,
+        Self::Tag,
+        Self::Unit,
+        Self::Column,
+        Self::Part,
+        Self::Target,
+        Self::Feature,
+        Self::Value,
+        Self::Schema,
+        Self::Table,
+    ];
+
     /// Its word in an answer.
     pub fn word(self) -> &'static str {
         match self {

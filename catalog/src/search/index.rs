@@ -1,60 +1,39 @@
-//! The index: the words of the documents, sorted, each with where it stands.
+//! The index: tantivy's, in memory, with a field for each kind of text.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
+use tantivy::collector::TopDocs;
+use tantivy::directory::RamDirectory;
+use tantivy::query::{Bm25StatisticsProvider, BoostQuery, DisjunctionMaxQuery, Query, TermQuery};
+use tantivy::schema::{IndexRecordOption, Schema, TextFieldIndexing, TextOptions};
+use tantivy::store::Compressor;
+use tantivy::tokenizer::{PreTokenizedString, Token};
+use tantivy::{Index, IndexReader, IndexSettings, ReloadPolicy, Searcher, TantivyDocument, Term};
+
+use super::SearchFailed;
 use super::document::{Document, FIELDS, Field, cut};
+use super::meanings::{Meanings, meanings};
 use super::query::SearchQuery;
-use super::typos::{Shape, within};
 use super::words::{joined, words};
 
 /// Documents of an index; what comes after is not found. A lake of 1,000 tables with 50 columns each has half as many.
 const DOCUMENTS_MAX: usize = 100_000;
-/// Bytes of texts in an index; it takes about six times as many itself.
+/// Bytes of texts in an index; it takes about four times as many itself.
 const TEXT_BYTES_MAX: usize = 8 << 20;
-/// Words that one word of a query stands for, the nearest ones.
-const MEANINGS_MAX: usize = 64;
-/// Letters from which a word is taken for the beginning of another.
-const BEGINNING_MIN: usize = 3;
+/// What the table of words starts with while an index is made; it grows.
+const WRITER_BYTES: usize = 3 << 20;
 /// Bytes of a text that an answer shows.
 const SHOWN_BYTES_MAX: usize = 80;
 
-/// How soon more of the same word counts no more (BM25's k1), and how much a long field takes from it (b).
-const SATURATION: f64 = 1.2;
-const LENGTH: f64 = 0.4;
-/// What a word counts that is not the one that was asked for: another number of it, one that begins so, or one and two
-/// typing errors away.
-const OTHER_NUMBER: f64 = 0.9;
-const BEGINS_SO: f64 = 0.8;
-const ERRORS: [f64; 2] = [0.6, 0.4];
-
 /// Documents ready to be searched. Immutable.
 pub struct SearchIndex {
-    documents: Vec<Indexed>,
-    /// Sorted by text.
-    terms: Vec<Term>,
+    /// By their numbers in the index.
+    documents: Vec<Document>,
+    fields: [tantivy::schema::Field; FIELDS],
+    searcher: Searcher,
     /// Words of each field, in the mean over the documents that have it.
     mean: [f64; FIELDS],
     bytes: usize,
-}
-
-struct Indexed {
-    texts: Vec<(Field, String)>,
-    lengths: [u32; FIELDS],
-}
-
-struct Term {
-    text: String,
-    shape: Shape,
-    /// Sorted by document, then text.
-    places: Vec<Place>,
-}
-
-/// Where a word stands: which text of which document, and how often.
-#[derive(Clone, Copy)]
-struct Place {
-    document: u32,
-    text: u32,
-    count: u32,
 }
 
 /// A document that was found.
@@ -76,52 +55,59 @@ pub struct Match {
     pub text: String,
 }
 
-/// How well a word of the query was found in a document.
-#[derive(Clone, Copy)]
-struct Found {
-    part: f64,
-    /// The text in which it counts most.
-    text: u32,
-    makes_a_hit: bool,
-}
-
 #[derive(Default)]
 struct Sum {
     score: f64,
-    words: u32,
+    words: usize,
     makes_a_hit: bool,
-    texts: Vec<u32>,
 }
 
 impl SearchIndex {
     /// Reads documents, as many as there is room for.
-    pub fn new(documents: impl IntoIterator<Item = Document>) -> Self {
-        let mut indexed = Vec::new();
-        let mut places: HashMap<String, Vec<Place>> = HashMap::new();
-        let mut bytes = 0;
+    ///
+    /// # Errors
+    /// [`SearchFailed`] when tantivy cannot make an index of them.
+    pub fn new(documents: impl IntoIterator<Item = Document>) -> Result<Self, SearchFailed> {
+        let mut schema = Schema::builder();
+        let indexed = TextFieldIndexing::default().set_index_option(IndexRecordOption::WithFreqs);
+        let options = TextOptions::default().set_indexing_options(indexed);
+        let fields = Field::ALL.map(|field| schema.add_text_field(field.word(), options.clone()));
+        let settings = IndexSettings {
+            docstore_compression: Compressor::None,
+            docstore_compress_dedicated_thread: false,
+            ..IndexSettings::default()
+        };
+        let builder = Index::builder().schema(schema.build()).settings(settings);
+        let mut writer =
+            builder.single_segment_index_writer::<TantivyDocument>(RamDirectory::create(), WRITER_BYTES)?;
+        let (mut kept, mut bytes, mut lengths) = (Vec::new(), 0, Lengths::default());
         for document in documents.into_iter().take(DOCUMENTS_MAX) {
             if bytes + document.bytes() > TEXT_BYTES_MAX {
                 break;
             }
             bytes += document.bytes();
-            let at = number(indexed.len());
-            indexed.push(Indexed::new(document, at, &mut places));
+            let mut written = TantivyDocument::new();
+            for (field, text) in document.texts() {
+                if let Some(in_index) = fields.get(field.at()) {
+                    written.add_pre_tokenized_text(*in_index, tokens(*field, text));
+                }
+            }
+            lengths.see(&document);
+            writer.add_document(written)?;
+            kept.push(document);
         }
-        let mut terms: Vec<Term> = places
-            .into_iter()
-            .map(|(text, places)| Term {
-                shape: Shape::of(&text),
-                text,
-                places,
-            })
-            .collect();
-        terms.sort_unstable_by(|a, b| a.text.cmp(&b.text));
-        Self {
-            mean: mean(&indexed),
-            documents: indexed,
-            terms,
+        let reader: IndexReader = writer
+            .finalize()?
+            .reader_builder()
+            .reload_policy(ReloadPolicy::Manual)
+            .try_into()?;
+        Ok(Self {
+            documents: kept,
+            fields,
+            searcher: reader.searcher(),
+            mean: lengths.mean(),
             bytes,
-        }
+        })
     }
 
     /// Bytes of texts that it holds.
@@ -130,174 +116,159 @@ impl SearchIndex {
     }
 
     /// The documents that have words of the query, the best first; of equal ones the one that was given first.
-    pub fn search(&self, query: &SearchQuery, count: usize) -> Vec<Hit> {
-        let mut sums: BTreeMap<u32, Sum> = BTreeMap::new();
-        for word in query.words() {
-            let found = self.look(word);
-            let rarity = self.rarity(found.len());
-            for (document, found) in found {
+    ///
+    /// # Errors
+    /// [`SearchFailed`] when tantivy cannot read its index.
+    pub fn search(&self, query: &SearchQuery, count: usize) -> Result<Vec<Hit>, SearchFailed> {
+        let meant = query
+            .words()
+            .iter()
+            .map(|word| meanings(&self.searcher, &self.fields, word))
+            .collect::<Result<Vec<Meanings>, _>>()?;
+        let mut sums: BTreeMap<usize, Sum> = BTreeMap::new();
+        for meanings in &meant {
+            for (document, of_word) in self.look(meanings)? {
                 let sum = sums.entry(document).or_default();
-                sum.score += rarity * found.part;
+                sum.score += of_word.score;
                 sum.words += 1;
-                sum.makes_a_hit |= found.makes_a_hit;
-                if !sum.texts.contains(&found.text) {
-                    sum.texts.push(found.text);
-                }
+                sum.makes_a_hit |= of_word.makes_a_hit;
             }
         }
-        let asked = f64::from(number(query.words().len()));
-        let mut found: Vec<(u32, Sum)> = sums.into_iter().filter(|(_, sum)| sum.makes_a_hit).collect();
+        let mut found: Vec<(usize, Sum)> = sums.into_iter().filter(|(_, sum)| sum.makes_a_hit).collect();
         for (_, sum) in &mut found {
-            sum.score *= f64::from(sum.words) / asked;
+            // Twice: two words in passing are more than one in a name.
+            sum.score *= (sum.words as f64 / meant.len() as f64).powi(2);
         }
         found.sort_by(|(a, x), (b, y)| y.score.total_cmp(&x.score).then(a.cmp(b)));
         found.truncate(count);
-        found
-            .into_iter()
-            .map(|(document, sum)| self.hit(document, sum))
-            .collect()
+        let hit = |(document, sum): (usize, Sum)| Hit {
+            document,
+            score: sum.score,
+            matched: self
+                .documents
+                .get(document)
+                .map(|one| matched(one, &meant))
+                .unwrap_or_default(),
+        };
+        Ok(found.into_iter().map(hit).collect())
     }
 
-    /// The documents that have what a word stands for; each by the best of it.
-    fn look(&self, word: &str) -> BTreeMap<u32, Found> {
-        let mut best: BTreeMap<u32, Found> = BTreeMap::new();
-        for (term, nearness) in self.meanings(word) {
-            for places in term.places.chunk_by(|a, b| a.document == b.document) {
-                let (Some(first), Some(mut found)) = (places.first(), self.weigh(places)) else {
-                    continue;
-                };
-                found.part *= nearness;
-                best.entry(first.document)
-                    .and_modify(|known| {
-                        let makes_a_hit = known.makes_a_hit || found.makes_a_hit;
-                        if found.part > known.part {
-                            *known = found;
-                        }
-                        known.makes_a_hit = makes_a_hit;
-                    })
-                    .or_insert(found);
+    /// The documents that have what a word stands for: in each field by the best of it, and all fields together.
+    fn look(&self, meanings: &Meanings) -> Result<BTreeMap<usize, Sum>, SearchFailed> {
+        let mut found: BTreeMap<usize, Sum> = BTreeMap::new();
+        if self.documents.is_empty() {
+            return Ok(found);
+        }
+        let all = TopDocs::with_limit(self.documents.len()).order_by_score();
+        for (field, in_index) in Field::ALL.into_iter().zip(self.fields) {
+            let mut queries: Vec<Box<dyn Query>> = Vec::new();
+            for (word, nearness) in meanings {
+                let term = Term::from_field_text(in_index, word);
+                if self.searcher.doc_freq(&term)? > 0 {
+                    let query = TermQuery::new(term, IndexRecordOption::WithFreqs);
+                    queries.push(Box::new(BoostQuery::new(Box::new(query), *nearness)));
+                }
+            }
+            if queries.is_empty() {
+                continue;
+            }
+            let query = DisjunctionMaxQuery::new(queries);
+            for (score, at) in self.searcher.search_with_statistics_provider(&query, &all, self)? {
+                let sum = found.entry(at.doc_id as usize).or_default();
+                sum.score += field.weight() * f64::from(score);
+                sum.makes_a_hit |= field.makes_a_hit();
             }
         }
-        best
+        Ok(found)
+    }
+}
+
+/// A field is long or short by what it is where it is: most documents have no comment, which makes no comment a long one.
+impl Bm25StatisticsProvider for SearchIndex {
+    fn total_num_tokens(&self, field: tantivy::schema::Field) -> tantivy::Result<u64> {
+        let mean = self.mean.get(field.field_id() as usize).copied().unwrap_or(1.0);
+        Ok((mean * self.documents.len() as f64).ceil() as u64)
     }
 
-    /// The words of the index that a word stands for, with what each counts.
-    fn meanings(&self, word: &str) -> Vec<(&Term, f64)> {
-        let shape = Shape::of(word);
-        let from = self.terms.partition_point(|term| term.text.as_str() < word);
-        let following = self.terms.get(from..).unwrap_or_default().iter();
-        let mut found: Vec<(&Term, f64)> = following
-            .map_while(|term| Some((term, term.text.strip_prefix(word)?)))
-            .filter_map(|(term, rest)| {
-                let counts = match rest {
-                    "" => 1.0,
-                    "s" => OTHER_NUMBER,
-                    _ if shape.length() < BEGINNING_MIN => return None,
-                    _ => BEGINS_SO * f64::from(number(shape.length())) / f64::from(number(term.shape.length())),
-                };
-                Some((term, counts))
-            })
-            .collect();
-        let singular = word
-            .strip_suffix('s')
-            .filter(|one| one.chars().count() >= BEGINNING_MIN);
-        found.extend(singular.and_then(|one| Some((self.term(one)?, OTHER_NUMBER))));
-        let forgiven = shape.forgiven();
-        if found.is_empty() && forgiven > 0 {
-            let near = self.terms.iter().filter_map(|term| {
-                let errors = within((word, shape), (term.text.as_str(), term.shape), forgiven)?;
-                Some((term, *ERRORS.get(errors.checked_sub(1)?)?))
-            });
-            found.extend(near);
-        }
-        found.sort_by(|(a, x), (b, y)| y.total_cmp(x).then_with(|| a.text.cmp(&b.text)));
-        found.truncate(MEANINGS_MAX);
-        found
+    fn total_num_docs(&self) -> tantivy::Result<u64> {
+        Ok(self.documents.len() as u64)
     }
 
-    fn term(&self, text: &str) -> Option<&Term> {
-        let at = self.terms.binary_search_by(|term| term.text.as_str().cmp(text)).ok()?;
-        self.terms.get(at)
+    fn doc_freq(&self, term: &Term) -> tantivy::Result<u64> {
+        self.searcher.doc_freq(term)
     }
+}
 
-    /// What a word's places in one document count together.
-    fn weigh(&self, places: &[Place]) -> Option<Found> {
-        let (mut frequency, mut most) = (0.0, 0.0);
-        let (mut text, mut makes_a_hit) = (None, false);
-        for place in places {
-            let document = self.documents.get(place.document as usize)?;
-            let (field, _) = document.texts.get(place.text as usize)?;
-            let length = f64::from(*document.lengths.get(field.at())?) / self.mean.get(field.at())?;
-            let counts = field.weight() * f64::from(place.count) / (1.0 - LENGTH + LENGTH * length);
-            frequency += counts;
-            makes_a_hit |= field.makes_a_hit();
-            if counts > most {
-                (most, text) = (counts, Some(place.text));
+/// How many words the documents have in each field.
+#[derive(Default)]
+struct Lengths([(u64, u64); FIELDS]);
+
+impl Lengths {
+    fn see(&mut self, document: &Document) {
+        let mut lengths = [0_u64; FIELDS];
+        for (field, text) in document.texts() {
+            if let Some(length) = lengths.get_mut(field.at()) {
+                *length += words_of(*field, text).count() as u64;
             }
         }
-        Some(Found {
-            part: frequency / (frequency + SATURATION),
-            text: text?,
-            makes_a_hit,
-        })
+        for ((words, having), length) in self.0.iter_mut().zip(lengths) {
+            *words += length;
+            *having += u64::from(length > 0);
+        }
     }
 
-    /// How much a word says that so many documents have.
-    fn rarity(&self, having: usize) -> f64 {
-        let (all, having) = (f64::from(number(self.documents.len())), f64::from(number(having)));
-        (1.0 + (all - having + 0.5) / (having + 0.5)).ln()
+    fn mean(&self) -> [f64; FIELDS] {
+        self.0.map(|(words, having)| words as f64 / having.max(1) as f64)
     }
+}
 
-    fn hit(&self, document: u32, sum: Sum) -> Hit {
-        let texts = self.documents.get(document as usize).map(|one| one.texts.as_slice());
-        let found = sum.texts.iter().filter_map(|at| texts?.get(*at as usize));
-        let matched = found.map(|(field, text)| Match {
+/// The words of a text; of a name also those of it as one.
+fn words_of(field: Field, text: &str) -> impl Iterator<Item = String> {
+    let found = words(text);
+    let as_one = if field.is_name() { joined(&found) } else { None };
+    found.into_iter().chain(as_one)
+}
+
+fn tokens(field: Field, text: &str) -> PreTokenizedString {
+    let token = |(position, text)| Token {
+        position,
+        text,
+        ..Token::default()
+    };
+    PreTokenizedString {
+        text: String::new(),
+        tokens: words_of(field, text).enumerate().map(token).collect(),
+    }
+}
+
+/// The texts of a document in which the words of a query count most, each once.
+fn matched(document: &Document, meant: &[Meanings]) -> Vec<Match> {
+    let mut chosen: Vec<usize> = Vec::new();
+    for meanings in meant {
+        let mut best: Option<(f64, usize)> = None;
+        for (at, (field, text)) in document.texts().iter().enumerate() {
+            let nearest = words_of(*field, text)
+                .filter_map(|word| meanings.iter().find(|(meaning, _)| *meaning == word))
+                .map(|(_, nearness)| f64::from(*nearness))
+                .fold(0.0, f64::max);
+            let counts = field.weight() * nearest;
+            if counts > best.map_or(0.0, |(most, _)| most) {
+                best = Some((counts, at));
+            }
+        }
+        if let Some((_, at)) = best
+            && !chosen.contains(&at)
+        {
+            chosen.push(at);
+        }
+    }
+    let texts = chosen.into_iter().filter_map(|at| document.texts().get(at));
+    texts
+        .map(|(field, text)| Match {
             field: *field,
             text: shown(text),
-        });
-        Hit {
-            document: document as usize,
-            score: sum.score,
-            matched: matched.collect(),
-        }
-    }
-}
-
-impl Indexed {
-    fn new(document: Document, at: u32, places: &mut HashMap<String, Vec<Place>>) -> Self {
-        let mut lengths = [0_u32; FIELDS];
-        let texts = document.texts().to_vec();
-        for (text, (field, written)) in texts.iter().enumerate() {
-            let found = words(written);
-            if let Some(length) = lengths.get_mut(field.at()) {
-                *length = length.saturating_add(number(found.len()));
-            }
-            let as_one = if field.is_name() { joined(&found) } else { None };
-            let mut counts: BTreeMap<String, u32> = BTreeMap::new();
-            for word in found.into_iter().chain(as_one) {
-                *counts.entry(word).or_default() += 1;
-            }
-            for (word, count) in counts {
-                places.entry(word).or_default().push(Place {
-                    document: at,
-                    text: number(text),
-                    count,
-                });
-            }
-        }
-        Self { texts, lengths }
-    }
-}
-
-fn mean(documents: &[Indexed]) -> [f64; FIELDS] {
-    let mut sums = [(0_u64, 0_u32); FIELDS];
-    for document in documents {
-        for ((words, having), length) in sums.iter_mut().zip(document.lengths) {
-            *words += u64::from(length);
-            *having += u32::from(length > 0);
-        }
-    }
-    sums.map(|(words, having)| words as f64 / f64::from(having.max(1)))
+        })
+        .collect()
 }
 
 fn shown(text: &str) -> String {
@@ -307,9 +278,4 @@ fn shown(text: &str) -> String {
     } else {
         format!("{beginning}…")
     }
-}
-
-/// Documents, texts and words of an index are far fewer than 2^32.
-fn number(count: usize) -> u32 {
-    u32::try_from(count).unwrap_or(u32::MAX)
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, ListArray, RecordBatch, StringArray};
+use arrow::array::{ArrayRef, AsArray, Int64Array, ListArray, RecordBatch, StringArray};
 use arrow::datatypes::Int64Type;
 use datafusion::physical_plan::{ExecutionPlan, collect};
 use datafusion::prelude::{SessionConfig, SessionContext};
@@ -63,6 +63,27 @@ async fn left_out(lab: &Lab, sql: &str) -> usize {
     of(&plan)
 }
 
+/// How often a value is followed by a lesser one in what one reader gives.
+async fn steps_down(lab: &Lab, column: &str) -> usize {
+    let sql = format!("select {column} from chem.t where {column} is not null");
+    let readers = lab
+        .session()
+        .sql(&sql)
+        .await
+        .unwrap()
+        .collect_partitioned()
+        .await
+        .unwrap();
+    let of_reader = |batches: &Vec<RecordBatch>| {
+        let values: Vec<i64> = batches
+            .iter()
+            .flat_map(|batch| batch.column(0).as_primitive::<Int64Type>().values().to_vec())
+            .collect();
+        values.windows(2).filter(|pair| pair[1] < pair[0]).count()
+    };
+    readers.iter().map(of_reader).sum()
+}
+
 /// `3 total → 1 matched` left two out.
 fn pruned_of(text: &str) -> usize {
     let mut numbers = text
@@ -84,14 +105,12 @@ async fn questions_leave_row_groups_out_and_no_row_is_lost() {
     let (before, first) = (lab.ask(SUMS).await, lab.ask(by_number).await);
     assert_eq!((left_out(&lab, by_number).await, left_out(&lab, by_text).await), (0, 0));
 
+    assert!(steps_down(&lab, "a").await > 1000);
+
     arranged(&lab, &["a"]).await.unwrap();
     assert!(left_out(&lab, by_number).await > 0);
     assert_eq!(left_out(&lab, by_text).await, 0);
-    assert_eq!(
-        lab.ask("select count(*) from (select a from chem.t limit 10) where a < 30")
-            .await,
-        [["10"]]
-    );
+    assert_eq!(steps_down(&lab, "a").await, 0);
 
     arranged(&lab, &["a", "b"]).await.unwrap();
     assert!(left_out(&lab, by_number).await > 0);
