@@ -146,7 +146,7 @@ impl Default for Crawl {
             settle_ms: 500,
             removed_files: RemovedFiles::Keep,
             file_bytes_max: 2 << 30,
-            decompressed_bytes_max: 4 << 30,
+            decompressed_bytes_max: 2 << 30,
             queue: String::new(),
         }
     }

@@ -20,7 +20,7 @@ use super::Door;
 use super::refusal::Refusal;
 use super::signin::{self, Call};
 use crate::query::lineage::Lineage;
-use crate::query::tags::of_field;
+use crate::query::tags::{OWNER, of_field};
 use crate::session::{Governed, Shown};
 use crate::system::SYSTEM;
 
@@ -104,6 +104,10 @@ fn dataset(governed: &Governed, shown: &Shown, visible: &BTreeSet<String>) -> Va
             "dct:publisher",
             json!({ "@type": "schema:Organization", "schema:name": object.department }),
         );
+        if let Some(owner) = object.tags.get(OWNER) {
+            let person = json!({ "@type": "schema:Person", "schema:name": owner });
+            tell("dcat:contactPoint", person);
+        }
         let keywords = keywords(&object.tags);
         if !keywords.is_empty() {
             tell("dcat:keyword", json!(keywords));

@@ -30,7 +30,7 @@ pub(crate) struct About {
     pub(crate) kind: &'static str,
     /// The department that owns the data.
     pub(crate) department: String,
-    /// The login that a view is refreshed as.
+    /// The login that a view is refreshed as; of another table whoever its tag `owner` names.
     pub(crate) owner: Option<String>,
     pub(crate) tags: Tags,
     /// Tags, comments and units of the columns that are seen.
@@ -113,7 +113,9 @@ fn about(table: &LakeTable, seen: &SchemaRef) -> About {
             None => "table",
         },
         department: object.department,
-        owner: view.map(|view| view.owner),
+        owner: view
+            .map(|view| view.owner)
+            .or_else(|| object.tags.get(tags::OWNER).cloned()),
         tags: object.tags,
         columns: seen.fields().iter().filter_map(|field| words(field.name())).collect(),
     }

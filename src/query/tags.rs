@@ -17,6 +17,8 @@ use crate::system::{PROFILES, SYSTEM};
 
 /// The metadata key of a tag on a column or a table.
 pub(crate) const TAG: &str = "labhouse.tag.";
+/// The tag that names whoever is to be asked about a table.
+pub(crate) const OWNER: &str = "owner";
 /// Where a column's comment and unit stand in its field.
 pub(crate) const COMMENTS: [&str; 2] = ["comment", "labhouse.comment"];
 pub(crate) const UNITS: [&str; 2] = ["unit", "labhouse.unit"];

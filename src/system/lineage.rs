@@ -77,12 +77,12 @@ pub(super) async fn rows(engine: &Engine, who: &Principal) -> Result<Vec<ArrayRe
     };
     let mut steps = Vec::new();
     for file in engine.crawler.files().await.map_err(lake_error)? {
-        for table in &file.tables {
+        for (at, table) in file.tables.iter().enumerate() {
             steps.push(Step {
                 from: End::whole(FILE, &file.path),
                 to: End::whole(TABLE, table),
                 version: None,
-                target_version: file.version.filter(|_| file.tables.first() == Some(table)),
+                target_version: file.versions.get(at).copied(),
             });
         }
     }

@@ -45,6 +45,36 @@ impl Moto {
         moto
     }
 
+    /// Lines of Python with AWS's library, for its buckets and queues.
+    fn boto(&self, lines: &str) {
+        let program = format!(
+            "import boto3\n\
+             at = dict(endpoint_url='http://{}', region_name='us-east-1', aws_access_key_id='lab', aws_secret_access_key='lab')\n\
+             s3, sqs = boto3.client('s3', **at), boto3.client('sqs', **at)\n{lines}\n",
+            self.address
+        );
+        let output = Command::new(python::interpreter())
+            .args(["-c", &program])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// Waits until every message was taken and deleted.
+    fn until_empty(&self, queue: &str) {
+        let names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"];
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let wanted = serde_json::json!({"QueueUrl": queue, "AttributeNames": names});
+            let answer = self.ask("GetQueueAttributes", &wanted);
+            if names.iter().all(|name| answer["Attributes"][name] == "0") {
+                break;
+            }
+            assert!(Instant::now() < deadline, "a message stays in the queue: {answer}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     /// One call of the queue's protocol.
     fn ask(&self, action: &str, body: &serde_json::Value) -> serde_json::Value {
         let body = body.to_string();
@@ -95,30 +125,34 @@ async fn a_bucket_tells_of_new_objects() {
         &serde_json::json!({"QueueUrl": queue, "MessageBody": "{\"Event\": \"s3:ObjectCreated:Put\"}"}),
     );
     until(2).await;
-    let names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"];
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let wanted = serde_json::json!({"QueueUrl": queue, "AttributeNames": names});
-        let answer = moto.ask("GetQueueAttributes", &wanted);
-        if names.iter().all(|name| answer["Attributes"][name] == "0") {
-            break;
-        }
-        assert!(Instant::now() < deadline, "the message stays in the queue: {answer}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    moto.until_empty(&queue);
+
+    // A bucket that tells the queue of new objects, set up and filled by AWS's own library. It says so in a first message.
+    moto.boto(
+        "arn = sqs.get_queue_attributes(QueueUrl=sqs.get_queue_url(QueueName='lab')['QueueUrl'],\n\
+         \x20   AttributeNames=['QueueArn'])['Attributes']['QueueArn']\n\
+         s3.create_bucket(Bucket='events')\n\
+         s3.put_bucket_notification_configuration(Bucket='events', NotificationConfiguration={\n\
+         \x20   'QueueConfigurations': [{'QueueArn': arn, 'Events': ['s3:ObjectCreated:*']}]})",
+    );
+    moto.until_empty(&queue);
+    bucket.put("landing/chemistry/runs/e.csv", "run,yield_pct\n5,50\n");
+    moto.boto("s3.put_object(Bucket='events', Key='landing/chemistry/runs/e.csv', Body=b'run')");
+    until(3).await;
+    moto.until_empty(&queue);
 
     // A store that calls by itself; whoever has no login is not heard.
     bucket.put("landing/chemistry/runs/c.csv", "run,yield_pct\n3,30\n");
     assert_eq!(call(&lab, "POST", "/api/landed", &[], b"{}").status, 401);
     let (name, value) = basic("sam");
     assert_eq!(call(&lab, "POST", "/api/landed", &[(name, &value)], b"{}").status, 202);
-    until(3).await;
+    until(4).await;
 
     // The queue goes away: the server stays, and says so once.
     drop(moto);
     bucket.put("landing/chemistry/runs/d.csv", "run,yield_pct\n4,40\n");
     assert_eq!(call(&lab, "POST", "/api/landed", &[(name, &value)], b"").status, 202);
-    until(4).await;
+    until(5).await;
 }
 
 #[test]

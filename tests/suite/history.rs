@@ -398,3 +398,33 @@ async fn facets_count_what_one_sees_and_narrow_a_search() {
         .await;
     assert!(error.unwrap_err().contains("for looking"));
 }
+
+#[tokio::test]
+async fn the_owner_of_a_table_is_told_with_it() {
+    let lab = lab::empty(|text| text);
+    lab.update("ada", "CREATE TABLE lab.chemistry.stock AS SELECT 1 AS lot")
+        .await
+        .unwrap();
+    let get = |path: &str| {
+        let address = format!("{}{path}", lab.http.as_deref().unwrap());
+        let done = Command::new("curl")
+            .args(["-s", "-u", "ada:ada-demo", &address])
+            .output()
+            .unwrap();
+        serde_json::from_slice::<Value>(&done.stdout).unwrap()
+    };
+    let contact = || get("/api/catalog")["dcat:dataset"][0]["dcat:contactPoint"].clone();
+    assert_eq!(contact(), Value::Null);
+    let owner = || {
+        let tables = get("/api/tables")["tables"].as_array().unwrap().clone();
+        tables.into_iter().find(|one| one["name"] == "stock").unwrap()["owner"].clone()
+    };
+    let hits = "SELECT count(*) FROM search_catalog('stock tag:owner=ben')";
+    assert_eq!(lab.number("ada", hits).await, 0);
+    lab.update("ada", "ALTER TABLE lab.chemistry.stock SET TAGS (owner = 'ben')")
+        .await
+        .unwrap();
+    assert_eq!(contact()["schema:name"], "ben");
+    assert_eq!(owner(), "ben");
+    assert_eq!(lab.number("ada", hits).await, 1);
+}

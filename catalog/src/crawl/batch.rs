@@ -41,13 +41,15 @@ pub(crate) enum Work {
     Nothing,
     /// It left the landing folder; its rows go too if asked.
     Gone { delete: bool },
+    /// It has another path now; its rows go when those of that path come in the same commit.
+    Moved { to: String },
 }
 
 impl Work {
     pub(crate) fn staged(&self) -> Option<&Staged> {
         match self {
             Self::Rows(rows) => rows.staged.as_deref(),
-            Self::Nothing | Self::Gone { .. } => None,
+            Self::Nothing | Self::Gone { .. } | Self::Moved { .. } => None,
         }
     }
 }
@@ -65,6 +67,8 @@ pub(crate) struct Piece {
     /// The batch of the file's ledger entry when the work was planned; `None` when it had none.
     pub(crate) expected: Option<i64>,
     pub(crate) work: Work,
+    /// The path the file had before.
+    pub(crate) moved_from: Option<String>,
 }
 
 /// What became of a piece.
@@ -180,6 +184,7 @@ fn left(pieces: &[Piece], ledger: &Ledger, became: &mut HashMap<usize, Became>) 
             Work::Rows(_) => k.entry.held && k.entry.status != Did::Gone && *k.entry.sha256 == *piece.sha256,
             Work::Nothing => !k.entry.held,
             Work::Gone { delete } => k.entry.status == Did::Gone && (!delete || !k.entry.held),
+            Work::Moved { .. } => k.entry.status == Did::Gone && !k.entry.held,
         });
         if let Some(known) = done {
             became.insert(
@@ -222,7 +227,7 @@ fn fitting(
         .iter()
         .filter_map(|place| match pieces.get(*place).map(|p| &p.work) {
             Some(Work::Rows(rows)) => Some((*place, rows.as_ref())),
-            Some(Work::Nothing | Work::Gone { .. }) | None => None,
+            Some(Work::Nothing | Work::Gone { .. } | Work::Moved { .. }) | None => None,
         })
         .collect();
     let files: Vec<&Prepared> = with_rows.iter().map(|(_, rows)| *rows).collect();
@@ -236,6 +241,19 @@ fn fitting(
         }
     }
     todo.retain(|place| !became.contains_key(place));
+    let comes: BTreeSet<&str> = todo
+        .iter()
+        .filter_map(|place| pieces.get(*place))
+        .filter(|piece| matches!(piece.work, Work::Rows(_)))
+        .map(|piece| piece.path.as_str())
+        .collect();
+    todo.retain(|place| match pieces.get(*place).map(|piece| &piece.work) {
+        Some(Work::Moved { to }) if !comes.contains(to.as_str()) => {
+            became.insert(*place, Became::Raced);
+            false
+        }
+        _ => true,
+    });
     // A table that is not there and gets no rows is not made.
     let idle = todo.is_empty() || (base.is_none() && files.len() == shape.misfits.len());
     if idle {
@@ -340,7 +358,7 @@ async fn build(
                 }
                 (rows.rows(), if held { Did::Replaced } else { Did::Loaded }, true)
             }
-            Work::Nothing | Work::Gone { delete: true } => (0, Did::Gone, false),
+            Work::Nothing | Work::Gone { delete: true } | Work::Moved { .. } => (0, Did::Gone, false),
             Work::Gone { delete: false } => (old_rows, Did::Gone, held),
         };
         let stays = matches!(piece.work, Work::Gone { delete: false }) || back;
@@ -358,6 +376,7 @@ async fn build(
             tables: piece.tables.clone(),
             taken_for: piece.taken_for.clone(),
             told: piece.told.clone(),
+            moved_from: piece.moved_from.clone(),
         });
     }
     let mut adds = parquet_file::write(lake, name, &shape.schema, batches).await?;

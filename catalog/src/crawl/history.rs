@@ -117,6 +117,7 @@ impl<'l> History<'l> {
             outcome.tables.push(table.to_string());
             outcome.rows += known.entry.rows;
             outcome.version = outcome.version.or(Some(known.version));
+            outcome.versions.push(known.version);
         }
         outcome
     }

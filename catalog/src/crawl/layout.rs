@@ -287,6 +287,9 @@ pub(crate) fn grouped_by(path: &str, pin: Option<&Pin>, main: &TableName, tables
     }
 }
 
+/// Characters of a table's name.
+const TABLE_NAME_MAX: usize = 128;
+
 /// The table of a named block of a file whose main table is `main`.
 pub(crate) fn block_table(main: &TableName, block: Option<&str>) -> TableName {
     match block {
@@ -295,9 +298,20 @@ pub(crate) fn block_table(main: &TableName, block: Option<&str>) -> TableName {
             let table = format!("{}__{}", main.table, TableName::clean(block));
             TableName {
                 schema: main.schema.clone(),
-                table: table.chars().take(128).collect(),
+                table: table.chars().take(TABLE_NAME_MAX).collect(),
             }
         }
+    }
+}
+
+/// The table of another block that would have the same name.
+pub(crate) fn numbered(table: &TableName, count: usize) -> TableName {
+    let number = format!("_{count}");
+    let room = TABLE_NAME_MAX.saturating_sub(number.len());
+    let beginning: String = table.table.chars().take(room).collect();
+    TableName {
+        schema: table.schema.clone(),
+        table: beginning + &number,
     }
 }
 

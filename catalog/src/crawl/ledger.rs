@@ -51,6 +51,9 @@ pub(crate) struct Entry {
     pub(crate) taken_for: String,
     #[serde(default, skip_serializing_if = "Told::is_nothing")]
     pub(crate) told: Told,
+    /// The path it had before it was renamed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) moved_from: Option<String>,
 }
 
 /// One batch: what is in the commit, and in `_labhouse/ledger/<schema>/<table>/<n>.json`.
@@ -76,6 +79,7 @@ pub(crate) struct Kept {
     pub(crate) tables: Arc<[TableName]>,
     pub(crate) taken_for: Arc<str>,
     pub(crate) told: Arc<Told>,
+    pub(crate) moved_from: Option<Box<str>>,
 }
 
 impl Kept {
@@ -98,6 +102,7 @@ impl Kept {
             tables: tables.map_or_else(|| entry.tables.as_slice().into(), Arc::clone),
             taken_for: taken_for.map_or_else(|| entry.taken_for.as_str().into(), Arc::clone),
             told: told.map_or_else(|| Arc::new(entry.told.clone()), Arc::clone),
+            moved_from: entry.moved_from.as_deref().map(Into::into),
         }
     }
 }

@@ -14,8 +14,10 @@ mod landing;
 mod layout;
 mod ledger;
 mod likeness;
+mod moved;
 mod options;
 mod pattern;
+mod pieces;
 mod pins;
 mod plan;
 mod quarantine;
@@ -141,6 +143,7 @@ impl Crawler {
                 quarantine: &quarantine,
                 verified: &self.verified.lock(),
                 pins: &pins,
+                is_local: lake.local_root().is_some(),
             };
             plan::plan(listing, &known, &self.options, settle_before, unchanged)
         };

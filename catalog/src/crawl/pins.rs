@@ -11,6 +11,10 @@
 //! delimiter = ";"                 # one character, "tab" or "space" (runs of spaces)
 //! encoding = "windows-1252"       # a label of the WHATWG's encoding standard
 //! skip_lines = 3                  # lines, or rows of a sheet, that are not looked at
+//! skip_footer = 1                 # the same at the end, blank ones not counted
+//! comment = "#"                   # what a line that is not looked at begins with
+//! quote = "'"                     # what cells are quoted with
+//! sheet = "Results"               # the only sheet of a workbook that is read
 //! header_row = 12                 # the line or row of the header, from 1; 0: there is none
 //! decimal = ","                   # or "."
 //! date_order = "dmy"              # or "mdy", "ymd"
@@ -156,6 +160,10 @@ struct Reading {
     delimiter: Option<String>,
     encoding: Option<String>,
     skip_lines: u64,
+    skip_footer: u64,
+    comment: Option<char>,
+    quote: Option<char>,
+    sheet: Option<String>,
     header_row: Option<u64>,
     decimal: Option<Decimal>,
     date_order: Option<DateOrder>,
@@ -292,6 +300,16 @@ impl Settings {
                 read.skip_lines
             ));
         }
+        for (key, sign) in [("comment", read.comment), ("quote", read.quote)] {
+            if let Some(sign) = sign.filter(|sign| sign.is_alphanumeric() || sign.is_whitespace()) {
+                return Err(format!(
+                    "read.{key} = {sign:?}: it is one character that is no letter, digit or space"
+                ));
+            }
+        }
+        if let Some(quote) = read.quote.filter(|quote| delimiter == Some(*quote)) {
+            return Err(format!("read.quote = {quote:?} is the delimiter too"));
+        }
         let unclean = self.types.keys().find(|name| clean_column(name) != **name);
         if let Some(name) = unclean {
             return Err(format!(
@@ -303,6 +321,10 @@ impl Settings {
             in_table: BTreeMap::new(),
             delimiter,
             skip_lines: read.skip_lines,
+            skip_footer: read.skip_footer,
+            comment: read.comment,
+            quote: read.quote,
+            sheet: read.sheet.clone(),
             header_row: read.header_row,
             decimal: read.decimal,
             date_order: read.date_order,
@@ -392,6 +414,9 @@ mod tests {
             ("[read]\ndate_order = \"ddmmyy\"", "unknown variant"),
             ("[read]\nencoding = \"klingon\"", "no known encoding"),
             ("[read]\nskip_lines = 5\nheader_row = 4", "lies within"),
+            ("[read]\ncomment = \"//\"", "expected a character"),
+            ("[read]\nquote = \"a\"", "no letter"),
+            ("[read]\nquote = \"|\"\ndelimiter = \"|\"", "the delimiter too"),
             ("[types]\nlot = \"varchar\"", "unknown variant `varchar`"),
             ("[types]\n\"Lot No\" = \"text\"", "\"lot_no\""),
             ("table = \"My Runs\"", "\"my_runs\""),

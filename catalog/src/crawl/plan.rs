@@ -13,6 +13,7 @@ use super::folders::FolderRule;
 use super::history::{Histories, History};
 use super::landing::{Landed, Listing};
 use super::layout::{self, Counts, Place, Target};
+use super::moved::{self, Absent};
 use super::options::CrawlOptions;
 use super::pins::{self, Pins};
 use super::quarantine::Record;
@@ -41,6 +42,10 @@ pub(crate) struct Plan {
     pub(crate) refused: Vec<(Landed, String)>,
     /// Quarantine records whose file is gone.
     pub(crate) stale: Vec<String>,
+    /// Files that may be there under another path.
+    pub(crate) absent: Absent,
+    /// Of those in `gone`, the ones whose rows are in a table under another path, with that.
+    pub(crate) moved: BTreeMap<String, String>,
 }
 
 /// What the crawler remembers between sweeps: the stamp under which a file's digest was last checked.
@@ -59,6 +64,8 @@ pub(crate) struct Known<'k> {
     pub(crate) quarantine: &'k BTreeMap<String, Record>,
     pub(crate) verified: &'k Verified,
     pub(crate) pins: &'k Pins,
+    /// The landing folder is one of this machine.
+    pub(crate) is_local: bool,
 }
 
 pub(crate) fn plan(
@@ -74,8 +81,12 @@ pub(crate) fn plan(
         quarantine,
         verified,
         pins,
+        is_local,
     } = *known;
-    let mut plan = Plan::default();
+    let mut plan = Plan {
+        absent: Absent::new(is_local),
+        ..Plan::default()
+    };
     let mut count = 0;
     let mut as_it_was = |known: &History<'_>| {
         count += 1;
@@ -89,6 +100,7 @@ pub(crate) fn plan(
         if known.iter().any(|(table, _)| why_blocked(table, blocked).is_some()) {
             continue;
         }
+        plan.absent.see(known);
         if known.is_gone() && !(known.is_held() && options.gone == super::options::Gone::DeleteRows) {
             plan.settled.push(known.outcome(FileStatus::Gone));
         } else {
@@ -96,6 +108,7 @@ pub(crate) fn plan(
         }
     }
     plan.gone.sort();
+    plan.moved = moved::claimed(history, plan.gone.iter().map(String::as_str));
     plan.stale = quarantine.keys().filter(|path| !is_present(path)).cloned().collect();
     let counts = Counts::of(&listing);
     let mut evidence = Evidence::default();

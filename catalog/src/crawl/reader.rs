@@ -17,7 +17,7 @@ use crate::parquet_file::blocking;
 use super::columns::Prepared;
 use super::folder_columns::FolderColumn;
 use super::landing::{self, Content, Landed};
-use super::layout::{block_table, grouped_by};
+use super::layout::{block_table, grouped_by, numbered};
 use super::options::CrawlOptions;
 use super::quarantine::{SAMPLE_BYTES_MAX, hex};
 use super::stream;
@@ -135,11 +135,13 @@ fn parse(
     for block in &parsed.blocks {
         let mut table = block_table(main, block.name.as_deref());
         let mut count = 1;
-        // Two blocks of one name are two tables all the same.
+        // Two blocks of one name, or of names too long to tell apart, are two tables all the same.
         while tables.iter().any(|(taken, _)| *taken == table) {
             count += 1;
-            let again = format!("{} {count}", block.name.as_deref().unwrap_or("block"));
-            table = block_table(main, Some(&again));
+            table = numbered(
+                &block_table(main, Some(block.name.as_deref().unwrap_or("block"))),
+                count,
+            );
         }
         let prepared = Prepared::new(block).map_err(|reason| match &block.name {
             Some(block) => format!("block '{block}': {reason}"),

@@ -60,6 +60,9 @@ pub struct FileOutcome {
     pub properties: BTreeMap<String, String>,
     /// The Delta version of its first table at which its rows came in.
     pub version: Option<u64>,
+    /// The same of each of its tables, in their order.
+    #[serde(default)]
+    pub versions: Vec<u64>,
     /// When its state was recorded.
     pub at: Option<DateTime<Utc>>,
 }
@@ -83,6 +86,7 @@ impl FileOutcome {
             grouped_by: None,
             properties: BTreeMap::new(),
             version: None,
+            versions: Vec::new(),
             at: None,
         }
     }

@@ -1,17 +1,18 @@
 //! Acting on a plan: chunk by chunk, read, check that every table can take its part, commit table by table.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, stream};
 
 use crate::error::LakeError;
 use crate::name::TableName;
 
 use super::batch::{self, Became, Piece, Work};
-use super::columns::Prepared;
 use super::history::{Histories, History};
 use super::landing::Landed;
+use super::moved::Absent;
+use super::pieces::{by_table, chunks, moves, piece_of, pieces};
 use super::plan::{Due, Plan};
 use super::quarantine::{self, Record};
 use super::reader::{self, Read};
@@ -25,11 +26,15 @@ use super::{Crawler, Gone};
 const READ_AT_ONCE: usize = 4;
 
 type Records = BTreeMap<String, Record>;
+/// Old paths of renamed files, with the new ones.
+type Moved = BTreeMap<String, String>;
 
 /// A file that was read, and its part for each table.
 struct Taken {
     file: Landed,
+    /// Those of the path that it had before among them.
     pieces: Vec<(TableName, Piece)>,
+    moved_from: Option<String>,
     taken_for: String,
     told: Told,
     sha256: String,
@@ -48,7 +53,7 @@ impl Taken {
 impl Crawler {
     pub(super) async fn act(
         &self,
-        plan: Plan,
+        mut plan: Plan,
         history: &Histories<'_>,
         quarantined: &Records,
     ) -> Result<Vec<FileOutcome>, LakeError> {
@@ -73,12 +78,18 @@ impl Crawler {
         }
         let nothing_landed =
             plan.due.is_empty() && plan.unchanged == 0 && done.values().all(|f| f.status == FileStatus::Gone);
+        let absent: BTreeSet<String> = plan.gone.iter().cloned().collect();
         for chunk in chunks(plan.due, self.options.batch_files_max, self.options.batch_bytes_max) {
-            for outcome in self.load(chunk, history, quarantined).await? {
+            let (outcomes, moved) = self.load(chunk, history, quarantined, &mut plan.absent).await?;
+            for outcome in outcomes {
                 done.insert(outcome.path.clone(), outcome);
             }
+            // One that was gone for a while is found now.
+            plan.gone
+                .extend(moved.keys().filter(|old| !absent.contains(*old)).cloned());
+            plan.moved.extend(moved);
         }
-        for outcome in self.record_gone(&plan.gone, history, nothing_landed).await {
+        for outcome in self.record_gone(&plan.gone, &plan.moved, history, nothing_landed).await {
             done.insert(outcome.path.clone(), outcome);
         }
         Ok(done.into_values().collect())
@@ -89,19 +100,25 @@ impl Crawler {
         chunk: Vec<Due>,
         history: &Histories<'_>,
         quarantined: &Records,
-    ) -> Result<Vec<FileOutcome>, LakeError> {
+        absent: &mut Absent,
+    ) -> Result<(Vec<FileOutcome>, Moved), LakeError> {
         let mut outcomes = Vec::new();
+        let mut moved = Moved::new();
         let mut parsed: Vec<Parsed> = Vec::new();
         let read: Vec<(Due, Read)> = stream::iter(chunk)
             .map(|due| async move {
                 let known = history.get(&due.file.path).and_then(|known| known.complete());
                 let asked = (&due.main, due.folders.as_slice());
-                let read = reader::read(&self.catalog, &due.file, asked, known, BTreeMap::new(), &self.options).await?;
-                Ok::<_, LakeError>((due, read))
+                let read = reader::read(&self.catalog, &due.file, asked, known, BTreeMap::new(), &self.options).await;
+                // One file that cannot be read stops no other.
+                let read = read.unwrap_or_else(|error| Read::Later {
+                    reason: error.to_string(),
+                });
+                (due, read)
             })
             .buffered(READ_AT_ONCE)
-            .try_collect()
-            .await?;
+            .collect()
+            .await;
         for (Due { file, main, folders }, read) in read {
             match read {
                 Read::Later { reason } => {
@@ -146,8 +163,14 @@ impl Crawler {
             .into_iter()
             .map(|one| {
                 let read = (one.sha256.as_str(), one.taken_for.as_str(), &one.told);
+                let mut pieces = pieces(&one.file, read, one.tables, history.get(&one.file.path));
+                let moved_from = absent.take(&one.file, &one.sha256, history);
+                if let Some(old) = moved_from.as_ref().and_then(|old| history.get(old)) {
+                    moves(&mut pieces, &one.file, old);
+                }
                 Taken {
-                    pieces: pieces(&one.file, read, one.tables, history.get(&one.file.path)),
+                    pieces,
+                    moved_from,
                     file: one.file,
                     taken_for: one.taken_for,
                     told: one.told,
@@ -165,12 +188,18 @@ impl Crawler {
         }
         taken.sort_by(|a, b| a.file.path.cmp(&b.file.path));
         let became = self.commit(taken.iter().flat_map(|t| t.pieces.iter())).await;
-        for one in taken {
+        for mut one in taken {
             one.let_go().await;
+            let moved_from = one.moved_from.take();
+            let path = one.file.path.clone();
             let parts = became.get(&one.file.path).map(Vec::as_slice).unwrap_or_default();
-            outcomes.push(self.conclude(one, parts, quarantined).await?);
+            let outcome = self.conclude(one, parts, quarantined).await?;
+            if let Some(old) = moved_from.filter(|_| outcome.status != FileStatus::Waiting) {
+                moved.insert(old, path);
+            }
+            outcomes.push(outcome);
         }
-        Ok(outcomes)
+        Ok((outcomes, moved))
     }
 
     /// Files that some table cannot take, before any table took its part: a file is loaded whole or not at all.
@@ -254,6 +283,7 @@ impl Crawler {
             outcome.tables.push(table.to_string());
             outcome.rows += rows;
             outcome.version = outcome.version.or(Some(version));
+            outcome.versions.push(version);
         }
         // What another server loaded may have a stamp of its own there.
         if parts.iter().any(|(_, part)| matches!(part, Became::Known { .. })) {
@@ -264,7 +294,13 @@ impl Crawler {
         Ok(outcome)
     }
 
-    async fn record_gone(&self, gone: &[String], history: &Histories<'_>, nothing_landed: bool) -> Vec<FileOutcome> {
+    async fn record_gone(
+        &self,
+        gone: &[String],
+        moved: &Moved,
+        history: &Histories<'_>,
+        nothing_landed: bool,
+    ) -> Vec<FileOutcome> {
         let delete = self.options.gone == Gone::DeleteRows;
         let mut outcomes = Vec::new();
         if delete && nothing_landed && gone.len() > 1 {
@@ -283,19 +319,8 @@ impl Crawler {
         let mut failed: BTreeMap<String, String> = BTreeMap::new();
         for path in gone {
             for (table, known) in history.get(path).into_iter().flat_map(History::iter) {
-                let entry = &known.entry;
-                let piece = Piece {
-                    path: path.clone(),
-                    bytes: entry.bytes,
-                    stamp: entry.stamp.to_string(),
-                    sha256: entry.sha256.to_string(),
-                    tables: entry.tables.to_vec(),
-                    taken_for: entry.taken_for.to_string(),
-                    told: Told::clone(&entry.told),
-                    expected: Some(known.batch),
-                    work: Work::Gone { delete },
-                };
-                pieces.push((table.clone(), piece));
+                let delete = delete || moved.contains_key(path);
+                pieces.push((table.clone(), piece_of(path, known, Work::Gone { delete })));
             }
         }
         for part in pieces.chunks(self.options.batch_files_max.max(1)) {
@@ -316,9 +341,10 @@ impl Crawler {
                 Some(known) => known.outcome(FileStatus::Gone),
                 None => FileOutcome::new(path, FileStatus::Gone, 0),
             };
-            if delete {
+            if delete || moved.contains_key(path) {
                 outcome.rows = 0;
             }
+            outcome.reason = moved.get(path).map(|to| format!("it is {to} now"));
             outcomes.push(outcome);
         }
         outcomes
@@ -338,69 +364,4 @@ impl Crawler {
         }
         Ok(())
     }
-}
-
-/// A read file's part for each table, those it no longer feeds included.
-fn pieces(
-    file: &Landed,
-    (sha256, taken_for, told): (&str, &str, &Told),
-    tables: Vec<(TableName, std::sync::Arc<Prepared>)>,
-    history: Option<&History<'_>>,
-) -> Vec<(TableName, Piece)> {
-    let names: Vec<TableName> = tables.iter().map(|(name, _)| name.clone()).collect();
-    let expected = |table: &TableName| history.and_then(|h| h.of_table(table)).map(|k| k.batch);
-    let piece = |table: &TableName, work: Work| Piece {
-        path: file.path.clone(),
-        bytes: file.bytes,
-        stamp: file.mark(),
-        sha256: sha256.to_owned(),
-        tables: names.clone(),
-        taken_for: taken_for.to_owned(),
-        told: if names.first() == Some(table) {
-            told.clone()
-        } else {
-            told.without_properties()
-        },
-        expected: expected(table),
-        work,
-    };
-    let mut all: Vec<(TableName, Piece)> = tables
-        .iter()
-        .map(|(name, rows)| (name.clone(), piece(name, Work::Rows(rows.clone()))))
-        .collect();
-    for (table, known) in history.into_iter().flat_map(History::iter) {
-        if known.entry.held && !names.contains(table) {
-            all.push((table.clone(), piece(table, Work::Nothing)));
-        }
-    }
-    all
-}
-
-fn by_table<'a>(pieces: impl Iterator<Item = &'a (TableName, Piece)>) -> BTreeMap<TableName, Vec<Piece>> {
-    let mut tables: BTreeMap<TableName, Vec<Piece>> = BTreeMap::new();
-    for (table, piece) in pieces {
-        tables.entry(table.clone()).or_default().push(piece.clone());
-    }
-    tables
-}
-
-/// Due files in chunks, table by table, so that a chunk touches few tables. Each chunk is one commit per table.
-fn chunks(mut due: Vec<Due>, files_max: usize, bytes_max: u64) -> Vec<Vec<Due>> {
-    due.sort_by(|a, b| (&a.main, &a.file.path).cmp(&(&b.main, &b.file.path)));
-    let mut chunks: Vec<Vec<Due>> = Vec::new();
-    let mut bytes = 0u64;
-    for one in due {
-        let full = chunks
-            .last()
-            .is_none_or(|c| c.len() >= files_max.max(1) || bytes + one.file.bytes > bytes_max);
-        if full {
-            chunks.push(Vec::new());
-            bytes = 0;
-        }
-        bytes = bytes.saturating_add(one.file.bytes);
-        if let Some(chunk) = chunks.last_mut() {
-            chunk.push(one);
-        }
-    }
-    chunks
 }

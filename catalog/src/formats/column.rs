@@ -131,8 +131,8 @@ pub(super) fn undecided(
     let why = |column: usize, evidence: &Evidence| {
         if types.get(column) != Some(&ColumnType::Text) {
             None
-        } else if evidence.has_undecided_dates() {
-            Some("its dates may start with the day or the month")
+        } else if let Some(why) = evidence.undecided_dates() {
+            Some(why)
         } else if commas == Commas::None && notation.comma_cells && evidence.may_have_commas() {
             Some("its commas may part thousands or fractions")
         } else {

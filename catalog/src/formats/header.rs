@@ -174,11 +174,12 @@ fn one_line(cell: &str) -> String {
     }
 }
 
-/// Whether a trimmed cell could be a column's name: no number, date, boolean or word for "no value".
+/// Whether a trimmed cell could be a column's name: no number, date, boolean or word for "no value". `March 4, 2026` may
+/// stand in a title too.
 pub(super) fn is_label(cell: &str) -> bool {
     number::parse(cell).is_none()
         && number::parse_comma(cell).is_none()
-        && !moment::is_moment(cell)
+        && !(cell.starts_with(|first: char| first.is_ascii_digit()) && moment::is_moment(cell))
         && infer::boolean(cell).is_none()
         && !infer::is_null_word(cell)
         && !cell.is_empty()

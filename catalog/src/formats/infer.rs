@@ -112,6 +112,8 @@ pub(super) struct Evidence {
     orders: [usize; 4],
     dotted: usize,
     ambiguous: usize,
+    /// Dates such as `12/03/14`, which may have their year first.
+    maybe_year_first: usize,
     timed: usize,
     zoned: usize,
 }
@@ -197,6 +199,7 @@ impl Evidence {
             orders,
             dotted,
             ambiguous,
+            maybe_year_first,
             timed,
             zoned,
         } = other;
@@ -215,6 +218,7 @@ impl Evidence {
             (&mut self.sure_commas, sure_commas),
             (&mut self.dotted, dotted),
             (&mut self.ambiguous, ambiguous),
+            (&mut self.maybe_year_first, maybe_year_first),
             (&mut self.timed, timed),
             (&mut self.zoned, zoned),
         ] {
@@ -340,10 +344,17 @@ impl Evidence {
         }
     }
 
-    /// Dates all of them, in which day and month cannot be told apart: the column stays text.
-    pub(super) fn has_undecided_dates(&self) -> bool {
+    /// Dates all of them whose parts cannot be told apart, with what is not known: the column stays text.
+    pub(super) fn undecided_dates(&self) -> Option<&'static str> {
+        let all = |count: usize| count == self.values;
         let [_, day, month, _] = self.orders;
-        self.values > 0 && !self.is_text && day == self.values && month == self.values && self.order().is_none()
+        if self.values == 0 || self.is_text || self.order().is_some() || !(all(day) || all(month)) {
+            None
+        } else if all(self.maybe_year_first) {
+            Some("its dates may start with the day, the month or the year")
+        } else {
+            (all(day) && all(month)).then_some("its dates may start with the day or the month")
+        }
     }
 
     /// The type of numbers written with this decimal sign; text where they can only be of the other.
@@ -388,6 +399,8 @@ impl Evidence {
             Some(Order::YearFirst)
         } else if name {
             Some(Order::MonthName)
+        } else if self.maybe_year_first == self.values {
+            None
         } else if day && (!month || self.ambiguous == 0 || self.dotted == self.values) {
             // Dots are written between day and month, never between month and day.
             Some(Order::DayFirst)
@@ -463,7 +476,7 @@ impl Evidence {
     }
 
     fn see_moment(&mut self, cell: &str) -> bool {
-        if !cell.starts_with(|first: char| first.is_ascii_digit()) {
+        if !cell.starts_with(|first: char| first.is_ascii_alphanumeric()) {
             return false;
         }
         let parsed = ORDERS.map(|order| moment::parse(cell, order));
@@ -481,7 +494,9 @@ impl Evidence {
         self.zoned += usize::from(first.offset_s.is_some());
         let date_length = cell.find([' ', 'T']).unwrap_or(cell.len());
         let dots = cell.bytes().take(date_length).filter(|byte| *byte == b'.').count();
-        self.dotted += usize::from(dots == 2);
+        let year_first = parsed.first().is_some_and(Option::is_some);
+        self.dotted += usize::from(dots == 2 && !year_first);
+        self.maybe_year_first += usize::from(moment::may_be_short_year_first(cell));
         true
     }
 }

@@ -6,13 +6,13 @@ use chrono::{NaiveDate, NaiveDateTime, NaiveTime, TimeDelta};
 /// How a column writes its dates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Order {
-    /// `2026-03-04` or `2026/03/04`.
+    /// `2026-03-04`, `2026/03/04` or `2026.03.04`.
     YearFirst,
-    /// `4.3.2026`, `04/03/2026`.
+    /// `4.3.2026`, `04/03/2026`, `4/3/26`.
     DayFirst,
-    /// `03/04/2026`.
+    /// `03/04/2026`, `3/4/26`.
     MonthFirst,
-    /// `4-Mar-2026`, `4 March 2026`.
+    /// `4-Mar-2026`, `4-Mar-26`, `4 March 2026`, `Mar 4, 2026`.
     MonthName,
 }
 
@@ -55,10 +55,22 @@ pub(crate) fn is_moment(cell: &str) -> bool {
         .any(|order| parse(cell, order).is_some())
 }
 
-/// Parses a trimmed cell in the given order. Years have four digits; a bare time is no moment.
+/// Whether the text begins as a date with slashes and a year of two digits does that may have its year first: `26/03/14`.
+pub(super) fn may_be_short_year_first(cell: &str) -> bool {
+    let short = || {
+        let (year, rest) = digits(cell, 2, 2)?;
+        let (month, rest) = digits(rest.strip_prefix('/')?, 1, 2)?;
+        let (day, _) = digits(rest.strip_prefix('/')?, 1, 2)?;
+        ymd(of_century(year), month, day)
+    };
+    short().is_some()
+}
+
+/// Parses a trimmed cell in the given order. A year of two digits is one from 1970 to 2069, behind a month's name or
+/// slashes; a bare time is no moment.
 pub(super) fn parse(cell: &str, order: Order) -> Option<Moment> {
-    // The shortest is `1.1.2026`; the longest has a month's name, nine digits of a second and a zone.
-    if !(8..=48).contains(&cell.len()) || !cell.is_ascii() {
+    // The shortest is `1/1/26`; the longest has a month's name, nine digits of a second and a zone.
+    if !(6..=48).contains(&cell.len()) || !cell.is_ascii() {
         return None;
     }
     let (date, rest) = date(cell, order)?;
@@ -86,7 +98,10 @@ fn date(cell: &str, order: Order) -> Option<(NaiveDate, &str)> {
     match order {
         Order::YearFirst => {
             let (year, rest) = digits(cell, 4, 4)?;
-            let separator = rest.chars().next().filter(|character| matches!(character, '-' | '/'))?;
+            let separator = rest
+                .chars()
+                .next()
+                .filter(|character| matches!(character, '-' | '/' | '.'))?;
             let (month, rest) = digits(rest.get(1..)?, 1, 2)?;
             let (day, rest) = digits(rest.strip_prefix(separator)?, 1, 2)?;
             Some((ymd(year, month, day)?, rest))
@@ -98,12 +113,20 @@ fn date(cell: &str, order: Order) -> Option<(NaiveDate, &str)> {
                 .next()
                 .filter(|character| matches!(character, '.' | '/' | '-'))?;
             let (second, rest) = digits(rest.get(1..)?, 1, 2)?;
-            let (year, rest) = digits(rest.strip_prefix(separator)?, 4, 4)?;
+            let (year, rest) = year(rest.strip_prefix(separator)?, separator == '/')?;
             let (day, month) = if order == Order::DayFirst {
                 (first, second)
             } else {
                 (second, first)
             };
+            Some((ymd(year, month, day)?, rest))
+        }
+        Order::MonthName if cell.starts_with(|first: char| first.is_ascii_alphabetic()) => {
+            let length = cell.find(|character: char| !character.is_ascii_alphabetic())?;
+            let month = month(cell.get(..length)?)?;
+            let rest = cell.get(length..)?;
+            let (day, rest) = digits(rest.strip_prefix('.').unwrap_or(rest).strip_prefix(' ')?, 1, 2)?;
+            let (year, rest) = year(rest.strip_prefix(',').unwrap_or(rest).strip_prefix(' ')?, false)?;
             Some((ymd(year, month, day)?, rest))
         }
         Order::MonthName => {
@@ -113,10 +136,23 @@ fn date(cell: &str, order: Order) -> Option<(NaiveDate, &str)> {
             let rest = rest.get(1..)?;
             let length = rest.find(|character: char| !character.is_ascii_alphabetic())?;
             let month = month(rest.get(..length)?)?;
-            let (year, rest) = digits(rest.get(length..)?.strip_prefix(separator)?, 4, 4)?;
+            let (year, rest) = year(rest.get(length..)?.strip_prefix(separator)?, separator == '-')?;
             Some((ymd(year, month, day)?, rest))
         }
     }
+}
+
+/// The year in front of the text: four digits, or two where such are usual.
+fn year(text: &str, may_be_short: bool) -> Option<(u32, &str)> {
+    digits(text, 4, 4).or_else(|| {
+        let (year, rest) = digits(text, 2, 2).filter(|_| may_be_short)?;
+        Some((of_century(year), rest))
+    })
+}
+
+/// Years of two digits as POSIX reads them, with the whole of the seventies in the last century.
+fn of_century(year: u32) -> u32 {
+    if year < 70 { 2000 + year } else { 1900 + year }
 }
 
 fn ymd(year: u32, month: u32, day: u32) -> Option<NaiveDate> {

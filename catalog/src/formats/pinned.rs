@@ -22,6 +22,18 @@ pub(crate) struct Pinned {
     pub(crate) delimiter: Option<char>,
     /// Lines (rows of a sheet) at the start that are not looked at.
     pub(crate) skip_lines: u64,
+    /// Lines (rows of a sheet) with content at the end that are not looked at.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(crate) skip_footer: u64,
+    /// What a line that is not looked at begins with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) comment: Option<char>,
+    /// What cells are quoted with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) quote: Option<char>,
+    /// The only sheet of a workbook that is read, hidden or not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) sheet: Option<String>,
     /// The line (or row of a sheet) of the header, from 1; 0 for none.
     pub(crate) header_row: Option<u64>,
     pub(crate) decimal: Option<Decimal>,
@@ -99,17 +111,24 @@ impl Pinned {
         }))
     }
 
-    /// The text with its first lines blank, so that all others keep their numbers.
+    /// The text with those lines blank that are not looked at, so that all others keep their numbers.
     pub(super) fn skip<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        let Some((_, last)) = (self.skip_lines > 0)
-            .then(|| lines(text).take_while(|(line, _)| *line <= self.skip_lines).last())
-            .flatten()
-        else {
+        if self.skips_nothing() {
             return Cow::Borrowed(text);
-        };
-        let end = last.as_ptr() as usize - text.as_ptr() as usize + last.len();
-        let count = lines(text.get(..end).unwrap_or_default()).count().saturating_sub(1);
-        Cow::Owned(format!("{}{}", "\n".repeat(count), text.get(end..).unwrap_or_default()))
+        }
+        let all: Vec<(u64, &str)> = lines(text).collect();
+        let footer = self.footer(all.iter().map(|(_, line)| line.trim().is_empty()));
+        let mut kept = String::with_capacity(text.len());
+        let mut from = 0;
+        for (at, (number, line)) in all.iter().enumerate() {
+            if self.is_skipped(*number, line) || footer.is_some_and(|first| at >= first) {
+                let start = line.as_ptr() as usize - text.as_ptr() as usize;
+                kept.push_str(text.get(from..start).unwrap_or_default());
+                from = start + line.len();
+            }
+        }
+        kept.push_str(text.get(from..).unwrap_or_default());
+        Cow::Owned(kept)
     }
 
     /// The same for a sheet.
@@ -117,17 +136,54 @@ impl Pinned {
     /// # Errors
     /// `TooLarge`, as any grid.
     pub(super) fn skip_rows(&self, grid: Grid, limits: &Limits) -> Result<Grid, ReadError> {
-        if self.skip_lines == 0 {
+        if self.skips_nothing() {
             return Ok(grid);
         }
+        let footer = self.footer((0..grid.height()).map(|row| grid.filled_width(row) == 0));
         let mut kept = Grid::default();
-        for row in (0..grid.height()).filter(|row| grid.line(*row) > self.skip_lines) {
+        for row in 0..footer.unwrap_or(grid.height()) {
             let line = grid.line(row);
+            if self.is_skipped(line, grid.cell(row, 0)) {
+                continue;
+            }
             grid.cells(row)
                 .try_for_each(|cell| kept.push_cell(cell, line, limits))?;
             kept.end_row(line, limits)?;
         }
         Ok(kept)
+    }
+
+    fn skips_nothing(&self) -> bool {
+        self.skip_lines == 0 && self.skip_footer == 0 && self.comment.is_none()
+    }
+
+    fn is_skipped(&self, number: u64, line: &str) -> bool {
+        number <= self.skip_lines || self.comment.is_some_and(|mark| line.trim_start().starts_with(mark))
+    }
+
+    /// The place of the first line that is not looked at for standing at the end.
+    fn footer(&self, blank: impl DoubleEndedIterator<Item = bool> + ExactSizeIterator) -> Option<usize> {
+        let last = usize::try_from(self.skip_footer).ok()?.checked_sub(1)?;
+        let mut filled = blank.enumerate().rev().filter(|(_, blank)| !blank);
+        // More than there are are all of them.
+        Some(filled.nth(last).map_or(0, |(at, _)| at))
+    }
+
+    /// Of the sheets of a workbook the one that is said to be read.
+    ///
+    /// # Errors
+    /// `Pinned` when it has no such sheet.
+    pub(super) fn sheet_among<'n>(&self, names: impl Iterator<Item = &'n str>) -> Result<Option<usize>, ReadError> {
+        let Some(wanted) = &self.sheet else { return Ok(None) };
+        let names: Vec<&str> = names.collect();
+        let found = names.iter().position(|name| name == wanted);
+        match found {
+            Some(at) => Ok(Some(at)),
+            None => Err(contradicted(format!(
+                "the sheet is {wanted:?}, which the workbook does not have; it has {}",
+                names.join(", ")
+            ))),
+        }
     }
 
     pub(super) fn order(&self) -> Option<Order> {
@@ -315,6 +371,10 @@ fn fits(kind: ColumnType, cell: &str) -> bool {
 
 /// # Errors
 /// Always: the folder's settings and the file do not go together.
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
 pub(super) fn contradicted(what: String) -> ReadError {
     ReadError::Pinned { what }
 }

@@ -11,6 +11,8 @@ const JUDGE_BYTES_MIN: usize = 20;
 /// dense unit signs have been taken for Chinese).
 const WESTERN: &[u8] =
     b"\xb0\xb1\xb2\xb3\xb5\xb7\xb9\xd7\xc4\xc5\xc6\xd6\xd8\xdc\xdf\xe0\xe4\xe5\xe6\xe7\xe8\xe9\xea\xf1\xf6\xf8\xfc";
+/// Foreign characters that are weighed to tell Mac Roman from windows-1252.
+const WEIGHED_MAX: usize = 10_000;
 /// How much is looked at to tell UTF-16 from binary.
 const PROBE_BYTES: usize = 4096;
 
@@ -121,17 +123,61 @@ fn judge(bytes: &[u8]) -> Result<&'static Encoding, ReadError> {
     Ok(if fits { guess } else { WINDOWS_1252 })
 }
 
-/// Old Macintosh programs: nothing but its letters and signs, and among them a degree sign before C or F, an ü where
-/// windows-1252 has a letter that no one uses, or line ends of that system.
+/// Old Macintosh programs: read so, foreign letters stand in words and signs beside numbers and units, and better than as
+/// windows-1252.
 fn is_mac_roman(bytes: &[u8]) -> bool {
-    const LETTERS: &[u8] = b"\x80\x85\x86\x87\x88\x8a\x8e\x8f\x96\x9a\x9f\xa1\xa7\xb1\xb5";
-    let mut foreign = bytes.iter().filter(|byte| !byte.is_ascii()).peekable();
-    if foreign.peek().is_none() || !foreign.all(|byte| LETTERS.contains(byte)) {
-        return false;
-    }
-    let degrees = bytes.windows(2).any(|pair| matches!(pair, [0xa1, b'C' | b'F']));
     let old_ends = bytes.contains(&b'\r') && !bytes.contains(&b'\n');
-    degrees || old_ends || bytes.contains(&0x9f)
+    let (mut mac, mut western) = (i64::from(old_ends), 0);
+    let foreign = bytes.iter().enumerate().filter(|(_, byte)| !byte.is_ascii());
+    for (at, _) in foreign.take(WEIGHED_MAX) {
+        let around = bytes
+            .get(at.saturating_sub(1)..(at + 2).min(bytes.len()))
+            .unwrap_or_default();
+        let as_mac = plausibility(&MACINTOSH.decode_without_bom_handling(around).0, at > 0);
+        if as_mac < 0 {
+            return false;
+        }
+        mac += as_mac;
+        western += plausibility(&WINDOWS_1252.decode_without_bom_handling(around).0, at > 0);
+    }
+    mac > 0 && mac > western
+}
+
+/// How well a foreign character fits between its neighbours: above zero where it is what one writes there, below where
+/// nobody does. `text` has the character and what stands before it, if `has_before`, and behind it.
+fn plausibility(text: &str, has_before: bool) -> i64 {
+    let mut characters = text.chars();
+    let before = if has_before { characters.next() } else { None };
+    let (Some(character), behind) = (characters.next(), characters.next()) else {
+        return 0;
+    };
+    let is = |neighbour: Option<char>, test: fn(char) -> bool| neighbour.is_some_and(test);
+    let in_word = is(before, char::is_alphabetic) || is(behind, char::is_alphabetic);
+    let inside = is(before, char::is_alphabetic) && is(behind, char::is_alphabetic);
+    match character {
+        // Nothing stands at these places of windows-1252.
+        '\u{80}'..='\u{9f}' => -4,
+        'ı' | 'ﬁ' | 'ﬂ' => -2,
+        'Ÿ' | 'ÿ' | 'ƒ' | 'Š' | 'š' | 'Ž' | 'ž' | 'Œ' | 'œ' | 'ˆ' | '˜' | 'ª' | 'º' => {
+            if is(before, char::is_lowercase) && character.is_uppercase() {
+                -2
+            } else {
+                0
+            }
+        }
+        'µ' => i64::from(is(behind, char::is_alphabetic)),
+        '°' => i64::from(matches!(behind, Some('C' | 'F')) || is(before, |c| c.is_ascii_digit())),
+        '²' | '³' => i64::from(is(before, char::is_alphabetic)),
+        '’' | '·' if inside => 1,
+        _ if character.is_lowercase() => i64::from(in_word),
+        // In a word of small letters a capital begins it.
+        _ if character.is_uppercase() => match before.filter(|before| before.is_alphabetic()) {
+            Some(before) if before.is_lowercase() || is(behind, char::is_lowercase) => -2,
+            Some(_) | None => i64::from(in_word),
+        },
+        _ if inside => -2,
+        _ => 0,
+    }
 }
 
 /// UTF-16 without a BOM: tables are mostly ASCII, so nearly every second byte is zero, always the same second.

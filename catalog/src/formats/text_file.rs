@@ -25,7 +25,7 @@ pub(super) fn read(file_name: &str, decoded: &Decoded, limits: &Limits) -> Resul
             format!("its encoding {} is what its bytes look like", decoded.encoding),
         );
     }
-    let dialect = match limits.pinned.delimiter_in(&text)? {
+    let mut dialect = match limits.pinned.delimiter_in(&text)? {
         Some(delimiter) => dialect::with(delimiter, &text, limits),
         None => {
             let chosen = dialect::choose(file_name, &text, limits);
@@ -33,6 +33,9 @@ pub(super) fn read(file_name: &str, decoded: &Decoded, limits: &Limits) -> Resul
             chosen.dialect
         }
     };
+    if let Some(quote) = limits.pinned.quote {
+        dialect.quote = quote;
+    }
     let mut grid = split(&text, dialect, limits)?.grid;
     if let Some(cut) = aligned::cut(&grid, limits)? {
         grid = cut;

@@ -194,6 +194,16 @@ fn assemble(kind: &str, sheets: Vec<SheetGrid>, limits: &Limits) -> Result<Parse
     // The sheet of each block.
     let mut sheets_of: Vec<String> = Vec::new();
     let mut properties = BTreeMap::new();
+    let mut sheets = sheets;
+    if let Some(only) = limits
+        .pinned
+        .sheet_among(sheets.iter().map(|sheet| sheet.name.as_str()))?
+    {
+        sheets = vec![SheetGrid {
+            hidden: false,
+            ..sheets.swap_remove(only)
+        }];
+    }
     let count = sheets.len();
     for mut sheet in sheets {
         sheet.grid = limits.pinned.skip_rows(sheet.grid, limits)?;

@@ -52,6 +52,24 @@ const RUNS: &str = "run,yield_pct\nr1,10.5\nr2,20.5\nr3,30.5";
 const LOTS: &str = "lot,grams\nl1,1.5\nl2,2.5";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn blocks_whose_names_are_cut_alike_are_tables_of_their_own() {
+    let (_folder, lake) = local_lake().await;
+    let lab = Lab::on(&lake, eager()).await;
+    let path = format!("chem/{}/a.xlsx", "long_name_".repeat(14));
+    lab.land(
+        &path,
+        workbook(&[("Runs", RUNS), ("Lots", LOTS), ("More", "well,od\nA1,0.5\nA2,0.6")]),
+    )
+    .await;
+    let report = lab.expect(&[(path.as_str(), Loaded)]).await;
+    let mut tables = file(&report, &path).tables.clone();
+    tables.sort();
+    tables.dedup();
+    assert_eq!(tables.len(), 3, "{tables:?}");
+    assert_eq!(file(&report, &path).rows, 7);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_workbook_feeds_a_table_per_sheet() {
     const PATH: &str = "chem/book/a.xlsx";
     let (_folder, lake) = local_lake().await;

@@ -129,6 +129,63 @@ pub(crate) async fn a_gone_file_is_recorded(lake: &Arc<Lake>) {
     assert_eq!(strict.ask("select k from chem.t order by k").await, [["a"], ["b"]]);
 }
 
+pub(crate) async fn a_renamed_file_has_its_rows_once(lake: &Arc<Lake>) {
+    const A: &str = "k,v\na,1\nb,2\n";
+    let lab = Lab::on(lake, eager()).await;
+    lab.land("chem/t/a.csv", A).await;
+    lab.land("chem/t/b.csv", "k,v\nc,3\n").await;
+    lab.sweep().await;
+    let rows = "select k, v, _source_file from chem.t order by k";
+
+    // Within a table: one commit, in which the rows change their file.
+    lab.rename("chem/t/a.csv", "chem/t/run 7.csv", A).await;
+    let report = lab
+        .expect(&[
+            ("chem/t/a.csv", IsGone),
+            ("chem/t/b.csv", Unchanged),
+            ("chem/t/run 7.csv", Loaded),
+        ])
+        .await;
+    assert_eq!(reason(&report, "chem/t/a.csv"), "it is chem/t/run 7.csv now");
+    assert_eq!(
+        lab.ask(rows).await,
+        [
+            ["a", "1", "chem/t/run 7.csv"],
+            ["b", "2", "chem/t/run 7.csv"],
+            ["c", "3", "chem/t/b.csv"]
+        ]
+    );
+    assert_eq!(lab.version("chem", "t"), 1);
+
+    // Into another folder, and so another table; and back, and back again.
+    for (from, to) in [
+        ("chem/t/run 7.csv", "chem/u/run 7.csv"),
+        ("chem/u/run 7.csv", "chem/t/run 7.csv"),
+        ("chem/t/run 7.csv", "chem/u/run 7.csv"),
+    ] {
+        lab.rename(from, to, A).await;
+        lab.sweep().await;
+        let all = "select count(*), count(distinct k) from (select k from chem.t union all select k from chem.u)";
+        assert_eq!(lab.ask(all).await, [["3", "3"]], "{from} to {to}");
+    }
+    let nothing_left = lab.another().await;
+    assert!(!nothing_left.sweep().await.changed());
+
+    // The noes: what goes and does not come back keeps its rows, and so does one whose like was there before it went.
+    lab.land("chem/t/twin.csv", "k,v\nc,3\n").await;
+    lab.sweep().await;
+    lab.take_away("chem/t/b.csv").await;
+    lab.sweep().await;
+    assert_eq!(
+        lab.ask(rows).await,
+        [["c", "3", "chem/t/b.csv"], ["c", "3", "chem/t/twin.csv"]]
+    );
+    lab.take_away("chem/t/twin.csv").await;
+    lab.land("chem/t/other.csv", "k,v\nc,4\n").await;
+    lab.sweep().await;
+    assert_eq!(lab.number("select count(*) from chem.t").await, 3);
+}
+
 pub(crate) async fn tables_evolve_without_loss(lake: &Arc<Lake>) {
     let lab = Lab::on(lake, eager()).await;
     lab.land("chem/t/1.csv", "k,v\na,1\nb,2\n").await;

@@ -52,6 +52,17 @@ impl Lab {
         self.lake.delete(&format!("landing/{path}")).await.unwrap();
     }
 
+    /// On a folder a rename; on a bucket a copy and a deletion.
+    pub(crate) async fn rename(&self, from: &str, to: &str, content: &str) {
+        let Some(root) = self.lake.local_root() else {
+            self.land(to, content).await;
+            return self.take_away(from).await;
+        };
+        let to = root.join("landing").join(to);
+        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+        std::fs::rename(root.join("landing").join(from), to).unwrap();
+    }
+
     pub(crate) async fn sweep(&self) -> SweepReport {
         self.crawler.sweep().await.unwrap()
     }

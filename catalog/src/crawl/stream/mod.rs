@@ -18,7 +18,7 @@ use deltalake_core::kernel::Add;
 
 use crate::catalog::Catalog;
 use crate::error::LakeError;
-use crate::formats::{self, Odd, Plain};
+use crate::formats::{self, Odd, Pinned, Plain};
 use crate::lake::Lake;
 use crate::name::TableName;
 use crate::parquet_file::{self, blocking};
@@ -78,7 +78,7 @@ pub(crate) async fn read(
     known: Option<&str>,
     limits: &formats::Limits,
 ) -> Result<Option<Read>, LakeError> {
-    if file.bytes < BYTES_MIN || file.pin.is_some() {
+    if file.bytes < BYTES_MIN || limits.pinned != Pinned::default() {
         return Ok(None);
     }
     let lake = catalog.lake();

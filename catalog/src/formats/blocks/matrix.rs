@@ -5,6 +5,7 @@ use crate::formats::blocks::layer::Layer;
 use crate::formats::blocks::outline::Outline;
 use crate::formats::blocks::well::{self, Well};
 use crate::formats::grid::Grid;
+use crate::formats::number;
 
 /// Fewer numbers in a row are a coincidence.
 const COLUMNS_MIN: usize = 3;
@@ -33,6 +34,8 @@ pub(super) struct Matrix<'a> {
     pub(super) letters: Vec<usize>,
     /// Lines with a cell too many: which well each value belongs to is not known.
     pub(super) shifted: Vec<usize>,
+    /// Lines with a remark behind their values.
+    pub(super) remarked: Vec<usize>,
 }
 
 impl Matrix<'_> {
@@ -101,16 +104,17 @@ pub(super) fn at<'a>(grid: &'a Grid, outline: &Outline, header: usize, told: boo
         .iter()
         .filter(|line| !behind(grid, line.row, end).is_empty())
         .count();
-    let mut shifted = Vec::new();
+    let (mut shifted, mut remarked) = (Vec::new(), Vec::new());
     if named > 0 && named < lines.len() {
         if named * 2 >= lines.len() {
             return None;
         }
-        shifted = lines
+        let first = first.start + shift;
+        (remarked, shifted) = lines
             .iter()
             .map(|line| line.row)
             .filter(|row| !behind(grid, *row, end).is_empty())
-            .collect();
+            .partition(|row| is_remarked(grid, *row, first..end));
         lines.retain(|line| !shifted.contains(&line.row));
     }
     let mut rows: Vec<usize> = lines.iter().map(|line| line.plate_row).collect();
@@ -129,15 +133,30 @@ pub(super) fn at<'a>(grid: &'a Grid, outline: &Outline, header: usize, told: boo
     } else {
         Some(corner.to_owned())
     };
-    let labelled = lines.iter().any(|line| !behind(grid, line.row, end).is_empty());
+    let label_of = |line: &Line| match remarked.contains(&line.row) {
+        true => "",
+        false => behind(grid, line.row, end),
+    };
+    let labelled = lines.iter().any(|line| !label_of(line).is_empty());
     let stacked = lines.iter().any(|line| line.part > 0);
+    // How many lines of its plate row before it have the same name.
+    let before = |at: usize, line: &Line| {
+        let earlier = lines.iter().take(at).rev();
+        earlier
+            .take_while(|other| other.plate_row == line.plate_row)
+            .filter(|other| label_of(other) == label_of(line))
+            .count()
+    };
+    let repeats = labelled && lines.iter().enumerate().any(|(at, line)| before(at, line) > 0);
     let mut layers: Vec<Layer<'a>> = Vec::new();
-    for line in &lines {
-        let behind = behind(grid, line.row, end);
+    for (at, line) in lines.iter().enumerate() {
+        let behind = label_of(line);
         for (plate, run) in runs.iter().enumerate() {
             let label = (!behind.is_empty()).then(|| behind.to_owned());
             let axis = if stacked && !labelled {
                 vec![("line".to_owned(), (line.part + 1).to_string())]
+            } else if repeats {
+                vec![("line".to_owned(), (before(at, line) + 1).to_string())]
             } else {
                 Vec::new()
             };
@@ -173,7 +192,15 @@ pub(super) fn at<'a>(grid: &'a Grid, outline: &Outline, header: usize, told: boo
         columns: first.columns,
         letters: rows,
         shifted,
+        remarked,
     })
+}
+
+/// Whether the values are numbers and what stands behind them is none: nothing was shifted there.
+fn is_remarked(grid: &Grid, row: usize, mut values: std::ops::Range<usize>) -> bool {
+    let is_number = |cell: &str| number::parse(cell).is_some() || number::parse_comma(cell).is_some();
+    let end = values.end;
+    values.all(|column| is_number(grid.cell(row, column).trim())) && !is_number(behind(grid, row, end))
 }
 
 /// One line of a matrix.

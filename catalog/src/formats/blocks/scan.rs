@@ -58,7 +58,7 @@ impl<'a> Scan<'a> {
                     shapes.push((found.columns, found.letters.clone()));
                 }
                 end = found.last;
-                scan.lines.extend(&found.shifted);
+                scan.lines.extend(found.shifted.iter().chain(&found.remarked));
                 scan.shifted.extend(found.shifted);
                 layers = Some(found.layers);
             } else if let Some(found) = list::at(grid, outline, at, says_plate, names) {

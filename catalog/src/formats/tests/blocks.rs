@@ -361,6 +361,51 @@ fn what_stays_unexplained_is_refused() {
 }
 
 #[test]
+fn a_remark_behind_a_line_of_numbers_is_no_shift() {
+    let mut text = format!("{NUMBERS}\n");
+    for (row, letter) in ('A'..='H').enumerate() {
+        let values: String = (1..=12).map(|column| format!("\t{row}.{column:02}5")).collect();
+        let remark = if letter == 'C' { "\tbubble" } else { "" };
+        writeln!(text, "{letter}{values}{remark}").unwrap();
+    }
+    let parsed = parse("a.txt", text).unwrap();
+    let block = whole(&parsed.blocks[0]);
+    assert_eq!(block.num_rows(), 96);
+    let value = floats(&block, "value");
+    let wells = column(&block, "well");
+    let at = wells.iter().position(|well| well == "C12").unwrap();
+    assert_eq!(value[at], Some(2.125));
+    assert!(
+        parsed.properties.values().any(|text| text.contains("bubble")),
+        "{:?}",
+        parsed.properties
+    );
+}
+
+#[test]
+fn lines_of_one_name_below_one_another_are_readings_of_their_own() {
+    let mut text = format!("{NUMBERS}\n");
+    for (row, letter) in ('A'..='H').enumerate() {
+        for line in 0..3 {
+            let first = if line == 0 { letter.to_string() } else { String::new() };
+            let values: String = (1..=12).map(|column| format!("\t{line}.{row}{column:02}5")).collect();
+            writeln!(text, "{first}{values}\t450").unwrap();
+        }
+    }
+    let parsed = parse("a.txt", text).unwrap();
+    let block = whole(&parsed.blocks[0]);
+    assert_eq!(block.num_rows(), 288, "{:?}", schema(&block));
+    let mut values: Vec<String> = ["450", "value"]
+        .iter()
+        .find(|name| block.column_by_name(name).is_some())
+        .map(|name| column(&block, name))
+        .unwrap();
+    values.sort();
+    values.dedup();
+    assert_eq!(values.len(), 288);
+}
+
+#[test]
 fn words_among_numbers_are_kept_beside_them() {
     let mut text = String::from("id,od,code,sample\n");
     for row in 0..20 {

@@ -76,6 +76,23 @@ fn encodings_are_read_without_loss() {
     assert_eq!(column(&batch, "sample"), ["Müller", "x"]);
     let batch = table("a.txt", b"sample\tn\n\xa1Hola!\t1\nM\xfcller\t2\n".to_vec());
     assert_eq!(column(&batch, "sample"), ["¡Hola!", "Müller"]);
+    for (mac, western) in [
+        (b"Andr\x8e" as &[u8], b"Andr\xe9" as &[u8]),
+        (b"Gr\x9a\xa7e", b"Gr\xf6\xdfe"),
+        (b"M\x86LLER", b"M\xdcLLER"),
+        (b"\x81ngstr\x9am", b"\xc5ngstr\xf6m"),
+        (b"Fran\x8dois", b"Fran\xe7ois"),
+        (b"S\xbfren", b"S\xf8ren"),
+        (b"25 \xa1C", b"25 \xb0C"),
+        (b"l\xd5eau d\x8ebit", b"l\x92eau d\xe9bit"),
+    ] {
+        let read = |word: &[u8]| {
+            let text = [b"sample\tn\n" as &[u8], word, b"\t1\nplain\t2\n"].concat();
+            column(&table("a.txt", text), "sample").swap_remove(0)
+        };
+        assert_eq!(read(mac), read(western), "{mac:x?}");
+        assert!(!read(mac).contains(['\u{fffd}', 'Ž', '§', '†']), "{}", read(mac));
+    }
     // Nearly UTF-8 is refused with the place, not turned into another alphabet.
     let mut broken = "name;value\nÄpfel ÄÖÜ;1\n".as_bytes().to_vec();
     broken.extend(b"B\xe4r;2\n");
@@ -345,4 +362,39 @@ fn comments_and_commented_headers() {
 fn row_names_as_r_writes_them() {
     let batch = table("a.csv", "mpg,cyl\nMazda,21,6\nDatsun,22.8,4\n");
     assert_eq!(schema(&batch), ["column_1: Utf8", "mpg: Float64", "cyl: Int64"]);
+}
+
+#[test]
+fn dates_of_every_usual_writing() {
+    let read = |cells: &[&str]| {
+        let rows: String = cells.iter().map(|cell| format!("x;{cell}\n")).collect();
+        table("a.csv", format!("id;at\n{rows}"))
+    };
+    for (cells, days) in [
+        (["2026.03.04", "2026.12.31"], ["2026-03-04", "2026-12-31"]),
+        (["Mar 4, 2026", "December 31 2026"], ["2026-03-04", "2026-12-31"]),
+        (["4-Mar-26", "31-Dec-69"], ["2026-03-04", "2069-12-31"]),
+        (["4-Mar-70", "31-Dec-1969"], ["1970-03-04", "1969-12-31"]),
+        (["3/4/26", "3/14/26"], ["2026-03-04", "2026-03-14"]),
+        (["3/4/98", "25/4/99"], ["1998-04-03", "1999-04-25"]),
+    ] {
+        assert_eq!(type_of(&read(&cells), "at"), DataType::Date32, "{cells:?}");
+        assert_eq!(column(&read(&cells), "at"), days);
+    }
+    let times = read(&["3/4/26 9:30", "3/14/26 17:05:10"]);
+    assert_eq!(column(&times, "at"), ["2026-03-04T09:30:00", "2026-03-14T17:05:10"]);
+    // What may be read in two ways, is a version, or has no such month, stays as it was written.
+    for cells in [
+        ["3/4/26", "5/6/26"],
+        ["26/03/14", "26/03/15"],
+        ["13/03/26", "14/03/26"],
+        ["1.2.26", "1.3.27"],
+        ["Mai 4, 2026", "Mai 5, 2026"],
+        ["May 32, 2026", "May 4, 2026"],
+        ["3/14/26", "3/14/2026 x"],
+    ] {
+        assert_eq!(column(&read(&cells), "at"), cells);
+    }
+    let notes = |text: &str| parse("a.csv", text).unwrap().confidence.doubts().unwrap_or_default();
+    assert!(notes("id,at\nx,13/03/26\ny,14/03/26\n").contains("the day, the month or the year"));
 }

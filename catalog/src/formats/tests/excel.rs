@@ -1,6 +1,7 @@
 //! Workbooks, built here part by part.
 
 use super::{ReadError, column, parse, schema};
+use crate::formats::{Limits, Pinned};
 
 /// A zip archive of stored entries.
 pub(super) fn zip(entries: &[(&str, &str)]) -> Vec<u8> {
@@ -154,6 +155,37 @@ fn data_sheet() -> String {
         ),
     ]
     .concat()
+}
+
+#[test]
+fn the_one_sheet_that_is_said() {
+    let of = |rows: &[&str]| -> String {
+        let lines = rows.iter().enumerate();
+        lines
+            .map(|(at, cell)| row(at + 1, 'A', &[&text(cell), &text("x")]))
+            .collect()
+    };
+    let bytes = book(&[
+        ("Results", &of(&["run", "r1"])),
+        ("Old", &of(&["lot", "l1", "l2", "Total"])),
+    ]);
+    let read = |sheet: &str, skip_footer: u64| {
+        let pinned = Pinned {
+            sheet: Some(sheet.to_owned()),
+            skip_footer,
+            ..Pinned::default()
+        };
+        let limits = Limits {
+            pinned,
+            ..Limits::default()
+        };
+        super::read("a.xlsx", bytes.clone().into(), &limits)
+    };
+    let parsed = read("Old", 1).unwrap();
+    assert_eq!(parsed.blocks.len(), 1);
+    assert_eq!(column(&parsed.blocks[0].batches[0], "lot"), ["l1", "l2"]);
+    let error = read("old", 0).unwrap_err().to_string();
+    assert!(error.contains("it has Results, Old"), "{error}");
 }
 
 #[test]

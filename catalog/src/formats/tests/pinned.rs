@@ -88,6 +88,28 @@ fn header_and_skipped_lines() {
 }
 
 #[test]
+fn footers_comments_and_quotes() {
+    let text = "% made by hand\na;b\n'1;5';x\n% a break\n'2;5';y\nEnd of data;checked\nby ben;today\n\n";
+    let pinned = Pinned {
+        skip_footer: 2,
+        comment: Some('%'),
+        quote: Some('\''),
+        ..Pinned::default()
+    };
+    let parsed = with(pinned.clone(), "a.csv", text).unwrap();
+    let batch = &parsed.blocks[0].batches[0];
+    assert_eq!(column(batch, "a"), ["1;5", "2;5"]);
+    assert_eq!(column(batch, "b"), ["x", "y"]);
+    assert_eq!(parsed.blocks[0].first_row, 3, "lines keep their numbers");
+    // More than the file has leave nothing of it.
+    let all = Pinned {
+        skip_footer: 99,
+        ..pinned
+    };
+    assert!(with(all, "a.csv", text).is_err());
+}
+
+#[test]
 fn decimals_and_dates() {
     let decimal = |decimal: Decimal| Pinned {
         decimal: Some(decimal),
