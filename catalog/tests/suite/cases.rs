@@ -135,7 +135,7 @@ pub(crate) async fn a_renamed_file_has_its_rows_once(lake: &Arc<Lake>) {
     lab.land("chem/t/a.csv", A).await;
     lab.land("chem/t/b.csv", "k,v\nc,3\n").await;
     lab.sweep().await;
-    let rows = "select k, v, _source_file from chem.t order by k";
+    let rows = "select k, v, _source_file from chem.t order by k, _source_file";
 
     // Within a table: one commit, in which the rows change their file.
     lab.rename("chem/t/a.csv", "chem/t/run 7.csv", A).await;

@@ -160,9 +160,16 @@ fn data_sheet() -> String {
 #[test]
 fn the_one_sheet_that_is_said() {
     let of = |rows: &[&str]| -> String {
+        let number = |at: usize| {
+            if at == 0 {
+                text("n")
+            } else {
+                format!("<c><v>{at}</v></c>")
+            }
+        };
         let lines = rows.iter().enumerate();
         lines
-            .map(|(at, cell)| row(at + 1, 'A', &[&text(cell), &text("x")]))
+            .map(|(at, cell)| row(at + 1, 'A', &[&text(cell), &number(at)]))
             .collect()
     };
     let bytes = book(&[
