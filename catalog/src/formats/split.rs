@@ -117,6 +117,12 @@ pub(super) fn by_spaces(line: &str, run: usize) -> Vec<&str> {
     cells
 }
 
+/// Cells of the last row with content.
+fn width_before(grid: &Grid) -> Option<usize> {
+    let mut rows = (0..grid.height()).rev();
+    rows.find(|row| grid.filled_width(*row) > 0).map(|row| grid.width(row))
+}
+
 struct Splitter<'a> {
     text: &'a str,
     delimiter: char,
@@ -150,6 +156,7 @@ impl<'a> Splitter<'a> {
         let mut buffer = String::new();
         while self.at < self.text.len() {
             let row_line = self.line;
+            let mut cells = 0;
             loop {
                 let opened = self.line;
                 let start = self.at;
@@ -176,14 +183,29 @@ impl<'a> Splitter<'a> {
                         }
                         None => {
                             // Text after the closing quote: the quotes are part of the cell, such as `"5" plate`.
-                            if self.line != opened {
+                            let crossed = self.line != opened;
+                            (self.at, self.line) = (start, opened);
+                            split.literal_quotes += 1;
+                            let wanted = width_before(&split.grid).and_then(|width| width.checked_sub(cells));
+                            let stray = match wanted {
+                                Some(wanted) if crossed => self.is_row_of(wanted, wanted + cells, limits),
+                                _ => !crossed,
+                            };
+                            if !stray {
                                 return Err(ReadError::StrayQuote { line: opened });
                             }
-                            split.literal_quotes += 1;
-                            self.at = start;
-                            let (cell, ended) = self.plain();
-                            split.grid.push_cell(cell, opened, limits)?;
-                            ended
+                            let doubled = wanted.filter(|wanted| !crossed && self.plain_cells(limits) != Some(*wanted));
+                            match doubled.and_then(|wanted| self.quoted_behind_a_quote(&mut buffer, wanted, limits)) {
+                                Some(ended) => {
+                                    split.grid.push_cell(&buffer, opened, limits)?;
+                                    ended
+                                }
+                                None => {
+                                    let (cell, ended) = self.plain();
+                                    split.grid.push_cell(cell, opened, limits)?;
+                                    ended
+                                }
+                            }
                         }
                     }
                 } else {
@@ -191,6 +213,7 @@ impl<'a> Splitter<'a> {
                     split.grid.push_cell(cell, opened, limits)?;
                     ended
                 };
+                cells += 1;
                 match ended {
                     Ended::Delimiter => {}
                     Ended::Line | Ended::File => break,
@@ -199,6 +222,71 @@ impl<'a> Splitter<'a> {
             split.grid.end_row(row_line, limits)?;
         }
         Ok(split)
+    }
+
+    /// Whether the rest of the line has `wanted` cells when the quote at the cursor is part of its text, and the next line
+    /// by itself as many as a row, `width`: then the quote was opened by mistake and its cell ends with the line.
+    fn is_row_of(&self, wanted: usize, width: usize, limits: &Limits) -> bool {
+        let (_, after) = self.line_end();
+        let next = lines(after).next().map(|(_, line)| line);
+        self.plain_cells(limits) == Some(wanted)
+            && next.is_none_or(|next| next.is_empty() || self.cells_of(next, limits) == Some(width))
+    }
+
+    /// How many cells the rest of the line has when the first of them is taken as it is written.
+    fn plain_cells(&self, limits: &Limits) -> Option<usize> {
+        let (line, _) = self.line_end();
+        match line.split_once(self.delimiter) {
+            None => Some(1),
+            Some((_, rest)) => Some(1 + self.cells_of(rest, limits)?),
+        }
+    }
+
+    /// Reads `""text, more"` as a quoted cell whose text begins with a quote, if the line has `wanted` cells then; `None`, and
+    /// nothing read, else.
+    fn quoted_behind_a_quote(&mut self, cell: &mut String, wanted: usize, limits: &Limits) -> Option<Ended> {
+        let before = (self.at, self.line);
+        self.at += self.quote.len_utf8();
+        cell.clear();
+        cell.push(self.quote);
+        let ended = match self.rest().starts_with(self.quote) {
+            true => self.quoted(cell, self.line).ok().flatten(),
+            false => None,
+        };
+        let fits = match ended {
+            Some(Ended::Delimiter) => {
+                let (rest, _) = self.line_end();
+                self.line == before.1 && self.cells_of(rest, limits).is_some_and(|more| more + 1 == wanted)
+            }
+            Some(Ended::Line | Ended::File) => self.line <= before.1 + 1 && wanted == 1,
+            None => false,
+        };
+        if !fits {
+            (self.at, self.line) = before;
+        }
+        ended.filter(|_| fits)
+    }
+
+    /// The rest of the line, and what follows it.
+    fn line_end(&self) -> (&'a str, &'a str) {
+        let rest = self.rest();
+        let (line, end) = rest.split_at(rest.find(['\n', '\r']).unwrap_or(rest.len()));
+        let after = end.strip_prefix("\r\n").or_else(|| end.get(1..)).unwrap_or_default();
+        (line, after)
+    }
+
+    /// How many cells a line by itself has.
+    fn cells_of(&self, line: &str, limits: &Limits) -> Option<usize> {
+        if line.is_empty() {
+            return Some(1);
+        }
+        let dialect = Dialect {
+            delimiter: Delimiter::Char(self.delimiter),
+            backslash: self.backslash,
+            quote: self.quote,
+        };
+        let split = Splitter::new(line, self.delimiter, dialect).run(limits).ok()?;
+        (split.grid.height() == 1).then(|| split.grid.width(0))
     }
 
     fn rest(&self) -> &'a str {

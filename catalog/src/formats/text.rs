@@ -158,6 +158,9 @@ fn plausibility(text: &str, has_before: bool) -> i64 {
         // Nothing stands at these places of windows-1252.
         '\u{80}'..='\u{9f}' => -4,
         'ı' | 'ﬁ' | 'ﬂ' => -2,
+        // Where windows-1252 has the usual signs, Mac Roman has those of a mathematician.
+        '∞' | '∂' | '∑' | '∏' | 'π' | '∫' | '√' | '≈' | '∆' | '◊' => -1,
+        'Ω' => 0,
         'Ÿ' | 'ÿ' | 'ƒ' | 'Š' | 'š' | 'Ž' | 'ž' | 'Œ' | 'œ' | 'ˆ' | '˜' | 'ª' | 'º' => {
             if is(before, char::is_lowercase) && character.is_uppercase() {
                 -2

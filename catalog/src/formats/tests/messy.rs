@@ -1,7 +1,7 @@
 //! Polluted delimited files in the spirit of the public messy sets (Pollock, CleverCSV's, the W3C's): for each the
 //! delimiter that its writer used and the names of its columns. The marks to reach are a share, not each case.
 
-use super::{parse, schema, table};
+use super::{column, parse, schema, table};
 use crate::formats::Limits;
 use crate::formats::dialect;
 use crate::formats::split::Delimiter;
@@ -195,6 +195,32 @@ fn a_title_with_a_comma_is_no_header() {
         (batch.num_rows(), schema(&batch)),
         (40, vec!["cm-1: Float64".to_owned(), "%T: Float64".to_owned()])
     );
+}
+
+/// A quote too many is part of its cell where the row has as many cells as the others only so.
+#[test]
+fn stray_quotes_do_not_swallow_rows() {
+    let rows = |odd: &str| {
+        let row = |n: usize| format!("{n},\"plain, {n}\",{n}.5,\n");
+        let before: String = (0..10).map(row).collect();
+        let after: String = (11..20).map(row).collect();
+        table("a.csv", format!("n,text,value,note\n{before}{odd}\n{after}"))
+    };
+    for (odd, text, note) in [
+        ("10,\"x\",0.5,\"", "x", "\""),
+        ("10,\"\"one, two\",0.5,", "\"one, two", "∅"),
+        ("10,\"5\" plate\",0.5,", "\"5\" plate\"", "∅"),
+        ("10,x,0.5,\"two\nlines\"", "x", "two\nlines"),
+    ] {
+        let batch = rows(odd);
+        assert_eq!(batch.num_rows(), 20, "{odd}");
+        assert_eq!(column(&batch, "text")[10], text);
+        assert_eq!(column(&batch, "note")[10], note);
+        assert_eq!(column(&batch, "text")[11], "plain, 11");
+    }
+    // Where neither reading gives rows of one width, nobody guesses.
+    let torn = "a,b\n1,\"x\n2,y \"z\n3,w,\"v\n";
+    assert!(parse("a.csv", torn).is_err());
 }
 
 #[test]
