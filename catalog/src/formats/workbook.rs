@@ -39,9 +39,14 @@ const SETTINGS_ROWS_MAX: usize = 200;
 pub(super) fn read(bytes: Bytes, limits: &Limits) -> Result<Parsed, ReadError> {
     let kind = Kind::of(&bytes, limits)?;
     // The decoder is a library that meets hostile files here: a panic in it is a damaged file, not our end.
-    let sheets = catch_unwind(AssertUnwindSafe(|| kind.sheets(bytes, limits)))
+    let (sheets, errors) = catch_unwind(AssertUnwindSafe(|| kind.sheets(bytes, limits)))
         .unwrap_or_else(|_| Err(damaged(kind, "the reader gave up on it")))?;
-    assemble(kind.name(), sheets, limits)
+    let mut parsed = assemble(kind.name(), sheets, limits)?;
+    if errors > 0 {
+        let why = format!("{errors} cells hold errors such as #DIV/0!, which are no values");
+        parsed.confidence.doubt(0.95, why);
+    }
+    Ok(parsed)
 }
 
 /// Sheets that come as grids, by the same rules.
@@ -104,9 +109,11 @@ impl Kind {
         }
     }
 
-    fn sheets(self, bytes: Bytes, limits: &Limits) -> Result<Vec<SheetGrid>, ReadError> {
+    /// The sheets, and how many of their cells hold an error instead of a value.
+    fn sheets(self, bytes: Bytes, limits: &Limits) -> Result<(Vec<SheetGrid>, usize), ReadError> {
+        let mut errors = 0;
         let source = Cursor::new(bytes);
-        match self {
+        let sheets = match self {
             Self::Xlsx => {
                 let mut book = Xlsx::new(source).map_err(|error| damaged(self, error))?;
                 let sheets = book.sheets_metadata().to_vec();
@@ -116,6 +123,7 @@ impl Kind {
                         .map_err(|error| damaged(self, error))?;
                     let mut filler = Filler::new(limits);
                     while let Some(cell) = cells.next_cell().map_err(|error| damaged(self, error))? {
+                        errors += usize::from(matches!(cell.get_value(), DataRef::Error(_)));
                         filler.put(cell.get_position(), &text_of_ref(cell.get_value()))?;
                     }
                     filler.finish()
@@ -130,6 +138,7 @@ impl Kind {
                         .map_err(|error| damaged(self, error))?;
                     let mut filler = Filler::new(limits);
                     while let Some(cell) = cells.next_cell().map_err(|error| damaged(self, error))? {
+                        errors += usize::from(matches!(cell.get_value(), DataRef::Error(_)));
                         filler.put(cell.get_position(), &text_of_ref(cell.get_value()))?;
                     }
                     filler.finish()
@@ -142,23 +151,24 @@ impl Kind {
                 })?;
                 let sheets = book.sheets_metadata().to_vec();
                 each_sheet(&sheets, |name| {
-                    fill_range(
-                        &book.worksheet_range(name).map_err(|error| damaged(self, error))?,
-                        limits,
-                    )
+                    let range = book.worksheet_range(name).map_err(|error| damaged(self, error))?;
+                    let failed = |(_, _, value): &(usize, usize, &Data)| matches!(value, Data::Error(_));
+                    errors += range.used_cells().filter(failed).count();
+                    fill_range(&range, limits)
                 })
             }
             Self::Ods => {
                 let mut book = Ods::new(source).map_err(|error| damaged(self, error))?;
                 let sheets = book.sheets_metadata().to_vec();
                 each_sheet(&sheets, |name| {
-                    fill_range(
-                        &book.worksheet_range(name).map_err(|error| damaged(self, error))?,
-                        limits,
-                    )
+                    let range = book.worksheet_range(name).map_err(|error| damaged(self, error))?;
+                    let failed = |(_, _, value): &(usize, usize, &Data)| matches!(value, Data::Error(_));
+                    errors += range.used_cells().filter(failed).count();
+                    fill_range(&range, limits)
                 })
             }
-        }
+        }?;
+        Ok((sheets, errors))
     }
 }
 

@@ -211,6 +211,8 @@ fn sheets_become_blocks() {
         ("Key list", &second),
     ]);
     let parsed = parse("wrong-name.csv", bytes).unwrap();
+    let doubts = parsed.confidence.doubts().unwrap();
+    assert!(doubts.contains("1 cells hold errors"), "{doubts}");
     assert_eq!(parsed.blocks.len(), 2, "{}", parsed.taken_for);
     let main = &parsed.blocks[0].batches[0];
     assert_eq!(parsed.blocks[0].name, None);
