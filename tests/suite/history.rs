@@ -130,7 +130,7 @@ async fn changes_are_told_row_by_row_and_hidden_ones_are_none() {
         "{told}"
     );
     for (who, call, says) in [
-        ("ada", "3, 99", "no version 99"),
+        ("ada", "3, 20", "there is no version"),
         ("ana", "1, 4", "operator"),
         ("guest", "1, 4", "not found"),
     ] {
