@@ -28,11 +28,12 @@ impl Users {
 
     /// What `name` is to prove the password with; none: the password itself is asked for.
     pub(in crate::auth) fn challenge(&self, name: &str) -> Option<Challenge> {
+        // Counted for every name: an unknown login must not answer slower than a known one.
+        let proving = self.users.values().filter(|user| user.verifiers().is_some()).count();
         if let Some(user) = self.users.get(name) {
             return Some(user.verifiers()?.first()?.0.challenge().clone());
         }
         let key = self.salt_key.as_ref()?.as_bytes();
-        let proving = self.users.values().filter(|user| user.verifiers().is_some()).count();
         // Among users of both kinds a name that is not there is of either kind, and always of the same.
         let [coin, ..] = hmac_of(key, &[b"coin", name.as_bytes()]);
         let is_proving = proving == self.users.len() || (proving > 0 && coin % 2 == 0);
