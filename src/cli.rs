@@ -85,6 +85,10 @@ enum UserCommand {
         /// An attribute for policies, NAME=VALUE; several values: NAME=A,B
         #[arg(long = "attribute", value_name = "NAME=VALUE")]
         attributes: Vec<String>,
+        /// Keep the Argon2id hash alone, at which a thief of the users file guesses slowest; the PostgreSQL door then asks for the
+        /// password itself and not for a proof of it (SCRAM)
+        #[arg(long)]
+        without_scram: bool,
     },
     /// List users and their tokens: label, scope, end
     List(ConfigFile),
@@ -224,8 +228,10 @@ fn user(command: UserCommand) -> Result<(), Failure> {
             name,
             config,
             attributes,
+            without_scram,
         } => {
-            auth::add(&users(&config)?, &name, &password()?, parse_attributes(&attributes)?)?;
+            let (users, attributes) = (users(&config)?, parse_attributes(&attributes)?);
+            auth::add(&users, &name, &password()?, attributes, !without_scram)?;
             writeln!(
                 out,
                 "{name} may log in; what {name} sees is decided by the policy files"

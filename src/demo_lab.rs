@@ -101,7 +101,7 @@ fn lay_out(dir: &Path) -> Result<(), Failure> {
     let users = dir.join("users.toml");
     if !users.exists() {
         for (name, _) in LOGINS {
-            auth::add(&users, name, &format!("{name}-demo"), Default::default())?;
+            auth::add(&users, name, &format!("{name}-demo"), Default::default(), true)?;
         }
     }
     write_new(

@@ -1,14 +1,13 @@
-"""A Flight server that streams one table from memory: `memory_server.py PORT 'FOLDER/*.parquet'`."""
+"""A Flight server that streams one table from memory: `memory_server.py PORT FILE…`."""
 
-import glob
 import sys
 
 import pyarrow as pa
 import pyarrow.flight as flight
 import pyarrow.parquet as parquet
 
-port, files = sys.argv[1:]
-table = pa.concat_tables(parquet.read_table(file) for file in sorted(glob.glob(files)))
+port, *files = sys.argv[1:]
+table = pa.concat_tables(parquet.read_table(file) for file in files)
 
 
 class Server(flight.FlightServerBase):

@@ -28,7 +28,7 @@ use crate::explain::{Note, Notes};
 use crate::inside::Inside;
 use crate::nested::{self, Shape};
 use crate::object::Tags;
-use crate::principal::Principal;
+use crate::principal::{Principal, Subject};
 use crate::set::{PolicySet, hex};
 
 /// Tags of one column that may contradict its table's. Each doubles the readings that are asked.
@@ -246,7 +246,7 @@ fn asked(notes: &mut Notes, object: &[&str], action: Action, weighed: &Weighed<'
 /// `use` of catalog and schema, or an error with what closed them.
 fn may_use(
     set: &PolicySet,
-    subject: &str,
+    subject: &Subject,
     table: &TableObject,
     path: &[&str; 3],
     notes: &mut Notes,

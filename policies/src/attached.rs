@@ -12,7 +12,7 @@ use crate::decision::{Decision, Reason, RuleRef, in_domain};
 use crate::explain::{Note, Notes};
 use crate::filters;
 use crate::inside::is_inside;
-use crate::principal::Principal;
+use crate::principal::{Principal, Subject};
 use crate::rules::{Attachment, Mode};
 use crate::set::PolicySet;
 
@@ -115,7 +115,7 @@ fn filtered_by(notes: &mut Notes, filter: &Attachment, condition: &Expr) {
 }
 
 /// The masks of the roles that the principal holds in the department.
-pub(crate) fn held_masks<'a>(set: &'a PolicySet, subject: &str, department: &str) -> Vec<&'a Attachment> {
+pub(crate) fn held_masks<'a>(set: &'a PolicySet, subject: &Subject, department: &str) -> Vec<&'a Attachment> {
     let held = set.engine.held(subject, department);
     let masks = set.engine.rules.masks.iter();
     masks

@@ -12,6 +12,7 @@ use crate::action::Action;
 use crate::index::PatternIndex;
 use crate::inside::COLUMN_DEPTH;
 use crate::object::Tags;
+use crate::principal::Subject;
 use crate::roles::Roles;
 use crate::rules::{self, Attachment, Effect, Grant, Rules};
 
@@ -127,7 +128,7 @@ pub(crate) struct Engine {
 }
 
 /// Subject and domain to the roles held.
-type HeldRoles = HashMap<(String, String), Arc<Vec<String>>>;
+type HeldRoles = HashMap<(Subject, String), Arc<Vec<String>>>;
 
 /// A person's question about an action in a department, before an object is named.
 pub(crate) struct Question<'a> {
@@ -159,8 +160,8 @@ impl Engine {
     }
 
     /// `subject` and every role it holds in `domain`.
-    pub(crate) fn held(&self, subject: &str, domain: &str) -> Arc<Vec<String>> {
-        let key = (subject.to_owned(), domain.to_owned());
+    pub(crate) fn held(&self, subject: &Subject, domain: &str) -> Arc<Vec<String>> {
+        let key = (subject.clone(), domain.to_owned());
         if let Some(held) = self.held.lock().get(&key) {
             return Arc::clone(held);
         }
@@ -187,7 +188,7 @@ impl Engine {
     }
 
     /// What is asked of the rules that could apply to a person in a department for an action.
-    pub(crate) fn question<'a>(&'a self, subject: &str, domain: &'a str, action: Action) -> Question<'a> {
+    pub(crate) fn question<'a>(&'a self, subject: &Subject, domain: &'a str, action: Action) -> Question<'a> {
         Question {
             engine: self,
             held: self.held(subject, domain),

@@ -58,7 +58,7 @@ pub use explain::{
 };
 pub use object::Tags;
 pub use oracle::OracleError;
-pub use principal::{Attribute, Principal};
+pub use principal::{Attribute, Principal, ROLES_BROUGHT};
 pub use problem::{PolicyErrors, Problem, Severity};
 pub use set::{PolicyFiles, PolicySet};
 pub use store::PolicyStore;

@@ -1,5 +1,6 @@
 //! Who asks. The server makes a [`Principal`] after authentication; nothing a client sends is copied into one unproven.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use datafusion::scalar::ScalarValue;
@@ -14,6 +15,40 @@ pub struct Principal {
     /// Facts about the person that row filters may use as `$user.NAME`.
     #[serde(default)]
     pub attributes: BTreeMap<String, Attribute>,
+}
+
+/// The attribute with the roles that a login itself brings, a list: each as a `g` line ends, `role:NAME, DOMAIN`. No user of the
+/// users file and no claim can bring an attribute of this name.
+pub const ROLES_BROUGHT: &str = "login:roles";
+
+/// Who asks, in Casbin's words.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Subject {
+    /// `user:` and the login, or a role.
+    pub name: String,
+    /// Roles beside those of the policy, each with its domain.
+    brought: Vec<(String, String)>,
+}
+
+impl Subject {
+    /// One that brings nothing.
+    pub(crate) fn plain(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            brought: Vec::new(),
+        }
+    }
+
+    /// The roles that `member` brings to `domain`: only who asks brings any.
+    pub(crate) fn brings<'a>(&'a self, member: &'a str, domain: &'a str) -> impl Iterator<Item = &'a String> {
+        let here = move |(_, at): &&(String, String)| member == self.name && (at == "*" || at == domain);
+        self.brought.iter().filter(here).map(|(role, _)| role)
+    }
+
+    /// The domains of the roles brought.
+    pub(crate) fn domains(&self) -> impl Iterator<Item = &str> {
+        self.brought.iter().map(|(_, domain)| domain.as_str())
+    }
 }
 
 /// The value of one attribute of a [`Principal`].
@@ -46,9 +81,33 @@ impl Principal {
         self
     }
 
-    /// The subject in Casbin's words: `user:` and the login.
-    pub fn subject(&self) -> String {
-        format!("{USER}{}", self.name)
+    /// The subject in Casbin's words: `user:` and the login, with the roles that the login brings.
+    pub(crate) fn subject(&self) -> Subject {
+        let brought = self.brought().iter().filter_map(|text| text.split_once(", "));
+        // Nobody brings another person.
+        let brought = brought.filter(|(role, _)| role.starts_with(ROLE));
+        Subject {
+            name: format!("{USER}{}", self.name),
+            brought: brought
+                .map(|(role, domain)| (role.to_owned(), domain.to_owned()))
+                .collect(),
+        }
+    }
+
+    /// What tells those apart for whom decisions may differ.
+    pub(crate) fn key(&self) -> Cow<'_, str> {
+        match self.brought() {
+            [] => Cow::Borrowed(&self.name),
+            // No login holds such a character.
+            brought => Cow::Owned(format!("{}\n{}", self.name, brought.join("\n"))),
+        }
+    }
+
+    fn brought(&self) -> &[String] {
+        match self.attributes.get(ROLES_BROUGHT) {
+            Some(Attribute::List(roles)) => roles,
+            Some(Attribute::Boolean(_) | Attribute::Integer(_) | Attribute::Text(_)) | None => &[],
+        }
     }
 
     /// The value of `$user.NAME`; `name` itself is always the login. `None` when the principal has no such attribute.

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
-use crate::principal::{ROLE, USER};
+use crate::principal::{ROLE, Subject, USER};
 use crate::problem::{PolicyErrors, Problem};
 use crate::rules::{FILE, Link, Rules};
 
@@ -30,21 +30,26 @@ impl Roles {
     }
 
     /// `subject` and every role it holds in `domain`, nearest first.
-    pub(crate) fn held(&self, subject: &str, domain: &str) -> Vec<String> {
+    pub(crate) fn held(&self, subject: &Subject, domain: &str) -> Vec<String> {
         self.held_without_passing(subject, domain, |_| false)
     }
 
     /// As [`Roles::held`], but roles behind a role for which `stop` is true are not reached through it. The stopping
     /// role itself is among the result.
-    pub(crate) fn held_without_passing(&self, subject: &str, domain: &str, stop: impl Fn(&str) -> bool) -> Vec<String> {
-        let mut found = vec![subject.to_owned()];
+    pub(crate) fn held_without_passing(
+        &self,
+        subject: &Subject,
+        domain: &str,
+        stop: impl Fn(&str) -> bool,
+    ) -> Vec<String> {
+        let mut found = vec![subject.name.clone()];
         let mut known: HashSet<String> = found.iter().cloned().collect();
-        let mut queue = VecDeque::from([subject.to_owned()]);
+        let mut queue = VecDeque::from([subject.name.clone()]);
         while let Some(member) = queue.pop_front() {
             if stop(&member) {
                 continue;
             }
-            for role in self.given(&member, domain) {
+            for role in self.given(&member, domain).chain(subject.brings(&member, domain)) {
                 if known.insert(role.clone()) {
                     found.push(role.clone());
                     queue.push_back(role.clone());

@@ -1,6 +1,6 @@
 //! A whole policy, read and checked at once and never changed.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -224,14 +224,14 @@ impl PolicySet {
         tags: &Tags,
         action: Action,
     ) -> Arc<Decision> {
-        let name = &principal.name;
-        if let Some(known) = self.remembered.get(name, department, object, tags, action) {
+        let name = principal.key();
+        if let Some(known) = self.remembered.get(&name, department, object, tags, action) {
             return known;
         }
         let parts: Vec<&str> = object.split('/').collect();
         let asked = self.engine.question(&principal.subject(), department, action);
         let decision = Arc::new(asked.weigh(&parts, tags).decision());
-        self.remembered.keep(name, department, object, tags, action, &decision);
+        self.remembered.keep(&name, department, object, tags, action, &decision);
         decision
     }
 
@@ -262,11 +262,12 @@ impl PolicySet {
     pub fn roles_of(&self, principal: &Principal) -> Vec<(String, String)> {
         let subject = principal.subject();
         let mut found: Vec<(String, String)> = Vec::new();
-        for domain in self.engine.roles.domains() {
+        let domains: BTreeSet<&str> = self.engine.roles.domains().chain(subject.domains()).collect();
+        for domain in domains {
             let held = self.engine.held(&subject, domain);
             found.extend(
                 held.iter()
-                    .filter(|r| **r != subject)
+                    .filter(|r| **r != subject.name)
                     .map(|role| (role.clone(), domain.to_owned())),
             );
         }
@@ -356,7 +357,8 @@ impl PolicySet {
         &self.warnings
     }
 
-    /// Asks Casbin's own enforcer the question of [`PolicySet::decide`]. Slow; for tests and for doubters.
+    /// Asks Casbin's own enforcer the question of [`PolicySet::decide`]. Slow; for tests and for doubters. Roles
+    /// that a login brings are not in the policy, and unknown to it.
     ///
     /// # Errors
     /// Casbin's.
@@ -368,7 +370,8 @@ impl PolicySet {
         tags: &Tags,
         action: Action,
     ) -> Result<bool, OracleError> {
-        self.oracle.ask(&principal.subject(), department, object, tags, action)
+        self.oracle
+            .ask(&principal.subject().name, department, object, tags, action)
     }
 
     pub(crate) fn bindings<'a>(&'a self, principal: Option<&'a Principal>) -> Bindings<'a> {

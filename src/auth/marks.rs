@@ -4,7 +4,7 @@
 //! checked. So two logins of one person with different marks are different principals to every cache.
 
 use chrono::{DateTime, Utc};
-use labhouse_policies::{Attribute, Principal};
+use labhouse_policies::{Attribute, Principal, ROLES_BROUGHT};
 
 /// The digest of the personal token that logged in.
 const TOKEN: &str = "login:token";
@@ -49,6 +49,14 @@ pub(super) fn by_token(
 
 pub(super) fn until(who: Principal, end: DateTime<Utc>) -> Principal {
     who.with(UNTIL, Attribute::Integer(end.timestamp()))
+}
+
+/// The roles that a provider's token brings, each as `role:NAME, DOMAIN`.
+pub(super) fn holding(who: Principal, roles: Vec<String>) -> Principal {
+    match roles.is_empty() {
+        true => who,
+        false => who.with(ROLES_BROUGHT, Attribute::List(roles)),
+    }
 }
 
 /// The digest of the token a principal logged in with.

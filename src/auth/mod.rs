@@ -2,13 +2,14 @@
 //!
 //! A password or a personal token is checked against the users file; a session token was sealed by this server; a signed
 //! token of an OpenID Connect provider is checked with the provider's keys; a client certificate was verified by TLS.
-//! Every refusal has one text: whether a login exists, is disabled or is locked is nobody's business. A login that
+//! Where a door can ask for it, a password is proven (SCRAM) and not sent. Every refusal has one text: whether a login exists, is disabled or is locked is nobody's business. A login that
 //! fails often is locked for a while, also for the right password.
 
 mod certificate;
 mod changes;
 pub(crate) mod marks;
 mod oidc;
+pub(crate) mod scram;
 mod users;
 
 use std::collections::HashMap;
@@ -29,6 +30,7 @@ use crate::ticket::Sealer;
 pub(crate) use changes::UsersChange;
 use oidc::Oidc;
 pub(crate) use oidc::is_safe_issuer;
+use scram::{Challenge, Proof};
 pub(crate) use users::{
     TokenScope, UserError, add, hex, hex_digest, issue_token, list, principals, remove, revoke_token,
 };
@@ -140,6 +142,30 @@ impl Authenticator {
             checked.insert(memory, Instant::now());
         }
         self.settle(user, found)
+    }
+
+    /// What a login is to prove its password with; none: the password itself is asked for. It tells nobody which logins
+    /// there are.
+    pub(crate) fn challenge(&self, user: &str) -> Option<Challenge> {
+        self.users.current().challenge(user)
+    }
+
+    /// Checks a proof of a login's password, or of a personal token; gives the server's own proof as well.
+    pub(crate) fn proven(&self, user: &str, proof: &Proof) -> Result<(Principal, String), AuthError> {
+        if self.locked(user) {
+            return Err(AuthError::Refused);
+        }
+        let (who, answer) = self.users.current().proven(user, proof).unzip();
+        let who = self.settle(user, who)?;
+        answer.map(|answer| (who, answer)).ok_or(AuthError::Refused)
+    }
+
+    /// Tells of a login that failed without a password or proof that could be checked.
+    pub(crate) fn failed(&self, user: &str) -> AuthError {
+        if self.locked(user) {
+            return AuthError::Refused;
+        }
+        self.settle(user, None).err().unwrap_or(AuthError::Refused)
     }
 
     /// Checks a token of any kind.
@@ -290,7 +316,7 @@ mod tests {
     fn authenticator() -> (tempfile::TempDir, Authenticator, String) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("users.toml");
-        users::add(&path, "ana", "right", Default::default()).unwrap();
+        users::add(&path, "ana", "right", Default::default(), false).unwrap();
         let token = users::issue_token(&path, "ana", "notebook", TokenScope::default()).unwrap();
         let text = "[lake]\nurl = \"lake\"\n[auth]\nsession_s = 60\n";
         let config = Config::parse(text, &dir.path().join("labhouse.toml")).unwrap();

@@ -1,7 +1,12 @@
 //! The users file: logins, Argon2id hashes, attributes and personal tokens.
 //!
+//! Beside a hash stands a SCRAM verifier for the PostgreSQL door, unless the login was added without. A stolen file lets
+//! words be tried on either; at the verifier a guess costs less.
+//!
 //! `labhouse user` writes it whole, by a temporary file and a rename; a running server notices by length and time
 //! of change and reads it again. A file that does not parse leaves the last good one in force.
+
+mod verifiers;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,6 +24,7 @@ use sha2::{Digest, Sha256};
 
 use super::changes::UsersChange;
 use super::marks;
+use super::scram::Verifier;
 use crate::replace::{Readers, replace};
 
 /// Marks a personal token, so that a leaked one can be found by scanners.
@@ -44,6 +50,9 @@ type Stamp = Option<(u64, SystemTime)>;
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Users {
+    /// From which the salts of verifiers come, in hex. It stays when passwords change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    salt_key: Option<String>,
     #[serde(default)]
     users: BTreeMap<String, User>,
 }
@@ -53,6 +62,8 @@ pub(crate) struct Users {
 struct User {
     /// Argon2id in PHC form; the plain password is nowhere.
     password: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    scram: Option<Scram>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     attributes: BTreeMap<String, Attribute>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -61,8 +72,19 @@ struct User {
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+struct Scram {
+    /// The SHA-256 of the Argon2id hash that it stands beside: with another hash it is void.
+    of: String,
+    verifier: Verifier,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Token {
     sha256: String,
+    /// Of the token as a password, with the salt of its owner's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    scram: Option<Verifier>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     valid_until: Option<DateTime<Utc>>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -181,7 +203,7 @@ impl Users {
     pub(super) fn parts(&self) -> BTreeMap<&str, [(&'static str, String); 3]> {
         let parts = |user: &User| {
             [
-                ("password", user.password.clone()),
+                ("password", format!("{} {:?}", user.password, user.scram)),
                 ("attributes", format!("{:?}", user.attributes)),
                 ("tokens", format!("{:?}", user.tokens)),
             ]
@@ -257,28 +279,32 @@ impl Users {
     }
 }
 
-/// Adds a login or gives an existing one a new password; attributes are replaced when any are given.
+/// Adds a login or gives an existing one a new password; attributes are replaced when any are given. With a verifier the
+/// PostgreSQL door asks for a proof of the password, else for the password.
 pub(crate) fn add(
     path: &Path,
     name: &str,
     password: &str,
     attributes: BTreeMap<String, Attribute>,
+    keeps_verifier: bool,
 ) -> Result<(), UserError> {
     check_name(name)?;
     if let Some(name) = attributes.keys().find(|name| marks::is_reserved(name)) {
         return Err(UserError::Attribute(name.clone()));
     }
     let mut users = read_or_new(path)?;
-    let password = hash(password)?;
+    let hashed = hash(password)?;
     let user = users.users.entry(name.to_owned()).or_insert_with(|| User {
         password: String::new(),
+        scram: None,
         attributes: BTreeMap::new(),
         tokens: BTreeMap::new(),
     });
-    user.password = password;
+    user.password = hashed;
     if !attributes.is_empty() {
         user.attributes = attributes;
     }
+    users.remember(name, password, keeps_verifier);
     users.write(path)
 }
 
@@ -357,10 +383,12 @@ pub(crate) fn issue_token(path: &Path, name: &str, label: &str, scope: TokenScop
     let valid_until = scope
         .days
         .map(|days| Utc::now() + chrono::Duration::days(i64::from(days)));
+    let scram = user.verifier_of(&token);
     user.tokens.insert(
         label.to_owned(),
         Token {
             sha256: hex_digest(&token),
+            scram,
             valid_until,
             read_only: scope.read_only,
             schemas: scope.schemas,
@@ -416,91 +444,4 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_that_could_pass_for_roles_or_paths_are_refused() {
-        for name in ["", "role:lake_admin", "Ana", "9lives", "a/b", "ä", &"a".repeat(65)] {
-            assert!(check_name(name).is_err(), "{name}");
-        }
-        assert!(check_name("ana.b-2@lab").is_ok());
-    }
-
-    #[test]
-    fn no_user_can_bring_a_mark() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("users.toml");
-        let marked = BTreeMap::from([("login:read_only".to_owned(), Attribute::Boolean(false))]);
-        assert!(add(&path, "ana", "long enough", marked).is_err());
-        add(&path, "ana", "long enough", BTreeMap::new()).unwrap();
-        let text = std::fs::read_to_string(&path).unwrap();
-        std::fs::write(
-            &path,
-            format!("{text}[users.ana.attributes]\n\"login:token\" = \"x\"\n"),
-        )
-        .unwrap();
-        assert!(matches!(Users::read(&path), Err(UserError::Attribute(_))));
-    }
-
-    #[test]
-    fn a_broken_file_keeps_the_last_good_one() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("users.toml");
-        add(&path, "ana", "long enough", BTreeMap::new()).unwrap();
-        let file = UsersFile::open(&path).unwrap();
-        std::fs::write(&path, "users = 7").unwrap();
-        assert!(file.current().principal("ana").is_some());
-    }
-
-    #[test]
-    fn an_edit_is_told_by_who_and_what_and_never_by_value() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("users.toml");
-        add(&path, "ana", "long enough", BTreeMap::new()).unwrap();
-        add(&path, "eve", "long enough", BTreeMap::new()).unwrap();
-        let file = UsersFile::open(&path).unwrap();
-        let (sender, told) = std::sync::mpsc::channel();
-        file.tell(Box::new(move |change| sender.send(change).unwrap()));
-        let next = || {
-            file.current();
-            told.try_recv().ok()
-        };
-        assert_eq!(next(), None);
-        let now = |name: &str, words: &[&'static str]| {
-            Some(UsersChange::Taken(BTreeMap::from([(name.to_owned(), words.to_vec())])))
-        };
-        let site = BTreeMap::from([("site".to_owned(), Attribute::Text("basel".into()))]);
-        add(&path, "ana", "another one", site).unwrap();
-        assert_eq!(next(), now("ana", &["password", "attributes"]));
-        issue_token(&path, "ana", "laptop", TokenScope::default()).unwrap();
-        assert_eq!(next(), now("ana", &["tokens"]));
-        remove(&path, "eve").unwrap();
-        assert_eq!(next(), now("eve", &["removed"]));
-        add(&path, "dan", "long enough", BTreeMap::new()).unwrap();
-        assert_eq!(next(), now("dan", &["added"]));
-        let text = std::fs::read_to_string(&path).unwrap();
-        std::fs::write(&path, format!("# reviewed\n{text}")).unwrap();
-        assert_eq!(next(), None);
-        std::fs::write(&path, "users = 7").unwrap();
-        assert_eq!(next(), Some(UsersChange::Refused));
-    }
-
-    #[test]
-    fn an_expired_token_is_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("users.toml");
-        add(&path, "ana", "long enough", BTreeMap::new()).unwrap();
-        let for_days = |days| TokenScope {
-            days: Some(days),
-            ..TokenScope::default()
-        };
-        let token = issue_token(&path, "ana", "old", for_days(0)).unwrap();
-        assert!(Users::read(&path).unwrap().token(&token).is_none());
-        let token = issue_token(&path, "ana", "new", for_days(1)).unwrap();
-        assert!(Users::read(&path).unwrap().token(&token).is_some());
-        revoke_token(&path, "ana", "new").unwrap();
-        assert!(Users::read(&path).unwrap().token(&token).is_none());
-        assert!(revoke_token(&path, "ana", "new").is_err());
-    }
-}
+mod tests;

@@ -41,6 +41,10 @@ pub(crate) struct Oidc {
     pub(crate) login_claim: String,
     /// Attributes for row filters, each with the claim it comes from.
     pub(crate) attributes: BTreeMap<String, String>,
+    /// The claim that holds groups or roles of the provider; a path with dots leads into nested claims. Empty = none.
+    pub(crate) roles_claim: String,
+    /// Values of that claim, each with the role it gives: `role:NAME, DOMAIN`. A value that is not here gives nothing.
+    pub(crate) roles: BTreeMap<String, String>,
 }
 
 impl Default for Oidc {
@@ -50,6 +54,8 @@ impl Default for Oidc {
             audience: String::new(),
             login_claim: "preferred_username".into(),
             attributes: BTreeMap::new(),
+            roles_claim: String::new(),
+            roles: BTreeMap::new(),
         }
     }
 }
@@ -76,6 +82,20 @@ impl Auth {
                 return wrong(key, value, "must be set together with auth.oidc.issuer");
             }
         }
+        if oidc.roles_claim.is_empty() != oidc.roles.is_empty() {
+            return wrong(
+                "auth.oidc.roles_claim",
+                &oidc.roles_claim,
+                "must be set together with auth.oidc.roles: a claim gives no role that is not listed",
+            );
+        }
+        if let Some(role) = oidc.roles.values().find(|role| !is_role(role)) {
+            return wrong(
+                "auth.oidc.roles",
+                role,
+                "must be a role and its domain as in a g line of policy.csv, for example \"role:lab_scientist, chemistry\"",
+            );
+        }
         match oidc.attributes.keys().find(|name| name.contains(':')) {
             Some(name) => wrong(
                 "auth.oidc.attributes",
@@ -85,4 +105,11 @@ impl Auth {
             None => Ok(()),
         }
     }
+}
+
+/// Whether a text is `role:NAME, DOMAIN`, as a `g` line of `policy.csv` ends.
+fn is_role(text: &str) -> bool {
+    let is_word = |word: &str| !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
+    let parts = text.strip_prefix("role:").and_then(|rest| rest.split_once(", "));
+    parts.is_some_and(|(role, domain)| is_word(role) && (domain == "*" || is_word(domain)))
 }

@@ -38,6 +38,14 @@ fn unknown_keys_and_wrong_values_are_refused_by_name() {
             "[lake]\nurl = \"x\"\n[auth.oidc]\nissuer = \"https://id.lab\"\naudience = \"a\"\nattributes = { \"login:schemas\" = \"x\" }",
             "auth.oidc.attributes",
         ),
+        (
+            "[lake]\nurl = \"x\"\n[auth.oidc]\nissuer = \"https://id.lab\"\naudience = \"a\"\nroles_claim = \"groups\"",
+            "auth.oidc.roles",
+        ),
+        (
+            "[lake]\nurl = \"x\"\n[auth.oidc]\nissuer = \"https://id.lab\"\naudience = \"a\"\nroles_claim = \"groups\"\nroles = { admins = \"lake_admin\" }",
+            "role:lab_scientist, chemistry",
+        ),
         ("[lake]\nurl = \"x\"\n[limits]\nmemory_mib = 0", "limits.memory_mib"),
         ("[lake]\nurl = \"x\"\n[care]\nretain_hours = 24", "care.retain_hours"),
         ("[lake]\nurl = \"x\"\n[audit]\ndurability = \"never\"", "durability"),
@@ -98,7 +106,7 @@ fn the_commented_example_states_the_defaults() {
         .lines()
         .filter(|line| line.contains(" = ") && !line.starts_with('#'))
         .count();
-    assert_eq!(keys, 65, "a new key needs a line in the example");
+    assert_eq!(keys, 67, "a new key needs a line in the example");
 }
 
 #[test]

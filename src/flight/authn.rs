@@ -15,7 +15,7 @@ use labhouse_policies::Principal;
 use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
 use tonic::{Response, Status};
 
-use super::envelope::{QUERY_ID, Taken, ipc_compression};
+use super::envelope::{MESSAGE_BYTES_MAX, QUERY_ID, Taken, ipc_compression, message_bytes};
 use super::sessions::{self, Session, Sessions};
 use super::{names, status, transactions};
 use crate::audit::Client;
@@ -37,6 +37,8 @@ pub(crate) struct Caller {
     pub(super) taken: Arc<Taken>,
     /// The compression of Arrow messages that the call asks for.
     pub(super) ipc: Option<CompressionType>,
+    /// Bytes of a message that the caller takes.
+    pub(super) message_bytes: usize,
     /// What the client chose for its statements.
     pub(super) session: Session,
     /// Whether the call asks for transactions.
@@ -83,6 +85,7 @@ impl Caller {
                     .unwrap_or_else(|| Session::of(headers, behind.as_deref(), &caller.principal, &engine.tickets));
                 Ok(Self {
                     ipc: ipc_compression(headers)?,
+                    message_bytes: message_bytes(headers)?,
                     transactions: transactions::asked(headers)?,
                     session,
                     ..caller.certified(engine, certificate)?
@@ -126,6 +129,7 @@ impl Caller {
                 client,
                 taken: Taken::new(),
                 ipc: None,
+                message_bytes: MESSAGE_BYTES_MAX,
                 session: Session::default(),
                 transactions: false,
                 token,

@@ -27,6 +27,12 @@ use uuid::Uuid;
 const IPC: &str = "labhouse-ipc-compression";
 /// The number of a result's statement, in the headers of an answer and again in its trailers.
 pub(crate) const QUERY_ID: &str = "labhouse-query-id";
+/// What a client says of its own limit, in bytes: `labhouse-message-bytes: 67108864`.
+pub(super) const MESSAGE_BYTES: &str = "labhouse-message-bytes";
+/// Bytes of one message that every gRPC client takes.
+pub(super) const MESSAGE_BYTES_MAX: usize = 4 << 20;
+/// Bytes of one message that a client may ask for: a message is held whole, here and there.
+const MESSAGE_BYTES_ASKED_MAX: usize = 256 << 20;
 const OFFERED: &str = "grpc-accept-encoding";
 const SENT: &str = "grpc-encoding";
 /// What gRPC libraries offer without anybody's asking: C and Python; Java and Go.
@@ -102,6 +108,23 @@ pub(super) fn ipc_compression(headers: &MetadataMap) -> Result<Option<Compressio
             "the header {IPC} takes zstd, lz4 or none"
         ))),
     }
+}
+
+/// The bytes of a message that the caller takes.
+///
+/// # Errors
+/// INVALID_ARGUMENT for a limit that is none, or beyond what one message may have.
+pub(super) fn message_bytes(headers: &MetadataMap) -> Result<usize, Status> {
+    let Some(asked) = headers.get(MESSAGE_BYTES) else {
+        return Ok(MESSAGE_BYTES_MAX);
+    };
+    let asked = asked.to_str().ok().and_then(|asked| asked.parse().ok());
+    let fits = |bytes: &usize| (MESSAGE_BYTES_MAX..=MESSAGE_BYTES_ASKED_MAX).contains(bytes);
+    asked.filter(fits).ok_or_else(|| {
+        Status::invalid_argument(format!(
+            "the header {MESSAGE_BYTES} takes a number of bytes from {MESSAGE_BYTES_MAX} to {MESSAGE_BYTES_ASKED_MAX}"
+        ))
+    })
 }
 
 /// Leaves in a call's headers just the compression it asks for; the codec then does what they say.

@@ -32,6 +32,7 @@ pub(crate) mod placeholders;
 mod prepared;
 mod service;
 mod sessions;
+mod size;
 mod sql_info;
 mod statements;
 mod status;

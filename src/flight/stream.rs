@@ -5,9 +5,10 @@
 //! the engine waits. Dropping the response stops the task, which drops the engine's stream.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use arrow::array::{Array, RecordBatch};
+use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use arrow::ipc::writer::IpcWriteOptions;
 use arrow_flight::FlightData;
@@ -15,18 +16,21 @@ use arrow_flight::encode::FlightDataEncoderBuilder;
 use arrow_flight::error::FlightError;
 use datafusion::execution::SendableRecordBatchStream;
 use futures::{FutureExt, Stream, StreamExt, TryStreamExt, stream};
+use parking_lot::Mutex;
+use prost::Message as _;
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::Status;
 
 use super::authn::Caller;
+use super::envelope::{MESSAGE_BYTES, MESSAGE_BYTES_MAX};
 use super::flights::{self, Boarded};
 use super::service::BoxedStream;
-use super::status;
+use super::{size, status};
 use crate::query::errors::from_datafusion;
 use crate::query::narrow::narrow_batch;
 
-/// Bytes of data a message aims at: gRPC clients take 4 MiB by default, and a batch's skew and framing need room.
+/// Bytes of data a message aims at: half of what every client takes, because a batch's skew and framing need room.
 const MESSAGE_BYTES_TARGET: usize = 2 << 20;
 /// Messages encoded ahead of the reader: enough that engine and network overlap, at most 8 MiB held for a reader that
 /// sleeps.
@@ -41,23 +45,24 @@ pub(super) fn of_engine(
     boarded: Boarded,
     caller: &Caller,
 ) -> Result<BoxedStream<FlightData>, Status> {
-    let announced = std::sync::Arc::clone(&schema);
-    let taken = std::sync::Arc::clone(&caller.taken);
+    let announced = Arc::clone(&schema);
+    let taken = Arc::clone(&caller.taken);
     let batches = batches.map(move |batch| {
         let mut batch = batch.map_err(|error| status::of_query(from_datafusion(error)))?;
         if batch.schema_ref() != &announced {
             batch = narrow_batch(&batch, &announced).map_err(status::internal)?;
         }
-        taken.count(batch.num_rows(), bytes(&batch));
+        taken.count(batch.num_rows(), size::of_rows(&batch));
         Ok::<_, Status>(batch)
     });
     let options = IpcWriteOptions::default()
         .try_with_compression(caller.ipc)
         .map_err(status::internal)?;
     let (sender, receiver) = mpsc::channel(QUEUE_LENGTH);
+    let bytes_max = caller.message_bytes;
     let cancelled = boarded.cancelled.clone();
     let task = tokio::spawn(async move {
-        let messages = encode(schema, batches.map_err(FlightError::from), options);
+        let messages = encode(schema, batches.map_err(FlightError::from), options, bytes_max);
         // Cancelling drops the messages, and with them the engine's stream, also while the reader sleeps; only then is
         // the reader told, whenever it comes back.
         let was_cancelled = tokio::select! {
@@ -93,19 +98,26 @@ pub(super) fn of_batch(batch: RecordBatch) -> BoxedStream<FlightData> {
         batch.schema(),
         stream::iter([Ok(batch)]),
         IpcWriteOptions::default(),
+        MESSAGE_BYTES_MAX,
     ))
 }
 
-/// The schema message first, also when no row follows; then the rows in messages of about 2 MiB.
+/// The schema message first, also when no row follows; then the rows in messages of about 2 MiB. A row whose message has more
+/// than `bytes_max` ends the result with RESOURCE_EXHAUSTED.
 fn encode(
     schema: SchemaRef,
     batches: impl Stream<Item = Result<RecordBatch, FlightError>> + Send + 'static,
     options: IpcWriteOptions,
+    bytes_max: usize,
 ) -> impl Stream<Item = Message> + Send + 'static {
+    // What the next message holds: the encoder makes one of each piece, and takes a piece when it has given all.
+    let taken = Arc::new(Mutex::new(None));
+    let encoded = Arc::clone(&taken);
     let pieces = batches.flat_map(|batch| match batch {
         Ok(batch) => stream::iter(split(batch).into_iter().map(Ok).collect::<Vec<_>>()),
         Err(error) => stream::iter(vec![Err(error)]),
     });
+    let pieces = pieces.inspect_ok(move |piece| *taken.lock() = Some(piece.clone()));
     FlightDataEncoderBuilder::new()
         .with_schema(schema)
         .with_options(options)
@@ -113,7 +125,30 @@ fn encode(
         // a row or two a message; `split` counts the slice.
         .with_max_flight_data_size(usize::MAX)
         .build(pieces)
-        .map_err(status::of_encoding)
+        .map(move |message| {
+            let message = message.map_err(status::of_encoding)?;
+            match message.encoded_len() {
+                bytes if bytes > bytes_max => Err(too_large(encoded.lock().as_ref(), bytes, bytes_max)),
+                _ => Ok(message),
+            }
+        })
+}
+
+/// What a client hears of a row that is too large for it: which column makes it so, and what to do.
+fn too_large(row: Option<&RecordBatch>, bytes: usize, bytes_max: usize) -> Status {
+    let columns = row.map(|row| row.schema_ref().fields().iter().zip(row.columns()));
+    let sized = columns
+        .into_iter()
+        .flatten()
+        .map(|(field, column)| (size::of(column), field.name()));
+    let Some((size, name)) = sized.max_by_key(|(size, _)| *size) else {
+        return Status::resource_exhausted(format!(
+            "the schema of the result takes {bytes} bytes and a message may have {bytes_max}; select fewer columns, or send the header {MESSAGE_BYTES} with the bytes that your client takes"
+        ));
+    };
+    Status::resource_exhausted(format!(
+        "a row of the result takes {bytes} bytes and a message may have {bytes_max}: the column {name} has {size} bytes in it; select a part of it, such as substr({name}, 1, 100000), or fewer columns, or send the header {MESSAGE_BYTES} with the bytes that your client takes"
+    ))
 }
 
 /// Halves a batch until each piece is near the target, so that rows of very different size even out.
@@ -122,7 +157,7 @@ fn split(batch: RecordBatch) -> Vec<RecordBatch> {
     let mut todo = vec![batch];
     while let Some(batch) = todo.pop() {
         let rows = batch.num_rows();
-        if rows <= 1 || bytes(&batch) <= MESSAGE_BYTES_TARGET {
+        if rows <= 1 || size::of_message(&batch) <= MESSAGE_BYTES_TARGET {
             if rows > 0 {
                 pieces.push(batch);
             }
@@ -133,17 +168,6 @@ fn split(batch: RecordBatch) -> Vec<RecordBatch> {
         todo.push(batch.slice(0, half));
     }
     pieces
-}
-
-fn bytes(batch: &RecordBatch) -> usize {
-    // A type that cannot tell the size of a slice is counted whole: more messages, never larger ones.
-    let size = |column: &std::sync::Arc<dyn Array>| {
-        column
-            .to_data()
-            .get_slice_memory_size()
-            .unwrap_or_else(|_| column.get_buffer_memory_size())
-    };
-    batch.columns().iter().map(size).sum()
 }
 
 /// The messages of a running task. Its end without an error is told only when the task ended well: a panic must not
@@ -172,10 +196,9 @@ impl Stream for Flowing {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use arrow::array::{ArrayRef, Int64Array, StringArray};
     use arrow::datatypes::Schema;
+    use tonic::Code;
 
     use super::*;
 
@@ -189,7 +212,11 @@ mod tests {
         let batch = texts(rows);
         let pieces = split(batch.clone());
         assert!(pieces.len() > 1);
-        assert!(pieces.iter().all(|piece| bytes(piece) <= MESSAGE_BYTES_TARGET));
+        assert!(
+            pieces
+                .iter()
+                .all(|piece| size::of_message(piece) <= MESSAGE_BYTES_TARGET)
+        );
         assert_eq!(arrow::compute::concat_batches(&batch.schema(), &pieces).unwrap(), batch);
     }
 
@@ -200,10 +227,35 @@ mod tests {
         assert_eq!(split(batch.slice(5_000_000, 8_192)).len(), 1);
     }
 
-    #[test]
-    fn one_huge_row_is_sent_whole_and_an_empty_batch_not_at_all() {
-        assert_eq!(split(texts(vec!["x".repeat(3 * MESSAGE_BYTES_TARGET)])).len(), 1);
+    #[tokio::test]
+    async fn a_row_goes_as_one_message_or_not_at_all_and_an_empty_batch_sends_none() {
         assert!(split(texts(Vec::new())).is_empty());
+        let sent = async |bytes, compression| {
+            let batch = texts(vec!["first".into(), "x".repeat(bytes), "last".into()]);
+            let options = IpcWriteOptions::default().try_with_compression(compression).unwrap();
+            let batches = stream::iter([Ok(batch.clone())]);
+            encode(batch.schema(), batches, options, MESSAGE_BYTES_MAX)
+                .collect::<Vec<Message>>()
+                .await
+        };
+        let sizes = |messages: &[Message]| {
+            let of = |message: &Message| message.as_ref().map(|message| message.encoded_len()).ok();
+            messages.iter().filter_map(of).max().unwrap()
+        };
+        let fits = sent(MESSAGE_BYTES_MAX - 1_000, None).await;
+        assert!(fits.iter().all(Result::is_ok) && sizes(&fits) <= MESSAGE_BYTES_MAX && sizes(&fits) > 4_000_000);
+        let over = sent(MESSAGE_BYTES_MAX, None).await;
+        let refused = over.iter().find_map(|message| message.as_ref().err()).unwrap();
+        assert_eq!(refused.code(), Code::ResourceExhausted);
+        assert!(
+            refused.message().contains("the column t has 4194"),
+            "{}",
+            refused.message()
+        );
+        assert!(sizes(&over) <= MESSAGE_BYTES_MAX);
+        // What counts is the message: values that compress well may be larger.
+        let squeezed = sent(3 * MESSAGE_BYTES_MAX, Some(arrow::ipc::CompressionType::ZSTD)).await;
+        assert!(squeezed.iter().all(Result::is_ok) && sizes(&squeezed) < 100_000);
     }
 
     #[tokio::test]

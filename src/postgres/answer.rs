@@ -39,6 +39,31 @@ impl Answer {
         self.message(b'R', |out| out.put_i32(3));
     }
 
+    /// Asks for a proof of the password by the one mechanism there is.
+    pub(super) fn ask_proof(&mut self, mechanism: &str) {
+        self.message(b'R', |out| {
+            out.put_i32(10);
+            put_text(out, mechanism);
+            out.put_u8(0);
+        });
+    }
+
+    /// The server's part of the exchange: its challenge.
+    pub(super) fn go_on(&mut self, message: &str) {
+        self.message(b'R', |out| {
+            out.put_i32(11);
+            out.put_slice(message.as_bytes());
+        });
+    }
+
+    /// The server's own proof.
+    pub(super) fn proven(&mut self, message: &str) {
+        self.message(b'R', |out| {
+            out.put_i32(12);
+            out.put_slice(message.as_bytes());
+        });
+    }
+
     /// What of the protocol there is, for a client that asked for more.
     pub(super) fn negotiate<'a>(&mut self, unknown: impl Iterator<Item = &'a str>) {
         let unknown: Vec<&str> = unknown.collect();

@@ -1,12 +1,14 @@
-//! The login: a password or token, or a client certificate, checked like at the other doors, and a password never sent
-//! readable over a network.
+//! The login: a password or token, or a client certificate, checked like at the other doors, and never sent readable over a
+//! network.
 //!
-//! The password comes as it is, because the users file keeps Argon2id hashes: SCRAM would need a second secret that is as
-//! good as the password to whoever reads the file. So without TLS it is asked for on this machine only.
+//! Who has a verifier is asked for a proof (SCRAM). Who has none, or says `labhouse.login=password` when he connects because
+//! he brings a provider's token, is asked for the password itself. Without TLS either is asked for on this machine only:
+//! what comes after the login is no less secret.
 
 use std::io;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use labhouse_policies::Principal;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
@@ -14,10 +16,13 @@ use super::answer::Answer;
 use super::errors::{Refusal, fatal, of_login};
 use super::session::Session;
 use super::wire::{self, Inbox, LOGIN_BYTES_MAX, Request, Startup, WireError};
-use super::{Door, Line, settings};
+use super::{Door, Line, scram, settings};
 use crate::audit::Client;
 use crate::auth::AuthError;
 use crate::query::statement::CATALOG;
+
+/// The setting by which a client asks to be asked for its password itself, with the value `password`.
+const ASKS: &str = "labhouse.login";
 
 /// Somebody whose login was checked, and what he said of his session.
 pub(super) struct LoggedIn {
@@ -118,14 +123,17 @@ where
                 )
                 .into());
             }
-            answer.ask_password();
-            write.write_all(&answer.take()).await?;
-            let password = match inbox.next(LOGIN_BYTES_MAX).await? {
-                Some(Request::Password(password)) => password,
-                Some(_) => return Err(fatal("08P01", "a password was asked for and something else came").into()),
-                None => return Err(NoLogin::Gone),
+            let asked = settings::of_startup(&names);
+            let is_plain = asked.iter().any(|(name, value)| name == ASKS && value == "password");
+            let found = match door.engine.auth.challenge(&user).filter(|_| !is_plain) {
+                Some(challenge) => scram::prove(door, inbox, write, answer, &user, &challenge).await?,
+                None => {
+                    answer.ask_password();
+                    write.write_all(&answer.take()).await?;
+                    let password = wire::password(shown(inbox).await?)?;
+                    door.engine.auth.basic(&user, &password).await
+                }
             };
-            let found = door.engine.auth.basic(&user, &password).await;
             found.map_err(|refused| of_login(&refuse(door, &user, &client, refused)))?
         }
     };
@@ -142,6 +150,15 @@ where
         session: Arc::new(Session::new(who, client)),
         names,
     })
+}
+
+/// The next message of one who logs in.
+pub(super) async fn shown<R: AsyncRead + Unpin>(inbox: &mut Inbox<R>) -> Result<Bytes, NoLogin> {
+    match inbox.next(LOGIN_BYTES_MAX).await? {
+        Some(Request::Password(shown)) => Ok(shown),
+        Some(_) => Err(fatal("08P01", "a password was asked for and something else came").into()),
+        None => Err(NoLogin::Gone),
+    }
 }
 
 /// Whom the connection's certificate names: it logs him in, and nobody else on this connection.

@@ -11,8 +11,7 @@
 //! the engine, for some four hundred lines.
 //!
 //! Deliberately absent: what defines tables inside a transaction (it commits by itself, so ROLLBACK would be a lie), COPY,
-//! LISTEN, SCRAM (the users file keeps Argon2id hashes, from which nobody can make a verifier), and settings: `SET` is
-//! answered, and a word tells when it changes nothing.
+//! LISTEN, channel binding, and settings: `SET` is answered, and a word tells when it changes nothing.
 
 mod answer;
 mod connection;
@@ -26,6 +25,7 @@ mod numeric;
 mod parameters;
 mod rewrite;
 mod run;
+mod scram;
 mod session;
 mod settings;
 mod statement;

@@ -53,7 +53,8 @@ pub(super) enum Request {
         /// 0 = all.
         rows_max: usize,
     },
-    Password(String),
+    /// A password, or a message of the exchange that was asked for.
+    Password(Bytes),
     Flush,
     Sync,
     Terminate,
@@ -227,7 +228,7 @@ fn request(kind: u8, mut body: Bytes) -> Result<Request, WireError> {
             portal: text(body)?,
             rows_max: usize::try_from(number(body)?).unwrap_or(0),
         },
-        b'p' => Request::Password(text(body)?),
+        b'p' => Request::Password(body.split_to(body.len())),
         b'H' => Request::Flush,
         b'S' => Request::Sync,
         b'X' => Request::Terminate,
@@ -272,6 +273,24 @@ fn value(body: &mut Bytes) -> Result<Option<Bytes>, WireError> {
             }
             Ok(Some(body.split_to(length)))
         }
+    }
+}
+
+/// The password in a message that brings one.
+pub(super) fn password(mut body: Bytes) -> Result<String, WireError> {
+    let password = text(&mut body)?;
+    match body.is_empty() {
+        true => Ok(password),
+        false => Err(WireError::Malformed),
+    }
+}
+
+/// The mechanism that a client chose, and its first message.
+pub(super) fn first_proof(mut body: Bytes) -> Result<(String, Bytes), WireError> {
+    let mechanism = text(&mut body)?;
+    match (value(&mut body)?, body.is_empty()) {
+        (Some(message), true) => Ok((mechanism, message)),
+        (Some(_) | None, _) => Err(WireError::Malformed),
     }
 }
 

@@ -398,7 +398,8 @@ impl Engine {
     /// Reads a statement, and older versions of tables that it names.
     async fn parse(&self, governed: &Governed, state: &SessionState, sql: &str) -> Result<Statement, QueryError> {
         let (sql, stops) = travel::rewrite(sql)?;
-        governed.travel(&self.catalog, &stops).await?;
+        let times = governed.travel(&self.catalog, &stops).await?;
+        let sql = changed::with_times(sql, &times);
         let statement = Statement::parse(&sql, state)?;
         if matches!(
             statement,

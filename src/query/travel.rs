@@ -28,6 +28,8 @@ pub(crate) struct Stop {
     pub(crate) when: Moment,
     /// Without the data files that it has at this moment.
     pub(crate) without: Option<Moment>,
+    /// Whether the time of its commit is told.
+    pub(crate) is_timed: bool,
 }
 
 /// A moment in a table's life.
@@ -59,7 +61,7 @@ impl Stop {
 
 /// The text without its time travel, and the stops; the very same text when there is none.
 pub(super) fn rewrite(sql: &str) -> Result<(std::borrow::Cow<'_, str>, BTreeSet<Stop>), QueryError> {
-    let mut stops = BTreeSet::new();
+    let (mut stops, mut commits) = (BTreeSet::new(), BTreeSet::new());
     // Cheap for the many statements without: no word, no tokens.
     let travels = contains_word(sql, "as") && (contains_word(sql, "version") || contains_word(sql, "timestamp"));
     if !travels && !contains_word(sql, changed::NAME) {
@@ -79,7 +81,16 @@ pub(super) fn rewrite(sql: &str) -> Result<(std::borrow::Cow<'_, str>, BTreeSet<
             if !is_named(rest) {
                 written.push(Token::make_word(&format!(" AS {}", changed::NAME), None));
             }
-            stops.extend(changes.stops());
+            match changes.is_by_commit() {
+                true if !commits.is_empty() => {
+                    return Err(QueryError::Invalid(
+                        "a statement may tell of the commits of one table, once; make a table of one of the answers"
+                            .into(),
+                    ));
+                }
+                true => commits.extend(changes.stops()),
+                false => stops.extend(changes.stops()),
+            }
             bounded(&stops)?;
             continue;
         }
@@ -99,6 +110,7 @@ pub(super) fn rewrite(sql: &str) -> Result<(std::borrow::Cow<'_, str>, BTreeSet<
         written.push(token.clone());
         rest = after;
     }
+    stops.append(&mut commits);
     if stops.is_empty() {
         return Ok((sql.into(), stops));
     }
@@ -188,6 +200,7 @@ fn stop(written: &[Token], when: When) -> Result<(Stop, usize), QueryError> {
             table: table.clone(),
             when: Moment::Then(when),
             without: None,
+            is_timed: false,
         };
         (stop, at)
     })

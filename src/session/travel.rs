@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use labhouse_catalog::{Catalog, LakeTable, beyond};
+use chrono::{DateTime, Utc};
+use labhouse_catalog::{Catalog, LakeTable, beyond, committed_at};
 use labhouse_policies::{Action, TableAccess, TableObject, govern};
 
 use super::governed::{Governed, Resolved, table_object};
@@ -11,13 +12,17 @@ use super::library::Library;
 use crate::query::travel::{Moment, Stop};
 use crate::query::{QueryError, errors, write};
 
+/// A version, and the time of the commit that made it; none when it was cleaned away.
+pub(crate) type Committed = (Stop, Option<DateTime<Utc>>);
+
 impl Governed {
     /// Makes older versions of visible tables resolve by the names of `stops`: under today's policy and tags, with the
-    /// columns that are there and visible today.
+    /// columns that are there and visible today. Gives the times of the commits that are to be told.
     ///
     /// # Errors
     /// A version that is not there, or cannot be read any more.
-    pub(crate) async fn travel(&self, catalog: &Catalog, stops: &BTreeSet<Stop>) -> Result<(), QueryError> {
+    pub(crate) async fn travel(&self, catalog: &Catalog, stops: &BTreeSet<Stop>) -> Result<Vec<Committed>, QueryError> {
+        let mut times = Vec::new();
         for stop in stops {
             let now = self
                 .resolve(&stop.schema, &stop.table)
@@ -71,6 +76,10 @@ impl Governed {
             }
             access.fingerprint.push_str(&format!("@{name}"));
             let provider = govern(inner, &access, Arc::clone(&self.system)).map_err(errors::from_datafusion)?;
+            if stop.is_timed {
+                let at = committed_at(catalog.lake(), &old).await.map_err(write::lake_error)?;
+                times.push((stop.clone(), at));
+            }
             let key = (stop.schema.clone(), stop.name());
             self.travelled
                 .lock()
@@ -79,7 +88,7 @@ impl Governed {
                 .lock()
                 .insert(key, Resolved::Open(Box::new(access), provider));
         }
-        Ok(())
+        Ok(times)
     }
 }
 

@@ -96,6 +96,48 @@ async fn changes_are_told_row_by_row_and_hidden_ones_are_none() {
         .await;
     lab.update("ada", &format!("OPTIMIZE {TABLE}")).await.unwrap();
     assert!(changes(&lab, "ada", &format!("'{TABLE}', {version}")).await.is_empty());
+    // Commit by commit: what came and went is told twice, and what is hidden is no change here either.
+    let by_commit = async |who: &str, call: &str| {
+        let sql = format!(
+            "SELECT _commit_version, _change_type, run, yield FROM table_changes('{TABLE}', {call}, 'commits') ORDER BY 1, 2, 3, 4"
+        );
+        let batches = lab.query(who, &sql).await.unwrap();
+        let text = arrow::util::pretty::pretty_format_batches(&batches)
+            .unwrap()
+            .to_string();
+        let rows = text.lines().skip(3).filter(|line| line.starts_with('|'));
+        rows.map(|line| line.replace('|', " ").split_whitespace().collect::<Vec<_>>().join(" "))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        by_commit("ada", "1, 4").await,
+        [
+            "2 insert 101 90.0",
+            "3 delete 1 10.0",
+            "3 insert 1 11.0",
+            "4 delete 101 90.0",
+            "4 insert 101 95.0"
+        ]
+    );
+    assert_eq!(by_commit("ana", "1, 4").await, ["3 delete 1 10.0", "3 insert 1 11.0"]);
+    assert_eq!(changes(&lab, "ada", &format!("'{TABLE}', 1, 4")).await.len(), 3);
+    let told = format!(
+        "SELECT count(DISTINCT _commit_timestamp) AS n, min(_commit_timestamp) > now() - INTERVAL '1 day' AND max(_commit_timestamp) <= now() AS ok, arrow_typeof(min(_commit_timestamp)) AS t FROM table_changes('{TABLE}', 1, 4, 'commits')"
+    );
+    let told = lab.text("ada", &told).await;
+    assert!(
+        told.contains("| 3 ") && told.contains("| true ") && told.contains("Timestamp("),
+        "{told}"
+    );
+    for (who, call, says) in [
+        ("ada", "3, 20", "there is no version"),
+        ("ana", "1, 4", "operator"),
+        ("guest", "1, 4", "not found"),
+    ] {
+        let sql = format!("SELECT operator FROM table_changes('{TABLE}', {call}, 'commits')");
+        let error = lab.query(who, &sql).await.unwrap_err();
+        assert!(error.contains(says), "{who}: {error}");
+    }
     // One of two equal rows goes.
     lab.update("ada", &format!("RESTORE TABLE {TABLE} TO VERSION AS OF 1"))
         .await

@@ -244,18 +244,18 @@ async fn a_write_ends_with_the_login_it_runs_under() {
 }
 
 /// An OpenID Connect provider from PyPI; ended when dropped.
-struct Provider {
+pub(crate) struct Provider {
     child: Child,
-    issuer: String,
+    pub(crate) issuer: String,
 }
 
 impl Provider {
-    fn start(port: u16) -> Self {
+    /// One that knows people by their claims.
+    pub(crate) fn start(port: u16, people: &[&str]) -> Self {
         let python = crate::python::interpreter();
         let child = Command::new(python.with_file_name("oidc-provider-mock"))
-            .args(["-p", &port.to_string(), "--user-claims"])
-            .arg(r#"{"sub":"ola","preferred_username":"ola","department":"chem"}"#)
-            .args(["--user-claims", r#"{"sub":"ada","preferred_username":"ada"}"#])
+            .args(["-p", &port.to_string()])
+            .args(people.iter().flat_map(|claims| ["--user-claims", claims]))
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -272,7 +272,7 @@ impl Provider {
         provider
     }
 
-    fn token(&self, audience: &str, user: &str) -> String {
+    pub(crate) fn token(&self, audience: &str, user: &str) -> String {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python/oidc_token.py");
         let output = Command::new(crate::python::interpreter())
             .arg(script)
@@ -291,10 +291,18 @@ impl Drop for Provider {
     }
 }
 
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_providers_token_logs_in_and_follows_its_keys() {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let provider = Provider::start(port);
+    let people = [
+        r#"{"sub":"ola","preferred_username":"ola","department":"chem"}"#,
+        r#"{"sub":"ada","preferred_username":"ada"}"#,
+    ];
+    let port = free_port();
+    let provider = Provider::start(port, &people);
     let issuer = provider.issuer.clone();
     let lab = lab::own_with(|config| {
         format!(
@@ -358,7 +366,7 @@ async fn a_providers_token_logs_in_and_follows_its_keys() {
 
     // The provider takes a new key: tokens of it are taken soon, those of the old one no more.
     drop(provider);
-    let provider = Provider::start(port);
+    let provider = Provider::start(port, &people);
     let newer = provider.token("labhouse", "ola");
     let mut again = with_token(&lab, &newer).await;
     let deadline = Instant::now() + PATIENCE;

@@ -21,7 +21,7 @@ fn psycopg_asyncpg_sqlalchemy_and_psql_do_what_people_do() {
 }
 
 /// What psycopg says when it connects as `user` and asks who that is; `options` are more of its connection string.
-fn who_am_i(lab: &Server, user: &str, options: &str) -> Result<String, String> {
+pub(crate) fn who_am_i(lab: &Server, user: &str, options: &str) -> Result<String, String> {
     let url = lab.postgres.as_ref().unwrap();
     let place = url.trim_start_matches("postgresql://").trim_end_matches("/lab");
     let (host, port) = place.rsplit_once(':').unwrap();

@@ -20,7 +20,7 @@ pub(crate) struct Raw {
 }
 
 /// Messages of the server: their kinds and contents.
-pub(crate) struct Said(Vec<(u8, Vec<u8>)>);
+pub(crate) struct Said(pub(crate) Vec<(u8, Vec<u8>)>);
 
 impl Said {
     fn kinds(&self) -> String {
@@ -50,7 +50,7 @@ pub(crate) fn message(kind: u8, body: &[u8]) -> Vec<u8> {
     [[kind].as_slice(), &length, body].concat()
 }
 
-fn startup(user: &str) -> Vec<u8> {
+pub(crate) fn startup(user: &str) -> Vec<u8> {
     let body = [b"\0\x03\0\0user\0", user.as_bytes(), b"\0database\0lab\0\0"].concat();
     message(0, &body)[1..].to_vec()
 }
@@ -72,8 +72,11 @@ impl Raw {
     pub(crate) fn try_login(lab: &Server, user: &str, password: &str) -> Result<Self, Said> {
         let mut raw = Self::connect(lab);
         raw.send(&startup(user));
-        assert_eq!(raw.one().unwrap().0, b'R');
-        raw.send(&message(b'p', &[password.as_bytes(), b"\0"].concat()));
+        match raw.one().unwrap() {
+            (b'R', asked) if asked.ends_with(&[3]) => raw.send(&message(b'p', &[password.as_bytes(), b"\0"].concat())),
+            (b'R', _) => crate::scram::exchange(&mut raw, password)?,
+            other => panic!("{other:?}"),
+        }
         let said = raw.until_ready();
         let Some((_, key)) = said.0.iter().find(|(kind, _)| *kind == b'K') else {
             return Err(said);
@@ -88,7 +91,7 @@ impl Raw {
     }
 
     /// The next message; none when the connection has ended.
-    fn one(&mut self) -> Option<(u8, Vec<u8>)> {
+    pub(crate) fn one(&mut self) -> Option<(u8, Vec<u8>)> {
         let mut head = [0; 5];
         self.stream.read_exact(&mut head).ok()?;
         let length = u32::from_be_bytes(head[1..].try_into().unwrap()) as usize;

@@ -137,7 +137,7 @@ impl PolicySet {
             table: table.reference.clone(),
             schema: SchemaRef::clone(&table.schema),
             department: table.department.clone(),
-            roles: held.iter().filter(|role| **role != subject).cloned().collect(),
+            roles: held.iter().filter(|role| **role != subject.name).cloned().collect(),
             access,
             closed: None,
             columns: Vec::new(),

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::action::Action;
 use crate::decision::{RuleRef, in_domain};
 use crate::object::Tags;
-use crate::principal::{Principal, ROLE};
+use crate::principal::{Principal, ROLE, Subject};
 use crate::rules::{Effect, Grant};
 use crate::set::PolicySet;
 
@@ -63,7 +63,7 @@ pub(super) fn nearest(
             Missing::Tag => grant.object.is_tags().then_some(only),
             // Nobody becomes another person, and a role may bring a denial with its grant.
             Missing::Role => {
-                let brought = set.engine.question(&grant.subject, department, action);
+                let brought = set.engine.question(&Subject::plain(&grant.subject), department, action);
                 let helps = grant.subject.starts_with(ROLE) && brought.weigh(object, tags).allowed();
                 helps.then_some(only)
             }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use datafusion::prelude::SessionContext;
 use labhouse_policies::{
-    Access, Action, Attribute, PolicySet, Principal, Reason, TableAccess, TableObject, Tags, public_schema,
+    Access, Action, Attribute, PolicySet, Principal, ROLES_BROUGHT, Reason, TableAccess, TableObject, Tags,
+    public_schema,
 };
 
 use crate::fixture::{FILTERS, POLICY, load, reference};
@@ -347,4 +348,40 @@ fn another_action_needs_its_own_grant() {
             && may("ada", Action::Delete)
             && !may("guest", Action::Use)
     );
+}
+
+#[test]
+fn a_role_that_a_login_brings_holds_as_if_a_line_gave_it() {
+    let set = policy(
+        "g, role:x, role:y, chem\np, role:y, chem, lab/chem/r/secret, select, deny\np, role:x, chem, lab/chem/**, use|select, allow\n",
+    );
+    let bringing = |roles: &[&str]| {
+        let roles = roles.iter().map(|&role| role.to_owned()).collect();
+        Principal::new("b").with(ROLES_BROUGHT, Attribute::List(roles))
+    };
+    let brought = bringing(&["role:x, chem"]);
+    let TableAccess::Open(access) = shape(&set, &brought, &table()) else {
+        panic!("closed");
+    };
+    assert_eq!(columns(&access), columns(&open(&set, "a", &table())));
+    assert!(!columns(&access).contains(&"secret"));
+    assert_eq!(set.roles_of(&brought), set.roles_of(&Principal::new("a")));
+    // What was decided for one login is not remembered for another of the same name.
+    let decide = |who: &Principal| {
+        set.decide(who, "chem", "lab/chem/r", &Tags::new(), Action::Select)
+            .allowed
+    };
+    assert!(decide(&brought) && !decide(&Principal::new("b")) && decide(&brought));
+    // In its domain, by its name, and as a role.
+    for roles in [
+        &[][..],
+        &["role:x, bio"],
+        &["role:z, chem"],
+        &["role:x"],
+        &["user:a, chem"],
+    ] {
+        let access = shape(&set, &bringing(roles), &table());
+        assert!(matches!(access, TableAccess::Hidden(_)), "{roles:?}");
+        assert!(!decide(&bringing(roles)), "{roles:?}");
+    }
 }

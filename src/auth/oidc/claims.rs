@@ -1,5 +1,7 @@
 //! What a verified token says, and whether it says it to us and now.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use labhouse_policies::{Attribute, Principal};
 use serde_json::{Map, Value};
@@ -76,7 +78,27 @@ fn principal(claims: &Map<String, Value>, config: &Oidc) -> Result<Principal, Re
             who = who.with(attribute, value);
         }
     }
-    Ok(who)
+    Ok(marks::holding(who, roles(claims, config)))
+}
+
+/// The roles that the config lists for what the claim says; whatever else it says gives nothing.
+fn roles(claims: &Map<String, Value>, config: &Oidc) -> Vec<String> {
+    let said = match at(claims, &config.roles_claim).and_then(attribute_of) {
+        Some(Attribute::Text(one)) => vec![one],
+        Some(Attribute::List(all)) => all,
+        Some(Attribute::Boolean(_) | Attribute::Integer(_)) | None => Vec::new(),
+    };
+    let listed: BTreeSet<&String> = said.iter().filter_map(|value| config.roles.get(value)).collect();
+    listed.into_iter().cloned().collect()
+}
+
+/// The claim of that name, or else the one that a path with dots leads to; names may hold dots themselves.
+fn at<'a>(claims: &'a Map<String, Value>, path: &str) -> Option<&'a Value> {
+    if let Some(value) = claims.get(path) {
+        return Some(value);
+    }
+    let (first, rest) = path.split_once('.')?;
+    at(claims.get(first)?.as_object()?, rest)
 }
 
 fn attribute_of(value: &Value) -> Option<Attribute> {
@@ -117,6 +139,13 @@ mod tests {
                 ("login:read_only".to_owned(), "x".to_owned()),
             ]
             .into(),
+            roles_claim: "realm_access.roles".into(),
+            roles: [
+                ("chemists".to_owned(), "role:lab_scientist, chemistry".to_owned()),
+                ("scientists".to_owned(), "role:lab_scientist, chemistry".to_owned()),
+                ("readers".to_owned(), "role:reader, *".to_owned()),
+            ]
+            .into(),
         }
     }
 
@@ -138,6 +167,38 @@ mod tests {
         let expected = Principal::new("ola").with("dept", Attribute::List(vec!["chem".into(), "bio".into()]));
         assert_eq!(claims.principal, expected);
         assert_eq!(claims.end.timestamp(), NOW + 10 + LEEWAY_S);
+    }
+
+    #[test]
+    fn a_claim_gives_the_roles_that_are_listed_and_no_other() {
+        let held = |value: Value| {
+            let mut claims = good();
+            claims["realm_access"] = json!({ "roles": value });
+            read(&claims).unwrap().principal.attributes.get("login:roles").cloned()
+        };
+        let list = |roles: &[&str]| Some(Attribute::List(roles.iter().map(|&role| role.to_owned()).collect()));
+        let chemist = "role:lab_scientist, chemistry";
+        assert_eq!(held(json!("chemists")), list(&[chemist]));
+        assert_eq!(held(json!(["chemists", "lake_admin", "scientists"])), list(&[chemist]));
+        assert_eq!(held(json!(["readers", "chemists"])), list(&[chemist, "role:reader, *"]));
+        for nothing in [
+            json!(null),
+            json!(true),
+            json!([]),
+            json!(["role:lab_scientist, chemistry"]),
+            json!(["chemists", 7]),
+            json!("chemists,readers"),
+            json!({ "chemists": true }),
+        ] {
+            assert_eq!(held(nothing.clone()), None, "{nothing}");
+        }
+        // Claims of another name do not count, nor a claim where the path ends early.
+        let mut claims = good();
+        claims["roles"] = json!(["chemists"]);
+        claims["realm_access"] = json!("chemists");
+        assert_eq!(read(&claims).unwrap().principal.attributes.get("login:roles"), None);
+        claims["realm_access.roles"] = json!(["chemists"]);
+        assert!(read(&claims).unwrap().principal.attributes.contains_key("login:roles"));
     }
 
     #[test]
