@@ -28,6 +28,10 @@ pub(crate) const ROWS_MAX: usize = 4_000;
 const COLUMNS_MAX: usize = 64;
 /// Rows that shares and noise are chosen on.
 const TUNE_ROWS: usize = 1_000;
+/// Likenesses worked out at once for a prediction: 32 MB. Rows that need more are answered in parts…
+const CELLS_MAX: usize = 4 << 20;
+/// …but not in smaller ones than this.
+const CHUNK_ROWS_MIN: usize = 64;
 /// Likelihoods computed where few rows choose.
 const TUNE_STEPS: usize = 220;
 /// Logarithms of shares and lengths stay within this: beyond, a column is all or nothing.
@@ -105,6 +109,25 @@ impl Kernel {
     }
 
     pub(crate) fn predict(&self, frame: &Frame) -> Vec<f64> {
+        if frame.rows > CHUNK_ROWS_MIN && self.cells(frame) > CELLS_MAX {
+            let half = frame.rows / 2;
+            let of = |rows: std::ops::Range<usize>| self.predict(&frame.take(&rows.collect::<Vec<usize>>()));
+            return [of(0..half), of(half..frame.rows)].concat();
+        }
+        self.predict_at_once(frame)
+    }
+
+    /// Likenesses that the rows of `frame` need: of each column's entries to those met in training.
+    fn cells(&self, frame: &Frame) -> usize {
+        let met: usize = self.columns.iter().map(Axis::count).sum();
+        if frame.rows * met <= CELLS_MAX {
+            return frame.rows * met;
+        }
+        let of = |axis: &Axis| axis.read(&frame.cols[axis.feature], frame.rows).0.count() * axis.count();
+        self.columns.iter().map(of).sum()
+    }
+
+    fn predict_at_once(&self, frame: &Frame) -> Vec<f64> {
         let mut answers = vec![self.centre; frame.rows];
         let mut order = Order::new(frame.rows);
         let mut tables = Vec::with_capacity(self.columns.len());
@@ -268,6 +291,29 @@ impl Kernel {
                 let alike = &table[of[column] as usize];
                 for (value, other) in line.iter_mut().zip(&self.rows[..=i]) {
                     *value *= alike[other[column] as usize];
+                }
+            }
+        }
+        square
+    }
+
+    /// The same, of each column one entry's likenesses at a time: the table of a column of different numbers is as large as the square.
+    fn whole_square(&self, frame: &Frame) -> Array2<f64> {
+        let mut square = Array2::ones((self.rows.len(), self.rows.len()));
+        for (column, axis) in self.columns.iter().enumerate() {
+            let own = axis.own(&frame.cols[axis.feature]);
+            let mut rows_of: Vec<Vec<usize>> = vec![Vec::new(); own.count()];
+            for (row, of) in self.rows.iter().enumerate() {
+                rows_of[of[column] as usize].push(row);
+            }
+            for (entry, rows) in rows_of.iter().enumerate() {
+                let table = axis.table(&own.only(entry), &own);
+                let Some(alike) = table.first() else { continue };
+                for row in rows {
+                    let mut line = square.row_mut(*row);
+                    for (value, other) in line.iter_mut().zip(&self.rows[..=*row]) {
+                        *value *= alike[other[column] as usize];
+                    }
                 }
             }
         }
@@ -441,7 +487,7 @@ impl Kernel {
 
     /// Weights and variance for the present settings.
     fn weigh(&mut self, frame: &Frame, centred: &[f64]) -> Result<(), String> {
-        let mut matrix = self.square(&self.tables(frame));
+        let mut matrix = self.whole_square(frame);
         let noise = self.noise();
         matrix.diag_mut().iter_mut().for_each(|value| *value += noise);
         if !dense::factor(&mut matrix) {

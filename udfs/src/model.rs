@@ -18,22 +18,25 @@ use crate::frame::Frame;
 use crate::kernel::Kernel;
 use crate::memo::Memo;
 use crate::onnx::Onnx;
+use crate::options::Replay;
 use crate::report::{self, LeaderboardRow};
 use crate::score::most_probable;
 use crate::task::Task;
 use crate::trial::Trial;
 
 /// The format of [`Model::to_bytes`]. It changes when an older program could not read the bytes, and when molecules are read differently.
-const FORMAT: u32 = 4;
+const FORMAT: u32 = 5;
 /// The oldest format whose bytes mean the same to this program.
 const FORMAT_OLDEST: u32 = 2;
 
 /// A model: immutable, shared between threads, with nothing outside itself.
 #[derive(Debug)]
 pub struct Model {
-    stored: Stored,
-    bytes: Vec<u8>,
-    digest: String,
+    stored: Arc<Stored>,
+    /// Those stored, with what one asker's molecules are.
+    features: Vec<Feature>,
+    bytes: Arc<[u8]>,
+    digest: Arc<str>,
     timings: Vec<Timing>,
     memo: Memo,
 }
@@ -71,8 +74,11 @@ pub(crate) struct Stored {
     /// Of an imported model: what answers in place of members.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) onnx: Option<Onnx>,
-    /// Training rows as numbers made of their features, sorted; empty if they were too many.
+    /// Training rows as numbers made of their features, sorted.
     pub(crate) run: Vec<u64>,
+    /// Columns of levels that the time left for what was unseen; none if it left all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) unseen_in_time: Option<usize>,
 }
 
 /// A fitted candidate and its weight in the mean.
@@ -99,22 +105,43 @@ impl Model {
     }
 
     fn with_bytes(stored: Stored, bytes: Vec<u8>, timings: Vec<Timing>) -> Self {
-        let digest = Sha256::digest(&bytes)
+        let digest: String = Sha256::digest(&bytes)
             .iter()
             .map(|byte| format!("{byte:02x}"))
             .collect();
         Self {
-            stored,
-            bytes,
-            digest,
+            features: stored.features.clone(),
+            stored: Arc::new(stored),
+            bytes: bytes.into(),
+            digest: digest.into(),
             timings,
             memo: Memo::default(),
         }
     }
 
+    pub(crate) fn with_own_memory(&self) -> Self {
+        Self {
+            stored: Arc::clone(&self.stored),
+            features: self.features.iter().map(Feature::apart).collect(),
+            bytes: Arc::clone(&self.bytes),
+            digest: Arc::clone(&self.digest),
+            timings: self.timings.clone(),
+            memo: Memo::default(),
+        }
+    }
+
+    /// What the time let finish when this model was trained: a training that replays it gives the same bytes.
+    pub fn replay(&self) -> Replay {
+        let late = self.stored.leaderboard.iter().filter(|row| row.was_late());
+        Replay {
+            late: late.map(|row| row.candidate.clone()).collect(),
+            unseen_in_time: self.stored.unseen_in_time,
+        }
+    }
+
     /// The model as JSON with a format version. The same training input gives the same bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
-        self.bytes.clone()
+        self.bytes.to_vec()
     }
 
     /// # Errors
@@ -144,7 +171,7 @@ impl Model {
 
     /// The inputs, in the order [`Model::predict`] wants them.
     pub fn features(&self) -> &[Feature] {
-        &self.stored.features
+        &self.features
     }
 
     pub fn target(&self) -> &str {
@@ -178,7 +205,7 @@ impl Model {
     /// Wrong count or lengths, nested or binary columns.
     pub fn predict(&self, columns: &[ArrayRef]) -> Result<Float64Array, PredictError> {
         let rows = columns.first().map_or(0, |column| column.len());
-        let frame = Frame::read(&self.stored.features, columns, rows)?;
+        let frame = Frame::read(&self.features, columns, rows)?;
         Ok(Float64Array::from(self.predict_frame(&frame)))
     }
 
@@ -187,7 +214,7 @@ impl Model {
     /// # Errors
     /// As [`Model::predict`].
     pub fn answer(&self, columns: &[ArrayRef], rows: usize) -> Result<ArrayRef, PredictError> {
-        let frame = Frame::read(&self.stored.features, columns, rows)?;
+        let frame = Frame::read(&self.features, columns, rows)?;
         let outputs = self.outputs(&frame);
         Ok(match &self.stored.task {
             Task::Regression => Arc::new(Float64Array::from(outputs.into_iter().next().unwrap_or_default())),
@@ -204,19 +231,9 @@ impl Model {
     /// # Errors
     /// [`PredictError::NoClass`] names the classes there are, [`PredictError::NoClasses`] for a model of a number; else as [`Model::predict`].
     pub fn probability(&self, class: &str, columns: &[ArrayRef], rows: usize) -> Result<Float64Array, PredictError> {
-        let names = self.classes();
-        if names.is_empty() {
-            return Err(PredictError::NoClasses);
-        }
-        let Some(number) = names.iter().position(|name| name == class) else {
-            return Err(PredictError::NoClass {
-                class: class.to_owned(),
-                classes: names.join(", "),
-            });
-        };
-        let outputs = self.outputs(&Frame::read(&self.stored.features, columns, rows)?);
-        let of = |row| self.stored.task.probabilities(&outputs, row).get(number).copied();
-        Ok((0..rows).map(of).collect())
+        let number = self.class(class)?;
+        let frame = Frame::read(&self.features, columns, rows)?;
+        Ok(Float64Array::from(self.probability_frame(number, &frame)))
     }
 
     /// Candidates tried, best first: candidate, the measures of its kind (r2, rmse, mae, or auc, f1, log_loss, calibration), folds,
@@ -265,6 +282,26 @@ impl Model {
                 })
                 .collect(),
         }
+    }
+
+    /// The probability of a class, by its number.
+    pub(crate) fn probability_frame(&self, class: usize, frame: &Frame) -> Vec<f64> {
+        let outputs = self.outputs(frame);
+        let of = |row| self.stored.task.probabilities(&outputs, row).get(class).copied();
+        (0..frame.rows).map(|row| of(row).unwrap_or(0.0)).collect()
+    }
+
+    /// The number of a class.
+    pub(crate) fn class(&self, class: &str) -> Result<usize, PredictError> {
+        let names = self.classes();
+        if names.is_empty() {
+            return Err(PredictError::NoClasses);
+        }
+        let found = names.iter().position(|name| name == class);
+        found.ok_or_else(|| PredictError::NoClass {
+            class: class.to_owned(),
+            classes: names.join(", "),
+        })
     }
 
     /// Output × row, normalised.
@@ -352,7 +389,7 @@ impl Model {
                 continue;
             }
             for (sum, fitted) in sums.iter_mut().zip(&member.fitted) {
-                let said = fitted.predict(&self.stored.features, frame);
+                let said = fitted.predict(&self.features, frame);
                 for (row, (total, value)) in sum.iter_mut().zip(said).enumerate() {
                     *total += of(row) * value;
                 }

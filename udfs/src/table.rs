@@ -26,6 +26,9 @@ const FEATURES_MAX: usize = 500;
 pub(crate) struct Table {
     pub(crate) features: Vec<Feature>,
     pub(crate) frame: Frame,
+    /// The target's and the group's name as the query has them.
+    pub(crate) target_name: String,
+    pub(crate) group_name: Option<String>,
     /// Numbers, or the classes' numbers.
     pub(crate) target: Vec<f64>,
     pub(crate) task: Task,
@@ -44,6 +47,8 @@ impl Table {
         let schema = one_schema(batches)?;
         let target_index = find_target(&schema, options)?;
         let group_index = find_group(&schema, options, target_index)?;
+        let name = |index: usize| schema.field(index).name().clone();
+        let (target_name, group_name) = (name(target_index), group_index.map(name));
 
         let (mut task, all) = read_target(batches, target_index, options)?;
         let mut rows: Vec<usize> = (0..all.len())
@@ -71,7 +76,7 @@ impl Table {
             Task::Classes(names) => present_classes(names, &target, options)?,
         };
 
-        let groups = match (group_index, &options.group_by) {
+        let groups = match (group_index, &group_name) {
             (Some(index), Some(name)) => Some(read_groups(batches, index, name, &rows)?),
             _ => None,
         };
@@ -79,6 +84,8 @@ impl Table {
         Ok(Self {
             features,
             frame,
+            target_name,
+            group_name,
             target,
             task,
             groups,
@@ -125,7 +132,7 @@ fn one_schema(batches: &[RecordBatch]) -> Result<Schema, TrainError> {
 }
 
 fn find_target(schema: &Schema, options: &TrainOptions) -> Result<usize, TrainError> {
-    let Ok(index) = schema.index_of(&options.target) else {
+    let Some(index) = find(schema, &options.target) else {
         if schema.fields().is_empty() {
             let target = options.target.clone();
             return Err(TrainError::TooFewRows {
@@ -145,14 +152,28 @@ fn find_target(schema: &Schema, options: &TrainOptions) -> Result<usize, TrainEr
 
 fn find_group(schema: &Schema, options: &TrainOptions, target: usize) -> Result<Option<usize>, TrainError> {
     let Some(name) = &options.group_by else { return Ok(None) };
-    match schema.index_of(name) {
-        Ok(index) if index == target => Err(TrainError::GroupIsTarget(name.clone())),
-        Ok(index) if is_readable(schema.field(index).data_type()) => Ok(Some(index)),
+    match find(schema, name) {
+        Some(index) if index == target => Err(TrainError::GroupIsTarget(name.clone())),
+        Some(index) if is_readable(schema.field(index).data_type()) => Ok(Some(index)),
         _ => Err(TrainError::NoGroupColumn {
             group_by: name.clone(),
             columns: names(schema),
         }),
     }
+}
+
+/// The column of that name, or the only one whose name differs in capitals alone.
+fn find(schema: &Schema, name: &str) -> Option<usize> {
+    let fields = || schema.fields().iter();
+    let alike = || {
+        fields()
+            .enumerate()
+            .filter(|(_, field)| field.name().eq_ignore_ascii_case(name))
+    };
+    fields().position(|field| field.name() == name).or_else(|| {
+        let (index, _) = alike().next()?;
+        (alike().count() == 1).then_some(index)
+    })
 }
 
 fn names(schema: &Schema) -> String {
