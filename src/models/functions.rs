@@ -95,6 +95,16 @@ impl ModelFunction {
             ("recommend_plate", rest) => super::plate::recommend(&self.governed, &model, rest),
             ("model_leaderboard", []) => table(asked.leaderboard_with(&model.record().timings)),
             ("feature_importance", []) => table(asked.importance_to(&sight).map_err(invalid)?),
+            ("feature_importance", [method]) => match text(method) {
+                Some("shap") => {
+                    let schema = asked.importance().schema();
+                    super::worked::when_run(schema, move || asked.importance_by_shares_to(&sight))
+                }
+                Some("permutation") => table(asked.importance_to(&sight).map_err(invalid)?),
+                _ => Err(QueryError::Invalid(
+                    "feature_importance takes the model's name and 'permutation' or 'shap'".into(),
+                )),
+            },
             ("model_card", []) => table(card(&self.governed, &model)?),
             ("predict_interval", rest) => self.interval(&model, rest),
             ("explain_prediction", rest) => {

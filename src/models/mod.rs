@@ -14,6 +14,7 @@ pub(crate) mod scalar;
 mod series;
 mod statement;
 mod training;
+mod worked;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;

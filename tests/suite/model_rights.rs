@@ -108,7 +108,7 @@ async fn a_model_of_a_hidden_columns_classes_is_none() {
     let lab = lab::own();
     lab.update(
         "sam",
-        "CREATE MODEL lab.chemistry.who OPTIONS (target = 'operator', time_budget_s = 1, function = 'guess_who') AS SELECT rtb, operator FROM lab.chemistry.reactions LIMIT 1000",
+        "CREATE MODEL lab.chemistry.who OPTIONS (target = 'operator', time_budget_s = 1, function = 'guess_who') AS SELECT rtb, operator FROM lab.chemistry.reactions WHERE \"row\" = 'C' AND \"column\" < 9",
     )
     .await
     .unwrap();
@@ -166,7 +166,7 @@ async fn what_is_left_out_of_a_list_tells_nobody_what_he_does_not_see() {
     .await
     .unwrap();
     let train = format!(
-        "CREATE MODEL lab.chemistry.once OPTIONS (target = 'yield_pct', time_budget_s = 1, function = 'predict_once', candidates = 'lab.chemistry.again') AS SELECT plate_id, well, rtb, yield_pct {wells}"
+        "CREATE MODEL lab.chemistry.once OPTIONS (target = 'yield_pct', time_budget_s = 1, function = 'predict_once', group_by = 'none', candidates = 'lab.chemistry.again') AS SELECT plate_id, well, rtb, yield_pct {wells}"
     );
     lab.update("sam", &train).await.unwrap();
     grant(&lab, &["predict_once", "top_recommendations"]);

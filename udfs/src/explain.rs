@@ -40,7 +40,7 @@ impl Model {
     }
 
     /// The first row explained as a table, strongest pull first: feature Utf8, value Utf8, effect Float64 (the target's unit, or
-    /// probability), prediction Float64.
+    /// probability), prediction Float64, share Float64 (its Shapley value), average Float64: prediction = average + all shares.
     ///
     /// # Errors
     /// As [`Model::predict`].
@@ -48,6 +48,7 @@ impl Model {
         let frame = Frame::read(self.features(), columns, 1)?;
         let effects = self.explain_frame(&frame).into_iter().next().unwrap_or_default();
         let prediction = self.predict_frame(&frame).first().copied();
+        let (shares, average) = self.shares_frame(&frame);
         let named = || {
             effects
                 .iter()
@@ -55,7 +56,7 @@ impl Model {
         };
         let shown =
             |(effect, feature): (&Effect, &Feature)| frame.cols.get(effect.feature).map(|col| value(feature, col, 0));
-        let columns: [(&str, ArrayRef, bool); 4] = [
+        let columns: [(&str, ArrayRef, bool); 6] = [
             (
                 "feature",
                 Arc::new(named().map(|(_, f)| Some(f.name.as_str())).collect::<StringArray>()),
@@ -70,6 +71,20 @@ impl Model {
             (
                 "prediction",
                 Arc::new(named().map(|_| prediction).collect::<Float64Array>()),
+                true,
+            ),
+            (
+                "share",
+                Arc::new(
+                    named()
+                        .map(|(e, _)| shares.get(e.feature).copied())
+                        .collect::<Float64Array>(),
+                ),
+                true,
+            ),
+            (
+                "average",
+                Arc::new(named().map(|_| Some(average)).collect::<Float64Array>()),
                 true,
             ),
         ];
@@ -95,7 +110,7 @@ impl Model {
             cols: features
                 .iter()
                 .enumerate()
-                .map(|(number, f)| drawn(f, number as u64))
+                .map(|(number, f)| drawn(f, number as u64, DEPENDENCE_ROWS))
                 .collect(),
         };
         let (mut values, mut numbers, mut predictions, mut shares) = (vec![], vec![], vec![], vec![]);
@@ -179,9 +194,9 @@ fn average_over(frame: &Frame, number: usize, feature: &Feature, ask: &dyn Fn(&F
     sum.iter().map(|total| total / weights).collect()
 }
 
-/// A column of values as often as training had them.
-fn drawn(feature: &Feature, number: u64) -> Col {
-    let order = sample::permutation(DEPENDENCE_ROWS, number);
+/// A column of so many values, as often as training had them.
+pub(crate) fn drawn(feature: &Feature, number: u64, rows: usize) -> Col {
+    let order = sample::permutation(rows, number);
     let mut sum = 0.0;
     let ends: Vec<(f64, Baseline)> = feature
         .baseline
@@ -194,7 +209,7 @@ fn drawn(feature: &Feature, number: u64) -> Col {
         })
         .collect();
     let at = |row: &usize| {
-        let share = (*row as f64 + 0.5) / DEPENDENCE_ROWS as f64 * sum;
+        let share = (*row as f64 + 0.5) / rows as f64 * sum;
         ends.get(ends.partition_point(|(end, _)| *end < share))
             .or(ends.last())
             .map(|(_, baseline)| *baseline)

@@ -44,7 +44,8 @@ pub struct TrainOptions {
     /// The same seed, rows and finished candidates give the same model, byte for byte: see [`crate::Model::replay`].
     pub seed: u64,
     /// Rows of one value of this column (a plate, a day, a scaffold) are never split between a fold's two sides. The column itself
-    /// is no feature.
+    /// is no feature. `scaffold(column)` groups by the ring systems of a column of molecules, which stays a feature; `none` asks for random folds. Without
+    /// it a column named `plate_id`, `campaign`, `batch`, `run` or like them is the group if it has at least five values; the card says so.
     pub group_by: Option<String>,
     /// Candidates are tried side by side on so many threads, the caller's among them. They change what finishes within the budget, and nothing
     /// else.

@@ -309,6 +309,10 @@ pub(crate) fn card(
             options.time_budget.as_secs_f64().to_string(),
         ),
     ]);
+    if table.group_by_rule {
+        let told = "the column's name says that rows of one value were measured together; group_by = 'none' asks for random folds and makes it a feature";
+        card.push(("group_rule".to_owned(), told.to_owned()));
+    }
     let usable = table.rows_seen - table.rows_without_target;
     if usable > table.frame.rows {
         card.push((

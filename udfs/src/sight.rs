@@ -10,6 +10,7 @@ use arrow::compute::filter_record_batch;
 
 use crate::error::PredictError;
 use crate::feature::Feature;
+use crate::group::scaffold_of;
 use crate::model::Model;
 
 /// Columns of the training data that somebody may not see; the default sees everything.
@@ -114,6 +115,14 @@ impl Model {
         told(self.importance(), sight)
     }
 
+    /// As [`Model::importance_by_shares`], without what may not be told.
+    ///
+    /// # Errors
+    /// Arrow's, which do not occur.
+    pub fn importance_by_shares_to(&self, sight: &Sight) -> Result<RecordBatch, PredictError> {
+        told(self.importance_by_shares(), sight)
+    }
+
     /// As [`Model::explanation`], without what may not be told.
     ///
     /// # Errors
@@ -169,7 +178,7 @@ impl Model {
             .iter()
             .find(|(key, _)| key == "group_by")
             .map(|(_, group)| group.clone());
-        let group_told = group.is_none_or(|group| sight.tells(&group));
+        let group_told = group.is_none_or(|group| sight.tells(scaffold_of(&group).unwrap_or(&group)));
         let of_column = |key: &str| {
             OF_COLUMN
                 .iter()
@@ -178,7 +187,7 @@ impl Model {
         let kept = card.into_iter().filter(|(key, _)| match key.as_str() {
             "target" => sight.tells(target),
             "target_range" | "classes" => sight.values(target),
-            "group_by" | "caution" => group_told,
+            "group_by" | "group_rule" | "caution" => group_told,
             key => of_column(key).is_none_or(|column| sight.tells(&column)),
         });
         let features = || {

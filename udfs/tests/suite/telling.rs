@@ -11,6 +11,8 @@ use labhouse_udfs::{
     train,
 };
 
+use proptest::prelude::{ProptestConfig, prop_assert, prop_assert_eq, proptest};
+
 use crate::data::{Dice, batch, fit, floats, options, texts};
 use crate::training::reactions;
 
@@ -374,4 +376,140 @@ fn many_rows_of_many_numbers_are_answered_in_parts_with_the_same_bits() {
         let part: Vec<ArrayRef> = columns.iter().map(|column| column.slice(at, 1_000)).collect();
         assert_eq!(fresh.predict(&part).unwrap().values(), whole.slice(at, 1_000).values());
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn shares_add_up_to_the_prediction(catalyst in 0_u8..9, base in 0_u8..6, heat in -50.0..250.0_f64) {
+        let row: Vec<ArrayRef> = vec![texts(&[format!("cat-{catalyst}")]), texts(&[format!("base-{base}")]), floats([heat])];
+        let (shares, average) = model().shares(&row).unwrap();
+        let prediction = model().predict(&row).unwrap().value(0);
+        prop_assert_eq!(shares.len(), 3);
+        prop_assert!((shares.iter().sum::<f64>() + average - prediction).abs() < 1e-9 * prediction.abs().max(1.0));
+    }
+}
+
+#[test]
+fn shares_find_what_counts_and_nothing_else() {
+    let mut dice = Dice(320);
+    let mut column = || (0..600).map(|_| dice.share()).collect::<Vec<f64>>();
+    let columns: Vec<Vec<f64>> = (0..12).map(|_| column()).collect();
+    let y: Vec<f64> = (0..600)
+        .map(|row| 10.0 * columns[3][row] + 4.0 * columns[7][row])
+        .collect();
+    let names: Vec<String> = (0..12).map(|number| format!("x{number:02}")).collect();
+    let mut table: Vec<(&str, ArrayRef)> = names
+        .iter()
+        .map(String::as_str)
+        .zip(columns.into_iter().map(floats))
+        .collect();
+    table.push(("y", floats(y)));
+    let table = batch(table);
+    let model = fit(&table, "y", 3).unwrap();
+    let found = model.importance_by_shares();
+    let order: Vec<&str> = found["feature"].as_string::<i32>().iter().flatten().collect();
+    assert_eq!(&order[..2], ["x03", "x07"]);
+    // With more features than all orders are counted for, they still add up.
+    let row: Vec<ArrayRef> = model
+        .features()
+        .iter()
+        .map(|f| table[f.name.as_str()].slice(5, 1))
+        .collect();
+    let (shares, average) = model.shares(&row).unwrap();
+    let prediction = model.predict(&row).unwrap().value(0);
+    assert!((shares.iter().sum::<f64>() + average - prediction).abs() < 1e-6);
+    let told = model.explanation(&row).unwrap();
+    assert_eq!(told["share"].as_primitive::<Float64Type>().len(), 12);
+}
+
+#[test]
+fn scaffolds_are_held_out_together() {
+    let mut dice = Dice(321);
+    // Three ring systems with chains of any length: what a ring system yields nobody knows from the others.
+    let rings = [
+        "c1ccccc1",
+        "C1CCCCC1",
+        "c1ccncc1",
+        "c1ccsc1",
+        "C1CCNCC1",
+        "c1ccc2ccccc2c1",
+        "C1CCOC1",
+    ];
+    let picks: Vec<(usize, usize)> = (0..280).map(|_| (dice.below(7), 1 + dice.below(12))).collect();
+    let smiles: Vec<String> = picks
+        .iter()
+        .map(|(ring, chain)| format!("{}{}", "C".repeat(*chain), rings[*ring]))
+        .collect();
+    let y: Vec<f64> = picks
+        .iter()
+        .map(|(ring, chain)| 30.0 * ((ring * 5) % 7) as f64 + *chain as f64)
+        .collect();
+    let table = batch(vec![("smiles", texts(&smiles)), ("y", floats(y))]);
+    let by = |group: Option<&str>| {
+        let options = TrainOptions {
+            group_by: group.map(str::to_owned),
+            ..options("y", 3)
+        };
+        train(std::slice::from_ref(&table), &options, &Cancel::default(), &|_| ()).unwrap()
+    };
+    let best = |model: &Model| model.leaderboard()["r2"].as_primitive::<Float64Type>().value(0);
+    let (random, held) = (by(None), by(Some("scaffold(smiles)")));
+    assert!(best(&random) > best(&held) + 0.3, "{} {}", best(&random), best(&held));
+    assert_eq!(held.features()[0].name, "smiles");
+    assert!(
+        held.card()
+            .contains(&("group_by".to_owned(), "scaffold(smiles)".to_owned()))
+    );
+    let none = TrainOptions {
+        group_by: Some("scaffold(molecule)".to_owned()),
+        ..options("y", 1)
+    };
+    assert!(train(&[table], &none, &Cancel::default(), &|_| ()).is_err());
+}
+
+#[test]
+fn support_vectors_and_trees_are_among_the_candidates_of_few_rows() {
+    let mut dice = Dice(330);
+    let points: Vec<(f64, f64)> = (0..300)
+        .map(|_| (2.0 * dice.share() - 1.0, 2.0 * dice.share() - 1.0))
+        .collect();
+    let column = |of: fn(&(f64, f64)) -> f64| floats(points.iter().map(of).collect::<Vec<f64>>());
+    let number: Vec<f64> = points.iter().map(|(x, y)| (3.0 * x).sin() * (3.0 * y).cos()).collect();
+    let class: Vec<&str> = points
+        .iter()
+        .map(|(x, y)| if x * x + y * y < 0.5 { "inside" } else { "outside" })
+        .collect();
+    let board = |target: ArrayRef, measure: &str| {
+        let table = batch(vec![("x", column(|p| p.0)), ("y", column(|p| p.1)), ("t", target)]);
+        let model = fit(&table, "t", 60).unwrap();
+        let board = model.leaderboard();
+        let names = board["candidate"].as_string::<i32>().clone();
+        let scores = board[measure].as_primitive::<Float64Type>().clone();
+        let of = |name: &str| {
+            let row = (0..names.len()).find(|row| names.value(*row) == name);
+            row.map(|row| scores.value(row))
+                .unwrap_or_else(|| panic!("{name} is not in {names:?}"))
+        };
+        let again = Model::from_bytes(&model.to_bytes()).unwrap();
+        let columns: Vec<ArrayRef> = again
+            .features()
+            .iter()
+            .map(|f| Arc::clone(&table[f.name.as_str()]))
+            .collect();
+        assert_eq!(again.predict(&columns).unwrap(), model.predict(&columns).unwrap());
+        [
+            of("support vectors"),
+            if measure == "auc" {
+                of("random forest").min(of("decision tree"))
+            } else {
+                1.0
+            },
+        ]
+    };
+    let [svm, _] = board(floats(number), "r2");
+    assert!(svm > 0.9, "{svm}");
+    let [svm, trees] = board(texts(&class), "auc");
+    assert!(svm > 0.95 && trees > 0.8, "{svm} {trees}");
 }
