@@ -19,10 +19,12 @@ use datafusion::physical_plan::streaming::PartitionStream;
 use datafusion::physical_plan::{SendableRecordBatchStream, execute_stream};
 use datafusion::scalar::ScalarValue;
 use futures::{StreamExt, TryStreamExt};
-use labhouse_udfs::{COVERAGE, PredictError, RECOMMENDATIONS_MAX, Recommender, Strategy};
+use labhouse_catalog::TableName;
+use labhouse_udfs::{COVERAGE, Model, PredictError, RECOMMENDATIONS_MAX, Recommender, Runs, Sight, Strategy};
 
 use super::LoadedModel;
 use super::reading::{self, Question};
+use super::runs::{self, Known};
 use crate::query::QueryError;
 use crate::query::statement::lake_name_from_text;
 use crate::session::Governed;
@@ -71,41 +73,54 @@ impl TableFunctionImpl for ModelFunction {
 impl ModelFunction {
     fn answer(&self, arguments: &[Expr]) -> Result<Arc<dyn TableProvider>, QueryError> {
         if self.name == "plate_effects" {
-            let [table, value] = arguments else {
-                return Err(QueryError::Invalid(
-                    "plate_effects takes the table's name and the measured column's name".into(),
-                ));
+            let (table, value) = match arguments {
+                [table] => (table, None),
+                [table, value] => (table, Some(text(value).ok_or_else(|| self.not_literal())?)),
+                _ => {
+                    return Err(QueryError::Invalid(
+                        "plate_effects takes the table's name and, unless there is only one number, the measured column's name".into(),
+                    ));
+                }
             };
-            let (Some(table), Some(value)) = (text(table), text(value)) else {
-                return Err(self.not_literal());
-            };
-            return reading::ask(&self.governed, table, Question::Plates(value.to_owned()));
+            let table = text(table).ok_or_else(|| self.not_literal())?;
+            return reading::ask(&self.governed, table, Question::Plates(value.map(str::to_owned)));
         }
         if let Some((table, question)) = super::series::question(self.name, arguments)? {
             return reading::ask(&self.governed, &table, question);
         }
         let (model, rest) = self.model(arguments)?;
+        let (asked, sight) = (self.governed.asked(&model), self.governed.sight(&model));
         match (self.name, rest) {
             ("top_recommendations" | "warning_list", rest) => self.recommend(&model, rest),
             ("recommend_plate", rest) => super::plate::recommend(&self.governed, &model, rest),
-            ("model_leaderboard", []) => table(model.model().leaderboard_with(&model.record().timings)),
-            ("feature_importance", []) => table(model.model().importance()),
-            ("model_card", []) => table(card(&model)?),
+            ("model_leaderboard", []) => table(asked.leaderboard_with(&model.record().timings)),
+            ("feature_importance", []) => table(asked.importance_to(&sight).map_err(invalid)?),
+            ("feature_importance", [method]) => match text(method) {
+                Some("shap") => {
+                    let schema = asked.importance().schema();
+                    super::worked::when_run(schema, move || asked.importance_by_shares_to(&sight))
+                }
+                Some("permutation") => table(asked.importance_to(&sight).map_err(invalid)?),
+                _ => Err(QueryError::Invalid(
+                    "feature_importance takes the model's name and 'permutation' or 'shap'".into(),
+                )),
+            },
+            ("model_card", []) => table(card(&self.governed, &model)?),
             ("predict_interval", rest) => self.interval(&model, rest),
             ("explain_prediction", rest) => {
                 let columns = literals(rest).ok_or_else(|| self.not_literal())?;
-                table(model.model().explanation(&columns).map_err(invalid)?)
+                table(asked.explanation_to(&columns, &sight).map_err(invalid)?)
             }
             ("model_drift", [name]) => {
                 let name = text(name).ok_or_else(|| self.not_literal())?;
-                reading::ask(&self.governed, name, Question::Drift(Arc::clone(model.model())))
+                reading::ask(&self.governed, name, Question::Drift(asked, sight))
             }
             ("model_drift", _) => Err(QueryError::Invalid(
                 "model_drift takes the model's name and the name of the table to compare with its training rows".into(),
             )),
             ("partial_dependence", [feature]) => {
                 let feature = text(feature).ok_or_else(|| self.not_literal())?;
-                table(model.model().partial_dependence(feature).map_err(invalid)?)
+                table(asked.partial_dependence_to(feature, &sight).map_err(invalid)?)
             }
             ("partial_dependence", _) => Err(QueryError::Invalid(
                 "partial_dependence takes the model's name and a feature's name".into(),
@@ -152,7 +167,13 @@ impl ModelFunction {
             };
             coverage = given;
         }
-        table(model.model().interval(&columns, 1, coverage).map_err(invalid)?.into())
+        let (asked, sight) = (self.governed.asked(model), self.governed.sight(model));
+        table(
+            asked
+                .interval_to(&columns, 1, coverage, &sight)
+                .map_err(invalid)?
+                .into(),
+        )
     }
 
     fn not_literal(&self) -> QueryError {
@@ -163,42 +184,57 @@ impl ModelFunction {
     }
 
     fn recommend(&self, model: &Arc<LoadedModel>, rest: &[Expr]) -> Result<Arc<dyn TableProvider>, QueryError> {
-        let (count, strategy) = match rest {
-            [] => (None, Strategy::Exploit),
-            [count] => (Some(count), Strategy::Exploit),
-            [count, strategy] => {
-                let named = text(strategy).ok_or_else(|| self.not_literal())?;
-                (Some(count), named.parse().map_err(invalid)?)
-            }
-            _ => {
-                return Err(QueryError::Invalid(format!(
-                    "{} takes the model, a number of rows and a strategy ('exploit' or 'bayes')",
-                    self.name
-                )));
-            }
+        let (count, options) = match rest {
+            [] => (None, rest),
+            [first, others @ ..] if text(first).is_none() => (Some(first), others),
+            options => (None, options),
         };
-        let k = match count {
-            None => TOP_DEFAULT,
-            Some(count) => whole(count)
-                .filter(|k| (1..=RECOMMENDATIONS_MAX).contains(k))
-                .ok_or_else(|| {
-                    QueryError::Invalid(format!(
-                        "{}: the number of rows must be 1 to {RECOMMENDATIONS_MAX}",
-                        self.name
-                    ))
-                })?,
-        };
-        let candidates = candidates(&self.governed, model)?;
-        let wish = Wish {
-            k,
+        let mut wish = Wish {
+            k: match count {
+                None => TOP_DEFAULT,
+                Some(count) => whole(count)
+                    .filter(|k| (1..=RECOMMENDATIONS_MAX).contains(k))
+                    .ok_or_else(|| {
+                        QueryError::Invalid(format!(
+                            "{}: the number of rows must be 1 to {RECOMMENDATIONS_MAX}",
+                            self.name
+                        ))
+                    })?,
+            },
             lowest: self.name == "warning_list",
-            strategy,
+            strategy: Strategy::Exploit,
+            class: None,
         };
-        wish.recommender(model, candidates.schema()).map_err(invalid)?;
+        for option in options {
+            let option = text(option).ok_or_else(|| self.not_literal())?;
+            match option.split_once('=').map(|(key, value)| (key.trim(), value.trim())) {
+                Some((key, class)) if key.eq_ignore_ascii_case("class") => wish.class = Some(class.to_owned()),
+                Some((key, strategy)) if key.eq_ignore_ascii_case("strategy") => {
+                    wish.strategy = strategy.parse().map_err(invalid)?;
+                }
+                Some((key, _)) => {
+                    return Err(QueryError::Invalid(format!(
+                        "{}: {key} is no option; it takes the model, a number of rows, a strategy ('exploit', 'bayes' or 'thompson') and, of a model of classes, 'class=<the wanted one>'",
+                        self.name
+                    )));
+                }
+                None => wish.strategy = option.parse().map_err(invalid)?,
+            }
+        }
+        let candidates = candidates(&self.governed, model)?;
+        let (asked, sight) = (self.governed.asked(model), self.governed.sight(model));
+        wish.recommender(&asked, &sight, candidates.schema()).map_err(invalid)?;
         let partition = Recommend {
             schema: labhouse_udfs::recommend_schema(&candidates.schema()),
-            model: Arc::clone(model),
+            name: model.name().clone(),
+            model: asked,
+            sight,
             candidates: Arc::clone(&candidates),
+            runs: if wish.only_new() {
+                runs::known(&self.governed, model)?
+            } else {
+                Known::Fixed(Runs::None)
+            },
             governed: Arc::clone(&self.governed),
             wish,
         };
@@ -221,8 +257,10 @@ pub(super) fn candidates(governed: &Governed, model: &LoadedModel) -> Result<Arc
         .table(&name.schema, &name.table)
         .map_err(crate::query::errors::from_datafusion)?;
     let Some(table) = found else {
+        // Its name is of a table that the caller may not know.
         return Err(QueryError::NotFound(format!(
-            "the model's candidates: table 'lab.{name}' not found"
+            "the candidates of the model lab.{} were not found; let somebody who sees them ask, or make it again with other candidates",
+            model.name()
         )));
     };
     governed.give(&name.schema, &name.table);
@@ -232,28 +270,43 @@ pub(super) fn candidates(governed: &Governed, model: &LoadedModel) -> Result<Arc
 /// Scores the candidates when the plan runs.
 struct Recommend {
     schema: SchemaRef,
-    model: Arc<LoadedModel>,
+    name: TableName,
+    model: Arc<Model>,
+    sight: Arc<Sight>,
     candidates: Arc<dyn TableProvider>,
+    runs: Known,
     governed: Arc<Governed>,
     wish: Wish,
 }
 
 /// Which candidates are wanted.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Wish {
     pub(super) k: usize,
     pub(super) lowest: bool,
     pub(super) strategy: Strategy,
+    /// Of a model of classes.
+    pub(super) class: Option<String>,
 }
 
 impl Wish {
     /// Next experiments are new ones; a warning may be of something run before.
-    pub(super) fn recommender(self, model: &LoadedModel, candidates: SchemaRef) -> Result<Recommender, PredictError> {
-        let recommender = Recommender::new(Arc::clone(model.model()), candidates, self.k, self.lowest)?;
-        if self.lowest && self.strategy == Strategy::Exploit {
-            return Ok(recommender);
-        }
-        recommender.only_new().by(self.strategy)
+    pub(super) fn only_new(&self) -> bool {
+        !self.lowest
+    }
+
+    /// The list in the making, nothing left out of it yet.
+    pub(super) fn recommender(
+        &self,
+        model: &Arc<Model>,
+        sight: &Arc<Sight>,
+        candidates: SchemaRef,
+    ) -> Result<Recommender, PredictError> {
+        let class = self.class.as_deref();
+        let recommender = Recommender::wanting(Arc::clone(model), candidates, self.k, self.lowest, class);
+        let recommender = recommender.and_then(|recommender| recommender.by(self.strategy));
+        let recommender = recommender.map_err(|error| sight.error(model, error))?;
+        Ok(recommender.to(Arc::clone(sight)))
     }
 }
 
@@ -263,18 +316,24 @@ impl PartitionStream for Recommend {
     }
 
     fn execute(&self, context: Arc<TaskContext>) -> SendableRecordBatchStream {
-        let model = Arc::clone(&self.model);
+        let (model, sight, runs) = (Arc::clone(&self.model), Arc::clone(&self.sight), self.runs.clone());
         let (candidates, governed) = (Arc::clone(&self.candidates), Arc::clone(&self.governed));
-        let wish = self.wish;
+        let wish = self.wish.clone();
         let scored = async move {
-            let mut best = wish.recommender(&model, candidates.schema()).map_err(refused)?;
+            let runs = runs.read(Arc::clone(&model), &governed, &context).await?;
+            let best = wish.recommender(&model, &sight, candidates.schema()).map_err(refused)?;
+            let mut best = best.without(runs);
             let plan = candidates.scan(governed.system().as_ref(), None, &[], None).await?;
             let mut rows = execute_stream(plan, context)?;
             while let Some(batch) = rows.next().await {
                 best.push(&batch?).map_err(refused)?;
                 tokio::task::yield_now().await;
             }
-            best.finish().map_err(refused)
+            // Picking takes the processor: other answers must not wait for it.
+            match tokio::task::spawn_blocking(move || best.finish()).await {
+                Ok(list) => list.map_err(refused),
+                Err(error) => Err(QueryError::internal(error).into_datafusion()),
+            }
         };
         let stream = futures::stream::once(scored).try_filter(|batch| futures::future::ready(batch.num_rows() > 0));
         Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), stream))
@@ -283,28 +342,42 @@ impl PartitionStream for Recommend {
 
 impl fmt::Debug for Recommend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Recommend(model=lab.{}, k={})", self.model.name(), self.wish.k)
+        write!(f, "Recommend(model=lab.{}, k={})", self.name, self.wish.k)
     }
 }
 
-/// What is known of a model, as (property, value).
-fn card(model: &LoadedModel) -> Result<RecordBatch, QueryError> {
+/// What is known of a model and the caller's to know, as (property, value).
+fn card(governed: &Governed, model: &LoadedModel) -> Result<RecordBatch, QueryError> {
     let record = model.record();
-    let data: Vec<String> = record
-        .data
-        .iter()
-        .map(|(table, version)| format!("lab.{table} version {version}"))
-        .collect();
+    let data = governed.told_sources(model).into_iter();
+    let data = data.map(|(table, version)| match version {
+        Some(version) => format!("lab.{table} version {version}"),
+        None => format!("lab.{table}"),
+    });
+    let data: Vec<String> = data.collect();
     let mut card: Vec<(String, String)> = vec![
         ("model".into(), format!("lab.{}", model.name())),
         ("version".into(), record.version.to_string()),
-        ("function".into(), record.function.clone().unwrap_or_default()),
+        (
+            "function".into(),
+            governed
+                .world()
+                .models
+                .function_of(model)
+                .unwrap_or_default()
+                .to_owned(),
+        ),
         ("author".into(), record.author.clone()),
         ("created_at".into(), record.created_at.to_rfc3339()),
         ("training_data".into(), data.join(", ")),
         ("policy_generation".into(), record.policy_generation.to_string()),
     ];
-    card.extend(model.model().card());
+    card.extend(
+        governed
+            .author_sees(model)
+            .map(|sees| ("author_sees_rows".into(), sees.to_string())),
+    );
+    card.extend(model.model().card_to(&governed.sight(model)));
     let (names, values): (Vec<String>, Vec<String>) = card.into_iter().unzip();
     let columns: [(&str, ArrayRef); 2] = [
         ("property", Arc::new(StringArray::from(names))),

@@ -61,7 +61,7 @@ impl Engine {
             name: name.table.clone(),
             version: 0,
             dropped: false,
-            function,
+            function: function.clone(),
             candidates,
             department: name.schema.clone(),
             author: governed.who().name.clone(),
@@ -74,6 +74,9 @@ impl Engine {
             timings: Vec::new(),
             restored: None,
             columns: BTreeMap::new(),
+            bound_at: governed.bound_at(name, function.as_deref()),
+            rows_shown: None,
+            of_provider: false,
         };
         governed.decided().await?;
         let version = self.models.store(record, &model.to_bytes()).await.map_err(lake_error)?;

@@ -4,27 +4,30 @@
 //! written once and never changed; dropping a model writes a version that says so. Which model answers to a function
 //! follows from these objects alone, so a second server on the same lake answers the same.
 
+pub(crate) mod calls;
 pub(crate) mod functions;
 mod import;
 mod plate;
 mod reading;
+mod runs;
 pub(crate) mod scalar;
 mod series;
 mod statement;
 mod training;
+mod worked;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use datafusion::logical_expr::ScalarUDF;
 use datafusion::object_store::path::Path as ObjectPath;
 use datafusion::object_store::{self, ObjectStoreExt};
 use labhouse_catalog::{Lake, LakeError, Put, TableName};
 use labhouse_policies::Tags;
 use labhouse_udfs::{Model, Timing};
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use training::Trainings;
@@ -32,6 +35,8 @@ pub(crate) use training::Trainings;
 use crate::query::QueryError;
 
 const ROOT: &str = "_labhouse/models";
+/// Principals whose answers one model remembers, each in about six megabytes at most.
+const ASKERS_MAX: usize = 16;
 
 /// What is known of a model besides its numbers.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -57,6 +62,15 @@ pub(crate) struct ModelRecord {
     /// The version that this one brings back.
     #[serde(default)]
     pub(crate) restored: Option<u64>,
+    /// When its function was taken over from another model, if it was.
+    #[serde(default)]
+    pub(crate) bound_at: Option<DateTime<Utc>>,
+    /// Of each table that its author saw some rows of, which: a digest of the row filter. None in older records.
+    #[serde(default)]
+    pub(crate) rows_shown: Option<BTreeMap<String, String>>,
+    /// Whether the login that trained it is not of the users file.
+    #[serde(default)]
+    pub(crate) of_provider: bool,
     /// For each column of the training data the `schema.table.column` that it comes from.
     #[serde(default)]
     pub(crate) columns: BTreeMap<String, BTreeSet<String>>,
@@ -67,7 +81,8 @@ pub(crate) struct LoadedModel {
     record: ModelRecord,
     name: TableName,
     model: Arc<Model>,
-    udf: Arc<ScalarUDF>,
+    /// The model as each principal asks it, the one who asked last at the end.
+    askers: Mutex<VecDeque<(String, Arc<Model>)>>,
 }
 
 /// All models of one moment.
@@ -96,17 +111,26 @@ impl LoadedModel {
     pub(crate) fn model(&self) -> &Arc<Model> {
         &self.model
     }
-    pub(crate) fn udf(&self) -> Arc<ScalarUDF> {
-        Arc::clone(&self.udf)
+    /// The model as somebody asks it: what others asked does not make his answers quicker.
+    pub(crate) fn of(&self, who: &str) -> Arc<Model> {
+        let mut askers = self.askers.lock();
+        let at = askers.iter().position(|(name, _)| name == who);
+        let asker = match at.and_then(|at| askers.remove(at)) {
+            Some(asker) => asker,
+            None => (who.to_owned(), Arc::new(self.model.apart())),
+        };
+        let model = Arc::clone(&asker.1);
+        askers.push_back(asker);
+        if askers.len() > ASKERS_MAX {
+            askers.pop_front();
+        }
+        model
     }
     pub(crate) fn function(&self) -> Option<&str> {
         self.record.function.as_deref()
     }
     pub(crate) fn department(&self) -> &str {
         &self.record.department
-    }
-    pub(crate) fn tags(&self) -> &Tags {
-        &self.record.tags
     }
 }
 
@@ -126,6 +150,13 @@ impl ModelSnapshot {
 
     pub(crate) fn by_function(&self, function: &str) -> Option<&Arc<LoadedModel>> {
         self.functions.get(function)
+    }
+
+    /// The function that asks a model: of two that claim one, only one has it.
+    pub(crate) fn function_of<'a>(&self, model: &'a LoadedModel) -> Option<&'a str> {
+        let function = model.function()?;
+        let bound = self.by_function(function)?;
+        (bound.name() == model.name()).then_some(function)
     }
 
     fn next_version(&self, name: &TableName) -> u64 {
@@ -270,16 +301,11 @@ impl ModelStore {
                     schema: record.schema.clone(),
                     table: record.name.clone(),
                 };
-                let function = record
-                    .function
-                    .clone()
-                    .unwrap_or_else(|| format!("predict_{}", record.name));
-                let udf = Arc::new(labhouse_udfs::predict_udf(&function, Arc::clone(&model)));
                 Ok(Some(Arc::new(LoadedModel {
                     record,
                     name,
                     model,
-                    udf,
+                    askers: Mutex::default(),
                 })))
             }
             Err(error) => {
@@ -295,18 +321,19 @@ fn unread(error: &object_store::Error) -> QueryError {
     QueryError::Unavailable("the lake's storage did not give the file; try again, and tell the administrator".into())
 }
 
-/// Who answers to which function: where two models claim one, the older keeps it.
+/// Who answers to which function: the model that took it over last, else the oldest that claims it.
 fn bind(models: &BTreeMap<(String, String), Arc<LoadedModel>>) -> BTreeMap<String, Arc<LoadedModel>> {
-    let mut by_age: Vec<&Arc<LoadedModel>> = models.values().collect();
-    by_age.sort_by_key(|model| {
+    let mut claims: Vec<&Arc<LoadedModel>> = models.values().collect();
+    claims.sort_by_key(|model| {
         (
+            std::cmp::Reverse(model.record.bound_at),
             model.record.created_at,
             model.record.schema.clone(),
             model.record.name.clone(),
         )
     });
     let mut functions = BTreeMap::new();
-    for model in by_age {
+    for model in claims {
         if let Some(function) = model.function() {
             functions
                 .entry(function.to_owned())

@@ -18,20 +18,22 @@ use datafusion::physical_plan::streaming::PartitionStream;
 use datafusion::physical_plan::{SendableRecordBatchStream, execute_stream};
 use futures::{StreamExt, TryStreamExt};
 use labhouse_catalog::TableName;
-use labhouse_udfs::{KnownExperiments, Layout, Recommender, Strategy};
+use labhouse_udfs::{KnownExperiments, Layout, Model, Recommender, Sight, Strategy};
 
 use super::LoadedModel;
 use super::functions::{Wish, candidates, invalid, refused, text, whole};
+use super::runs::{self, Known};
 use crate::query::QueryError;
 use crate::query::statement::lake_name_from_text;
 use crate::session::Governed;
 
-const USAGE: &str = "recommend_plate takes the model, the plate's rows and columns, and then any of 'strategy=bayes' or 'strategy=exploit', 'controls=8', 'seed=7', 'edge=empty', 'known=lab.<schema>.<table>'";
+const USAGE: &str = "recommend_plate takes the model, the plate's rows and columns, and then any of 'strategy=bayes', 'strategy=thompson' or 'strategy=exploit', 'class=<the wanted one>', 'controls=8', 'seed=7', 'edge=empty', 'known=lab.<schema>.<table>'";
 
 /// What the options say.
 #[derive(Debug, Default)]
 struct Options {
     strategy: Option<Strategy>,
+    class: Option<String>,
     controls: Option<usize>,
     seed: u64,
     edge_empty: bool,
@@ -63,12 +65,14 @@ pub(super) fn recommend(
         k: layout.samples(),
         lowest: false,
         strategy: options.strategy.unwrap_or(Strategy::Bayes),
+        class: options.class,
     };
-    if options.strategy.is_none() && wish.recommender(model, candidates.schema()).is_err() {
+    let (asked, sight) = (governed.asked(model), governed.sight(model));
+    if options.strategy.is_none() && wish.recommender(&asked, &sight, candidates.schema()).is_err() {
         // A model that cannot tell how unsure it is has its best predictions.
         wish.strategy = Strategy::Exploit;
     }
-    wish.recommender(model, candidates.schema()).map_err(invalid)?;
+    wish.recommender(&asked, &sight, candidates.schema()).map_err(invalid)?;
     let known = if layout.controls() == 0 {
         None
     } else {
@@ -76,7 +80,10 @@ pub(super) fn recommend(
     };
     let partition = Plate {
         schema: Layout::schema(&candidates.schema()),
-        model: Arc::clone(model),
+        name: model.name().clone(),
+        runs: runs::known(governed, model)?,
+        model: asked,
+        sight,
         candidates,
         known,
         governed: Arc::clone(governed),
@@ -113,12 +120,14 @@ fn known(
             false => Ok(None),
         };
     };
-    match KnownExperiments::new(Arc::clone(model.model()), candidates.schema(), &table.schema()) {
+    let asked = governed.asked(model);
+    let found = KnownExperiments::new(Arc::clone(&asked), candidates.schema(), &table.schema());
+    match found {
         Ok(_) => {
             governed.give(&name.schema, &name.table);
             Ok(Some(table))
         }
-        Err(error) if is_named => Err(invalid(error)),
+        Err(error) if is_named => Err(invalid(governed.sight(model).error(&asked, error))),
         Err(_) => Ok(None),
     }
 }
@@ -137,6 +146,7 @@ impl Options {
             };
             match key.as_str() {
                 "strategy" => options.strategy = Some(value.parse().map_err(invalid)?),
+                "class" => options.class = Some(value.to_owned()),
                 "controls" => options.controls = Some(usize::try_from(number()?).map_err(QueryError::internal)?),
                 "seed" => options.seed = number()?,
                 "edge" => {
@@ -161,8 +171,11 @@ impl Options {
 /// Fills the plate when the plan runs.
 struct Plate {
     schema: SchemaRef,
-    model: Arc<LoadedModel>,
+    name: TableName,
+    model: Arc<Model>,
+    sight: Arc<Sight>,
     candidates: Arc<dyn TableProvider>,
+    runs: Known,
     known: Option<Arc<dyn TableProvider>>,
     governed: Arc<Governed>,
     layout: Layout,
@@ -175,16 +188,18 @@ impl PartitionStream for Plate {
     }
 
     fn execute(&self, context: Arc<TaskContext>) -> SendableRecordBatchStream {
-        let model = Arc::clone(&self.model);
+        let (model, sight, runs) = (Arc::clone(&self.model), Arc::clone(&self.sight), self.runs.clone());
         let (candidates, known, governed) = (
             Arc::clone(&self.candidates),
             self.known.clone(),
             Arc::clone(&self.governed),
         );
-        let (wish, layout) = (self.wish, self.layout);
+        let (wish, layout) = (self.wish.clone(), self.layout);
         let filled = async move {
             let of = candidates.schema();
-            let mut best: Recommender = wish.recommender(&model, Arc::clone(&of)).map_err(refused)?;
+            let runs = runs.read(Arc::clone(&model), &governed, &context).await?;
+            let best: Recommender = wish.recommender(&model, &sight, Arc::clone(&of)).map_err(refused)?;
+            let mut best = best.without(runs);
             let mut rows = read(&candidates, &governed, &context).await?;
             while let Some(batch) = rows.next().await {
                 best.push(&batch?).map_err(refused)?;
@@ -192,8 +207,8 @@ impl PartitionStream for Plate {
             }
             let mut controls = Vec::new();
             if let Some(known) = known {
-                let model = Arc::clone(model.model());
-                let mut found = KnownExperiments::new(model, Arc::clone(&of), &known.schema()).map_err(refused)?;
+                let found = KnownExperiments::new(Arc::clone(&model), Arc::clone(&of), &known.schema());
+                let mut found = found.map_err(|error| refused(sight.error(&model, error)))?.to(sight);
                 let mut rows = read(&known, &governed, &context).await?;
                 while let Some(batch) = rows.next().await {
                     found.push(&batch?).map_err(refused)?;
@@ -224,6 +239,6 @@ async fn read(
 
 impl fmt::Debug for Plate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Plate(model=lab.{})", self.model.name())
+        write!(f, "Plate(model=lab.{})", self.name)
     }
 }

@@ -14,7 +14,7 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
 use datafusion::physical_plan::{SendableRecordBatchStream, execute_stream};
 use futures::StreamExt;
-use labhouse_udfs::{AnomalyScore, Drift, Forecast, ForecastOptions, Model, PlateEffects, PredictError};
+use labhouse_udfs::{AnomalyScore, Drift, Forecast, ForecastOptions, Model, PlateEffects, PredictError, Sight};
 
 use crate::query::QueryError;
 use crate::query::statement::lake_name_from_text;
@@ -24,9 +24,9 @@ use crate::session::Governed;
 #[derive(Clone)]
 pub(super) enum Question {
     /// Has it moved away from a model's training rows?
-    Drift(Arc<Model>),
-    /// What do its plates add to a measured column?
-    Plates(String),
+    Drift(Arc<Model>, Arc<Sight>),
+    /// What do its plates add to a measured column, the only one if none is named?
+    Plates(Option<String>),
     /// What comes next in it?
     Forecast(ForecastOptions),
     /// How unusual is each of its values?
@@ -73,8 +73,11 @@ pub(super) fn ask(
 impl Question {
     fn begin(&self, table: &Schema) -> Result<Answer, PredictError> {
         Ok(match self {
-            Self::Drift(model) => Answer::Drift(Drift::new(Arc::clone(model), table)?),
-            Self::Plates(value) => Answer::Plates(PlateEffects::new(table, value)?),
+            Self::Drift(model, sight) => {
+                let drift = Drift::new(Arc::clone(model), table).map_err(|error| sight.error(model, error))?;
+                Answer::Drift(drift.to(sight))
+            }
+            Self::Plates(value) => Answer::Plates(PlateEffects::of(table, value.as_deref())?),
             Self::Forecast(options) => Answer::Forecast(Forecast::new(table, options.clone())?),
             Self::Anomaly { time, value, group } => {
                 Answer::Anomaly(AnomalyScore::new(table, time, value, group.as_deref())?)
@@ -151,7 +154,7 @@ impl PartitionStream for Reading {
 impl fmt::Debug for Reading {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.question {
-            Question::Drift(_) => "Reading(drift)",
+            Question::Drift(..) => "Reading(drift)",
             Question::Plates(_) => "Reading(plates)",
             Question::Forecast(_) => "Reading(forecast)",
             Question::Anomaly { .. } => "Reading(anomalies)",

@@ -126,17 +126,18 @@ impl Ask {
             })
             .collect::<Result<Vec<ArrayRef>, DataFusionError>>()
             .map_err(crate::query::errors::from_datafusion)?;
-        let (model, rows) = (asked.model.model(), args.number_rows);
+        let (model, rows) = (self.governed.asked(&asked.model), args.number_rows);
+        let sight = self.governed.sight(&asked.model);
         let answer = match (self.name, &asked.class) {
             ("predict_interval", _) => model
-                .interval(&columns, rows, asked.coverage)
+                .interval_to(&columns, rows, asked.coverage, &sight)
                 .map(|found| Arc::new(found) as ArrayRef),
             (_, Some(class)) => model
                 .probability(class, &columns, rows)
                 .map(|found| Arc::new(found) as ArrayRef),
             (_, None) => model.answer(&columns, rows),
         };
-        answer.map_err(|error| QueryError::Invalid(format!("{}: {error}", self.name)))
+        answer.map_err(|error| QueryError::Invalid(format!("{}: {}", self.name, sight.error(&model, error))))
     }
 }
 

@@ -1,4 +1,4 @@
-//! `CREATE MODEL`, `ALTER MODEL … SET VERSION` and `DROP MODEL`.
+//! `CREATE MODEL`, `ALTER MODEL … SET VERSION`, `ALTER MODEL … SET FUNCTION` and `DROP MODEL`.
 //!
 //! Training reads what its author may see, through the same governed session as any query, then runs on threads of
 //! its own that stand behind those of queries. A client that goes away cancels it.
@@ -11,9 +11,10 @@ use datafusion::execution::SessionState;
 use datafusion::scalar::ScalarValue;
 use labhouse_catalog::TableName;
 use labhouse_policies::{Action, Tags};
-use labhouse_udfs::{Kind, TrainOptions};
+use labhouse_udfs::{Kind, Model, Replay, TrainOptions};
 
-use super::ModelRecord;
+use super::{LoadedModel, ModelRecord};
+use crate::auth::marks;
 use crate::engine::Engine;
 use crate::query::QueryError;
 use crate::query::statement::{CreateModel, ModelSource, lake_name_from_text};
@@ -21,7 +22,7 @@ use crate::query::write::{lake_error, require};
 use crate::session::{Governed, model_object};
 
 /// The options of `CREATE MODEL`; anything else is refused by name.
-const OPTIONS: [&str; 7] = [
+const OPTIONS: [&str; 8] = [
     "target",
     "kind",
     "time_budget_s",
@@ -29,6 +30,7 @@ const OPTIONS: [&str; 7] = [
     "candidates",
     "seed",
     "group_by",
+    "replay",
 ];
 const TIME_BUDGET_S: u64 = 60;
 const TIME_BUDGET_S_MAX: u64 = 3_600;
@@ -39,6 +41,8 @@ struct Options {
     train: TrainOptions,
     function: Option<String>,
     candidates: Option<String>,
+    /// The version whose training is to be repeated.
+    replay: Option<u64>,
 }
 
 impl Engine {
@@ -53,7 +57,10 @@ impl Engine {
         let name = statement.name.clone();
         let existing = governed.world().models.get(&name);
         let department = name.schema.clone();
-        let tags = existing.as_ref().map(|model| model.tags().clone()).unwrap_or_default();
+        let tags = existing
+            .as_ref()
+            .map(|model| governed.model_tags(model))
+            .unwrap_or_default();
         require(governed, &department, &model_object(&name), &tags, Action::Train)?;
         if existing.is_some() && !statement.or_replace {
             return Err(QueryError::Exists(format!(
@@ -67,9 +74,14 @@ impl Engine {
             }
             ModelSource::File(file) => return self.import_model(governed, &name, statement.options, &file, sql).await,
         };
-        let options = self.options(governed, &name, statement.options)?;
+        let mut options = self.options(governed, &name, statement.options)?;
+        if let Some(version) = options.replay {
+            options.train.replay = Some(self.replay(&name, version).await?);
+        }
         let source = self.source(governed, state, query, parameters).await?;
 
+        let rows_shown = governed.rows_shown(source.versions.keys());
+        let function = options.function;
         let budget = options.train.time_budget;
         let (training, place) = self
             .trainings
@@ -84,7 +96,7 @@ impl Engine {
             name: name.table.clone(),
             version: 0,
             dropped: false,
-            function: options.function,
+            function: function.clone(),
             candidates: options.candidates,
             department,
             author: governed.who().name.clone(),
@@ -96,6 +108,9 @@ impl Engine {
             policy_generation: governed.world().policies.generation(),
             timings: model.timings().to_vec(),
             restored: None,
+            bound_at: governed.bound_at(&name, function.as_deref()),
+            rows_shown: Some(rows_shown),
+            of_provider: marks::is_of_provider(governed.who()),
             columns: source.lineage.columns,
         };
         let rows = i64::try_from(record.rows).map_err(QueryError::internal)?;
@@ -104,6 +119,18 @@ impl Engine {
         governed.wrote(version);
         tracing::info!(model = %name, version, author = governed.who().name, rows, "model stored");
         Ok(rows)
+    }
+
+    /// What a version's training had the time for.
+    async fn replay(&self, name: &TableName, version: u64) -> Result<Replay, QueryError> {
+        let stored = self.models.version(name, version).await.map_err(lake_error)?;
+        let Some((_, bytes)) = stored else {
+            return Err(QueryError::NotFound(format!(
+                "replay = {version}: the model lab.{name} has no such version"
+            )));
+        };
+        let model = Model::from_bytes(&bytes).map_err(super::functions::invalid)?;
+        Ok(model.replay())
     }
 
     /// Brings an older version back, as the next one: versions are never rewritten. Who may train the model may do so.
@@ -120,7 +147,7 @@ impl Engine {
             return Err(missing());
         }
         let allowed = |tags: &Tags| require(governed, model.department(), &model_object(name), tags, Action::Train);
-        allowed(model.tags())?;
+        allowed(&governed.model_tags(&model))?;
         let Some((record, bytes)) = self.models.version(name, version).await.map_err(lake_error)? else {
             return Err(QueryError::NotFound(format!(
                 "the model lab.{name} has no version {version}; its newest is {}",
@@ -129,17 +156,78 @@ impl Engine {
         };
         // The older version may be of stricter data than the present one.
         allowed(&record.tags)?;
-        if let Some(function) = &record.function {
-            self.check_function(governed, name, function)?;
-        }
+        let models = &governed.world().models;
+        let (function, bound_at) = match (models.function_of(&model), &record.function) {
+            (Some(present), _) => (Some(present.to_owned()), model.record().bound_at),
+            // What answers for another model by now stays with that.
+            (None, Some(older)) if models.by_function(older).is_none() => {
+                self.check_function(governed, name, older)?;
+                (Some(older.clone()), None)
+            }
+            (None, _) => (None, None),
+        };
         let record = ModelRecord {
             restored: Some(version),
+            function,
+            bound_at,
             ..record
         };
         governed.decided().await?;
         let stored = self.models.store(record, &bytes).await.map_err(lake_error)?;
         governed.wrote(stored);
         tracing::info!(model = %name, version, stored, who = governed.who().name, "model version brought back");
+        Ok(0)
+    }
+
+    /// Makes a function ask this model, and no longer the one that it asked before, at once. Who may train both may do so.
+    pub(crate) async fn set_model_function(
+        &self,
+        governed: &Governed,
+        name: &TableName,
+        function: String,
+    ) -> Result<i64, QueryError> {
+        let missing = || QueryError::NotFound(format!("model 'lab.{name}' not found"));
+        let models = &governed.world().models;
+        let model = models.get(name).ok_or_else(missing)?;
+        if governed.model(name, "model_card").is_none() {
+            return Err(missing());
+        }
+        let allowed = |model: &LoadedModel| {
+            let object = model_object(model.name());
+            require(
+                governed,
+                model.department(),
+                &object,
+                &governed.model_tags(model),
+                Action::Train,
+            )
+        };
+        allowed(&model)?;
+        let before = models.by_function(&function).filter(|before| before.name() != name);
+        match before {
+            Some(before) => {
+                self.check_function_name(&function)?;
+                // Whoever may not make it anew may not take its function either, nor hear which one has it.
+                let may = allowed(before).is_ok() && governed.may_bind(&before.name().schema, &function);
+                if !may || !governed.may_bind(&name.schema, &function) {
+                    return Err(taken(&function));
+                }
+            }
+            None => self.check_function(governed, name, &function)?,
+        }
+        let stored = self.models.version(name, model.record().version).await;
+        let Some((record, bytes)) = stored.map_err(lake_error)? else {
+            return Err(missing());
+        };
+        let record = ModelRecord {
+            function: Some(function),
+            bound_at: Some(Utc::now()),
+            ..record
+        };
+        governed.decided().await?;
+        let stored = self.models.store(record, &bytes).await.map_err(lake_error)?;
+        governed.wrote(stored);
+        tracing::info!(model = %name, stored, who = governed.who().name, "the model's function is bound");
         Ok(0)
     }
 
@@ -154,7 +242,12 @@ impl Engine {
             return if if_exists { Ok(0) } else { Err(missing()) };
         };
         if !governed
-            .decide(model.department(), &model_object(name), model.tags(), Action::Drop)
+            .decide(
+                model.department(),
+                &model_object(name),
+                &governed.model_tags(&model),
+                Action::Drop,
+            )
             .allowed
         {
             // Whoever may not even ask the model is told what a stranger is told.
@@ -164,7 +257,7 @@ impl Engine {
                     governed,
                     model.department(),
                     &model_object(name),
-                    model.tags(),
+                    &governed.model_tags(&model),
                     Action::Drop,
                 )
                 .map(|()| 0),
@@ -214,6 +307,7 @@ impl Engine {
             )));
         }
         let seed = number(&mut given, "seed")?.unwrap_or(0);
+        let replay = number(&mut given, "replay")?;
         let function = given.remove("function");
         if let Some(function) = &function {
             self.check_function(governed, name, function)?;
@@ -221,14 +315,16 @@ impl Engine {
         let candidates = given.remove("candidates");
         check_candidates(governed, candidates.as_deref())?;
         let train = TrainOptions {
-            target: target.to_lowercase(),
+            target,
             kind,
             time_budget: Duration::from_secs(budget),
             seed,
             group_by: given.remove("group_by"),
             threads: self.config.limits.training_threads(),
+            replay: None,
         };
         Ok(Options {
+            replay,
             train,
             function,
             candidates,
@@ -241,6 +337,25 @@ impl Engine {
         name: &TableName,
         function: &str,
     ) -> Result<(), QueryError> {
+        self.check_function_name(function)?;
+        let taken_by = governed
+            .world()
+            .models
+            .by_function(function)
+            .filter(|model| model.name() != name);
+        match taken_by {
+            Some(_) => Err(taken(function)),
+            None => require(
+                governed,
+                &name.schema,
+                &format!("fn/{function}"),
+                &Tags::default(),
+                Action::Train,
+            ),
+        }
+    }
+
+    fn check_function_name(&self, function: &str) -> Result<(), QueryError> {
         let letters = function
             .chars()
             .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
@@ -260,24 +375,14 @@ impl Engine {
                 "{function} is a function of the server; choose another name"
             )));
         }
-        let taken = governed
-            .world()
-            .models
-            .by_function(function)
-            .filter(|model| model.name() != name);
-        match taken {
-            Some(_) => Err(QueryError::Conflict(format!(
-                "the function {function} answers for another model; drop that one first or choose another name"
-            ))),
-            None => require(
-                governed,
-                &name.schema,
-                &format!("fn/{function}"),
-                &Tags::default(),
-                Action::Train,
-            ),
-        }
+        Ok(())
     }
+}
+
+fn taken(function: &str) -> QueryError {
+    QueryError::Conflict(format!(
+        "the function {function} answers for another model; drop that one first, choose another name, or let somebody who may train both write ALTER MODEL … SET FUNCTION '{function}'"
+    ))
 }
 
 /// The table of candidates, if there is one, must be one that the author sees.

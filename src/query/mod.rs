@@ -32,6 +32,7 @@ mod upkeep;
 pub(crate) mod view;
 pub(crate) mod write;
 
+pub(crate) use open::visit;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -201,6 +202,7 @@ impl Engine {
             Statement::CreateModel(_)
             | Statement::DropModel { .. }
             | Statement::SetModelVersion { .. }
+            | Statement::SetModelFunction { .. }
             | Statement::CreateTableAs { .. }
             | Statement::Insert { .. }
             | Statement::Change(_)

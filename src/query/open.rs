@@ -120,7 +120,7 @@ pub(super) fn written_out(statement: &mut EngineStatement, values: &[ScalarValue
     writing.refused.map_or(Ok(()), Err)
 }
 
-fn visit<V: VisitorMut<Break = ()>>(statement: &mut EngineStatement, visitor: &mut V) {
+pub(crate) fn visit<V: VisitorMut<Break = ()>>(statement: &mut EngineStatement, visitor: &mut V) {
     match statement {
         EngineStatement::Statement(ast) => {
             let _ = VisitMut::visit(ast.as_mut(), visitor);

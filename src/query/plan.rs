@@ -16,6 +16,7 @@ use super::plans::Planned;
 use super::statement::{ModelSource, Statement, as_engine_statement};
 use super::{QueryError, errors, narrow, open, results};
 use crate::audit::Notes;
+use crate::models::calls;
 use crate::session::Governed;
 
 /// How far a read could be planned.
@@ -89,7 +90,10 @@ pub(super) fn unbound(parameters: &Schema, bound: usize) -> QueryError {
     ))
 }
 
-pub(super) async fn logical(state: &SessionState, statement: EngineStatement) -> Result<LogicalPlan, QueryError> {
+pub(super) async fn logical(state: &SessionState, mut statement: EngineStatement) -> Result<LogicalPlan, QueryError> {
+    if let Some(governed) = state.config().get_extension::<Governed>() {
+        calls::by_position(&governed, &mut statement)?;
+    }
     let plan = state
         .statement_to_plan(statement)
         .await
@@ -142,6 +146,7 @@ pub(super) async fn written_parameters(state: Arc<SessionState>, sql: String, st
         | Statement::CancelQuery(_)
         | Statement::DropModel { .. }
         | Statement::SetModelVersion { .. }
+        | Statement::SetModelFunction { .. }
         | Statement::SetTags { .. } => None,
     };
     let planned = match query {

@@ -60,6 +60,10 @@ pub(crate) enum Statement {
         name: TableName,
         version: u64,
     },
+    SetModelFunction {
+        name: TableName,
+        function: String,
+    },
     /// UPDATE, DELETE or MERGE.
     Change(Change),
     /// Care of a whole table.
@@ -120,6 +124,7 @@ impl Statement {
             Self::CreateModel(_) => "create_model",
             Self::DropModel { .. } => "drop_model",
             Self::SetModelVersion { .. } => "set_model_version",
+            Self::SetModelFunction { .. } => "set_model_function",
             Self::CreateTableAs { .. } => "create_table",
             Self::Insert { .. } => "insert",
             Self::Change(change) => change.verb(),
@@ -140,6 +145,7 @@ impl Statement {
             Self::CreateModel(model) => &model.name,
             Self::DropModel { name, .. }
             | Self::SetModelVersion { name, .. }
+            | Self::SetModelFunction { name, .. }
             | Self::CreateTableAs { name, .. }
             | Self::Insert { name, .. } => name,
             Self::Change(change) => &change.target,
@@ -160,6 +166,7 @@ impl Statement {
             Self::CreateModel(_)
             | Self::DropModel { .. }
             | Self::SetModelVersion { .. }
+            | Self::SetModelFunction { .. }
             | Self::CreateTableAs { .. }
             | Self::Insert { .. }
             | Self::Change(_)
@@ -385,7 +392,7 @@ fn parse_own(sql: &str) -> Result<Option<Statement>, QueryError> {
         }
     } else if parser.parse_keyword(Keyword::ALTER) {
         if word(&mut parser, "model") {
-            let statement = set_model_version(&mut parser)?;
+            let statement = alter_model(&mut parser)?;
             end(&mut parser)?;
             return Ok(Some(statement));
         }
@@ -451,16 +458,21 @@ fn cancel_query(parser: &mut Parser<'_>) -> Result<Statement, QueryError> {
     })
 }
 
-/// `ALTER MODEL name SET VERSION n`
-fn set_model_version(parser: &mut Parser<'_>) -> Result<Statement, QueryError> {
+/// `ALTER MODEL name SET VERSION n` or `… SET FUNCTION 'f'`
+fn alter_model(parser: &mut Parser<'_>) -> Result<Statement, QueryError> {
     let name = lake_name(&parser.parse_object_name(false).map_err(syntax)?)?;
-    if !(parser.parse_keyword(Keyword::SET) && word(parser, "version")) {
-        return Err(QueryError::Syntax(
-            "ALTER MODEL name SET VERSION n brings an older version back".into(),
-        ));
+    let sets = parser.parse_keyword(Keyword::SET);
+    if sets && word(parser, "version") {
+        let version = parser.parse_literal_uint().map_err(syntax)?;
+        return Ok(Statement::SetModelVersion { name, version });
     }
-    let version = parser.parse_literal_uint().map_err(syntax)?;
-    Ok(Statement::SetModelVersion { name, version })
+    if sets && word(parser, "function") {
+        let function = parser.parse_literal_string().map_err(syntax)?;
+        return Ok(Statement::SetModelFunction { name, function });
+    }
+    Err(QueryError::Syntax(
+        "ALTER MODEL name SET VERSION n brings an older version back, ALTER MODEL name SET FUNCTION 'f' makes f ask this model".into(),
+    ))
 }
 
 /// `ALTER TABLE t [ALTER COLUMN c] SET TAGS (key = 'value', …)`

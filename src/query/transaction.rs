@@ -489,6 +489,7 @@ pub(super) fn rows_of(statement: &Statement) -> Option<&TableName> {
         | Statement::CreateModel(_)
         | Statement::DropModel { .. }
         | Statement::SetModelVersion { .. }
+        | Statement::SetModelFunction { .. }
         | Statement::CreateTableAs { .. }
         | Statement::Upkeep(_)
         | Statement::View(_)

@@ -63,6 +63,7 @@ impl Engine {
             }
             Statement::CreateModel(model) => self.create_model(governed, state, model, parameters, sql).await,
             Statement::SetModelVersion { name, version } => self.set_model_version(governed, &name, version).await,
+            Statement::SetModelFunction { name, function } => self.set_model_function(governed, &name, function).await,
             Statement::DropModel { name, if_exists } => self.drop_model(governed, &name, if_exists).await,
             Statement::CreateTableAs {
                 name,

@@ -33,7 +33,7 @@ pub(super) struct Entry {
 pub(super) fn gather(governed: &Governed, shown: &[Shown], sampled: &Sampled) -> Vec<(Entry, Document)> {
     let mut found: Vec<(Entry, Document)> = shown.iter().map(|one| table(governed, one)).collect();
     let models = governed.shown_models();
-    found.extend(models.iter().map(|(known, features)| model(known, *features)));
+    found.extend(models.iter().map(|(known, features)| model(governed, known, *features)));
     let functions = governed.shown_functions().into_iter();
     // Of a model that he may look into the function is told with it.
     let others = functions.filter(|(_, of)| !models.iter().any(|(known, _)| Arc::ptr_eq(known, of)));
@@ -109,21 +109,25 @@ fn columns(shown: &Shown, sampled: &Sampled) -> Vec<(Entry, Document)> {
     shown.provider.schema().fields().iter().map(of_column).collect()
 }
 
-fn model(known: &LoadedModel, features: bool) -> (Entry, Document) {
-    let (name, target) = (known.name(), known.model().target());
+fn model(governed: &Governed, known: &LoadedModel, features: bool) -> (Entry, Document) {
+    let (name, sight) = (known.name(), governed.sight(known));
+    let target = Some(known.model().target()).filter(|target| sight.tells(target));
+    let function = governed.world().models.function_of(known);
     let mut document = Document::default()
         .with(Field::Name, &name.table)
         .with(Field::Schema, &name.schema)
-        .with(Field::Function, known.function().unwrap_or_default())
-        .with(Field::Target, target);
+        .with(Field::Function, function.unwrap_or_default())
+        .with(Field::Target, target.unwrap_or_default());
     if features {
-        for feature in known.model().features() {
+        for feature in known.model().features().iter().filter(|f| sight.tells(&f.name)) {
             document.add(Field::Feature, &feature.name);
         }
     }
-    let comment = match known.function() {
-        Some(function) => format!("predicts {target}; ask {function}(…)"),
-        None => format!("predicts {target}"),
+    let comment = match (target, function) {
+        (Some(target), Some(function)) => format!("predicts {target}; ask {function}(…)"),
+        (Some(target), None) => format!("predicts {target}"),
+        (None, Some(function)) => format!("ask {function}(…)"),
+        (None, None) => "a model".to_owned(),
     };
     let entry = Entry {
         kind: "model",

@@ -40,7 +40,7 @@ pub(crate) struct Governed {
     pub(super) system: Arc<SessionState>,
     /// What every user's session starts from: the engine's functions, no catalog.
     pub(super) engine: Arc<SessionState>,
-    system_tables: SystemTables,
+    pub(super) system_tables: SystemTables,
     /// The view that a library's queries have: there are no libraries in it.
     pub(super) is_of_library: bool,
     pub(super) resolved: Mutex<BTreeMap<(String, String), Resolved>>,
@@ -50,6 +50,8 @@ pub(crate) struct Governed {
     pub(super) notes: Arc<Notes>,
     /// Tables that functions of the statement read, and models that answer in it: its plan does not show them.
     pub(super) given: Arc<Mutex<Given>>,
+    /// What was worked out about models.
+    pub(super) known: Mutex<super::models::Known>,
     account: OnceLock<Arc<Account>>,
     /// Where changes of rows go, if not into the lake: they are of a transaction.
     staged: Option<Arc<Catalog>>,
@@ -96,6 +98,7 @@ impl Governed {
             travelled: Mutex::default(),
             notes: Arc::default(),
             given: Arc::default(),
+            known: Mutex::default(),
             account: OnceLock::new(),
             staged: None,
         }
@@ -282,7 +285,7 @@ impl Governed {
             .map(|model| TableObject {
                 reference: reference(&model.name().schema, &model.name().table),
                 department: model.department().to_owned(),
-                tags: model.tags().clone(),
+                tags: self.model_tags(&model).as_ref().clone(),
                 column_tags: BTreeMap::default(),
                 schema: Arc::new(Schema::empty()),
             })

@@ -128,6 +128,8 @@ impl Sessions {
     /// A session for one statement of one principal.
     pub(crate) fn open(&self, governed: &Arc<Governed>) -> Result<SessionState, DataFusionError> {
         let mut state = governed.plain_session();
+        // Whoever plans in this session knows whose it is.
+        state.config_mut().set_extension(Arc::clone(governed));
         for function in governed.functions() {
             state.register_udf(function)?;
         }

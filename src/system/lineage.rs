@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use arrow::array::ArrayRef;
 use labhouse_catalog::TableName;
-use labhouse_policies::{Action, Principal};
+use labhouse_policies::Principal;
 
 use super::SYSTEM;
 use super::rows::{number, text};
@@ -19,7 +19,7 @@ use crate::pipelines::View;
 use crate::query::QueryError;
 use crate::query::lineage::Lineage;
 use crate::query::write::lake_error;
-use crate::session::{Governed, model_object};
+use crate::session::Governed;
 
 const FILE: &str = "file";
 const TABLE: &str = "table";
@@ -223,10 +223,6 @@ impl Sight<'_> {
         let Some(model) = self.governed.world().models.get(&name) else {
             return false;
         };
-        marks::reaches(self.governed.who(), &name.schema)
-            && self
-                .governed
-                .decide(model.department(), &model_object(&name), model.tags(), Action::Execute)
-                .allowed
+        marks::reaches(self.governed.who(), &name.schema) && self.governed.ask_model(&model).allowed
     }
 }

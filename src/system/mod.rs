@@ -62,6 +62,12 @@ impl SystemTables {
         "ungoverned",
     ];
 
+    /// The person of the users file with that login, as of now; none while the server starts or stops.
+    pub(crate) fn named(&self, login: &str) -> Option<Option<Principal>> {
+        let engine = self.0.upgrade()?;
+        Some(engine.auth.named(login))
+    }
+
     /// The table of that name as `who` may read it before policies; none when there is none.
     pub(crate) fn table(&self, name: &str, who: &Principal) -> Option<Arc<dyn TableProvider>> {
         let name = Self::NAMES.into_iter().find(|known| *known == name)?;

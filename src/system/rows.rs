@@ -121,6 +121,7 @@ pub(super) fn schema(name: &str) -> Option<SchemaRef> {
             ("created_at", time()),
             ("rows", NUMBER),
             ("training_data", TEXT),
+            ("author_sees_rows", DataType::Boolean),
         ],
         "pipelines" => vec![
             ("view_schema", TEXT),
@@ -196,7 +197,7 @@ pub(super) async fn rows(engine: &Engine, name: &str, who: &Principal) -> Result
         "files" | "quarantine" => files(engine, name == "quarantine").await?,
         "lineage" => super::lineage::rows(engine, who).await?,
         "maintenance" => maintenance(engine),
-        "models" => models(engine),
+        "models" => models(engine, who),
         "pipelines" => super::pipelines::rows(engine),
         "policies" => policies(engine),
         "policy_files" => policy_files(engine),
@@ -260,8 +261,14 @@ fn properties(file: &FileRecord) -> Option<String> {
     serde_json::to_string(some).ok()
 }
 
-fn models(engine: &Engine) -> Vec<ArrayRef> {
-    let snapshot = engine.models.snapshot();
+fn models(engine: &Engine, who: &Principal) -> Vec<ArrayRef> {
+    let view = engine.govern(who, engine.world());
+    let snapshot = &view.world().models;
+    let sees = snapshot.all().map(|model| view.author_sees(model));
+    let sees = BooleanArray::from_iter(sees.collect::<Vec<_>>());
+    let functions = snapshot
+        .all()
+        .map(|model| snapshot.function_of(model).map(str::to_owned));
     let records: Vec<_> = snapshot.all().map(|model| model.record()).collect();
     let data = |record: &crate::models::ModelRecord| {
         record
@@ -275,11 +282,12 @@ fn models(engine: &Engine) -> Vec<ArrayRef> {
         text(records.iter().map(|record| Some(record.schema.clone()))),
         text(records.iter().map(|record| Some(record.name.clone()))),
         number(records.iter().map(|record| Some(record.version))),
-        text(records.iter().map(|record| record.function.clone())),
+        text(functions),
         text(records.iter().map(|record| Some(record.author.clone()))),
         time(records.iter().map(|record| record.created_at)),
         number(records.iter().map(|record| Some(record.rows as u64))),
         text(records.iter().map(|record| Some(data(record)))),
+        Arc::new(sees),
     ]
 }
 

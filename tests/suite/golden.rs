@@ -327,6 +327,11 @@ fn rows() -> Vec<(&'static str, &'static str, Try)> {
         ),
         (
             "statement",
+            "SetModelFunction",
+            Write("ALTER MODEL lab.chemistry.yield_model SET FUNCTION 'predict_yield'"),
+        ),
+        (
+            "statement",
             "Upkeep OPTIMIZE",
             Write("OPTIMIZE lab.chemistry.reagent_lots"),
         ),

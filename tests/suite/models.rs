@@ -106,7 +106,7 @@ async fn any_model_is_asked_with_intervals_and_explained_by_those_who_may() {
     let same = "SELECT count(*) FROM lab.chemistry.virtual_library WHERE predict('lab.chemistry.small', catalyst, rtb, alogp) <> predict_small(catalyst, rtb, alogp)";
     assert_eq!(lab.number("sam", same).await, 0);
     // As a struct over columns, at the usual and at another coverage.
-    let wider = "SELECT count(*) FROM (SELECT predict_interval('lab.chemistry.small', catalyst, rtb, alogp) AS usual, predict_interval('lab.chemistry.small', catalyst, rtb, alogp, 0.5) AS half FROM lab.chemistry.virtual_library) WHERE usual['upper'] - usual['lower'] > half['upper'] - half['lower'] AND usual['coverage'] = 0.9 AND usual['lower'] < usual['mean']";
+    let wider = "SELECT count(*) FROM (SELECT predict_interval('lab.chemistry.small', catalyst, rtb, alogp) AS usual, predict_interval('lab.chemistry.small', catalyst, rtb, alogp, 0.5) AS half FROM lab.chemistry.virtual_library) WHERE usual['coverage'] = 0.9 AND CASE WHEN usual['lower'] IS NULL THEN usual['upper'] IS NULL AND NOT usual['in_domain'] ELSE usual['upper'] - usual['lower'] > half['upper'] - half['lower'] AND usual['lower'] < usual['mean'] END";
     let all = lab
         .number("sam", "SELECT count(*) FROM lab.chemistry.virtual_library")
         .await;
@@ -238,10 +238,205 @@ async fn an_older_version_is_brought_back_as_a_new_one() {
         ("ALTER MODEL lab.chemistry.small SET VERSION 9", "no version 9"),
         ("ALTER MODEL lab.chemistry.nothing SET VERSION 1", "not found"),
         ("ALTER MODEL lab.chemistry.small SET SPEED 1", "SET VERSION"),
+        (
+            "ALTER MODEL lab.chemistry.small SET FUNCTION 'abs'",
+            "function of the server",
+        ),
     ] {
         let error = lab.update("sam", sql).await.unwrap_err();
         assert!(error.contains(says), "{sql}: {error}");
     }
+}
+
+#[tokio::test]
+async fn a_function_asks_another_model_from_one_moment_to_the_next() {
+    let lab = lab::own();
+    lab.update("sam", TRAIN).await.unwrap();
+    let other = TRAIN
+        .replace("lab.chemistry.small", "lab.chemistry.other")
+        .replace("predict_small", "predict_other")
+        .replace("LIMIT 2000", "LIMIT 900");
+    lab.update("sam", &other).await.unwrap();
+    let ask = |function: &str| {
+        format!("SELECT sum({function}(catalyst, rtb, alogp)) AS s FROM lab.chemistry.virtual_library")
+    };
+    let (first, second) = (
+        lab.text("sam", &ask("predict_small")).await,
+        lab.text("sam", &ask("predict_other")).await,
+    );
+    assert_ne!(first, second);
+    let take = "ALTER MODEL lab.chemistry.other SET FUNCTION 'predict_small'";
+    for who in ["ana", "guest"] {
+        assert!(lab.update(who, take).await.unwrap_err().contains("not found"), "{who}");
+    }
+    // Who may train the one but not the other takes nothing.
+    let assay = "SELECT count(*) FROM lab.assay.ic50";
+    assert!(lab.query("dee", assay).await.is_ok());
+    lab.policy("p, user:dee, *, model/lab/chemistry/small, train, deny\np, user:dee, *, lab/assay/**, select, deny");
+    lab.until("dee", assay, Result::is_err).await;
+    lab.update("sam", take).await.unwrap();
+    assert_eq!(lab.text("sam", &ask("predict_small")).await, second);
+    assert!(lab.query("sam", &ask("predict_other")).await.is_err());
+    let functions = "SELECT count(*) FROM system.models WHERE function = 'predict_small' AND model_name = 'other'";
+    assert_eq!(lab.number("ada", functions).await, 1);
+    assert_eq!(
+        lab.number(
+            "ada",
+            "SELECT count(*) FROM system.models WHERE function = 'predict_small'"
+        )
+        .await,
+        1
+    );
+    // Made anew it keeps it; the first one does not get it back by being made anew.
+    let again = TRAIN.replace("CREATE MODEL", "CREATE OR REPLACE MODEL");
+    assert!(
+        lab.update("sam", &again)
+            .await
+            .unwrap_err()
+            .contains("answers for another model")
+    );
+    lab.update("sam", "ALTER MODEL lab.chemistry.small SET FUNCTION 'predict_small'")
+        .await
+        .unwrap();
+    assert_eq!(lab.text("sam", &ask("predict_small")).await, first);
+    let refused = lab
+        .update("dee", "ALTER MODEL lab.chemistry.other SET FUNCTION 'predict_small'")
+        .await;
+    assert!(refused.unwrap_err().contains("answers for another model"));
+}
+
+#[tokio::test]
+async fn any_model_is_asked_by_name_with_more_columns_than_it_needs() {
+    let lab = lab::own();
+    lab.update("sam", TRAIN).await.unwrap();
+    for named in [
+        "predict('lab.chemistry.small', rtb => rtb, base => base, catalyst => catalyst, ALOGP => alogp)",
+        "predict('lab.chemistry.small', catalyst, alogp => alogp, rtb => rtb)",
+        "predict_small(rtb => rtb, base => base, catalyst => catalyst, alogp => alogp)",
+        "predict_interval('lab.chemistry.small', rtb => rtb, catalyst => catalyst, coverage => 0.5, alogp => alogp)['mean']",
+    ] {
+        let sql = format!(
+            "SELECT count(*) FROM lab.chemistry.virtual_library WHERE abs({named} - predict_small(catalyst, rtb, alogp)) > 1e-9"
+        );
+        assert_eq!(lab.number("sam", &sql).await, 0, "{named}");
+    }
+    let row = lab
+        .text("sam", "SELECT * FROM predict_interval('lab.chemistry.small', alogp => 1.5, catalyst => 'x', rtb => 4, coverage => 0.8)")
+        .await;
+    assert!(row.contains("0.8"), "{row}");
+    for (sql, says) in [
+        (
+            "SELECT predict('lab.chemistry.small', alogp => 1)",
+            "missing: catalyst, rtb",
+        ),
+        (
+            "SELECT predict_small(alogp => 1, colour => 'red')",
+            "missing: catalyst, rtb",
+        ),
+        (
+            "SELECT predict('lab.chemistry.small', 'x', catalyst => 'y', rtb => 1, alogp => 2)",
+            "given twice",
+        ),
+        ("SELECT predict('lab.chemistry.smell', rtb => 1)", "not found"),
+        ("SELECT predict(rtb => 1)", "text literal"),
+        (
+            "SELECT * FROM explain_prediction('lab.chemistry.small', rtb => 1)",
+            "missing: catalyst, alogp",
+        ),
+    ] {
+        let error = lab.query("sam", sql).await.unwrap_err();
+        assert!(error.contains(says), "{sql}: {error}");
+    }
+    let hidden = lab
+        .query("guest", "SELECT predict('lab.chemistry.small', rtb => 1)")
+        .await
+        .unwrap_err();
+    assert!(hidden.contains("not found"), "{hidden}");
+}
+
+#[tokio::test]
+async fn candidates_of_classes_are_ordered_by_the_wanted_one() {
+    let lab = lab::own();
+    let train = "CREATE MODEL lab.chemistry.good OPTIONS (target = 'good', time_budget_s = 2, function = 'is_good', candidates = 'lab.chemistry.virtual_library') AS SELECT catalyst, rtb, alogp, CASE WHEN yield_pct > 50 THEN 'good' ELSE 'poor' END AS good FROM lab.chemistry.reactions WHERE yield_pct IS NOT NULL LIMIT 2000";
+    lab.update("sam", train).await.unwrap();
+    let unsaid = lab
+        .query("sam", "SELECT * FROM top_recommendations('lab.chemistry.good', 5)")
+        .await
+        .unwrap_err();
+    assert!(unsaid.contains("class=") && unsaid.contains("good, poor"), "{unsaid}");
+    let list = |class: &str| {
+        format!(
+            "SELECT count(*) FROM top_recommendations('lab.chemistry.good', 5, 'exploit', 'class={class}') WHERE lower IS NULL AND upper IS NULL AND abs(prediction - predict_proba('lab.chemistry.good', '{class}', catalyst, rtb, alogp)) < 1e-9"
+        )
+    };
+    for class in ["good", "poor"] {
+        assert_eq!(lab.number("sam", &list(class)).await, 5, "{class}");
+    }
+    let plate = "SELECT count(*) FROM recommend_plate('lab.chemistry.good', 8, 12, 'class=good')";
+    assert_eq!(lab.number("sam", plate).await, 96);
+    for (sql, says) in [
+        (
+            "SELECT * FROM top_recommendations('lab.chemistry.good', 5, 'class=fine')",
+            "good, poor",
+        ),
+        (
+            "SELECT * FROM top_recommendations('lab.chemistry.good', 5, 'speed=9')",
+            "no option",
+        ),
+        (
+            "SELECT * FROM recommend_plate('lab.chemistry.good', 8, 12)",
+            "good, poor",
+        ),
+    ] {
+        let error = lab.query("sam", sql).await.unwrap_err();
+        assert!(error.contains(says), "{sql}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_hurried_training_had_the_time_for_is_replayed_to_the_byte() {
+    let lab = lab::own();
+    let train = "CREATE MODEL lab.chemistry.hurried OPTIONS (target = 'yield_pct', time_budget_s = 1) AS SELECT catalyst, base, solvent, rtb, alogp, yield_pct FROM lab.chemistry.reactions WHERE yield_pct IS NOT NULL ORDER BY plate_id, well LIMIT 3000";
+    lab.update("sam", train).await.unwrap();
+    let late = "SELECT count(*) FROM model_leaderboard('lab.chemistry.hurried') WHERE note LIKE '%time budget%'";
+    assert!(lab.number("sam", late).await > 0);
+    let again = train
+        .replace("CREATE MODEL", "CREATE OR REPLACE MODEL")
+        .replace("time_budget_s = 1", "time_budget_s = 1, replay = 1");
+    lab.update("sam", &again).await.unwrap();
+    let bytes = |version: u64| {
+        let path = lab
+            .dir
+            .join(format!("_labhouse/models/chemistry/hurried/{version:020}.json"));
+        let object = std::fs::read(path).unwrap();
+        let line = object.iter().position(|byte| *byte == b'\n').unwrap();
+        object[line..].to_vec()
+    };
+    assert!(bytes(1) == bytes(2));
+    let none = again.replace("replay = 1", "replay = 9");
+    assert!(lab.update("sam", &none).await.unwrap_err().contains("no such version"));
+}
+
+#[tokio::test]
+async fn what_was_planted_in_the_demo_counts_most() {
+    let lab = lab::own();
+    let train = "CREATE MODEL lab.chemistry.properties OPTIONS (target = 'yield_pct', time_budget_s = 5) AS SELECT alogp, full_mwt, rtb, psa, hba, hbd, yield_pct FROM lab.chemistry.reactions WHERE yield_pct IS NOT NULL AND status <> 'rejected'";
+    lab.update("sam", train).await.unwrap();
+    for method in ["permutation", "shap"] {
+        let top = format!(
+            "SELECT count(*) FROM (SELECT feature FROM feature_importance('lab.chemistry.properties', '{method}') ORDER BY importance DESC LIMIT 3) WHERE feature IN ('alogp', 'full_mwt', 'rtb')"
+        );
+        assert_eq!(lab.number("sam", &top).await, 3, "{method}");
+    }
+    let adds = "SELECT count(*) FROM (SELECT max(prediction) AS p, sum(share) AS s, max(average) AS a FROM explain_prediction('lab.chemistry.properties', 2.5, 250, 3, 60, 3, 1)) WHERE abs(a + s - p) < 1e-6";
+    assert_eq!(lab.number("sam", adds).await, 1);
+    let wrong = lab
+        .query(
+            "sam",
+            "SELECT * FROM feature_importance('lab.chemistry.properties', 'luck')",
+        )
+        .await;
+    assert!(wrong.unwrap_err().contains("shap"));
 }
 
 #[tokio::test]
@@ -280,6 +475,11 @@ async fn drift_and_plate_effects_are_read_as_the_caller() {
             "sam",
             "SELECT * FROM plate_effects('lab.chemistry.plate_readings', 'colour')",
             "colour",
+        ),
+        (
+            "sam",
+            "SELECT * FROM plate_effects('lab.chemistry.reactions')",
+            "yield_pct",
         ),
         (
             "sam",

@@ -144,10 +144,12 @@ impl Calibration {
     }
 
     /// Half the width of an interval round `predicted` that holds the true value with probability `coverage`, for a row in which these features
-    /// are novel.
+    /// are novel; infinite where too few residuals speak for that coverage.
     pub(crate) fn half_width(&self, predicted: f64, novel: &[usize], coverage: f64) -> f64 {
         let class = self.edges.partition_point(|edge| *edge <= predicted);
-        let usual = self.classes.get(class).unwrap_or(&self.all).quantile(coverage);
+        // A class of few residuals cannot speak for a coverage that all of them together can.
+        let own = self.classes.get(class).filter(|class| class.coverage_max() >= coverage);
+        let usual = own.unwrap_or(&self.all).quantile(coverage);
         if novel.is_empty() {
             return usual;
         }
@@ -165,6 +167,11 @@ impl Calibration {
     /// Half the width of an interval for a row like the training rows, whatever is predicted.
     pub(crate) fn quantile(&self, coverage: f64) -> f64 {
         self.all.quantile(coverage)
+    }
+
+    /// The highest coverage that the held-out rows can speak for.
+    pub(crate) fn coverage_max(&self) -> f64 {
+        self.all.coverage_max()
     }
 
     /// What was measured for each feature without some of its values.
@@ -215,19 +222,26 @@ impl Residuals {
         Self(kept)
     }
 
-    /// The ⌈(n + 1) · coverage⌉-th smallest, as split conformal prediction has it; the largest when there are too few.
+    /// The ⌈(n + 1) · coverage⌉-th smallest, as split conformal prediction has it; infinite when there are too few.
     fn quantile(&self, coverage: f64) -> f64 {
         let coverage = if coverage.is_nan() {
             1.0
         } else {
             coverage.clamp(0.0, 1.0)
         };
-        let position = ((self.0.len() + 1) as f64 * coverage).ceil() as usize;
-        self.0
-            .get(position.saturating_sub(1))
-            .or(self.0.last())
-            .copied()
-            .unwrap_or(0.0)
+        let position = self.position(coverage);
+        self.0.get(position.saturating_sub(1)).copied().unwrap_or(f64::INFINITY)
+    }
+
+    fn position(&self, coverage: f64) -> usize {
+        /// What a product of two decimals may be off by.
+        const ROUNDING: f64 = 1e-9;
+        ((self.0.len() + 1) as f64 * coverage - ROUNDING).ceil() as usize
+    }
+
+    /// The highest coverage with a finite quantile.
+    fn coverage_max(&self) -> f64 {
+        self.0.len() as f64 / (self.0.len() + 1) as f64
     }
 }
 

@@ -14,6 +14,7 @@ use crate::grow::{Growth, Loss};
 use crate::kernel::Kernel;
 use crate::linear::{self, ELASTIC_WIDTH_MAX, LEAST_SQUARES_WORK_MAX, LinearModel, Solver};
 use crate::network::Network;
+use crate::svm::Machine;
 use crate::task::Task;
 
 /// One setting of one learner.
@@ -31,6 +32,7 @@ pub(crate) enum Learner {
     Process,
     Bayes,
     Network,
+    Machine,
 }
 
 /// A fitted candidate's answer to one output.
@@ -42,6 +44,7 @@ pub(crate) enum Fitted {
     Process(Kernel),
     Bayes(NaiveBayes),
     Network(Network),
+    Machine(Machine),
 }
 
 /// Candidates for a number, the cheap and telling ones first, since the time budget cuts from the end.
@@ -76,6 +79,7 @@ const REGRESSION: &[Candidate] = &[
     linear("elastic net", false, Solver::ElasticNet(0.01)),
     linear("elastic net, strong", false, Solver::ElasticNet(0.1)),
     linear("ridge, strong", false, Solver::Ridge(10.0)),
+    SUPPORT,
 ];
 
 /// Candidates for classes.
@@ -100,7 +104,15 @@ const CLASSES: &[Candidate] = &[
         name: "neural network",
         learner: Learner::Network,
     },
+    trees("random forest", FOREST, Faces::All),
+    trees("decision tree", ONE_TREE, Faces::All),
+    SUPPORT,
 ];
+
+const SUPPORT: Candidate = Candidate {
+    name: "support vectors",
+    learner: Learner::Machine,
+};
 
 const QUICK: Growth = growth(100, 16, 0.15, 1.0, 1.0, 3, 1.0);
 const MIDDLE: Growth = growth(400, 31, 0.08, 0.8, 0.6, 3, 1.0);
@@ -109,6 +121,11 @@ const CAUTIOUS: Growth = growth(300, 8, 0.06, 0.7, 0.5, 5, 5.0);
 const FOREST: Growth = Growth {
     boosted: false,
     ..growth(300, 64, 1.0 / 300.0, 0.63, 0.4, 2, 0.1)
+};
+
+const ONE_TREE: Growth = Growth {
+    boosted: false,
+    ..growth(1, 32, 1.0, 1.0, 1.0, 5, 0.1)
 };
 
 const fn growth(
@@ -169,11 +186,14 @@ impl Candidate {
                 LinearModel::fit(features, frame, target, rich, solver, seed).map(Fitted::Linear)
             }
             Learner::Trees { growth, faces } => {
+                // Trees that do not mend each other's errors give the shares of the class in their leaves (Breiman, 2001).
+                let loss = if growth.boosted { loss } else { Loss::Squared };
                 Forest::fit(features, frame, target, loss, faces, growth, seed).map(Fitted::Trees)
             }
             Learner::Process => Kernel::fit(frame, target, seed).map(Fitted::Process),
             Learner::Bayes => Ok(Fitted::Bayes(NaiveBayes::fit(features, frame, target))),
             Learner::Network => Network::fit(features, frame, target, loss, seed).map(Fitted::Network),
+            Learner::Machine => Machine::fit(features, frame, target, loss, seed).map(Fitted::Machine),
         };
         catch_unwind(AssertUnwindSafe(fit)).unwrap_or_else(|_| Err("the learner gave up on this data".to_owned()))
     }
@@ -186,6 +206,7 @@ impl Candidate {
             Learner::Bayes => Ok(rows * features.len() as f64),
             Learner::Process => Kernel::work(frame.rows, features.len()),
             Learner::Network => Network::work(features, frame),
+            Learner::Machine => Machine::work(frame.rows, features.len()),
             Learner::Trees { growth, faces } => {
                 let smiles = features.iter().any(|feature| feature.kind == FeatureKind::Smiles);
                 if faces == Faces::Structure && !smiles {
@@ -229,6 +250,7 @@ impl Fitted {
             Self::Process(model) => model.predict(frame),
             Self::Bayes(model) => model.predict(frame),
             Self::Network(model) => model.predict(frame),
+            Self::Machine(model) => model.predict(frame),
         }
     }
 
@@ -241,6 +263,7 @@ impl Fitted {
             Self::Process(model) => model.is_sound(features),
             Self::Bayes(model) => model.is_sound(features),
             Self::Network(model) => model.is_sound(features),
+            Self::Machine(model) => model.is_sound(features),
         }
     }
 }
@@ -252,6 +275,7 @@ pub(crate) struct Pace {
     trees: f64,
     process: f64,
     network: f64,
+    machine: f64,
 }
 
 impl Pace {
@@ -262,6 +286,7 @@ impl Pace {
             trees: 1e-9,
             process: 5e-10,
             network: 2e-10,
+            machine: 1e-9,
         }
     }
 
@@ -272,6 +297,7 @@ impl Pace {
             Learner::Trees { .. } => self.trees,
             Learner::Process => self.process,
             Learner::Network => self.network,
+            Learner::Machine => self.machine,
         };
         Duration::try_from_secs_f64(pace * work).unwrap_or(Duration::MAX)
     }
@@ -285,6 +311,7 @@ impl Pace {
             Learner::Trees { .. } if work > WORK_MIN => self.trees = pace,
             Learner::Process if work > WORK_MIN => self.process = pace,
             Learner::Network if work > WORK_MIN => self.network = pace,
+            Learner::Machine if work > WORK_MIN => self.machine = pace,
             _ => {}
         }
     }

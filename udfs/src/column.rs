@@ -8,7 +8,7 @@ use arrow::error::ArrowError;
 
 use crate::chem::are_molecules;
 use crate::error::TrainError;
-use crate::feature::{Baseline, FIRST_LEVEL, Feature, FeatureKind, NULL_LEVEL};
+use crate::feature::{Baseline, FIRST_LEVEL, Feature, FeatureKind, NULL_LEVEL, Rest};
 use crate::frame::{Col, Frame, each_text, is_readable};
 use crate::table::whole_column;
 
@@ -72,10 +72,11 @@ pub(crate) fn read_feature(
     let Some(col) = frame.cols.into_iter().next() else {
         return Ok(Err("it could not be read".to_owned()));
     };
-    feature.baseline = match &col {
+    let (baseline, rest) = match &col {
         Col::Number(values) => number_baseline(values),
         Col::Level(codes) | Col::Molecule { codes, .. } => level_baseline(codes, feature.codes()),
     };
+    (feature.baseline, feature.rest) = (baseline, Some(rest));
     let varies = match &col {
         Col::Number(values) => values.windows(2).any(|pair| !same(pair)),
         Col::Level(codes) | Col::Molecule { codes, .. } => codes.windows(2).any(|pair| pair.first() != pair.get(1)),
@@ -145,8 +146,8 @@ fn read_levels(column: &ArrayRef, rows: &[usize]) -> Result<(Vec<String>, Option
     Ok((levels.into_iter().map(|(level, _)| level).collect(), unique))
 }
 
-/// Evenly spaced quantiles of the known values.
-fn number_baseline(values: &[f64]) -> Vec<Baseline> {
+/// Evenly spaced quantiles of the known values, and the share of NULL.
+fn number_baseline(values: &[f64]) -> (Vec<Baseline>, Rest) {
     let mut known: Vec<f64> = values.iter().copied().filter(|v| !v.is_nan()).collect();
     known.sort_by(f64::total_cmp);
     let steps = BASELINE_VALUES.min(known.len());
@@ -164,11 +165,12 @@ fn number_baseline(values: &[f64]) -> Vec<Baseline> {
         }
         _ => false,
     });
-    baseline
+    let null = (values.len() - known.len()) as f64 / values.len().max(1) as f64;
+    (baseline, Rest { null, other: 0.0 })
 }
 
-/// The most frequent levels.
-fn level_baseline(codes: &[u32], known: usize) -> Vec<Baseline> {
+/// The most frequent levels, and the share of the others.
+fn level_baseline(codes: &[u32], known: usize) -> (Vec<Baseline>, Rest) {
     let mut counts: BTreeMap<u32, usize> = BTreeMap::new();
     for code in codes
         .iter()
@@ -180,11 +182,10 @@ fn level_baseline(codes: &[u32], known: usize) -> Vec<Baseline> {
     counts.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
     counts.truncate(2 * BASELINE_VALUES);
     let total: usize = counts.iter().map(|(_, count)| count).sum();
-    counts
-        .iter()
-        .map(|(code, count)| Baseline::Level {
-            code: *code,
-            weight: *count as f64 / total.max(1) as f64,
-        })
-        .collect()
+    let baseline = counts.iter().map(|(code, count)| Baseline::Level {
+        code: *code,
+        weight: *count as f64 / total.max(1) as f64,
+    });
+    let other = (codes.len() - total) as f64 / codes.len().max(1) as f64;
+    (baseline.collect(), Rest { null: 0.0, other })
 }

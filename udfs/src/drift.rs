@@ -9,6 +9,7 @@ use crate::error::PredictError;
 use crate::feature::{Baseline, Feature};
 use crate::frame::{Col, Frame};
 use crate::model::Model;
+use crate::sight::Sight;
 
 /// Below this a stability index is called stable, above the second moved; the usual marks of credit scoring.
 const SHIFTING: f64 = 0.1;
@@ -23,12 +24,14 @@ pub struct Drift {
     columns: Vec<Option<usize>>,
     counts: Vec<Counts>,
     rows: usize,
+    sight: Sight,
 }
 
-/// Rows by the baseline value that they are nearest to, and those that are novel.
+/// Rows by the baseline value that they are nearest to, the others, and those that are novel.
 #[derive(Debug, Clone)]
 struct Counts {
     near: Vec<f64>,
+    null: f64,
     other: f64,
     novel: f64,
 }
@@ -43,7 +46,7 @@ impl Drift {
         let columns: Vec<Option<usize>> = model.features().iter().map(|f| table.index_of(&f.name).ok()).collect();
         if columns.iter().all(Option::is_none) {
             return Err(PredictError::MissingFeatures {
-                missing: names(model.features().iter().map(|f| f.name.as_str()).collect()),
+                missing: model.features().iter().map(|f| f.name.clone()).collect(),
                 columns: names(table.fields().iter().map(|f| f.name().as_str()).collect()),
             });
         }
@@ -52,6 +55,7 @@ impl Drift {
             .iter()
             .map(|feature| Counts {
                 near: vec![0.0; feature.baseline.len()],
+                null: 0.0,
                 other: 0.0,
                 novel: 0.0,
             })
@@ -61,7 +65,17 @@ impl Drift {
             columns,
             counts,
             rows: 0,
+            sight: Sight::default(),
         })
+    }
+
+    /// Leaves out what somebody may not be told of.
+    #[must_use]
+    pub fn to(self, sight: &Sight) -> Self {
+        Self {
+            sight: sight.clone(),
+            ..self
+        }
     }
 
     /// # Errors
@@ -93,6 +107,7 @@ impl Drift {
             for row in 0..rows {
                 match nearest(feature, col, row).and_then(|place| counts.near.get_mut(place)) {
                     Some(count) => *count += 1.0,
+                    None if !feature.has_levels() => counts.null += 1.0,
                     None => counts.other += 1.0,
                 }
             }
@@ -121,6 +136,9 @@ impl Drift {
         let rows = self.rows as f64;
         let mut told: Vec<(&str, Option<f64>, Option<f64>)> = Vec::new();
         for ((feature, counts), place) in self.model.features().iter().zip(&self.counts).zip(&self.columns) {
+            if !self.sight.tells(&feature.name) {
+                continue;
+            }
             let known = place.is_some() && rows > 0.0;
             let index = known.then(|| stability(feature, counts));
             told.push((&feature.name, index, known.then(|| counts.novel / rows)));
@@ -171,18 +189,26 @@ fn nearest(feature: &Feature, col: &Col, row: usize) -> Option<usize> {
 
 /// The population stability index: how unlike two distributions are, both ways.
 fn stability(feature: &Feature, counts: &Counts) -> f64 {
-    let rows = counts.near.iter().sum::<f64>() + counts.other;
+    let near: f64 = counts.near.iter().sum();
     // A number's kept values are evenly spaced quantiles: about its weight of training's rows is nearest to each.
-    let expected = feature.baseline.iter().map(|baseline| match baseline {
+    let weights = feature.baseline.iter().map(|baseline| match baseline {
         Baseline::Number { weight, .. } | Baseline::Level { weight, .. } => *weight,
     });
-    let told = expected
-        .zip(&counts.near)
-        .map(|(expected, near)| (expected, near / rows));
-    let other = [(0.0, counts.other / rows)];
-    told.chain(other)
-        .map(|(expected, found)| {
-            let (expected, found) = (expected.max(SHARE_MIN), found.max(SHARE_MIN));
+    let (told, rows, rest) = match feature.rest {
+        Some(rest) => (
+            rest.told(),
+            near + counts.null + counts.other,
+            vec![(rest.null, counts.null), (rest.other, counts.other)],
+        ),
+        // Without the shares of the rest, only what the baseline stands for can be compared.
+        None => (1.0, near, Vec::new()),
+    };
+    let rows = rows.max(1.0);
+    let pairs = weights.map(|weight| weight * told).zip(counts.near.iter().copied());
+    pairs
+        .chain(rest)
+        .map(|(expected, count)| {
+            let (expected, found) = (expected.max(SHARE_MIN), (count / rows).max(SHARE_MIN));
             (found - expected) * (found / expected).ln()
         })
         .sum()

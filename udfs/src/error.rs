@@ -91,8 +91,8 @@ pub enum PredictError {
         expected: usize,
         got: usize,
     },
-    #[error("the candidates have no column for the model's features: {missing}. Their columns are: {columns}")]
-    MissingFeatures { missing: String, columns: String },
+    #[error("the candidates have no column for the model's features: {}. Their columns are: {columns}", missing.join(", "))]
+    MissingFeatures { missing: Vec<String>, columns: String },
     #[error("the batch of candidates has the schema ({found}), expected ({expected})")]
     CandidateSchema { expected: String, found: String },
     #[error("{asked} recommendations were asked for: between 1 and {most} can be given")]
@@ -106,9 +106,13 @@ pub enum PredictError {
     )]
     NoIntervals,
     #[error(
-        "this model tells {classes} classes apart, so its candidates have no order: train on a number or on two classes"
+        "interval: {most:.3} is the highest coverage that the held-out rows of this model can speak for, {asked} was asked for: ask for less, or train on more rows"
     )]
-    NoOrder { classes: usize },
+    Coverage { asked: f64, most: f64 },
+    #[error(
+        "this model predicts a class, so its candidates have no order until one class is wanted: write 'class=…' with one of {classes}"
+    )]
+    NoWish { classes: String },
     #[error("strategy '{0}' is not known: use 'exploit' or 'bayes'")]
     NoStrategy(String),
     #[error("the strategy 'bayes' needs a model of a number, trained here, with at most 64 columns: use 'exploit'")]
@@ -125,6 +129,14 @@ pub enum PredictError {
     TooManyWells { most: usize },
     #[error("feature '{feature}' is not in the model; its features are: {features}")]
     NoFeature { feature: String, features: String },
+    #[error(
+        "what the model makes of '{0}' would show values of rows that you do not see: ask explain_prediction about rows of your own"
+    )]
+    NotWhole(String),
+    #[error(
+        "{0} numbers could be the measured one: name it, for example plate_effects('lab.<schema>.<table>', '{1}'); they are {2}"
+    )]
+    ManyValues(usize, String, String),
     #[error("the coverage must be above 0 and below 1, for example 0.9; it was {0}")]
     BadCoverage(f64),
     #[error("this model file has format {found}; this program reads format {supported}: train the model again")]

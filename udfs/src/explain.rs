@@ -7,10 +7,11 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray};
 
 use crate::error::PredictError;
-use crate::feature::{Baseline, FIRST_LEVEL, Feature, FeatureKind, NULL_LEVEL};
+use crate::feature::{Baseline, FIRST_LEVEL, Feature, FeatureKind, NULL_LEVEL, Rest};
 use crate::frame::{Col, Frame};
 use crate::model::Model;
 use crate::sample;
+use crate::sight::Sight;
 
 /// One feature's pull on one prediction.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,7 +40,7 @@ impl Model {
     }
 
     /// The first row explained as a table, strongest pull first: feature Utf8, value Utf8, effect Float64 (the target's unit, or
-    /// probability), prediction Float64.
+    /// probability), prediction Float64, share Float64 (its Shapley value), average Float64: prediction = average + all shares.
     ///
     /// # Errors
     /// As [`Model::predict`].
@@ -47,6 +48,7 @@ impl Model {
         let frame = Frame::read(self.features(), columns, 1)?;
         let effects = self.explain_frame(&frame).into_iter().next().unwrap_or_default();
         let prediction = self.predict_frame(&frame).first().copied();
+        let (shares, average) = self.shares_frame(&frame);
         let named = || {
             effects
                 .iter()
@@ -54,7 +56,7 @@ impl Model {
         };
         let shown =
             |(effect, feature): (&Effect, &Feature)| frame.cols.get(effect.feature).map(|col| value(feature, col, 0));
-        let columns: [(&str, ArrayRef, bool); 4] = [
+        let columns: [(&str, ArrayRef, bool); 6] = [
             (
                 "feature",
                 Arc::new(named().map(|(_, f)| Some(f.name.as_str())).collect::<StringArray>()),
@@ -69,6 +71,20 @@ impl Model {
             (
                 "prediction",
                 Arc::new(named().map(|_| prediction).collect::<Float64Array>()),
+                true,
+            ),
+            (
+                "share",
+                Arc::new(
+                    named()
+                        .map(|(e, _)| shares.get(e.feature).copied())
+                        .collect::<Float64Array>(),
+                ),
+                true,
+            ),
+            (
+                "average",
+                Arc::new(named().map(|_| Some(average)).collect::<Float64Array>()),
                 true,
             ),
         ];
@@ -94,7 +110,7 @@ impl Model {
             cols: features
                 .iter()
                 .enumerate()
-                .map(|(number, f)| drawn(f, number as u64))
+                .map(|(number, f)| drawn(f, number as u64, DEPENDENCE_ROWS))
                 .collect(),
         };
         let (mut values, mut numbers, mut predictions, mut shares) = (vec![], vec![], vec![], vec![]);
@@ -110,7 +126,7 @@ impl Model {
             }
             let said = self.predict_frame(&frame);
             predictions.push(Some(said.iter().sum::<f64>() / said.len().max(1) as f64));
-            shares.push(Some(share));
+            shares.push(Some(share * about.rest.map_or(1.0, Rest::told)));
         }
         let columns: [(&str, ArrayRef, bool); 4] = [
             ("value", Arc::new(values.into_iter().collect::<StringArray>()), true),
@@ -126,10 +142,15 @@ impl Model {
     }
 
     pub(crate) fn explain_frame(&self, frame: &Frame) -> Vec<Vec<Effect>> {
-        let whole = self.predict_frame(frame);
+        self.explain_by(frame, &|frame| self.predict_frame(frame))
+    }
+
+    /// The pulls on what `ask` says of rows.
+    pub(crate) fn explain_by(&self, frame: &Frame, ask: &dyn Fn(&Frame) -> Vec<f64>) -> Vec<Vec<Effect>> {
+        let whole = ask(frame);
         let mut effects: Vec<Vec<Effect>> = vec![Vec::with_capacity(self.features().len()); frame.rows];
         for (number, feature) in self.features().iter().enumerate() {
-            let average = self.average_over(frame, number, feature);
+            let average = average_over(frame, number, feature, ask);
             for ((row, value), average) in effects.iter_mut().zip(&whole).zip(&average) {
                 row.push(Effect {
                     feature: number,
@@ -147,35 +168,35 @@ impl Model {
         }
         effects
     }
-
-    /// The weighted mean of the predictions with the feature set to each of its baseline values.
-    fn average_over(&self, frame: &Frame, number: usize, feature: &Feature) -> Vec<f64> {
-        let mut sum = vec![0.0; frame.rows];
-        let mut weights = 0.0;
-        let mut changed = frame.clone();
-        for baseline in &feature.baseline {
-            let (col, weight) = match baseline {
-                Baseline::Number { value, weight } => (Col::Number(vec![*value]), *weight),
-                Baseline::Level { code, weight } => (Col::constant_level(feature, *code), *weight),
-            };
-            if let Some(slot) = changed.cols.get_mut(number) {
-                *slot = col;
-            }
-            weights += weight;
-            for (total, value) in sum.iter_mut().zip(self.predict_frame(&changed)) {
-                *total += weight * value;
-            }
-        }
-        if weights <= 0.0 {
-            return self.predict_frame(frame);
-        }
-        sum.iter().map(|total| total / weights).collect()
-    }
 }
 
-/// A column of values as often as training had them.
-fn drawn(feature: &Feature, number: u64) -> Col {
-    let order = sample::permutation(DEPENDENCE_ROWS, number);
+/// The weighted mean of what `ask` says with the feature set to each of its baseline values.
+fn average_over(frame: &Frame, number: usize, feature: &Feature, ask: &dyn Fn(&Frame) -> Vec<f64>) -> Vec<f64> {
+    let mut sum = vec![0.0; frame.rows];
+    let mut weights = 0.0;
+    let mut changed = frame.clone();
+    for baseline in &feature.baseline {
+        let (col, weight) = match baseline {
+            Baseline::Number { value, weight } => (Col::Number(vec![*value]), *weight),
+            Baseline::Level { code, weight } => (Col::constant_level(feature, *code), *weight),
+        };
+        if let Some(slot) = changed.cols.get_mut(number) {
+            *slot = col;
+        }
+        weights += weight;
+        for (total, value) in sum.iter_mut().zip(ask(&changed)) {
+            *total += weight * value;
+        }
+    }
+    if weights <= 0.0 {
+        return ask(frame);
+    }
+    sum.iter().map(|total| total / weights).collect()
+}
+
+/// A column of so many values, as often as training had them.
+pub(crate) fn drawn(feature: &Feature, number: u64, rows: usize) -> Col {
+    let order = sample::permutation(rows, number);
     let mut sum = 0.0;
     let ends: Vec<(f64, Baseline)> = feature
         .baseline
@@ -188,7 +209,7 @@ fn drawn(feature: &Feature, number: u64) -> Col {
         })
         .collect();
     let at = |row: &usize| {
-        let share = (*row as f64 + 0.5) / DEPENDENCE_ROWS as f64 * sum;
+        let share = (*row as f64 + 0.5) / rows as f64 * sum;
         ends.get(ends.partition_point(|(end, _)| *end < share))
             .or(ends.last())
             .map(|(_, baseline)| *baseline)
@@ -210,7 +231,9 @@ fn drawn(feature: &Feature, number: u64) -> Col {
 }
 
 /// The strongest pulls of one row in words: `catalyst = Pd +12.3, temperature = 80 −4.1`.
-pub(crate) fn reason(features: &[Feature], frame: &Frame, row: usize, effects: &[Effect]) -> String {
+pub(crate) fn reason(features: &[Feature], frame: &Frame, row: usize, effects: &[Effect], sight: &Sight) -> String {
+    let is_told = |effect: &&Effect| features.get(effect.feature).is_some_and(|f| sight.tells(&f.name));
+    let effects: Vec<&Effect> = effects.iter().filter(is_told).collect();
     let strongest = effects.first().map_or(0.0, |effect| effect.effect.abs());
     // What pulls less than a twentieth of the strongest says nothing to a person.
     let told = effects

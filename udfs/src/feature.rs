@@ -38,6 +38,9 @@ pub struct Feature {
     pub(crate) levels: Vec<String>,
     /// What the training rows held, in few weighted values: the yardstick of explanations.
     pub(crate) baseline: Vec<Baseline>,
+    /// What the baseline does not stand for; not known of models that older programs made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) rest: Option<Rest>,
     /// SMILES only: the levels as molecules, read from their text when first needed.
     #[serde(skip)]
     pub(crate) molecules: OnceLock<Arc<Vec<Option<Chem>>>>,
@@ -55,6 +58,22 @@ pub(crate) enum Baseline {
     Level { code: u32, weight: f64 },
 }
 
+/// Shares of the training rows that no baseline value stands for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Rest {
+    /// NULL in a number; NULL in a category is a level.
+    pub(crate) null: f64,
+    /// Levels that are too rare for the baseline.
+    pub(crate) other: f64,
+}
+
+impl Rest {
+    /// The share that the baseline stands for.
+    pub(crate) fn told(self) -> f64 {
+        (1.0 - self.null - self.other).clamp(0.0, 1.0)
+    }
+}
+
 /// The code of a NULL category.
 pub(crate) const NULL_LEVEL: u32 = 0;
 /// The code of a category that training did not see, or did not keep.
@@ -70,6 +89,7 @@ impl Default for Feature {
             input_type: DataType::Float64,
             levels: Vec::new(),
             baseline: Vec::new(),
+            rest: None,
             molecules: OnceLock::new(),
             remembered: Remembered::default(),
             names: OnceLock::new(),
@@ -78,6 +98,18 @@ impl Default for Feature {
 }
 
 impl Feature {
+    /// The same for somebody else: what he asks about is remembered apart.
+    pub(crate) fn apart(&self) -> Self {
+        if self.kind == FeatureKind::Smiles {
+            // Parsed once for everybody: they are the training's.
+            let _ = self.molecules();
+        }
+        Self {
+            remembered: Remembered::default(),
+            ..self.clone()
+        }
+    }
+
     /// How many codes a category has, the two special ones included.
     pub(crate) fn codes(&self) -> usize {
         self.levels.len() + FIRST_LEVEL as usize

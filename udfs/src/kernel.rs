@@ -18,7 +18,6 @@ use crate::axis::{Axis, Entries, Table, surroundings};
 use crate::cholesky::{Triangle, dot, factor, forward};
 use crate::dense;
 use crate::frame::Frame;
-use crate::order::Order;
 use crate::sample;
 use crate::tune;
 
@@ -37,14 +36,14 @@ pub(crate) const LOG_MAX: f64 = 7.0;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Kernel {
     pub(crate) columns: Vec<Axis>,
-    centre: f64,
+    pub(crate) centre: f64,
     /// Logarithm of the variance of the noise over that of the signal.
     noise: f64,
     /// Variance of the signal.
     variance: f64,
     /// Entry of each column for each training row.
     pub(crate) rows: Vec<Vec<u32>>,
-    weights: Vec<f64>,
+    pub(crate) weights: Vec<f64>,
 }
 
 impl Kernel {
@@ -102,92 +101,6 @@ impl Kernel {
         // A pair of rows costs a look into a table, and some more where it is compared anew; the rest is matrix products.
         let pairs = |n: f64| 8.0 * n * n * columns as f64;
         Ok(all.powi(3) / 6.0 + pairs(all) + tune::STEPS as f64 * (1.6 * tuned.powi(3) + 2.0 * pairs(tuned)))
-    }
-
-    pub(crate) fn predict(&self, frame: &Frame) -> Vec<f64> {
-        let mut answers = vec![self.centre; frame.rows];
-        let mut order = Order::new(frame.rows);
-        let mut tables = Vec::with_capacity(self.columns.len());
-        for axis in &self.columns {
-            let (entries, codes) = axis.read(&frame.cols[axis.feature], frame.rows);
-            tables.push(axis.table(&entries, &axis.own(&frame.cols[axis.feature])));
-            order.add(codes, entries.count());
-        }
-        let plan = order.plan_as_given();
-        let (last, last_codes) = plan.last();
-        let Some(last_axis) = self.columns.get(last) else {
-            return answers;
-        };
-        let own = last_axis.count();
-        // Training rows weighted by all columns but the last, summed by their entry in the last.
-        let mut summed = vec![0.0; own];
-        let mut weighted = vec![0.0; self.rows.len()];
-        let mut before: Option<usize> = None;
-        for row in &plan.rows {
-            let row = *row as usize;
-            let same = before.map_or(0, |before| plan.alike(before, row));
-            if same == plan.columns.len() {
-                answers[row] = before.map_or(self.centre, |before| answers[before]);
-                continue;
-            }
-            if before.is_none() || same + 1 < plan.columns.len() {
-                weighted.copy_from_slice(&self.weights);
-                for (column, codes) in plan.first() {
-                    let alike = &tables[column][codes[row] as usize];
-                    for (weight, mine) in weighted.iter_mut().zip(&self.rows) {
-                        *weight *= alike[mine[column] as usize];
-                    }
-                }
-                summed.fill(0.0);
-                for (weight, mine) in weighted.iter().zip(&self.rows) {
-                    summed[mine[last] as usize] += weight;
-                }
-            }
-            answers[row] = self.centre + dot(&summed, &tables[last][last_codes[row] as usize]);
-            before = Some(row);
-        }
-        answers
-    }
-
-    /// Likeness of the rows of `frame` to the training rows.
-    pub(crate) fn likeness(&self, frame: &Frame) -> Vec<Vec<f64>> {
-        let tables: Vec<(Vec<Vec<f64>>, Vec<u32>)> = self
-            .columns
-            .iter()
-            .map(|axis| {
-                let col = &frame.cols[axis.feature];
-                let (entries, codes) = axis.read(col, frame.rows);
-                (axis.table(&entries, &axis.own(col)), codes)
-            })
-            .collect();
-        (0..frame.rows)
-            .map(|row| {
-                self.rows
-                    .iter()
-                    .map(|mine| {
-                        tables
-                            .iter()
-                            .zip(mine)
-                            .map(|((table, codes), mine)| table[codes[row] as usize][*mine as usize])
-                            .product()
-                    })
-                    .collect()
-            })
-            .collect()
-    }
-
-    /// Likeness of all rows of `frame` to one of them.
-    pub(crate) fn likeness_to(&self, frame: &Frame, one: usize) -> Vec<f64> {
-        let mut all = vec![1.0; frame.rows];
-        for axis in &self.columns {
-            let (entries, codes) = axis.read(&frame.cols[axis.feature], frame.rows);
-            let chosen = entries.only(codes[one] as usize);
-            let table = axis.table(&entries, &chosen);
-            for (value, code) in all.iter_mut().zip(&codes) {
-                *value *= table[*code as usize][0];
-            }
-        }
-        all
     }
 
     /// Variance of the signal.
@@ -268,6 +181,29 @@ impl Kernel {
                 let alike = &table[of[column] as usize];
                 for (value, other) in line.iter_mut().zip(&self.rows[..=i]) {
                     *value *= alike[other[column] as usize];
+                }
+            }
+        }
+        square
+    }
+
+    /// The same, of each column one entry's likenesses at a time: the table of a column of different numbers is as large as the square.
+    fn whole_square(&self, frame: &Frame) -> Array2<f64> {
+        let mut square = Array2::ones((self.rows.len(), self.rows.len()));
+        for (column, axis) in self.columns.iter().enumerate() {
+            let own = axis.own(&frame.cols[axis.feature]);
+            let mut rows_of: Vec<Vec<usize>> = vec![Vec::new(); own.count()];
+            for (row, of) in self.rows.iter().enumerate() {
+                rows_of[of[column] as usize].push(row);
+            }
+            for (entry, rows) in rows_of.iter().enumerate() {
+                let table = axis.table(&own.only(entry), &own);
+                let Some(alike) = table.first() else { continue };
+                for row in rows {
+                    let mut line = square.row_mut(*row);
+                    for (value, other) in line.iter_mut().zip(&self.rows[..=*row]) {
+                        *value *= alike[other[column] as usize];
+                    }
                 }
             }
         }
@@ -441,7 +377,7 @@ impl Kernel {
 
     /// Weights and variance for the present settings.
     fn weigh(&mut self, frame: &Frame, centred: &[f64]) -> Result<(), String> {
-        let mut matrix = self.square(&self.tables(frame));
+        let mut matrix = self.whole_square(frame);
         let noise = self.noise();
         matrix.diag_mut().iter_mut().for_each(|value| *value += noise);
         if !dense::factor(&mut matrix) {

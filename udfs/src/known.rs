@@ -14,6 +14,7 @@ use crate::frame::{is_readable, numbers};
 use crate::layout::Control;
 use crate::model::Model;
 use crate::recommend::Recommender;
+use crate::sight::Sight;
 
 /// Rows that the typical one is the middle of; of a larger table a sample.
 const ROWS_MAX: usize = 2_000;
@@ -31,6 +32,7 @@ pub struct KnownExperiments {
     best: Option<(f64, RecordBatch)>,
     sample: Vec<(f64, RecordBatch)>,
     seen: u64,
+    sight: Arc<Sight>,
     rng: StdRng,
 }
 
@@ -86,8 +88,15 @@ impl KnownExperiments {
             best: None,
             sample: Vec::new(),
             seen: 0,
+            sight: Arc::default(),
             rng: StdRng::seed_from_u64(0),
         })
+    }
+
+    /// Leaves out of the controls' reasons what somebody may not be told.
+    #[must_use]
+    pub fn to(self, sight: Arc<Sight>) -> Self {
+        Self { sight, ..self }
     }
 
     /// Takes rows in; those without a measured value, or without one of the features, are passed over.
@@ -161,7 +170,8 @@ impl KnownExperiments {
         let mut controls = Vec::new();
         for (name, known) in named {
             let Some((measured, row)) = known else { continue };
-            let mut list = Recommender::new(Arc::clone(&self.model), Arc::clone(&self.candidates), 1, false)?;
+            let list = Recommender::new(Arc::clone(&self.model), Arc::clone(&self.candidates), 1, false)?;
+            let mut list = list.to(Arc::clone(&self.sight));
             list.push(&row)?;
             controls.push(Control {
                 name,

@@ -38,7 +38,7 @@
 //!
 //! * **I/O.** Nothing is read or written at call time or at training time: bytes and batches come in, bytes and batches go out.
 //! * **The clock in a prediction.** Training looks at the time to keep its budget, and at nothing else; a model holds no date. Which
-//!   candidates finish may depend on the machine, what they say does not.
+//!   candidates finish may depend on the machine, what they say does not; a model knows which did, and a [`Replay`] repeats just those.
 //! * **Users, SQL text, stores.** Who may train on what, and who may call what, is decided before anything arrives here.
 //! * **Threads of our own.** Training uses as many as it is told, prediction the caller's, so that the server decides what training may take
 //!   from queries.
@@ -68,11 +68,13 @@ mod feature;
 mod forecast;
 mod forest;
 mod frame;
+mod group;
 mod grow;
 mod interval;
 mod kernel;
 mod known;
 mod layout;
+mod likeness;
 mod linear;
 mod lookup;
 mod mean_code;
@@ -88,9 +90,14 @@ mod perceptron;
 mod plate;
 mod recommend;
 mod report;
+mod runs;
 mod sample;
 mod score;
+mod shap;
+mod sight;
 mod smiles;
+mod stored;
+mod svm;
 mod table;
 mod task;
 mod train;
@@ -111,9 +118,11 @@ pub use known::KnownExperiments;
 pub use layout::{Control, Layout, PLATE_COLUMNS_MAX, PLATE_ROWS_MAX};
 pub use model::{Model, Timing};
 pub use onnx::ONNX_BYTES_MAX;
-pub use options::{Cancel, Kind, TrainOptions};
+pub use options::{Cancel, Kind, Replay, TrainOptions};
 pub use plate::PlateEffects;
 pub use recommend::{COVERAGE, RECOMMENDATIONS_MAX, Recommender, Strategy, recommend_schema};
+pub use runs::{Runs, SeenRuns};
+pub use sight::Sight;
 pub use smiles::{Descriptors, describe};
 pub use train::train;
-pub use udf::predict_udf;
+pub use udf::{predict_udf, predict_udf_to};

@@ -1,7 +1,6 @@
 //! The trained model: what it predicts, what it remembers, and its bytes.
 #![expect(clippy::indexing_slicing, reason = "rows are those of the frame at hand")]
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray};
@@ -9,31 +8,30 @@ use arrow::datatypes::DataType;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::calibration::Calibration;
-use crate::candidate::Fitted;
-use crate::domain::Domain;
 use crate::error::{PredictError, TrainError};
-use crate::feature::{Baseline, Feature, UNSEEN_LEVEL};
+use crate::feature::{Feature, UNSEEN_LEVEL};
 use crate::frame::Frame;
-use crate::kernel::Kernel;
 use crate::memo::Memo;
-use crate::onnx::Onnx;
-use crate::report::{self, LeaderboardRow};
+use crate::options::Replay;
+use crate::report;
 use crate::score::most_probable;
+use crate::stored::{Beyond, Stored};
 use crate::task::Task;
 use crate::trial::Trial;
 
 /// The format of [`Model::to_bytes`]. It changes when an older program could not read the bytes, and when molecules are read differently.
-const FORMAT: u32 = 4;
+const FORMAT: u32 = 5;
 /// The oldest format whose bytes mean the same to this program.
 const FORMAT_OLDEST: u32 = 2;
 
 /// A model: immutable, shared between threads, with nothing outside itself.
 #[derive(Debug)]
 pub struct Model {
-    stored: Stored,
-    bytes: Vec<u8>,
-    digest: String,
+    stored: Arc<Stored>,
+    /// Those stored, with what one asker's molecules are.
+    features: Vec<Feature>,
+    bytes: Arc<[u8]>,
+    digest: Arc<str>,
     timings: Vec<Timing>,
     memo: Memo,
 }
@@ -46,51 +44,6 @@ pub struct Timing {
     pub predict_s: f64,
 }
 
-/// What a model file holds.
-#[derive(Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Stored {
-    pub(crate) format: u32,
-    pub(crate) target: String,
-    pub(crate) task: Task,
-    pub(crate) rows: usize,
-    pub(crate) features: Vec<Feature>,
-    pub(crate) members: Vec<Member>,
-    pub(crate) leaderboard: Vec<LeaderboardRow>,
-    pub(crate) importance: Vec<(String, f64)>,
-    pub(crate) card: Vec<(String, String)>,
-    pub(crate) domain: Domain,
-    /// Of numbers only: classes have probabilities.
-    pub(crate) calibration: Option<Calibration>,
-    /// Of numbers only: what knows how much it does not know, for the choice of experiments.
-    pub(crate) surrogate: Vec<Kernel>,
-    /// Least and greatest target.
-    pub(crate) range: (f64, f64),
-    /// Weights for rows with a level that training did not see, by feature.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(crate) beyond: Vec<Beyond>,
-    /// Of an imported model: what answers in place of members.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) onnx: Option<Onnx>,
-    /// Training rows as numbers made of their features, sorted; empty if they were too many.
-    pub(crate) run: Vec<u64>,
-}
-
-/// A fitted candidate and its weight in the mean.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Member {
-    pub(crate) name: String,
-    pub(crate) weight: f64,
-    /// One model per output.
-    pub(crate) fitted: Vec<Fitted>,
-}
-
-/// The members' weights where a feature has a level that training did not see.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Beyond {
-    pub(crate) feature: usize,
-    pub(crate) weights: Vec<f64>,
-}
-
 impl Model {
     pub(crate) fn new(mut stored: Stored, timings: Vec<Timing>) -> Result<Self, TrainError> {
         stored.format = FORMAT;
@@ -99,22 +52,43 @@ impl Model {
     }
 
     fn with_bytes(stored: Stored, bytes: Vec<u8>, timings: Vec<Timing>) -> Self {
-        let digest = Sha256::digest(&bytes)
+        let digest: String = Sha256::digest(&bytes)
             .iter()
             .map(|byte| format!("{byte:02x}"))
             .collect();
         Self {
-            stored,
-            bytes,
-            digest,
+            features: stored.features.clone(),
+            stored: Arc::new(stored),
+            bytes: bytes.into(),
+            digest: digest.into(),
             timings,
             memo: Memo::default(),
         }
     }
 
+    pub(crate) fn with_own_memory(&self) -> Self {
+        Self {
+            stored: Arc::clone(&self.stored),
+            features: self.features.iter().map(Feature::apart).collect(),
+            bytes: Arc::clone(&self.bytes),
+            digest: Arc::clone(&self.digest),
+            timings: self.timings.clone(),
+            memo: Memo::default(),
+        }
+    }
+
+    /// What the time let finish when this model was trained: a training that replays it gives the same bytes.
+    pub fn replay(&self) -> Replay {
+        let late = self.stored.leaderboard.iter().filter(|row| row.was_late());
+        Replay {
+            late: late.map(|row| row.candidate.clone()).collect(),
+            unseen_in_time: self.stored.unseen_in_time,
+        }
+    }
+
     /// The model as JSON with a format version. The same training input gives the same bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
-        self.bytes.clone()
+        self.bytes.to_vec()
     }
 
     /// # Errors
@@ -144,7 +118,7 @@ impl Model {
 
     /// The inputs, in the order [`Model::predict`] wants them.
     pub fn features(&self) -> &[Feature] {
-        &self.stored.features
+        &self.features
     }
 
     pub fn target(&self) -> &str {
@@ -178,7 +152,7 @@ impl Model {
     /// Wrong count or lengths, nested or binary columns.
     pub fn predict(&self, columns: &[ArrayRef]) -> Result<Float64Array, PredictError> {
         let rows = columns.first().map_or(0, |column| column.len());
-        let frame = Frame::read(&self.stored.features, columns, rows)?;
+        let frame = Frame::read(&self.features, columns, rows)?;
         Ok(Float64Array::from(self.predict_frame(&frame)))
     }
 
@@ -187,7 +161,7 @@ impl Model {
     /// # Errors
     /// As [`Model::predict`].
     pub fn answer(&self, columns: &[ArrayRef], rows: usize) -> Result<ArrayRef, PredictError> {
-        let frame = Frame::read(&self.stored.features, columns, rows)?;
+        let frame = Frame::read(&self.features, columns, rows)?;
         let outputs = self.outputs(&frame);
         Ok(match &self.stored.task {
             Task::Regression => Arc::new(Float64Array::from(outputs.into_iter().next().unwrap_or_default())),
@@ -204,19 +178,9 @@ impl Model {
     /// # Errors
     /// [`PredictError::NoClass`] names the classes there are, [`PredictError::NoClasses`] for a model of a number; else as [`Model::predict`].
     pub fn probability(&self, class: &str, columns: &[ArrayRef], rows: usize) -> Result<Float64Array, PredictError> {
-        let names = self.classes();
-        if names.is_empty() {
-            return Err(PredictError::NoClasses);
-        }
-        let Some(number) = names.iter().position(|name| name == class) else {
-            return Err(PredictError::NoClass {
-                class: class.to_owned(),
-                classes: names.join(", "),
-            });
-        };
-        let outputs = self.outputs(&Frame::read(&self.stored.features, columns, rows)?);
-        let of = |row| self.stored.task.probabilities(&outputs, row).get(number).copied();
-        Ok((0..rows).map(of).collect())
+        let number = self.class(class)?;
+        let frame = Frame::read(&self.features, columns, rows)?;
+        Ok(Float64Array::from(self.probability_frame(number, &frame)))
     }
 
     /// Candidates tried, best first: candidate, the measures of its kind (r2, rmse, mae, or auc, f1, log_loss, calibration), folds,
@@ -239,6 +203,12 @@ impl Model {
     /// Largest first; about zero or below means the column is of no use.
     pub fn importance(&self) -> RecordBatch {
         report::importance_table(&self.stored.importance)
+    }
+
+    /// The same by Shapley values: the mean size of a feature's share in predictions of rows such as training held, in the target's unit or
+    /// probability.
+    pub fn importance_by_shares(&self) -> RecordBatch {
+        report::importance_table(&self.mean_shares())
     }
 
     /// Facts about the model in a fixed order: name and text.
@@ -265,6 +235,26 @@ impl Model {
                 })
                 .collect(),
         }
+    }
+
+    /// The probability of a class, by its number.
+    pub(crate) fn probability_frame(&self, class: usize, frame: &Frame) -> Vec<f64> {
+        let outputs = self.outputs(frame);
+        let of = |row| self.stored.task.probabilities(&outputs, row).get(class).copied();
+        (0..frame.rows).map(|row| of(row).unwrap_or(0.0)).collect()
+    }
+
+    /// The number of a class.
+    pub(crate) fn class(&self, class: &str) -> Result<usize, PredictError> {
+        let names = self.classes();
+        if names.is_empty() {
+            return Err(PredictError::NoClasses);
+        }
+        let found = names.iter().position(|name| name == class);
+        found.ok_or_else(|| PredictError::NoClass {
+            class: class.to_owned(),
+            classes: names.join(", "),
+        })
     }
 
     /// Output × row, normalised.
@@ -352,7 +342,7 @@ impl Model {
                 continue;
             }
             for (sum, fitted) in sums.iter_mut().zip(&member.fitted) {
-                let said = fitted.predict(&self.stored.features, frame);
+                let said = fitted.predict(&self.features, frame);
                 for (row, (total, value)) in sum.iter_mut().zip(said).enumerate() {
                     *total += of(row) * value;
                 }
@@ -369,62 +359,5 @@ impl Timing {
             train_s: trial.train_time.as_secs_f64(),
             predict_s: trial.predict_time.as_secs_f64(),
         }
-    }
-}
-
-impl Stored {
-    /// Everything that prediction relies on: references within bounds, numbers finite.
-    fn check(&self) -> Result<(), PredictError> {
-        let damaged = |what: &str| Err(PredictError::Damaged(what.to_owned()));
-        if (self.members.is_empty() && self.onnx.is_none()) || !self.members.iter().all(|m| m.weight.is_finite()) {
-            return damaged("it has no members");
-        }
-        let outputs = match self.task.classes().len() {
-            0 | 2 => 1,
-            1 => return damaged("it has one class only"),
-            more => more,
-        };
-        if self.members.iter().any(|member| member.fitted.len() != outputs) {
-            return damaged("a member lacks an output");
-        }
-        let sound = |member: &&Member| member.fitted.iter().all(|fitted| fitted.is_sound(self.features.len()));
-        if let Some(member) = self.members.iter().find(|member| !sound(member)) {
-            return damaged(&format!("member '{}' refers to what is not there", member.name));
-        }
-        if let Some(onnx) = &self.onnx {
-            onnx.check(&self.features, outputs)?;
-        }
-        let beyond = |beyond: &Beyond| {
-            beyond.feature < self.features.len()
-                && beyond.weights.len() == self.members.len()
-                && beyond.weights.iter().all(|weight| weight.is_finite())
-        };
-        if !self.beyond.iter().all(beyond) {
-            return damaged("its weights for unseen levels do not fit its members");
-        }
-        let mut names = HashSet::new();
-        if !self.features.iter().all(|f| names.insert(&f.name)) {
-            return damaged("two features have one name");
-        }
-        if !self.features.iter().all(|f| f.levels.is_sorted()) {
-            return damaged("a feature's levels are not sorted");
-        }
-        let baselines = self.features.iter().flat_map(|f| &f.baseline);
-        let finite = |b: &Baseline| match b {
-            Baseline::Number { value, weight } => value.is_finite() && weight.is_finite(),
-            Baseline::Level { weight, .. } => weight.is_finite(),
-        };
-        let sound = self.surrogate.iter().all(|kernel| kernel.is_sound(self.features.len()));
-        if !sound || !self.range.0.is_finite() || !self.range.1.is_finite() || !self.run.is_sorted() {
-            return damaged("what experiments are chosen by is not whole");
-        }
-        let calibrated = self
-            .calibration
-            .as_ref()
-            .is_none_or(|c| c.is_sound(self.features.len()));
-        if !baselines.into_iter().all(finite) || !calibrated || !self.domain.is_sound(&self.features) {
-            return damaged("a number is not finite or out of bounds");
-        }
-        Ok(())
     }
 }

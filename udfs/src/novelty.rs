@@ -34,7 +34,7 @@ pub(crate) struct Measured {
     pub(crate) r2: f64,
 }
 
-/// Measures the most important columns of levels, as far as the time goes.
+/// Measures the most important columns of levels, as far as the time goes; and for how many of them it went, if not for all.
 pub(crate) fn measure(
     table: &Table,
     trials: &[Trial],
@@ -43,10 +43,10 @@ pub(crate) fn measure(
     options: &TrainOptions,
     left: &(dyn Fn() -> Duration + Sync),
     cancel: &Cancel,
-) -> Result<Vec<Measured>, TrainError> {
+) -> Result<(Vec<Measured>, Option<usize>), TrainError> {
     let mut all = Vec::new();
     if !matches!(table.task, Task::Regression) || table.frame.rows > ROWS_MAX {
-        return Ok(all);
+        return Ok((all, None));
     }
     let members = members(trials, choice);
     let threads = options.threads.max(1) as u32;
@@ -61,7 +61,8 @@ pub(crate) fn measure(
         let kind = table.features.get(*feature).map(|feature| feature.kind);
         matches!(kind, Some(FeatureKind::Category | FeatureKind::Smiles))
     });
-    for feature in levels.take(COLUMNS_MAX) {
+    let mut in_time = None;
+    for (place, feature) in levels.take(COLUMNS_MAX).enumerate() {
         let Some(Col::Level(codes) | Col::Molecule { codes, .. }) = table.frame.cols.get(feature) else {
             continue;
         };
@@ -72,7 +73,12 @@ pub(crate) fn measure(
         }
         // Afterwards all members are fitted once more.
         let needed = one_of_each * (folds.len() as u32 + 1) / threads;
-        if needed > left() {
+        let is_late = match &options.replay {
+            Some(replay) => replay.unseen_in_time.is_some_and(|in_time| place >= in_time),
+            None => needed > left(),
+        };
+        if is_late {
+            in_time = Some(place);
             break;
         }
         let said = parallel::each(options.threads, folds.len() * members.len(), |task| {
@@ -109,7 +115,7 @@ pub(crate) fn measure(
         }
         all.extend(weighed(feature, &members, &held_out, &table.target));
     }
-    Ok(all)
+    Ok((all, in_time))
 }
 
 /// The chosen, and of each kind of learner the best.
@@ -120,6 +126,7 @@ fn members(trials: &[Trial], choice: &Choice) -> Vec<usize> {
         Learner::Trees { faces, .. } => Some((1, faces != crate::encode::Faces::Structure)),
         Learner::Process => Some((2, true)),
         Learner::Network => Some((3, true)),
+        Learner::Machine => Some((4, true)),
     };
     let mut members: Vec<usize> = choice.members.iter().map(|(index, _)| *index).collect();
     let mut order: Vec<usize> = (0..trials.len()).collect();

@@ -41,14 +41,26 @@ pub struct TrainOptions {
     /// No candidate is begun that is not expected to finish within it. The mean is always tried, and so is a linear model that needs at
     /// most five seconds: a tiny budget can be overrun by those.
     pub time_budget: Duration,
-    /// The same seed, rows and finished candidates give the same model, byte for byte.
+    /// The same seed, rows and finished candidates give the same model, byte for byte: see [`crate::Model::replay`].
     pub seed: u64,
     /// Rows of one value of this column (a plate, a day, a scaffold) are never split between a fold's two sides. The column itself
-    /// is no feature.
+    /// is no feature. `scaffold(column)` groups by the ring systems of a column of molecules, which stays a feature; `none` asks for random folds. Without
+    /// it a column named `plate_id`, `campaign`, `batch`, `run` or like them is the group if it has at least five values; the card says so.
     pub group_by: Option<String>,
     /// Candidates are tried side by side on so many threads, the caller's among them. They change what finishes within the budget, and nothing
     /// else.
     pub threads: usize,
+    /// What an earlier training had the time for: just that is done again, and no clock is looked at.
+    pub replay: Option<Replay>,
+}
+
+/// What a training had the time for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Replay {
+    /// Candidates that the time left out.
+    pub(crate) late: Vec<String>,
+    /// Columns of levels that it left for what was unseen; none if it left all.
+    pub(crate) unseen_in_time: Option<usize>,
 }
 
 impl TrainOptions {
@@ -61,6 +73,7 @@ impl TrainOptions {
             seed: 0,
             group_by: None,
             threads: 1,
+            replay: None,
         }
     }
 }

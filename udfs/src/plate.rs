@@ -18,6 +18,13 @@ const SWEEPS: usize = 10;
 /// Rows and columns of the largest plate, with room.
 const SIDE_MAX: u32 = 128;
 
+/// Names of the columns that say where a well is: its row, its column, or both.
+const ROWS: [&str; 2] = ["row", "well_row"];
+const COLUMNS: [&str; 3] = ["column", "col", "well_column"];
+const WELLS: [&str; 2] = ["well", "well_id"];
+/// Rows and columns of the plates that there are, the smallest first.
+const FORMATS: [(u32, u32); 6] = [(2, 3), (3, 4), (4, 6), (8, 12), (16, 24), (32, 48)];
+
 /// Collects the wells of a table.
 #[derive(Debug)]
 pub struct PlateEffects {
@@ -43,6 +50,14 @@ impl PlateEffects {
     /// # Errors
     /// [`PredictError::NoPlate`] says which column is missing.
     pub fn new(table: &Schema, value: &str) -> Result<Self, PredictError> {
+        Self::of(table, Some(value))
+    }
+
+    /// The same, where the measured column may be left to be found: it is the only number that is no place.
+    ///
+    /// # Errors
+    /// As [`PlateEffects::new`], [`PredictError::ManyValues`] names the columns that could be meant.
+    pub fn of(table: &Schema, value: Option<&str>) -> Result<Self, PredictError> {
         let find = |names: &[&str]| names.iter().find_map(|name| table.index_of(name).ok());
         let missing = |missing: &str| PredictError::NoPlate {
             missing: missing.to_owned(),
@@ -53,19 +68,41 @@ impl PlateEffects {
                 .collect::<Vec<_>>()
                 .join(", "),
         };
-        let place = match (
-            find(&["row", "well_row"]),
-            find(&["column", "col", "well_column"]),
-            find(&["well", "well_id"]),
-        ) {
+        let place = match (find(&ROWS), find(&COLUMNS), find(&WELLS)) {
             (Some(row), Some(column), _) => Place::RowColumn(row, column),
             (_, _, Some(well)) => Place::Well(well),
             _ => return Err(missing("well, or row and column")),
         };
+        let plate = find(&["plate_id", "plate", "plate_barcode"]);
+        let value = match value {
+            Some(value) => table.index_of(value).map_err(|_| missing(value))?,
+            None => {
+                let fields = table.fields().iter().enumerate();
+                let measured = fields.filter(|(index, field)| {
+                    let named = [&ROWS[..], &COLUMNS, &WELLS].concat().contains(&field.name().as_str());
+                    let is_place = plate == Some(*index) || named;
+                    field.data_type().is_numeric() && !field.name().starts_with('_') && !is_place
+                });
+                let measured: Vec<(usize, &str)> =
+                    measured.map(|(index, field)| (index, field.name().as_str())).collect();
+                match measured.as_slice() {
+                    [(index, _)] => *index,
+                    [] => return Err(missing("a measured number")),
+                    [(_, first), ..] => {
+                        let names: Vec<&str> = measured.iter().map(|(_, name)| *name).collect();
+                        return Err(PredictError::ManyValues(
+                            names.len(),
+                            (*first).to_owned(),
+                            names.join(", "),
+                        ));
+                    }
+                }
+            }
+        };
         Ok(Self {
-            plate: find(&["plate_id", "plate", "plate_barcode"]),
+            plate,
             place,
-            value: table.index_of(value).map_err(|_| missing(value))?,
+            value,
             wells: BTreeMap::new(),
             count: 0,
         })
@@ -128,7 +165,8 @@ impl PlateEffects {
         ]))
     }
 
-    /// Plate by plate: the overall level, each row, each column, the edge against the inside, the noise.
+    /// Plate by plate: the overall level, each row, each column, the edge against the inside (of the smallest usual plate that has all the wells; no
+    /// line if no well in use lies at its edge), the noise.
     ///
     /// # Errors
     /// Arrow's, which do not occur.
@@ -193,10 +231,13 @@ fn polish<'a>(plate: &'a str, wells: &BTreeMap<(u32, u32), f64>, lines: &mut Vec
         )
     };
     lines.extend(columns.iter().map(column));
-    let ends = |sides: &BTreeMap<u32, f64>| (sides.keys().next().copied(), sides.keys().next_back().copied());
-    let (row_ends, column_ends) = (ends(&rows), ends(&columns));
-    let at_end = |side: u32, ends: (Option<u32>, Option<u32>)| Some(side) == ends.0 || Some(side) == ends.1;
-    let edge = |place: &(u32, u32)| at_end(place.0, row_ends) || at_end(place.1, column_ends);
+    // The plate's edge, not that of the wells in use: where the outer ones are left empty nothing lies at the edge.
+    let last = |sides: &BTreeMap<u32, f64>| sides.keys().next_back().copied().unwrap_or(1);
+    let (row, column) = (last(&rows), last(&columns));
+    let format = FORMATS.iter().find(|format| row <= format.0 && column <= format.1);
+    let (last_row, last_column) = format.copied().unwrap_or((row, column));
+    let at_end = |side: u32, last: u32| side == 1 || side == last;
+    let edge = |place: &(u32, u32)| at_end(place.0, last_row) || at_end(place.1, last_column);
     let of = |outer: bool| {
         wells
             .iter()

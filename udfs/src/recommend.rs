@@ -7,13 +7,16 @@ use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, RecordBat
 use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
-use crate::acquire::{self, POOL};
+use crate::acquire;
 use crate::cholesky::Triangle;
 use crate::error::PredictError;
 use crate::explain::reason;
 use crate::frame::{Frame, is_readable};
+use crate::interval::Intervals;
 use crate::model::Model;
+use crate::runs::Runs;
 use crate::sample;
+use crate::sight::Sight;
 
 /// Most rows one list can have: more than a plate of 1,536 wells takes. Each costs some hundred predictions for its reason.
 pub const RECOMMENDATIONS_MAX: usize = 2_000;
@@ -26,8 +29,8 @@ const DOUBT_WORK: usize = 400_000_000;
 /// The columns put before the candidate's own.
 const OWN_COLUMNS: [&str; 6] = ["rank", "prediction", "lower", "upper", "novel", "reason"];
 
-/// The schema of the list: rank Int64, prediction, lower, upper Float64 (target's unit), novel Utf8 (which values training
-/// did not see, NULL for none), reason Utf8, then the candidates' columns. A candidate column of one of these six names becomes `candidate_<name>`.
+/// The schema of the list: rank Int64, prediction, lower, upper Float64 (target's unit; the ends NULL where the model has no interval), novel Utf8
+/// (which values training did not see, NULL for none), reason Utf8, then the candidates' columns. A candidate column of one of these six names becomes `candidate_<name>`.
 pub fn recommend_schema(candidates: &Schema) -> SchemaRef {
     let own = OWN_COLUMNS.iter().map(|name| {
         let data_type = match *name {
@@ -35,7 +38,7 @@ pub fn recommend_schema(candidates: &Schema) -> SchemaRef {
             "reason" | "novel" => DataType::Utf8,
             _ => DataType::Float64,
         };
-        Arc::new(Field::new(*name, data_type, *name == "novel"))
+        Arc::new(Field::new(*name, data_type, ["lower", "upper", "novel"].contains(name)))
     });
     let theirs = candidates.fields().iter().map(|field| {
         if OWN_COLUMNS.contains(&field.name().as_str()) {
@@ -55,7 +58,29 @@ pub enum Strategy {
     Exploit,
     /// A batch by expected improvement: good, or unsure enough to be good, and unlike each other.
     Bayes,
+    /// A batch by Thompson sampling: each pick is the best in one world that the rows leave possible.
+    Thompson,
 }
+
+impl Strategy {
+    /// Whether it asks the processes that know how much they do not know.
+    fn doubts(self) -> bool {
+        match self {
+            Self::Exploit => false,
+            Self::Bayes | Self::Thompson => true,
+        }
+    }
+}
+
+/// The second of two classes is the wanted one without a word if they are told in one of these pairs.
+const YES: [(&str, &str); 6] = [
+    ("false", "true"),
+    ("0", "1"),
+    ("0.0", "1.0"),
+    ("no", "yes"),
+    ("f", "t"),
+    ("n", "y"),
+];
 
 impl FromStr for Strategy {
     type Err = PredictError;
@@ -64,6 +89,7 @@ impl FromStr for Strategy {
         match text.trim().to_ascii_lowercase().as_str() {
             "exploit" => Ok(Self::Exploit),
             "bayes" | "bayesian" => Ok(Self::Bayes),
+            "thompson" => Ok(Self::Thompson),
             _ => Err(PredictError::NoStrategy(text.to_owned())),
         }
     }
@@ -79,8 +105,11 @@ pub struct Recommender {
     k: usize,
     lowest: bool,
     strategy: Strategy,
-    /// Candidates that training held are left out.
-    only_new: bool,
+    /// The class whose probability counts; none for a number.
+    class: Option<usize>,
+    /// What was run is left out.
+    runs: Runs,
+    sight: Arc<Sight>,
     kept: RecordBatch,
     /// Of the kept rows, best first: predictions, or expected improvements.
     scores: Vec<f64>,
@@ -92,20 +121,30 @@ impl Recommender {
     /// `lowest` makes a warning list instead: the k worst candidates, worst first.
     ///
     /// # Errors
-    /// [`PredictError::MissingFeatures`] names features without a column of that name; unreadable types and a k outside
-    /// 1..=[`RECOMMENDATIONS_MAX`] are refused.
+    /// [`PredictError::MissingFeatures`] names features without a column of that name; unreadable types, a k outside
+    /// 1..=[`RECOMMENDATIONS_MAX`] and a model of classes other than false and true are refused.
     pub fn new(model: Arc<Model>, candidates: SchemaRef, k: usize, lowest: bool) -> Result<Self, PredictError> {
+        Self::wanting(model, candidates, k, lowest, None)
+    }
+
+    /// The same by the probability of the class that is wanted.
+    ///
+    /// # Errors
+    /// As [`Recommender::new`]; [`PredictError::NoClass`] and [`PredictError::NoClasses`] for a class that there is not.
+    pub fn wanting(
+        model: Arc<Model>,
+        candidates: SchemaRef,
+        k: usize,
+        lowest: bool,
+        class: Option<&str>,
+    ) -> Result<Self, PredictError> {
         if k == 0 || k > RECOMMENDATIONS_MAX {
             return Err(PredictError::BadCount {
                 asked: k,
                 most: RECOMMENDATIONS_MAX,
             });
         }
-        if model.classes().len() > 2 {
-            return Err(PredictError::NoOrder {
-                classes: model.classes().len(),
-            });
-        }
+        let class = wanted(&model, class)?;
         let (mut columns, mut missing) = (Vec::new(), Vec::new());
         for feature in model.features() {
             match candidates.index_of(&feature.name) {
@@ -117,7 +156,7 @@ impl Recommender {
                         found,
                     });
                 }
-                Err(_) => missing.push(feature.name.as_str()),
+                Err(_) => missing.push(feature.name.clone()),
             }
         }
         if !missing.is_empty() {
@@ -127,10 +166,7 @@ impl Recommender {
                 .map(|f| f.name().as_str())
                 .collect::<Vec<_>>()
                 .join(", ");
-            return Err(PredictError::MissingFeatures {
-                missing: missing.join(", "),
-                columns,
-            });
+            return Err(PredictError::MissingFeatures { missing, columns });
         }
         let kept = RecordBatch::new_empty(Arc::clone(&candidates));
         Ok(Self {
@@ -140,7 +176,9 @@ impl Recommender {
             k,
             lowest,
             strategy: Strategy::Exploit,
-            only_new: false,
+            class,
+            runs: Runs::None,
+            sight: Arc::default(),
             kept,
             scores: Vec::new(),
             factors: Vec::new(),
@@ -150,18 +188,28 @@ impl Recommender {
     /// Leaves out candidates all of whose features are those of a training row.
     #[must_use]
     pub fn only_new(self) -> Self {
-        Self { only_new: true, ..self }
+        self.without(Runs::All)
+    }
+
+    /// Leaves out candidates all of whose features are those of one of these rows.
+    #[must_use]
+    pub fn without(self, runs: Runs) -> Self {
+        Self { runs, ..self }
+    }
+
+    /// Leaves out of reasons and novelties what somebody may not be told.
+    #[must_use]
+    pub fn to(self, sight: Arc<Sight>) -> Self {
+        Self { sight, ..self }
     }
 
     /// # Errors
     /// [`PredictError::NoSurrogate`] if the model cannot tell how unsure it is: it predicts a class, or has too many columns.
     pub fn by(self, strategy: Strategy) -> Result<Self, PredictError> {
-        match strategy {
-            Strategy::Bayes if self.lowest || self.model.stored().surrogate.is_empty() => {
-                Err(PredictError::NoSurrogate)
-            }
-            Strategy::Exploit | Strategy::Bayes => Ok(Self { strategy, ..self }),
+        if strategy.doubts() && (self.lowest || self.model.stored().surrogate.is_empty()) {
+            return Err(PredictError::NoSurrogate);
         }
+        Ok(Self { strategy, ..self })
     }
 
     /// Takes a batch of candidates in and forgets what is not among the best k.
@@ -181,23 +229,16 @@ impl Recommender {
             return Err(PredictError::CandidateSchema { expected, found });
         }
         let batch = RecordBatch::try_new(Arc::clone(&self.candidates), batch.columns().to_vec())?;
-        let frame = match self.strategy {
-            Strategy::Exploit => self.frame(&batch)?,
-            Strategy::Bayes => self.named(&batch)?,
+        let frame = if self.strategy.doubts() {
+            self.named(&batch)?
+        } else {
+            self.frame(&batch)?
         };
         let fresh = self.score(&frame)?;
-        let run = &self.model.stored().run;
-        let is_run = |row: &usize| {
-            let known = || {
-                frame
-                    .fingerprint(*row)
-                    .is_some_and(|print| run.binary_search(&print).is_ok())
-            };
-            self.only_new && known()
-        };
+        let is_run = |row: &usize| self.runs.holds(&self.model, &frame, *row);
         let room = match self.strategy {
             Strategy::Exploit => self.k,
-            Strategy::Bayes => self.k.max(POOL),
+            Strategy::Bayes | Strategy::Thompson => acquire::pool(self.k),
         };
 
         // Of the new rows, only those that could enter: the best k, and none that the last kept row beats.
@@ -231,31 +272,30 @@ impl Recommender {
 
     /// The list, rank 1 first, in the schema of [`recommend_schema`].
     pub fn finish(mut self) -> Result<RecordBatch, PredictError> {
-        if self.strategy == Strategy::Bayes {
+        if self.strategy.doubts() {
             self.pick_batch()?;
         }
         let frame = self.frame(&self.kept)?;
-        let predictions = self.model.predict_frame(&frame);
-        let effects = self.model.explain_frame(&frame);
+        let mean = self.values(&frame);
+        let effects = self.model.explain_by(&frame, &|frame| self.values(frame));
         let reasons = effects
             .iter()
             .enumerate()
-            .map(|(row, e)| Some(reason(self.model.features(), &frame, row, e)));
-        let (half, novel) = match self.model.interval_frame(&frame, COVERAGE) {
-            Ok(intervals) => (intervals.half, intervals.novel),
-            // A probability has no interval of its own.
-            Err(_) => (vec![0.0; predictions.len()], vec![None; predictions.len()]),
+            .map(|(row, e)| Some(reason(self.model.features(), &frame, row, e, &self.sight)));
+        let unknown = |mean: Vec<f64>| Intervals {
+            half: vec![f64::INFINITY; mean.len()],
+            novel: vec![None; mean.len()],
+            mean,
         };
-        let shifted = |sign: f64| -> ArrayRef {
-            let values = predictions.iter().zip(&half).map(|(p, half)| Some(p + sign * half));
-            Arc::new(values.collect::<Float64Array>())
-        };
+        // A probability has no interval of its own, nor has what too few rows were held out for.
+        let intervals = self.model.interval_frame(&frame, COVERAGE, &self.sight);
+        let intervals = intervals.unwrap_or_else(|_| unknown(mean));
         let mut columns: Vec<ArrayRef> = vec![
-            Arc::new((1..=predictions.len() as i64).map(Some).collect::<Int64Array>()),
-            shifted(0.0),
-            shifted(-1.0),
-            shifted(1.0),
-            Arc::new(novel.iter().map(Option::as_deref).collect::<StringArray>()),
+            Arc::new((1..=intervals.mean.len() as i64).map(Some).collect::<Int64Array>()),
+            Arc::new(intervals.mean.iter().copied().map(Some).collect::<Float64Array>()),
+            intervals.end(-1.0),
+            intervals.end(1.0),
+            Arc::new(intervals.novel.iter().map(Option::as_deref).collect::<StringArray>()),
             Arc::new(reasons.collect::<StringArray>()),
         ];
         columns.extend(self.kept.columns().iter().cloned());
@@ -264,8 +304,8 @@ impl Recommender {
 
     /// What candidates are kept by: their prediction, or the improvement that each would bring on its own.
     fn score(&mut self, frame: &Frame) -> Result<Vec<f64>, PredictError> {
-        if self.strategy == Strategy::Exploit {
-            return Ok(self.model.predict_frame(frame));
+        if !self.strategy.doubts() {
+            return Ok(self.values(frame));
         }
         let stored = self.model.stored();
         if self.factors.is_empty() {
@@ -294,12 +334,25 @@ impl Recommender {
         Ok(scores)
     }
 
+    /// What the list is ordered by: the number predicted, or the probability of the wanted class.
+    fn values(&self, frame: &Frame) -> Vec<f64> {
+        match self.class {
+            Some(class) => self.model.probability_frame(class, frame),
+            None => self.model.predict_frame(frame),
+        }
+    }
+
     /// Of the kept rows the batch, in the order of picking.
     fn pick_batch(&mut self) -> Result<(), PredictError> {
         // Two conditions that were never tried are as new as each other, but they are two.
         let frame = self.named(&self.kept)?;
         let stored = self.model.stored();
-        let picked = acquire::batch(&stored.surrogate, &self.factors, &frame, stored.range.1, self.k);
+        let picked = match self.strategy {
+            Strategy::Thompson => acquire::sampled(&stored.surrogate, &self.factors, &frame, self.k),
+            Strategy::Bayes | Strategy::Exploit => {
+                acquire::batch(&stored.surrogate, &self.factors, &frame, stored.range.1, self.k)
+            }
+        };
         let rows: UInt32Array = picked.iter().map(|row| *row as u32).collect();
         self.kept = take_record_batch(&self.kept, &rows)?;
         Ok(())
@@ -323,6 +376,24 @@ impl Recommender {
     fn inputs(&self, batch: &RecordBatch) -> Vec<ArrayRef> {
         let columns = self.columns.iter().filter_map(|index| batch.columns().get(*index));
         columns.cloned().collect()
+    }
+}
+
+/// The class whose probability orders candidates; none for a number.
+fn wanted(model: &Model, class: Option<&str>) -> Result<Option<usize>, PredictError> {
+    if let Some(class) = class {
+        return model.class(class).map(Some);
+    }
+    let is_yes = |no: &str, yes: &str| {
+        let same = |(a, b): &(&str, &str)| a.eq_ignore_ascii_case(no) && b.eq_ignore_ascii_case(yes);
+        YES.iter().any(same)
+    };
+    match model.classes() {
+        [] => Ok(None),
+        [no, yes] if is_yes(no, yes) => Ok(Some(1)),
+        classes => Err(PredictError::NoWish {
+            classes: classes.join(", "),
+        }),
     }
 }
 

@@ -33,7 +33,21 @@ pub(crate) struct LeaderboardRow {
     pub(crate) note: Option<String>,
 }
 
+/// Why the time left a candidate out. Without how long it would have taken, which differs from run to run.
+const LATE: &str = "it would take longer than the time budget leaves";
+/// How older programs began to say so.
+const LATE_BEFORE: &str = "it would take about ";
+
 impl LeaderboardRow {
+    pub(crate) fn late(name: &str) -> Self {
+        Self::left(name, LATE)
+    }
+
+    pub(crate) fn was_late(&self) -> bool {
+        let note = self.note.as_deref();
+        note.is_some_and(|note| note == LATE || note.starts_with(LATE_BEFORE))
+    }
+
     pub(crate) fn tried(name: &str, score: Score, folds: Vec<f64>) -> Self {
         Self {
             candidate: name.to_owned(),
@@ -232,7 +246,7 @@ pub(crate) fn card(
         .map_or_else(String::new, |row| row.candidate.clone());
     let names: Vec<&str> = table.features.iter().map(|f| f.name.as_str()).collect();
     let mut card = vec![
-        ("target".to_owned(), options.target.clone()),
+        ("target".to_owned(), table.target_name.clone()),
         ("kind".to_owned(), table.task.name().to_owned()),
         ("chosen".to_owned(), chosen),
     ];
@@ -249,10 +263,23 @@ pub(crate) fn card(
         card.extend(value.map(|value| (name.to_owned(), format!("{value:.6}"))));
     }
     if let Some(calibration) = calibration {
-        card.push(("interval_90".to_owned(), format!("± {:.6}", calibration.quantile(0.9))));
+        let told = match calibration.quantile(0.9) {
+            width if width.is_finite() => format!("± {width:.6}"),
+            _ => format!(
+                "none: {} held-out rows can speak for a coverage of at most {:.3}",
+                table.frame.rows,
+                calibration.coverage_max()
+            ),
+        };
+        card.push(("interval_90".to_owned(), told));
         for (feature, width) in calibration.novelty(0.9) {
             if let Some(feature) = table.features.get(feature) {
-                card.push((format!("interval_90, new {}", feature.name), format!("± {width:.6}")));
+                let told = if width.is_finite() {
+                    format!("± {width:.6}")
+                } else {
+                    "none: too few different values to tell".to_owned()
+                };
+                card.push((format!("interval_90, new {}", feature.name), told));
             }
         }
     }
@@ -274,7 +301,7 @@ pub(crate) fn card(
         ("folds".to_owned(), folds.to_string()),
         (
             "group_by".to_owned(),
-            options.group_by.clone().unwrap_or_else(|| "none".to_owned()),
+            table.group_name.clone().unwrap_or_else(|| "none".to_owned()),
         ),
         ("seed".to_owned(), options.seed.to_string()),
         (
@@ -282,11 +309,18 @@ pub(crate) fn card(
             options.time_budget.as_secs_f64().to_string(),
         ),
     ]);
+    if table.group_by_rule {
+        let told = "the column's name says that rows of one value were measured together; group_by = 'none' asks for random folds and makes it a feature";
+        card.push(("group_rule".to_owned(), told.to_owned()));
+    }
     let usable = table.rows_seen - table.rows_without_target;
     if usable > table.frame.rows {
         card.push((
             "rows_sampled".to_owned(),
-            format!("{} of {usable} rows were drawn with the seed", table.frame.rows),
+            format!(
+                "{} of {usable} rows were drawn with the seed; of the others it is not known that they were run",
+                table.frame.rows
+            ),
         ));
     }
     for (name, reason) in &table.left_out {
@@ -304,7 +338,7 @@ pub(crate) fn card(
             card.push((format!("no_molecule: {}", feature.name), told));
         }
     }
-    let caution = match &options.group_by {
+    let caution = match &table.group_name {
         Some(group) => format!("scores and intervals are for new values of {group}, whose rows were held out together"),
         None => "scores are for rows like the training rows; for a new plate, scaffold or batch expect less, and train with group_by to see how much".to_owned(),
     };

@@ -1,6 +1,6 @@
 //! From the training query's batches to features, target and groups; and what was left out, with the reason.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::compute::concat;
@@ -10,6 +10,7 @@ use crate::column::read_feature;
 use crate::error::TrainError;
 use crate::feature::{Feature, FeatureKind};
 use crate::frame::{Frame, each_text, is_readable, numbers};
+use crate::group::Grouping;
 use crate::options::{Kind, TrainOptions};
 use crate::sample;
 use crate::task::{CLASSES_MAX, Task};
@@ -26,6 +27,11 @@ const FEATURES_MAX: usize = 500;
 pub(crate) struct Table {
     pub(crate) features: Vec<Feature>,
     pub(crate) frame: Frame,
+    /// The target's and the group's name as the query has them.
+    pub(crate) target_name: String,
+    pub(crate) group_name: Option<String>,
+    /// Whether nobody asked for the group: the column's name says what it is.
+    pub(crate) group_by_rule: bool,
     /// Numbers, or the classes' numbers.
     pub(crate) target: Vec<f64>,
     pub(crate) task: Task,
@@ -43,7 +49,9 @@ impl Table {
     pub(crate) fn read(batches: &[RecordBatch], options: &TrainOptions) -> Result<Self, TrainError> {
         let schema = one_schema(batches)?;
         let target_index = find_target(&schema, options)?;
-        let group_index = find_group(&schema, options, target_index)?;
+        let group = Grouping::find(&schema, options, target_index)?;
+        let name = |index: usize| schema.field(index).name().clone();
+        let target_name = name(target_index);
 
         let (mut task, all) = read_target(batches, target_index, options)?;
         let mut rows: Vec<usize> = (0..all.len())
@@ -71,14 +79,19 @@ impl Table {
             Task::Classes(names) => present_classes(names, &target, options)?,
         };
 
-        let groups = match (group_index, &options.group_by) {
-            (Some(index), Some(name)) => Some(read_groups(batches, index, name, &rows)?),
-            _ => None,
+        let grouped = group.read(batches, &schema, &rows)?;
+        let reserved = grouped.as_ref().and_then(|grouped| grouped.reserved);
+        let (groups, group_name, group_by_rule) = match grouped {
+            Some(grouped) => (Some(grouped.groups), Some(grouped.name), grouped.by_rule),
+            None => (None, None, false),
         };
-        let (features, frame, left_out) = read_features(batches, &schema, &[Some(target_index), group_index], &rows)?;
+        let (features, frame, left_out) = read_features(batches, &schema, &[Some(target_index), reserved], &rows)?;
         Ok(Self {
             features,
             frame,
+            target_name,
+            group_name,
+            group_by_rule,
             target,
             task,
             groups,
@@ -125,7 +138,7 @@ fn one_schema(batches: &[RecordBatch]) -> Result<Schema, TrainError> {
 }
 
 fn find_target(schema: &Schema, options: &TrainOptions) -> Result<usize, TrainError> {
-    let Ok(index) = schema.index_of(&options.target) else {
+    let Some(index) = find(schema, &options.target) else {
         if schema.fields().is_empty() {
             let target = options.target.clone();
             return Err(TrainError::TooFewRows {
@@ -143,19 +156,21 @@ fn find_target(schema: &Schema, options: &TrainOptions) -> Result<usize, TrainEr
     Ok(index)
 }
 
-fn find_group(schema: &Schema, options: &TrainOptions, target: usize) -> Result<Option<usize>, TrainError> {
-    let Some(name) = &options.group_by else { return Ok(None) };
-    match schema.index_of(name) {
-        Ok(index) if index == target => Err(TrainError::GroupIsTarget(name.clone())),
-        Ok(index) if is_readable(schema.field(index).data_type()) => Ok(Some(index)),
-        _ => Err(TrainError::NoGroupColumn {
-            group_by: name.clone(),
-            columns: names(schema),
-        }),
-    }
+/// The column of that name, or the only one whose name differs in capitals alone.
+pub(crate) fn find(schema: &Schema, name: &str) -> Option<usize> {
+    let fields = || schema.fields().iter();
+    let alike = || {
+        fields()
+            .enumerate()
+            .filter(|(_, field)| field.name().eq_ignore_ascii_case(name))
+    };
+    fields().position(|field| field.name() == name).or_else(|| {
+        let (index, _) = alike().next()?;
+        (alike().count() == 1).then_some(index)
+    })
 }
 
-fn names(schema: &Schema) -> String {
+pub(crate) fn names(schema: &Schema) -> String {
     schema
         .fields()
         .iter()
@@ -270,25 +285,6 @@ fn check_target(target: &[f64], options: &TrainOptions) -> Result<(), TrainError
         });
     }
     Ok(())
-}
-
-fn read_groups(batches: &[RecordBatch], index: usize, name: &str, rows: &[usize]) -> Result<Vec<usize>, TrainError> {
-    let column = whole_column(batches, index, name)?;
-    let mut numbers: HashMap<Option<String>, usize> = HashMap::new();
-    let mut of_row = Vec::with_capacity(column.len());
-    each_text(&column, |text| {
-        let next = numbers.len();
-        of_row.push(*numbers.entry(text.map(str::to_owned)).or_insert(next));
-    })
-    .map_err(|source| TrainError::Column {
-        column: name.to_owned(),
-        source,
-    })?;
-    let groups: Vec<usize> = rows.iter().filter_map(|row| of_row.get(*row)).copied().collect();
-    if groups.iter().collect::<HashSet<_>>().len() < 2 {
-        return Err(TrainError::OneGroup(name.to_owned()));
-    }
-    Ok(groups)
 }
 
 type Features = (Vec<Feature>, Frame, Vec<(String, String)>);

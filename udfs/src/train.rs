@@ -12,12 +12,13 @@ use crate::ensemble::{self, Choice};
 use crate::error::TrainError;
 use crate::frame::Frame;
 use crate::kernel::Kernel;
-use crate::model::{Beyond, Member, Model, Stored, Timing};
+use crate::model::{Model, Timing};
 use crate::novelty::{self, Measured};
-use crate::options::{Cancel, TrainOptions};
+use crate::options::{Cancel, Replay, TrainOptions};
 use crate::parallel;
 use crate::report::{self, LeaderboardRow};
 use crate::sample;
+use crate::stored::{Beyond, Member, Stored};
 use crate::table::Table;
 use crate::task::Task;
 use crate::trial::{Fold, Folds, Outcome, Trial};
@@ -45,7 +46,10 @@ pub fn train(
     let table = Table::read(rows, options)?;
     progress(&format!("{} rows, {} features", table.frame.rows, table.features.len()));
     let folds = Folds::new(&table, options.seed);
-    let left = || options.time_budget.saturating_sub(begun.elapsed());
+    let left = || match options.replay {
+        Some(_) => Duration::MAX,
+        None => options.time_budget.saturating_sub(begun.elapsed()),
+    };
 
     let (trials, mut leaderboard) = try_all(&table, &folds, options, &left, cancel, progress)?;
     let choice = ensemble::choose(&trials, &table.task, &table.target).ok_or_else(|| no_candidate(&leaderboard))?;
@@ -55,7 +59,7 @@ pub fn train(
     let mut important: Vec<usize> = (0..table.features.len()).collect();
     let value = |feature: &usize| by_feature.get(*feature).copied().unwrap_or(0.0);
     important.sort_by(|a, b| value(b).total_cmp(&value(a)).then(a.cmp(b)));
-    let novel = novelty::measure(&table, &trials, &choice, &important, options, &left, cancel)?;
+    let (novel, unseen_in_time) = novelty::measure(&table, &trials, &choice, &important, options, &left, cancel)?;
     for found in &novel {
         let name = table.features.get(found.feature).map_or("", |feature| &feature.name);
         progress(&format!("without some values of {name}: R² {:.3}", found.r2));
@@ -101,7 +105,8 @@ pub fn train(
         surrogate: surrogate(&table, options.seed),
         range,
         run: run(&table.frame),
-        target: options.target.clone(),
+        unseen_in_time,
+        target: table.target_name,
         task: table.task,
         rows: table.frame.rows,
         domain: Domain::of(&table.features, &table.frame, options.seed),
@@ -141,13 +146,8 @@ fn surrogate(table: &Table, seed: u64) -> Vec<Kernel> {
     }
 }
 
-/// What was run, to be left out of recommendations.
+/// What was run, to be left out of recommendations: twenty digits a row, four megabytes of the most rows.
 fn run(frame: &Frame) -> Vec<u64> {
-    /// Twenty digits each: a megabyte.
-    const ROWS_MAX: usize = 50_000;
-    if frame.rows > ROWS_MAX {
-        return Vec::new();
-    }
     let mut all: Vec<u64> = (0..frame.rows).filter_map(|row| frame.fingerprint(row)).collect();
     all.sort_unstable();
     all.dedup();
@@ -174,7 +174,11 @@ fn try_all(
         let grace = if index <= 1 { GRACE } else { Duration::ZERO };
         let time = || left().saturating_sub(to_refit(&refits, options.threads)).max(grace);
         let begun = Instant::now();
-        let outcome = folds.try_out(*candidate, table, options.seed, time, &pace, cancel)?;
+        let was_late = |replay: &Replay| replay.late.iter().any(|late| late == candidate.name);
+        let outcome = match &options.replay {
+            Some(replay) if was_late(replay) => Outcome::Late(Duration::ZERO),
+            _ => folds.try_out(*candidate, table, options.seed, time, &pace, cancel)?,
+        };
         match &outcome {
             Outcome::Tried(trial) => {
                 let mut refits = refits.lock().unwrap_or_else(PoisonError::into_inner);
@@ -187,6 +191,11 @@ fn try_all(
                 ));
             }
             Outcome::Left(reason) => progress(&format!("{}: left out, {reason}", candidate.name)),
+            Outcome::Late(expected) => progress(&format!(
+                "{}: left out, it would take about {:.1} s, more than the time budget leaves",
+                candidate.name,
+                expected.as_secs_f64()
+            )),
         }
         Ok(Some((candidate.name, outcome)))
     })?;
@@ -198,6 +207,7 @@ fn try_all(
                 trials.push(*trial);
             }
             Outcome::Left(reason) => leaderboard.push(LeaderboardRow::left(name, &reason)),
+            Outcome::Late(_) => leaderboard.push(LeaderboardRow::late(name)),
         }
     }
     Ok((trials, leaderboard))

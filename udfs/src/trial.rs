@@ -40,6 +40,8 @@ pub(crate) enum Outcome {
     Tried(Box<Trial>),
     /// Not tried or not finished: the reason.
     Left(String),
+    /// The time did not suffice for what it was expected to take.
+    Late(Duration),
 }
 
 impl Folds {
@@ -89,10 +91,7 @@ impl Folds {
                 .expect(candidate.learner, work)
                 .saturating_mul((self.parts.len() - done + 1) as u32);
             if expected > left() {
-                return Ok(Outcome::Left(format!(
-                    "it would take about {:.1} s, more than the time budget leaves",
-                    expected.as_secs_f64()
-                )));
+                return Ok(Outcome::Late(expected));
             }
             let train = table.frame.take(&fold.train_rows);
             let begun = Instant::now();

@@ -12,19 +12,33 @@ use datafusion::logical_expr::{
 
 use crate::frame::{check_count, is_readable};
 use crate::model::Model;
+use crate::sight::Sight;
 
 /// The function `name(feature1, …)`: its arguments are the model's features, by position in the model's order or by name in any order
 /// (`name(catalyst => x, temperature => t)`). It takes any number, text, boolean or time for any feature, NULL and unknown categories
 /// included, and returns a number, or the most probable class
 /// as text, never NULL.
 pub fn predict_udf(name: &str, model: Arc<Model>) -> ScalarUDF {
-    let names: Vec<String> = model.features().iter().map(|f| f.name.clone()).collect();
+    predict_udf_to(name, model, Arc::default())
+}
+
+/// The same for somebody who may not be told all names: features that he cannot name take their value by position.
+pub fn predict_udf_to(name: &str, model: Arc<Model>, sight: Arc<Sight>) -> ScalarUDF {
+    let names = model.features().iter().zip(1..).map(|(feature, place)| {
+        if sight.names(&feature.name) {
+            feature.name.clone()
+        } else {
+            format!("value {place}")
+        }
+    });
+    let names: Vec<String> = names.collect();
     let signature = Signature::new(TypeSignature::UserDefined, Volatility::Immutable);
     // Names are refused only when two are the same, which training refuses first; without names positions still work.
     let signature = signature.clone().with_parameter_names(names).unwrap_or(signature);
     ScalarUDF::new_from_impl(PredictUdf {
         name: name.to_owned(),
         model,
+        sight,
         signature,
     })
 }
@@ -33,13 +47,14 @@ pub fn predict_udf(name: &str, model: Arc<Model>) -> ScalarUDF {
 struct PredictUdf {
     name: String,
     model: Arc<Model>,
+    sight: Arc<Sight>,
     signature: Signature,
 }
 
-/// Two functions are one if they have one name and one model, by content.
+/// Two functions are one if they have one name, one sight and one model, by content.
 impl PartialEq for PredictUdf {
     fn eq(&self, other: &Self) -> bool {
-        self.name == other.name && self.model.digest() == other.model.digest()
+        self.name == other.name && self.sight == other.sight && self.model.digest() == other.model.digest()
     }
 }
 
@@ -68,11 +83,12 @@ impl ScalarUDFImpl for PredictUdf {
     /// Leaves every type as it is: the model reads them all, and a cast here would lose dictionaries and text.
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         if let Err(error) = check_count(self.model.features(), types.len()) {
-            return plan_err!("{}: {error}", self.name);
+            return plan_err!("{}: {}", self.name, self.sight.error(&self.model, error));
         }
         for (feature, found) in self.model.features().iter().zip(types) {
             if !is_readable(found) {
-                return plan_err!("{}: feature '{}' cannot be of type {found}", self.name, feature.name);
+                let feature = self.sight.name(&feature.name);
+                return plan_err!("{}: feature '{feature}' cannot be of type {found}", self.name);
             }
         }
         Ok(types.to_vec())
@@ -85,7 +101,7 @@ impl ScalarUDFImpl for PredictUdf {
         let predicted = self
             .model
             .answer(&columns, rows)
-            .map_err(|error| DataFusionError::External(Box::new(error)))?;
+            .map_err(|error| DataFusionError::External(Box::new(self.sight.error(&self.model, error))))?;
         if constant && !predicted.is_empty() {
             return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&predicted, 0)?));
         }

@@ -306,7 +306,12 @@ fn right(lab: &Lab, view: &Governed, action: Action, object: &Object) -> Result<
             let model = view.world().models.get(name);
             let model = model.ok_or_else(|| format!("there is no model {CATALOG}.{name}"))?;
             Ok(view
-                .decide(model.department(), &model_object(name), model.tags(), action)
+                .decide(
+                    model.department(),
+                    &model_object(name),
+                    &view.model_tags(&model),
+                    action,
+                )
                 .into())
         }
         Object::Function { name, model } => {
@@ -321,7 +326,9 @@ fn right(lab: &Lab, view: &Governed, action: Action, object: &Object) -> Result<
             }
             if let (Action::Train, Some(model)) = (action, view.world().models.by_function(name)) {
                 let object = format!("fn/{name}");
-                return Ok(view.decide(model.department(), &object, model.tags(), action).into());
+                return Ok(view
+                    .decide(model.department(), &object, &view.model_tags(model), action)
+                    .into());
             }
             let known: Vec<String> = view.executables().into_iter().map(|(name, _)| name).collect();
             let known: Vec<&str> = known

@@ -10,7 +10,7 @@
 use smallvec::SmallVec;
 
 use super::graph::{Molecule, Order};
-use super::parse;
+use super::{mix, parse};
 
 /// Width of a fingerprint.
 pub(crate) const BITS: usize = 1_024;
@@ -88,12 +88,4 @@ const fn bond_code(order: Order) -> u64 {
         Order::Aromatic => 0x44 << 32,
         Order::Other => 0x55 << 32,
     }
-}
-
-/// The finaliser of SplitMix64: the same on every machine and in every version.
-const fn mix(value: u64) -> u64 {
-    let mut z = value.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
 }

@@ -16,11 +16,21 @@ mod graph;
 mod parse;
 mod polar;
 mod ring;
+mod scaffold;
 
 pub(crate) use counts::of as descriptors;
 pub use counts::{Descriptors, describe};
 pub(crate) use fingerprint::{BITS, fingerprint, reaction_fingerprint};
 pub(crate) use graph::Molecule;
+pub(crate) use scaffold::scaffold;
+
+/// The finaliser of SplitMix64: the same on every machine and in every version.
+const fn mix(value: u64) -> u64 {
+    let mut z = value.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
 
 /// Longer texts are no molecules of a laboratory's table.
 const BYTES_MAX: usize = 4_000;

@@ -81,7 +81,7 @@ fn a_batch_is_spread_and_a_model_of_classes_has_none() {
         ("outcome", texts(&["good", "bad"].repeat(50))),
     ]);
     let classes = Arc::new(fit(&words, "outcome", 2).unwrap());
-    let by_class = || Recommender::new(Arc::clone(&classes), words.schema(), 5, false).unwrap();
+    let by_class = || Recommender::wanting(Arc::clone(&classes), words.schema(), 5, false, Some("good")).unwrap();
     assert!(matches!(by_class().by(Strategy::Bayes), Err(PredictError::NoSurrogate)));
     assert!(by_class().by(Strategy::Exploit).is_ok());
     let warnings = Recommender::new(model, candidates.schema(), 5, true).unwrap();

@@ -28,7 +28,9 @@ pub(crate) fn covered(found: &StructArray, truth: &dyn Array) -> f64 {
             .clone()
     };
     let (lower, upper, truth) = (of("lower"), of("upper"), truth.as_primitive::<Float64Type>());
-    let within = (0..truth.len()).filter(|row| (lower.value(*row)..=upper.value(*row)).contains(&truth.value(*row)));
+    // Where there is no end the interval has none: everything lies within.
+    let inside = |row: usize| (lower.value(row)..=upper.value(row)).contains(&truth.value(row));
+    let within = (0..truth.len()).filter(|row| lower.is_null(*row) || inside(*row));
     within.count() as f64 / truth.len() as f64
 }
 

@@ -22,5 +22,6 @@ mod recommending;
 mod remembering;
 mod series;
 mod tables;
+mod telling;
 mod training;
 mod yields;

@@ -88,6 +88,48 @@ fn rows_and_columns_may_be_numbers_and_holes_are_passed_over() {
 }
 
 #[test]
+fn the_measured_column_is_found_and_an_empty_edge_has_no_effect() {
+    let wells = |rows: std::ops::Range<u32>, columns: std::ops::Range<u32>| {
+        let places: Vec<(u32, u32)> = rows
+            .flat_map(|row| columns.clone().map(move |column| (row, column)))
+            .collect();
+        let name = |(row, column): &(u32, u32)| format!("{}{column:02}", char::from_u32(64 + row).unwrap());
+        batch(vec![
+            ("plate_id", texts(&vec!["P1"; places.len()])),
+            ("well", texts(&places.iter().map(name).collect::<Vec<_>>())),
+            ("column", floats(places.iter().map(|(_, column)| f64::from(*column)))),
+            // The outermost wells in use read low.
+            (
+                "signal",
+                floats(places.iter().map(|(row, _)| if *row < 3 { 50.0 } else { 80.0 })),
+            ),
+        ])
+    };
+    let parts = |table: &RecordBatch| {
+        let mut effects = PlateEffects::of(&table.schema(), None).unwrap();
+        effects.push(table).unwrap();
+        let found = effects.finish().unwrap();
+        let parts = found["part"].as_string::<i32>().iter().flatten().map(str::to_owned);
+        parts.collect::<Vec<_>>()
+    };
+    assert!(parts(&wells(1..9, 1..13)).contains(&"edge".to_owned()));
+    assert!(!parts(&wells(2..8, 2..12)).contains(&"edge".to_owned()));
+    let table = wells(1..9, 1..13);
+    let several = batch(vec![
+        ("well", Arc::clone(&table["well"])),
+        ("signal", Arc::clone(&table["signal"])),
+        ("background", Arc::clone(&table["signal"])),
+    ]);
+    let error = PlateEffects::of(&several.schema(), None).unwrap_err().to_string();
+    assert!(error.contains("signal, background"), "{error}");
+    let none = several.project(&[0]).unwrap();
+    assert!(matches!(
+        PlateEffects::of(&none.schema(), None),
+        Err(PredictError::NoPlate { .. })
+    ));
+}
+
+#[test]
 fn data_like_the_training_rows_is_stable_and_other_data_is_not() {
     let model = Arc::new(fit(&reactions(600, 91), "yield_pct", 5).unwrap());
     let verdicts = |table: &RecordBatch| {
