@@ -175,7 +175,7 @@ pub(crate) fn settle(current: &Tags, before: &Tags, now: &Tags) -> Tags {
 }
 
 /// One set of tags for several sources: each key with every value it has, and the empty one where a source lacks it.
-pub(super) fn merge<'a>(sources: impl Iterator<Item = &'a Tags>) -> Tags {
+pub(crate) fn merge<'a>(sources: impl Iterator<Item = &'a Tags>) -> Tags {
     let sources: Vec<&Tags> = sources.collect();
     let keys: BTreeSet<&String> = sources.iter().flat_map(|tags| tags.keys()).collect();
     let value = |key: &String| {

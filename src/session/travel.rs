@@ -6,7 +6,7 @@ use std::sync::Arc;
 use labhouse_catalog::{Catalog, LakeTable, beyond};
 use labhouse_policies::{Action, TableAccess, TableObject, govern};
 
-use super::governed::{Governed, Resolved, table_object};
+use super::governed::{Governed, Resolved};
 use super::library::Library;
 use crate::query::travel::{Moment, Stop};
 use crate::query::{QueryError, errors, write};
@@ -49,7 +49,7 @@ impl Governed {
             };
             let object = TableObject {
                 schema: old.schema(),
-                ..table_object(table)
+                ..self.world.object(table)
             };
             let access = self
                 .world
