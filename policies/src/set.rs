@@ -323,6 +323,11 @@ impl PolicySet {
         &self.fingerprint
     }
 
+    /// When the next line of it runs out of time, if one does.
+    pub fn valid_until(&self) -> Option<DateTime<Utc>> {
+        self.valid_until
+    }
+
     /// The same policy as the next generation, as it is at a later moment.
     ///
     /// # Errors

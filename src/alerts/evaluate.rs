@@ -13,9 +13,10 @@ use super::definition::{Rule, Watch};
 use super::rule::{self, Question};
 use super::state::{Outcome, Reading, Watched};
 use crate::audit::Client;
+use crate::auth::hex_digest;
 use crate::engine::Engine;
-use crate::query::QueryError;
 use crate::query::errors::from_datafusion;
+use crate::query::{QueryError, rests_on_its_row};
 
 /// Tries before a rule that a busy server could not answer is called failed.
 const TRIES: u32 = 3;
@@ -29,6 +30,8 @@ pub(super) struct Look {
     pub(super) watched: Option<Watched>,
     /// Whether the person sees what the rule reads. Hidden and absent are the same.
     pub(super) sees: bool,
+    /// Whether it may be found a moment later, though nothing changed.
+    pub(super) passes: bool,
 }
 
 impl Engine {
@@ -42,7 +45,8 @@ impl Engine {
     ) -> Look {
         let found = self.look_once(who, watch, watched, now).await;
         found.unwrap_or_else(|error| Look {
-            sees: !matches!(error, QueryError::NotFound(_) | QueryError::Denied(_)),
+            sees: !is_hidden(&error),
+            passes: passes(&error),
             outcome: Outcome::Failed(error.to_string()),
             watched: watched.cloned(),
         })
@@ -97,7 +101,31 @@ impl Engine {
             outcome,
             watched: seen,
             sees: true,
+            passes: false,
         })
+    }
+
+    /// What a person sees of tables now, as a text that differs where that does. A table of which the time of day decides what
+    /// is seen has another one each time. `sources` are `schema.table`.
+    pub(super) fn sight(&self, who: &Principal, sources: &[String]) -> String {
+        let governed = self.govern(who, self.world());
+        // Rules about functions and models end, too.
+        let mut words = vec![format!("{:?}", governed.world().policies.valid_until())];
+        for source in sources {
+            let access = source
+                .split_once('.')
+                .and_then(|(schema, table)| governed.access(schema, table).ok()?);
+            words.push(match access {
+                None => format!("{source} hidden"),
+                Some(access) if rests_on_its_row(&access) => format!("{source} {}", access.fingerprint),
+                Some(_) => format!("{source} {}", uuid::Uuid::now_v7()),
+            });
+        }
+        for model in governed.world().models.all() {
+            let answers = governed.model(model.name(), "model_card").is_some();
+            words.push(format!("{} {:?} {answers}", model.name(), model.tags()));
+        }
+        hex_digest(&words.join("\n"))
     }
 
     /// The rows of a statement, at most `rows_max`, within the time a look may take.
@@ -144,6 +172,30 @@ impl Engine {
             batches.push(batch);
         }
         Ok(batches)
+    }
+}
+
+/// Whether a statement failed because the person does not see what it reads.
+pub(super) fn is_hidden(error: &QueryError) -> bool {
+    matches!(error, QueryError::NotFound(_) | QueryError::Denied(_))
+}
+
+/// Whether a statement may succeed a moment later, though nothing changed.
+pub(super) fn passes(error: &QueryError) -> bool {
+    match error {
+        QueryError::Exhausted(_)
+        | QueryError::Deadline(_)
+        | QueryError::Cancelled(_)
+        | QueryError::Conflict(_)
+        | QueryError::Unavailable(_)
+        | QueryError::Internal { .. } => true,
+        QueryError::Syntax(_)
+        | QueryError::Invalid(_)
+        | QueryError::NotFound(_)
+        | QueryError::Denied(_)
+        | QueryError::Unsupported(_)
+        | QueryError::Exists(_)
+        | QueryError::InTransaction(_) => false,
     }
 }
 

@@ -37,6 +37,8 @@ struct Seen {
     at: DateTime<Utc>,
     sources: BTreeMap<String, u64>,
     policy: u64,
+    /// A recipient could not be looked for.
+    failed: bool,
 }
 
 impl Looks {
@@ -134,8 +136,12 @@ fn is_due(engine: &Engine, name: &TableName, record: &Record, catalog: &CatalogS
         when => next(when, seen.at).is_some_and(|next| next <= now),
     };
     let policy = engine.policies.current().generation();
-    let untold = record.state.has_news() && !record.definition.is_silent(now);
-    by_clock || untold || seen.policy != policy || deadline(record, seen.at).is_some_and(|deadline| deadline <= now)
+    let untold = has_news(record, &record.state) && !record.definition.is_silent(now);
+    by_clock || untold || seen.policy != policy || deadline(record, &seen).is_some_and(|deadline| deadline <= now)
+}
+
+fn has_news(record: &Record, state: &State) -> bool {
+    state.has_news(record.definition.recipients())
 }
 
 /// The next time by the clock; none for one that follows its sources.
@@ -148,7 +154,7 @@ fn next(when: &Schedule, last: DateTime<Utc>) -> Option<DateTime<Utc>> {
 }
 
 /// When something is to be looked at that no commit tells of: a pending label, missing rows, a rule that failed.
-fn deadline(record: &Record, looked_at: DateTime<Utc>) -> Option<DateTime<Utc>> {
+fn deadline(record: &Record, seen: &Seen) -> Option<DateTime<Utc>> {
     let watch = record.definition.watch()?;
     let state = &record.state;
     let pending = state.fires_at(watch.for_s);
@@ -159,11 +165,8 @@ fn deadline(record: &Record, looked_at: DateTime<Utc>) -> Option<DateTime<Utc>> 
             .map(|seen| seen.since + seconds(for_s)),
         _ => None,
     };
-    let failed = state
-        .fault
-        .as_ref()
-        .filter(|fault| fault.kind == FaultKind::Error)
-        .map(|_| looked_at + seconds(RETRY_S));
+    let owner_failed = matches!(&state.fault, Some(fault) if fault.kind == FaultKind::Error);
+    let failed = (owner_failed || seen.failed).then(|| seen.at + seconds(RETRY_S));
     [pending, missing, failed].into_iter().flatten().min()
 }
 
@@ -179,30 +182,37 @@ fn versions(record: &Record, catalog: &CatalogSnapshot) -> BTreeMap<String, u64>
 async fn attend(engine: &Arc<Engine>, name: &TableName, stored: &Stored) -> Result<(), LakeError> {
     let record = &stored.record;
     let now = Utc::now();
+    let is_silent = record.definition.is_silent(now);
+    // Before anything is looked at: what changes meanwhile makes a message be looked at again before it is sent.
+    let sights = sights(engine, record);
     let (next, events) = match &record.definition.what {
         What::Report { .. } => {
             let state = State {
                 slot: Some(now),
                 ..record.state.clone()
             };
-            (state, vec![AlertEvent::new(now, "report")])
+            let mut event = AlertEvent::new(now, if is_silent { "withheld" } else { "report" });
+            event.detail = is_silent.then(|| "it is silent".to_owned());
+            (state, vec![event])
         }
         What::Alert(watch) => {
             // Read before the look: what is committed during it is looked at once more.
-            let seen = Seen {
+            let mut seen = Seen {
                 record: record.id.clone(),
                 at: now,
                 sources: versions(record, &engine.catalog.snapshot()),
                 policy: engine.policies.current().generation(),
+                failed: false,
             };
-            let next = look(engine, record, watch, now).await;
+            let next;
+            (next, seen.failed) = look(engine, record, watch, now).await;
             engine.alert_looks.saw(name, seen);
             let events = transitions(&record.state, &next, now);
             (next, events)
         }
     };
     let is_report = record.definition.watch().is_none();
-    let tells = is_report || (next.has_news() && !record.definition.is_silent(now));
+    let tells = !is_silent && (is_report || has_news(record, &next));
     if !tells && !next.differs(&record.state) {
         return Ok(());
     }
@@ -216,7 +226,7 @@ async fn attend(engine: &Arc<Engine>, name: &TableName, stored: &Stored) -> Resu
     made.state.evaluated_at = Some(now);
     events.iter().for_each(|event| made.push(event.clone()));
     if tells {
-        notice::announce(engine, name, &mut made, now).await;
+        notice::announce(engine, name, &mut made, &sights, now).await;
     }
     let committed = engine.alerts.update(name, |current| {
         // Another server was there first, or the alert is another: it is looked at anew.
@@ -248,38 +258,70 @@ fn is_unchanged(current: &Record, seen: &Record) -> bool {
     current.id == seen.id && !current.dropped && current.state == seen.state && current.definition == seen.definition
 }
 
-/// The state after a look as the owner.
-async fn look(engine: &Arc<Engine>, record: &Record, watch: &Watch, now: DateTime<Utc>) -> State {
+/// What each recipient sees now of what is read.
+fn sights(engine: &Engine, record: &Record) -> BTreeMap<String, String> {
+    let definition = &record.definition;
+    let people = definition
+        .recipients()
+        .into_iter()
+        .filter_map(|name| engine.auth.named(name));
+    people
+        .map(|who| (who.name.clone(), engine.sight(&who, &definition.sources)))
+        .collect()
+}
+
+/// The state after a look as the owner and as each recipient, and whether a recipient could not be looked for.
+async fn look(engine: &Arc<Engine>, record: &Record, watch: &Watch, now: DateTime<Utc>) -> (State, bool) {
     let owner = &record.definition.owner;
     let mut watched = record.state.watched.clone();
-    let outcome = match engine.auth.named(owner) {
-        Some(who) => {
-            let Look {
-                outcome, watched: seen, ..
-            } = engine.look(&who, watch, watched.get(owner), now).await;
-            watched.extend(seen.map(|seen| (owner.clone(), seen)));
-            outcome
-        }
-        None => Outcome::Failed(format!("its owner {owner} is no user any more")),
+    let by_owner = match engine.auth.named(owner) {
+        Some(who) => engine.look(&who, watch, watched.get(owner), now).await,
+        None => Look {
+            outcome: Outcome::Failed(format!("its owner {owner} is no user any more")),
+            watched: None,
+            sees: false,
+            passes: false,
+        },
     };
-    // Missing rows are missing for each person by himself.
-    if let Rule::NoNewRows { .. } = watch.rule {
-        for recipient in record
-            .definition
-            .recipients()
-            .into_iter()
-            .filter(|recipient| recipient != owner)
-        {
-            let Some(who) = engine.auth.named(recipient) else {
+    watched.extend(by_owner.watched.iter().map(|seen| (owner.clone(), seen.clone())));
+    let mut next = record.state.after(&by_owner.outcome, watch.for_s, now);
+    let mut failed = false;
+    for recipient in record.definition.recipients() {
+        let look = match engine.auth.named(recipient) {
+            _ if recipient == owner => by_owner.clone(),
+            Some(who) => engine.look(&who, watch, watched.get(recipient), now).await,
+            None => {
+                next.blind(recipient);
                 continue;
-            };
-            let seen = engine.look(&who, watch, watched.get(recipient), now).await.watched;
-            watched.extend(seen.map(|seen| (recipient.to_owned(), seen)));
+            }
+        };
+        if !look.sees {
+            next.blind(recipient);
+            continue;
         }
+        watched.extend(look.watched.map(|seen| (recipient.to_owned(), seen)));
+        let outcome = match look.outcome {
+            // Of a rule that cannot be asked as its owner, nobody can say what became.
+            _ if !by_owner.sees => by_owner.outcome.clone(),
+            // Told only where it fails for the owner, too. Else what is known of it stays, until it can be asked.
+            Outcome::Failed(reason) if !matches!(by_owner.outcome, Outcome::Failed(_)) => {
+                tracing::warn!(
+                    recipient,
+                    reason,
+                    "what a recipient sees of an alert could not be asked"
+                );
+                failed |= look.passes;
+                continue;
+            }
+            outcome => outcome,
+        };
+        let told = next.told_to.get(recipient).cloned().unwrap_or_default();
+        let before = next.seen_by.remove(recipient).unwrap_or_default();
+        let found = before.after(&outcome, &told, watch.for_s, now);
+        next.seen_by.insert(recipient.to_owned(), found);
     }
-    let mut next = record.state.after(&outcome, watch.for_s, now);
     next.watched = watched;
-    next
+    (next, failed)
 }
 
 /// The events of going from one state to the next.

@@ -16,6 +16,9 @@ impl Message {
     fn headline(&self) -> String {
         match (self.kind.as_str(), self.state.as_str()) {
             ("report", _) => format!("Report {}", self.name),
+            (_, "firing") if self.firing.is_empty() && self.over.is_empty() => {
+                format!("{} can be judged again; it fires as before", self.name)
+            }
             (_, "firing") if self.firing.is_empty() => format!("{} fires no more for some labels", self.name),
             (_, "firing") => format!("{} fires", self.name),
             (_, "ok") => format!("{} is well again", self.name),
@@ -220,7 +223,7 @@ mod tests {
                 channel: "email".into(),
             },
             message,
-            policy: String::new(),
+            sight: String::new(),
             attempts: 0,
             not_before: chrono::DateTime::UNIX_EPOCH,
         }
@@ -245,6 +248,19 @@ mod tests {
         let json = serde_json::to_string(&webhook(&delivery)).unwrap();
         let read: Value = serde_json::from_str(&json).unwrap();
         assert_eq!(read["rows"][0][0], EVIL);
+    }
+
+    #[test]
+    fn a_fault_that_ends_while_a_label_fires_is_told_as_such() {
+        let mut message = delivery().message;
+        message.firing.clear();
+        assert!(message.text().starts_with("lab.s.a fires no more for some labels\n"));
+        message.over.clear();
+        assert!(
+            message
+                .text()
+                .starts_with("lab.s.a can be judged again; it fires as before\n")
+        );
     }
 
     #[test]

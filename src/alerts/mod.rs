@@ -6,7 +6,9 @@
 //!                                                        └─ nothing changed: nothing is written
 //! ```
 //! A rule is asked on the query road as its owner, a message is made on the same road as its recipient: it holds what that
-//! person sees, and whoever sees nothing of it gets nothing, not even the news that there is some.
+//! person sees, and whoever sees nothing of it gets nothing, not even the news that there is some. Each recipient has
+//! transitions of her own, looked for whenever the owner's are; a message that waits is made anew as soon as its recipient
+//! sees its sources in another way.
 //!
 //! # Exactly one
 //! Each alert is one record under `_labhouse/alerts`, a new numbered object for every change, made only if that number is free.
@@ -73,8 +75,9 @@ pub(crate) struct Delivery {
     pub(crate) id: String,
     pub(crate) target: Target,
     pub(crate) message: Message,
-    /// Policies under which the message was made.
-    pub(crate) policy: String,
+    /// What the person saw of the sources when the message was made.
+    #[serde(alias = "policy")]
+    pub(crate) sight: String,
     pub(crate) attempts: u32,
     /// Nobody else sends it before then.
     pub(crate) not_before: DateTime<Utc>,

@@ -1,6 +1,6 @@
 //! What a recipient is told: made as that person, out of nothing but what he sees.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -11,7 +11,7 @@ use labhouse_policies::Principal;
 use serde::{Deserialize, Serialize};
 
 use super::definition::{Watch, What};
-use super::evaluate::Look;
+use super::evaluate::{Look, passes};
 use super::rule;
 use super::state::{FaultKind, Outcome, Reading, Told};
 use super::{AlertEvent, Delivery, Record};
@@ -25,6 +25,8 @@ const REPORT_ROWS_MAX: usize = 200;
 const COLUMNS_MAX: usize = 24;
 pub(super) const LABELS_SHOWN_MAX: usize = 50;
 const CELL_CHARS_MAX: usize = 200;
+/// Stands for what a recipient saw when nothing of a report could be made for him: it is made when it is sent.
+const TO_BE_MADE: &str = "";
 
 /// A message before it is written as a mail or as JSON.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -60,31 +62,53 @@ pub(crate) struct Line {
 
 /// What becomes of one recipient.
 enum Verdict {
-    Tell(Box<Message>, Told),
+    Tell(Box<Message>),
     /// There is nothing of it that he sees.
     Withhold,
     /// He knows already.
     Nothing,
 }
 
-/// Makes the messages of a record's news and writes down who is told what. `record` holds the new state.
-pub(super) async fn announce(engine: &Arc<Engine>, name: &TableName, record: &mut Record, now: DateTime<Utc>) {
-    let known = record.state.known();
+/// How a report was made for somebody.
+enum Made {
+    Message(Box<Message>),
+    /// He does not see what it asks, or sees it in such a way that it cannot be asked.
+    Hidden,
+    /// It could not be asked now.
+    Failed(String),
+}
+
+/// Makes the messages of a record's news and writes down who is told what. `record` holds the new state; `sights` is what
+/// each recipient saw before it was looked for.
+pub(super) async fn announce(
+    engine: &Arc<Engine>,
+    name: &TableName,
+    record: &mut Record,
+    sights: &BTreeMap<String, String>,
+    now: DateTime<Utc>,
+) {
     let recipients: Vec<String> = record.definition.recipients().into_iter().map(str::to_owned).collect();
     for recipient in recipients {
+        let mut sight = sights.get(&recipient).cloned().unwrap_or_default();
+        let is_report = record.definition.watch().is_none();
         let verdict = match engine.auth.named(&recipient) {
-            None => Verdict::Withhold,
+            None if is_report || record.state.is_news() => Verdict::Withhold,
+            None => Verdict::Nothing,
             Some(who) => match record.definition.what.clone() {
-                What::Alert(watch) => alert(engine, name, record, &who, &watch, &known, now).await,
+                What::Alert(watch) => alert(engine, name, record, &who, &watch, now).await,
                 What::Report { sql } => match report(engine, name, record, &who, &sql, now).await {
-                    Some(message) => Verdict::Tell(Box::new(message), Told::default()),
-                    None => Verdict::Withhold,
+                    Made::Message(message) => Verdict::Tell(message),
+                    Made::Hidden => Verdict::Withhold,
+                    Made::Failed(_) if waits_to_be_made(record, &recipient) => Verdict::Nothing,
+                    Made::Failed(_) => {
+                        sight = TO_BE_MADE.to_owned();
+                        Verdict::Tell(Box::new(Message::report(name, record, now)))
+                    }
                 },
             },
         };
         match verdict {
-            Verdict::Tell(message, told) => {
-                let policy = engine.policies.current().fingerprint().to_owned();
+            Verdict::Tell(message) => {
                 let targets = record
                     .definition
                     .notify
@@ -95,13 +119,16 @@ pub(super) async fn announce(engine: &Arc<Engine>, name: &TableName, record: &mu
                         id: uuid::Uuid::now_v7().simple().to_string(),
                         target: target.clone(),
                         message: Message::clone(&message),
-                        policy: policy.clone(),
+                        sight: sight.clone(),
                         attempts: 0,
                         not_before: now,
                     })
                     .collect();
                 record.deliveries.extend(made);
-                record.state.told_to.insert(recipient, told);
+                if let Some(found) = record.state.seen_by.get(&recipient) {
+                    let told = record.state.told_to.entry(recipient).or_default();
+                    *told = found.known(told);
+                }
             }
             Verdict::Withhold => {
                 let mut event = AlertEvent::new(now, "withheld");
@@ -112,86 +139,58 @@ pub(super) async fn announce(engine: &Arc<Engine>, name: &TableName, record: &mu
             Verdict::Nothing => {}
         }
     }
-    record.state.told = known;
+    record.state.told = record.state.known();
 }
 
-/// What one recipient of an alert is told.
+/// Whether a report that could not be made for a recipient is on its way: it is made when it is sent.
+fn waits_to_be_made(record: &Record, recipient: &str) -> bool {
+    let mut waiting = record.deliveries.iter();
+    waiting.any(|delivery| delivery.sight == TO_BE_MADE && delivery.target.recipient == recipient)
+}
+
+/// What one recipient of an alert is told: the news of what was found for her.
 async fn alert(
     engine: &Arc<Engine>,
     name: &TableName,
-    record: &mut Record,
+    record: &Record,
     who: &Principal,
     watch: &Watch,
-    known: &Told,
     now: DateTime<Utc>,
 ) -> Verdict {
-    let look = engine.look(who, watch, record.state.watched.get(&who.name), now).await;
-    if let Some(watched) = &look.watched {
-        record.state.watched.insert(who.name.clone(), watched.clone());
-    }
-    if !look.sees {
-        return Verdict::Withhold;
-    }
-    let told = record.state.told_to.get(&who.name).cloned().unwrap_or_default();
+    let state = &record.state;
+    let told = state.told_to.get(&who.name).cloned().unwrap_or_default();
+    let known = state.seen_by.get(&who.name).map(|found| (found, found.known(&told)));
+    let (found, known) = match known {
+        Some((found, known)) if known != told => (found, known),
+        // The owner's news, of which there is nothing for him.
+        other if state.is_news() && other.as_ref().is_none_or(|(_, known)| *known == Told::default()) => {
+            return Verdict::Withhold;
+        }
+        _ => return Verdict::Nothing,
+    };
+    let news = found.instances.iter().filter(|(label, _)| {
+        let is_new = known.labels.contains(*label) && !told.labels.contains(*label);
+        is_new && known.fault.is_none()
+    });
+    let over = told.labels.difference(&known.labels);
     let mut message = Message {
         table: Some(format!("{CATALOG}.{}", watch.table)),
+        state: match known.fault {
+            Some(fault) => fault.word(),
+            None if known.labels.is_empty() => "ok",
+            None => "firing",
+        }
+        .to_owned(),
+        // Why it could not be asked is for the owner: another's error may hold what is hidden here.
+        rule: (known.fault != Some(FaultKind::Error)).then(|| watch.to_string()),
+        firing: lines(news.map(|(label, instance)| (label, &instance.reading))),
+        over: over.take(LABELS_SHOWN_MAX).cloned().collect(),
         ..Message::blank("alert", name, record, now)
     };
-    match (known.fault, look.outcome) {
-        (Some(FaultKind::Error), _) => {
-            // Why is for the owner: another's error may hold what is hidden here.
-            message.state = FaultKind::Error.word().to_owned();
-            tell_fault(message, &told, FaultKind::Error)
-        }
-        (Some(FaultKind::NoData), Outcome::NoData) => {
-            message.state = FaultKind::NoData.word().to_owned();
-            message.rule = Some(watch.to_string());
-            tell_fault(message, &told, FaultKind::NoData)
-        }
-        (Some(FaultKind::NoData), _) | (None, Outcome::Failed(_)) => Verdict::Withhold,
-        (None, outcome) => {
-            let holds = match outcome {
-                Outcome::Holds(labels) => labels,
-                Outcome::NoData | Outcome::Failed(_) => Default::default(),
-            };
-            let now_told: BTreeSet<String> = holds.keys().cloned().collect();
-            message.firing = lines(holds.iter().filter(|(label, _)| !told.labels.contains(*label)));
-            message.over = told
-                .labels
-                .difference(&now_told)
-                .take(LABELS_SHOWN_MAX)
-                .cloned()
-                .collect();
-            if message.firing.is_empty() && message.over.is_empty() && told.fault.is_none() {
-                return if now_told.is_empty() {
-                    Verdict::Withhold
-                } else {
-                    Verdict::Nothing
-                };
-            }
-            message.state = if now_told.is_empty() { "ok" } else { "firing" }.to_owned();
-            message.rule = Some(watch.to_string());
-            if !message.firing.is_empty() {
-                show_rows(engine, who, watch, &mut message).await;
-            }
-            let told = Told {
-                labels: now_told,
-                fault: None,
-            };
-            Verdict::Tell(Box::new(message), told)
-        }
+    if !message.firing.is_empty() {
+        show_rows(engine, who, watch, &mut message).await;
     }
-}
-
-fn tell_fault(message: Message, told: &Told, fault: FaultKind) -> Verdict {
-    if told.fault == Some(fault) {
-        return Verdict::Nothing;
-    }
-    let told = Told {
-        labels: told.labels.clone(),
-        fault: Some(fault),
-    };
-    Verdict::Tell(Box::new(message), told)
+    Verdict::Tell(Box::new(message))
 }
 
 fn lines<'a>(holds: impl Iterator<Item = (&'a String, &'a Reading)>) -> Vec<Line> {
@@ -217,7 +216,7 @@ async fn show_rows(engine: &Arc<Engine>, who: &Principal, watch: &Watch, message
     }
 }
 
-/// A report for one recipient; none when he may not ask it.
+/// A report for one recipient.
 async fn report(
     engine: &Arc<Engine>,
     name: &TableName,
@@ -225,43 +224,59 @@ async fn report(
     who: &Principal,
     sql: &str,
     now: DateTime<Utc>,
-) -> Option<Message> {
+) -> Made {
     let batches = match engine.ask(who, sql, REPORT_ROWS_MAX + 1).await {
         Ok(batches) => batches,
+        Err(error) if passes(&error) => return Made::Failed(error.to_string()),
         Err(error) => {
             tracing::debug!(report = %name, recipient = who.name, %error, "withheld");
-            return None;
+            return Made::Hidden;
         }
     };
-    let mut message = Message {
-        state: "report".to_owned(),
-        ..Message::blank("report", name, record, now)
-    };
+    let mut message = Message::report(name, record, now);
     message.put_rows(&batches, REPORT_ROWS_MAX);
-    Some(message)
+    Made::Message(Box::new(message))
 }
 
-/// The message as it may be sent now, when the policies changed since it was made; none if nothing of it may be any more.
+/// A message as it may be sent now.
+pub(super) enum Again {
+    Message(Box<Message>),
+    /// Nothing of it may be told any more.
+    Withhold,
+    /// What may be told could not be asked.
+    Later(String),
+}
+
+/// The message as it may be sent now, when its recipient may see something else than when it was made.
 pub(super) async fn again(
     engine: &Arc<Engine>,
     name: &TableName,
     record: &Record,
     who: &Principal,
     made: &Message,
-) -> Option<Message> {
+) -> Again {
     let watch = match &record.definition.what {
-        What::Report { sql } => return report(engine, name, record, who, sql, made.at).await,
+        What::Report { sql } => {
+            return match report(engine, name, record, who, sql, made.at).await {
+                Made::Message(message) => Again::Message(message),
+                Made::Hidden => Again::Withhold,
+                Made::Failed(reason) => Again::Later(reason),
+            };
+        }
         What::Alert(watch) => watch,
     };
-    let Look { outcome, sees, .. } = engine
+    let Look {
+        outcome, sees, passes, ..
+    } = engine
         .look(who, watch, record.state.watched.get(&who.name), Utc::now())
         .await;
     if !sees {
-        return None;
+        return Again::Withhold;
     }
     let mut message = made.clone();
     let holds = match outcome {
         Outcome::Holds(labels) => labels,
+        Outcome::Failed(reason) if passes => return Again::Later(reason),
         Outcome::NoData | Outcome::Failed(_) => Default::default(),
     };
     message.firing = lines(
@@ -271,12 +286,12 @@ pub(super) async fn again(
     );
     (message.columns, message.rows, message.more) = Default::default();
     if message.firing.is_empty() && !made.firing.is_empty() {
-        return None;
+        return Again::Withhold;
     }
     if !message.firing.is_empty() {
         show_rows(engine, who, watch, &mut message).await;
     }
-    Some(message)
+    Again::Message(Box::new(message))
 }
 
 impl Message {
@@ -295,6 +310,14 @@ impl Message {
             columns: Vec::new(),
             rows: Vec::new(),
             more: false,
+        }
+    }
+
+    /// A report with no rows yet.
+    fn report(name: &TableName, record: &Record, at: DateTime<Utc>) -> Self {
+        Self {
+            state: "report".to_owned(),
+            ..Self::blank("report", name, record, at)
         }
     }
 

@@ -1,14 +1,16 @@
 //! Messages on their way: claimed, handed over, written down as sent.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use futures::StreamExt;
+use chrono::{DateTime, TimeDelta, Utc};
 use labhouse_catalog::{LakeError, TableName};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use super::channel::SendError;
+use super::notice::Again;
 use super::state::seconds;
 use super::store::Stored;
 use super::{AlertEvent, Delivery, Record, notice};
@@ -17,16 +19,16 @@ use crate::engine::Engine;
 use crate::pipelines::LOOK;
 use crate::query::statement::CATALOG;
 
-/// Messages of one alert that are sent at the same time.
+/// Messages of one alert by one channel that are claimed and sent at the same time.
 const AT_ONCE: usize = 4;
-/// Alerts whose messages are sent at the same time.
+/// Alerts whose messages are sent by one channel at the same time.
 const ALERTS_AT_ONCE: usize = 4;
 /// Send timeouts that one message may take: a mail is a conversation of several steps, each with that timeout. And those after
 /// which another server may take a message over: later than its sender gives up.
 const STEPS: u64 = 3;
 const LEASE: u64 = 4;
-/// Longest pause between two attempts.
-const PAUSE_S_MAX: u64 = 3_600;
+/// Longest pause between two attempts, in seconds.
+const PAUSE_S_MAX: u64 = 900;
 
 /// How one message fared.
 enum Fate {
@@ -35,49 +37,98 @@ enum Fate {
     Withheld,
     Failed(String),
     Later(String),
+    /// Somebody else has it.
+    Lost,
 }
 
-/// Sends what is to be sent, until the server stops.
+/// The messages of one alert by one channel.
+type Road = (String, TableName);
+
+/// Sends what is to be sent, until the server stops. Each road is a task of its own: a receiver that is slow, or down, holds up
+/// nothing but what it gets itself.
 pub(crate) async fn deliver(engine: Arc<Engine>, mut stopped: watch::Receiver<bool>) {
+    let mut running: JoinSet<()> = JoinSet::new();
+    let mut busy: BTreeMap<tokio::task::Id, Road> = BTreeMap::new();
     while !*stopped.borrow() {
-        let now = Utc::now();
-        let due: Vec<TableName> = engine
-            .alerts
-            .all()
-            .into_iter()
-            .filter(|(_, stored)| {
-                stored
-                    .record
-                    .deliveries
-                    .iter()
-                    .any(|delivery| delivery.not_before <= now)
-            })
-            .map(|(name, _)| name)
-            .collect();
-        let sending = futures::stream::iter(due).for_each_concurrent(ALERTS_AT_ONCE, |name| {
-            let engine = Arc::clone(&engine);
-            async move {
-                if let Err(error) = send_all(&engine, &name).await {
+        while let Some(ended) = running.try_join_next_with_id() {
+            let id = match ended {
+                Ok((id, ())) => id,
+                Err(error) => {
+                    tracing::error!(%error, "sending ended badly");
+                    error.id()
+                }
+            };
+            busy.remove(&id);
+        }
+        for road in due(&engine, Utc::now()) {
+            let by_channel = busy.values().filter(|(channel, _)| *channel == road.0).count();
+            if by_channel >= ALERTS_AT_ONCE || busy.values().any(|under_way| *under_way == road) {
+                continue;
+            }
+            let (engine, (channel, name)) = (Arc::clone(&engine), road.clone());
+            let started = running.spawn(async move {
+                if let Err(error) = send_by(&engine, &name, &channel).await {
                     tracing::error!(alert = %name, %error, "messages wait: the lake does not take their record");
                 }
-            }
-        });
-        tokio::select! {
-            // What is under way is claimed, and another server takes it over when the claim ends.
-            _ = stopped.changed() => break,
-            () = sending => {}
+            });
+            busy.insert(started.id(), road);
         }
         tokio::select! {
             _ = stopped.changed() => break,
             () = tokio::time::sleep(LOOK) => {}
         }
     }
+    // What is under way is claimed, and another server takes it over when the claim ends.
+    running.shutdown().await;
 }
 
-/// Claims the messages of one alert that are due, and sends them.
+/// The roads on which a message is due.
+fn due(engine: &Engine, now: DateTime<Utc>) -> BTreeSet<Road> {
+    let mut roads = BTreeSet::new();
+    for (name, stored) in engine.alerts.all() {
+        let due = stored
+            .record
+            .deliveries
+            .iter()
+            .filter(|delivery| delivery.not_before <= now);
+        roads.extend(due.map(|delivery| (delivery.target.channel.clone(), name.clone())));
+    }
+    roads
+}
+
+/// Sends the messages of one alert that are due.
 pub(super) async fn send_all(engine: &Arc<Engine>, name: &TableName) -> Result<(), LakeError> {
-    let lease = seconds(engine.config.alerts.send_timeout_s.saturating_mul(LEASE));
-    let mut claimed: Vec<String> = Vec::new();
+    let roads = due(engine, Utc::now()).into_iter().filter(|(_, of)| of == name);
+    for (channel, name) in roads {
+        send_by(engine, &name, &channel).await?;
+    }
+    Ok(())
+}
+
+/// Sends the messages of one alert by one channel that are due, some at a time: what is not sent yet is not claimed either.
+async fn send_by(engine: &Arc<Engine>, name: &TableName, channel: &str) -> Result<(), LakeError> {
+    while let Some((stored, claimed)) = claim(engine, name, channel).await? {
+        let sending = claimed
+            .into_iter()
+            .map(|delivery| send_one(Arc::clone(engine), name.clone(), Arc::clone(&stored), delivery));
+        for done in futures::future::join_all(sending).await {
+            done?;
+        }
+    }
+    Ok(())
+}
+
+fn lease(engine: &Engine) -> TimeDelta {
+    seconds(engine.config.alerts.send_timeout_s.saturating_mul(LEASE))
+}
+
+/// Claims some messages that are due; none if none are.
+async fn claim(
+    engine: &Engine,
+    name: &TableName,
+    channel: &str,
+) -> Result<Option<(Arc<Stored>, Vec<Delivery>)>, LakeError> {
+    let mut claimed: Vec<Delivery> = Vec::new();
     let (stored, made) = engine
         .alerts
         .update(name, |record| {
@@ -86,36 +137,37 @@ pub(super) async fn send_all(engine: &Arc<Engine>, name: &TableName) -> Result<(
             let Some(mut record) = record.filter(|record| !record.dropped).cloned() else {
                 return Ok::<_, LakeError>(None);
             };
-            for delivery in record
-                .deliveries
-                .iter_mut()
-                .filter(|delivery| delivery.not_before <= now)
-            {
+            let due = |delivery: &&mut Delivery| delivery.not_before <= now && delivery.target.channel == channel;
+            for delivery in record.deliveries.iter_mut().filter(due).take(AT_ONCE) {
                 delivery.attempts += 1;
-                delivery.not_before = now + lease;
-                claimed.push(delivery.id.clone());
+                delivery.not_before = now + lease(engine);
+                claimed.push(delivery.clone());
             }
             Ok((!claimed.is_empty()).then_some(record))
         })
         .await?;
-    let Some(stored) = stored.filter(|_| made) else {
-        return Ok(());
-    };
-    let mut sending = Vec::new();
-    for delivery in stored
-        .record
-        .deliveries
-        .iter()
-        .filter(|delivery| claimed.contains(&delivery.id))
-    {
-        let (engine, stored) = (Arc::clone(engine), Arc::clone(&stored));
-        sending.push(send_one(engine, name.clone(), stored, delivery.clone()));
+    Ok(stored.filter(|_| made).map(|stored| (stored, claimed)))
+}
+
+/// Whether a claimed message is still this server's for as long as sending may take; a claim that would not last is renewed.
+async fn hold(engine: &Engine, name: &TableName, delivery: &Delivery) -> Result<bool, LakeError> {
+    let sending = seconds(engine.config.alerts.send_timeout_s.saturating_mul(STEPS));
+    if delivery.not_before >= Utc::now() + sending {
+        return Ok(true);
     }
-    let mut sending = futures::stream::iter(sending).buffer_unordered(AT_ONCE);
-    while let Some(done) = sending.next().await {
-        done?;
-    }
-    Ok(())
+    let until = Utc::now() + lease(engine);
+    let (_, held) = engine
+        .alerts
+        .update(name, |record| {
+            let Some(mut record) = record.filter(|record| !record.dropped).cloned() else {
+                return Ok::<_, LakeError>(None);
+            };
+            let own = |waiting: &&mut Delivery| waiting.id == delivery.id && waiting.not_before == delivery.not_before;
+            let held = record.deliveries.iter_mut().find(own).map(|own| own.not_before = until);
+            Ok(held.map(|()| record))
+        })
+        .await?;
+    Ok(held && until >= Utc::now() + sending)
 }
 
 async fn send_one(
@@ -125,7 +177,7 @@ async fn send_one(
     delivery: Delivery,
 ) -> Result<(), LakeError> {
     let record = &stored.record;
-    let fate = hand_over(&engine, &name, record, &delivery).await;
+    let fate = hand_over(&engine, &name, record, &delivery).await?;
     let last = delivery.attempts >= engine.config.alerts.attempts_max;
     let fate = match fate {
         Fate::Later(reason) if last => Fate::Failed(reason),
@@ -142,6 +194,7 @@ async fn send_one(
             tracing::warn!(alert = %name, recipient = delivery.target.recipient, channel = delivery.target.channel, reason, "a message is tried again");
             "later"
         }
+        Fate::Lost => return Ok(()),
     };
     engine.audit.notified(&Told {
         alert: &format!("{CATALOG}.{name}"),
@@ -172,6 +225,7 @@ fn note(record: &mut Record, delivery: &Delivery, fate: &Fate, now: DateTime<Utc
             waiting.for_each(|waiting| waiting.not_before = now + pause);
             return;
         }
+        Fate::Lost => return,
         Fate::Sent => ("sent", None),
         Fate::Withheld => ("withheld", None),
         Fate::Failed(reason) => ("failed", Some(reason.clone())),
@@ -182,25 +236,33 @@ fn note(record: &mut Record, delivery: &Delivery, fate: &Fate, now: DateTime<Utc
     record.push(event);
 }
 
-async fn hand_over(engine: &Arc<Engine>, name: &TableName, record: &Record, delivery: &Delivery) -> Fate {
+async fn hand_over(
+    engine: &Arc<Engine>,
+    name: &TableName,
+    record: &Record,
+    delivery: &Delivery,
+) -> Result<Fate, LakeError> {
     let Some(who) = engine.auth.named(&delivery.target.recipient) else {
-        return Fate::Withheld;
+        return Ok(Fate::Withheld);
     };
-    // Made under other policies: what of it may this person see now?
-    let policy = engine.policies.current().fingerprint().to_owned();
-    let renewed = match delivery.policy == policy {
+    // Does he see something else than when it was made? What of it may he see now?
+    let renewed = match delivery.sight == engine.sight(&who, &record.definition.sources) {
         true => None,
         false => match notice::again(engine, name, record, &who, &delivery.message).await {
-            Some(message) => Some(Delivery {
-                message,
+            Again::Message(message) => Some(Delivery {
+                message: *message,
                 ..delivery.clone()
             }),
-            None => return Fate::Withheld,
+            Again::Withhold => return Ok(Fate::Withheld),
+            Again::Later(reason) => return Ok(Fate::Later(reason)),
         },
     };
+    if !hold(engine, name, delivery).await? {
+        return Ok(Fate::Lost);
+    }
     let limit = Duration::from_secs(engine.config.alerts.send_timeout_s.saturating_mul(STEPS));
     let sent = engine.channels.send(renewed.as_ref().unwrap_or(delivery), &who);
-    match tokio::time::timeout(limit, sent).await {
+    Ok(match tokio::time::timeout(limit, sent).await {
         Ok(Ok(())) => Fate::Sent,
         Ok(Err(SendError::Never(reason))) => Fate::Failed(reason),
         Ok(Err(SendError::Later(reason))) => Fate::Later(reason),
@@ -208,7 +270,7 @@ async fn hand_over(engine: &Arc<Engine>, name: &TableName, record: &Record, deli
             "it was not taken within {} s (alerts.send_timeout_s, {STEPS} times)",
             limit.as_secs()
         )),
-    }
+    })
 }
 
 /// Twice as long after each failed attempt.
@@ -226,5 +288,14 @@ mod tests {
         let pauses: Vec<u64> = (1..=4).map(|attempt| pause(5, attempt).as_secs()).collect();
         assert_eq!(pauses, [5, 10, 20, 40]);
         assert_eq!(pause(5, 200).as_secs(), PAUSE_S_MAX);
+    }
+
+    #[test]
+    fn a_message_is_tried_for_a_day() {
+        let config = crate::config::alerts::Alerts::default();
+        let tried: u64 = (1..config.attempts_max)
+            .map(|attempt| pause(config.retry_s, attempt).as_secs())
+            .sum();
+        assert!((86_000..100_000).contains(&tried), "{tried}");
     }
 }

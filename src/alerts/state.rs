@@ -32,6 +32,9 @@ pub(crate) struct State {
     pub(crate) fault: Option<Fault>,
     /// What was made known, or would have been but for a silence that is over.
     pub(crate) told: Told,
+    /// What was found for each recipient who sees what the rule reads.
+    #[serde(default)]
+    pub(crate) seen_by: BTreeMap<String, Found>,
     /// What each recipient was told, in what he sees.
     pub(crate) told_to: BTreeMap<String, Told>,
     /// Rows that each person saw last, and since when there are no more: for rules about missing rows.
@@ -41,6 +44,13 @@ pub(crate) struct State {
     /// The time of a report that was made last.
     pub(crate) slot: Option<DateTime<Utc>>,
     pub(crate) evaluated_at: Option<DateTime<Utc>>,
+}
+
+/// What is so for one recipient.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub(crate) struct Found {
+    pub(crate) instances: BTreeMap<String, Instance>,
+    pub(crate) fault: Option<FaultKind>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -97,8 +107,7 @@ impl State {
 
     /// The labels that fire.
     pub(crate) fn firing(&self) -> BTreeSet<String> {
-        let firing = self.instances.iter().filter(|(_, instance)| instance.firing);
-        firing.map(|(label, _)| label.clone()).collect()
+        firing(&self.instances)
     }
 
     /// The state after a look. A fault leaves the labels as they were: nothing is known of them.
@@ -120,10 +129,7 @@ impl State {
             }
             Outcome::Holds(labels) => {
                 next.fault = None;
-                next.instances = labels
-                    .iter()
-                    .map(|(label, reading)| (label.clone(), self.instance(label, reading, for_s, now)))
-                    .collect();
+                next.instances = instances(&self.instances, &self.told, labels, for_s, now);
             }
         }
         if next.word() != self.word() || self.since.is_none() {
@@ -132,38 +138,40 @@ impl State {
         next
     }
 
-    fn instance(&self, label: &str, reading: &Reading, for_s: u64, now: DateTime<Utc>) -> Instance {
-        let before = self.instances.get(label);
-        let since = before.map_or(now, |instance| instance.since);
-        let held = now.signed_duration_since(since) >= seconds(for_s);
-        Instance {
-            since,
-            firing: held || before.is_some_and(|instance| instance.firing),
-            reading: reading.clone(),
-        }
+    /// Whether there is something that a recipient was not told.
+    pub(crate) fn has_news_for(&self, recipient: &str) -> bool {
+        let told = self.told_to.get(recipient).cloned().unwrap_or_default();
+        let found = self.seen_by.get(recipient);
+        found.is_some_and(|found| found.known(&told) != told)
     }
 
-    /// Whether there is something that was not told.
-    pub(crate) fn has_news(&self) -> bool {
+    /// Whether there is something that the owner, or one of the recipients, was not told.
+    pub(crate) fn has_news<'a>(&self, recipients: impl IntoIterator<Item = &'a str>) -> bool {
+        let mut recipients = recipients.into_iter();
+        self.is_news() || recipients.any(|recipient| self.has_news_for(recipient))
+    }
+
+    /// Whether the owner's state is not made known.
+    pub(crate) fn is_news(&self) -> bool {
         self.told != self.known()
     }
 
     /// All that there is to tell.
     pub(crate) fn known(&self) -> Told {
-        let fault = self.fault.as_ref().map(|fault| fault.kind);
-        Told {
-            // While nothing is known of the labels, they stay as they were told.
-            labels: match fault {
-                Some(_) => self.told.labels.clone(),
-                None => self.firing(),
-            },
-            fault,
-        }
+        known(&self.instances, self.fault.as_ref().map(|fault| fault.kind), &self.told)
+    }
+
+    /// A recipient does not see what the rule reads: nothing is known to him, and nothing was told that could end.
+    pub(crate) fn blind(&mut self, recipient: &str) {
+        self.seen_by.remove(recipient);
+        self.told_to.remove(recipient);
     }
 
     /// When a label that is pending fires, if nothing changes; `for_s` is the rule's.
     pub(crate) fn fires_at(&self, for_s: u64) -> Option<DateTime<Utc>> {
-        let pending = self.instances.values().filter(|instance| !instance.firing);
+        let all = self.seen_by.values().map(|found| &found.instances);
+        let all = all.chain([&self.instances]).flat_map(BTreeMap::values);
+        let pending = all.filter(|instance| !instance.firing);
         pending.map(|instance| instance.since + seconds(for_s)).min()
     }
 
@@ -172,14 +180,83 @@ impl State {
         let still = |state: &Self| {
             let mut state = state.clone();
             state.evaluated_at = None;
-            state
-                .instances
+            let others = state
+                .seen_by
                 .values_mut()
-                .for_each(|instance| instance.reading = Reading::default());
+                .flat_map(|found| found.instances.values_mut());
+            let all = state.instances.values_mut().chain(others);
+            all.for_each(|instance| instance.reading = Reading::default());
             state
         };
         still(self) != still(other)
     }
+}
+
+impl Found {
+    /// What is so after a look of the recipient; `told` is what he was told. A fault leaves the labels as they were.
+    #[must_use]
+    pub(crate) fn after(&self, outcome: &Outcome, told: &Told, for_s: u64, now: DateTime<Utc>) -> Self {
+        let still = |fault| Self {
+            instances: self.instances.clone(),
+            fault: Some(fault),
+        };
+        match outcome {
+            Outcome::Failed(_) => still(FaultKind::Error),
+            Outcome::NoData => still(FaultKind::NoData),
+            Outcome::Holds(labels) => Self {
+                instances: instances(&self.instances, told, labels, for_s, now),
+                fault: None,
+            },
+        }
+    }
+
+    /// All that there is to tell the recipient, who was told so much.
+    pub(crate) fn known(&self, told: &Told) -> Told {
+        known(&self.instances, self.fault, told)
+    }
+}
+
+fn firing(instances: &BTreeMap<String, Instance>) -> BTreeSet<String> {
+    let firing = instances.iter().filter(|(_, instance)| instance.firing);
+    firing.map(|(label, _)| label.clone()).collect()
+}
+
+fn known(instances: &BTreeMap<String, Instance>, fault: Option<FaultKind>, told: &Told) -> Told {
+    Told {
+        // While nothing is known of the labels, they stay as they were told.
+        labels: match fault {
+            Some(_) => told.labels.clone(),
+            None => firing(instances),
+        },
+        fault,
+    }
+}
+
+/// The labels that hold, after those before. One that was told of goes on firing.
+fn instances(
+    before: &BTreeMap<String, Instance>,
+    told: &Told,
+    labels: &BTreeMap<String, Reading>,
+    for_s: u64,
+    now: DateTime<Utc>,
+) -> BTreeMap<String, Instance> {
+    let instance = |label: &String, reading: &Reading| {
+        let before = before.get(label);
+        let since = before.map_or(now, |instance| instance.since);
+        let held = now.signed_duration_since(since) >= seconds(for_s);
+        Instance {
+            since,
+            firing: held || before.is_some_and(|instance| instance.firing) || told.labels.contains(label),
+            reading: Reading {
+                // What is no number is equal to nothing, not even to itself.
+                value: reading.value.filter(|value| value.is_finite()),
+                against: reading.against.clone(),
+            },
+        }
+    };
+    let all = labels.iter();
+    all.map(|(label, reading)| (label.clone(), instance(label, reading)))
+        .collect()
 }
 
 impl Watched {
@@ -229,21 +306,21 @@ mod tests {
     #[test]
     fn ok_pending_firing_and_back() {
         let state = State::default().after(&holds(&[]), 60, at(0));
-        assert_eq!((state.word(), state.has_news()), ("ok", false));
+        assert_eq!((state.word(), state.is_news()), ("ok", false));
         let state = state.after(&holds(&[""]), 60, at(1));
-        assert_eq!((state.word(), state.has_news()), ("pending", false));
+        assert_eq!((state.word(), state.is_news()), ("pending", false));
         assert_eq!(state.fires_at(60), Some(at(61)));
         let state = state.after(&holds(&[""]), 60, at(60));
         assert_eq!(state.word(), "pending");
         let mut state = state.after(&holds(&[""]), 60, at(61));
         assert_eq!(
-            (state.word(), state.has_news(), state.since),
+            (state.word(), state.is_news(), state.since),
             ("firing", true, Some(at(61)))
         );
         state.told = state.known();
-        assert!(!state.after(&holds(&[""]), 60, at(70)).has_news(), "told once");
+        assert!(!state.after(&holds(&[""]), 60, at(70)).is_news(), "told once");
         let state = state.after(&holds(&[]), 60, at(80));
-        assert_eq!((state.word(), state.has_news()), ("ok", true));
+        assert_eq!((state.word(), state.is_news()), ("ok", true));
     }
 
     #[test]
@@ -259,13 +336,13 @@ mod tests {
         let mut state = State::default().after(&holds(&["a"]), 0, at(0));
         state.told = state.known();
         let mut state = state.after(&Outcome::Failed("x".into()), 0, at(1));
-        assert_eq!((state.word(), state.has_news()), ("error", true));
+        assert_eq!((state.word(), state.is_news()), ("error", true));
         state.told = state.known();
-        assert!(!state.after(&Outcome::Failed("y".into()), 0, at(2)).has_news());
+        assert!(!state.after(&Outcome::Failed("y".into()), 0, at(2)).is_news());
         assert_eq!(state.after(&Outcome::NoData, 0, at(2)).word(), "no_data");
         let state = state.after(&holds(&["a"]), 0, at(3));
         assert_eq!(state.word(), "firing");
-        assert!(state.has_news(), "that the fault is over");
+        assert!(state.is_news(), "that the fault is over");
         assert_eq!(state.known().labels, state.told.labels, "the label was told before");
     }
 
@@ -280,6 +357,53 @@ mod tests {
         later.evaluated_at = Some(at(9));
         assert!(!later.differs(&state));
         assert!(state.after(&holds(&["a", "b"]), 0, at(9)).differs(&state));
+    }
+
+    #[test]
+    fn each_recipient_has_states_and_news_of_her_own() {
+        let recipients = ["sam", "ana"];
+        let mut state = State::default().after(&holds(&["a"]), 0, at(0));
+        state.told = state.known();
+        assert!(!state.has_news(recipients), "ana sees nothing of it");
+        let told = Told::default();
+        let found = Found::default().after(&holds(&["b"]), &told, 60, at(1));
+        state.seen_by.insert("ana".into(), found.clone());
+        assert!(!state.has_news(recipients), "hers is pending");
+        assert_eq!(state.fires_at(60), Some(at(61)));
+        let found = found.after(&holds(&["b", "c"]), &told, 60, at(61));
+        let news = found.known(&told);
+        assert_eq!(news.labels, BTreeSet::from(["b".to_owned()]), "the other one is pending");
+        state.seen_by.insert("ana".into(), found.clone());
+        assert!(state.has_news(recipients) && !state.is_news());
+        assert!(state.has_news_for("ana") && !state.has_news_for("sam"));
+        state.told_to.insert("ana".into(), news.clone());
+        assert!(!state.has_news(recipients));
+        let ended = found.after(&holds(&[]), &news, 60, at(62));
+        assert_eq!(ended.known(&news), Told::default());
+        // A fault is news, and the labels stay.
+        let fault = found.after(&Outcome::NoData, &news, 60, at(62)).known(&news);
+        assert_eq!(
+            (fault.labels, fault.fault),
+            (news.labels.clone(), Some(FaultKind::NoData))
+        );
+        // What was told fires on, though nothing else is known of it.
+        assert_eq!(
+            Found::default().after(&holds(&["b"]), &news, 60, at(63)).known(&news),
+            news
+        );
+        state.blind("ana");
+        assert!(!state.has_news(recipients));
+    }
+
+    #[test]
+    fn what_is_no_number_does_not_make_states_differ() {
+        let reading = Reading {
+            value: Some(f64::NAN),
+            against: None,
+        };
+        let outcome = Outcome::Holds([("a".to_owned(), reading)].into());
+        let state = State::default().after(&outcome, 0, at(0));
+        assert!(state == state.clone() && state == state.after(&outcome, 0, at(1)));
     }
 
     #[test]

@@ -229,6 +229,12 @@ impl Engine {
                 let mut next = record.clone();
                 let known = current.filter(|current| !current.dropped);
                 if let Some(current) = known {
+                    // Whose it is, and whether it is silent or off, is not of the rule: that stays.
+                    if self.auth.named(&current.definition.owner).is_some() {
+                        next.definition.owner.clone_from(&current.definition.owner);
+                    }
+                    next.definition.enabled = current.definition.enabled;
+                    next.definition.silent_until = current.definition.silent_until;
                     // What was on its way arrives.
                     next.events = current.events.clone();
                     next.deliveries = current.deliveries.clone();

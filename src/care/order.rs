@@ -12,7 +12,6 @@ use labhouse_policies::{Action, Principal, TableAccess};
 
 use crate::config::Care as Settings;
 use crate::engine::Engine;
-use crate::session::table_object;
 
 /// A column counts when so many scans were narrowed by it,
 const SCANS_MIN: u64 = 32;
@@ -37,7 +36,7 @@ pub(crate) struct Telling {
 impl Telling {
     /// Asks the policies for everybody they or the users file know.
     pub(crate) fn of(engine: &Engine, table: &LakeTable) -> Self {
-        let (policies, object) = (engine.policies.current(), table_object(table));
+        let (policies, object) = (engine.policies.current(), engine.world().object(table));
         let mut people: BTreeSet<String> = engine.auth.names().into_iter().collect();
         people.extend(policies.people());
         let mut told = Self {

@@ -23,9 +23,9 @@ pub(crate) struct Alerts {
     pub(crate) evaluate_s: u64,
     /// Time that one step of sending (an HTTP call, a reply of the mail server) may take, in seconds.
     pub(crate) send_timeout_s: u64,
-    /// Attempts to send a message before it is given up.
+    /// Attempts to send a message before it is given up: with the pauses between them, about a day.
     pub(crate) attempts_max: u32,
-    /// Pause after the first failed attempt, in seconds; each further one waits twice as long.
+    /// Pause after the first failed attempt, in seconds; each further one waits twice as long, a quarter of an hour at most.
     pub(crate) retry_s: u64,
     pub(crate) smtp: Smtp,
     pub(crate) channels: BTreeMap<String, Channel>,
@@ -37,7 +37,7 @@ impl Default for Alerts {
             definitions_max: 1_000,
             evaluate_s: 60,
             send_timeout_s: 20,
-            attempts_max: 8,
+            attempts_max: 104,
             retry_s: 5,
             smtp: Smtp::default(),
             channels: BTreeMap::new(),

@@ -3,7 +3,8 @@
 //! A view is a table of the lake with one property more, which says what it is made of: the query, whose it is, when it is
 //! made again, and the versions of the sources its rows came from. The property is in the same commit as the rows. So what
 //! is stale follows from the lake alone: any server finds it, a crash leaves the old rows or the new ones, and a refresh that was done is not done twice. A refresh is a statement of the view's owner, on the one road, under the policies of
-//! that moment; what its owner may no longer read is no longer in the view.
+//! that moment; what its owner may no longer read is no longer in the view. A tag set on a source
+//! counts for the view at once (`present`).
 //!
 //! Where the new rows of its sources alone give its new rows (`shape`), only those are read (`grow`); else all of it is made anew,
 //! and the reason is kept with the rows. They may go through an external `step`. Rows that do not fulfil what is expected of them (`expect`) are not committed. A folder of
@@ -14,11 +15,12 @@ mod files;
 mod folder;
 mod follow;
 mod grow;
+mod present;
 mod shape;
 mod statement;
 mod step;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use labhouse_catalog::{CatalogSnapshot, LakeTable};
@@ -54,6 +56,9 @@ pub(crate) struct View {
     /// What its owner saw of each source then: the same text, the same sight of the same table.
     #[serde(default)]
     sights: BTreeMap<String, String>,
+    /// `schema.model` of each model that answered in the query.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    models: BTreeSet<String>,
     /// Tags that the sources gave the table, and each of its columns, when it was made last.
     table_tags: Tags,
     column_tags: BTreeMap<String, Tags>,

@@ -12,7 +12,7 @@ use datafusion::sql::sqlparser::ast::Query;
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 use labhouse_catalog::{CatalogSnapshot, LakeTable, OnlyIf, TableName};
-use labhouse_policies::{Action, Tags};
+use labhouse_policies::{Action, TableObject, Tags};
 
 use super::{Freshness, Made, PROPERTY, View, expect};
 use crate::auth::hex_digest;
@@ -85,7 +85,7 @@ impl Engine {
         let governed = if view.owner == governed.who().name {
             Arc::clone(governed)
         } else {
-            let object = table_object(table);
+            let object = governed.world().object(table);
             require(
                 governed,
                 &object.department,
@@ -221,6 +221,7 @@ impl Wanted {
             step: self.step.clone(),
             expected: self.expected.clone(),
             sights,
+            models: governed.given_models().iter().map(model_name).collect(),
             table_tags: source.tags.clone(),
             column_tags: column_tags(&source.schema),
         }
@@ -252,6 +253,10 @@ impl View {
         let own = [(PROPERTY.to_owned(), text)];
         Ok(lineage.property().into_iter().chain(own).collect())
     }
+}
+
+fn model_name(model: &TableObject) -> String {
+    format!("{}.{}", model.reference.schema, model.reference.table)
 }
 
 fn column_tags(schema: &Schema) -> BTreeMap<String, Tags> {

@@ -1,7 +1,8 @@
 //! A view's external step: a program or an address of the administrator's list, which takes the query's rows as an Arrow stream
 //! and gives the view's. For what SQL cannot do: images, sequences, spectra.
 //!
-//! A program runs without a shell, with an empty environment, in the root folder, and dies with its deadline; an address is asked
+//! A program runs without a shell, with an empty environment, in the root folder, and dies with its deadline, and with it what
+//! it started; an address is asked
 //! without following it elsewhere. Whoever makes the view needs the grant `execute` on `fn/<step>`. Nobody can tell what of its
 //! input an output holds, so every tag of the sources is on all of it, and every column comes from every column.
 
@@ -148,6 +149,21 @@ fn decode(name: &str, bytes: Vec<u8>, rows_max: usize) -> Result<(SchemaRef, Vec
     Ok((schema, batches))
 }
 
+/// A program with all that it started and that did not leave its group: killed when this is dropped.
+struct Group(Option<libc::pid_t>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let Some(group) = self.0.filter(|group| *group > 1) else {
+            return;
+        };
+        #[expect(unsafe_code, reason = "the standard library kills one process, never a group")]
+        // SAFETY: a plain system call with two numbers; the group is the program's own.
+        let sent = unsafe { libc::kill(-group, libc::SIGKILL) };
+        tracing::trace!(group, sent, "a step's processes are ended");
+    }
+}
+
 async fn command(name: &str, step: &Step, input: Vec<u8>) -> Result<Vec<u8>, QueryError> {
     let failed = |what: &str, error: std::io::Error| {
         tracing::error!(step = name, %error, "{what}");
@@ -164,9 +180,11 @@ async fn command(name: &str, step: &Step, input: Vec<u8>) -> Result<Vec<u8>, Que
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
+        .process_group(0)
         .kill_on_drop(true)
         .spawn()
         .map_err(|error| failed("its program does not start", error))?;
+    let _all = Group(child.id().and_then(|id| libc::pid_t::try_from(id).ok()));
     let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let (Some(mut stdin), Some(stdout), Some(stderr)) = pipes else {
         return Err(QueryError::internal("a program without its pipes"));

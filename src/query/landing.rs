@@ -18,7 +18,7 @@ use super::{Engine, QueryError};
 use crate::audit::Client;
 use crate::auth::marks;
 use crate::pipelines::View;
-use crate::session::{Governed, table_object, table_path};
+use crate::session::{Governed, table_path};
 
 impl Engine {
     /// What the lake has of a file that `who` may land.
@@ -120,7 +120,7 @@ fn may_land_in(governed: &Governed, upload: &Upload, name: &TableName, replaces:
     }
     reserved(name)?;
     let table = governed.world().catalog.table(&name.schema, &name.table);
-    let object = table.map(|table| table_object(table));
+    let object = table.map(|table| governed.world().object(table));
     let (department, tags) = match &object {
         Some(object) => (object.department.as_str(), object.tags.clone()),
         None => (name.schema.as_str(), Tags::default()),

@@ -10,7 +10,7 @@ use super::{QueryError, errors, narrow, statement, tags};
 use crate::audit::Client;
 use crate::engine::Engine;
 use crate::pipelines::View;
-use crate::session::{Library, table_object, table_path};
+use crate::session::{Library, World, table_path};
 
 /// A table that a principal may see, for metadata calls.
 pub(crate) struct VisibleTable {
@@ -57,7 +57,7 @@ impl Engine {
             let found = governed.world().catalog.table(&schema, &table);
             let comment = found.and_then(|table| table.description().map(str::to_owned));
             let columns = narrow::narrow_schema(&provider.schema());
-            let about = found.map(|table| about(table, &columns));
+            let about = found.map(|table| about(governed.world(), table, &columns));
             tables.push(VisibleTable {
                 catalog: statement::CATALOG.to_owned(),
                 kind: if schema == crate::system::SYSTEM {
@@ -88,8 +88,8 @@ impl Engine {
     }
 }
 
-fn about(table: &LakeTable, seen: &SchemaRef) -> About {
-    let object = table_object(table);
+fn about(world: &World, table: &LakeTable, seen: &SchemaRef) -> About {
+    let object = world.object(table);
     let view = View::of(table);
     // What a reader sees of a column has no tags; of a column that he sees they are his to know.
     let raw = table.schema();
@@ -102,7 +102,7 @@ fn about(table: &LakeTable, seen: &SchemaRef) -> About {
         let words = Words {
             comment: first(tags::COMMENTS),
             unit: first(tags::UNITS),
-            tags: tags::of_field(field),
+            tags: object.column_tags.get(name).cloned().unwrap_or_default(),
         };
         Some((name.clone(), words))
     };

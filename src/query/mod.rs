@@ -55,7 +55,7 @@ pub(crate) use errors::QueryError;
 pub(crate) use listing::{VisibleTable, Words};
 pub(crate) use log::QueryLog;
 pub(crate) use plans::Plans;
-pub(crate) use results::{Results, rests_on_rows};
+pub(crate) use results::{Results, rests_on_its_row, rests_on_rows};
 pub(crate) use run::Runner;
 pub(crate) use transaction::{Definitions, IDLE_MAX, Transaction, Transactions};
 

@@ -12,7 +12,7 @@ use super::QueryError;
 use super::statement::{CATALOG, end, syntax, word};
 use super::write::{lake_error, require, reserved};
 use crate::engine::Engine;
-use crate::session::{Governed, table_object, table_path};
+use crate::session::{Governed, table_path};
 use crate::system::SYSTEM;
 
 /// The table that lists the files.
@@ -92,7 +92,7 @@ fn may_maintain(governed: &Governed, name: &TableName) -> Result<(), QueryError>
         .world()
         .catalog
         .table(&name.schema, &name.table)
-        .map(|table| table_object(table));
+        .map(|table| governed.world().object(table));
     let (department, tags) = match object {
         Some(object) => (object.department, object.tags),
         None => (name.schema.clone(), Default::default()),

@@ -24,7 +24,7 @@ use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr, LogicalPlan, TableScan, Volatility, WindowFunctionDefinition};
 use datafusion::scalar::ScalarValue;
 use labhouse_catalog::LakeTable;
-use labhouse_policies::{PolicySet, Principal};
+use labhouse_policies::{Access, PolicySet, Principal};
 use parking_lot::Mutex;
 
 use super::plans::Planned;
@@ -237,6 +237,32 @@ fn read(governed: &Governed, scan: &TableScan) -> Option<Read> {
         table: name.table.to_string(),
         of: Arc::downgrade(&of),
         fingerprint: access.fingerprint,
+    })
+}
+
+/// Whether what is shown of a row is made of that row alone: of no other rows, no other table and no clock.
+pub(crate) fn rests_on_its_row(access: &Access) -> bool {
+    let mut expressions = access.row_filter.iter().chain(access.masks.values());
+    expressions.all(|expression| {
+        let mut own = true;
+        let walked = expression.apply(|part| {
+            own &= match part {
+                Expr::ScalarFunction(call) => is_immutable(call.func.signature().volatility),
+                Expr::AggregateFunction(_)
+                | Expr::WindowFunction(_)
+                | Expr::HigherOrderFunction(_)
+                | Expr::ScalarVariable(..)
+                | Expr::Placeholder(_)
+                | Expr::Exists(_)
+                | Expr::InSubquery(_)
+                | Expr::SetComparison(_)
+                | Expr::ScalarSubquery(_)
+                | Expr::OuterReferenceColumn(..) => false,
+                other => !other.is_volatile_node(),
+            };
+            Ok(TreeNodeRecursion::Continue)
+        });
+        own && walked.is_ok()
     })
 }
 

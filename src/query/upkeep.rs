@@ -18,7 +18,7 @@ use super::{QueryError, errors};
 use crate::care::{Telling, arrange_now, compact_now};
 use crate::engine::Engine;
 use crate::pipelines::View;
-use crate::session::{Governed, Library, table_object, table_path};
+use crate::session::{Governed, Library, table_path};
 
 /// The word under which a column's comment stands in its field.
 const COMMENT: &str = "comment";
@@ -276,7 +276,7 @@ impl Engine {
                     _ => Err(QueryError::no_table(&name)),
                 };
             };
-            let object = table_object(table);
+            let object = governed.world().object(table);
             require(governed, &object.department, &table_path(&name), &object.tags, action)?;
             if let Work::Restore { .. } = work {
                 may_restore(governed, table)?;
@@ -338,7 +338,7 @@ fn rewritten(done: Result<Optimized, LakeError>) -> Result<usize, LakeError> {
 
 /// Whoever brings rows back changes all of them, those that a filter hides from him as well: so none may.
 fn may_restore(governed: &Governed, table: &LakeTable) -> Result<(), QueryError> {
-    let (name, object) = (table.name(), table_object(table));
+    let (name, object) = (table.name(), governed.world().object(table));
     if View::of(table).is_some() || Library::of(table).is_some() {
         return Err(QueryError::Invalid(format!(
             "{name} is made of its sources: bring those back, and it follows"

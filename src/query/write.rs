@@ -174,7 +174,7 @@ impl Engine {
                 .zip(origins.iter().map(|origins| named(governed, origins)))
                 .collect(),
         };
-        let tables = read.iter().map(|(table, _)| table_object(table));
+        let tables = read.iter().map(|(table, _)| governed.world().object(table));
         let objects: Vec<TableObject> = tables.chain(governed.given_models()).collect();
         let (schema, tags) = tags::inherit(&schema, &objects);
         Ok(Source {
@@ -226,7 +226,7 @@ impl Engine {
         let existing = governed.world().catalog.table(&name.schema, &name.table);
         let (department, tags, action) = match existing {
             Some(table) => {
-                let object = table_object(table);
+                let object = governed.world().object(table);
                 (object.department, object.tags, Action::Drop)
             }
             None => (name.schema.clone(), Tags::default(), Action::Create),
@@ -295,12 +295,12 @@ impl Engine {
         {
             return Err(missing());
         }
-        let object = table_object(table);
+        let (object, present) = (table_object(table), governed.world().object(table));
         require(
             governed,
             &object.department,
             &table_path(name),
-            &object.tags,
+            &present.tags,
             Action::Admin,
         )?;
         if let Some(column) = &column

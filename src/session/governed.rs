@@ -214,7 +214,7 @@ impl Governed {
 
     /// Which columns of a visible table the principal may fill by `action`; what refused it otherwise.
     pub(crate) fn writable(&self, table: &LakeTable, action: Action) -> Result<Access, Decision> {
-        let object = table_object(table);
+        let object = self.world.object(table);
         match self.world.policies.table(&self.who, &object, &self.system, action) {
             TableAccess::Hidden(decision) => Err(decision),
             TableAccess::Open(access) => Ok(access),
@@ -396,7 +396,10 @@ impl Governed {
             let inner = self.system_tables.table(table, &self.who)?;
             return Some(system_object(table, &inner));
         }
-        self.world.catalog.table(schema, table).map(|found| table_object(found))
+        self.world
+            .catalog
+            .table(schema, table)
+            .map(|found| self.world.object(found))
     }
 
     fn inner(&self, schema: &str, table: &str) -> Option<Arc<dyn TableProvider>> {
@@ -440,7 +443,7 @@ impl Governed {
     }
 }
 
-/// What policies need to know of a table.
+/// What policies need to know of a table, with its own tags alone; see [`World::object`] for what they decide on.
 pub(crate) fn table_object(table: &LakeTable) -> TableObject {
     let name = table.name();
     let schema = table.schema();

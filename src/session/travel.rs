@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use labhouse_catalog::{Catalog, LakeTable, beyond, committed_at};
 use labhouse_policies::{Action, TableAccess, TableObject, govern};
 
-use super::governed::{Governed, Resolved, table_object};
+use super::governed::{Governed, Resolved};
 use super::library::Library;
 use crate::query::travel::{Moment, Stop};
 use crate::query::{QueryError, errors, write};
@@ -54,7 +54,7 @@ impl Governed {
             };
             let object = TableObject {
                 schema: old.schema(),
-                ..table_object(table)
+                ..self.world.object(table)
             };
             let access = self
                 .world

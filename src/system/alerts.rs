@@ -41,6 +41,7 @@ pub(super) fn alerts(engine: &Engine, who: &Principal) -> Vec<ArrayRef> {
         text(definitions().map(|definition| Some(format!("{CATALOG}.{}", definition.watch()?.table)))),
         text(definitions().map(|definition| Some(rule(&definition.what)))),
         text(definitions().map(|definition| Some(definition.when.to_string()))),
+        text(definitions().map(|definition| definition.message.clone())),
         text(definitions().map(|definition| {
             let targets = definition
                 .notify

@@ -15,7 +15,6 @@ use crate::query::QueryError;
 use crate::query::errors::from_datafusion;
 use crate::query::tags::of_field;
 use crate::query::write::lake_error;
-use crate::session::table_object;
 
 const TEXT: DataType = DataType::Utf8;
 const NUMBER: DataType = DataType::Int64;
@@ -43,6 +42,7 @@ pub(super) fn schema(name: &str) -> Option<SchemaRef> {
             ("table_name", TEXT),
             ("rule", TEXT),
             ("schedule", TEXT),
+            ("message", TEXT),
             ("notify", TEXT),
             ("state", TEXT),
             ("since", time()),
@@ -429,11 +429,12 @@ fn proposed_tags(engine: &Engine) -> Vec<ArrayRef> {
 }
 
 fn ungoverned(engine: &Engine) -> Vec<ArrayRef> {
-    let (catalog, policies) = (engine.catalog.snapshot(), engine.policies.current());
-    let objects: Vec<_> = catalog
+    let world = engine.world();
+    let objects: Vec<_> = world
+        .catalog
         .all()
-        .map(|table| table_object(table))
-        .filter(|object| !policies.is_granted(object))
+        .map(|table| world.object(table))
+        .filter(|object| !world.policies.is_granted(object))
         .collect();
     vec![
         text(objects.iter().map(|object| Some(object.reference.schema.to_string()))),

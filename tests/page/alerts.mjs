@@ -27,7 +27,8 @@ await check("16 an alert is made in the page, goes from ok over pending to firin
   await page.selectOption("#alert-table", "lab.chemistry.runs");
   await page.fill("#alert-rule", "avg(yield) < 1 BY plate FOR 6 SECONDS");
   await page.fill("#alert-notify", "sam BY hook AND outbox");
-  assert.match(await page.locator("form pre.sql").textContent(), /^CREATE ALERT low_page ON lab\.chemistry\.runs WHEN avg\(yield\) < 1 BY plate FOR 6 SECONDS NOTIFY sam BY hook AND outbox$/);
+  await page.fill("#alert-message", "Look at the robot's tips.");
+  assert.match(await page.locator("form pre.sql").textContent(), /^CREATE ALERT low_page ON lab\.chemistry\.runs WHEN avg\(yield\) < 1 BY plate FOR 6 SECONDS MESSAGE 'Look at the robot''s tips\.' NOTIFY sam BY hook AND outbox$/);
   await page.getByRole("button", { name: "Make the alert" }).click();
   await page.getByText("low_page is made.").waitFor();
   await becomes(page, "ok");
@@ -44,6 +45,7 @@ await check("16 an alert is made in the page, goes from ok over pending to firin
   await page.fill("#alert-rule", (await page.inputValue("#alert-rule")).replace("< 1", "< 45"));
   await page.getByRole("button", { name: "Make the alert" }).click();
   await until("the other limit", async () => /< 45/.test((await rows("sam", "SELECT rule FROM lab.system.alerts"))[0][0]));
+  assert.deepEqual(await rows("sam", "SELECT message, owner, enabled FROM lab.system.alerts"), [["Look at the robot's tips.", "sam", true]]);
   await becomes(page, "ok");
 
   land("low.csv", "run,plate,yield\n4,P3,10\n");

@@ -237,6 +237,12 @@ await check("8 recommendations and warnings: the function's rows, with reasons",
       assert.ok(reason.length > 5);
     });
   }
+  // Which rules are broken, for whoever sees alerts.
+  const broken = await rows("sam", "SELECT alert_schema || '.' || alert_name, rule FROM lab.system.alerts WHERE state = 'firing' ORDER BY 1");
+  assert.ok(broken.length > 0);
+  const said = await card(page, "avoid").locator(".rules li").allTextContents();
+  assert.equal(said.length, broken.length);
+  broken.forEach(([alert, rule], at) => assert.ok(said[at].startsWith(`${alert} fires by ${rule}`), said[at]));
   await page.close();
 });
 

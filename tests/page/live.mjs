@@ -23,11 +23,17 @@ await check("17 a landed file changes the open page without a reload", async () 
   const grams = () => card(page, "stock").locator("tbody tr", { hasText: "XP-2604" }).locator("td").nth(5).textContent();
   const before = await grams();
   const seen = await page.evaluate(() => (window.same = Math.random()));
+  // What somebody took out of a chart stays out when it is drawn anew.
+  const key = page.locator(".legend button.key").first();
+  await key.click();
+  assert.equal(await key.getAttribute("aria-pressed"), "false");
   land("chemistry/reagent_use/use_extra.ndjson", `${JSON.stringify({ day: "2026-06-30", reagent: "XPhos Pd G3", lot: "XP-2604", grams: 1000 })}\n`);
   const began = Date.now();
   await until("the new grams", async () => (await grams()) !== before);
   console.log(`     from landing to the open page: ${Date.now() - began} ms`);
   assert.ok(Number((await grams()).replaceAll(",", "")) > 1000);
+  await settled(page, 4);
+  assert.equal(await key.getAttribute("aria-pressed"), "false");
   assert.equal(await page.evaluate(() => window.same), seen, "the page was not reloaded");
   await clean(page);
   await page.close();
@@ -67,6 +73,46 @@ await check("17 one dropped file: the open page, the joined view and the planted
   const [[last]] = await rows("sam", looked);
   await until("another look", async () => (await rows("sam", looked))[0][0] !== last || (await fired()) > 1);
   assert.equal(await fired(), 1);
+  await clean(page);
+  await page.close();
+});
+
+await check("17 what is seen in part, and new tables, reach an open page as well", async () => {
+  const act = async (sql) => {
+    const response = await fetch(`${BASE}/api/query`, { method: "POST", headers: { "content-type": "application/json", ...basic("ada") }, body: JSON.stringify({ sql }) });
+    assert.equal(response.status, 200, await response.text());
+  };
+  // A masked column: what changes in the table is not in the word that tells of changes.
+  await act("CREATE TABLE lab.chemistry.partly AS SELECT 'CCO' AS scaffold_smiles, 2026 AS made, 1 AS n");
+  mkdirSync(join(DIR, "dashboards"), { recursive: true });
+  writeFileSync(
+    join(DIR, "dashboards", "partly.toml"),
+    'title = "Partly"\norder = 10\n[[filter]]\nname = "made"\nlabel = "Made"\nkind = "choice"\ncolumn = "made"\nsql = "SELECT DISTINCT made FROM lab.chemistry.partly ORDER BY 1"\n' +
+      '[[chart]]\nname = "sum"\ntitle = "The sum"\ndescription = "The sum of all that is seen."\nkind = "numbers"\nsql = "SELECT sum(n) AS n FROM lab.chemistry.partly WHERE {{filters}}"\n',
+  );
+  const page = await open("/?view=partly", { signedIn: "ana" });
+  await settled(page, 1);
+  const sum = () => card(page, "sum").locator("dd").first().textContent();
+  assert.equal(await sum(), "1");
+  const select = page.locator(".filters select");
+  assert.deepEqual(await select.locator("option").evaluateAll((all) => all.map((one) => [one.value, one.textContent])), [["", "all"], ["2026", "2026"]]);
+  await select.selectOption("2026");
+  await settled(page, 1);
+  await act("INSERT INTO lab.chemistry.partly VALUES ('CCN', 2026, 5), ('CCC', 2027, 7)");
+  let began = Date.now();
+  await until("the new sum", async () => (await sum()) === "6");
+  console.log(`     from the change to the open page: ${Date.now() - began} ms`);
+  await clean(page);
+  await page.goto(`${BASE}/?view=data`);
+  const tables = page.locator(".tables li a");
+  await tables.first().waitFor();
+  assert.equal(await tables.getByText("chemistry.newcomers", { exact: true }).count(), 0);
+  await act("CREATE TABLE lab.chemistry.newcomers AS SELECT 1 AS n");
+  await act("CREATE TABLE lab.adme.newcomers AS SELECT 1 AS n");
+  began = Date.now();
+  await until("the new table", async () => (await tables.getByText("chemistry.newcomers", { exact: true }).count()) === 1);
+  console.log(`     from the table to the open page: ${Date.now() - began} ms`);
+  assert.equal(await tables.getByText("adme.newcomers", { exact: true }).count(), 0);
   await clean(page);
   await page.close();
 });

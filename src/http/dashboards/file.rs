@@ -57,6 +57,9 @@ pub(super) struct Chart {
     description: String,
     kind: ChartKind,
     sql: String,
+    /// Names above it the rules that fire, of those alerts that the reader sees.
+    #[serde(default)]
+    rules: bool,
     /// Takes the width of two.
     #[serde(default)]
     wide: bool,

@@ -13,11 +13,11 @@ export function compile(dashboard, chart, set = chosen()) {
   const conditions = [];
   let sql = chart.sql;
   for (const filter of dashboard.filters) {
-    const value = set.get(filter.name);
+    const value = typed(filter, set.get(filter.name));
     if (filter.kind === "pick") {
       const mark = `{{${filter.name}}}`;
       // Each a parameter of its own: one alone would have one type wherever it stands.
-      sql = sql.replaceAll(mark, () => place(value ?? filter.first ?? ""));
+      sql = sql.replaceAll(mark, () => place(value ?? typed(filter, filter.first) ?? ""));
       continue;
     }
     if (!value) continue;
@@ -35,6 +35,16 @@ export function compile(dashboard, chart, set = chosen()) {
   sql = sql.replaceAll("{{filters}}", conditions.join(" AND ") || "true");
   return { sql, parameters, idle };
 }
+
+/** A number compares as one; whether it is one is known when the bar has asked. */
+function typed(filter, value) {
+  const number = Number(value);
+  return filter.of === "number" && value && String(number) === value ? number : value;
+}
+
+/** Whether the bar must have asked before statements can be made. */
+export const needsBar = (dashboard, set = chosen()) =>
+  dashboard.filters.some((filter) => filter.of === undefined && (filter.kind === "pick" || (filter.kind === "choice" && set.has(filter.name))));
 
 /** The bar of a dashboard's filters; asks the server what there is to choose. */
 export async function bar(dashboard) {
@@ -71,7 +81,10 @@ function dates(filter, answer, set) {
 
 function choice(filter, answer, set) {
   const column = answer.columns[0];
-  const values = column.values.filter((value) => value !== null).map((value) => cell(value, column.kind));
+  // As it is compared, not as numbers are written for people: 2026 and not 2,026.
+  const raw = (value) => (column.kind === "number" ? String(value) : cell(value, column.kind));
+  const values = column.values.filter((value) => value !== null).map(raw);
+  filter.of = column.kind;
   if (filter.kind === "pick") filter.first = values[0];
   const now = set.get(filter.name) ?? (filter.kind === "pick" ? filter.first : "");
   const option = (value, text) => h("option", { value, selected: value === now }, text);

@@ -1,10 +1,10 @@
 // Fresh without being asked: a cheap word of the server changes when visible data may have changed; what is shown is then
-// asked again. Tables that a person sees in part only say nothing through that word, so for him the clock asks too.
+// asked again. Tables that a person sees in part only say nothing through that word, so for him the clock asks.
 
 import { events, get } from "./api.js";
 
 const LOOK_MS = 3_000;
-const CLOCK_MS = 30_000;
+const CLOCK_MS = 4_000;
 const WAIT_MAX_MS = 30_000;
 
 const banner = () => document.getElementById("banner");
@@ -12,7 +12,6 @@ let known = null;
 let wait = LOOK_MS;
 let isAway = false;
 let timer = 0;
-let asked = Date.now();
 
 /** Calls back when what is shown may have changed. */
 export function follow(changed) {
@@ -21,12 +20,9 @@ export function follow(changed) {
     try {
       if (document.visibilityState === "visible" || isAway) {
         const { version, is_whole: isWhole } = await get("/api/version");
-        const isLate = !isWhole && Date.now() - asked > CLOCK_MS;
-        if ((known !== null && known !== version) || isLate) {
-          asked = Date.now();
-          changed();
-        }
+        if (known !== null && (known !== version || !isWhole)) changed();
         known = version;
+        wait = isWhole ? LOOK_MS : CLOCK_MS;
       }
     } catch (error) {
       if (error.status === 401) return;
@@ -49,7 +45,6 @@ export function follow(changed) {
     isAway = false;
     banner().className = "";
     banner().textContent = "";
-    asked = Date.now();
     changed();
   });
   look();

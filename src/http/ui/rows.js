@@ -38,6 +38,16 @@ export class Rows {
     return this.column(name).values;
   }
 
+  /** Whether another answer says the very same. */
+  equals(other) {
+    if (this.length !== other.length || this.columns.length !== other.columns.length) return false;
+    const text = (value) => (typeof value === "object" && value !== null ? JSON.stringify(value, (_, inner) => (typeof inner === "bigint" ? inner.toString() : inner)) : value);
+    return this.columns.every((column, at) => {
+      const { name, kind, values } = other.columns[at];
+      return column.name === name && column.kind === kind && column.values.every((value, row) => text(value) === text(values[row]));
+    });
+  }
+
   /** The first rows only. */
   first(count) {
     if (this.length <= count) return this;

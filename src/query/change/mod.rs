@@ -22,7 +22,7 @@ use super::write::{Collected, count, lake_error, require, reserved};
 use super::{QueryError, errors, tags};
 use crate::engine::Engine;
 use crate::pipelines::View;
-use crate::session::{Governed, Library, table_object, table_path};
+use crate::session::{Governed, Library, table_path};
 
 /// How often a change is tried when other writers win.
 const ATTEMPTS_MAX: usize = 10;
@@ -243,7 +243,7 @@ fn permit(governed: &Governed, access: &Access, table: &LakeTable, effect: &Effe
             "{name} is a virtual library: its rows are made of its sources, change those"
         )));
     }
-    let object: TableObject = table_object(table);
+    let object: TableObject = governed.world().object(table);
     let (action, columns) = match effect {
         Effect::Delete => (Action::Delete, Vec::new()),
         Effect::Update(columns) => (Action::Update, columns.clone()),
@@ -304,10 +304,10 @@ fn refuse_loosening(
     let name = table.name();
     let others = given.read.iter().filter(|(source, _)| source.name() != name);
     let sources: Vec<TableObject> = others
-        .map(|(source, _)| table_object(source))
+        .map(|(source, _)| governed.world().object(source))
         .chain(governed.given_models())
         .collect();
-    let target = table_object(table);
+    let target = governed.world().object(table);
     let within = given.origins.iter().zip(names).find_map(|(origins, to)| {
         let own = origins.iter().filter(|(schema, table, _)| {
             // One whose table is not known may be of this one.

@@ -48,6 +48,56 @@ async fn a_rule_that_must_hold_for_a_while_is_pending_first() {
     assert!(about(&receiver, "long").is_empty());
 }
 
+/// Labels that hold, but not long enough yet, are not told with one that fires; each is told when it does.
+#[tokio::test]
+async fn a_pending_label_is_told_when_it_fires_and_not_before() {
+    let receiver = Receiver::start();
+    let lab = lab_with(&receiver).await;
+    make(&lab, "slow", "yield < 55 BY plate FOR 8 SECONDS").await;
+    make(&lab, "witness", "yield < 55 BY plate FOR 3 SECONDS").await;
+    until_state(&lab, "witness", "firing").await;
+    lab.land("chemistry/runs/b.csv", "run,plate,yield\n4,P9,10\n");
+    until_events(&lab, "slow", "sent", 2).await;
+    let told: Vec<String> = about(&receiver, "slow")
+        .iter()
+        .flat_map(|body| body["firing"].as_array().unwrap().iter())
+        .map(|line| line["label"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(told, ["plate=P1", "plate=P9"]);
+}
+
+/// What is no number fires, is told and ends like any other value.
+#[tokio::test]
+async fn a_reading_that_is_no_number_wedges_nothing() {
+    let receiver = Receiver::start();
+    let lab = lab_with(&receiver).await;
+    lab.update(
+        "ada",
+        "CREATE TABLE lab.chemistry.odd AS SELECT 'P1' AS plate, CAST('NaN' AS DOUBLE) AS area",
+    )
+    .await
+    .unwrap();
+    lab.update(
+        "sam",
+        "CREATE ALERT odd ON lab.chemistry.odd WHEN max(area) > 45 BY plate NOTIFY sam BY hook",
+    )
+    .await
+    .unwrap();
+    until_events(&lab, "odd", "sent", 1).await;
+    let body = about(&receiver, "odd").remove(0);
+    assert_eq!(body["firing"][0]["label"], "plate=P1");
+    assert!(body["firing"][0]["value"].is_null(), "{body}");
+    lab.update("ada", "INSERT INTO lab.chemistry.odd VALUES ('P2', 50)")
+        .await
+        .unwrap();
+    until_events(&lab, "odd", "sent", 2).await;
+    lab.update("ada", "DELETE FROM lab.chemistry.odd WHERE area > 0")
+        .await
+        .unwrap();
+    until_state(&lab, "odd", "no_data").await;
+    until_events(&lab, "odd", "sent", 3).await;
+}
+
 #[tokio::test]
 async fn history_and_missing_rows_are_judged() {
     let receiver = Receiver::start();
@@ -314,6 +364,22 @@ async fn a_report_comes_by_the_clock_as_each_recipient_sees_it() {
         assert!(mail["text"].as_str().unwrap().contains("<b>P1</b>\t80"), "{mail}");
         assert!(!mail.to_string().contains("PSECRET"), "{mail}");
     }
+    // Silent, it is not sent; its times pass, and are not made up for.
+    lab.update("sam", "ALTER REPORT plates SILENCE FOR 1 DAY")
+        .await
+        .unwrap();
+    let silent =
+        "SELECT count(*) >= 2 AS n FROM system.alert_events WHERE alert_name = 'plates' AND detail = 'it is silent'";
+    let made = "SELECT count(*) FROM system.alert_events WHERE alert_name = 'plates' AND event = 'report'";
+    lab.until("sam", "SELECT waiting FROM system.alerts", shows("0")).await;
+    let (before, made_before) = (receiver.received().len(), lab.number("sam", made).await);
+    lab.until("sam", silent, shows("true")).await;
+    assert_eq!(
+        (receiver.received().len(), lab.number("sam", made).await),
+        (before, made_before)
+    );
+    lab.update("sam", "ALTER REPORT plates SILENCE OFF").await.unwrap();
+    receiver.until(before + 2, &lab).await;
     lab.update("sam", "ALTER REPORT plates DISABLE").await.unwrap();
     lab.update("sam", "DROP REPORT plates").await.unwrap();
     assert_eq!(lab.number("sam", "SELECT count(*) FROM system.alerts").await, 0);

@@ -179,7 +179,17 @@ async fn a_view_shows_what_its_owner_sees_and_keeps_the_tags() {
         1
     );
 
-    // A tag set on the view stays, a tag set on its source arrives with the next refresh.
+    // A tag set on the view stays; a tag set on its source counts at once, also for what is made of the view.
+    let further = "lab.chemistry.further";
+    lab.update(
+        "ada",
+        &format!("CREATE MATERIALIZED VIEW {further} REFRESH ON DEMAND AS SELECT run, kind AS sort FROM {mine}"),
+    )
+    .await
+    .unwrap();
+    for sql in [format!("SELECT kind FROM {mine}"), format!("SELECT run FROM {further}")] {
+        assert!(lab.query("dee", &sql).await.is_ok(), "{sql}");
+    }
     lab.update(
         "ada",
         &format!("ALTER TABLE {mine} ALTER COLUMN yield SET TAGS (pii = true)"),
@@ -192,7 +202,18 @@ async fn a_view_shows_what_its_owner_sees_and_keeps_the_tags() {
     )
     .await
     .unwrap();
-    assert!(lab.query("dee", &format!("SELECT kind FROM {mine}")).await.is_ok());
+    for (sql, open) in [
+        (format!("SELECT kind FROM {mine}"), false),
+        (format!("SELECT run FROM {mine}"), true),
+        // What was renamed may be anywhere.
+        (format!("SELECT sort FROM {further}"), false),
+        (format!("SELECT run FROM {further}"), false),
+        (format!("SELECT run FROM {mine} FOR VERSION AS OF 0"), true),
+        (format!("SELECT kind FROM {mine} FOR VERSION AS OF 0"), false),
+    ] {
+        assert_eq!(lab.query("dee", &sql).await.is_ok(), open, "{sql}");
+        assert!(lab.query("sam", &sql).await.is_ok(), "{sql}");
+    }
     lab.update("sam", &format!("REFRESH MATERIALIZED VIEW {mine}"))
         .await
         .unwrap();

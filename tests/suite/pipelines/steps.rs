@@ -20,9 +20,11 @@ async fn rows_go_through_steps_of_the_administrators_list_only() {
     let own = tempfile::tempdir().unwrap();
     let script = own.path().join("double.py");
     std::fs::write(&script, DOUBLE).unwrap();
+    let child = own.path().join("child");
+    let parent = format!("sleep 600 & echo $! > {}; wait", child.display());
     let echo = http_end::serve(|_, body| body.to_vec());
     let steps = format!(
-        "[pipelines.steps.twice]\ncommand = [{:?}, {:?}]\n[pipelines.steps.echo]\nurl = \"http://127.0.0.1:{}/rows\"\n[pipelines.steps.broken]\ncommand = [\"/bin/false\"]\n[pipelines.steps.absent]\ncommand = [\"/no/such/program\"]\n[pipelines.steps.text]\ncommand = [\"/bin/echo\", \"rows\"]\n[pipelines.steps.endless]\ncommand = [\"/usr/bin/yes\"]\noutput_mib = 1\n[pipelines.steps.slow]\ncommand = [\"/bin/sleep\", \"600\"]\ntimeout_s = 1\n[pipelines.steps.silent]\nurl = \"http://127.0.0.1:1/\"\n",
+        "[pipelines.steps.twice]\ncommand = [{:?}, {:?}]\n[pipelines.steps.echo]\nurl = \"http://127.0.0.1:{}/rows\"\n[pipelines.steps.broken]\ncommand = [\"/bin/false\"]\n[pipelines.steps.absent]\ncommand = [\"/no/such/program\"]\n[pipelines.steps.text]\ncommand = [\"/bin/echo\", \"rows\"]\n[pipelines.steps.endless]\ncommand = [\"/usr/bin/yes\"]\noutput_mib = 1\n[pipelines.steps.slow]\ncommand = [\"/bin/sleep\", \"600\"]\ntimeout_s = 1\n[pipelines.steps.family]\ncommand = [\"/bin/sh\", \"-c\", {parent:?}]\ntimeout_s = 2\n[pipelines.steps.silent]\nurl = \"http://127.0.0.1:1/\"\n",
         python::interpreter().display().to_string(),
         script.display().to_string(),
         echo.port()
@@ -77,6 +79,7 @@ async fn rows_go_through_steps_of_the_administrators_list_only() {
         ("text", "gave no Arrow stream"),
         ("endless", "more than 1 MiB"),
         ("slow", "took longer than 1 s"),
+        ("family", "took longer than 2 s"),
         ("silent", "does not answer"),
         ("nothing", "'nothing' not found"),
     ] {
@@ -84,6 +87,14 @@ async fn rows_go_through_steps_of_the_administrators_list_only() {
         assert!(error.contains(says), "{step}: {error}");
     }
     assert!(lab.query("ada", "SELECT * FROM lab.chemistry.failing").await.is_err());
+    // What a program started dies with it.
+    let child = std::fs::read_to_string(child).unwrap();
+    let runs = || {
+        let line = std::fs::read(format!("/proc/{}/cmdline", child.trim()));
+        // Nobody may have taken note of its end yet: then it has no command line any more.
+        line.is_ok_and(|line| !line.is_empty())
+    };
+    lab.until("ada", "SELECT 1 AS n", |_| !runs()).await;
     // Who may not is told the same of a step that there is and of one that there is not.
     lab.policy("p, role:lab_analyst, chemistry, lab/chemistry/hers/**, create|drop|select, allow");
     lab.until_updated(

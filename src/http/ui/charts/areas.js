@@ -6,6 +6,9 @@ import { plot, spread } from "./axis.js";
 import { SERIES } from "./colour.js";
 import { swatch } from "./time_bars.js";
 
+/** The series that somebody took out, by the place of the chart: they stay out when it is drawn anew. */
+const out = new WeakMap();
+
 export function draw(place, rows, chart, { say }) {
   const times = rows.values(chart.x);
   const names = [...new Set(rows.values(chart.series))].sort();
@@ -18,12 +21,13 @@ export function draw(place, rows, chart, { say }) {
     owners.forEach((owner, at) => owner === name && byDay.set(Math.round(times[at] / 1000), values[at]));
     return days.map((day) => byDay.get(day) ?? null);
   });
-  const hidden = new Set();
+  if (!out.has(place)) out.set(place, new Set());
+  const hidden = out.get(place);
   const inner = h("div");
   const legend = h("p", { class: "legend" });
   place.replaceChildren(legend, inner);
   const render = () => {
-    const shown = names.map((_, at) => at).filter((at) => !hidden.has(at));
+    const shown = names.map((_, at) => at).filter((at) => !hidden.has(names[at]));
     let sum = days.map(() => 0);
     const isGap = days.map((_, day) => own.every((series) => series[day] === null));
     const stacked = shown.map((at) => {
@@ -47,9 +51,9 @@ export function draw(place, rows, chart, { say }) {
           {
             type: "button",
             class: "key",
-            "aria-pressed": String(!hidden.has(at)),
+            "aria-pressed": String(!hidden.has(name)),
             onclick: () => {
-              if (!hidden.delete(at)) hidden.add(at);
+              if (!hidden.delete(name)) hidden.add(name);
               render();
             },
           },

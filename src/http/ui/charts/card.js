@@ -16,11 +16,15 @@ import { draw as timeBars } from "./time_bars.js";
 const KINDS = { areas, bars, numbers, plate, plates, points, time_bars: timeBars };
 /** Rows that a chart takes: ten thousand wells are a picture, a million are not. */
 const ROWS_MAX = 200_000;
+const RULES = "SELECT alert_schema || '.' || alert_name AS alert, rule, firing, labels FROM lab.system.alerts WHERE enabled AND state = 'firing' ORDER BY 1";
+/** Labels that are named with a rule; of the others, how many. */
+const LABELS_MAX = 5;
 
 export class Card {
-  constructor(dashboard, chart) {
+  constructor(dashboard, chart, { seesAlerts = false } = {}) {
     this.dashboard = dashboard;
     this.chart = chart;
+    this.rules = chart.rules && seesAlerts && h("ul", { class: "rules", "aria-label": "Rules that are broken now" });
     const id = `chart-${chart.name}`;
     this.body = h("div", { class: "chart" });
     this.said = h("p", { class: "readout", role: "status" });
@@ -39,6 +43,7 @@ export class Card {
       { class: chart.wide ? "card wide" : "card", "aria-labelledby": id, "data-chart": chart.name, "aria-busy": "true" },
       h("h2", { id }, chart.title),
       h("p", { class: "description" }, chart.description),
+      this.rules,
       this.body,
       this.said,
       this.note,
@@ -65,6 +70,7 @@ export class Card {
     const { signal } = this.asking;
     this.asked = compile(this.dashboard, this.chart);
     this.element.setAttribute("aria-busy", "true");
+    if (this.rules) await this.tellRules();
     try {
       const rows = await query(this.asked.sql, this.asked.parameters, { signal, rowLimit: ROWS_MAX + 1 });
       if (signal.aborted) return;
@@ -77,8 +83,25 @@ export class Card {
     this.element.setAttribute("aria-busy", "false");
   }
 
+  /** Which rules fire, and for what. */
+  async tellRules() {
+    const found = await query(RULES).catch(() => null);
+    if (!found) return;
+    const [alerts, rules, firing, labels] = ["alert", "rule", "firing", "labels"].map((name) => found.values(name));
+    const named = (at) => (labels[at] ?? "").split("; ").filter(Boolean).slice(0, LABELS_MAX);
+    const what = (at) => {
+      const more = firing[at] - named(at).length;
+      return named(at).length > 0 ? `: ${named(at).join("; ")}${more > 0 ? ` and ${more} more` : ""}` : "";
+    };
+    this.rules.replaceChildren(...alerts.map((alert, at) => h("li", {}, h("strong", {}, alert), " fires by ", h("code", {}, rules[at]), what(at))));
+  }
+
   show(rows, isCut) {
+    const question = JSON.stringify(this.asked);
+    // The same answer again is not drawn again: somebody may be reading in it.
+    if (this.rows && this.drawn === question && rows.equals(this.rows) && !this.problem.textContent) return;
     this.rows = rows;
+    this.drawn = question;
     const notes = [];
     if (isCut) notes.push(`Only the first ${ROWS_MAX.toLocaleString("en-GB")} rows are drawn; narrow the filters.`);
     if (this.asked.idle.length > 0) notes.push(`Not narrowed by: ${this.asked.idle.join(", ")}.`);

@@ -6,7 +6,7 @@ import { h } from "../dom.js";
 import { time } from "../format.js";
 import { Rows } from "../rows.js";
 
-const LIST = "SELECT alert_schema || '.' || alert_name AS alert, kind, state, since, firing, labels, reason, table_name, rule, schedule, notify, owner, enabled, silent_until, looked_at, waiting FROM lab.system.alerts ORDER BY 1";
+const LIST = "SELECT alert_schema || '.' || alert_name AS alert, kind, state, since, firing, labels, reason, table_name, rule, schedule, message, notify, owner, enabled, silent_until, looked_at, waiting FROM lab.system.alerts ORDER BY 1";
 const HISTORY = "SELECT at, event, labels, recipient, channel, detail FROM lab.system.alert_events WHERE alert_schema || '.' || alert_name = $1 ORDER BY at DESC";
 const SHOWN = ["alert", "kind", "state", "since", "firing", "labels", "reason", "table_name"];
 const marks = (column, value) => column === "state" && (["firing", "error"].includes(value) ? "bad" : value === "ok" && "good");
@@ -130,12 +130,14 @@ function maker(world, act) {
     table: h("select", { id: "alert-table" }, tables.map((name) => h("option", { value: name }, name))),
     rule: h("input", { id: "alert-rule", required: true, size: 52, placeholder: EXAMPLES[0], list: "alert-examples", autocomplete: "off", spellcheck: "false" }),
     when: h("select", { id: "alert-when" }, h("option", { value: "" }, "when the table changes"), ["1 MINUTE", "10 MINUTES", "1 HOUR", "1 DAY"].map((every) => h("option", { value: `EVERY ${every}` }, `every ${every.toLowerCase()}`))),
+    message: h("input", { id: "alert-message", size: 40, placeholder: "Look at the pipetting robot first.", autocomplete: "off" }),
     notify: h("input", { id: "alert-notify", required: true, size: 28, value: world.me.name, autocomplete: "off", spellcheck: "false" }),
     replace: h("input", { id: "alert-replace", type: "checkbox" }),
   };
   const sql = () => {
-    const { name, table, rule, when, notify, replace } = inputs;
-    const clauses = [`CREATE${replace.checked ? " OR REPLACE" : ""} ALERT ${name.value.trim()} ON ${table.value}`, `WHEN ${rule.value.trim()}`, when.value, `NOTIFY ${notify.value.trim()}`];
+    const { name, table, rule, when, message, notify, replace } = inputs;
+    const words = message.value.trim() && `MESSAGE '${message.value.trim().replaceAll("'", "''")}'`;
+    const clauses = [`CREATE${replace.checked ? " OR REPLACE" : ""} ALERT ${name.value.trim()} ON ${table.value}`, `WHEN ${rule.value.trim()}`, when.value, words, `NOTIFY ${notify.value.trim()}`];
     return clauses.filter(Boolean).join(" ");
   };
   const shown = h("pre", { class: "sql" });
@@ -151,6 +153,7 @@ function maker(world, act) {
       field("alert-table", "of", inputs.table),
       field("alert-rule", "says when", inputs.rule),
       field("alert-when", "looked at", inputs.when),
+      field("alert-message", "with the words", inputs.message),
       field("alert-notify", "to", inputs.notify),
       field("alert-replace", "in place of the one of that name", inputs.replace),
     ),
@@ -173,6 +176,7 @@ function maker(world, act) {
     Object.assign(inputs.table, { value: found.table_name });
     Object.assign(inputs.rule, { value: found.rule });
     Object.assign(inputs.when, { value: schedule });
+    Object.assign(inputs.message, { value: found.message ?? "" });
     Object.assign(inputs.notify, { value: found.notify });
     inputs.replace.checked = true;
     preview();

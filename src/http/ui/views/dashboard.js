@@ -3,13 +3,14 @@
 import { get } from "../api.js";
 import { Card } from "../charts/card.js";
 import { h } from "../dom.js";
-import { bar } from "../filters.js";
+import { bar, needsBar } from "../filters.js";
 import { editor } from "./edit.js";
 
 export async function show(place, world, name) {
   const dashboard = await get(`/api/dashboards/${encodeURIComponent(name)}`);
   const filters = h("div", { class: "bar" });
-  const cards = dashboard.charts.map((chart) => new Card(dashboard, chart));
+  const seesAlerts = world.tables.some((one) => one.schema === "system" && one.name === "alerts");
+  const cards = dashboard.charts.map((chart) => new Card(dashboard, chart, { seesAlerts }));
   const edited = h("div");
   const edit = h("button", { type: "button", class: "quiet" }, "Edit");
   edit.addEventListener("click", async () => {
@@ -28,10 +29,9 @@ export async function show(place, world, name) {
     h("div", { class: "cards" }, cards.map((card) => card.element)),
   );
   const draw = async () => {
-    // A filter of kind "pick" has its first value only when the bar has asked for it.
-    const needsBar = dashboard.filters.some((filter) => filter.kind === "pick" && filter.first === undefined);
-    const drawing = bar(dashboard).then((made) => filters.replaceChildren(made));
-    if (needsBar) await drawing;
+    // Somebody may be on a field of it: what stays the same is left alone.
+    const drawing = bar(dashboard).then((made) => filters.firstElementChild?.outerHTML !== made.outerHTML && filters.replaceChildren(made));
+    if (needsBar(dashboard)) await drawing;
     await Promise.all([drawing, ...cards.map((card) => card.load())]);
   };
   draw();

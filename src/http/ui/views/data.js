@@ -1,6 +1,6 @@
 // The tables a person may see: found by what stands in the catalog, typing errors forgiven.
 
-import { query } from "../api.js";
+import { get, query } from "../api.js";
 import { h } from "../dom.js";
 import { go, href, params } from "../state.js";
 import { tell } from "./table.js";
@@ -46,7 +46,16 @@ export async function show(place, world) {
     else about.replaceChildren(h("p", { class: "hint" }, now ? `Table ${now} not found.` : "Choose a table."));
   };
   draw();
-  return { update: draw, refresh: () => {} };
+  const refresh = async () => {
+    const tables = await get("/api/tables").then((answer) => answer.tables, () => null);
+    if (!tables || JSON.stringify(tables) === JSON.stringify(world.tables)) return;
+    const chosen = (all) => JSON.stringify(all.find((one) => id(one) === told));
+    if (chosen(tables) !== chosen(world.tables)) told = undefined;
+    world.tables = tables;
+    searched = { word: "", found: [] };
+    draw();
+  };
+  return { update: draw, refresh };
 }
 
 /** Why a table is found: by name, by description, by columns. */

@@ -5,6 +5,8 @@ import { query, save } from "../api.js";
 import { h } from "../dom.js";
 import { cell, number } from "../format.js";
 
+const ALL = "all";
+
 const MEASURES = ["count", "sum", "avg", "min", "max", "median", "stddev"];
 const GROUPS_MAX = 20_000;
 const COLUMNS_MAX = 60;
@@ -69,19 +71,21 @@ export function pivot(sql, rows, fail) {
 function matrix(answer, chosen) {
   const [row, column] = [answer.column("row"), answer.column("column")];
   const [allRows, allColumns, value] = ["all_rows", "all_columns", "value"].map((name) => answer.values(name));
-  const key = (of, at) => cell(of.values[at], of.kind, of.kind === "number" && Number.isInteger(of.values[at]) ? 0 : undefined);
+  // Two values are two groups, however alike they would be written.
+  const key = (of, at) => JSON.stringify([of.values[at]]);
+  const name = (of, value) => (of.kind === "number" && value !== null ? String(value) : cell(value, of.kind));
   const [down, across, cells] = [new Map(), new Map(), new Map()];
   for (let at = 0; at < answer.length; at++) {
-    const r = allRows[at] ? "\u0000all" : key(row, at);
-    const c = allColumns[at] ? "\u0000all" : key(column, at);
+    const r = allRows[at] ? ALL : key(row, at);
+    const c = allColumns[at] ? ALL : key(column, at);
     if (!allRows[at]) down.set(r, row.values[at]);
     if (!allColumns[at]) across.set(c, column.values[at]);
-    cells.set(`${r}\u0001${c}`, value[at]);
+    cells.set(`${r} ${c}`, value[at]);
   }
   const columns = [...across.keys()].slice(0, COLUMNS_MAX);
   let order = [...down.keys()];
   let sorted = [null, 1];
-  const at = (r, c) => cells.get(`${r}\u0001${c}`) ?? null;
+  const at = (r, c) => cells.get(`${r} ${c}`) ?? null;
   const decimals = chosen.measure === "count" ? 0 : 2;
   const body = h("tbody");
   const head = h("tr");
@@ -90,13 +94,13 @@ function matrix(answer, chosen) {
     order = order.toSorted((a, b) => sorted[1] * ((at(a, c) ?? -Infinity) - (at(b, c) ?? -Infinity)));
     draw();
   };
-  const line = (r, name) =>
-    h("tr", { class: r === "\u0000all" ? "total" : null }, h("th", { scope: "row" }, name), [...columns, "\u0000all"].map((c) => h("td", { class: "number" }, number(at(r, c), decimals))));
+  const line = (r, text) =>
+    h("tr", { class: r === ALL ? "total" : null }, h("th", { scope: "row" }, text), [...columns, ALL].map((c) => h("td", { class: "number" }, number(at(r, c), decimals))));
   const draw = () => {
     const title = (c, text) =>
       h("th", { scope: "col", class: "number", "aria-sort": sorted[0] === c ? (sorted[1] > 0 ? "ascending" : "descending") : null }, h("button", { type: "button", onclick: () => sort(c) }, text));
-    head.replaceChildren(h("th", { scope: "col" }, `${chosen.row} ＼ ${chosen.column}`), ...columns.map((c) => title(c, c)), title("\u0000all", "all"));
-    body.replaceChildren(...order.map((r) => line(r, r)), line("\u0000all", "all"));
+    head.replaceChildren(h("th", { scope: "col" }, `${chosen.row} ＼ ${chosen.column}`), ...columns.map((c) => title(c, name(column, across.get(c)))), title(ALL, "all"));
+    body.replaceChildren(...order.map((r) => line(r, name(row, down.get(r)))), line(ALL, "all"));
   };
   draw();
   const isCut = across.size > columns.length || answer.length >= GROUPS_MAX;

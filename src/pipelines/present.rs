@@ -1,0 +1,166 @@
+//! The tags that a view has at this moment: those it was made with, and what its sources became since.
+//!
+//! A tag set on a source closes the view at once, not with its next refresh. Nothing opens before that: the rows are of then.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use arrow::datatypes::{Field, Schema};
+use labhouse_catalog::{LakeTable, TableName};
+use labhouse_policies::{TableObject, Tags};
+
+use super::View;
+use crate::query::tags;
+use crate::session::{World, table_object};
+
+impl World {
+    /// A table as policies see it: a view with the strictest of its own tags and of those that its sources have now, and theirs.
+    pub(crate) fn object(&self, table: &LakeTable) -> TableObject {
+        let mut present = Present {
+            world: self,
+            known: BTreeMap::new(),
+        };
+        present.object(table)
+    }
+}
+
+/// The tables that one question met already.
+struct Present<'a> {
+    world: &'a World,
+    known: BTreeMap<TableName, TableObject>,
+}
+
+/// Tags of the sources, as an outcome made now would have them, and whether all sources are known.
+struct Inherited {
+    table: Tags,
+    columns: BTreeMap<String, Tags>,
+    complete: bool,
+}
+
+impl Present<'_> {
+    fn object(&mut self, table: &LakeTable) -> TableObject {
+        let mut object = table_object(table);
+        let Some(view) = View::of(table) else { return object };
+        if let Some(known) = self.known.get(table.name()) {
+            return known.clone();
+        }
+        // Whoever made a view of itself meets it here, without end otherwise.
+        self.known.insert(table.name().clone(), object.clone());
+        let now = self.inherited(&view, &object);
+        object.tags = stricter(&object.tags, &view.table_tags, &now.table, now.complete);
+        let none = Tags::new();
+        let fields = object.schema.fields().iter();
+        let columns = fields.map(|field| {
+            let name = field.name();
+            let of = |tags: &BTreeMap<String, Tags>| tags.get(name).unwrap_or(&none).clone();
+            let (own, before) = (of(&object.column_tags), of(&view.column_tags));
+            (name.clone(), stricter(&own, &before, &of(&now.columns), now.complete))
+        });
+        object.column_tags = columns.filter(|(_, tags)| !tags.is_empty()).collect();
+        self.known.insert(table.name().clone(), object.clone());
+        object
+    }
+
+    fn inherited(&mut self, view: &View, object: &TableObject) -> Inherited {
+        let world = self.world;
+        let (mut sources, mut complete) = (Vec::new(), true);
+        for source in view.sources.keys() {
+            let found = source
+                .split_once('.')
+                .and_then(|(schema, table)| world.catalog.table(schema, table));
+            match found {
+                Some(table) => sources.push(self.object(&Arc::clone(table))),
+                None => complete = false,
+            }
+        }
+        for model in &view.models {
+            let found = model.split_once('.').and_then(|(schema, table)| {
+                let name = TableName {
+                    schema: schema.to_owned(),
+                    table: table.to_owned(),
+                };
+                world.models.get(&name)
+            });
+            match found {
+                Some(model) => sources.push(TableObject {
+                    tags: model.tags().clone(),
+                    column_tags: BTreeMap::new(),
+                    ..object.clone()
+                }),
+                None => complete = false,
+            }
+        }
+        let fields = object.schema.fields().iter();
+        let plain = fields.map(|field| Arc::new(Field::clone(field).with_metadata(Default::default())));
+        let schema = match view.step {
+            None => Schema::new(plain.collect::<Vec<_>>()),
+            // Of what a step gives, all has all tags.
+            Some(_) => Schema::empty(),
+        };
+        let (schema, table) = tags::inherit(&schema, &sources);
+        let columns = schema.fields().iter();
+        Inherited {
+            table,
+            columns: columns
+                .map(|field| (field.name().clone(), tags::of_field(field)))
+                .collect(),
+            complete,
+        }
+    }
+}
+
+/// `own` tags of an outcome, and of those that its sources gave it `before` what they would give other than that `now`: where
+/// that changed, both hold. Of sources that are not all known, only what is new counts.
+fn stricter(own: &Tags, before: &Tags, now: &Tags, complete: bool) -> Tags {
+    let mut strict = own.clone();
+    let alternatives = |tags: &Tags, key: &String| -> BTreeSet<String> {
+        let value = tags.get(key).map_or("", String::as_str);
+        value.split('|').map(str::to_owned).collect()
+    };
+    for key in before.keys().chain(now.keys()) {
+        let (was, is) = (alternatives(before, key), alternatives(now, key));
+        let is_new = is.iter().any(|one| !one.is_empty() && !was.contains(one));
+        if was == is || !(complete || is_new) {
+            continue;
+        }
+        let one = |tags: &Tags| {
+            let found = tags.get(key).map(|value| (key.clone(), value.clone()));
+            found.into_iter().collect::<Tags>()
+        };
+        strict.extend(tags::merge([one(own), one(now)].iter()));
+    }
+    strict
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn t(value: &str) -> Tags {
+        [("k".to_owned(), value.to_owned())].into()
+    }
+
+    #[test]
+    fn a_view_takes_what_its_sources_became_and_opens_for_nothing() {
+        let none = Tags::new();
+        for (own, before, now, complete, wanted) in [
+            // Nothing changed: what was set on the view stays.
+            (t("mine"), t("a"), t("a"), true, t("mine")),
+            (none.clone(), t("a"), t("a"), true, none.clone()),
+            // A tag that is set, changed, or taken away.
+            (none.clone(), none.clone(), t("a"), true, t("|a")),
+            (t("a"), t("a"), t("b"), true, t("a|b")),
+            (t("a"), t("a"), none.clone(), true, t("|a")),
+            // A source is gone: nobody knows what it would have given.
+            (t("a"), t("a"), none.clone(), false, t("a")),
+            (none.clone(), none.clone(), t("a"), false, t("|a")),
+            (t("|a"), t("|a"), t("a"), false, t("|a")),
+        ] {
+            assert_eq!(
+                stricter(&own, &before, &now, complete),
+                wanted,
+                "{own:?} {before:?} {now:?}"
+            );
+        }
+    }
+}

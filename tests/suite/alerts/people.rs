@@ -1,0 +1,249 @@
+//! Each recipient by herself: her own transitions, in what she sees when the message leaves.
+
+use super::receiver::Receiver;
+use super::{RUNS, lab_with, shows, until_events, until_state};
+use crate::lab::{self, Server};
+
+const REACTIONS: &str = "lab.chemistry.reactions";
+const HEADER: &str = "reaction_id,plate_id,status,operator,scaffold_smiles,yield_pct\n";
+
+/// A lab with one released reaction, which ana sees.
+async fn with_reactions(receiver: &Receiver) -> Server {
+    let config = receiver.config("ca.pem");
+    let lab = lab::empty(|text| format!("{text}{config}"));
+    super::addresses(&lab);
+    lab.land(
+        "chemistry/reactions/a.csv",
+        format!("{HEADER}1,P1,released,mara,CCO,80\n"),
+    );
+    let count = format!("SELECT count(*) FROM {REACTIONS}");
+    lab.until("ana", &count, shows("1")).await;
+    lab
+}
+
+/// What one person got, oldest first.
+fn got(receiver: &Receiver, who: &str) -> Vec<serde_json::Value> {
+    let bodies = receiver.received().into_iter().map(|m| m["body"].clone());
+    bodies.filter(|body| body["recipient"] == who).collect()
+}
+
+async fn until_tried(lab: &Server, times: usize) {
+    lab.until("sam", "SELECT 1 AS n", |_| {
+        lab.log().matches("is tried again").count() >= times
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn each_recipient_is_told_what_he_sees_and_the_blind_nothing() {
+    let receiver = Receiver::start();
+    // ana sees released rows only, no operators; guest sees nothing; dee sees all.
+    let lab = with_reactions(&receiver).await;
+    let notify = "NOTIFY sam, ana, dee, guest, nobody_here BY email";
+    for sql in [
+        format!("CREATE ALERT rows_low ON lab.chemistry.reactions WHEN yield_pct < 40 {notify}"),
+        format!("CREATE ALERT by_operator ON lab.chemistry.reactions WHEN yield_pct < 40 BY operator {notify}"),
+        format!("CREATE ALERT by_plate ON lab.chemistry.reactions WHEN min(yield_pct) < 40 BY plate_id {notify}"),
+    ] {
+        lab.update("sam", &sql)
+            .await
+            .unwrap_or_else(|error| panic!("{sql}: {error}"));
+    }
+    for alert in ["rows_low", "by_operator", "by_plate"] {
+        until_state(&lab, alert, "ok").await;
+    }
+    // A row that ana does not see: she is told nothing at all.
+    lab.land(
+        "chemistry/reactions/b.csv",
+        "reaction_id,plate_id,status,operator,scaffold_smiles,yield_pct\n2,PSECRET,draft,jon_secret,CCN,11.25\n",
+    );
+    for alert in ["rows_low", "by_operator", "by_plate"] {
+        until_state(&lab, alert, "firing").await;
+        until_events(&lab, alert, "sent", 2).await;
+        until_events(&lab, alert, "withheld", 3).await;
+    }
+    let to = |who: &str| -> Vec<serde_json::Value> {
+        let address = format!("{who}@lab.example");
+        receiver
+            .received()
+            .into_iter()
+            .filter(|m| m["to"][0] == address.as_str())
+            .collect()
+    };
+    assert_eq!(
+        (to("sam").len(), to("dee").len(), to("ana").len(), to("guest").len()),
+        (3, 3, 0, 0)
+    );
+    assert!(
+        to("sam")
+            .iter()
+            .any(|m| m["text"].as_str().unwrap().contains("jon_secret"))
+    );
+
+    // A row that she sees: she is told of it, in what she sees, and of nothing else; that others were told before is not hers.
+    lab.land(
+        "chemistry/reactions/c.csv",
+        "reaction_id,plate_id,status,operator,scaffold_smiles,yield_pct\n3,P3,released,ines_secret,CCCCO,22.5\n",
+    );
+    until_events(&lab, "rows_low", "sent", 3).await;
+    until_events(&lab, "by_operator", "sent", 4).await;
+    until_events(&lab, "by_plate", "sent", 5).await;
+    let mails = to("ana");
+    assert_eq!(mails.len(), 2, "by_operator is not hers: {mails:#?}");
+    for mail in &mails {
+        let all = mail.to_string();
+        assert!(all.contains("P3"), "{all}");
+        for secret in ["PSECRET", "jon_secret", "ines_secret", "11.25", "11.2", "operator"] {
+            assert!(!all.contains(secret), "{secret}: {all}");
+        }
+    }
+    // dee may not see personal data once it is marked: the alert by operator ends for her without a word.
+    lab.update(
+        "ada",
+        "ALTER TABLE lab.chemistry.reactions ALTER COLUMN operator SET TAGS (pii = true)",
+    )
+    .await
+    .unwrap();
+    let before = to("dee").len();
+    lab.land(
+        "chemistry/reactions/d.csv",
+        "reaction_id,plate_id,status,operator,scaffold_smiles,yield_pct\n4,P4,draft,tom_secret,CCCCO,5\n",
+    );
+    until_events(&lab, "by_operator", "sent", 5).await;
+    until_events(&lab, "by_plate", "sent", 7).await;
+    let dee: Vec<_> = to("dee").split_off(before);
+    assert_eq!(dee.len(), 1, "{dee:#?}");
+    assert!(!dee[0].to_string().contains("tom_secret"));
+}
+
+#[tokio::test]
+async fn a_recipient_has_transitions_of_her_own_while_the_owners_alert_fires() {
+    let receiver = Receiver::start();
+    let lab = with_reactions(&receiver).await;
+    let make = format!("CREATE ALERT low ON {REACTIONS} WHEN yield_pct < 40 NOTIFY sam, ana BY hook");
+    lab.update("sam", &make).await.unwrap();
+    until_state(&lab, "low", "ok").await;
+    lab.land(
+        "chemistry/reactions/b.csv",
+        format!("{HEADER}2,PSECRET,draft,jon,CCN,11\n"),
+    );
+    until_events(&lab, "low", "sent", 1).await;
+    assert!(got(&receiver, "ana").is_empty(), "she does not see it");
+    // Her first bad row: the owner's state stays what it is, and nobody else hears anything.
+    lab.land(
+        "chemistry/reactions/c.csv",
+        format!("{HEADER}3,P3,released,ines,CCCO,22\n"),
+    );
+    until_events(&lab, "low", "sent", 2).await;
+    let told = got(&receiver, "ana");
+    assert_eq!((told.len(), &told[0]["state"]), (1, &"firing".into()));
+    assert!(told[0].to_string().contains("P3") && !told[0].to_string().contains("PSECRET"));
+    // It is well again for her alone.
+    lab.update(
+        "ada",
+        &format!("UPDATE {REACTIONS} SET yield_pct = 90 WHERE reaction_id = 3"),
+    )
+    .await
+    .unwrap();
+    until_events(&lab, "low", "sent", 3).await;
+    assert_eq!(got(&receiver, "ana")[1]["state"], "ok");
+    until_state(&lab, "low", "firing").await;
+    until_events(&lab, "low", "firing", 1).await;
+    assert_eq!(got(&receiver, "sam").len(), 1);
+}
+
+#[tokio::test]
+async fn what_waits_is_sent_under_the_rights_of_the_moment_it_leaves() {
+    let receiver = Receiver::start();
+    let lab = with_reactions(&receiver).await;
+    receiver.set("down", true);
+    lab.land(
+        "chemistry/reactions/b.csv",
+        format!("{HEADER}2,PSECRET,released,jon,CCN,11\n"),
+    );
+    let make = |name: &str| format!("CREATE ALERT {name} ON {REACTIONS} WHEN yield_pct < 40 NOTIFY sam, ana BY hook");
+    lab.update("sam", &make("low")).await.unwrap();
+    until_state(&lab, "low", "firing").await;
+    until_tried(&lab, 2).await;
+    // No line of the policies changes: a tag closes a column of what she was to be told.
+    lab.update(
+        "ada",
+        &format!("ALTER TABLE {REACTIONS} ALTER COLUMN plate_id SET TAGS (pii = true)"),
+    )
+    .await
+    .unwrap();
+    receiver.set("down", false);
+    until_events(&lab, "low", "sent", 2).await;
+    let (sam, ana) = (got(&receiver, "sam"), got(&receiver, "ana"));
+    assert!(sam[0].to_string().contains("PSECRET"), "{sam:#?}");
+    assert_eq!(ana[0]["state"], "firing");
+    assert!(!ana[0].to_string().contains("PSECRET"), "{ana:#?}");
+
+    // And now the whole of it.
+    receiver.set("down", true);
+    lab.update("sam", &make("again")).await.unwrap();
+    until_state(&lab, "again", "firing").await;
+    let before = lab.log().matches("is tried again").count();
+    until_tried(&lab, before + 2).await;
+    lab.update("ada", &format!("ALTER TABLE {REACTIONS} SET TAGS (pii = true)"))
+        .await
+        .unwrap();
+    receiver.set("down", false);
+    until_events(&lab, "again", "sent", 1).await;
+    until_events(&lab, "again", "withheld", 1).await;
+    assert_eq!(got(&receiver, "ana").len(), 1);
+}
+
+#[tokio::test]
+async fn a_recipient_whose_look_fails_is_told_as_soon_as_it_does_not() {
+    let receiver = Receiver::start();
+    let lab = lab_with(&receiver).await;
+    lab.update(
+        "ada",
+        "CREATE TABLE lab.chemistry.lots AS SELECT CAST(run AS VARCHAR) AS lot FROM lab.chemistry.runs",
+    )
+    .await
+    .unwrap();
+    // What ana sees of it cannot be read as a number.
+    let mask = "\n[mask.unread]\ncolumn = \"lab/chemistry/lots/lot\"\nkind = \"constant\"\nvalue = \"unread\"\n";
+    let (filters, policy) = (
+        lab.dir.join("policies/filters.toml"),
+        lab.dir.join("policies/policy.csv"),
+    );
+    let text = std::fs::read_to_string(&filters).unwrap();
+    std::fs::write(&filters, format!("{text}{mask}")).unwrap();
+    let before = std::fs::read_to_string(&policy).unwrap();
+    lab.policy("p3, role:lab_analyst, chemistry, lab/chemistry/lots/lot, unread");
+    lab.until("ana", "SELECT max(lot) AS m FROM lab.chemistry.lots", shows("unread"))
+        .await;
+    let make = "CREATE ALERT high ON lab.chemistry.lots WHEN CAST(lot AS INT) > 2 NOTIFY sam, ana BY hook";
+    lab.update("sam", make).await.unwrap();
+    until_events(&lab, "high", "sent", 1).await;
+    assert!(got(&receiver, "ana").is_empty());
+    std::fs::write(&policy, before).unwrap();
+    until_events(&lab, "high", "sent", 2).await;
+    assert_eq!(got(&receiver, "ana")[0]["state"], "firing");
+    assert_eq!(got(&receiver, "sam").len(), 1);
+}
+
+/// A receiver that takes the connection and never answers holds up nobody else's messages.
+#[tokio::test]
+async fn one_receiver_that_does_not_answer_stalls_no_other() {
+    let receiver = Receiver::start();
+    let hole = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let config = receiver
+        .config("ca.pem")
+        .replace("send_timeout_s = 1\n", "send_timeout_s = 600\n");
+    let hole = format!(
+        "[alerts.channels.hole]\nkind = \"slack\"\nurl = \"http://127.0.0.1:{}/\"\n",
+        hole.local_addr().unwrap().port()
+    );
+    let lab = super::with_runs(lab::empty(|text| format!("{text}{config}{hole}"))).await;
+    let make = |name: &str, to: &str| format!("CREATE ALERT {name} ON {RUNS} WHEN yield < 55 NOTIFY {to}");
+    lab.update("sam", &make("both", "sam BY hole AND hook")).await.unwrap();
+    until_events(&lab, "both", "sent", 1).await;
+    lab.update("sam", &make("other", "sam BY hook")).await.unwrap();
+    until_events(&lab, "other", "sent", 1).await;
+    until_events(&lab, "both", "failed", 0).await;
+    assert_eq!(got(&receiver, "sam").len(), 2);
+}
