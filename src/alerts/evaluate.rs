@@ -123,7 +123,7 @@ impl Engine {
         }
         for model in governed.world().models.all() {
             let answers = governed.model(model.name(), "model_card").is_some();
-            words.push(format!("{} {:?} {answers}", model.name(), model.tags()));
+            words.push(format!("{} {:?} {answers}", model.name(), governed.model_tags(model)));
         }
         hex_digest(&words.join("\n"))
     }

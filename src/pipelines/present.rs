@@ -5,11 +5,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow::datatypes::{Field, Schema};
+use arrow::datatypes::{DataType, Field, Schema};
 use labhouse_catalog::{LakeTable, TableName};
 use labhouse_policies::{TableObject, Tags};
 
 use super::View;
+use crate::models::LoadedModel;
 use crate::query::tags;
 use crate::session::{World, table_object};
 
@@ -21,6 +22,15 @@ impl World {
             known: BTreeMap::new(),
         };
         present.object(table)
+    }
+
+    /// The tags that grants of a model are decided by: those of its training data when it was trained, and those that they have now.
+    pub(crate) fn model_tags(&self, model: &LoadedModel) -> Tags {
+        let mut present = Present {
+            world: self,
+            known: BTreeMap::new(),
+        };
+        present.model_tags(model)
     }
 }
 
@@ -61,6 +71,22 @@ impl Present<'_> {
         object
     }
 
+    fn model_tags(&mut self, model: &LoadedModel) -> Tags {
+        let (world, record) = (self.world, model.record());
+        let sources = record.data.keys().filter_map(|table| {
+            let (schema, name) = table.split_once('.')?;
+            let found = world.catalog.table(schema, name)?;
+            Some(self.object(found))
+        });
+        let sources: Vec<TableObject> = sources.collect();
+        if sources.is_empty() {
+            return record.tags.clone();
+        }
+        let fields = record.columns.keys().map(|name| Field::new(name, DataType::Null, true));
+        let (schema, own) = tags::inherit(&Schema::new(fields.collect::<Vec<_>>()), &sources);
+        tags::merge([&record.tags, &tags::all(&schema, &own)].into_iter())
+    }
+
     fn inherited(&mut self, view: &View, object: &TableObject) -> Inherited {
         let world = self.world;
         let (mut sources, mut complete) = (Vec::new(), true);
@@ -83,7 +109,7 @@ impl Present<'_> {
             });
             match found {
                 Some(model) => sources.push(TableObject {
-                    tags: model.tags().clone(),
+                    tags: self.model_tags(&model),
                     column_tags: BTreeMap::new(),
                     ..object.clone()
                 }),

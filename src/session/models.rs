@@ -6,20 +6,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Schema};
 use chrono::{DateTime, Utc};
 use datafusion::logical_expr::ScalarUDF;
 use labhouse_catalog::TableName;
-use labhouse_policies::{Access, Action, Decision, TableObject, Tags};
+use labhouse_policies::{Access, Action, Decision, Tags};
 use labhouse_udfs::{Model, Sight, predict_udf_to};
 use sha2::{Digest, Sha256};
 
-use super::governed::{Governed, Resolved, model_object, table_object};
+use super::governed::{Governed, Resolved, model_object};
 use crate::auth::marks;
 use crate::models::LoadedModel;
 use crate::models::functions::NAMES as TABLE_FUNCTIONS;
 use crate::query::statement::CATALOG;
-use crate::query::tags;
 
 /// How much of a training column somebody sees, the least first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -275,20 +273,7 @@ impl Governed {
         if let Some(known) = self.known.lock().tags.get(model.name()) {
             return Arc::clone(known);
         }
-        let record = model.record();
-        let sources = record.data.keys().filter_map(|table| {
-            let (schema, name) = table.split_once('.')?;
-            self.world.catalog.table(schema, name).map(|found| table_object(found))
-        });
-        let sources: Vec<TableObject> = sources.collect();
-        let tags = if sources.is_empty() {
-            record.tags.clone()
-        } else {
-            let fields = record.columns.keys().map(|name| Field::new(name, DataType::Null, true));
-            let (schema, own) = tags::inherit(&Schema::new(fields.collect::<Vec<_>>()), &sources);
-            tags::merge([&record.tags, &tags::all(&schema, &own)].into_iter())
-        };
-        let tags = Arc::new(tags);
+        let tags = Arc::new(self.world.model_tags(model));
         let mut known = self.known.lock();
         Arc::clone(known.tags.entry(model.name().clone()).or_insert(tags))
     }
