@@ -16,9 +16,12 @@ use crate::postgres_raw::{Raw, Said, message, startup};
 
 const CLIENT_FIRST: &str = "n=,r=fyko+d2lbbFgONRv9qkxdawL";
 
+/// What passwords and salts give.
+type Made = HashMap<(String, String), [u8; 32]>;
+
 /// Of a password, as a client makes it from the server's challenge; remembered, since it is slow by design.
 fn salted(password: &str, challenge: &str) -> [u8; 32] {
-    static MADE: Mutex<Option<HashMap<(String, String), [u8; 32]>>> = Mutex::new(None);
+    static MADE: Mutex<Option<Made>> = Mutex::new(None);
     let mut parts = challenge.split(',').skip(1);
     let salt = parts.next().unwrap().strip_prefix("s=").unwrap().to_owned();
     let iterations: NonZeroU32 = parts.next().unwrap().strip_prefix("i=").unwrap().parse().unwrap();
