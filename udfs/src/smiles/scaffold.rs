@@ -26,11 +26,9 @@ pub(crate) fn scaffold(molecule: &Molecule) -> Option<u64> {
         return None;
     }
     let core = kept.clone();
-    for atom in 0..count {
+    for (atom, kept) in kept.iter_mut().enumerate() {
         let double = |(other, _, order): (usize, _, Order)| core[other] && order == Order::Double;
-        if !kept[atom] && molecule.around(atom).any(double) {
-            kept[atom] = true;
-        }
+        *kept |= molecule.around(atom).any(double);
     }
     let of = |atom: usize| {
         let this = &molecule.atoms[atom];

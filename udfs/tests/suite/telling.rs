@@ -472,7 +472,7 @@ fn scaffolds_are_held_out_together() {
 #[test]
 fn support_vectors_and_trees_are_among_the_candidates_of_few_rows() {
     let mut dice = Dice(330);
-    let points: Vec<(f64, f64)> = (0..160)
+    let points: Vec<(f64, f64)> = (0..300)
         .map(|_| (2.0 * dice.share() - 1.0, 2.0 * dice.share() - 1.0))
         .collect();
     let column = |of: fn(&(f64, f64)) -> f64| floats(points.iter().map(of).collect::<Vec<f64>>());
