@@ -226,7 +226,7 @@ async fn attend(engine: &Arc<Engine>, name: &TableName, stored: &Stored) -> Resu
     made.state.evaluated_at = Some(now);
     events.iter().for_each(|event| made.push(event.clone()));
     if tells {
-        notice::announce(engine, name, &mut made, &sights, now).await;
+        notice::announce(engine, name, &mut made, &record.deliveries, &sights, now).await;
     }
     let committed = engine.alerts.update(name, |current| {
         // Another server was there first, or the alert is another: it is looked at anew.

@@ -78,12 +78,13 @@ enum Made {
     Failed(String),
 }
 
-/// Makes the messages of a record's news and writes down who is told what. `record` holds the new state; `sights` is what
-/// each recipient saw before it was looked for.
+/// Makes the messages of a record's news and writes down who is told what. `record` holds the new state, `waiting` are
+/// the messages on their way, and `sights` is what each recipient saw before it was looked for.
 pub(super) async fn announce(
     engine: &Arc<Engine>,
     name: &TableName,
     record: &mut Record,
+    waiting: &[Delivery],
     sights: &BTreeMap<String, String>,
     now: DateTime<Utc>,
 ) {
@@ -99,7 +100,7 @@ pub(super) async fn announce(
                 What::Report { sql } => match report(engine, name, record, &who, &sql, now).await {
                     Made::Message(message) => Verdict::Tell(message),
                     Made::Hidden => Verdict::Withhold,
-                    Made::Failed(_) if waits_to_be_made(record, &recipient) => Verdict::Nothing,
+                    Made::Failed(_) if waits_to_be_made(waiting, &recipient) => Verdict::Nothing,
                     Made::Failed(_) => {
                         sight = TO_BE_MADE.to_owned();
                         Verdict::Tell(Box::new(Message::report(name, record, now)))
@@ -143,8 +144,8 @@ pub(super) async fn announce(
 }
 
 /// Whether a report that could not be made for a recipient is on its way: it is made when it is sent.
-fn waits_to_be_made(record: &Record, recipient: &str) -> bool {
-    let mut waiting = record.deliveries.iter();
+fn waits_to_be_made(waiting: &[Delivery], recipient: &str) -> bool {
+    let mut waiting = waiting.iter();
     waiting.any(|delivery| delivery.sight == TO_BE_MADE && delivery.target.recipient == recipient)
 }
 
@@ -163,7 +164,8 @@ async fn alert(
     let (found, known) = match known {
         Some((found, known)) if known != told => (found, known),
         // The owner's news, of which there is nothing for him.
-        other if state.is_news() && other.as_ref().is_none_or(|(_, known)| *known == Told::default()) => {
+        None if state.is_news() => return Verdict::Withhold,
+        Some((found, known)) if state.is_news() && known == Told::default() && found.instances.is_empty() => {
             return Verdict::Withhold;
         }
         _ => return Verdict::Nothing,

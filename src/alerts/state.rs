@@ -372,7 +372,11 @@ mod tests {
         assert_eq!(state.fires_at(60), Some(at(61)));
         let found = found.after(&holds(&["b", "c"]), &told, 60, at(61));
         let news = found.known(&told);
-        assert_eq!(news.labels, BTreeSet::from(["b".to_owned()]), "the other one is pending");
+        assert_eq!(
+            news.labels,
+            BTreeSet::from(["b".to_owned()]),
+            "the other one is pending"
+        );
         state.seen_by.insert("ana".into(), found.clone());
         assert!(state.has_news(recipients) && !state.is_news());
         assert!(state.has_news_for("ana") && !state.has_news_for("sam"));

@@ -3,8 +3,8 @@
 //! A view is a table of the lake with one property more, which says what it is made of: the query, whose it is, when it is
 //! made again, and the versions of the sources its rows came from. The property is in the same commit as the rows. So what
 //! is stale follows from the lake alone: any server finds it, a crash leaves the old rows or the new ones, and a refresh that was done is not done twice. A refresh is a statement of the view's owner, on the one road, under the policies of
-//! that moment; what its owner may no longer read is no longer in the view. A tag set on a source
-//! counts for the view at once (`present`).
+//! that moment; what its owner may no longer read is no longer in the view. A tag set on a source counts for the view at once
+//! (`present`).
 //!
 //! Where the new rows of its sources alone give its new rows (`shape`), only those are read (`grow`); else all of it is made anew,
 //! and the reason is kept with the rows. They may go through an external `step`. Rows that do not fulfil what is expected of them (`expect`) are not committed. A folder of

@@ -2,9 +2,9 @@
 //! and gives the view's. For what SQL cannot do: images, sequences, spectra.
 //!
 //! A program runs without a shell, with an empty environment, in the root folder, and dies with its deadline, and with it what
-//! it started; an address is asked
-//! without following it elsewhere. Whoever makes the view needs the grant `execute` on `fn/<step>`. Nobody can tell what of its
-//! input an output holds, so every tag of the sources is on all of it, and every column comes from every column.
+//! it started; an address is asked without following it elsewhere. Whoever makes the view needs the grant `execute` on
+//! `fn/<step>`. Nobody can tell what of its input an output holds, so every tag of the sources is on all of it, and every
+//! column comes from every column.
 
 use std::collections::BTreeSet;
 use std::io::Cursor;
