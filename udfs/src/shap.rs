@@ -82,6 +82,9 @@ impl Model {
     }
 }
 
+/// Which features are known, by their numbers.
+type Known<'k> = &'k (dyn Fn(usize) -> bool + 'k);
+
 /// Shapley's formula over all sets of known features, a set being a number with a bit for each.
 fn all_orders(count: usize, value: &dyn Fn(usize) -> f64) -> Vec<f64> {
     let values: Vec<f64> = (0..1_usize << count).map(value).collect();
@@ -105,7 +108,7 @@ fn all_orders(count: usize, value: &dyn Fn(usize) -> f64) -> Vec<f64> {
     (0..count).map(share).collect()
 }
 
-fn some_orders(count: usize, average: f64, value: &dyn Fn(&dyn Fn(usize) -> bool) -> f64) -> Vec<f64> {
+fn some_orders(count: usize, average: f64, value: &dyn Fn(Known<'_>) -> f64) -> Vec<f64> {
     let mut rng = StdRng::seed_from_u64(0);
     let mut shares = vec![0.0; count];
     for _ in 0..ORDERS {

@@ -161,13 +161,8 @@ fn plausibility(text: &str, has_before: bool) -> i64 {
         // Where windows-1252 has the usual signs, Mac Roman has those of a mathematician.
         '∞' | '∂' | '∑' | '∏' | 'π' | '∫' | '√' | '≈' | '∆' | '◊' => -1,
         'Ω' => 0,
-        'Ÿ' | 'ÿ' | 'ƒ' | 'Š' | 'š' | 'Ž' | 'ž' | 'Œ' | 'œ' | 'ˆ' | '˜' | 'ª' | 'º' => {
-            if is(before, char::is_lowercase) && character.is_uppercase() {
-                -2
-            } else {
-                0
-            }
-        }
+        'Ÿ' | 'Š' | 'Ž' | 'Œ' if is(before, char::is_lowercase) => -2,
+        'Ÿ' | 'ÿ' | 'ƒ' | 'Š' | 'š' | 'Ž' | 'ž' | 'Œ' | 'œ' | 'ˆ' | '˜' | 'ª' | 'º' => 0,
         'µ' => i64::from(is(behind, char::is_alphabetic)),
         '°' => i64::from(matches!(behind, Some('C' | 'F')) || is(before, |c| c.is_ascii_digit())),
         '²' | '³' => i64::from(is(before, char::is_alphabetic)),
