@@ -136,7 +136,7 @@ async fn a_tag_set_after_training_closes_the_model() {
     let lab = lab::own();
     lab.update(
         "sam",
-        "CREATE MODEL lab.chemistry.later OPTIONS (target = 'yield_pct', time_budget_s = 1, function = 'predict_later') AS SELECT rtb, catalyst, yield_pct FROM lab.chemistry.reactions WHERE yield_pct IS NOT NULL LIMIT 500",
+        "CREATE MODEL lab.chemistry.later OPTIONS (target = 'yield_pct', time_budget_s = 1, function = 'predict_later') AS SELECT rtb, catalyst, yield_pct FROM lab.chemistry.reactions WHERE yield_pct IS NOT NULL AND \"row\" = 'C'",
     )
     .await
     .unwrap();
