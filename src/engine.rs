@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use labhouse_catalog::{Catalog, CrawlOptions, Crawler, Gone, Lake, LakeError};
 use labhouse_policies::{PolicyErrors, PolicyStore, Principal};
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::alerts::{AlertStore, Channels, Looks};
@@ -14,7 +15,7 @@ use crate::care::Care;
 use crate::config::{Config, RemovedFiles};
 use crate::metrics::Metrics;
 use crate::models::{ModelStore, Trainings};
-use crate::pipelines::{Failures, Files};
+use crate::pipelines::{Failures, Files, Met};
 use crate::query::{Admission, Plans, QueryLog, Results, Runner, Transactions};
 use crate::session::{Governed, Sessions, World, table_object};
 use crate::system::{Profiles, SystemTables};
@@ -50,6 +51,7 @@ pub(crate) struct Engine {
     pub(crate) pipeline_files: Files,
     pub(crate) runner: Runner,
     pub(crate) transactions: Transactions,
+    pub(crate) met: Mutex<Arc<Met>>,
     this: Weak<Engine>,
 }
 
@@ -120,6 +122,7 @@ impl Engine {
             pipeline_files: Files::default(),
             runner,
             transactions: Transactions::default(),
+            met: Mutex::default(),
             audit,
             catalog,
             config,

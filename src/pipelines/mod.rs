@@ -31,6 +31,7 @@ use crate::query::view::{Expectation, Refresh};
 
 pub(crate) use folder::{Files, follow_files};
 pub(crate) use follow::{Calm, Failures, LOOK, follow};
+pub(crate) use present::Met;
 
 /// The property of a view's table. Empty for a table that was a view once.
 const PROPERTY: &str = "labhouse.view";

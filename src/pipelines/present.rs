@@ -3,25 +3,61 @@
 //! A tag set on a source closes the view at once, not with its next refresh. Nothing opens before that: the rows are of then.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use arrow::datatypes::{DataType, Field, Schema};
-use labhouse_catalog::{LakeTable, TableName};
+use labhouse_catalog::{CatalogSnapshot, LakeTable, TableName};
 use labhouse_policies::{TableObject, Tags};
+use parking_lot::Mutex;
 
 use super::View;
-use crate::models::LoadedModel;
+use crate::models::{LoadedModel, ModelSnapshot};
 use crate::query::tags;
 use crate::session::{World, table_object};
+
+/// Tables as policies see them on one pair of snapshots, worked out once for all statements on it.
+#[derive(Default)]
+pub(crate) struct Met {
+    catalog: Weak<CatalogSnapshot>,
+    models: Weak<ModelSnapshot>,
+    objects: Mutex<BTreeMap<TableName, TableObject>>,
+}
+
+impl Met {
+    pub(crate) fn on(catalog: &Arc<CatalogSnapshot>, models: &Arc<ModelSnapshot>) -> Self {
+        Self {
+            catalog: Arc::downgrade(catalog),
+            models: Arc::downgrade(models),
+            objects: Mutex::default(),
+        }
+    }
+
+    /// Whether it is of these very snapshots.
+    pub(crate) fn is_of(&self, catalog: &Arc<CatalogSnapshot>, models: &Arc<ModelSnapshot>) -> bool {
+        self.catalog.as_ptr() == Arc::as_ptr(catalog) && self.models.as_ptr() == Arc::as_ptr(models)
+    }
+}
 
 impl World {
     /// A table as policies see it: a view with the strictest of its own tags and of those that its sources have now, and theirs.
     pub(crate) fn object(&self, table: &LakeTable) -> TableObject {
+        let name = table.name();
+        // An older version of a table, or one that a transaction made, is another table.
+        let current = self.catalog.table(&name.schema, &name.table);
+        let is_kept = self.met.is_of(&self.catalog, &self.models)
+            && current.is_some_and(|current| std::ptr::eq(Arc::as_ptr(current), table));
+        if let Some(known) = self.met.objects.lock().get(name).filter(|_| is_kept) {
+            return known.clone();
+        }
         let mut present = Present {
             world: self,
             known: BTreeMap::new(),
         };
-        present.object(table)
+        let object = present.object(table);
+        if is_kept {
+            self.met.objects.lock().insert(name.clone(), object.clone());
+        }
+        object
     }
 
     /// The tags that grants of a model are decided by: those of its training data when it was trained, and those that they have now.

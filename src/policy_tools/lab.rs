@@ -76,6 +76,7 @@ impl Lab {
             policies: Arc::clone(policies),
             catalog: Arc::clone(&self.catalog),
             models: Arc::clone(&self.models),
+            met: Arc::default(),
         };
         // Without a server there is nothing in the system tables; what policies say of them can still be asked.
         self.sessions.govern(who, world, SystemTables(Weak::new()))

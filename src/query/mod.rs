@@ -61,6 +61,7 @@ pub(crate) use transaction::{Definitions, IDLE_MAX, Transaction, Transactions};
 
 use crate::audit::{Account, Client, Facts, Wait};
 use crate::engine::Engine;
+use crate::pipelines::Met;
 use crate::session::{Governed, World};
 use admit::sharer;
 use plan::{Outlook, bind, logical, physical, plan_as_far, unbound, written_parameters};
@@ -510,10 +511,19 @@ impl Engine {
 
     /// The snapshots of this moment.
     pub(crate) fn world(&self) -> World {
+        let (catalog, models) = (self.catalog.snapshot(), self.models.snapshot());
+        let met = {
+            let mut met = self.met.lock();
+            if !met.is_of(&catalog, &models) {
+                *met = Arc::new(Met::on(&catalog, &models));
+            }
+            Arc::clone(&met)
+        };
         World {
             policies: self.policies.current(),
-            catalog: self.catalog.snapshot(),
-            models: self.models.snapshot(),
+            catalog,
+            models,
+            met,
         }
     }
 }

@@ -36,6 +36,7 @@ pub(crate) use shown::Shown;
 
 use crate::config::Limits;
 use crate::models::ModelSnapshot;
+use crate::pipelines::Met;
 use crate::query::statement::CATALOG;
 use crate::search::Searches;
 use crate::system::{SYSTEM, SystemTables};
@@ -59,6 +60,7 @@ pub(crate) struct World {
     pub(crate) policies: Arc<PolicySet>,
     pub(crate) catalog: Arc<CatalogSnapshot>,
     pub(crate) models: Arc<ModelSnapshot>,
+    pub(crate) met: Arc<Met>,
 }
 
 impl World {

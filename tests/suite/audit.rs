@@ -177,9 +177,13 @@ async fn refusals_tell_the_hidden_from_the_absent_to_the_auditor_alone() {
     assert_eq!(list(&write["targets"]), ["lab.chemistry.reagent_lots"]);
     // None of them was run, so none of them ended.
     assert!(
-        events(&lab, "ada", "event = 'ended' AND principal = 'ana' AND door <> 'server'")
-            .await
-            .is_empty()
+        events(
+            &lab,
+            "ada",
+            "event = 'ended' AND principal = 'ana' AND door <> 'server'"
+        )
+        .await
+        .is_empty()
     );
 }
 

@@ -133,7 +133,7 @@ async fn what_is_not_the_same_at_every_moment_is_asked_anew() {
 
 #[tokio::test]
 async fn a_dashboard_that_is_opened_again_runs_nothing() {
-    const AGAIN: u32 = 3;
+    const AGAIN: u32 = 5;
     let lab = lab::own();
     // Eight charts: those of the overview, and two of reagents.
     let of = |name: &str| {

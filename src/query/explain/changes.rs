@@ -73,6 +73,7 @@ impl Engine {
             policies,
             catalog,
             models,
+            met,
         } = governed.world().clone();
         if !(policies.is_admin(governed.who()) && marks::reaches(governed.who(), SYSTEM)) {
             return Err(QueryError::Denied(
@@ -105,6 +106,7 @@ impl Engine {
             policies,
             catalog: Arc::clone(&catalog),
             models: Arc::clone(&models),
+            met: Arc::clone(&met),
         };
         let sides = |name: String| {
             let who = self
