@@ -3,7 +3,7 @@
 use crate::error::LakeError;
 
 /// A name longer than this is cut: some file systems and BI tools stop at 128 bytes.
-const NAME_BYTES_MAX: usize = 128;
+pub(crate) const NAME_BYTES_MAX: usize = 128;
 
 /// Where a table lives: `schema.table`, both `[a-z0-9_]+`, not starting with a digit.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]

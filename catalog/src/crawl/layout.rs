@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::name::TableName;
+use crate::name::{NAME_BYTES_MAX, TableName};
 
 use super::folders::{FolderRule, Said, split};
 use super::landing::Listing;
@@ -287,9 +287,6 @@ pub(crate) fn grouped_by(path: &str, pin: Option<&Pin>, main: &TableName, tables
     }
 }
 
-/// Characters of a table's name.
-const TABLE_NAME_MAX: usize = 128;
-
 /// The table of a named block of a file whose main table is `main`.
 pub(crate) fn block_table(main: &TableName, block: Option<&str>) -> TableName {
     match block {
@@ -298,7 +295,7 @@ pub(crate) fn block_table(main: &TableName, block: Option<&str>) -> TableName {
             let table = format!("{}__{}", main.table, TableName::clean(block));
             TableName {
                 schema: main.schema.clone(),
-                table: table.chars().take(TABLE_NAME_MAX).collect(),
+                table: table.chars().take(NAME_BYTES_MAX).collect(),
             }
         }
     }
@@ -307,7 +304,7 @@ pub(crate) fn block_table(main: &TableName, block: Option<&str>) -> TableName {
 /// The table of another block that would have the same name.
 pub(crate) fn numbered(table: &TableName, count: usize) -> TableName {
     let number = format!("_{count}");
-    let room = TABLE_NAME_MAX.saturating_sub(number.len());
+    let room = NAME_BYTES_MAX.saturating_sub(number.len());
     let beginning: String = table.table.chars().take(room).collect();
     TableName {
         schema: table.schema.clone(),

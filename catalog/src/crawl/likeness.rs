@@ -10,9 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::datatypes::{DataType, Field};
 
-use crate::name::TableName;
+use crate::name::{NAME_BYTES_MAX, TableName};
 
-use super::layout::{block_table, stem};
+use super::layout::{block_table, numbered, stem};
 use super::pattern::Pattern;
 
 /// Tables beside one: a folder with more kinds of files is no place for one table.
@@ -222,7 +222,7 @@ fn name_for(main: &TableName, path: &str, faces: &BTreeMap<TableName, Face>) -> 
         return Some(first);
     }
     (2..=BESIDE_MAX + 1)
-        .map(|count| block_table(main, Some(&format!("{bare} {count}"))))
+        .map(|count| numbered(&first, count))
         .find(|table| !faces.contains_key(table))
 }
 
@@ -237,7 +237,7 @@ pub(crate) fn moved(table: &TableName, main: &TableName, to: &TableName) -> Tabl
     let rest = table.table.strip_prefix(main.table.as_str()).unwrap_or_default();
     TableName {
         schema: to.schema.clone(),
-        table: format!("{}{rest}", to.table).chars().take(128).collect(),
+        table: format!("{}{rest}", to.table).chars().take(NAME_BYTES_MAX).collect(),
     }
 }
 

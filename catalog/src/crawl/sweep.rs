@@ -1,6 +1,6 @@
 //! Acting on a plan: chunk by chunk, read, check that every table can take its part, commit table by table.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use futures::{StreamExt, stream};
@@ -78,17 +78,18 @@ impl Crawler {
         }
         let nothing_landed =
             plan.due.is_empty() && plan.unchanged == 0 && done.values().all(|f| f.status == FileStatus::Gone);
-        let absent: BTreeSet<String> = plan.gone.iter().cloned().collect();
+        // Those that were gone for a while, and are found now under another path.
+        let mut found = Vec::new();
         for chunk in chunks(plan.due, self.options.batch_files_max, self.options.batch_bytes_max) {
             let (outcomes, moved) = self.load(chunk, history, quarantined, &mut plan.absent).await?;
             for outcome in outcomes {
                 done.insert(outcome.path.clone(), outcome);
             }
-            // One that was gone for a while is found now.
-            plan.gone
-                .extend(moved.keys().filter(|old| !absent.contains(*old)).cloned());
+            let is_known = |old: &&String| plan.gone.binary_search(*old).is_ok();
+            found.extend(moved.keys().filter(|old| !is_known(old)).cloned());
             plan.moved.extend(moved);
         }
+        plan.gone.extend(found);
         for outcome in self.record_gone(&plan.gone, &plan.moved, history, nothing_landed).await {
             done.insert(outcome.path.clone(), outcome);
         }

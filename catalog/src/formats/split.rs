@@ -159,60 +159,8 @@ impl<'a> Splitter<'a> {
             let mut cells = 0;
             loop {
                 let opened = self.line;
-                let start = self.at;
-                let spaces = self.spaces_before_quote();
-                let ended = if spaces > 0 {
-                    match self.spaced(&mut buffer, spaces) {
-                        Some(ended) => {
-                            split.grid.push_cell(&buffer, opened, limits)?;
-                            ended
-                        }
-                        None => {
-                            let (cell, ended) = self.plain();
-                            split.grid.push_cell(cell, opened, limits)?;
-                            ended
-                        }
-                    }
-                } else if self.rest().starts_with(self.quote) {
-                    buffer.clear();
-                    match self.quoted(&mut buffer, opened)? {
-                        Some(ended) => {
-                            split.quoted += 1;
-                            split.grid.push_cell(&buffer, opened, limits)?;
-                            ended
-                        }
-                        None => {
-                            // Text after the closing quote: the quotes are part of the cell, such as `"5" plate`.
-                            let crossed = self.line != opened;
-                            (self.at, self.line) = (start, opened);
-                            split.literal_quotes += 1;
-                            let wanted = width_before(&split.grid).and_then(|width| width.checked_sub(cells));
-                            let stray = match wanted {
-                                Some(wanted) if crossed => self.is_row_of(wanted, wanted + cells, limits),
-                                _ => !crossed,
-                            };
-                            if !stray {
-                                return Err(ReadError::StrayQuote { line: opened });
-                            }
-                            let doubled = wanted.filter(|wanted| !crossed && self.plain_cells(limits) != Some(*wanted));
-                            match doubled.and_then(|wanted| self.quoted_behind_a_quote(&mut buffer, wanted, limits)) {
-                                Some(ended) => {
-                                    split.grid.push_cell(&buffer, opened, limits)?;
-                                    ended
-                                }
-                                None => {
-                                    let (cell, ended) = self.plain();
-                                    split.grid.push_cell(cell, opened, limits)?;
-                                    ended
-                                }
-                            }
-                        }
-                    }
-                } else {
-                    let (cell, ended) = self.plain();
-                    split.grid.push_cell(cell, opened, limits)?;
-                    ended
-                };
+                let (plain, ended) = self.cell(&mut buffer, cells, &mut split, limits)?;
+                split.grid.push_cell(plain.unwrap_or(&buffer), opened, limits)?;
                 cells += 1;
                 match ended {
                     Ended::Delimiter => {}
@@ -222,6 +170,43 @@ impl<'a> Splitter<'a> {
             split.grid.end_row(row_line, limits)?;
         }
         Ok(split)
+    }
+
+    /// Reads the cell behind `cells` others of its row: as it is written, or without its quotes into `buffer`.
+    fn cell(
+        &mut self,
+        buffer: &mut String,
+        cells: usize,
+        split: &mut Split,
+        limits: &Limits,
+    ) -> Result<(Option<&'a str>, Ended), ReadError> {
+        let spaces = self.spaces_before_quote();
+        if spaces > 0 {
+            if let Some(ended) = self.spaced(buffer, spaces) {
+                return Ok((None, ended));
+            }
+        } else if self.rest().starts_with(self.quote) {
+            let (start, opened) = (self.at, self.line);
+            buffer.clear();
+            if let Some(ended) = self.quoted(buffer, opened)? {
+                split.quoted += 1;
+                return Ok((None, ended));
+            }
+            let crossed = self.line != opened;
+            (self.at, self.line) = (start, opened);
+            split.literal_quotes += 1;
+            let wanted = width_before(&split.grid).and_then(|width| width.checked_sub(cells));
+            if crossed && !wanted.is_some_and(|wanted| self.is_row_of(wanted, wanted + cells, limits)) {
+                return Err(ReadError::StrayQuote { line: opened });
+            }
+            let doubled = wanted.filter(|wanted| !crossed && self.plain_cells(limits) != Some(*wanted));
+            if let Some(ended) = doubled.and_then(|wanted| self.quoted_behind_a_quote(buffer, wanted, limits)) {
+                return Ok((None, ended));
+            }
+            // The quotes are part of the cell, such as `"5" plate`.
+        }
+        let (cell, ended) = self.plain();
+        Ok((Some(cell), ended))
     }
 
     /// Whether the rest of the line has `wanted` cells when the quote at the cursor is part of its text, and the next line

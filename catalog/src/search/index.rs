@@ -87,12 +87,15 @@ impl SearchIndex {
             }
             bytes += document.bytes();
             let mut written = TantivyDocument::new();
+            let mut words = [0_u64; FIELDS];
             for (field, text) in document.texts() {
-                if let Some(in_index) = fields.get(field.at()) {
-                    written.add_pre_tokenized_text(*in_index, tokens(*field, text));
+                if let (Some(in_index), Some(words)) = (fields.get(field.at()), words.get_mut(field.at())) {
+                    let text = tokens(*field, text);
+                    *words += text.tokens.len() as u64;
+                    written.add_pre_tokenized_text(*in_index, text);
                 }
             }
-            lengths.see(&document);
+            lengths.see(words);
             writer.add_document(written)?;
             kept.push(document);
         }
@@ -204,13 +207,7 @@ impl Bm25StatisticsProvider for SearchIndex {
 struct Lengths([(u64, u64); FIELDS]);
 
 impl Lengths {
-    fn see(&mut self, document: &Document) {
-        let mut lengths = [0_u64; FIELDS];
-        for (field, text) in document.texts() {
-            if let Some(length) = lengths.get_mut(field.at()) {
-                *length += words_of(*field, text).count() as u64;
-            }
-        }
+    fn see(&mut self, lengths: [u64; FIELDS]) {
         for ((words, having), length) in self.0.iter_mut().zip(lengths) {
             *words += length;
             *having += u64::from(length > 0);
