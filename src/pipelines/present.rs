@@ -41,23 +41,23 @@ impl Met {
 impl World {
     /// A table as policies see it: a view with the strictest of its own tags and of those that its sources have now, and theirs.
     pub(crate) fn object(&self, table: &LakeTable) -> TableObject {
-        let name = table.name();
-        // An older version of a table, or one that a transaction made, is another table.
-        let current = self.catalog.table(&name.schema, &name.table);
-        let is_kept = self.met.is_of(&self.catalog, &self.models)
-            && current.is_some_and(|current| std::ptr::eq(Arc::as_ptr(current), table));
-        if let Some(known) = self.met.objects.lock().get(name).filter(|_| is_kept) {
-            return known.clone();
-        }
         let mut present = Present {
             world: self,
             known: BTreeMap::new(),
         };
         let object = present.object(table);
-        if is_kept {
-            self.met.objects.lock().insert(name.clone(), object.clone());
+        if self.keeps(table) {
+            let mut met = self.met.objects.lock();
+            met.entry(table.name().clone()).or_insert_with(|| object.clone());
         }
         object
+    }
+
+    /// Whether the table is the one of these snapshots: an older version of it, or one that a transaction made, is another.
+    fn keeps(&self, table: &LakeTable) -> bool {
+        let current = self.catalog.table(&table.name().schema, &table.name().table);
+        self.met.is_of(&self.catalog, &self.models)
+            && current.is_some_and(|current| std::ptr::eq(Arc::as_ptr(current), table))
     }
 
     /// The tags that grants of a model are decided by: those of its training data when it was trained, and those that they have now.
@@ -85,6 +85,11 @@ struct Inherited {
 
 impl Present<'_> {
     fn object(&mut self, table: &LakeTable) -> TableObject {
+        if self.world.keeps(table)
+            && let Some(met) = self.world.met.objects.lock().get(table.name())
+        {
+            return met.clone();
+        }
         let mut object = table_object(table);
         let Some(view) = View::of(table) else { return object };
         if let Some(known) = self.known.get(table.name()) {

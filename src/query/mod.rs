@@ -32,7 +32,6 @@ mod upkeep;
 pub(crate) mod view;
 pub(crate) mod write;
 
-pub(crate) use open::visit;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,6 +53,7 @@ pub(crate) use changed::NAME as CHANGES;
 pub(crate) use errors::QueryError;
 pub(crate) use listing::{VisibleTable, Words};
 pub(crate) use log::QueryLog;
+pub(crate) use open::visit;
 pub(crate) use plans::Plans;
 pub(crate) use results::{Results, rests_on_its_row, rests_on_rows};
 pub(crate) use run::Runner;

@@ -11,10 +11,9 @@ use datafusion::logical_expr::ScalarUDF;
 use labhouse_catalog::TableName;
 use labhouse_policies::{Access, Action, Decision, Tags};
 use labhouse_udfs::{Model, Sight, predict_udf_to};
-use sha2::{Digest, Sha256};
 
 use super::governed::{Governed, Resolved, model_object};
-use crate::auth::marks;
+use crate::auth::{hex_digest, marks};
 use crate::models::LoadedModel;
 use crate::models::functions::NAMES as TABLE_FUNCTIONS;
 use crate::query::statement::CATALOG;
@@ -233,11 +232,7 @@ impl Governed {
         let filter = |table: &String| {
             let (schema, name) = table.split_once('.')?;
             match self.resolve(schema, name) {
-                Ok(Resolved::Open(access, _)) => {
-                    let digest = Sha256::digest(access.row_filter?.to_string());
-                    let digest = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-                    Some((table.clone(), digest))
-                }
+                Ok(Resolved::Open(access, _)) => Some((table.clone(), hex_digest(&access.row_filter?.to_string()))),
                 Ok(Resolved::Hidden(_) | Resolved::Absent) | Err(_) => None,
             }
         };
