@@ -172,7 +172,7 @@ pub(crate) struct Audit {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Durability {
-    /// Nothing is delivered before its event is durable.
+    /// Nothing of the lake is delivered before its event is durable; only what reads nothing there is (`SELECT 1`) does not wait.
     Delivered,
     /// Events become durable within the flush interval: power that fails may take the last ones.
     Interval,

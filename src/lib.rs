@@ -19,7 +19,7 @@
 //!
 //! A statement is admitted (size, place), meets immutable snapshots of policies, catalog and models, is parsed,
 //! planned over governed tables, run, narrowed to wire types and logged; `audit` keeps who asked what and what decided,
-//! and nothing is delivered before that is durable. `describe` walks the same road and stops
+//! and nothing of the lake is delivered before that is durable. `describe` walks the same road and stops
 //! before running, so what is announced is what comes.
 //!
 //! A commit to a watched table asks the rules on it, as their owners; what changes is told to their recipients, each in what he may

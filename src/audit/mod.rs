@@ -299,11 +299,7 @@ impl Audit {
     fn submit(&self, event: Event) -> Wait {
         let strict = self.settings.on_failure == OnFailure::Refuse;
         if self.settings.durability == Durability::Interval {
-            let taken = self.shared.offer(event).is_ok() && !self.shared.is_failing();
-            return Wait {
-                answer: if taken { Pending::Done } else { Pending::Refused },
-                strict,
-            };
+            return self.offer(event);
         }
         let answer = match self.shared.submit(event) {
             Ok(receiver) => Pending::Waiting(receiver),
@@ -313,6 +309,15 @@ impl Audit {
             }
         };
         Wait { answer, strict }
+    }
+
+    /// Hands an event to the writer that becomes durable within the flush interval; the future tells whether it was taken.
+    fn offer(&self, event: Event) -> Wait {
+        let taken = self.shared.offer(event).is_ok() && !self.shared.is_failing();
+        Wait {
+            answer: if taken { Pending::Done } else { Pending::Refused },
+            strict: self.settings.on_failure == OnFailure::Refuse,
+        }
     }
 
     /// Somebody logged in.

@@ -42,6 +42,8 @@ pub(crate) struct Facts {
     filters: BTreeSet<String>,
     masks: BTreeSet<String>,
     detail: Option<String>,
+    /// The plan is known to read nothing: no table and no function, only what the statement itself says.
+    reads_nothing: bool,
 }
 
 impl Notes {
@@ -97,12 +99,16 @@ impl Notes {
     /// The plan cannot be walked.
     pub(crate) fn reads(&self, plan: &LogicalPlan) -> Result<(), DataFusionError> {
         let mut noted = self.0.lock();
+        let mut reads = false;
         plan.apply_with_subqueries(|node| {
             if let LogicalPlan::TableScan(scan) = node {
                 noted.facts.scan(scan);
             }
+            reads |= !says_all(node);
             Ok(TreeNodeRecursion::Continue)
         })?;
+        Self::functions(plan, |_| reads = true)?;
+        noted.facts.reads_nothing = !reads;
         Ok(())
     }
 
@@ -149,10 +155,29 @@ impl Notes {
     }
 }
 
+/// Whether what a node gives is made of the statement alone and of what lies under the node.
+fn says_all(node: &LogicalPlan) -> bool {
+    matches!(
+        node,
+        LogicalPlan::EmptyRelation(_)
+            | LogicalPlan::Values(_)
+            | LogicalPlan::Projection(_)
+            | LogicalPlan::SubqueryAlias(_)
+            | LogicalPlan::Limit(_)
+    )
+}
+
 impl Facts {
     /// Whether a policy closed anything to the statement.
     pub(super) fn is_refused(&self) -> bool {
         !self.refused.is_empty()
+    }
+
+    /// Whether the answer holds nothing but what was asked with (`SELECT 1`, as pools of connections ask all day): no table, no model,
+    /// no function, and no rule decided anything.
+    pub(super) fn tell_nothing(&self) -> bool {
+        let named = [&self.tables, &self.columns, &self.models, &self.refused, &self.lines];
+        self.reads_nothing && named.into_iter().all(BTreeSet::is_empty)
     }
 
     /// The same of a statement that is answered with an earlier one's rows.
@@ -218,6 +243,8 @@ const INFORMATION: &str = "information_schema";
 
 #[cfg(test)]
 mod tests {
+    use datafusion::prelude::SessionContext;
+
     use super::*;
 
     #[test]
@@ -240,5 +267,33 @@ mod tests {
             (event.filters, event.masks),
             (vec!["released_only".to_owned()], vec!["scaffold_hash".to_owned()])
         );
+    }
+
+    #[tokio::test]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "plans are looked at here, and nothing is governed"
+    )]
+    async fn only_what_reads_nothing_there_is_need_not_wait() {
+        let session = SessionContext::new();
+        session.sql("CREATE TABLE t AS VALUES (1), (2)").await.unwrap();
+        for (sql, nothing) in [
+            ("SELECT 1", true),
+            ("SELECT 'a' AS b, 1 + 2 LIMIT 1", true),
+            ("VALUES (1), (2)", true),
+            ("SELECT * FROM (SELECT 1 AS a) AS b", true),
+            ("SELECT column1 FROM t", false),
+            ("SELECT (SELECT max(column1) FROM t)", false),
+            ("SELECT 1 WHERE EXISTS (SELECT 1 FROM t)", false),
+            ("SELECT random()", false),
+            ("EXPLAIN SELECT 1", false),
+        ] {
+            let notes = Notes::default();
+            let plan = session.state().create_logical_plan(sql).await.unwrap();
+            notes.reads(&plan).unwrap();
+            assert_eq!(notes.facts().tell_nothing(), nothing, "{sql}");
+            notes.model("chemistry.m", 1);
+            assert!(!notes.facts().tell_nothing(), "{sql}");
+        }
     }
 }
