@@ -1,6 +1,6 @@
 //! A table's rows as they were at an older version, brought back as its newest one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::datatypes::Schema;
@@ -19,9 +19,13 @@ use crate::rewrite::unchangeable;
 use crate::table::LakeTable;
 use crate::travel::{When, at};
 
+/// The property of a table whose rows were brought back: the version that they are of. What the ledger says of landed files is of a
+/// later time, so the crawler looks for a file's rows itself before it adds them.
+pub(crate) const RESTORED_TO: &str = "labhouse.restored_to";
+
 /// Gives a table the rows of an older version: one commit, or none when it has them. Columns, tags, comments and owner stay
 /// those of today, so nobody sees more than before; a column that came since is null in the rows. What the ledger knows of
-/// landed files stays, too: files that were loaded after that version are not loaded again until they change.
+/// landed files stays, too: files that were loaded after that version are not loaded again until they change, and then once.
 ///
 /// # Errors
 /// [`LakeError::Refused`] when there is no such version, its data files are gone, or it has a column that the table has no
@@ -61,6 +65,7 @@ pub async fn bring_back(catalog: &Catalog, name: &TableName, when: When) -> Resu
         let change = Change {
             adds: back.adds,
             removes,
+            properties: BTreeMap::from([(RESTORED_TO.to_owned(), old.version().to_string())]),
             operation: Some(DeltaOperation::Restore {
                 version: Some(old.version()),
                 datetime: None,

@@ -13,6 +13,7 @@ use chrono::Utc;
 use deltalake_core::kernel::{Add, LogicalFileView};
 
 use crate::alter::shown;
+use crate::bring_back::RESTORED_TO;
 use crate::catalog::Catalog;
 use crate::delta::{Change, commit};
 use crate::error::LakeError;
@@ -22,7 +23,7 @@ use crate::table::LakeTable;
 
 use super::columns::Prepared;
 use super::folders::any_says;
-use super::ledger::{self, Did, Entry, Ledger, Ledgers, Manifest};
+use super::ledger::{self, Did, Entry, Kept, Ledger, Ledgers, Manifest};
 use super::rows::{has_source, unwritable, with_source, without};
 use super::shape::{Existing, Shape, fold};
 use super::stream::Staged;
@@ -321,6 +322,13 @@ struct Built {
     written: Vec<Add>,
 }
 
+/// The path that a renamed file had before, if no other file has it now: a restored table may hold its rows under that one.
+fn earlier_name(known: Option<&Kept>, ledger: &Ledger) -> Option<String> {
+    let before = known?.moved_from.as_deref()?;
+    let other = ledger.files.get(before).is_some_and(|known| known.entry.held);
+    (!other).then(|| before.to_owned())
+}
+
 /// Writes the data files and puts the commit together.
 async fn build(
     catalog: &Catalog,
@@ -337,6 +345,8 @@ async fn build(
     let mut gone = BTreeSet::new();
     let mut batches = Vec::new();
     let mut staged = Vec::new();
+    // Rows of another time are back, and the ledger may know nothing of them.
+    let restored = base.is_some_and(|table| table.properties().contains_key(RESTORED_TO));
     for piece in todo.iter().filter_map(|place| pieces.get(*place)) {
         let known = ledger.files.get(piece.path.as_str()).map(|k| &k.entry);
         let held = known.is_some_and(|k| k.held);
@@ -362,8 +372,11 @@ async fn build(
             Work::Gone { delete: false } => (old_rows, Did::Gone, held),
         };
         let stays = matches!(piece.work, Work::Gone { delete: false }) || back;
-        if held && !stays {
+        if (held || restored) && !stays {
             gone.insert(piece.path.clone());
+        }
+        if restored && !stays {
+            gone.extend(earlier_name(known.map(Arc::as_ref), ledger));
         }
         entries.push(Entry {
             path: piece.path.clone(),

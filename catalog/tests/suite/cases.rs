@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 use labhouse_catalog::FileStatus::{Gone as IsGone, Ignored, Loaded, Quarantined, Replaced, Unchanged};
-use labhouse_catalog::{CrawlOptions, Gone, Lake, TableName, append};
+use labhouse_catalog::{CrawlOptions, Gone, Lake, TableName, When, append, bring_back};
 
 pub(crate) use crate::large::{a_large_file_that_its_table_cannot_take, large_tables_come_in_pieces};
 use crate::support::{Lab, eager, file, reason};
@@ -184,6 +184,58 @@ pub(crate) async fn a_renamed_file_has_its_rows_once(lake: &Arc<Lake>) {
     lab.land("chem/t/other.csv", "k,v\nc,4\n").await;
     lab.sweep().await;
     assert_eq!(lab.number("select count(*) from chem.t").await, 3);
+}
+
+pub(crate) async fn a_restored_table_has_each_file_once(lake: &Arc<Lake>) {
+    let lab = Lab::on(
+        lake,
+        CrawlOptions {
+            gone: Gone::DeleteRows,
+            ..eager()
+        },
+    )
+    .await;
+    let table = TableName::new("chem", "t");
+    let rows = "select k, v, _source_file from chem.t order by k, v, _source_file";
+    let restore = async |version| bring_back(&lab.catalog, &table, When::Version(version)).await.unwrap();
+    lab.land("chem/t/a.csv", "k,v\na,1\n").await;
+    lab.land("chem/t/b.csv", "k,v\nb,2\n").await;
+    lab.sweep().await;
+
+    // Its rows went with it and were brought back; then it came back itself.
+    lab.take_away("chem/t/a.csv").await;
+    lab.sweep().await;
+    restore(0).await;
+    lab.land("chem/t/a.csv", "k,v\na,1\n").await;
+    lab.sweep().await;
+    let both = [["a", "1", "chem/t/a.csv"], ["b", "2", "chem/t/b.csv"]];
+    assert_eq!(lab.ask(rows).await, both);
+
+    // It was renamed, its rows of before were brought back, and then it changed.
+    lab.rename("chem/t/b.csv", "chem/t/c.csv", "k,v\nb,2\n").await;
+    lab.sweep().await;
+    restore(0).await;
+    assert_eq!(lab.ask(rows).await, both);
+    lab.land("chem/t/c.csv", "k,v\nb,20\n").await;
+    lab.sweep().await;
+    assert_eq!(
+        lab.ask(rows).await,
+        [["a", "1", "chem/t/a.csv"], ["b", "20", "chem/t/c.csv"]]
+    );
+
+    // The no: another file's rows stay, and a file that has the old name now keeps its own.
+    lab.land("chem/t/b.csv", "k,v\nd,4\n").await;
+    lab.sweep().await;
+    lab.land("chem/t/c.csv", "k,v\nb,200\n").await;
+    lab.sweep().await;
+    assert_eq!(
+        lab.ask(rows).await,
+        [
+            ["a", "1", "chem/t/a.csv"],
+            ["b", "200", "chem/t/c.csv"],
+            ["d", "4", "chem/t/b.csv"]
+        ]
+    );
 }
 
 pub(crate) async fn tables_evolve_without_loss(lake: &Arc<Lake>) {

@@ -61,6 +61,7 @@ async fn a_lake_on_s3_keeps_every_promise() {
         a_changed_file_replaces_its_own_rows
         a_gone_file_is_recorded
         a_renamed_file_has_its_rows_once
+    a_restored_table_has_each_file_once
         tables_evolve_without_loss
         what_does_not_fit_is_quarantined
         a_lost_ledger_copy_is_healed
