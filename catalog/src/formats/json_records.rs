@@ -4,7 +4,8 @@
 //! Only for documents that are nested throughout: an object with several scalars of its own is one record (an experiment
 //! with its reagents), and [`super::json_file`] reads it so.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::rc::Rc;
 
 use crate::formats::json::Json;
 use crate::formats::json_cube;
@@ -66,7 +67,7 @@ pub(super) fn of(members: &[(String, Json)]) -> Option<Document> {
         .into_iter()
         .map(|(_, path, rows)| Records {
             name: path.last().cloned().unwrap_or_default(),
-            rows: rows.into_iter().map(Flat::into_object).collect(),
+            rows: named(rows),
         })
         .collect();
     (!tables.is_empty()).then_some(Document { tables, left })
@@ -81,64 +82,107 @@ struct Found {
     around_bytes: usize,
 }
 
+/// A scalar of a record, or of an object around it.
+#[derive(Debug, Clone)]
+struct Cell {
+    /// Names of the members on the way to it, the outermost first, but for those in its label.
+    place: Rc<[String]>,
+    label: String,
+    value: Json,
+}
+
 /// A record: scalars of the objects around it, then its own.
 #[derive(Debug)]
 struct Flat {
-    around: Vec<(String, Json)>,
-    own: Vec<(String, Json)>,
+    around: Vec<Cell>,
+    own: Vec<Cell>,
 }
 
-impl Flat {
-    fn into_object(self) -> Json {
+/// The records as objects. What comes from one place has one name in all of them, whatever else a record has or lacks: its label, and
+/// where two places have the same label as much of the second one's way before it as tells them apart. The records' own members
+/// are named first.
+fn named(rows: Vec<Flat>) -> Vec<Json> {
+    let mut names: HashMap<(Rc<[String]>, String), String> = HashMap::new();
+    let mut taken: HashSet<String> = HashSet::new();
+    let own = rows.iter().flat_map(|row| &row.own);
+    for cell in own.chain(rows.iter().flat_map(|row| &row.around)) {
+        let place = (Rc::clone(&cell.place), cell.label.clone());
+        names.entry(place).or_insert_with(|| {
+            let mut name = cell.label.clone();
+            let mut further = cell.place.iter().rev();
+            let mut number = 2;
+            while !taken.insert(name.clone()) {
+                if let Some(before) = further.next() {
+                    name = format!("{before} {name}");
+                } else {
+                    name = format!("{}_{number}", cell.label);
+                    number += 1;
+                }
+            }
+            name
+        });
+    }
+    let object = |row: Flat| {
+        let mut members: Vec<(String, Json)> = Vec::with_capacity(row.own.len() + row.around.len());
         let mut taken: HashSet<String> = HashSet::new();
-        let mut members = Vec::with_capacity(self.own.len() + self.around.len());
-        // The record's own members keep their names.
-        for (name, value) in self.own.into_iter().chain(self.around) {
+        for cell in row.own.into_iter().chain(row.around) {
+            let name = names.get(&(cell.place, cell.label)).cloned().unwrap_or_default();
+            // A document may give one member several times.
             let mut unique = name.clone();
             let mut number = 2;
             while !taken.insert(unique.clone()) {
                 unique = format!("{name}_{number}");
                 number += 1;
             }
-            members.push((unique, value));
+            members.push((unique, cell.value));
         }
         Json::Object(members)
-    }
+    };
+    rows.into_iter().map(object).collect()
 }
 
 /// Different values of the records' own members.
 fn distinct(rows: &[Flat]) -> usize {
     let cells = rows.iter().flat_map(|row| &row.own);
     let values: HashSet<(&str, String)> = cells
-        .filter_map(|(name, value)| Some((name.as_str(), value.to_cell()?)))
+        .filter_map(|cell| Some((cell.label.as_str(), cell.value.to_cell()?)))
         .collect();
     values.len()
 }
 
 /// Collects the records below an object. `path` names the members on the way, `around` holds what is constant there.
-fn walk(members: &[(String, Json)], path: &mut Vec<String>, around: &[(String, Json)], found: &mut Found) {
-    let mut inside: Vec<(String, Json)> = around.to_vec();
-    flatten(members, "", &mut inside);
+fn walk(members: &[(String, Json)], path: &mut Vec<String>, around: &[Cell], found: &mut Found) {
+    let mut inside: Vec<Cell> = around.to_vec();
+    flatten(members, &mut path.clone(), path.len(), &mut inside);
     descend(members, path, &inside, found);
 }
 
-fn descend(members: &[(String, Json)], path: &mut Vec<String>, around: &[(String, Json)], found: &mut Found) {
+fn descend(members: &[(String, Json)], path: &mut Vec<String>, around: &[Cell], found: &mut Found) {
     for (name, value) in members {
         path.push(name.clone());
         match value {
             Json::Object(below) if json_cube::is_cube(below) => {
-                let named = |(name, _): &&(String, Json)| name.ends_with("identifier");
-                let around: Vec<(String, Json)> = around.iter().filter(named).cloned().collect();
-                let bytes: usize = around.iter().map(|(name, value)| name.len() + size(value)).sum();
+                let identifiers = |cell: &&Cell| cell.label.ends_with("identifier");
+                let around: Vec<Cell> = around.iter().filter(identifiers).cloned().collect();
                 let points = json_cube::points(below).unwrap_or_default();
-                found.around_bytes = found.around_bytes.saturating_add(bytes.saturating_mul(points.len()));
+                found.around_bytes = found
+                    .around_bytes
+                    .saturating_add(bytes(&around).saturating_mul(points.len()));
                 if found.around_bytes > AROUND_BYTES_MAX {
                     return;
                 }
                 found.cubes.insert(path.clone());
-                let flat = |own| Flat {
+                let place: Rc<[String]> = path.as_slice().into();
+                let flat = |own: Vec<(String, Json)>| Flat {
                     around: around.clone(),
-                    own,
+                    own: own
+                        .into_iter()
+                        .map(|(label, value)| Cell {
+                            place: Rc::clone(&place),
+                            label,
+                            value,
+                        })
+                        .collect(),
                 };
                 found
                     .rows
@@ -150,15 +194,12 @@ fn descend(members: &[(String, Json)], path: &mut Vec<String>, around: &[(String
             Json::List(items) if is_records(value) => {
                 for item in items {
                     let Json::Object(below) = item else { continue };
-                    found.around_bytes += around
-                        .iter()
-                        .map(|(name, value)| name.len() + size(value))
-                        .sum::<usize>();
+                    found.around_bytes += bytes(around);
                     if found.around_bytes > AROUND_BYTES_MAX {
                         return;
                     }
                     let mut own = Vec::new();
-                    flatten(below, "", &mut own);
+                    flatten(below, &mut path.clone(), path.len(), &mut own);
                     found.rows.entry(path.clone()).or_default().push(Flat {
                         around: around.to_vec(),
                         own,
@@ -170,6 +211,11 @@ fn descend(members: &[(String, Json)], path: &mut Vec<String>, around: &[(String
         }
         path.pop();
     }
+}
+
+/// About how many bytes cells take.
+fn bytes(cells: &[Cell]) -> usize {
+    cells.iter().map(|cell| cell.label.len() + size(&cell.value)).sum()
 }
 
 /// About how many bytes a value takes.
@@ -187,32 +233,38 @@ fn is_records(value: &Json) -> bool {
 }
 
 /// Scalars of an object and of the single objects in it; a value with a unit is two members. Arrays of objects are
-/// records of their own.
-fn flatten(members: &[(String, Json)], prefix: &str, flat: &mut Vec<(String, Json)>) {
+/// records of their own. `path` leads to the object, its first `outside` members to the record it is of; a label has the last of the others.
+fn flatten(members: &[(String, Json)], path: &mut Vec<String>, outside: usize, flat: &mut Vec<Cell>) {
+    let (place, prefix) = match path.split_last() {
+        Some((last, before)) if path.len() > outside => (before, format!("{last} ")),
+        _ => (path.as_slice(), String::new()),
+    };
+    let place: Rc<[String]> = place.into();
+    let cell = |label: String, value: &Json| Cell {
+        place: Rc::clone(&place),
+        label,
+        value: value.clone(),
+    };
     for (name, value) in members {
-        let named = if prefix.is_empty() {
-            name.clone()
-        } else {
-            format!("{prefix} {name}")
-        };
+        let named = format!("{prefix}{name}");
         match value {
             Json::Object(below) if is_quantity(below) => {
-                for (key, value) in below {
-                    let name = if key == VALUE_KEY {
-                        named.clone()
-                    } else {
-                        format!("{named} {key}")
-                    };
-                    flat.push((name, value.clone()));
-                }
+                flat.extend(below.iter().map(|(key, value)| match key == VALUE_KEY {
+                    true => cell(named.clone(), value),
+                    false => cell(format!("{named} {key}"), value),
+                }));
             }
             Json::Object(below) if json_cube::is_cube(below) => {
                 let label = below.iter().filter(|(key, value)| key == "label" && value.is_scalar());
-                flat.extend(label.map(|(key, value)| (format!("{named} {key}"), value.clone())));
+                flat.extend(label.map(|(key, value)| cell(format!("{named} {key}"), value)));
             }
-            Json::Object(below) => flatten(below, name, flat),
+            Json::Object(below) => {
+                path.push(name.clone());
+                flatten(below, path, outside, flat);
+                path.pop();
+            }
             Json::List(_) if is_records(value) => {}
-            other => flat.push((named, other.clone())),
+            other => flat.push(cell(named, other)),
         }
     }
 }

@@ -33,6 +33,46 @@ fn what_repeats_are_the_records() {
 }
 
 #[test]
+fn what_tells_records_apart_comes_along_from_any_depth() {
+    let plate = |name: &str, first: &str, second: &str| {
+        format!(
+            "<plate><info><barcode>{name}</barcode></info><p name=\"gain\" value=\"9\"/><p name=\"lamp\" value=\"2\"/><wells>\
+             <well id=\"A1\" od=\"{first}\"/><well id=\"A2\" od=\"{second}\"/></wells></plate>"
+        )
+    };
+    let settings = "<settings><unit><serial>S1</serial></unit></settings>";
+    let plates = [plate("P1", "0.25", "0.5"), plate("P2", "0.75", "1.5")].concat();
+    let parsed = parse("a.xml", format!("<run>{settings}{plates}</run>")).unwrap();
+    let main = &parsed.blocks[0].batches[0];
+    assert_eq!(
+        column(main, "info_barcode"),
+        ["P1", "P1", "P2", "P2"],
+        "{:?}",
+        schema(main)
+    );
+    assert_eq!(ints(main, "plate_gain"), [Some(9); 4]);
+    // The no: what stands once in the document is the document's.
+    assert!(
+        main.schema()
+            .fields()
+            .iter()
+            .all(|field| !field.name().contains("serial"))
+    );
+}
+
+#[test]
+fn a_name_given_twice_is_two_columns() {
+    let well = |id: &str, first: &str, second: &str| {
+        format!("<well id=\"{id}\"><p name=\"450\" value=\"{first}\"/><p name=\"450\" value=\"{second}\"/></well>")
+    };
+    let text = format!("<run>{}{}</run>", well("A1", "0.1", "0.2"), well("A2", "0.3", "0.4"));
+    let parsed = parse("a.xml", text).unwrap();
+    let main = &parsed.blocks[0].batches[0];
+    assert_eq!(floats(main, "450"), [Some(0.1), Some(0.3)], "{:?}", schema(main));
+    assert_eq!(floats(main, "450_2"), [Some(0.2), Some(0.4)]);
+}
+
+#[test]
 fn names_and_values_are_columns() {
     let sample = |at: usize| {
         format!(

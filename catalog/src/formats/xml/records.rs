@@ -214,24 +214,33 @@ impl<'t> Places<'t> {
             let mut values: Vec<(String, &'t str)> = Vec::new();
             self.above(element, &mut values);
             self.inside(element, "", &mut values);
-            let mut row = Vec::new();
+            let mut row: Vec<Option<&'t str>> = Vec::new();
             for (name, value) in values {
-                let column = match index.get(&name) {
+                // A record may say one name several times: each is a column, none is lost.
+                let mut unique = name.clone();
+                let mut times = 1;
+                let is_taken = |row: &[Option<&str>], column: usize| row.get(column).is_some_and(Option::is_some);
+                while index.get(&unique).is_some_and(|column| is_taken(&row, *column)) {
+                    times += 1;
+                    unique = format!("{name}_{times}");
+                }
+                let column = match index.get(&unique) {
                     Some(column) => *column,
                     None if columns.len() >= columns_max => continue,
                     None => {
-                        index.insert(name.clone(), columns.len());
-                        columns.push(name);
+                        index.insert(unique.clone(), columns.len());
+                        columns.push(unique);
                         columns.len() - 1
                     }
                 };
                 if row.len() <= column {
-                    row.resize(column + 1, "");
+                    row.resize(column + 1, None);
                 }
                 if let Some(place) = row.get_mut(column) {
-                    *place = value;
+                    *place = Some(value);
                 }
             }
+            let row = row.into_iter().map(Option::unwrap_or_default).collect();
             rows.push(row);
         }
         Records {
@@ -251,23 +260,31 @@ impl<'t> Places<'t> {
         values.len()
     }
 
-    /// Attributes and single leaves of the elements around, named by their element.
-    fn above(&self, element: &Element, values: &mut Vec<(String, &'t str)>) {
+    /// Attributes and single leaves of the elements around, named by their element; of elements that repeat themselves all that stands
+    /// once in them, however deep, as it tells their records from others'.
+    fn above(&self, element: &'t Element, values: &mut Vec<(String, &'t str)>) {
         let mut chain = Vec::new();
         let mut parent = element.parent;
         while let Some(at) = parent.and_then(|at| self.tree.elements.get(at)) {
             chain.push(at);
             parent = at.parent;
         }
-        // The root first; its own settings are the document's, not the records'.
+        let on_the_way: HashSet<usize> = chain.iter().map(|around| around.path).chain([element.path]).collect();
+        // The root first; what stands once in the document is the document's, not the records'.
+        let mut repeats = false;
         for around in chain.iter().rev() {
+            repeats |= self.repeated.contains(&around.path);
             let name = self.tree.name(around.path);
             for (key, value) in &around.attributes {
                 values.push((format!("{name}_{key}"), value));
             }
-            for child in self.children(around) {
-                if child.children.is_empty() && !self.repeated.contains(&child.path) && child.path != element.path {
-                    let leaf = self.tree.name(child.path);
+            for child in self.children(around).filter(|child| !on_the_way.contains(&child.path)) {
+                let leaf = self.tree.name(child.path);
+                if repeats && self.lists.contains(&child.path) {
+                    values.extend(entry(child).map(|(key, value)| (format!("{name}_{key}"), value)));
+                } else if self.repeated.contains(&child.path) {
+                    // Records of their own.
+                } else if child.children.is_empty() {
                     values.extend(
                         child
                             .attributes
@@ -277,6 +294,8 @@ impl<'t> Places<'t> {
                     if !child.text.is_empty() {
                         values.push((format!("{name}_{leaf}"), &child.text));
                     }
+                } else if repeats {
+                    self.inside(child, leaf, values);
                 }
             }
         }
