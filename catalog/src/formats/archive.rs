@@ -1,19 +1,19 @@
 //! Zip archives: each file inside read as if it had landed, files of one shape joined to one table.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use arrow::array::{ArrayRef, StringArray};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 
+use crate::formats::sheets::Alike;
 use crate::formats::{Block, Confidence, Limits, Parsed, ReadError, read_content, zip_directory};
 
 /// The column that says which file of the archive a row is from.
 const FILE: &str = "archive_file";
 /// Files of one archive that are read.
 const FILES_MAX: usize = 1000;
+/// First words, and ends, of the names of files that go along with data and hold none themselves.
+const COMPANIONS: [&str; 6] = ["readme", "license", "licence", "notes", "changelog", "citation"];
+const COMPANION_ENDS: [&str; 3] = [".md", ".rst", ".html"];
 /// Names of left out files in `taken_for`.
 const SHOWN: usize = 4;
 
@@ -33,7 +33,7 @@ pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Parsed, ReadError> {
     }
     let count = files.len();
     let (mut left, mut notes) = (Vec::new(), Vec::new());
-    let mut tables: Vec<Table> = Vec::new();
+    let mut groups: Vec<Alike> = Vec::new();
     let mut properties = BTreeMap::new();
     let mut confidence = Confidence::default();
     for (name, content) in files {
@@ -45,8 +45,11 @@ pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Parsed, ReadError> {
         }
         let parsed = match read_content(&name, Bytes::from(content), limits) {
             Ok(parsed) => parsed,
-            Err(ReadError::Unsupported { seen }) => {
-                left.push(format!("{name} ({seen})"));
+            Err(error) if is_companion(&name, &error) => {
+                left.push(match error {
+                    ReadError::Unsupported { seen } => format!("{name} ({seen})"),
+                    _ => format!("{name} (words, no table)"),
+                });
                 continue;
             }
             Err(error) => {
@@ -62,9 +65,10 @@ pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Parsed, ReadError> {
             properties.insert(format!("{name}: {key}"), value);
         }
         for block in parsed.blocks {
-            take(&mut tables, &name, block)?;
+            take(&mut groups, &name, block);
         }
     }
+    let tables: Vec<(String, Block)> = groups.into_iter().flat_map(tables).collect();
     if tables.is_empty() {
         return Err(ReadError::NoDataRows {
             seen: format!("a zip archive of {count} files, none of them data: {}", shown(&left)),
@@ -76,10 +80,9 @@ pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Parsed, ReadError> {
     if !left.is_empty() {
         parts.push(format!("left out: {}", shown(&left)));
     }
-    let blocks = tables.into_iter().enumerate().map(|(at, table)| Block {
-        name: (at > 0).then(|| table.name.clone()),
-        batches: table.batches,
-        first_row: table.first_row,
+    let blocks = tables.into_iter().enumerate().map(|(at, (name, block))| Block {
+        name: (at > 0).then_some(name),
+        ..block
     });
     Ok(Parsed {
         taken_for: parts.join("; "),
@@ -89,55 +92,66 @@ pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Parsed, ReadError> {
     })
 }
 
-struct Table {
-    name: String,
-    block: Option<String>,
-    schema: SchemaRef,
-    batches: Vec<RecordBatch>,
-    first_row: u64,
+/// Puts a block to those of its kind, or begins another kind.
+fn take(groups: &mut Vec<Alike>, file: &str, block: Block) {
+    if block.batches.is_empty() {
+        return;
+    }
+    let group = groups.iter_mut().find_map(|group| {
+        let (first, _) = group.members.first()?;
+        let types = group.with(&block).filter(|_| first.name == block.name)?;
+        Some((group, types))
+    });
+    match group {
+        Some((group, types)) => group.take(block, file.to_owned(), types),
+        None => groups.push(Alike::of(block, file.to_owned())),
+    }
 }
 
-/// Puts a block to the table of its shape, or makes one.
-fn take(tables: &mut Vec<Table>, file: &str, block: Block) -> Result<(), ReadError> {
-    let Some(first) = block.batches.first() else {
-        return Ok(());
-    };
-    let mut fields = vec![Arc::new(Field::new(FILE, DataType::Utf8, true))];
-    fields.extend(first.schema().fields().iter().cloned());
-    let schema: SchemaRef = Arc::new(Schema::new(fields));
-    let batches = block.batches.iter().map(|batch| {
-        let names = StringArray::from_iter_values(std::iter::repeat_n(file, batch.num_rows()));
-        let mut columns: Vec<ArrayRef> = vec![Arc::new(names)];
-        columns.extend(batch.columns().iter().cloned());
-        RecordBatch::try_new(Arc::clone(&schema), columns)
-    });
-    let batches = batches
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| ReadError::NotATable {
-            seen: format!("{file:?}: {error}"),
-        })?;
-    match tables
-        .iter_mut()
-        .find(|table| table.block == block.name && table.schema == schema)
-    {
-        Some(table) => table.batches.extend(batches),
-        None => {
-            let base = file.rsplit(['/', '\\']).next().unwrap_or(file);
-            let stem = base.split('.').next().unwrap_or(base);
-            let name = block
-                .name
-                .as_deref()
-                .map_or_else(|| stem.to_owned(), |block| format!("{stem} {block}"));
-            tables.push(Table {
-                name,
-                block: block.name,
-                schema,
-                batches,
-                first_row: block.first_row,
-            });
+/// A kind of blocks as one table; as one each, where a value would lose digits in the type of all.
+fn tables(group: Alike) -> Vec<(String, Block)> {
+    let joined = group.joined(FILE);
+    let parts = match joined {
+        Some(block) => {
+            let file = group.members.into_iter().next().map(|(_, file)| file);
+            vec![(file.unwrap_or_default(), block)]
         }
-    }
-    Ok(())
+        None => {
+            let alone = |(block, file): (Block, String)| {
+                let one = Alike::of(block, file.clone()).joined(FILE)?;
+                Some((file, one))
+            };
+            group.members.into_iter().filter_map(alone).collect()
+        }
+    };
+    let named = |(file, block): (String, Block)| {
+        let base = file.rsplit(['/', '\\']).next().unwrap_or(&file);
+        let stem = base.split('.').next().unwrap_or(base);
+        let name = match &block.name {
+            Some(block) => format!("{stem} {block}"),
+            None => stem.to_owned(),
+        };
+        (name, block)
+    };
+    parts.into_iter().map(named).collect()
+}
+
+/// Whether a file of an archive that holds no table is one that goes along with data: it is left out and told, the rest is read.
+fn is_companion(name: &str, error: &ReadError) -> bool {
+    let no_table = matches!(
+        error,
+        ReadError::Unsupported { .. }
+            | ReadError::NotATable { .. }
+            | ReadError::NoDataRows { .. }
+            | ReadError::Empty { .. }
+    );
+    let base = name.rsplit(['/', '\\']).next().unwrap_or(name).to_lowercase();
+    let word = base
+        .split(|c: char| !c.is_ascii_alphabetic())
+        .next()
+        .unwrap_or_default();
+    matches!(error, ReadError::Unsupported { .. })
+        || no_table && (COMPANIONS.contains(&word) || COMPANION_ENDS.iter().any(|end| base.ends_with(end)))
 }
 
 fn shown(texts: &[String]) -> String {

@@ -30,6 +30,49 @@ fn files_of_one_shape_are_one_table() {
 }
 
 #[test]
+fn types_that_go_together_are_one_table_whichever_file_is_first() {
+    for (first, second) in [
+        ("1\nA2,2", "0.5\nA2,1.5"),
+        ("0.5\nA2,1.5", "1\nA2,2"),
+        ("0.5\nA2,", "1\nA2,2"),
+    ] {
+        let bytes = zip(&[
+            ("P1.csv", &format!("well,od\nA1,{first}\n")),
+            ("P2.csv", &format!("well,od\nA1,{second}\n")),
+            (
+                "README.txt",
+                "Plates of Tuesday, read twice.\nThe lamp was changed before.\n",
+            ),
+        ]);
+        let parsed = parse("day.zip", bytes).unwrap();
+        assert_eq!(parsed.blocks.len(), 1, "{}", parsed.taken_for);
+        let main =
+            arrow::compute::concat_batches(&parsed.blocks[0].batches[0].schema(), &parsed.blocks[0].batches).unwrap();
+        assert_eq!(schema(&main), ["archive_file: Utf8", "well: Utf8", "od: Float64"]);
+        assert_eq!(main.num_rows(), 4);
+        assert!(
+            parsed.taken_for.contains("left out: README.txt"),
+            "{}",
+            parsed.taken_for
+        );
+    }
+    // Words where numbers were are another table, and a table that is none is no companion.
+    let bytes = zip(&[
+        ("P1.csv", "well,od\nA1,0.5\nA2,1.5\n"),
+        ("P2.csv", "well,od\nA1,high\nA2,low\n"),
+    ]);
+    assert_eq!(parse("day.zip", bytes).unwrap().blocks.len(), 2);
+    let bytes = zip(&[
+        ("P1.csv", "well,od\nA1,0.5\n"),
+        (
+            "P2.csv",
+            "Plates of Tuesday, read twice.\nThe lamp was changed before.\n",
+        ),
+    ]);
+    assert!(matches!(parse("day.zip", bytes), Err(ReadError::InArchive { .. })));
+}
+
+#[test]
 fn archives_that_hide_something_are_refused() {
     let error = parse("a.zip", zip(&[("a.csv", "a,b\n1,2\n"), ("b.csv", "a,b\n1,\"2\n")])).unwrap_err();
     assert!(
@@ -112,4 +155,19 @@ fn nested_documents_give_their_measurements() {
     // The no: an experiment with its reagents is one record.
     let text = r#"{"id": "E1", "title": "t", "chemist": "Sam", "reagents": [{"name": "a", "mg": 1.5}, {"name": "b", "mg": 2}]}"#;
     assert_eq!(parse("a.json", text).unwrap().blocks[0].batches[0].num_rows(), 1);
+}
+
+#[test]
+fn a_name_means_one_place_in_all_records() {
+    let text = r#"{"run": {"plates": [
+      {"plate": "P1", "name": "Plate one", "wells": [
+        {"well": "A1", "name": "DMSO", "od": 0.1},
+        {"well": "A2", "od": 0.2, "excitation": {"filter": {"wavelength": 450}}},
+        {"well": "A3", "od": 0.3, "emission": {"filter": {"wavelength": 520}}}]}]}}"#;
+    let parsed = parse("a.json", text).unwrap();
+    let main = &parsed.blocks[0].batches[0];
+    assert_eq!(column(main, "name"), ["DMSO", "∅", "∅"], "{:?}", schema(main));
+    assert_eq!(column(main, "plates name"), ["Plate one", "Plate one", "Plate one"]);
+    assert_eq!(column(main, "filter wavelength"), ["∅", "450", "∅"]);
+    assert_eq!(column(main, "emission filter wavelength"), ["∅", "∅", "520"]);
 }
