@@ -42,7 +42,7 @@ pub(super) fn zip(entries: &[(&str, &str)]) -> Vec<u8> {
     out
 }
 
-/// A workbook of sheets given as the XML of their rows. Style 1 is a date.
+/// A workbook of sheets given as the XML of their rows, and of their merged cells behind. Style 1 is a date.
 fn book(sheets: &[(&str, &str)]) -> Vec<u8> {
     let head = "<?xml version=\"1.0\" encoding=\"UTF-8\" standalone=\"yes\"?>";
     let main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main";
@@ -56,9 +56,10 @@ fn book(sheets: &[(&str, &str)]) -> Vec<u8> {
         relations.push_str(&format!(
             "<Relationship Id=\"rId{n}\" Type=\"{office}/worksheet\" Target=\"worksheets/sheet{n}.xml\"/>"
         ));
+        let (rows, merged) = rows.split_at(rows.find("<mergeCells").unwrap_or(rows.len()));
         parts.push((
             format!("xl/worksheets/sheet{n}.xml"),
-            format!("{head}<worksheet xmlns=\"{main}\"><sheetData>{rows}</sheetData></worksheet>"),
+            format!("{head}<worksheet xmlns=\"{main}\"><sheetData>{rows}</sheetData>{merged}</worksheet>"),
         ));
     }
     let fixed = [
@@ -234,6 +235,52 @@ fn sheets_become_blocks() {
     assert_eq!(parsed.blocks[1].name.as_deref(), Some("Key list"));
     assert_eq!(parsed.blocks[1].batches[0].num_rows(), 1);
     assert_eq!(parsed.properties["Info: Operator"], "Sam");
+}
+
+#[test]
+fn a_merged_value_is_that_of_all_its_rows() {
+    let number = |value: &str| format!("<c><v>{value}</v></c>");
+    let blank = "<c/>";
+    let sheet = |regions: &str| {
+        let head = row(1, 'A', &[&text("Compound"), &text("Replicate"), &text("OD")]);
+        let rows = [
+            ("C1", "0.1"),
+            (blank, "0.2"),
+            (blank, "0.3"),
+            ("C2", "0.4"),
+            (blank, "0.5"),
+            (blank, "0.6"),
+        ];
+        let rows = rows.iter().enumerate().map(|(at, (name, od))| {
+            let name = if name.starts_with('<') {
+                (*name).to_owned()
+            } else {
+                text(name)
+            };
+            row(at + 2, 'A', &[&name, &number(&(at % 3 + 1).to_string()), &number(od)])
+        });
+        format!("{head}{}<mergeCells>{regions}</mergeCells>", rows.collect::<String>())
+    };
+    let regions = "<mergeCell ref=\"A2:A4\"/><mergeCell ref=\"A5:A6\"/>";
+    let parsed = parse("a.xlsx", book(&[("Data", &sheet(regions))])).unwrap();
+    let main = &parsed.blocks[0].batches[0];
+    assert_eq!(column(main, "Compound"), ["C1", "C1", "C1", "C2", "C2", "∅"]);
+    // The noes: what is blank without being merged stays so, and a heading of two rows is one heading.
+    let parsed = parse("a.xlsx", book(&[("Data", &sheet(""))])).unwrap();
+    assert_eq!(column(&parsed.blocks[0].batches[0], "Compound")[1], "∅");
+    let head = [
+        row(1, 'A', &[&text("Screen of May")]),
+        row(2, 'A', &[&text("Compound"), &text("Signal"), blank]),
+        row(3, 'A', &[blank, &text("raw"), &text("net")]),
+        row(4, 'A', &[&text("C1"), &number("0.1"), &number("0.2")]),
+        row(5, 'A', &[&text("C2"), &number("0.3"), &number("0.4")]),
+    ];
+    let with = |regions: &str| {
+        let rows = format!("{}<mergeCells>{regions}</mergeCells>", head.concat());
+        parse("a.xlsx", book(&[("Data", &rows)])).unwrap().blocks.swap_remove(0)
+    };
+    let merged = with("<mergeCell ref=\"A2:A3\"/><mergeCell ref=\"B2:C2\"/>");
+    assert_eq!(schema(&merged.batches[0]), schema(&with("").batches[0]));
 }
 
 #[test]
