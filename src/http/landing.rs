@@ -103,9 +103,14 @@ pub(super) async fn put(
     Ok((status, told(taken)).into_response())
 }
 
+/// Ends of names of files that may be plain tables.
+const PLAIN_ENDS: [&str; 4] = [".csv", ".tsv", ".txt", ".tab"];
+
 fn upload(door: &Door, who: &Principal, path: &str, bytes: u64, sha256: &str) -> Result<Upload, Refusal> {
     let most = door.engine.config.crawl.file_bytes_max;
-    if bytes > most {
+    // Plain tables are read piece by piece, whatever their size.
+    let may_be_plain = PLAIN_ENDS.iter().any(|end| path.to_ascii_lowercase().ends_with(end));
+    if bytes > most && !may_be_plain {
         return Err(Refusal::bad_request(format!(
             "the file has {bytes} bytes, and more than {most} are not read (file_bytes_max in [crawl] of the config)"
         )));

@@ -105,10 +105,35 @@ fn may_land(governed: &Governed, upload: &Upload, name: &TableName, replaces: bo
     may_land_in(governed, upload, name, replaces)?;
     // The crawler puts files that differ in a number alone into one table, whoever sent them. Whether there is such a table
     // yet makes no difference: it may be a hidden one.
-    match upload.kindred().filter(|other| other != name) {
-        Some(other) => may_land_in(governed, upload, &other, replaces),
-        None => Ok(()),
+    let kindred = upload.kindred().filter(|other| other != name);
+    let names: Vec<&TableName> = [name].into_iter().chain(&kindred).collect();
+    if let Some(other) = &kindred {
+        may_land_in(governed, upload, other, replaces)?;
     }
+    // A file of several blocks, or of other columns than its folder's first, fills tables beside (`runs__lots`). Their names are
+    // not told: they may be hidden.
+    let beside = |table: &TableName| {
+        names.iter().any(|name| {
+            let rest = table.table.strip_prefix(&name.table);
+            table.schema == name.schema && rest.is_some_and(|rest| rest.starts_with("__"))
+        })
+    };
+    for table in governed
+        .world()
+        .catalog
+        .all()
+        .map(|table| table.name())
+        .filter(|table| beside(table))
+    {
+        may_land_in(governed, upload, table, replaces).map_err(|_| {
+            QueryError::Denied(format!(
+                "{} may not put files into landing/{}: they may go to tables beside {name}, too, which takes the same grants there",
+                governed.who().name,
+                upload.path(),
+            ))
+        })?;
+    }
+    Ok(())
 }
 
 fn may_land_in(governed: &Governed, upload: &Upload, name: &TableName, replaces: bool) -> Result<(), QueryError> {

@@ -289,9 +289,29 @@ async fn what_is_not_granted_cannot_be_landed() {
         refused.text()
     );
 
-    // A replaced file's rows go, so that takes the right to delete; a filter on the writer closes the door.
+    // What a file holds beside may go to a table beside, so that one's grants count, and its name is not told.
     let policy = lab.dir.join("policies/policy.csv");
     let text = std::fs::read_to_string(&policy).unwrap();
+    lab.update("ada", "CREATE TABLE lab.chemistry.fresh__lots (lot VARCHAR)")
+        .await
+        .unwrap();
+    assert_eq!(put(&lab, "sam", "chemistry/fresh/beside.csv", bytes).status, 201);
+    let before = generation(&lab).await;
+    let denied = "p, role:lab_scientist, chemistry, lab/chemistry/fresh__lots, use|select|insert, deny";
+    std::fs::write(&policy, format!("{text}\n{denied}\n")).unwrap();
+    newer(&lab, before).await;
+    let refused = put(&lab, "sam", "chemistry/fresh/beside_2.csv", bytes);
+    assert_eq!(refused.status, 403, "{}", refused.text());
+    assert!(
+        refused.text().contains("beside") && !refused.text().contains("fresh__lots"),
+        "{}",
+        refused.text()
+    );
+    let before = generation(&lab).await;
+    std::fs::write(&policy, &text).unwrap();
+    newer(&lab, before).await;
+
+    // A replaced file's rows go, so that takes the right to delete; a filter on the writer closes the door.
     let without = text.replace("use|select|insert|update|delete|create", "use|select|insert|create");
     assert_ne!(text, without);
     let before = generation(&lab).await;
@@ -352,6 +372,19 @@ async fn what_comes_damaged_or_too_long_is_thrown_away() {
         (Some(0), &Value::Bool(false))
     );
     assert!(!lab.dir.join("landing/chemistry/damaged/a.csv").exists());
+
+    // What is read piece by piece may be of any size, the rest may not.
+    let of_size = |path: &str| {
+        let url = format!("/api/landing/{path}?bytes=5000000000&sha256={}", hex(b"any"));
+        call(&lab, "GET", &url, &[(name, &value)], b"")
+    };
+    assert_eq!(of_size("chemistry/damaged/large.csv").status, 200);
+    let refused = of_size("chemistry/damaged/large.xlsx");
+    assert!(
+        refused.status == 400 && refused.text().contains("file_bytes_max"),
+        "{}",
+        refused.text()
+    );
 
     let long = [text.as_bytes(), b"more"].concat();
     let too_long = call(&lab, "PUT", look, &[(name, &value)], &long[..PART]);
