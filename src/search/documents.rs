@@ -82,11 +82,15 @@ fn columns(shown: &Shown, sampled: &Sampled) -> Vec<(Entry, Document)> {
             .with(Field::Unit, first(field, &UNITS).unwrap_or_default());
         let tags = raw.field_with_name(field.name()).map(of_field).unwrap_or_default();
         add_tags(&mut document, &tags);
-        if let Some(kind) = raw
+        // Found by looking at all values, so it tells of those that a filter hides or a mask changes.
+        let is_whole = shown.access.row_filter.is_none()
+            && !shown.access.masks.contains_key(field.name())
+            && !shown.access.types.contains_key(field.name());
+        let kind = raw
             .field_with_name(field.name())
             .ok()
-            .and_then(|raw| raw.metadata().get(KIND_KEY))
-        {
+            .and_then(|raw| raw.metadata().get(KIND_KEY));
+        if let Some(kind) = kind.filter(|_| is_whole) {
             document.add(Field::Tag, kind);
         }
         let mut parts = Vec::new();

@@ -213,6 +213,35 @@ async fn what_is_hidden_changes_no_answer_and_no_score() {
 }
 
 #[tokio::test]
+async fn what_columns_hold_is_told_to_whoever_sees_them_whole() {
+    let lab = lab::empty(|config| config);
+    let landed = "status,contact,scaffold_smiles\nreleased,ada@lab.org,b.c@lab.org\ndraft,d.e@lab.org,f.g@lab.org\n";
+    lab.land("chemistry/reactions/a.csv", landed);
+    lab.until("sam", "SELECT count(*) FROM lab.chemistry.reactions", lab::shows(2))
+        .await;
+    for (who, wanted) in [
+        (
+            "sam",
+            vec!["chemistry.reactions.contact", "chemistry.reactions.scaffold_smiles"],
+        ),
+        // A filter hides rows of the one from her, a mask changes the other.
+        ("ana", vec![]),
+    ] {
+        let mut seen: Vec<String> = found(&lab, who, "email")
+            .await
+            .into_iter()
+            .map(|row| row.what)
+            .collect();
+        seen.sort();
+        assert_eq!(seen, wanted, "{who}");
+    }
+    assert_eq!(
+        lab.number("ana", "SELECT count(*) FROM lab.chemistry.reactions").await,
+        1
+    );
+}
+
+#[tokio::test]
 async fn values_are_those_of_visible_rows_and_never_masked_ones() {
     let lab = with_hidden(true).await;
     let values = |who: &'static str, word: &'static str| {
