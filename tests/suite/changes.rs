@@ -188,6 +188,14 @@ async fn what_is_not_run_is_said() {
             "UPDATE lab.chemistry.plate_readings SET _source_row = 1",
             "crawler's own",
         ),
+        (
+            "MERGE INTO lab.chemistry.reagent_lots AS t USING (SELECT lot FROM lab.chemistry.reagent_lots ORDER BY random() LIMIT 2) AS s ON t.lot = s.lot WHEN MATCHED THEN DELETE WHEN NOT MATCHED THEN INSERT (lot) VALUES (s.lot)",
+            "CREATE TABLE",
+        ),
+        (
+            "MERGE INTO lab.chemistry.reagent_lots AS t USING (SELECT lot FROM lab.chemistry.reagent_lots LIMIT 2) AS s ON t.lot = s.lot WHEN MATCHED THEN DELETE WHEN NOT MATCHED THEN INSERT (lot) VALUES (s.lot)",
+            "CREATE TABLE",
+        ),
         ("DELETE FROM lab.system.queries", "the server's own"),
         ("UPDATE reactions SET yield_pct = 1", "full name"),
     ] {

@@ -3,10 +3,12 @@
 //! So conditions and new values are evaluated where every other expression of a user is: above the barrier, on the rows
 //! and values that the person sees.
 
+use std::ops::ControlFlow;
+
 use datafusion::sql::sqlparser::ast::{
     Assignment, AssignmentTarget, BinaryOperator, Delete, Expr, FromTable, Ident, Join, JoinConstraint, JoinOperator,
     Merge, MergeAction, MergeClause, MergeClauseKind, MergeInsertKind, ObjectName, Query, SelectItem, SetExpr,
-    TableFactor, TableWithJoins, Update,
+    TableFactor, TableWithJoins, Update, Visit, Visitor,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -105,6 +107,11 @@ pub(crate) fn merge(merge: Merge) -> Result<Change, QueryError> {
     if merge.output.is_some() {
         return Err(unsupported("MERGE with OUTPUT"));
     }
+    if merge.clauses.len() > 1 && merge.source.visit(&mut Draws).is_break() {
+        return Err(QueryError::Invalid(
+            "each WHEN of a MERGE reads the source for itself, and this one may give other rows each time (random(), uuid(), TABLESAMPLE, or LIMIT without ORDER BY): make a table of it by CREATE TABLE … AS, and merge that one".into(),
+        ));
+    }
     let target = Target::of(merge.table)?;
     let sides = Sides {
         target: &target,
@@ -139,6 +146,42 @@ pub(crate) fn merge(merge: Merge) -> Result<Change, QueryError> {
         target: target.name,
     })
 }
+
+/// Breaks off at what may give other rows the second time it is read.
+struct Draws;
+
+impl Visitor for Draws {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+        let is_cut = query.limit_clause.is_some() || query.fetch.is_some();
+        match is_cut && query.order_by.is_none() {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
+        match factor {
+            TableFactor::Table { sample: Some(_), .. } => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        }
+    }
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        let Expr::Function(call) = expr else {
+            return ControlFlow::Continue(());
+        };
+        let name = call.name.to_string().to_lowercase();
+        match VOLATILE.contains(&name.trim_matches('"')) {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    }
+}
+
+/// The engine's functions that give another value each time.
+const VOLATILE: [&str; 2] = ["random", "uuid"];
 
 #[derive(Clone, Copy)]
 enum Kind {
