@@ -13,7 +13,7 @@ use crate::frame::Frame;
 use crate::grow::{Growth, Loss};
 use crate::kernel::Kernel;
 use crate::linear::{self, ELASTIC_WIDTH_MAX, LEAST_SQUARES_WORK_MAX, LinearModel, Solver};
-use crate::network::Network;
+use crate::network::{self, Network, Size};
 use crate::svm::Machine;
 use crate::task::Task;
 
@@ -31,7 +31,7 @@ pub(crate) enum Learner {
     Trees { growth: Growth, faces: Faces },
     Process,
     Bayes,
-    Network,
+    Network(Size),
     Machine,
 }
 
@@ -64,7 +64,7 @@ const REGRESSION: &[Candidate] = &[
     trees("boosted trees, structures", MIDDLE, Faces::Structure),
     Candidate {
         name: "neural network",
-        learner: Learner::Network,
+        learner: Learner::Network(network::WHOLE),
     },
     trees("boosted trees, pairs", MIDDLE, Faces::Pairs),
     trees("boosted trees, large", LARGE, Faces::All),
@@ -80,6 +80,7 @@ const REGRESSION: &[Candidate] = &[
     linear("elastic net, strong", false, Solver::ElasticNet(0.1)),
     linear("ridge, strong", false, Solver::Ridge(10.0)),
     SUPPORT,
+    SMALL_NETWORK,
 ];
 
 /// Candidates for classes.
@@ -102,16 +103,23 @@ const CLASSES: &[Candidate] = &[
     linear("logistic regression, strong", false, Solver::Logistic(10.0)),
     Candidate {
         name: "neural network",
-        learner: Learner::Network,
+        learner: Learner::Network(network::WHOLE),
     },
     trees("random forest", FOREST, Faces::All),
     trees("decision tree", ONE_TREE, Faces::All),
     SUPPORT,
+    SMALL_NETWORK,
 ];
 
 const SUPPORT: Candidate = Candidate {
     name: "support vectors",
     learner: Learner::Machine,
+};
+
+/// What is left of the time, where the whole network would have taken more.
+const SMALL_NETWORK: Candidate = Candidate {
+    name: "neural network, small",
+    learner: Learner::Network(network::SMALL),
 };
 
 const QUICK: Growth = growth(100, 16, 0.15, 1.0, 1.0, 3, 1.0);
@@ -192,7 +200,7 @@ impl Candidate {
             }
             Learner::Process => Kernel::fit(frame, target, seed).map(Fitted::Process),
             Learner::Bayes => Ok(Fitted::Bayes(NaiveBayes::fit(features, frame, target))),
-            Learner::Network => Network::fit(features, frame, target, loss, seed).map(Fitted::Network),
+            Learner::Network(size) => Network::fit(features, frame, target, loss, size, seed).map(Fitted::Network),
             Learner::Machine => Machine::fit(features, frame, target, loss, seed).map(Fitted::Machine),
         };
         catch_unwind(AssertUnwindSafe(fit)).unwrap_or_else(|_| Err("the learner gave up on this data".to_owned()))
@@ -205,7 +213,7 @@ impl Candidate {
             Learner::Mean => Ok(rows),
             Learner::Bayes => Ok(rows * features.len() as f64),
             Learner::Process => Kernel::work(frame.rows, features.len()),
-            Learner::Network => Network::work(features, frame),
+            Learner::Network(size) => Network::work(features, frame, size),
             Learner::Machine => Machine::work(frame.rows, features.len()),
             Learner::Trees { growth, faces } => {
                 let smiles = features.iter().any(|feature| feature.kind == FeatureKind::Smiles);
@@ -296,7 +304,7 @@ impl Pace {
             Learner::Linear { .. } => self.linear,
             Learner::Trees { .. } => self.trees,
             Learner::Process => self.process,
-            Learner::Network => self.network,
+            Learner::Network(_) => self.network,
             Learner::Machine => self.machine,
         };
         Duration::try_from_secs_f64(pace * work).unwrap_or(Duration::MAX)
@@ -310,7 +318,7 @@ impl Pace {
             Learner::Linear { .. } if work > WORK_MIN => self.linear = pace,
             Learner::Trees { .. } if work > WORK_MIN => self.trees = pace,
             Learner::Process if work > WORK_MIN => self.process = pace,
-            Learner::Network if work > WORK_MIN => self.network = pace,
+            Learner::Network(_) if work > WORK_MIN => self.network = pace,
             Learner::Machine if work > WORK_MIN => self.machine = pace,
             _ => {}
         }

@@ -24,10 +24,26 @@ use crate::frame::{Col, Frame};
 use crate::grow::Loss;
 use crate::perceptron::{BATCH, Examples, Perceptron, WIDTH};
 
-/// Perceptrons of one network, from different beginnings: their mean is better than each.
-const COMMITTEE: usize = 3;
-/// Passes over the rows, and the fewest and most steps that makes.
-const PASSES: usize = 200;
+/// How large a network is, and how long it learns.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Size {
+    /// Perceptrons from different beginnings: their mean is better than each.
+    committee: usize,
+    /// Passes over the rows.
+    passes: usize,
+}
+
+/// As good as it gets.
+pub(crate) const WHOLE: Size = Size {
+    committee: 3,
+    passes: 200,
+};
+/// A fifth of the time, for what a budget leaves.
+pub(crate) const SMALL: Size = Size {
+    committee: 1,
+    passes: 120,
+};
+/// The fewest and most steps that the passes make.
 const STEPS_MIN: usize = 400;
 const STEPS_MAX: usize = 15_000;
 /// With fewer rows a network learns them by heart.
@@ -90,6 +106,7 @@ impl Network {
         frame: &Frame,
         target: &[f64],
         loss: Loss,
+        size: Size,
         seed: u64,
     ) -> Result<Self, String> {
         let (inputs, slots) = inputs(features, frame)?;
@@ -108,8 +125,8 @@ impl Network {
         } else {
             return Err("the target does not vary".to_owned());
         };
-        let steps = steps(frame.rows);
-        let committee: Vec<Perceptron> = (0..COMMITTEE as u64)
+        let steps = size.steps(frame.rows);
+        let committee: Vec<Perceptron> = (0..size.committee as u64)
             .map(|member| {
                 let mut rng = StdRng::seed_from_u64(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(member));
                 let mut order: Vec<usize> = (0..frame.rows).collect();
@@ -144,7 +161,7 @@ impl Network {
     }
 
     /// Multiplications of one fit, roughly.
-    pub(crate) fn work(features: &[Feature], frame: &Frame) -> Result<f64, String> {
+    pub(crate) fn work(features: &[Feature], frame: &Frame, size: Size) -> Result<f64, String> {
         let (inputs, slots) = inputs(features, frame)?;
         let (wide, batch) = (WIDTH as f64, BATCH.min(frame.rows) as f64);
         // What a step adds up for each column: one line a row, or a word's entries once.
@@ -157,7 +174,7 @@ impl Network {
             })
             .sum();
         let step = batch * wide * (6.0 * wide + 2.0 * active) + 8.0 * wide * (2.0 * wide + slots as f64);
-        Ok(COMMITTEE as f64 * steps(frame.rows) as f64 * step)
+        Ok(size.committee as f64 * size.steps(frame.rows) as f64 * step)
     }
 
     pub(crate) fn predict(&self, frame: &Frame) -> Vec<f64> {
@@ -222,8 +239,10 @@ impl Network {
     }
 }
 
-fn steps(rows: usize) -> usize {
-    (PASSES * rows / BATCH).clamp(STEPS_MIN, STEPS_MAX)
+impl Size {
+    fn steps(self, rows: usize) -> usize {
+        (self.passes * rows / BATCH).clamp(STEPS_MIN, STEPS_MAX)
+    }
 }
 
 /// The columns that vary, and the slots they take. `Err` if there are none, too many, or too few rows.

@@ -125,7 +125,7 @@ fn members(trials: &[Trial], choice: &Choice) -> Vec<usize> {
         Learner::Linear { rich, .. } => Some((0, rich)),
         Learner::Trees { faces, .. } => Some((1, faces != crate::encode::Faces::Structure)),
         Learner::Process => Some((2, true)),
-        Learner::Network => Some((3, true)),
+        Learner::Network(_) => Some((3, true)),
         Learner::Machine => Some((4, true)),
     };
     let mut members: Vec<usize> = choice.members.iter().map(|(index, _)| *index).collect();
