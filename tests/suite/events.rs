@@ -155,6 +155,35 @@ async fn a_bucket_tells_of_new_objects() {
     until(5).await;
 }
 
+#[tokio::test]
+async fn a_key_that_no_path_can_have_stops_its_folder_alone() {
+    let moto = Moto::start();
+    moto.boto(
+        "s3.create_bucket(Bucket='lake')\n\
+         s3.put_object(Bucket='lake', Key='odd/landing/chemistry/runs//a.csv', Body=b'run,yield_pct\\n1,10\\n')\n\
+         s3.put_object(Bucket='lake', Key='odd/landing/chemistry/runs/b.csv', Body=b'run,yield_pct\\n2,20\\n')\n\
+         s3.put_object(Bucket='lake', Key='odd/landing/chemistry/others/c.csv', Body=b'run,yield_pct\\n3,30\\n')",
+    );
+    let bucket = Bucket::at(&format!("http://{}", moto.address), "odd");
+    let lab = lab::on_bucket(bucket, |config| config);
+    lab.until("ada", "SELECT run FROM lab.chemistry.others", lab::shows(3))
+        .await;
+    let why = lab
+        .text(
+            "ada",
+            "SELECT status, reason FROM system.files WHERE path = 'chemistry/runs'",
+        )
+        .await;
+    assert!(why.contains("runs//a.csv") || why.contains("runs//"), "{why}");
+    // It has another name now: its folder is in sight again.
+    moto.boto(
+        "s3.delete_object(Bucket='lake', Key='odd/landing/chemistry/runs//a.csv')\n\
+         s3.put_object(Bucket='lake', Key='odd/landing/chemistry/runs/a.csv', Body=b'run,yield_pct\\n1,10\\n')",
+    );
+    lab.until("ada", "SELECT sum(run) FROM lab.chemistry.runs", lab::shows(3))
+        .await;
+}
+
 #[test]
 fn a_queue_that_cannot_be_one_is_refused() {
     let own = tempfile::tempdir().unwrap();

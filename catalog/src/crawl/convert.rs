@@ -161,7 +161,7 @@ fn judged(rows: &Prepared, wanted: &Wanted) -> Result<Vec<String>, String> {
     }
     let mut notes = Vec::new();
     for (name, (count, shown)) in odd {
-        let Some(Target { to, has }) = wanted.get(name) else {
+        let Some(Target { to, has, .. }) = wanted.get(name) else {
             continue;
         };
         let arrays = rows.column(name);

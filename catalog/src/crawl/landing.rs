@@ -11,7 +11,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use object_store::ObjectStoreExt;
+use object_store::{ObjectMeta, ObjectStoreExt};
 use tokio::runtime::Handle;
 
 use crate::error::LakeError;
@@ -70,12 +70,19 @@ pub(crate) struct Listing {
     pub(crate) files: Vec<Landed>,
     /// Entries that can never be read, with the reason.
     pub(crate) odd: Vec<(String, String)>,
+    /// Folders that could not be listed, each with a slash behind: what was known of their files stays.
+    pub(crate) unseen: Vec<String>,
 }
 
 impl Listing {
     /// Whether a file of this path is in it; its files are in the order of their paths.
     pub(crate) fn has(&self, path: &str) -> bool {
         self.files.binary_search_by(|file| file.path.as_str().cmp(path)).is_ok()
+    }
+
+    /// Whether a file of this path may be there, though it was not seen.
+    pub(crate) fn is_out_of_sight(&self, path: &str) -> bool {
+        self.unseen.iter().any(|folder| path.starts_with(folder))
     }
 }
 
@@ -191,17 +198,22 @@ impl std::io::Read for Source {
 async fn list_store(lake: &Lake) -> Result<Listing, LakeError> {
     let root = object_path(LANDING)?;
     let mut listing = Listing::default();
-    let found = lake.list(LANDING).await?;
+    let found = match lake.list(LANDING).await {
+        Err(LakeError::Store {
+            source: object_store::Error::InvalidPath { .. },
+            ..
+        }) => list_by_folder(lake, &mut listing).await?,
+        found => found?,
+    };
     let folders: BTreeSet<&str> = found
         .iter()
         .filter_map(|m| m.location.as_ref().rsplit_once('/'))
         .map(|(folder, _)| folder)
         .collect();
     for meta in &found {
-        let Some(parts) = meta.location.prefix_match(&root) else {
+        let Some(path) = below(&root, &meta.location) else {
             continue;
         };
-        let path = parts.map(|p| p.as_ref().to_owned()).collect::<Vec<_>>().join("/");
         // Consoles mark an empty folder by an empty object of its name.
         let named = meta.location.filename().is_some_and(|name| name.contains('.'));
         if meta.size == 0 && (!named || folders.contains(meta.location.as_ref())) {
@@ -223,6 +235,37 @@ async fn list_store(lake: &Lake) -> Result<Listing, LakeError> {
         });
     }
     Ok(listing)
+}
+
+/// The path of an object below the landing folder; none of one that is elsewhere.
+fn below(root: &object_store::path::Path, location: &object_store::path::Path) -> Option<String> {
+    let parts = location.prefix_match(root)?;
+    Some(parts.map(|part| part.as_ref().to_owned()).collect::<Vec<_>>().join("/"))
+}
+
+/// All objects, folder by folder, when some key has no name that a path can have (`a//b`): only the folder that has it is out of sight.
+async fn list_by_folder(lake: &Lake, listing: &mut Listing) -> Result<Vec<ObjectMeta>, LakeError> {
+    let root = object_path(LANDING)?;
+    let (mut found, mut open) = (Vec::new(), vec![root.clone()]);
+    while let Some(folder) = open.pop() {
+        match lake.store().list_with_delimiter(Some(&folder)).await {
+            Ok(inside) => {
+                found.extend(inside.objects);
+                open.extend(inside.common_prefixes);
+            }
+            Err(object_store::Error::InvalidPath { source }) if folder != root => {
+                let path = below(&root, &folder).unwrap_or_default();
+                let why = format!(
+                    "no file of it can be read while it has a key like this one ({source}): give that object another name; what is known of its files stays as it is"
+                );
+                listing.unseen.push(format!("{path}/"));
+                listing.odd.push((path, why));
+            }
+            Err(source) => return Err(LakeError::store("listing", folder.to_string())(source)),
+        }
+    }
+    found.sort_by(|a, b| a.location.cmp(&b.location));
+    Ok(found)
 }
 
 async fn read_store(lake: &Lake, file: &Landed) -> Result<Content, LakeError> {
@@ -250,19 +293,19 @@ fn walk(root: &Path) -> Result<Listing, LakeError> {
     std::fs::read_dir(root).map_err(LakeError::io("listing", root.display().to_string()))?;
     let mut open: Vec<(PathBuf, String, usize)> = vec![(root.to_owned(), String::new(), 0)];
     while let Some((folder, prefix, depth)) = open.pop() {
-        let entries = match std::fs::read_dir(&folder) {
+        let entries = match std::fs::read_dir(&folder).and_then(Iterator::collect::<Result<Vec<_>, _>>) {
             Ok(entries) => entries,
+            // One folder that cannot be listed stops no other. A sweep that skipped it without a word would call its files gone.
             Err(error) => {
-                // A sweep that skipped a folder would call its files gone.
-                return Err(LakeError::Io {
-                    action: "listing",
-                    path: folder.display().to_string(),
-                    source: error,
-                });
+                if error.kind() != std::io::ErrorKind::NotFound {
+                    let why = format!("its files cannot be listed: {error}; what is known of them stays as it is");
+                    listing.odd.push((prefix.trim_end_matches('/').to_owned(), why));
+                }
+                listing.unseen.push(prefix);
+                continue;
             }
         };
         for entry in entries {
-            let entry = entry.map_err(LakeError::io("listing", folder.display().to_string()))?;
             let name = entry.file_name();
             let Some(name) = name.to_str() else {
                 let shown = format!("{prefix}{}", name.to_string_lossy());
@@ -291,7 +334,10 @@ fn walk(root: &Path) -> Result<Listing, LakeError> {
                     .push((path, "it is no regular file (a socket, pipe or device)".to_owned())),
                 // It went away between the listing and now.
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(error) => listing.odd.push((path, format!("it cannot be looked at: {error}"))),
+                Err(error) => {
+                    listing.unseen.push(format!("{path}/"));
+                    listing.odd.push((path, format!("it cannot be looked at: {error}")));
+                }
             }
         }
     }

@@ -31,6 +31,13 @@ impl Absent {
         }
     }
 
+    /// Leaves out those that are known to be in the tables under another path.
+    pub(crate) fn leave_out(&mut self, paths: &BTreeMap<String, String>) {
+        for candidates in self.by_stamp.values_mut().filter(|_| !paths.is_empty()) {
+            candidates.retain(|path| !paths.contains_key(path));
+        }
+    }
+
     /// The path under which a file that came was known before; each is given once.
     pub(crate) fn take(&mut self, file: &Landed, sha256: &str, history: &Histories<'_>) -> Option<String> {
         if history.get(&file.path).is_some_and(History::is_held) {
@@ -46,7 +53,8 @@ impl Absent {
     }
 }
 
-/// Of absent paths those whose file is in the ledgers under another one, with that: a crash came between the two commits.
+/// Of absent paths those whose file is in the ledgers under another one, with that: a crash came between the two commits, in which
+/// it may also have got its old name back.
 pub(crate) fn claimed<'p>(history: &Histories<'_>, absent: impl Iterator<Item = &'p str>) -> BTreeMap<String, String> {
     let absent: BTreeSet<&str> = absent.collect();
     if absent.is_empty() {
@@ -55,12 +63,18 @@ pub(crate) fn claimed<'p>(history: &Histories<'_>, absent: impl Iterator<Item = 
     let mut claimed = BTreeMap::new();
     for known in history.iter() {
         for (_, new) in known.iter().filter(|(_, new)| new.entry.status != Did::Gone) {
-            let Some(from) = new.entry.moved_from.as_deref().filter(|from| absent.contains(from)) else {
+            let Some(from) = new.entry.moved_from.as_deref() else {
                 continue;
             };
             // What came back under its old path since is another file.
-            if history.get(from).is_some_and(|old| old.newest().at < new.at) {
+            let Some(old) = history.get(from).filter(|old| old.newest().at < new.at) else {
+                continue;
+            };
+            let is_same = bare(&old.newest().entry.sha256) == bare(&new.entry.sha256);
+            if absent.contains(from) {
                 claimed.insert(from.to_owned(), known.path().to_owned());
+            } else if absent.contains(known.path()) && old.is_held() && is_same {
+                claimed.insert(known.path().to_owned(), from.to_owned());
             }
         }
     }

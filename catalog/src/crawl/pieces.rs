@@ -95,7 +95,23 @@ pub(super) fn by_table<'a>(pieces: impl Iterator<Item = &'a (TableName, Piece)>)
     tables
 }
 
-/// Due files in chunks, table by table, so that a chunk touches few tables. Each chunk is one commit per table.
+/// Ends of names of files that unfold when they are read, and about how many times.
+const PACKED: [&str; 12] = [
+    ".gz", ".zst", ".zstd", ".bz2", ".xz", ".zip", ".xlsx", ".xlsm", ".xlsb", ".ods", ".parquet", ".avro",
+];
+const UNFOLDS: u64 = 16;
+
+/// Bytes to reckon with while a file is read.
+fn weight(file: &Landed) -> u64 {
+    let name = file.path.to_ascii_lowercase();
+    match PACKED.iter().any(|end| name.ends_with(end)) {
+        true => file.bytes.saturating_mul(UNFOLDS),
+        false => file.bytes,
+    }
+}
+
+/// Due files in chunks, table by table, so that a chunk touches few tables. Each chunk is one commit per table, and its rows are in memory
+/// together.
 pub(super) fn chunks(mut due: Vec<Due>, files_max: usize, bytes_max: u64) -> Vec<Vec<Due>> {
     due.sort_by(|a, b| (&a.main, &a.file.path).cmp(&(&b.main, &b.file.path)));
     let mut chunks: Vec<Vec<Due>> = Vec::new();
@@ -103,12 +119,12 @@ pub(super) fn chunks(mut due: Vec<Due>, files_max: usize, bytes_max: u64) -> Vec
     for one in due {
         let full = chunks
             .last()
-            .is_none_or(|c| c.len() >= files_max.max(1) || bytes + one.file.bytes > bytes_max);
+            .is_none_or(|c| c.len() >= files_max.max(1) || bytes.saturating_add(weight(&one.file)) > bytes_max);
         if full {
             chunks.push(Vec::new());
             bytes = 0;
         }
-        bytes = bytes.saturating_add(one.file.bytes);
+        bytes = bytes.saturating_add(weight(&one.file));
         if let Some(chunk) = chunks.last_mut() {
             chunk.push(one);
         }

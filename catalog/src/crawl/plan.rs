@@ -95,7 +95,9 @@ pub(crate) fn plan(
         }
     };
     let odd: HashSet<&str> = listing.odd.iter().map(|(path, _)| path.as_str()).collect();
-    let is_present = |path: &str| listing.has(path) || odd.contains(path);
+    let is_present = |path: &str| listing.has(path) || odd.contains(path) || listing.is_out_of_sight(path);
+    // Recorded as gone before, with their rows.
+    let mut kept = Vec::new();
     for known in history.iter().filter(|known| !is_present(known.path())) {
         if known.iter().any(|(table, _)| why_blocked(table, blocked).is_some()) {
             continue;
@@ -103,12 +105,17 @@ pub(crate) fn plan(
         plan.absent.see(known);
         if known.is_gone() && !(known.is_held() && options.gone == super::options::Gone::DeleteRows) {
             plan.settled.push(known.outcome(FileStatus::Gone));
+            kept.extend(known.is_held().then(|| known.path()));
         } else {
             plan.gone.push(known.path().to_owned());
         }
     }
+    let all = plan.gone.iter().map(String::as_str).chain(kept.iter().copied());
+    plan.moved = moved::claimed(history, all);
+    let again = kept.into_iter().filter(|path| plan.moved.contains_key(*path));
+    plan.gone.extend(again.map(str::to_owned));
     plan.gone.sort();
-    plan.moved = moved::claimed(history, plan.gone.iter().map(String::as_str));
+    plan.absent.leave_out(&plan.moved);
     plan.stale = quarantine.keys().filter(|path| !is_present(path)).cloned().collect();
     let counts = Counts::of(&listing);
     let mut evidence = Evidence::default();
@@ -183,6 +190,13 @@ pub(crate) fn plan(
                 checked.is_some_and(|(stamp, digest)| file.has_mark(stamp) && digest == sha256)
             };
             if file.has_mark(&known.newest().entry.stamp) || checked() {
+                // It was another file for a while, and is the one again that is loaded.
+                if quarantine
+                    .get(&file.path)
+                    .is_some_and(|record| !file.has_mark(&record.stamp))
+                {
+                    plan.stale.push(file.path.clone());
+                }
                 as_it_was(known);
                 continue;
             }

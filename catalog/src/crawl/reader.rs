@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use arrow::datatypes::DataType;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use crate::catalog::Catalog;
 use crate::error::LakeError;
-use crate::formats;
+use crate::formats::{self, InTable};
 use crate::name::TableName;
 use crate::parquet_file::blocking;
 
@@ -48,7 +47,7 @@ pub(crate) async fn read(
     file: &Landed,
     (main, folders): (&TableName, &[FolderColumn]),
     known: Option<&str>,
-    in_table: BTreeMap<String, DataType>,
+    in_table: BTreeMap<String, InTable>,
     options: &CrawlOptions,
 ) -> Result<Read, LakeError> {
     let mut pinned = file.pin.as_ref().map(|pin| pin.reading.clone()).unwrap_or_default();

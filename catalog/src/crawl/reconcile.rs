@@ -4,9 +4,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use arrow::datatypes::DataType;
 use bytes::Bytes;
 
 use crate::error::LakeError;
+use crate::formats::InTable;
 use crate::name::TableName;
 
 use super::columns::Prepared;
@@ -103,7 +105,13 @@ impl Crawler {
             notes: Vec::new(),
         };
         for (block, wanted) in wanted {
-            let types = wanted.iter().map(|(name, target)| (name.clone(), target.to.clone()));
+            let types = wanted.iter().map(|(name, target)| {
+                let column = InTable {
+                    to: target.to.clone(),
+                    order: target.order,
+                };
+                (name.clone(), column)
+            });
             let asked = (&one.main, one.folders.as_slice());
             let read = reader::read(&self.catalog, &one.file, asked, None, types.collect(), &self.options).await?;
             let mut tables = match read {
@@ -129,6 +137,9 @@ impl Crawler {
             let rows = Arc::unwrap_or_clone(rows);
             match convert(rows, wanted) {
                 Ok(Converted { rows, notes }) => {
+                    if let Some((_, before)) = one.tables.get(*block) {
+                        fitted.notes.extend(days_as_before(before, &rows, wanted));
+                    }
                     if let Some((_, place)) = fitted.tables.get_mut(*block) {
                         *place = Arc::new(rows);
                     }
@@ -139,6 +150,23 @@ impl Crawler {
         }
         Ok(Ok(fitted))
     }
+}
+
+/// Columns whose days nothing in the file decides: they are read as the table's earlier files wrote them.
+fn days_as_before(found: &Prepared, rows: &Prepared, wanted: &Wanted) -> Vec<String> {
+    let type_in = |rows: &Prepared, name: &str| {
+        let field = rows.fields.iter().find(|field| field.name() == name);
+        field.map(|field| field.data_type().clone())
+    };
+    let said = wanted.iter().filter_map(|(name, target)| {
+        let was_text = type_in(found, name) == Some(DataType::Utf8);
+        let is_day = matches!(type_in(rows, name), Some(DataType::Date32 | DataType::Timestamp(..)));
+        let order = target.order.filter(|_| was_text && is_day)?.word();
+        Some(format!(
+            "the days of column '{name}' are read as {order}, as earlier files of its table write them"
+        ))
+    });
+    said.collect()
 }
 
 /// Removes what was written of them and is in no commit.

@@ -8,6 +8,7 @@ use datafusion::common::stats::Precision;
 use datafusion::common::{ScalarValue, Statistics};
 
 use crate::delta::settled;
+use crate::formats::DATE_ORDER_KEY;
 
 use super::columns::{ORIGINAL_KEY, Prepared};
 use super::evidence;
@@ -57,6 +58,26 @@ struct Column {
     valued: bool,
 }
 
+impl Column {
+    /// Takes in how a file writes the days of the column; whether that changes what is kept of a column that the table has. Once two
+    /// files write them unlike each other, nothing is known of others.
+    fn sees_order(&mut self, field: &Field) -> bool {
+        const UNLIKE: &str = "unlike";
+        let Some(order) = field.metadata().get(DATE_ORDER_KEY) else {
+            return false;
+        };
+        let kept = self.field.metadata_mut();
+        match kept.get(DATE_ORDER_KEY).cloned() {
+            Some(known) if known == *order || known == UNLIKE => return false,
+            Some(_) => kept.insert(DATE_ORDER_KEY.to_owned(), UNLIKE.to_owned()),
+            // Of an older column it is not known how its other files wrote them.
+            None if self.stored.is_some() => return false,
+            None => kept.insert(DATE_ORDER_KEY.to_owned(), order.clone()),
+        };
+        self.stored.is_some()
+    }
+}
+
 /// # Errors
 /// The schema has no place in Delta, in words: no file of the batch can be taken.
 pub(crate) fn fold(existing: Option<&Existing>, files: &[&Prepared]) -> Result<Shape, String> {
@@ -73,6 +94,7 @@ pub(crate) fn fold(existing: Option<&Existing>, files: &[&Prepared]) -> Result<S
     }
     let mut taken: Vec<&Prepared> = Vec::new();
     let mut misfits = Vec::new();
+    let mut redated = false;
     for (place, file) in files.iter().enumerate() {
         match fit(&columns, existing, &taken, file) {
             Ok(types) => {
@@ -82,6 +104,7 @@ pub(crate) fn fold(existing: Option<&Existing>, files: &[&Prepared]) -> Result<S
                         Some(column) => {
                             column.field.set_data_type(data_type);
                             column.valued |= valued;
+                            redated |= column.sees_order(field);
                         }
                         None => columns.push(Column {
                             field: found(field, file).with_data_type(data_type),
@@ -106,7 +129,7 @@ pub(crate) fn fold(existing: Option<&Existing>, files: &[&Prepared]) -> Result<S
     let mut fields: Vec<Field> = columns.into_iter().map(|c| text_if_empty(c.field)).collect();
     fields.extend(source_fields());
     let schema = settled(&Schema::new(fields))?;
-    let changed = existing.is_none_or(|e| !same(&e.schema, &schema));
+    let changed = redated || existing.is_none_or(|e| !same(&e.schema, &schema));
     Ok(Shape {
         schema,
         changed,

@@ -78,6 +78,13 @@ impl Crawler {
         }
         let nothing_landed =
             plan.due.is_empty() && plan.unchanged == 0 && done.values().all(|f| f.status == FileStatus::Gone);
+        // What a crash left double goes first: a file may be on its way again.
+        let (double, gone): (Vec<String>, Vec<String>) =
+            plan.gone.into_iter().partition(|path| plan.moved.contains_key(path));
+        plan.gone = gone;
+        for outcome in self.record_gone(&double, &plan.moved, history, false).await {
+            done.insert(outcome.path.clone(), outcome);
+        }
         // Those that were gone for a while, and are found now under another path.
         let mut found = Vec::new();
         for chunk in chunks(plan.due, self.options.batch_files_max, self.options.batch_bytes_max) {

@@ -11,6 +11,8 @@ use std::collections::BTreeMap;
 use arrow::array::Array;
 use arrow::datatypes::DataType;
 
+use crate::formats::{DATE_ORDER_KEY, DateOrder};
+
 use super::columns::Prepared;
 use super::shape::{Existing, all_null, is_folder, is_source, known_range, stored_fits};
 use super::types::{absorb, cast_exact, is_scalar, join, spoken, unify};
@@ -27,6 +29,8 @@ pub(crate) struct Target {
     pub(crate) to: DataType,
     /// What the table holds there, in words.
     pub(crate) has: String,
+    /// How its days were written in the files that made it.
+    pub(crate) order: Option<DateOrder>,
 }
 
 /// What one file has in one column.
@@ -74,6 +78,9 @@ pub(crate) fn of(existing: Option<&Existing>, files: &[&Prepared]) -> Vec<Wanted
         if stored.is_some_and(is_folder) {
             continue;
         }
+        let order = stored
+            .and_then(|field| field.metadata().get(DATE_ORDER_KEY))
+            .and_then(|word| DateOrder::of_word(word));
         let stored = stored
             .map(|field| field.data_type())
             .filter(|_| !all_null(existing, name));
@@ -89,6 +96,7 @@ pub(crate) fn of(existing: Option<&Existing>, files: &[&Prepared]) -> Vec<Wanted
             let target = Target {
                 to: to.clone(),
                 has: has.clone(),
+                order,
             };
             if let Some(wanted) = wanted.get_mut(one.place) {
                 wanted.insert(name.to_owned(), target);

@@ -12,7 +12,7 @@ use arrow::record_batch::RecordBatch;
 use crate::formats::ReadError;
 use crate::formats::constants::{self, WithConstants};
 use crate::formats::infer::{self, ColumnType, Commas, Evidence, Style};
-use crate::formats::pinned::{Decimal, Notation};
+use crate::formats::pinned::{DATE_ORDER_KEY, DateOrder, Decimal, Notation};
 use crate::formats::{moment, number, rescue};
 
 /// Rows of one batch: large enough for columnar work, small enough to stream.
@@ -209,11 +209,7 @@ pub(super) fn build(names: &[String], plan: &Plan, cells: &dyn Cells) -> Result<
 
 /// Builds batches of given types; a cell that does not fit its type is null, so types come from [`Evidence`].
 fn batches(names: &[String], types: &[ColumnType], cells: &dyn Cells) -> Result<Vec<RecordBatch>, ReadError> {
-    let fields: Vec<Field> = names
-        .iter()
-        .zip(types)
-        .map(|(name, kind)| Field::new(name, data_type(*kind), true))
-        .collect();
+    let fields: Vec<Field> = names.iter().zip(types).map(|(name, kind)| field(name, *kind)).collect();
     let schema: SchemaRef = Arc::new(Schema::new(fields));
     let mut batches = Vec::new();
     let mut start = 0;
@@ -231,6 +227,19 @@ fn batches(names: &[String], types: &[ColumnType], cells: &dyn Cells) -> Result<
         start = end;
     }
     Ok(batches)
+}
+
+/// A column of a type, with how its days are written where that is open to doubt in other files.
+pub(super) fn field(name: &str, kind: ColumnType) -> Field {
+    let field = Field::new(name, data_type(kind), true);
+    let order = match kind {
+        ColumnType::Date(order) | ColumnType::Timestamp { order, .. } => DateOrder::of_days(order),
+        ColumnType::Null | ColumnType::Boolean | ColumnType::Int64 | ColumnType::Float64(_) | ColumnType::Text => None,
+    };
+    match order {
+        Some(order) => field.with_metadata([(DATE_ORDER_KEY.to_owned(), order.word().to_owned())].into()),
+        None => field,
+    }
 }
 
 /// The Arrow type of a column type.

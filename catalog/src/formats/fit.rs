@@ -9,19 +9,28 @@ use crate::formats::infer::{self, ColumnType, Evidence, Style};
 use crate::formats::moment::{self, Order};
 use crate::formats::number;
 
+/// How days are known to be written: as somebody says, and as the column's table has them, which counts where cells do not tell.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct DayOrder {
+    pub(super) pinned: Option<Order>,
+    pub(super) in_table: Option<Order>,
+}
+
 /// How the cells of a column of this type are read; `None` for types that no text is. `found` is what the cells alone say,
-/// `style` how the file writes numbers, `order` how its dates are known to be written.
+/// `style` how the file writes numbers.
 pub(super) fn kind<'c>(
     to: &DataType,
     found: ColumnType,
     style: Style,
-    order: Option<Order>,
+    order: DayOrder,
     cells: impl Iterator<Item = &'c str>,
 ) -> Option<ColumnType> {
     let order = || match found {
         ColumnType::Date(order) | ColumnType::Timestamp { order, .. } => order,
         _ => order
+            .pinned
             .or_else(|| order_of_most(cells))
+            .or(order.in_table)
             // Dates that nothing decides are no dates: they are read in no order they could be written in.
             .unwrap_or(Order::YearFirst),
     };
@@ -78,7 +87,7 @@ pub(super) fn is_odd(kind: ColumnType, cell: &str) -> bool {
 pub(crate) fn texts(texts: &StringArray, to: &DataType) -> Option<(ArrayRef, Vec<usize>)> {
     let of = Texts(texts);
     let rows = || (0..texts.len()).map(|row| of.cell(row, 0));
-    let kind = kind(to, ColumnType::Text, Style::Point, None, rows())?;
+    let kind = kind(to, ColumnType::Text, Style::Point, DayOrder::default(), rows())?;
     let fits = |cell: &str| cell.trim().is_empty() || holds(kind, cell.trim());
     let odd = (0..texts.len()).filter(|row| !fits(of.cell(*row, 0))).collect();
     let values = column::array(kind, texts.len(), rows().map(|cell| if fits(cell) { cell } else { "" }));

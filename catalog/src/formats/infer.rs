@@ -1,6 +1,7 @@
 //! The type of a column from all of its cells, never from a sample: the one odd cell in row 90,000 decides.
 
-use crate::formats::moment::{self, Order};
+use crate::formats::dates::Dates;
+use crate::formats::moment::Order;
 use crate::formats::number;
 use crate::formats::pinned::Decimal;
 use crate::formats::plain::parse;
@@ -109,16 +110,8 @@ pub(super) struct Evidence {
     /// Numbers with thousands parted by commas, and those that can be nothing else; the same for points.
     grouped: [usize; 2],
     sure_grouped: [usize; 2],
-    orders: [usize; 4],
-    dotted: usize,
-    ambiguous: usize,
-    /// Dates such as `12/03/14`, which may have their year first.
-    maybe_year_first: usize,
-    timed: usize,
-    zoned: usize,
+    dates: Dates,
 }
-
-const ORDERS: [Order; 4] = [Order::YearFirst, Order::DayFirst, Order::MonthFirst, Order::MonthName];
 
 impl Evidence {
     /// Takes one cell into account.
@@ -136,7 +129,7 @@ impl Evidence {
             self.see_comma(cell);
             return;
         }
-        let known = self.see_boolean(cell) | self.see_number(cell) | self.see_moment(cell);
+        let known = self.see_boolean(cell) | self.see_number(cell) | self.dates.see(cell);
         self.is_text = !known;
     }
 
@@ -148,7 +141,7 @@ impl Evidence {
             if self.is_text || parse::date(cell).is_none() {
                 return false;
             }
-            self.orders[0] += 1;
+            self.dates.see_iso();
             return true;
         }
         let digits = cell.strip_prefix(b"-").unwrap_or(cell);
@@ -196,13 +189,9 @@ impl Evidence {
             sure_commas,
             grouped,
             sure_grouped,
-            orders,
-            dotted,
-            ambiguous,
-            maybe_year_first,
-            timed,
-            zoned,
+            dates,
         } = other;
+        self.dates.merge(dates);
         self.is_text |= is_text;
         for (count, more) in [
             (&mut self.values, values),
@@ -216,17 +205,12 @@ impl Evidence {
             (&mut self.comma_numbers, comma_numbers),
             (&mut self.comma_floats, comma_floats),
             (&mut self.sure_commas, sure_commas),
-            (&mut self.dotted, dotted),
-            (&mut self.ambiguous, ambiguous),
-            (&mut self.maybe_year_first, maybe_year_first),
-            (&mut self.timed, timed),
-            (&mut self.zoned, zoned),
         ] {
             *count += more;
         }
         let pairs = self.grouped.iter_mut().zip(grouped);
         let pairs = pairs.chain(self.sure_grouped.iter_mut().zip(sure_grouped));
-        for (count, more) in pairs.chain(self.orders.iter_mut().zip(orders)) {
+        for (count, more) in pairs {
             *count += more;
         }
     }
@@ -276,7 +260,7 @@ impl Evidence {
 
     /// Whether some date has its day, month and year parted by points, as nobody writes who has decimal points.
     pub(super) fn has_dotted_dates(&self) -> bool {
-        self.dotted > 0 && !self.is_text
+        self.dates.are_dotted() && !self.is_text
     }
 
     /// All of the cells; or most of them, where the others are words.
@@ -333,27 +317,18 @@ impl Evidence {
         if commas == Commas::Decimal && all(self.comma_numbers) && self.inexact == 0 {
             return ColumnType::Float64(Style::Comma);
         }
-        match self.order_as(order) {
-            Some(_) if self.zoned > 0 && !all(self.zoned) => ColumnType::Text,
-            Some(order) if self.timed == 0 => ColumnType::Date(order),
-            Some(order) => ColumnType::Timestamp {
-                order,
-                zoned: self.zoned > 0,
-            },
+        match self.dates.order_as(self.values, order) {
+            Some(order) => self.dates.kind(self.values, order),
             None => ColumnType::Text,
         }
     }
 
     /// Dates all of them whose parts cannot be told apart, with what is not known: the column stays text.
     pub(super) fn undecided_dates(&self) -> Option<&'static str> {
-        let all = |count: usize| count == self.values;
-        let [_, day, month, _] = self.orders;
-        if self.values == 0 || self.is_text || self.order().is_some() || !(all(day) || all(month)) {
+        if self.values == 0 || self.is_text {
             None
-        } else if all(self.maybe_year_first) {
-            Some("its dates may start with the day, the month or the year")
         } else {
-            (all(day) && all(month)).then_some("its dates may start with the day or the month")
+            self.dates.undecided(self.values)
         }
     }
 
@@ -376,38 +351,10 @@ impl Evidence {
 
     /// The one order that reads all of the cells.
     pub(super) fn only_order(&self) -> Option<Order> {
-        if self.is_text { None } else { self.order() }
-    }
-
-    /// The order of dates; a known one is not contradicted: dates that only another order reads stay text.
-    fn order_as(&self, known: Option<Order>) -> Option<Order> {
-        let Some(known) = known else { return self.order() };
-        let [year, day, month, name] = self.orders.map(|count| count == self.values);
-        match known {
-            Order::DayFirst if day => Some(known),
-            Order::MonthFirst if month => Some(known),
-            Order::YearFirst | Order::MonthName if year => Some(Order::YearFirst),
-            _ if year => Some(Order::YearFirst),
-            _ if name => Some(Order::MonthName),
-            _ => None,
-        }
-    }
-
-    fn order(&self) -> Option<Order> {
-        let [year, day, month, name] = self.orders.map(|count| count == self.values);
-        if year {
-            Some(Order::YearFirst)
-        } else if name {
-            Some(Order::MonthName)
-        } else if self.maybe_year_first == self.values {
+        if self.is_text {
             None
-        } else if day && (!month || self.ambiguous == 0 || self.dotted == self.values) {
-            // Dots are written between day and month, never between month and day.
-            Some(Order::DayFirst)
-        } else if month && !day && self.dotted == 0 {
-            Some(Order::MonthFirst)
         } else {
-            None
+            self.dates.order(self.values)
         }
     }
 
@@ -473,31 +420,6 @@ impl Evidence {
             self.comma_floats += usize::from(cell.contains(','));
             self.sure_commas += usize::from(number::is_surely_decimal_comma(cell));
         }
-    }
-
-    fn see_moment(&mut self, cell: &str) -> bool {
-        if !cell.starts_with(|first: char| first.is_ascii_alphanumeric()) {
-            return false;
-        }
-        let parsed = ORDERS.map(|order| moment::parse(cell, order));
-        for (count, moment) in self.orders.iter_mut().zip(&parsed) {
-            *count += usize::from(moment.is_some());
-        }
-        let [_, day, month, _] = &parsed;
-        if let (Some(day), Some(month)) = (day, month) {
-            self.ambiguous += usize::from(day != month);
-        }
-        let Some(first) = parsed.iter().flatten().next() else {
-            return false;
-        };
-        self.timed += usize::from(first.has_time);
-        self.zoned += usize::from(first.offset_s.is_some());
-        let date_length = cell.find([' ', 'T']).unwrap_or(cell.len());
-        let dots = cell.bytes().take(date_length).filter(|byte| *byte == b'.').count();
-        let year_first = parsed.first().is_some_and(Option::is_some);
-        self.dotted += usize::from(dots == 2 && !year_first);
-        self.maybe_year_first += usize::from(moment::may_be_short_year_first(cell));
-        true
     }
 }
 

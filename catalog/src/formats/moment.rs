@@ -66,8 +66,23 @@ pub(super) fn may_be_short_year_first(cell: &str) -> bool {
     short().is_some()
 }
 
-/// Parses a trimmed cell in the given order. A year of two digits is one from 1970 to 2069, behind a month's name or
-/// slashes; a bare time is no moment.
+/// Whether the text begins as `14.03.26`: a day to some, the number of a version to others.
+pub(super) fn is_short_dotted(cell: &str) -> bool {
+    let date = cell.as_bytes().split(|byte| [b' ', b'T'].contains(byte)).next();
+    date.is_some_and(|date| {
+        date.len() == 8
+            && date.iter().enumerate().all(|(at, byte)| {
+                if at % 3 == 2 {
+                    *byte == b'.'
+                } else {
+                    byte.is_ascii_digit()
+                }
+            })
+    })
+}
+
+/// Parses a trimmed cell in the given order. A year of two digits is one from 1970 to 2069, behind a month's name, slashes,
+/// or the points of `14.03.26`; a bare time is no moment.
 pub(super) fn parse(cell: &str, order: Order) -> Option<Moment> {
     // The shortest is `1/1/26`; the longest has a month's name, nine digits of a second and a zone.
     if !(6..=48).contains(&cell.len()) || !cell.is_ascii() {
@@ -113,7 +128,8 @@ fn date(cell: &str, order: Order) -> Option<(NaiveDate, &str)> {
                 .next()
                 .filter(|character| matches!(character, '.' | '/' | '-'))?;
             let (second, rest) = digits(rest.get(1..)?, 1, 2)?;
-            let (year, rest) = year(rest.strip_prefix(separator)?, separator == '/')?;
+            let may_be_short = separator == '/' || is_short_dotted(cell);
+            let (year, rest) = year(rest.strip_prefix(separator)?, may_be_short)?;
             let (day, month) = if order == Order::DayFirst {
                 (first, second)
             } else {

@@ -45,8 +45,19 @@ pub(crate) struct Pinned {
     /// What the file's table has made of some columns, by their cleaned names. Nobody said so: what does not fit is kept
     /// beside the column, and no reason to refuse the file.
     #[serde(skip)]
-    pub(crate) in_table: BTreeMap<String, DataType>,
+    pub(crate) in_table: BTreeMap<String, InTable>,
 }
+
+/// What a table has made of a column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct InTable {
+    pub(crate) to: DataType,
+    /// How the files wrote its days whose values decided it.
+    pub(crate) order: Option<DateOrder>,
+}
+
+/// The key under which a column of days keeps how they were written, where a file's values alone may leave it open.
+pub(crate) const DATE_ORDER_KEY: &str = "labhouse.date_order";
 
 /// The sign before a number's fraction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +75,40 @@ pub(crate) enum DateOrder {
     Dmy,
     Mdy,
     Ymd,
+}
+
+impl DateOrder {
+    /// As it is kept with a column, and as it is pinned.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Dmy => "dmy",
+            Self::Mdy => "mdy",
+            Self::Ymd => "ymd",
+        }
+    }
+
+    pub(crate) fn of_word(word: &str) -> Option<Self> {
+        [Self::Dmy, Self::Mdy, Self::Ymd]
+            .into_iter()
+            .find(|order| order.word() == word)
+    }
+
+    /// Of days of which only the order tells which number is the month.
+    pub(super) fn of_days(order: Order) -> Option<Self> {
+        match order {
+            Order::DayFirst => Some(Self::Dmy),
+            Order::MonthFirst => Some(Self::Mdy),
+            _ => None,
+        }
+    }
+
+    fn order(self) -> Order {
+        match self {
+            Self::Dmy => Order::DayFirst,
+            Self::Mdy => Order::MonthFirst,
+            Self::Ymd => Order::YearFirst,
+        }
+    }
 }
 
 /// The type of a column.
@@ -187,11 +232,7 @@ impl Pinned {
     }
 
     pub(super) fn order(&self) -> Option<Order> {
-        self.date_order.map(|order| match order {
-            DateOrder::Dmy => Order::DayFirst,
-            DateOrder::Mdy => Order::MonthFirst,
-            DateOrder::Ymd => Order::YearFirst,
-        })
+        self.date_order.map(DateOrder::order)
     }
 
     fn type_of(&self, name: &str) -> Option<PinnedType> {
@@ -256,10 +297,10 @@ impl<'p> Notation<'p> {
 
     /// Whether the file's table has made a column of texts of it.
     pub(super) fn is_text_in_table(&self, name: &str) -> bool {
-        self.in_table(name) == Some(&DataType::Utf8)
+        self.in_table(name).is_some_and(|column| column.to == DataType::Utf8)
     }
 
-    fn in_table(&self, name: &str) -> Option<&DataType> {
+    fn in_table(&self, name: &str) -> Option<&InTable> {
         let pinned = self.pinned.filter(|pinned| !pinned.in_table.is_empty())?;
         pinned.in_table.get(&clean_column(name))
     }
@@ -337,12 +378,16 @@ impl Notation<'_> {
         style: Style,
         found: ColumnType,
     ) -> Option<(ColumnType, bool)> {
-        let to = self.in_table(name)?;
+        let column_in_table = self.in_table(name)?;
         if found == ColumnType::Null {
             return None;
         }
         let all = || (0..cells.height()).map(|row| cells.cell(row, column));
-        let kind = fit::kind(to, found, style, self.order(), all())?;
+        let order = fit::DayOrder {
+            pinned: self.order(),
+            in_table: column_in_table.order.map(DateOrder::order),
+        };
+        let kind = fit::kind(&column_in_table.to, found, style, order, all())?;
         Some((kind, all().any(|cell| fit::is_odd(kind, cell))))
     }
 }

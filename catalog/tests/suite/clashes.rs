@@ -51,6 +51,50 @@ async fn numbers_come_into_a_column_of_texts_as_they_are_written() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn days_that_nothing_decides_are_read_as_the_table_has_them() {
+    let (_folder, lake) = local_lake().await;
+    for (schema, sure, written, read) in [
+        ("chem", "14/03/2026", "05/03/2026", "2026-03-05"),
+        ("assay", "03/14/2026", "05/03/2026", "2026-05-03"),
+    ] {
+        let lab = Lab::on(&lake, eager()).await;
+        lab.land(
+            &format!("{schema}/t/a.csv"),
+            format!("day,od\n{sure},0.5\n{sure},0.6\n"),
+        )
+        .await;
+        lab.sweep().await;
+        // A file of one day, as an instrument writes it every evening.
+        let many: String = (0..8).map(|at| format!("{written},0.{at}5\n")).collect();
+        lab.land(&format!("{schema}/t/b.csv"), format!("day,od\n{many}")).await;
+        // A server that starts now knows it from the lake.
+        let other = lab.another().await;
+        let report = other.sweep().await;
+        let path = format!("{schema}/t/b.csv");
+        assert_eq!(file(&report, &path).status, Loaded, "{}", reason(&report, &path));
+        assert!(doubts(&report, &path).contains("'day'"), "{}", doubts(&report, &path));
+        let days = format!("select distinct cast(day as varchar) from {schema}.t where _source_file = '{path}'");
+        assert_eq!(other.ask(&days).await, [[read]]);
+        // What its own values decide is read as they say.
+        let other_way = if schema == "chem" { "03/25/2026" } else { "25/03/2026" };
+        let path = format!("{schema}/t/c.csv");
+        other.land(&path, format!("day,od\n{other_way},0.5\n")).await;
+        other.sweep().await;
+        let days = format!("select cast(day as varchar) from {schema}.t where _source_file = '{path}'");
+        assert_eq!(other.ask(&days).await, [["2026-03-25"]]);
+    }
+    // The no: where no file decided it, it stays as it is written.
+    let lab = Lab::on(&lake, eager()).await;
+    lab.land("open/t/a.csv", "day,od\n05/03/2026,0.5\n06/03/2026,0.6\n")
+        .await;
+    lab.sweep().await;
+    assert_eq!(
+        lab.ask("select day from open.t order by day").await,
+        [["05/03/2026"], ["06/03/2026"]]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_column_cannot_hold_is_kept_beside_it() {
     let (_folder, lake) = local_lake().await;
     let lab = Lab::on(&lake, eager()).await;

@@ -9,11 +9,17 @@ use crate::support::{Lab, eager, local_lake};
 const FILES: i64 = 200;
 const ROWS: i64 = 5;
 const KILLS_MIN: usize = 50;
+/// One file in so many is moved about and never changed: one that is changed and moved unseen is another file.
+const EACH: usize = 8;
+const MOVING: usize = FILES as usize / EACH;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_again_and_again_a_crawl_loads_each_row_once() {
     let (folder, lake) = local_lake().await;
     let lab = Lab::on(&lake, eager()).await;
+    // Where each file is now.
+    let mut paths = Vec::new();
+    let mut before = std::collections::HashMap::new();
     for n in 0..FILES {
         // Two tables, and one file in ten of a wider schema, so that commits of all kinds are interrupted.
         let wide = n % 10 == 0;
@@ -29,7 +35,9 @@ async fn killed_again_and_again_a_crawl_loads_each_row_once() {
                 format!("{n},{row}\n")
             });
         }
-        lab.land(&format!("chem/t{}/{n:03}.csv", n % 2), text).await;
+        let path = format!("chem/t{}/{n:03}.csv", n % 2);
+        lab.land(&path, text).await;
+        paths.push(path);
     }
     let url = url::Url::from_directory_path(folder.path()).unwrap().to_string();
     let mut kills = 0;
@@ -44,7 +52,28 @@ async fn killed_again_and_again_a_crawl_loads_each_row_once() {
         if kills % 2 == 0 {
             // Files change all the time, so that replacing is interrupted as often as loading.
             for n in 0..4 {
-                change(&lab, (i64::try_from(kills).unwrap() * 37 + n * 51) % FILES, kills).await;
+                change(
+                    &lab,
+                    &paths,
+                    (i64::try_from(kills).unwrap() * 37 + n * 51) % FILES,
+                    kills,
+                )
+                .await;
+            }
+        } else {
+            // And some move, within their table and to the other one.
+            for n in 0..4 {
+                let place = (kills * 41 + n * 53) % MOVING * EACH;
+                let path = &mut paths[place];
+                // Now and then back to where it was.
+                let to = match before.remove(&place).filter(|_| n == 0) {
+                    Some(old) => old,
+                    None => format!("chem/t{}/{:03}_{kills}.csv", (n + kills / 2) % 2, kills * 4 + n),
+                };
+                before.insert(place, path.clone());
+                let (from, place) = (&*path, |path: &str| folder.path().join("landing").join(path));
+                std::fs::rename(place(from), place(&to)).unwrap();
+                *path = to;
             }
         }
         let started = Instant::now();
@@ -55,7 +84,7 @@ async fn killed_again_and_again_a_crawl_loads_each_row_once() {
                 .min(started.elapsed() + Duration::from_millis(50))
                 .max(Duration::from_millis(60));
             for n in 0..FILES / 4 {
-                change(&lab, n * 4 + i64::try_from(kills % 4).unwrap(), kills).await;
+                change(&lab, &paths, n * 4 + i64::try_from(kills % 4).unwrap(), kills).await;
             }
             continue;
         }
@@ -73,6 +102,10 @@ async fn killed_again_and_again_a_crawl_loads_each_row_once() {
         );
         assert_eq!(lab.ask(&bad).await, Vec::<Vec<String>>::new());
     }
+    // By what they hold, wherever they are.
+    let both = "select n from chem.t0 union all select n from chem.t1";
+    let bad = format!("select n, count(*) from ({both}) group by n having count(*) <> {ROWS}");
+    assert_eq!(lab.ask(&bad).await, Vec::<Vec<String>>::new());
     let all = lab
         .number("select (select count(*) from chem.t0) + (select count(*) from chem.t1)")
         .await;
@@ -84,12 +117,15 @@ async fn killed_again_and_again_a_crawl_loads_each_row_once() {
 }
 
 /// Other values in the same number of rows, so that rows of an old content show up as too many.
-async fn change(lab: &Lab, n: i64, kills: usize) {
+async fn change(lab: &Lab, paths: &[String], n: i64, kills: usize) {
+    let path = &paths[usize::try_from(n).unwrap()];
+    if n % EACH as i64 == 0 {
+        return;
+    }
     let text: String = (0..ROWS)
         .map(|row| format!("{n},{}\n", row + 100 * (kills as i64 + 1)))
         .collect();
-    lab.land(&format!("chem/t{}/{n:03}.csv", n % 2), format!("n,v\n{text}"))
-        .await;
+    lab.land(path, format!("n,v\n{text}")).await;
 }
 
 fn ends_within(child: &mut Child, time: Duration) -> bool {

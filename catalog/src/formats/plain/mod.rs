@@ -15,10 +15,10 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, new_null_array};
 use arrow::compute::{concat, max, min};
-use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Int64Type, Schema, SchemaRef};
 
 use crate::formats::area::Area;
-use crate::formats::column::{self, data_type};
+use crate::formats::column::{self, field};
 use crate::formats::infer::{ColumnType, Evidence};
 use crate::formats::layout::{GridCells, Source};
 use crate::formats::shapes::Shape;
@@ -336,7 +336,7 @@ impl Plain {
 
     fn schema(&self) -> SchemaRef {
         let fields = self.names.iter().zip(&self.rules);
-        let fields = fields.map(|(name, rule)| Field::new(name, data_type(rule.kind), true));
+        let fields = fields.map(|(name, rule)| field(name, rule.kind));
         Arc::new(Schema::new(fields.collect::<Vec<_>>()))
     }
 }

@@ -397,4 +397,5 @@ fn dates_of_every_usual_writing() {
     }
     let notes = |text: &str| parse("a.csv", text).unwrap().confidence.doubts().unwrap_or_default();
     assert!(notes("id,at\nx,13/03/26\ny,14/03/26\n").contains("the day, the month or the year"));
+    assert!(notes("id,at\nx,04.03.26\ny,14.03.26\n").contains("numbers of versions"));
 }

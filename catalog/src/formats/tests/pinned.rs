@@ -149,6 +149,11 @@ fn decimals_and_dates() {
     );
     assert_eq!(schema(&one(Pinned::default(), dates))[1], "at: Utf8");
     // A file that says otherwise is not bent.
+    // Points and years of two digits may be versions as well, so somebody has to say it.
+    let short = "id,at\na,04.03.26\nb,14.03.26\n";
+    assert_eq!(column(&one(order(DateOrder::Dmy), short), "at")[0], "2026-03-04");
+    let open = one(Pinned::default(), short);
+    assert_eq!(column(&open, "at")[0], "04.03.26");
     assert_eq!(
         schema(&one(order(DateOrder::Dmy), "id,at\na,03/25/2026\nb,05/26/2026\n"))[1],
         "at: Utf8"
