@@ -194,8 +194,7 @@ impl Door {
         for ticket in info.endpoint.iter().filter_map(|endpoint| endpoint.ticket.as_ref()) {
             if let Command::TicketStatementQuery(ticket) = wire::command(&ticket.ticket)? {
                 let ticket = self.open_ticket(caller, &ticket.statement_handle)?;
-                self.flights.cancel(&ticket.nonce);
-                outcome = CancelStatus::Cancelled;
+                outcome = self.flights.cancel(&ticket.nonce);
             }
         }
         if info.endpoint.is_empty() {

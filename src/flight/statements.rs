@@ -140,7 +140,8 @@ impl Door {
         let boarded = self.flights.board(&ticket.nonce, ticket.writes)?;
         let Some(bound) = &ticket.bound else {
             let running = self.run(caller, &client, &ticket, Vec::new(), &boarded).await?;
-            let Running { id, schema, stream } = running;
+            boarded.done();
+            let Running { id, schema, stream, .. } = running;
             caller.taken.begin(id);
             return wire_stream::of_engine(schema, stream, boarded, caller);
         };
@@ -151,6 +152,9 @@ impl Door {
             ));
         };
         let first = self.run(caller, &client, &ticket, first, &boarded).await?;
+        if runs.len() == 0 {
+            boarded.done();
+        }
         let schema = Arc::clone(&first.schema);
         caller.taken.begin(first.id);
         let (engine, principal, generations) = (Arc::clone(&self.engine), caller.principal.clone(), ticket.generations);
