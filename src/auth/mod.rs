@@ -56,6 +56,8 @@ struct Session {
     name: String,
     /// The digest of the personal token that was given as the password: the session is no more than it.
     token: Option<String>,
+    /// The digest of the stored hash of the password that began it: with another password it is over.
+    password: Option<String>,
 }
 
 /// Checks who calls.
@@ -127,7 +129,7 @@ impl Authenticator {
             .get(&memory)
             .is_some_and(|at| at.elapsed() < CHECKED_FOR)
         {
-            return users.principal(user).ok_or(AuthError::Refused);
+            return users.by_password(user).ok_or(AuthError::Refused);
         }
         let _permit = self.hashing.acquire().await.map_err(|_| AuthError::Refused)?;
         let (name, word) = (user.to_owned(), password.to_owned());
@@ -194,9 +196,10 @@ impl Authenticator {
             let stands = Utc::now().timestamp() < end && users.principal(&who.name).is_none();
             return stands.then(|| who.clone());
         }
-        match marks::token(who) {
-            Some(digest) => users.digest(digest).filter(|now| now.name == who.name),
-            None => users.principal(&who.name),
+        match (marks::token(who), marks::password(who)) {
+            (Some(digest), _) => users.digest(digest).filter(|now| now.name == who.name),
+            (None, Some(stored)) => users.still_by_password(&who.name, stored),
+            (None, None) => users.principal(&who.name),
         }
     }
 
@@ -224,10 +227,11 @@ impl Authenticator {
             .sealer
             .open_for(SESSION, "", &sealed)
             .map_err(|_| AuthError::Refused)?;
-        // The file is asked again: a removed user's session ends with the user.
-        let found = match session.token {
-            Some(digest) => users.digest(&digest).filter(|who| who.name == session.name),
-            None => users.principal(&session.name),
+        // The file is asked again: a removed user's session ends with the user, and with a new password an old session.
+        let found = match (session.token, session.password) {
+            (Some(digest), _) => users.digest(&digest).filter(|who| who.name == session.name),
+            (None, Some(stored)) => users.still_by_password(&session.name, &stored),
+            (None, None) => None,
         };
         found.ok_or(AuthError::Refused)
     }
@@ -246,6 +250,7 @@ impl Authenticator {
         let session = Session {
             name: who.name.clone(),
             token: marks::token(who).map(str::to_owned),
+            password: marks::password(who).map(str::to_owned),
         };
         Some(URL_SAFE_NO_PAD.encode(self.sealer.seal_for(SESSION, "", self.session, &session)))
     }
@@ -356,6 +361,32 @@ mod tests {
         users::remove(&dir.path().join("users.toml"), "ana").unwrap();
         assert!(auth.bearer(&session).is_err() && !auth.stands(&who));
         assert!(auth.basic("ana", "right").await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_new_password_ends_what_the_old_one_began_and_nothing_else() {
+        let (dir, auth, token) = authenticator();
+        let path = dir.path().join("users.toml");
+        users::add(&path, "sam", "other", Default::default(), false).unwrap();
+        let (old, by_token) = (
+            auth.basic("ana", "right").await.unwrap(),
+            auth.bearer(&token).unwrap(),
+        );
+        let (session, of_token) = (auth.issue(&old).unwrap(), auth.issue(&by_token).unwrap());
+        let sam = auth.basic("sam", "other").await.unwrap();
+        assert_eq!(auth.bearer(&session).unwrap(), old, "the session is the same login");
+        // The same word again is another hash: whoever sets it anew means to end what was begun.
+        for word in ["newer", "newer"] {
+            let before = auth.basic("ana", word).await.ok();
+            users::add(&path, "ana", word, Default::default(), false).unwrap();
+            let now = auth.basic("ana", word).await.unwrap();
+            assert!(auth.stands(&now) && auth.bearer(&auth.issue(&now).unwrap()).is_ok());
+            assert!(before.is_none_or(|before| !auth.stands(&before)));
+        }
+        assert!(auth.bearer(&session).is_err() && !auth.stands(&old) && auth.again(&old).is_none());
+        assert!(auth.basic("ana", "right").await.is_err());
+        assert!(auth.stands(&by_token) && auth.bearer(&of_token).is_ok(), "a token has its own end");
+        assert!(auth.stands(&sam) && auth.stands(&auth.named("ana").unwrap()));
     }
 
     #[tokio::test]
