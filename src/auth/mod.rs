@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::config::{CertificateLogin, Config};
+use crate::expiring::Expiring;
 use crate::ticket::Sealer;
 
 pub(crate) use changes::UsersChange;
@@ -48,6 +49,9 @@ const REMEMBERED_MAX: usize = 10_000;
 /// Argon2 runs at the same time: each takes 19 MiB and a core for some 20 ms.
 const HASHING_MAX: usize = 4;
 
+/// Closed sessions remembered, of some 100 bytes each; beyond it the oldest token is good again until its own end.
+const CLOSED_MAX: usize = 100_000;
+
 const SESSION: &str = "session";
 
 /// What a session token stands for.
@@ -69,6 +73,8 @@ pub(crate) struct Authenticator {
     session: Duration,
     checked: Mutex<HashMap<[u8; 32], Instant>>,
     failing: Mutex<HashMap<String, Failures>>,
+    /// The digests of session tokens that ended before their time.
+    closed: Mutex<Expiring<[u8; 32], ()>>,
     hashing: tokio::sync::Semaphore,
     /// Keys the memory of checked passwords, so that it holds nothing a reader of memory dumps could try words on.
     pepper: [u8; 32],
@@ -91,14 +97,16 @@ struct Failures {
 
 impl Authenticator {
     pub(crate) fn open(config: &Config, sealer: Arc<Sealer>) -> Result<Self, UserError> {
+        let session = Duration::from_secs(config.auth.session_s);
         Ok(Self {
             users: UsersFile::open(&config.auth.users)?,
             oidc: Oidc::new(&config.auth.oidc),
             certificate_login: config.tls.client_login,
             sealer,
-            session: Duration::from_secs(config.auth.session_s),
+            session,
             checked: Mutex::default(),
             failing: Mutex::default(),
+            closed: Mutex::new(Expiring::new(CLOSED_MAX, session)),
             hashing: tokio::sync::Semaphore::new(HASHING_MAX),
             pepper: rand::random(),
         })
@@ -222,6 +230,9 @@ impl Authenticator {
         if token.starts_with(users::TOKEN_PREFIX) {
             return users.token(token).ok_or(AuthError::Refused);
         }
+        if self.closed.lock().get(&digest(token)).is_some() {
+            return Err(AuthError::Refused);
+        }
         let sealed = URL_SAFE_NO_PAD.decode(token).map_err(|_| AuthError::Refused)?;
         let session: Session = self
             .sealer
@@ -234,6 +245,11 @@ impl Authenticator {
             (None, None) => None,
         };
         found.ok_or(AuthError::Refused)
+    }
+
+    /// Ends a session token before its time.
+    pub(crate) fn close(&self, token: &str) {
+        self.closed.lock().insert(digest(token), (), Instant::now());
     }
 
     /// Whether a token, taken before, is one that a login gave.
@@ -314,6 +330,10 @@ impl Authenticator {
     }
 }
 
+fn digest(token: &str) -> [u8; 32] {
+    Sha256::digest(token.as_bytes()).into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -368,10 +388,7 @@ mod tests {
         let (dir, auth, token) = authenticator();
         let path = dir.path().join("users.toml");
         users::add(&path, "sam", "other", Default::default(), false).unwrap();
-        let (old, by_token) = (
-            auth.basic("ana", "right").await.unwrap(),
-            auth.bearer(&token).unwrap(),
-        );
+        let (old, by_token) = (auth.basic("ana", "right").await.unwrap(), auth.bearer(&token).unwrap());
         let (session, of_token) = (auth.issue(&old).unwrap(), auth.issue(&by_token).unwrap());
         let sam = auth.basic("sam", "other").await.unwrap();
         assert_eq!(auth.bearer(&session).unwrap(), old, "the session is the same login");
@@ -385,7 +402,10 @@ mod tests {
         }
         assert!(auth.bearer(&session).is_err() && !auth.stands(&old) && auth.again(&old).is_none());
         assert!(auth.basic("ana", "right").await.is_err());
-        assert!(auth.stands(&by_token) && auth.bearer(&of_token).is_ok(), "a token has its own end");
+        assert!(
+            auth.stands(&by_token) && auth.bearer(&of_token).is_ok(),
+            "a token has its own end"
+        );
         assert!(auth.stands(&sam) && auth.stands(&auth.named("ana").unwrap()));
     }
 

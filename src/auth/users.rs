@@ -234,7 +234,8 @@ impl Users {
 
     /// The same for a login made earlier by the password whose stored hash has this digest; none when it is another now.
     pub(super) fn still_by_password(&self, name: &str, stored: &str) -> Option<Principal> {
-        self.by_password(name).filter(|now| marks::password(now) == Some(stored))
+        self.by_password(name)
+            .filter(|now| marks::password(now) == Some(stored))
     }
 
     /// All logins, sorted.

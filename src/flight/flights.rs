@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use super::expiring::Expiring;
+use crate::expiring::Expiring;
 
 /// Flights remembered: those that flow, and those cancelled or spent until their ticket has expired anyway.
 const FLIGHTS_MAX: usize = 50_000;
