@@ -47,6 +47,7 @@ mod config;
 mod demo;
 mod demo_lab;
 mod engine;
+mod expiring;
 mod flight;
 mod http;
 mod metrics;

@@ -8,6 +8,8 @@ use labhouse_policies::{Attribute, Principal, ROLES_BROUGHT};
 
 /// The digest of the personal token that logged in.
 const TOKEN: &str = "login:token";
+/// The digest of the stored hash of the password that logged in.
+const PASSWORD: &str = "login:password";
 const READ_ONLY: &str = "login:read_only";
 /// The schemas a token is limited to.
 const SCHEMAS: &str = "login:schemas";
@@ -47,6 +49,10 @@ pub(super) fn by_token(
     }
 }
 
+pub(super) fn by_password(who: Principal, stored: &str) -> Principal {
+    who.with(PASSWORD, Attribute::Text(stored.to_owned()))
+}
+
 pub(super) fn until(who: Principal, end: DateTime<Utc>) -> Principal {
     who.with(UNTIL, Attribute::Integer(end.timestamp()))
 }
@@ -63,6 +69,14 @@ pub(super) fn holding(who: Principal, roles: Vec<String>) -> Principal {
 pub(super) fn token(who: &Principal) -> Option<&str> {
     match who.attributes.get(TOKEN) {
         Some(Attribute::Text(digest)) => Some(digest),
+        _ => None,
+    }
+}
+
+/// The digest of the stored hash of the password a principal logged in with.
+pub(super) fn password(who: &Principal) -> Option<&str> {
+    match who.attributes.get(PASSWORD) {
+        Some(Attribute::Text(stored)) => Some(stored),
         _ => None,
     }
 }

@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::config::{CertificateLogin, Config};
+use crate::expiring::Expiring;
 use crate::ticket::Sealer;
 
 pub(crate) use changes::UsersChange;
@@ -48,6 +49,9 @@ const REMEMBERED_MAX: usize = 10_000;
 /// Argon2 runs at the same time: each takes 19 MiB and a core for some 20 ms.
 const HASHING_MAX: usize = 4;
 
+/// Closed sessions remembered, of some 100 bytes each; beyond it the oldest token is good again until its own end.
+const CLOSED_MAX: usize = 100_000;
+
 const SESSION: &str = "session";
 
 /// What a session token stands for.
@@ -56,6 +60,8 @@ struct Session {
     name: String,
     /// The digest of the personal token that was given as the password: the session is no more than it.
     token: Option<String>,
+    /// The digest of the stored hash of the password that began it: with another password it is over.
+    password: Option<String>,
 }
 
 /// Checks who calls.
@@ -67,6 +73,8 @@ pub(crate) struct Authenticator {
     session: Duration,
     checked: Mutex<HashMap<[u8; 32], Instant>>,
     failing: Mutex<HashMap<String, Failures>>,
+    /// The digests of session tokens that ended before their time.
+    closed: Mutex<Expiring<[u8; 32], ()>>,
     hashing: tokio::sync::Semaphore,
     /// Keys the memory of checked passwords, so that it holds nothing a reader of memory dumps could try words on.
     pepper: [u8; 32],
@@ -89,14 +97,16 @@ struct Failures {
 
 impl Authenticator {
     pub(crate) fn open(config: &Config, sealer: Arc<Sealer>) -> Result<Self, UserError> {
+        let session = Duration::from_secs(config.auth.session_s);
         Ok(Self {
             users: UsersFile::open(&config.auth.users)?,
             oidc: Oidc::new(&config.auth.oidc),
             certificate_login: config.tls.client_login,
             sealer,
-            session: Duration::from_secs(config.auth.session_s),
+            session,
             checked: Mutex::default(),
             failing: Mutex::default(),
+            closed: Mutex::new(Expiring::new(CLOSED_MAX, session)),
             hashing: tokio::sync::Semaphore::new(HASHING_MAX),
             pepper: rand::random(),
         })
@@ -127,7 +137,7 @@ impl Authenticator {
             .get(&memory)
             .is_some_and(|at| at.elapsed() < CHECKED_FOR)
         {
-            return users.principal(user).ok_or(AuthError::Refused);
+            return users.by_password(user).ok_or(AuthError::Refused);
         }
         let _permit = self.hashing.acquire().await.map_err(|_| AuthError::Refused)?;
         let (name, word) = (user.to_owned(), password.to_owned());
@@ -194,9 +204,10 @@ impl Authenticator {
             let stands = Utc::now().timestamp() < end && users.principal(&who.name).is_none();
             return stands.then(|| who.clone());
         }
-        match marks::token(who) {
-            Some(digest) => users.digest(digest).filter(|now| now.name == who.name),
-            None => users.principal(&who.name),
+        match (marks::token(who), marks::password(who)) {
+            (Some(digest), _) => users.digest(digest).filter(|now| now.name == who.name),
+            (None, Some(stored)) => users.still_by_password(&who.name, stored),
+            (None, None) => users.principal(&who.name),
         }
     }
 
@@ -219,17 +230,26 @@ impl Authenticator {
         if token.starts_with(users::TOKEN_PREFIX) {
             return users.token(token).ok_or(AuthError::Refused);
         }
+        if self.closed.lock().get(&digest(token)).is_some() {
+            return Err(AuthError::Refused);
+        }
         let sealed = URL_SAFE_NO_PAD.decode(token).map_err(|_| AuthError::Refused)?;
         let session: Session = self
             .sealer
             .open_for(SESSION, "", &sealed)
             .map_err(|_| AuthError::Refused)?;
-        // The file is asked again: a removed user's session ends with the user.
-        let found = match session.token {
-            Some(digest) => users.digest(&digest).filter(|who| who.name == session.name),
-            None => users.principal(&session.name),
+        // The file is asked again: a removed user's session ends with the user, and with a new password an old session.
+        let found = match (session.token, session.password) {
+            (Some(digest), _) => users.digest(&digest).filter(|who| who.name == session.name),
+            (None, Some(stored)) => users.still_by_password(&session.name, &stored),
+            (None, None) => None,
         };
         found.ok_or(AuthError::Refused)
+    }
+
+    /// Ends a session token before its time.
+    pub(crate) fn close(&self, token: &str) {
+        self.closed.lock().insert(digest(token), (), Instant::now());
     }
 
     /// Whether a token, taken before, is one that a login gave.
@@ -246,6 +266,7 @@ impl Authenticator {
         let session = Session {
             name: who.name.clone(),
             token: marks::token(who).map(str::to_owned),
+            password: marks::password(who).map(str::to_owned),
         };
         Some(URL_SAFE_NO_PAD.encode(self.sealer.seal_for(SESSION, "", self.session, &session)))
     }
@@ -309,6 +330,10 @@ impl Authenticator {
     }
 }
 
+fn digest(token: &str) -> [u8; 32] {
+    Sha256::digest(token.as_bytes()).into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -356,6 +381,32 @@ mod tests {
         users::remove(&dir.path().join("users.toml"), "ana").unwrap();
         assert!(auth.bearer(&session).is_err() && !auth.stands(&who));
         assert!(auth.basic("ana", "right").await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_new_password_ends_what_the_old_one_began_and_nothing_else() {
+        let (dir, auth, token) = authenticator();
+        let path = dir.path().join("users.toml");
+        users::add(&path, "sam", "other", Default::default(), false).unwrap();
+        let (old, by_token) = (auth.basic("ana", "right").await.unwrap(), auth.bearer(&token).unwrap());
+        let (session, of_token) = (auth.issue(&old).unwrap(), auth.issue(&by_token).unwrap());
+        let sam = auth.basic("sam", "other").await.unwrap();
+        assert_eq!(auth.bearer(&session).unwrap(), old, "the session is the same login");
+        // The same word again is another hash: whoever sets it anew means to end what was begun.
+        for word in ["newer", "newer"] {
+            let before = auth.basic("ana", word).await.ok();
+            users::add(&path, "ana", word, Default::default(), false).unwrap();
+            let now = auth.basic("ana", word).await.unwrap();
+            assert!(auth.stands(&now) && auth.bearer(&auth.issue(&now).unwrap()).is_ok());
+            assert!(before.is_none_or(|before| !auth.stands(&before)));
+        }
+        assert!(auth.bearer(&session).is_err() && !auth.stands(&old) && auth.again(&old).is_none());
+        assert!(auth.basic("ana", "right").await.is_err());
+        assert!(
+            auth.stands(&by_token) && auth.bearer(&of_token).is_ok(),
+            "a token has its own end"
+        );
+        assert!(auth.stands(&sam) && auth.stands(&auth.named("ana").unwrap()));
     }
 
     #[tokio::test]

@@ -226,6 +226,18 @@ impl Users {
         self.users.get(name).map_or("", |user| &user.password)
     }
 
+    /// The principal of a login by the password that is stored now, marked with it.
+    pub(super) fn by_password(&self, name: &str) -> Option<Principal> {
+        let user = self.users.get(name)?;
+        Some(marks::by_password(self.principal(name)?, &hex_digest(&user.password)))
+    }
+
+    /// The same for a login made earlier by the password whose stored hash has this digest; none when it is another now.
+    pub(super) fn still_by_password(&self, name: &str, stored: &str) -> Option<Principal> {
+        self.by_password(name)
+            .filter(|now| marks::password(now) == Some(stored))
+    }
+
     /// All logins, sorted.
     pub(super) fn names(&self) -> Vec<String> {
         self.users.keys().cloned().collect()
@@ -243,7 +255,7 @@ impl Users {
         };
         let parsed = PasswordHash::new(&user.password).ok()?;
         Argon2::default().verify_password(password.as_bytes(), &parsed).ok()?;
-        self.principal(name)
+        self.by_password(name)
     }
 
     pub(super) fn token(&self, token: &str) -> Option<Principal> {

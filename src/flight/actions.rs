@@ -1,4 +1,4 @@
-//! The actions: prepare and close, cancel and renew, session options, transactions for who asks for them.
+//! The actions: prepare and close, cancel and renew, session options, transactions.
 
 use arrow_flight::sql::{
     ActionBeginTransactionRequest, ActionCancelQueryRequest, ActionCancelQueryResult,
@@ -14,12 +14,12 @@ use tonic::Status;
 
 use super::authn::Caller;
 use super::service::Door;
-use super::sessions::{Session, SetSessionOptionsRequest};
+use super::sessions::SetSessionOptionsRequest;
 use super::statements::TICKET_LIFETIME;
 use super::{sessions, status, wire};
 
 /// Name and description of each action this server takes.
-const ACTIONS: [(&str, &str); 8] = [
+const ACTIONS: [(&str, &str); 12] = [
     (
         "CreatePreparedStatement",
         "Prepares a statement.\nRequest: ActionCreatePreparedStatementRequest\nResponse: ActionCreatePreparedStatementResult",
@@ -50,12 +50,8 @@ const ACTIONS: [(&str, &str); 8] = [
     ),
     (
         "CloseSession",
-        "Ends a session.\nRequest: CloseSessionRequest\nResponse: CloseSessionResult",
+        "Ends a session: rolls back its transactions, and its token is good for nothing any more.\nRequest: CloseSessionRequest\nResponse: CloseSessionResult",
     ),
-];
-
-/// Those it takes from who asks for transactions.
-const TRANSACTIONS: [(&str, &str); 4] = [
     (
         "BeginTransaction",
         "Begins a transaction, which changes one table at most.\nRequest: ActionBeginTransactionRequest\nResponse: ActionBeginTransactionResult",
@@ -74,19 +70,12 @@ const TRANSACTIONS: [(&str, &str); 4] = [
     ),
 ];
 
-/// The actions this server takes from a caller.
-pub(super) fn all(caller: &Caller) -> impl Iterator<Item = ActionType> + Send + use<> {
-    let transactions = TRANSACTIONS.into_iter().filter({
-        let asked = caller.transactions;
-        move |_| asked
-    });
-    ACTIONS
-        .into_iter()
-        .chain(transactions)
-        .map(|(name, description)| ActionType {
-            r#type: name.into(),
-            description: description.into(),
-        })
+/// The actions this server takes.
+pub(super) fn all() -> impl Iterator<Item = ActionType> + Send {
+    ACTIONS.into_iter().map(|(name, description)| ActionType {
+        r#type: name.into(),
+        description: description.into(),
+    })
 }
 
 impl Door {
@@ -135,7 +124,7 @@ impl Door {
             }
             "GetSessionOptions" => Some(sessions::get(&caller.session)),
             "CloseSession" => {
-                caller.choose(&Session::default(), &self.sessions, &self.engine);
+                self.close_session(caller).await;
                 Some(sessions::close())
             }
             "CreatePreparedSubstraitPlan" => {
@@ -188,14 +177,23 @@ impl Door {
         Ok(answer)
     }
 
+    /// Ends a session with what it has begun.
+    async fn close_session(&self, caller: &Caller) {
+        if let Some(login) = caller.login(&self.engine) {
+            for transaction in self.engine.transactions.all_of(&caller.principal, &login) {
+                self.engine.roll_back(&transaction).await;
+            }
+        }
+        caller.close(&self.sessions, &self.engine);
+    }
+
     /// Cancels every result an info names. What is not a statement's result ends by itself.
     fn cancel(&self, caller: &Caller, info: &FlightInfo) -> Result<CancelStatus, Status> {
         let mut outcome = CancelStatus::NotCancellable;
         for ticket in info.endpoint.iter().filter_map(|endpoint| endpoint.ticket.as_ref()) {
             if let Command::TicketStatementQuery(ticket) = wire::command(&ticket.ticket)? {
                 let ticket = self.open_ticket(caller, &ticket.statement_handle)?;
-                self.flights.cancel(&ticket.nonce);
-                outcome = CancelStatus::Cancelled;
+                outcome = self.flights.cancel(&ticket.nonce);
             }
         }
         if info.endpoint.is_empty() {
@@ -231,7 +229,7 @@ mod tests {
 
     #[test]
     fn every_action_has_a_row_in_the_golden_matrix() {
-        for (name, _) in ACTIONS.iter().chain(&TRANSACTIONS) {
+        for (name, _) in ACTIONS {
             assert!(
                 include_str!("../../tests/suite/golden.txt").contains(&format!("\naction | {name} |")),
                 "add {name} to tests/suite/golden.rs and bless it"

@@ -198,6 +198,18 @@ impl Caller {
             .set((session.cookie(&self.principal, &engine.tickets), token));
     }
 
+    /// Ends the session: nothing is chosen any more, and the token that its login gave is none. Another kind of token has its
+    /// own end.
+    pub(super) fn close(&self, sessions: &Sessions, engine: &Engine) {
+        let Some(token) = self.login_token(engine) else {
+            return self.choose(&Session::default(), sessions, engine);
+        };
+        engine.auth.close(token);
+        sessions.forget(token);
+        let cookie = Session::default().cookie(&self.principal, &engine.tickets);
+        let _ = self.chosen.set((cookie, None));
+    }
+
     /// Wraps an answer; one to a password carries the session token in its headers, as clients expect.
     pub(super) fn answer<T>(&self, value: T) -> Response<T> {
         let mut response = Response::new(value);

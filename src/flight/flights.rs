@@ -6,11 +6,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arrow_flight::CancelStatus;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use super::expiring::Expiring;
+use crate::expiring::Expiring;
 
 /// Flights remembered: those that flow, and those cancelled or spent until their ticket has expired anyway.
 const FLIGHTS_MAX: usize = 50_000;
@@ -27,6 +28,8 @@ struct Flight {
     cancelled: CancellationToken,
     streams: usize,
     spent: bool,
+    /// It writes, and its work is done: nothing is left to cancel.
+    done: bool,
 }
 
 /// A stream of a flight, on the register until it is dropped.
@@ -73,14 +76,23 @@ impl Flights {
         })
     }
 
-    /// Cancels what flows under `nonce` and what would be fetched under it later.
-    pub(super) fn cancel(&self, nonce: &str) {
+    /// Cancels what flows under `nonce` and what would be fetched under it later; says what became of it. A write that is
+    /// done stays done, and of one that runs nobody knows yet whether it is stopped before its commit.
+    pub(super) fn cancel(&self, nonce: &str) -> CancelStatus {
         let mut known = self.known.lock();
         if known.get(&nonce.to_owned()).is_none() {
             known.insert(nonce.to_owned(), Flight::default(), Instant::now());
         }
-        if let Some(flight) = known.get(&nonce.to_owned()) {
-            flight.cancelled.cancel();
+        let Some(flight) = known.get(&nonce.to_owned()) else {
+            return CancelStatus::NotCancellable;
+        };
+        if flight.done {
+            return CancelStatus::NotCancellable;
+        }
+        flight.cancelled.cancel();
+        match flight.spent && flight.streams > 0 {
+            true => CancelStatus::Cancelling,
+            false => CancelStatus::Cancelled,
         }
     }
 
@@ -88,8 +100,19 @@ impl Flights {
         let mut known = self.known.lock();
         let Some(flight) = known.get_mut(nonce) else { return };
         flight.streams = flight.streams.saturating_sub(1);
-        if flight.streams == 0 && !flight.spent && !flight.cancelled.is_cancelled() {
+        let is_over = flight.streams == 0 && !flight.cancelled.is_cancelled();
+        flight.done |= is_over && flight.spent;
+        if is_over && !flight.spent {
             known.remove(nonce);
+        }
+    }
+}
+
+impl Boarded {
+    /// The flight writes, and all that it writes is written; only the count is still on its way.
+    pub(super) fn done(&self) {
+        if let Some(flight) = self.flights.known.lock().get_mut(&self.nonce) {
+            flight.done |= flight.spent;
         }
     }
 }
@@ -128,12 +151,36 @@ mod tests {
             flights.board("one", false).unwrap(),
             flights.board("other", false).unwrap(),
         );
-        flights.cancel("one");
-        flights.cancel("later");
+        for nonce in ["one", "later"] {
+            assert_eq!(flights.cancel(nonce), CancelStatus::Cancelled);
+        }
         assert!(one.cancelled.is_cancelled() && !other.cancelled.is_cancelled());
         for nonce in ["one", "later"] {
             assert_eq!(flights.board(nonce, false).err().unwrap().code(), Code::Cancelled);
         }
+    }
+
+    #[test]
+    fn what_is_written_is_not_cancelled_any_more() {
+        let flights = Arc::new(Flights::new());
+        let runs = flights.board("runs", true).unwrap();
+        assert_eq!(flights.cancel("runs"), CancelStatus::Cancelling);
+        assert!(runs.cancelled.is_cancelled());
+        drop(runs);
+        assert_eq!(flights.cancel("runs"), CancelStatus::Cancelled, "asked again");
+        let written = flights.board("written", true).unwrap();
+        written.done();
+        assert_eq!(flights.cancel("written"), CancelStatus::NotCancellable);
+        assert!(!written.cancelled.is_cancelled(), "its count still arrives");
+        drop(written);
+        drop(flights.board("failed", true).unwrap());
+        for nonce in ["written", "failed"] {
+            assert_eq!(flights.cancel(nonce), CancelStatus::NotCancellable, "{nonce}");
+        }
+        // A read has nothing to be done with.
+        let reads = flights.board("reads", false).unwrap();
+        reads.done();
+        assert_eq!(flights.cancel("reads"), CancelStatus::Cancelled);
     }
 
     #[test]

@@ -10,10 +10,10 @@ use tonic::Status;
 
 use super::authn::Caller;
 use super::service::Door;
-use super::status;
+use super::{size, status};
 use crate::query::ingest::{IfMissing, IfThere, Ingest};
 use crate::query::narrow::{narrow_batch, narrow_schema};
-use crate::query::statement::{CATALOG, lake_name_of};
+use crate::query::statement::{CATALOG, PUBLIC, lake_name_of};
 
 /// Bytes of one ingestion, which is one commit and is held until it is complete. More is better landed as files.
 const BYTES_MAX: usize = 1 << 30;
@@ -31,7 +31,7 @@ impl Door {
     ) -> Result<i64, Status> {
         let place = self.place(caller, command.transaction_id.as_deref())?;
         if command.temporary {
-            return Err(Status::invalid_argument(
+            return Err(Status::unimplemented(
                 "there are no temporary tables: ingest into a schema of the lake",
             ));
         }
@@ -43,7 +43,12 @@ impl Door {
             return Err(Status::not_found(format!("the only catalog is `{CATALOG}`")));
         }
         let named = command.schema.as_deref().filter(|schema| !schema.is_empty());
-        let Some(schema) = named.or(caller.session.schema.as_deref()) else {
+        // Where statements look for a table that is named without a schema, for those who may have some there.
+        let public = || {
+            let may = self.engine.may_create_in(&caller.principal, PUBLIC);
+            may.then_some(PUBLIC)
+        };
+        let Some(schema) = named.or(caller.session.schema.as_deref()).or_else(public) else {
             return Err(Status::invalid_argument(
                 "name the schema of the table to ingest into (db_schema_name), for example chemistry",
             ));
@@ -98,7 +103,7 @@ async fn receive(
         let batch = batch.map_err(|error| unreadable(&error))?;
         let batch = narrow_batch(&batch, &narrow_schema(batch.schema_ref())).map_err(|error| unreadable(&error))?;
         rows += batch.num_rows();
-        bytes += batch.get_array_memory_size();
+        bytes += size::of_rows(&batch);
         if rows > rows_max || bytes > BYTES_MAX {
             return Err(Status::resource_exhausted(format!(
                 "one ingestion takes at most {rows_max} rows (limits.write_rows) and {} MiB: bring the rows in parts, or as files in landing/<schema>/<table>/",

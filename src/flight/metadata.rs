@@ -1,12 +1,13 @@
 //! Catalog questions: what there is to query, for the one who asks. All of it comes from the engine's list of visible
 //! tables, so what a policy hides is in no answer and in no count.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow_flight::error::FlightError;
+use arrow_flight::sql::metadata::SqlInfoData;
 use arrow_flight::sql::{
     Command, CommandGetCatalogs, CommandGetDbSchemas, CommandGetSqlInfo, CommandGetTableTypes, CommandGetTables,
     CommandGetXdbcTypeInfo,
@@ -15,9 +16,9 @@ use tonic::Status;
 
 use super::authn::Caller;
 use super::service::{Door, misplaced};
-use super::{keys, sql_info, status, xdbc};
-use crate::query::VisibleTable;
+use super::{keys, status, xdbc};
 use crate::query::statement::CATALOG;
+use crate::query::{VisibleTable, column};
 
 const BASE_TABLE: &str = "BASE TABLE";
 const VIEW: &str = "VIEW";
@@ -25,22 +26,22 @@ const VIEW: &str = "VIEW";
 const TABLE: &str = "TABLE";
 
 /// A question about the catalog or the server.
-pub(super) enum Question {
+pub(super) enum Question<'a> {
     Catalogs(CommandGetCatalogs),
     Schemas(CommandGetDbSchemas),
     Tables(CommandGetTables),
     TableTypes(CommandGetTableTypes),
     PrimaryKeys,
     ForeignKeys,
-    /// Whether it is told of transactions.
-    SqlInfo(CommandGetSqlInfo, bool),
+    /// What is told, which is one thing to those who ask for transactions and another to those who do not.
+    SqlInfo(CommandGetSqlInfo, &'a SqlInfoData),
     XdbcTypes(CommandGetXdbcTypeInfo),
 }
 
-impl Question {
+impl<'a> Question<'a> {
     /// # Errors
     /// INVALID_ARGUMENT when the command asks nothing.
-    pub(super) fn from_command(command: Command, caller: &Caller) -> Result<Self, Status> {
+    pub(super) fn from_command(command: Command, caller: &Caller, door: &'a Door) -> Result<Self, Status> {
         Ok(match command {
             Command::CommandGetCatalogs(command) => Self::Catalogs(command),
             Command::CommandGetDbSchemas(command) => Self::Schemas(command),
@@ -50,7 +51,11 @@ impl Question {
             Command::CommandGetExportedKeys(_)
             | Command::CommandGetImportedKeys(_)
             | Command::CommandGetCrossReference(_) => Self::ForeignKeys,
-            Command::CommandGetSqlInfo(command) => Self::SqlInfo(command, caller.transactions),
+            Command::CommandGetSqlInfo(command) => {
+                let told = door.sql_info.as_ref();
+                let told = told.ok_or_else(|| status::internal("the SqlInfo could not be built"))?;
+                Self::SqlInfo(command, told.to(caller.transactions))
+            }
             Command::CommandGetXdbcTypeInfo(command) => Self::XdbcTypes(command),
             other => return Err(misplaced(&other, "this method")),
         })
@@ -65,7 +70,7 @@ impl Question {
             Self::TableTypes(command) => command.into_builder().schema(),
             Self::PrimaryKeys => keys::primary(),
             Self::ForeignKeys => keys::foreign(),
-            Self::SqlInfo(command, on) => command.clone().into_builder(sql_info::data(*on)?).schema(),
+            Self::SqlInfo(command, told) => command.clone().into_builder(told).schema(),
             Self::XdbcTypes(command) => command.into_builder(xdbc::data()?).schema(),
         })
     }
@@ -73,7 +78,7 @@ impl Question {
 
 impl Door {
     /// Answers a question as the caller may know it.
-    pub(super) async fn answer(&self, caller: &Caller, question: Question) -> Result<RecordBatch, Status> {
+    pub(super) async fn answer(&self, caller: &Caller, question: Question<'_>) -> Result<RecordBatch, Status> {
         let built = match question {
             Question::Catalogs(command) => {
                 let mut builder = command.into_builder();
@@ -97,7 +102,7 @@ impl Door {
             }
             Question::PrimaryKeys => Ok(RecordBatch::new_empty(keys::primary())),
             Question::ForeignKeys => Ok(RecordBatch::new_empty(keys::foreign())),
-            Question::SqlInfo(command, on) => command.into_builder(sql_info::data(on)?).build(),
+            Question::SqlInfo(command, told) => command.into_builder(told).build(),
             Question::XdbcTypes(command) => command.into_builder(xdbc::data()?).build(),
         };
         built.map_err(status::of_encoding)
@@ -140,32 +145,18 @@ fn tables(command: CommandGetTables, visible: Vec<VisibleTable>) -> Result<Recor
 /// The columns with what the format lets a server say of them; JDBC's getColumns shows it.
 fn described_columns(table: &VisibleTable) -> Schema {
     let fields = table.columns.fields().iter().map(|field| {
-        let mut told = field.metadata().clone();
-        let own = HashMap::from([
-            ("ARROW:FLIGHT:SQL:CATALOG_NAME", table.catalog.clone()),
-            ("ARROW:FLIGHT:SQL:SCHEMA_NAME", table.schema.clone()),
-            ("ARROW:FLIGHT:SQL:DB_SCHEMA_NAME", table.schema.clone()),
-            ("ARROW:FLIGHT:SQL:TABLE_NAME", table.table.clone()),
-            (
-                "ARROW:FLIGHT:SQL:TYPE_NAME",
-                xdbc::type_name(field.data_type()).to_owned(),
-            ),
-            ("ARROW:FLIGHT:SQL:IS_AUTO_INCREMENT", "0".to_owned()),
-            (
-                "ARROW:FLIGHT:SQL:IS_CASE_SENSITIVE",
-                flag(matches!(field.data_type(), DataType::Utf8)),
-            ),
-            ("ARROW:FLIGHT:SQL:IS_SEARCHABLE", "1".to_owned()),
-        ]);
-        told.extend(own.into_iter().map(|(key, value)| (key.to_owned(), value)));
-        if let Some(comment) = field.metadata().get("comment") {
-            told.insert("ARROW:FLIGHT:SQL:REMARKS".to_owned(), comment.clone());
-        }
-        if let DataType::Decimal128(precision, scale) = field.data_type() {
-            told.insert("ARROW:FLIGHT:SQL:PRECISION".to_owned(), precision.to_string());
-            told.insert("ARROW:FLIGHT:SQL:SCALE".to_owned(), scale.to_string());
-        }
-        Arc::new(Field::clone(field).with_metadata(told))
+        let mut said = field.metadata().clone();
+        said.extend(column::told(field.data_type(), table.kind != BASE_TABLE));
+        let from = [
+            ("CATALOG_NAME", &table.catalog),
+            ("SCHEMA_NAME", &table.schema),
+            ("DB_SCHEMA_NAME", &table.schema),
+            ("TABLE_NAME", &table.table),
+        ];
+        let remarks = field.metadata().get("comment").map(|comment| ("REMARKS", comment));
+        let from = from.into_iter().chain(remarks);
+        said.extend(from.map(|(name, value)| (column::key(name), value.clone())));
+        Arc::new(Field::clone(field).with_metadata(said))
     });
     let comment = table
         .comment
@@ -174,13 +165,10 @@ fn described_columns(table: &VisibleTable) -> Schema {
     Schema::new_with_metadata(fields.collect::<Vec<_>>(), comment.collect())
 }
 
-fn flag(set: bool) -> String {
-    if set { "1" } else { "0" }.to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use arrow::array::AsArray;
+    use arrow::datatypes::DataType;
 
     use super::*;
 
@@ -282,5 +270,11 @@ mod tests {
         );
         assert_eq!(columns.field(0).metadata()["ARROW:FLIGHT:SQL:TYPE_NAME"], "BIGINT");
         assert_eq!(columns.metadata()["comment"], "about");
+        let of_view = described_columns(&table("assay", "reactions", VIEW));
+        let read_only = |columns: &Schema| columns.field(0).metadata()["ARROW:FLIGHT:SQL:IS_READ_ONLY"].clone();
+        assert_eq!(
+            (read_only(&columns), read_only(&of_view)),
+            ("0".to_owned(), "1".to_owned())
+        );
     }
 }

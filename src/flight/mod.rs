@@ -1,13 +1,14 @@
 //! The Flight SQL door: Arrow over gRPC, for ADBC, JDBC, ODBC, BI tools and `labhouse sql`.
 //!
 //! ```text
-//! call -> authn (who) -> service (which command) -> statements | prepared | metadata | actions -> engine -> stream
+//! call -> authn (who, by the headers) -> service (which command) -> statements | prepared | metadata | actions -> engine -> stream
 //! ```
 //! The door speaks the protocol and nothing else. It holds no table, plans nothing and decides nothing about data: each
 //! call carries its own credentials, becomes a `Principal`, and asks the engine as that principal. Between calls it keeps
 //! no statement: tickets, handles and sessions are sealed words that the client brings back. What it does remember is
 //! bounded and expires: parameters bound by clients that ignore the handle we return (`bindings`), what was chosen by those
-//! that lose their session (`sessions`), and which results flow now, so that they can be cancelled (`flights`).
+//! that lose their session (`sessions`), which handles were closed (`prepared`), and which results flow now, so that they can
+//! be cancelled (`flights`).
 //!
 //! arrow-flight's `FlightSqlService` is not used: it answers GetSchema, PollFlightInfo and ListFlights itself as
 //! unimplemented, turns malformed commands into INTERNAL, and has no session messages. `service` dispatches the same
@@ -19,8 +20,8 @@
 mod actions;
 pub(crate) mod authn;
 mod bindings;
+mod connections;
 pub(crate) mod envelope;
-mod expiring;
 mod flights;
 mod handshake;
 mod ingest;
@@ -42,15 +43,13 @@ mod wire;
 mod xdbc;
 
 use std::convert::Infallible;
-use std::future::{Future, ready};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use arrow_flight::flight_service_server::FlightServiceServer;
-use futures::{Stream, StreamExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::server::TlsStream;
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tonic::codec::CompressionEncoding;
@@ -64,12 +63,16 @@ use crate::tls::Tls;
 use envelope::Envelope;
 use service::Door;
 
-/// Largest request message. Statements are capped far lower by the engine; a message is read whole before its sender is
-/// known.
+/// Largest request message: a ticket or handle with the values bound to it, many times over. Nothing of a call is read
+/// before its headers have let it in.
 const REQUEST_BYTES_MAX: usize = 16 << 20;
-/// Largest message of a DoPut, which is read after the login: clients send a batch of a bulk load as one message (ADBC's
-/// own limit is 16 MiB until it is told another, pyarrow has none).
+/// Largest message of a DoPut: clients send a batch of a bulk load as one message (ADBC's own limit is 16 MiB until it is
+/// told another, pyarrow has none).
 const PUT_BYTES_MAX: usize = 128 << 20;
+/// Largest message of a login, which is read before its sender is known: a name and a password, or a provider's token.
+const LOGIN_BYTES_MAX: usize = 64 << 10;
+/// Connections at the same time: several times what a lab's tools open, and each holds some ten KiB and a file descriptor.
+const CONNECTIONS_MAX: usize = 4_096;
 /// Calls at the same time on one connection: far above what a dashboard opens, low enough that one client cannot take all.
 const CALLS_PER_CONNECTION_MAX: u32 = 256;
 /// How often an idle connection is asked whether it lives: below the minute after which common proxies forget it.
@@ -78,10 +81,6 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 /// Bytes of request headers: tokens and cookies fit many times.
 const HEADER_BYTES_MAX: u32 = 64 << 10;
-/// What clients of this door must speak over TLS.
-const HTTP2: &[u8] = b"h2";
-/// Clients that agree on keys at the same time; more wait to be accepted.
-const HANDSHAKES_MAX: usize = 256;
 /// How long results that flow may take to end after shutdown was asked for; a reader that sleeps must not hold the server.
 const DRAIN_MAX: Duration = Duration::from_secs(30);
 
@@ -99,6 +98,8 @@ pub(crate) async fn serve(
     let service = Calls {
         all: taking(&door, REQUEST_BYTES_MAX),
         puts: taking(&door, PUT_BYTES_MAX),
+        logins: taking(&door, LOGIN_BYTES_MAX),
+        door,
     };
     let server = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
@@ -115,11 +116,12 @@ pub(crate) async fn serve(
     let incoming = TcpIncoming::from(listener)
         .with_nodelay(Some(true))
         .with_keepalive(Some(KEEPALIVE_INTERVAL));
+    let incoming = connections::capped(incoming, CONNECTIONS_MAX);
     let serving = async move {
         match tls {
             None => router.serve_with_incoming_shutdown(incoming, ending).await,
             Some(tls) => {
-                let agreed = agreed(incoming, tls);
+                let agreed = connections::agreed(incoming, tls);
                 router.serve_with_incoming_shutdown(agreed, ending).await
             }
         }
@@ -143,11 +145,13 @@ fn taking(door: &Arc<Door>, bytes_max: usize) -> FlightServiceServer<Door> {
         .send_compressed(CompressionEncoding::Zstd)
 }
 
-/// One service whose calls take messages of different sizes.
+/// One service whose calls take messages of different sizes, once they are let in.
 #[derive(Clone)]
 struct Calls {
     all: FlightServiceServer<Door>,
     puts: FlightServiceServer<Door>,
+    logins: FlightServiceServer<Door>,
+    door: Arc<Door>,
 }
 
 impl NamedService for Calls {
@@ -157,40 +161,34 @@ impl NamedService for Calls {
 impl Service<http::Request<Body>> for Calls {
     type Response = http::Response<Body>;
     type Error = Infallible;
-    type Future = <FlightServiceServer<Door> as Service<http::Request<Body>>>::Future;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
+    /// Who calls is asked of the headers, so a stranger's message is refused unread.
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        match request.uri().path().ends_with("/DoPut") {
-            true => self.puts.call(request),
-            false => self.all.call(request),
+        let path = request.uri().path();
+        if path.ends_with("/Handshake") {
+            return Box::pin(self.logins.call(request));
         }
-    }
-}
-
-/// Connections that have agreed on keys. A client that takes its time holds up none of the others.
-fn agreed(
-    incoming: TcpIncoming,
-    tls: Arc<Tls>,
-) -> impl Stream<Item = std::io::Result<TlsStream<TcpStream>>> + Send + 'static {
-    let agreeing = incoming.map(move |stream| {
-        let tls = Arc::clone(&tls);
-        async move {
-            match tls.accept(stream?, HTTP2).await {
-                Ok(stream) => Ok(Some(stream)),
-                Err(error) => {
-                    tracing::debug!(%error, "a client did not agree on TLS");
-                    Ok(None)
+        let mut service = match path.ends_with("/DoPut") {
+            true => self.puts.clone(),
+            false => self.all.clone(),
+        };
+        let door = Arc::clone(&self.door);
+        Box::pin(async move {
+            let (mut head, body) = request.into_parts();
+            match door.let_in(&head.headers, &head.extensions).await {
+                Ok(caller) => {
+                    head.extensions.insert(Arc::new(caller));
+                    service.call(http::Request::from_parts(head, body)).await
                 }
+                Err(refused) => Ok(refused.into_http()),
             }
-        }
-    });
-    agreeing
-        .buffer_unordered(HANDSHAKES_MAX)
-        .filter_map(|agreed: std::io::Result<Option<TlsStream<TcpStream>>>| ready(agreed.transpose()))
+        })
+    }
 }
 
 async fn overdue(draining: CancellationToken) {

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use tonic::Status;
 
 use super::bindings::Bindings;
-use super::status;
+use super::{size, status};
 use crate::query::narrow::{narrow_batch, narrow_schema};
 
 /// Rows of one binding: each is one run of the statement.
@@ -59,7 +59,7 @@ impl Parameters {
             let batch = batch.map_err(unreadable)?;
             let batch = narrow_batch(&batch, &narrow_schema(batch.schema_ref())).map_err(unreadable)?;
             rows += batch.num_rows();
-            bytes += batch.get_array_memory_size();
+            bytes += size::of_rows(&batch);
             if rows > ROWS_MAX || bytes > BYTES_MAX {
                 return Err(Status::resource_exhausted(format!(
                     "more than {ROWS_MAX} rows or {} MiB of parameters were bound to one statement; load them as a file or an INSERT … VALUES and join",
@@ -125,20 +125,27 @@ impl Parameters {
         }
     }
 
-    /// How much memory they hold.
+    /// Bytes of the values: columns that came in one message share its memory, which must not be counted for each of them.
     pub(super) fn bytes(&self) -> usize {
-        self.0.get_array_memory_size()
+        size::of_rows(&self.0)
     }
 
-    /// For a sealed word: the values themselves, or where they are kept when they are many.
-    pub(super) fn bound(&self, bindings: &Bindings) -> Result<Bound, Status> {
+    /// For a sealed word: the values themselves, or where they are kept for their owner when they are many.
+    pub(super) fn bound(&self, bindings: &Bindings, owner: &str) -> Result<Bound, Status> {
         if self.bytes() > INLINE_BYTES_MAX {
-            return Ok(Bound::Kept(bindings.keep_new(self.clone())));
+            return Ok(Bound::Kept(bindings.keep_new(owner, self.clone())));
         }
         let mut writer = StreamWriter::try_new(Vec::new(), self.0.schema_ref()).map_err(status::internal)?;
         writer.write(&self.0).map_err(status::internal)?;
         let bytes = writer.into_inner().map_err(status::internal)?;
         Ok(Bound::Inline(STANDARD_NO_PAD.encode(bytes)))
+    }
+}
+
+#[cfg(test)]
+impl From<RecordBatch> for Parameters {
+    fn from(batch: RecordBatch) -> Self {
+        Self(batch)
     }
 }
 
@@ -249,10 +256,10 @@ mod tests {
 
     #[test]
     fn sealed_values_come_back_whatever_their_size() {
-        let bindings = Bindings::new();
+        let bindings = Bindings::default();
         for bytes in [10, 1 << 20] {
             let bound = parameters(vec![Arc::new(StringArray::from(vec!["x".repeat(bytes)]))]);
-            assert_eq!(bound.bound(&bindings).unwrap().load(&bindings).unwrap(), bound);
+            assert_eq!(bound.bound(&bindings, "ana").unwrap().load(&bindings).unwrap(), bound);
         }
         let gone = Bound::Kept("gone".into()).load(&bindings);
         assert_eq!(gone.unwrap_err().code(), Code::Aborted);

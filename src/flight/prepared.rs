@@ -1,9 +1,10 @@
-//! Prepared statements without state: the handle is the statement, sealed for the principal who prepared it.
+//! Prepared statements without state: the handle is the statement, sealed for the principal who prepared it. Only that it was
+//! closed is remembered here.
 //!
 //! Binding answers with a new handle that holds the values too. Preparing plans the statement once, for the schemas it
 //! announces; running plans it again with the values, under the policies of that moment.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow_flight::sql::{
@@ -16,6 +17,7 @@ use datafusion::sql::sqlparser::ast::Statement;
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 use futures::Stream;
+use parking_lot::Mutex;
 use prost::Message;
 use serde::{Deserialize, Serialize};
 use tonic::Status;
@@ -28,6 +30,7 @@ use super::service::{BoxedStream, Door};
 use super::statements::StatementTicket;
 use super::transactions::Place;
 use super::{status, wire};
+use crate::expiring::Expiring;
 use crate::query::ingest::BoundInsert;
 use crate::query::{Description, QueryError};
 
@@ -36,6 +39,9 @@ use crate::query::{Description, QueryError};
 pub(super) const HANDLE_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
 const HANDLE: &str = "prepared statement";
+/// Closed handles remembered, of some 100 bytes each. Beyond it the oldest opens again, which is a mistake of its own client
+/// that is not noticed.
+const CLOSED_MAX: usize = 200_000;
 
 /// What a handle holds, sealed.
 #[derive(Serialize, Deserialize)]
@@ -121,8 +127,9 @@ impl Door {
         Parameters::check_count(received.as_ref(), handle.parameters)?;
         handle.bound = match received {
             Some(parameters) => {
-                let bound = parameters.bound(&self.bindings)?;
-                self.bindings.keep(&handle.nonce, parameters);
+                let owner = &caller.principal.name;
+                let bound = parameters.bound(&self.bindings, owner)?;
+                self.bindings.keep(owner, &handle.nonce, parameters, &bound);
                 Some(bound)
             }
             None => {
@@ -172,7 +179,7 @@ impl Door {
     }
 
     /// Runs a prepared statement for its effect, once for each bound row; the sum of the counts, −1 if one is unknown. The
-    /// rows of an INSERT go into the table together or not at all.
+    /// rows of an INSERT … VALUES go into the table together or not at all.
     pub(super) async fn prepared_update(
         &self,
         caller: &Caller,
@@ -233,13 +240,11 @@ impl Door {
         Ok(affected.unwrap_or(-1))
     }
 
-    /// Forgets what is kept for a handle. Closing twice, or what has expired, is no error: the aim is reached.
+    /// Ends a handle, and those that binding made of it. Closing twice, or what has expired, is no error: the aim is reached.
     pub(super) fn close_prepared(&self, caller: &Caller, request: &ActionClosePreparedStatementRequest) {
-        if let Ok(handle) = self.open_handle(caller, &request.prepared_statement_handle) {
+        if let Ok(handle) = self.unsealed(caller, &request.prepared_statement_handle) {
             self.bindings.forget(&handle.nonce);
-            if let Some(Bound::Kept(name)) = &handle.bound {
-                self.bindings.forget(name);
-            }
+            self.closed.add(&handle.nonce);
         }
     }
 
@@ -248,6 +253,13 @@ impl Door {
         let handle = self.open_handle(caller, sealed)?;
         let parameters = self.bound_to(&handle)?;
         Parameters::check_count(parameters.as_ref(), handle.parameters)?;
+        // What is kept under a name is kept once.
+        let kept = || self.bindings.name_of(&handle.nonce).map(Bound::Kept);
+        let bound = match (handle.bound.clone().or_else(kept), &parameters) {
+            (Some(bound), _) => Some(bound),
+            (None, Some(parameters)) => Some(parameters.bound(&self.bindings, &caller.principal.name)?),
+            (None, None) => None,
+        };
         let first = parameters
             .as_ref()
             .map(Parameters::first)
@@ -257,9 +269,7 @@ impl Door {
         let place = self.place_of_prepared(caller, handle.transaction.as_deref())?;
         let description = self.describe(caller, &place, &handle.sql, &first).await?;
         let mut ticket = StatementTicket::new(handle.sql, &place, Some(&description));
-        ticket.bound = parameters
-            .map(|parameters| parameters.bound(&self.bindings))
-            .transpose()?;
+        ticket.bound = bound;
         Ok((ticket, description.schema))
     }
 
@@ -293,10 +303,40 @@ impl Door {
     }
 
     fn open_handle(&self, caller: &Caller, sealed: &[u8]) -> Result<Handle, Status> {
+        let handle = self.unsealed(caller, sealed)?;
+        match self.closed.has(&handle.nonce) {
+            false => Ok(handle),
+            true => Err(Status::not_found(
+                "this prepared statement was closed; prepare it again",
+            )),
+        }
+    }
+
+    /// A handle, closed or not.
+    fn unsealed(&self, caller: &Caller, sealed: &[u8]) -> Result<Handle, Status> {
         self.engine
             .tickets
             .open(HANDLE, &caller.principal, sealed)
             .map_err(status::of_ticket)
+    }
+}
+
+/// The prepared statements that were closed, by their nonces.
+pub(super) struct Closed(Mutex<Expiring<Uuid, ()>>);
+
+impl Closed {
+    pub(super) fn new() -> Self {
+        Self(Mutex::new(Expiring::new(CLOSED_MAX, HANDLE_LIFETIME)))
+    }
+
+    fn add(&self, nonce: &str) {
+        if let Ok(nonce) = Uuid::parse_str(nonce) {
+            self.0.lock().insert(nonce, (), Instant::now());
+        }
+    }
+
+    fn has(&self, nonce: &str) -> bool {
+        Uuid::parse_str(nonce).is_ok_and(|nonce| self.0.lock().get(&nonce).is_some())
     }
 }
 

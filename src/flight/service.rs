@@ -1,4 +1,4 @@
-//! The gRPC service: each method lets the caller in, reads the command and hands it to the one place that answers it.
+//! The gRPC service: each method reads the command and hands it to the one place that answers it.
 //!
 //! The matches over `Command` name every message of Flight SQL, so a message that moves or appears is decided here.
 
@@ -13,15 +13,20 @@ use arrow_flight::{
     PollInfo, PutResult, SchemaResult, Ticket,
 };
 use futures::{Stream, StreamExt, stream};
+use http::{Extensions, HeaderMap};
 use prost::Message;
+use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::authn::Caller;
 use super::bindings::Bindings;
 use super::flights::Flights;
+use super::prepared::Closed;
 use super::sessions::Sessions;
+use super::sql_info::Told;
 use super::stream::of_batch;
-use super::{actions, metadata, wire};
+use super::{actions, metadata, status, wire};
+use crate::auth::AuthError;
 use crate::engine::Engine;
 
 /// What every streaming method answers with.
@@ -31,25 +36,36 @@ pub(super) type BoxedStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + 
 pub(super) struct Door {
     pub(super) engine: Arc<Engine>,
     pub(super) bindings: Bindings,
+    pub(super) closed: Closed,
     pub(super) sessions: Sessions,
     pub(super) flights: Arc<Flights>,
+    /// None if it could not be built.
+    pub(super) sql_info: Option<Told>,
 }
 
 impl Door {
     pub(super) fn new(engine: Arc<Engine>) -> Self {
         Self {
+            sql_info: Told::new(&engine.config.limits),
             engine,
-            bindings: Bindings::new(),
+            bindings: Bindings::default(),
+            closed: Closed::new(),
             sessions: Sessions::new(),
             flights: Arc::new(Flights::new()),
         }
     }
 
-    async fn caller<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
-        let certificates = request.peer_certs();
+    /// Lets a call in by its headers and its connection.
+    ///
+    /// # Errors
+    /// As of `Caller::from_headers`.
+    pub(super) async fn let_in(&self, headers: &HeaderMap, extensions: &Extensions) -> Result<Caller, Status> {
+        let headers = MetadataMap::from_headers(headers.clone());
+        let call = Request::from_parts(headers, extensions.clone(), ());
+        let certificates = call.peer_certs();
         let certificate = certificates.as_ref().and_then(|chain| chain.first());
         let certificate = certificate.map(AsRef::as_ref);
-        let (headers, peer) = (request.metadata(), request.remote_addr());
+        let (headers, peer) = (call.metadata(), call.remote_addr());
         Caller::from_headers(&self.engine, &self.sessions, headers, peer, certificate).await
     }
 
@@ -62,7 +78,7 @@ impl Door {
             }
             Command::CommandStatementSubstraitPlan(_) => Err(no_substrait()),
             other => {
-                let question = metadata::Question::from_command(other, caller)?;
+                let question = metadata::Question::from_command(other, caller, self)?;
                 // The command is the ticket: it holds no secret and is checked like any call when it comes back.
                 let ticket = descriptor.cmd.clone();
                 let schema = question.schema()?;
@@ -78,7 +94,7 @@ impl Door {
                 self.prepared_schema(caller, &command.prepared_statement_handle).await
             }
             Command::CommandStatementSubstraitPlan(_) => Err(no_substrait()),
-            other => metadata::Question::from_command(other, caller)?.schema(),
+            other => metadata::Question::from_command(other, caller, self)?.schema(),
         }
     }
 
@@ -91,7 +107,7 @@ impl Door {
             }
             Command::CommandStatementSubstraitPlan(_) => Err(no_substrait()),
             other => Ok(of_batch(
-                self.answer(caller, metadata::Question::from_command(other, caller)?)
+                self.answer(caller, metadata::Question::from_command(other, caller, self)?)
                     .await?,
             )),
         }
@@ -148,19 +164,19 @@ impl FlightService for Door {
 
     /// Results are made on request, so there is nothing to list; the catalog is asked by the metadata commands.
     async fn list_flights(&self, request: Request<Criteria>) -> Result<Response<Self::ListFlightsStream>, Status> {
-        let caller = self.caller(&request).await?;
+        let caller = caller(&request)?;
         Ok(caller.answer(Box::pin(stream::empty())))
     }
 
     async fn get_flight_info(&self, request: Request<FlightDescriptor>) -> Result<Response<FlightInfo>, Status> {
-        let caller = self.caller(&request).await?;
+        let caller = caller(&request)?;
         let info = self.info(&caller, request.into_inner()).await?;
         Ok(caller.answer(info))
     }
 
     /// Complete at once: a result streams from the first batch, there is no phase to poll through.
     async fn poll_flight_info(&self, request: Request<FlightDescriptor>) -> Result<Response<PollInfo>, Status> {
-        let caller = self.caller(&request).await?;
+        let caller = caller(&request)?;
         let info = self.info(&caller, request.into_inner()).await?;
         let poll = PollInfo {
             info: Some(info),
@@ -172,7 +188,7 @@ impl FlightService for Door {
     }
 
     async fn get_schema(&self, request: Request<FlightDescriptor>) -> Result<Response<SchemaResult>, Status> {
-        let caller = self.caller(&request).await?;
+        let caller = caller(&request)?;
         let schema = self.schema(&caller, request.get_ref()).await?;
         Ok(caller.answer(SchemaResult {
             schema: wire::schema_bytes(&schema)?,
@@ -180,24 +196,24 @@ impl FlightService for Door {
     }
 
     async fn do_get(&self, request: Request<Ticket>) -> Result<Response<Self::DoGetStream>, Status> {
-        let caller = self.caller(&request).await?;
+        let caller = caller(&request)?;
         let stream = self.get(&caller, request.get_ref()).await?;
         Ok(caller.answer(stream))
     }
 
     async fn do_put(&self, request: Request<Streaming<FlightData>>) -> Result<Response<Self::DoPutStream>, Status> {
-        let caller = self.caller(&request).await?;
+        let caller = caller(&request)?;
         let result = self.put(&caller, request.into_inner()).await?;
         Ok(caller.answer(Box::pin(stream::iter([Ok(result)]))))
     }
 
     async fn list_actions(&self, request: Request<Empty>) -> Result<Response<Self::ListActionsStream>, Status> {
-        let caller = self.caller(&request).await?;
-        Ok(caller.answer(Box::pin(stream::iter(actions::all(&caller).map(Ok)))))
+        let caller = caller(&request)?;
+        Ok(caller.answer(Box::pin(stream::iter(actions::all().map(Ok)))))
     }
 
     async fn do_action(&self, request: Request<Action>) -> Result<Response<Self::DoActionStream>, Status> {
-        let caller = self.caller(&request).await?;
+        let caller = caller(&request)?;
         let results = self.act(&caller, request.get_ref()).await?;
         Ok(caller.answer(Box::pin(stream::iter(results.map(Ok)))))
     }
@@ -206,11 +222,17 @@ impl FlightService for Door {
         &self,
         request: Request<Streaming<FlightData>>,
     ) -> Result<Response<Self::DoExchangeStream>, Status> {
-        self.caller(&request).await?;
+        caller(&request)?;
         Err(Status::unimplemented(
             "Flight SQL has no DoExchange: use DoGet to read and DoPut to write",
         ))
     }
+}
+
+/// Who was let in with this call; nobody, if it came another way.
+fn caller<T>(request: &Request<T>) -> Result<Arc<Caller>, Status> {
+    let caller = request.extensions().get::<Arc<Caller>>();
+    caller.cloned().ok_or_else(|| status::of_login(AuthError::Missing))
 }
 
 /// What a command answers that came to a method that does not take it.

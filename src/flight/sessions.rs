@@ -22,8 +22,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use tonic::metadata::MetadataMap;
 
-use super::expiring::Expiring;
 use super::prepared::HANDLE_LIFETIME;
+use crate::expiring::Expiring;
 use crate::query::statement::CATALOG;
 use crate::ticket::Sealer;
 
@@ -94,6 +94,10 @@ impl Sessions {
     /// What was chosen last under a token; none when nothing is remembered.
     pub(super) fn under(&self, token: &str) -> Option<Session> {
         self.0.lock().get(&digest(token)).cloned()
+    }
+
+    pub(super) fn forget(&self, token: &str) {
+        self.0.lock().remove(&digest(token));
     }
 
     pub(super) fn remember(&self, token: &str, session: Session) {
@@ -170,7 +174,7 @@ pub(super) fn get(session: &Session) -> Bytes {
     .into()
 }
 
-/// Answers CloseSession: closed, since the client lets go of its words. Tokens end by their own time.
+/// Answers CloseSession.
 pub(super) fn close() -> Bytes {
     CloseSessionResult {
         status: CloseStatus::Closed as i32,
@@ -371,7 +375,13 @@ mod tests {
             (Some(session), None)
         );
         sessions.remember("token", Session::default());
-        assert_eq!(sessions.under("token"), Some(Session::default()), "closed");
+        assert_eq!(
+            sessions.under("token"),
+            Some(Session::default()),
+            "nothing chosen any more"
+        );
+        sessions.forget("token");
+        assert_eq!(sessions.under("token"), None, "closed");
         // Nothing chosen leaves nothing behind.
         let nothing = Session::default();
         assert!(nothing.cookie(&ana, &sealer).contains("Max-Age=0"));

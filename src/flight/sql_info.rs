@@ -2,7 +2,7 @@
 //! each to one Java type, noted where the format's text and the driver differ.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use arrow_flight::sql::metadata::{SqlInfoData, SqlInfoDataBuilder};
 use arrow_flight::sql::{
@@ -13,10 +13,9 @@ use arrow_flight::sql::{
 use datafusion::functions;
 use datafusion::logical_expr::ScalarUDF;
 use datafusion::sql::sqlparser::keywords::ALL_KEYWORDS;
-use tonic::Status;
 
 use super::prepared::HANDLE_LIFETIME;
-use super::status;
+use crate::config::Limits;
 use crate::query::IDLE_MAX;
 
 /// Words of labhouse's own statements that are no keywords of the parser.
@@ -41,21 +40,35 @@ enum Value {
     Map(BTreeMap<i32, Vec<i32>>),
 }
 
-/// The answer to GetSqlInfo, made once for who asks for transactions and once for who does not.
-pub(super) fn data(transactions: bool) -> Result<&'static SqlInfoData, Status> {
-    static WITHOUT: OnceLock<Option<SqlInfoData>> = OnceLock::new();
-    static WITH: OnceLock<Option<SqlInfoData>> = OnceLock::new();
-    let data = if transactions { &WITH } else { &WITHOUT };
-    let built = data.get_or_init(|| {
-        let mut builder = SqlInfoDataBuilder::new();
-        for (name, value) in all(transactions) {
-            value.append_to(&mut builder, name);
+/// The answers to GetSqlInfo: one for who asks for transactions and one for who does not.
+pub(super) struct Told {
+    with: SqlInfoData,
+    without: SqlInfoData,
+}
+
+impl Told {
+    /// What is true under these limits.
+    pub(super) fn new(limits: &Limits) -> Option<Self> {
+        let built = |transactions| {
+            let mut builder = SqlInfoDataBuilder::new();
+            for (name, value) in all(transactions, limits) {
+                value.append_to(&mut builder, name);
+            }
+            builder.build().ok()
+        };
+        Some(Self {
+            with: built(true)?,
+            without: built(false)?,
+        })
+    }
+
+    pub(super) fn to(&self, asks_for_transactions: bool) -> &SqlInfoData {
+        if asks_for_transactions {
+            &self.with
+        } else {
+            &self.without
         }
-        builder.build().ok()
-    });
-    built
-        .as_ref()
-        .ok_or_else(|| status::internal("the SqlInfo could not be built"))
+    }
 }
 
 impl Value {
@@ -89,13 +102,13 @@ impl From<i32> for Value {
     }
 }
 
-fn all(transactions: bool) -> impl Iterator<Item = (SqlInfo, Value)> {
+fn all(transactions: bool, of: &Limits) -> impl Iterator<Item = (SqlInfo, Value)> + use<> {
     let of_transactions = if transactions { with_transactions() } else { without() };
     server()
         .into_iter()
         .chain(words())
         .chain(language())
-        .chain(limits())
+        .chain(limits(of))
         .chain(of_transactions)
         .chain(results())
 }
@@ -190,7 +203,8 @@ fn language() -> Vec<(SqlInfo, Value)> {
             ]),
         ),
         (I::SqlSupportsLikeEscapeClause, true.into()),
-        (I::SqlSupportsNonNullableColumns, true.into()),
+        // Every column of the lake may be null.
+        (I::SqlSupportsNonNullableColumns, false.into()),
         (
             I::SqlSupportedGrammar,
             mask(&[
@@ -235,7 +249,7 @@ fn language() -> Vec<(SqlInfo, Value)> {
 }
 
 /// 0 is the format's word for "no limit, or not known".
-fn limits() -> Vec<(SqlInfo, Value)> {
+fn limits(of: &Limits) -> Vec<(SqlInfo, Value)> {
     use SqlInfo as I;
     let unlimited = [
         I::SqlMaxBinaryLiteralLength,
@@ -253,13 +267,14 @@ fn limits() -> Vec<(SqlInfo, Value)> {
         I::SqlMaxProcedureNameLength,
         I::SqlMaxCatalogNameLength,
         I::SqlMaxRowSize,
-        I::SqlMaxStatementLength,
         I::SqlMaxStatements,
         I::SqlMaxTableNameLength,
         I::SqlMaxTablesInSelect,
         I::SqlMaxUsernameLength,
     ];
     let mut limits: Vec<_> = unlimited.into_iter().map(|name| (name, Value::Long(0))).collect();
+    let statement = i64::try_from(of.statement_bytes).unwrap_or(i64::MAX);
+    limits.push((I::SqlMaxStatementLength, Value::Long(statement)));
     limits.push((I::SqlMaxRowSizeIncludesBlobs, true.into()));
     limits
 }
@@ -398,7 +413,8 @@ mod tests {
     use super::*;
 
     fn codes(asked: Vec<u32>) -> Vec<u32> {
-        let batch = data(false).unwrap().record_batch(asked).unwrap();
+        let told = Told::new(&Limits::default()).unwrap();
+        let batch = told.to(false).record_batch(asked).unwrap();
         batch.column(0).as_primitive::<UInt32Type>().values().to_vec()
     }
 
@@ -410,7 +426,9 @@ mod tests {
             .collect();
         assert_eq!(known.len(), 91);
         assert_eq!(codes(Vec::new()), known);
-        assert_eq!((all(false).count(), all(true).count()), (known.len(), known.len()));
+        let limits = Limits::default();
+        let counts = [false, true].map(|transactions| all(transactions, &limits).count());
+        assert_eq!(counts, [known.len(); 2]);
     }
 
     #[test]
@@ -420,9 +438,13 @@ mod tests {
 
     #[test]
     fn numbers_come_in_the_type_that_jdbc_casts_to() {
-        let of = |name: SqlInfo| all(false).find(|(known, _)| *known == name).unwrap().1;
+        let limits = Limits {
+            statement_bytes: 77,
+            ..Limits::default()
+        };
+        let of = |name: SqlInfo| all(false, &limits).find(|(known, _)| *known == name).unwrap().1;
         assert_eq!(of(SqlInfo::SqlDefaultTransactionIsolation), Value::Long(0));
-        assert_eq!(of(SqlInfo::SqlMaxStatementLength), Value::Long(0));
+        assert_eq!(of(SqlInfo::SqlMaxStatementLength), Value::Long(77));
         assert_eq!(of(SqlInfo::SqlOuterJoinsSupportLevel), Value::Number(0b110));
         assert_eq!(of(SqlInfo::SqlSupportedUnions), Value::Number(0b11));
         assert!(matches!(of(SqlInfo::SqlSupportsConvert), Value::Map(map) if map.len() > 10));

@@ -1,6 +1,6 @@
 //! Statements: announced by GetFlightInfo, fetched with a sealed ticket by DoGet, or run for their effect by DoPut.
 //!
-//! The ticket is the whole state between the two calls: text, values, the generations it was planned under, and a nonce
+//! The ticket is the whole state between the two calls: text, values, what it was announced on and with, and a nonce
 //! to cancel it by. Nothing runs before DoGet, which asks for the same rights again.
 
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use super::service::{BoxedStream, Door};
 use super::transactions::Place;
 use super::{status, stream as wire_stream, wire};
 use crate::audit::Client;
-use crate::query::{Description, Generations, Running};
+use crate::query::{Announced, Description, Running};
 
 /// Life of a ticket: from the announcement to the fetch, also through a slow tool; not a capability to keep.
 pub(super) const TICKET_LIFETIME: Duration = Duration::from_secs(600);
@@ -38,7 +38,7 @@ pub(super) struct StatementTicket {
     /// The transaction it runs in.
     pub(super) transaction: Option<String>,
     /// `None` for a query that was not announced.
-    pub(super) generations: Option<Generations>,
+    pub(super) announced: Option<Announced>,
     pub(super) writes: bool,
     pub(super) nonce: String,
 }
@@ -49,7 +49,7 @@ impl StatementTicket {
             sql,
             bound: None,
             transaction: place.transaction.clone(),
-            generations: description.map(|description| description.generations),
+            announced: description.map(|description| description.announced),
             writes: description.is_some_and(|description| description.writes),
             nonce: Uuid::new_v4().simple().to_string(),
         }
@@ -140,7 +140,8 @@ impl Door {
         let boarded = self.flights.board(&ticket.nonce, ticket.writes)?;
         let Some(bound) = &ticket.bound else {
             let running = self.run(caller, &client, &ticket, Vec::new(), &boarded).await?;
-            let Running { id, schema, stream } = running;
+            boarded.done();
+            let Running { id, schema, stream, .. } = running;
             caller.taken.begin(id);
             return wire_stream::of_engine(schema, stream, boarded, caller);
         };
@@ -151,15 +152,18 @@ impl Door {
             ));
         };
         let first = self.run(caller, &client, &ticket, first, &boarded).await?;
+        if runs.len() == 0 {
+            boarded.done();
+        }
         let schema = Arc::clone(&first.schema);
         caller.taken.begin(first.id);
-        let (engine, principal, generations) = (Arc::clone(&self.engine), caller.principal.clone(), ticket.generations);
+        let (engine, principal, announced) = (Arc::clone(&self.engine), caller.principal.clone(), ticket.announced);
         // Later rows run only when the reader has come so far.
         let rest = stream::iter(runs).then(move |values| {
             let (engine, principal, sql) = (Arc::clone(&engine), principal.clone(), ticket.sql.clone());
             let client = Arc::clone(&client);
             async move {
-                let running = engine.run(&principal, &client, &sql, values, generations).await;
+                let running = engine.run(&principal, &client, &sql, values, announced).await;
                 running
                     .map(|running| running.stream)
                     .map_err(crate::query::QueryError::into_datafusion)
@@ -212,7 +216,7 @@ impl Door {
         tokio::select! {
             biased;
             () = boarded.cancelled.cancelled() => Err(super::flights::cancelled()),
-            running = self.engine.run(&caller.principal, client, &ticket.sql, values, ticket.generations) => {
+            running = self.engine.run(&caller.principal, client, &ticket.sql, values, ticket.announced) => {
                 running.map_err(status::of_query)
             }
         }

@@ -1,8 +1,9 @@
 //! Transactions of the protocol: begun, saved, ended by actions, named by the commands that run in them.
 //!
-//! They are offered to whoever asks for them with the call header `labhouse-transactions: on`, and SqlInfo tells each caller
-//! what is true for him. Not to everybody: drivers that follow Python's DB-API begin a transaction unasked as soon as a
-//! server reports them, and what a script then writes and does not commit would be gone, where it stays today.
+//! Whoever begins one has one. SqlInfo announces them only to calls with the header `labhouse-transactions: on`, because an
+//! announcement is taken for an order: drivers that follow Python's DB-API begin a transaction unasked as soon as a server
+//! reports them. What a script then writes and does not commit would be gone, where it stays today, and its second table
+//! would be refused, since a transaction of Delta changes one.
 //!
 //! The words for a transaction and a savepoint are sealed like tickets; what they stand for is the engine's.
 
@@ -24,7 +25,7 @@ use super::{status, wire};
 use crate::audit::Client;
 use crate::query::{Definitions, Transaction};
 
-/// Asks for transactions: `on`, or `off` as without it.
+/// Asks for transactions to be announced: `on`, or `off` as without it.
 const HEADER: &str = "labhouse-transactions";
 const TRANSACTION: &str = "transaction";
 const SAVEPOINT: &str = "savepoint";
@@ -44,7 +45,7 @@ pub(super) struct Place {
     pub(super) transaction: Option<String>,
 }
 
-/// Whether a call asks for transactions.
+/// Whether a call asks for transactions to be announced.
 ///
 /// # Errors
 /// INVALID_ARGUMENT for another word than `on` and `off`.
@@ -89,9 +90,6 @@ impl Door {
 
     /// BeginTransaction.
     pub(super) fn begin(&self, caller: &Caller) -> Result<Bytes, Status> {
-        if !caller.transactions {
-            return Err(not_offered());
-        }
         let login = caller.login(&self.engine);
         let begun = self
             .engine
@@ -104,7 +102,7 @@ impl Door {
 
     /// EndTransaction. Rolling back what has ended is no error: the aim is reached.
     pub(super) async fn end(&self, caller: &Caller, request: &ActionEndTransactionRequest) -> Result<(), Status> {
-        let id = self.opened(caller, &request.transaction_id).map_err(offered(caller))?;
+        let id = self.opened(caller, &request.transaction_id)?;
         let found = self.engine.transactions.find(&caller.principal, &id);
         match (End::of(request.action)?, found) {
             (End::Keep, Some(transaction)) => {
@@ -125,7 +123,7 @@ impl Door {
 
     /// BeginSavepoint.
     pub(super) async fn save(&self, caller: &Caller, request: &ActionBeginSavepointRequest) -> Result<Bytes, Status> {
-        let id = self.opened(caller, &request.transaction_id).map_err(offered(caller))?;
+        let id = self.opened(caller, &request.transaction_id)?;
         let found = self
             .engine
             .transactions
@@ -148,8 +146,7 @@ impl Door {
         let (tickets, who) = (&self.engine.tickets, &caller.principal);
         let saved: Savepoint = tickets
             .open(SAVEPOINT, who, &request.savepoint_id)
-            .map_err(status::of_ticket)
-            .map_err(offered(caller))?;
+            .map_err(status::of_ticket)?;
         let found = self
             .engine
             .transactions
@@ -215,18 +212,6 @@ fn inside(caller: &Caller, transaction: Arc<Transaction>) -> Place {
             ..Client::clone(&caller.client)
         }),
     }
-}
-
-/// What a call hears whose word does not open: that there are no transactions, when it did not ask for them.
-fn offered(caller: &Caller) -> impl FnOnce(Status) -> Status {
-    let asked = caller.transactions;
-    move |refused| if asked { refused } else { not_offered() }
-}
-
-fn not_offered() -> Status {
-    Status::unimplemented(format!(
-        "calls without the header {HEADER}: on have no transactions or savepoints here (SqlInfo FLIGHT_SQL_SERVER_TRANSACTION is 0): each statement commits by itself"
-    ))
 }
 
 fn ended() -> Status {

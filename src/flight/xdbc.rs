@@ -4,7 +4,6 @@
 
 use std::sync::OnceLock;
 
-use arrow::datatypes::DataType;
 use arrow_flight::sql::metadata::{XdbcTypeInfo, XdbcTypeInfoData, XdbcTypeInfoDataBuilder};
 use arrow_flight::sql::{Nullable, Searchable, XdbcDataType, XdbcDatetimeSubcode};
 use tonic::Status;
@@ -24,44 +23,6 @@ pub(super) fn data() -> Result<&'static XdbcTypeInfoData, Status> {
     built
         .as_ref()
         .ok_or_else(|| status::internal("the XDBC types could not be built"))
-}
-
-/// The SQL name of a column's type.
-pub(super) fn type_name(data_type: &DataType) -> &'static str {
-    match data_type {
-        DataType::Null => "NULL",
-        DataType::Boolean => "BOOLEAN",
-        DataType::Int8 => "TINYINT",
-        DataType::Int16 => "SMALLINT",
-        DataType::Int32 => "INTEGER",
-        DataType::Int64 => "BIGINT",
-        DataType::UInt8 => "TINYINT UNSIGNED",
-        DataType::UInt16 => "SMALLINT UNSIGNED",
-        DataType::UInt32 => "INTEGER UNSIGNED",
-        DataType::UInt64 => "BIGINT UNSIGNED",
-        DataType::Float16 | DataType::Float32 => "REAL",
-        DataType::Float64 => "DOUBLE",
-        DataType::Decimal32(..) | DataType::Decimal64(..) | DataType::Decimal128(..) | DataType::Decimal256(..) => {
-            "DECIMAL"
-        }
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "VARCHAR",
-        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => "BYTEA",
-        DataType::Date32 | DataType::Date64 => "DATE",
-        DataType::Time32(_) | DataType::Time64(_) => "TIME",
-        DataType::Timestamp(_, None) => "TIMESTAMP",
-        DataType::Timestamp(_, Some(_)) => "TIMESTAMP WITH TIME ZONE",
-        DataType::Interval(_) | DataType::Duration(_) => "INTERVAL",
-        DataType::List(_)
-        | DataType::LargeList(_)
-        | DataType::ListView(_)
-        | DataType::LargeListView(_)
-        | DataType::FixedSizeList(..) => "ARRAY",
-        DataType::Struct(_) => "STRUCT",
-        DataType::Map(..) => "MAP",
-        DataType::Union(..) => "UNION",
-        DataType::Dictionary(_, values) => type_name(values),
-        DataType::RunEndEncoded(_, values) => type_name(values.data_type()),
-    }
 }
 
 fn rows() -> Vec<XdbcTypeInfo> {
@@ -166,9 +127,10 @@ fn datetime(name: &str, data_type: XdbcDataType, size: i32, prefix: &str, code: 
 #[cfg(test)]
 mod tests {
     use arrow::array::AsArray;
-    use arrow::datatypes::{Int32Type, TimeUnit};
+    use arrow::datatypes::{DataType, Int32Type, TimeUnit};
 
     use super::*;
+    use crate::query::column::type_name;
 
     #[test]
     fn every_plain_wire_type_has_a_row() {

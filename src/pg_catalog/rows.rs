@@ -15,7 +15,6 @@ use super::{PG_CATALOG, SETTINGS, columns};
 use crate::query::narrow::narrow_schema;
 use crate::query::statement::CATALOG;
 use crate::session::Governed;
-use crate::system::SYSTEM;
 
 /// PostgreSQL's own numbers of the things there is one of.
 const OWNER: i32 = 10;
@@ -45,6 +44,7 @@ struct Table {
     name: String,
     columns: SchemaRef,
     comment: Option<String>,
+    is_view: bool,
 }
 
 pub(super) fn rows(governed: &Governed, name: &str, schema: &SchemaRef) -> Result<RecordBatch, DataFusionError> {
@@ -125,6 +125,7 @@ fn tables(governed: &Governed) -> Vec<Table> {
             oid: number(&format!("{}.{}", shown.schema, shown.table), &mut taken),
             comment: lake.and_then(|table| table.description().map(str::to_owned)),
             columns: narrow_schema(&shown.provider.schema()),
+            is_view: governed.is_view(&shown.schema, &shown.table),
             schema: shown.schema,
             name: shown.table,
         }
@@ -151,7 +152,7 @@ fn namespaces(governed: &Governed) -> Vec<Row> {
 }
 
 fn class(table: &Table) -> Row {
-    let is_view = table.schema == SYSTEM;
+    let is_view = table.is_view;
     row([
         ("oid", table.oid.into()),
         ("relname", table.name.as_str().into()),
@@ -238,7 +239,7 @@ fn comments(table: &Table) -> Vec<Row> {
 fn of_schema(governed: &Governed, views: bool, name: &'static str, owner: &'static str) -> Vec<Row> {
     let visible = governed.visible().into_iter();
     visible
-        .filter(|(schema, _)| (schema == SYSTEM) == views)
+        .filter(|(schema, table)| governed.is_view(schema, table) == views)
         .map(|(schema, table)| {
             row([
                 ("schemaname", schema.as_str().into()),
@@ -397,6 +398,7 @@ mod tests {
             name: "t".into(),
             columns: Arc::new(columns),
             comment: Some("about".into()),
+            is_view: false,
         };
         let one = |name, rows: Vec<Row>| {
             let schema = columns::of(name).unwrap();

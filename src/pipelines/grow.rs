@@ -200,7 +200,7 @@ impl Engine {
                     .into(),
             )),
         };
-        self.planned(state, wanted.query.clone(), look).await
+        self.planned(governed, state, wanted.query.clone(), look).await
     }
 
     /// The groups of the view and those of the new rows, together.

@@ -24,6 +24,8 @@ use crate::engine::Engine;
 /// Principals remembered at the gate before the idle ones are forgotten.
 const PRINCIPALS_MAX: usize = 10_000;
 const MINUTE: Duration = Duration::from_secs(60);
+/// A prepared statement is announced when it is prepared, and again with its values.
+const ANNOUNCEMENTS_PER_STATEMENT: u32 = 2;
 /// Brackets open at once in a statement; the planner needs stack for each.
 const DEPTH_MAX: usize = 128;
 
@@ -45,9 +47,19 @@ struct Own {
     places: Arc<Semaphore>,
     minute: Instant,
     begun: u32,
+    announced: u32,
 }
 
-/// The place of a running statement, free again when it is dropped.
+/// What is counted of a login in a minute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Counted {
+    /// A statement is run.
+    Run,
+    /// It is planned to tell its columns.
+    Announcement,
+}
+
+/// The place of a running statement, free again when the last who holds it lets go.
 pub(crate) struct Place {
     _own: Option<OwnedSemaphorePermit>,
     _of_all: OwnedSemaphorePermit,
@@ -82,7 +94,7 @@ impl Admission {
 
     /// Checks the size of a statement and waits for a place, which is kept until it is dropped. Without `who`, for work of
     /// the server itself, nobody's share is taken.
-    pub(crate) async fn enter(&self, who: Option<&str>, sql: &str) -> Result<Place, QueryError> {
+    pub(crate) async fn enter(&self, who: Option<&str>, sql: &str) -> Result<Arc<Place>, QueryError> {
         self.check(sql)?;
         let own = who.map(|who| Arc::clone(&self.own(&mut self.own.lock(), who).places));
         self.waiting.fetch_add(1, Ordering::Relaxed);
@@ -94,7 +106,7 @@ impl Admission {
                 None => None,
             };
             let _of_all = Arc::clone(&self.places).acquire_owned().await?;
-            Ok::<_, AcquireError>(Place { _own, _of_all })
+            Ok::<_, AcquireError>(Arc::new(Place { _own, _of_all }))
         };
         match tokio::time::timeout(self.queue, places).await {
             Ok(Ok(place)) => Ok(place),
@@ -108,11 +120,11 @@ impl Admission {
         }
     }
 
-    /// Counts a statement that a login begins.
+    /// Counts what a login begins.
     ///
     /// # Errors
-    /// It began too many in this minute.
-    pub(crate) fn begin(&self, who: &str) -> Result<(), QueryError> {
+    /// It began too much in this minute.
+    fn begin(&self, who: &str, what: Counted) -> Result<(), QueryError> {
         if self.a_minute_max == 0 {
             return Ok(());
         }
@@ -120,10 +132,17 @@ impl Admission {
         let own = self.own(&mut all, who);
         if own.minute.elapsed() >= MINUTE {
             own.minute = Instant::now();
-            own.begun = 0;
+            (own.begun, own.announced) = (0, 0);
         }
-        own.begun = own.begun.saturating_add(1);
-        if own.begun > self.a_minute_max {
+        let (count, max) = match what {
+            Counted::Run => (&mut own.begun, self.a_minute_max),
+            Counted::Announcement => (
+                &mut own.announced,
+                self.a_minute_max.saturating_mul(ANNOUNCEMENTS_PER_STATEMENT),
+            ),
+        };
+        *count = count.saturating_add(1);
+        if *count > max {
             return Err(QueryError::Exhausted(format!(
                 "more than {} statements of one login in a minute (limits.statements_per_minute); wait a little",
                 self.a_minute_max
@@ -142,6 +161,7 @@ impl Admission {
             places: Arc::new(Semaphore::new(self.own_max)),
             minute: Instant::now(),
             begun: 0,
+            announced: 0,
         })
     }
 
@@ -251,17 +271,37 @@ fn is_operator(token: &Token) -> bool {
 
 impl Engine {
     /// A place for a statement that is to run.
-    pub(super) async fn admit(&self, who: &Principal, client: &Client, sql: &str) -> Result<Place, QueryError> {
+    pub(super) async fn admit(&self, who: &Principal, client: &Client, sql: &str) -> Result<Arc<Place>, QueryError> {
+        self.admit_counted(who, client, sql, Counted::Run).await
+    }
+
+    /// A place for a statement that is to be announced: planning it costs, too.
+    pub(super) async fn admit_announcement(
+        &self,
+        who: &Principal,
+        client: &Client,
+        sql: &str,
+    ) -> Result<Arc<Place>, QueryError> {
+        self.admit_counted(who, client, sql, Counted::Announcement).await
+    }
+
+    async fn admit_counted(
+        &self,
+        who: &Principal,
+        client: &Client,
+        sql: &str,
+        what: Counted,
+    ) -> Result<Arc<Place>, QueryError> {
         let sharer = sharer(who, client);
         if let Some(name) = sharer {
-            self.admission.begin(name)?;
+            self.admission.begin(name, what)?;
         }
         self.admission.enter(sharer, sql).await
     }
 }
 
 /// Whose share of the places a statement takes; nobody's when the server runs it on somebody's behalf.
-pub(super) fn sharer<'a>(who: &'a Principal, client: &Client) -> Option<&'a str> {
+fn sharer<'a>(who: &'a Principal, client: &Client) -> Option<&'a str> {
     (!client.is_server()).then_some(who.name.as_str())
 }
 
@@ -337,11 +377,13 @@ mod tests {
             admission.enter(None, "SELECT 1").await,
         ];
         assert!(of_server.iter().all(Result::is_ok));
-        for _ in 0..3 {
-            admission.begin("sam").unwrap();
+        for (what, max) in [(Counted::Run, 3), (Counted::Announcement, 6)] {
+            for _ in 0..max {
+                admission.begin("sam", what).unwrap();
+            }
+            let refused = admission.begin("sam", what).unwrap_err();
+            assert!(refused.to_string().contains("statements_per_minute"), "{refused}");
+            admission.begin("ana", what).unwrap();
         }
-        let refused = admission.begin("sam").unwrap_err();
-        assert!(refused.to_string().contains("statements_per_minute"), "{refused}");
-        admission.begin("ana").unwrap();
     }
 }

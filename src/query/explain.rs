@@ -25,7 +25,7 @@ use labhouse_policies::{Access, Action, Explanation, Fact, Principal, RuleRef, T
 
 use super::statement::{CATALOG, lake_name, syntax, word};
 use super::write::require;
-use super::{QueryError, Running, errors};
+use super::{QueryError, Running, errors, narrow};
 use crate::engine::Engine;
 use crate::policy_tools::{When, conditions_of, counting_plan, counts, judge, picking_plan};
 use crate::session::{Governed, table_path};
@@ -130,7 +130,7 @@ fn login(parser: &mut Parser<'_>) -> Result<String, QueryError> {
 /// The columns of the answer.
 pub(super) fn schema() -> SchemaRef {
     let text = |name| Field::new(name, DataType::Utf8, true);
-    Arc::new(Schema::new(vec![
+    narrow::result_schema(&Schema::new(vec![
         text("subject"),
         text("verdict"),
         text("object"),
@@ -291,7 +291,7 @@ impl Engine {
         let conditions: Vec<When> = conditions.collect::<Result<_, _>>().map_err(errors::from_datafusion)?;
         let provider = whole(governed, table)?;
         let plan = counting_plan(provider, &conditions).map_err(errors::from_datafusion)?;
-        counts(&self.read_plan(state, plan).await?)
+        counts(&self.read_plan(governed, state, plan).await?)
     }
 
     async fn rows_judged(
@@ -322,16 +322,21 @@ impl Engine {
             .map(|column| column.name.clone())
             .collect();
         let plan = picking_plan(provider, condition).map_err(errors::from_datafusion)?;
-        let rows = self.read_plan(state, plan).await?;
+        let rows = self.read_plan(governed, state, plan).await?;
         let picked = judge(explanation, &rows, &by, governed.system()).map_err(errors::from_datafusion)?;
         Ok(picked.into_iter().flat_map(|picked| picked.facts).collect())
     }
 
     /// Plans with the planner's deadline and runs where statements run.
-    async fn read_plan(&self, state: &Arc<SessionState>, plan: LogicalPlan) -> Result<Vec<RecordBatch>, QueryError> {
+    async fn read_plan(
+        &self,
+        governed: &Governed,
+        state: &Arc<SessionState>,
+        plan: LogicalPlan,
+    ) -> Result<Vec<RecordBatch>, QueryError> {
         let planning = Arc::clone(state);
         let physical = self
-            .planning(move || async move {
+            .planning(governed, move || async move {
                 planning
                     .create_physical_plan(&plan)
                     .await
@@ -446,11 +451,7 @@ fn answer(told: Vec<Told>) -> Result<Running, QueryError> {
     let batch =
         RecordBatch::try_new(Arc::clone(&schema), columns).map_err(|error| errors::from_datafusion(error.into()))?;
     let stream = MemoryStream::try_new(vec![batch], Arc::clone(&schema), None).map_err(errors::from_datafusion)?;
-    Ok(Running {
-        id: None,
-        schema,
-        stream: Box::pin(stream),
-    })
+    Ok(Running::within(schema, Box::pin(stream)))
 }
 
 #[cfg(test)]

@@ -241,7 +241,10 @@ impl Engine {
         let (view, planned, asked) = (Arc::clone(governed), Arc::clone(&state), query.clone());
         let name = library.clone();
         let reads = self
-            .planning(move || async move { reads(&view, &planned, asked, &name).await })
+            .planning(
+                governed,
+                move || async move { reads(&view, &planned, asked, &name).await },
+            )
             .await?;
         let sql = query.to_string();
         let source = self.source(governed, state, query, Vec::new()).await?;

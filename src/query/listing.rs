@@ -60,10 +60,9 @@ impl Engine {
             let about = found.map(|table| about(governed.world(), table, &columns));
             tables.push(VisibleTable {
                 catalog: statement::CATALOG.to_owned(),
-                kind: if schema == crate::system::SYSTEM {
-                    "VIEW"
-                } else {
-                    "BASE TABLE"
+                kind: match governed.is_view(&schema, &table) {
+                    true => "VIEW",
+                    false => "BASE TABLE",
                 },
                 schema,
                 table,

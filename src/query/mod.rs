@@ -7,6 +7,7 @@
 mod admit;
 mod change;
 mod changed;
+pub(crate) mod column;
 mod ended;
 pub(crate) mod errors;
 mod explain;
@@ -15,10 +16,12 @@ mod landing;
 mod library;
 pub(crate) mod lineage;
 mod listing;
+mod literal;
 mod log;
 pub(crate) mod narrow;
 mod open;
 mod plan;
+mod planning;
 mod plans;
 mod quarantine;
 mod results;
@@ -36,24 +39,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::datatypes::{Schema, SchemaRef};
-use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::parser::Statement as EngineStatement;
-use datafusion::sql::sqlparser::ast::Query;
 use labhouse_policies::Principal;
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-pub(crate) use admit::Admission;
+pub(crate) use admit::{Admission, Place};
 pub(crate) use changed::NAME as CHANGES;
 pub(crate) use errors::QueryError;
 pub(crate) use listing::{VisibleTable, Words};
 pub(crate) use log::QueryLog;
 pub(crate) use open::visit;
+pub(crate) use planning::Announced;
 pub(crate) use plans::Plans;
 pub(crate) use results::{Results, rests_on_its_row, rests_on_rows};
 pub(crate) use run::Runner;
@@ -61,13 +61,11 @@ pub(crate) use transaction::{Definitions, IDLE_MAX, Transaction, Transactions};
 
 use crate::audit::{Account, Client, Facts, Wait};
 use crate::engine::Engine;
-use crate::pipelines::Met;
 use crate::session::{Governed, World};
-use admit::sharer;
 use plan::{Outlook, bind, logical, physical, plan_as_far, unbound, written_parameters};
 use plans::{Asked, Planned};
 use results::{Collecting, Kept};
-use statement::{Statement, as_engine_statement};
+use statement::Statement;
 use stream::{Guard, Left};
 
 /// What a statement would give.
@@ -77,7 +75,7 @@ pub(crate) struct Description {
     /// Fields `$1`, `$2`, …; of type Null where the statement does not say.
     pub(crate) parameters: SchemaRef,
     pub(crate) writes: bool,
-    pub(crate) generations: Generations,
+    pub(crate) announced: Announced,
 }
 
 /// A running statement: dropping the stream cancels it.
@@ -86,6 +84,8 @@ pub(crate) struct Running {
     pub(crate) id: Option<Uuid>,
     pub(crate) schema: SchemaRef,
     pub(crate) stream: SendableRecordBatchStream,
+    /// Whether it is the count of a statement that writes, and no rows that were asked for.
+    is_count: bool,
 }
 
 impl Running {
@@ -95,6 +95,7 @@ impl Running {
             id: None,
             schema,
             stream,
+            is_count: false,
         }
     }
 }
@@ -124,13 +125,16 @@ struct Question<'a> {
     account: &'a Arc<Account>,
     client: &'a Client,
     sql: &'a str,
+    announced: Option<Announced>,
 }
 
-/// Which policies and catalog a statement was planned on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Generations {
-    pub(crate) policy: u64,
-    pub(crate) catalog: u64,
+impl Question<'_> {
+    /// The columns of its result, if they are those that were announced.
+    fn as_announced(&self, columns: &Schema) -> Result<SchemaRef, QueryError> {
+        let schema = narrow::result_schema(columns);
+        self.announced.map_or(Ok(()), |announced| announced.with(&schema))?;
+        Ok(schema)
+    }
 }
 
 impl Engine {
@@ -142,12 +146,15 @@ impl Engine {
         sql: &str,
         parameters: &[ScalarValue],
     ) -> Result<Description, QueryError> {
-        let admitted = self.admission.enter(sharer(who, client), sql).await;
+        let admitted = self.admit_announcement(who, client, sql).await;
         let (world, goes_on) = self.world_of(client);
         let governed = self.govern(who, world.clone());
         let account = self.audit.account(who, client, sql, &world);
-        let described = match admitted.and_then(|permit| goes_on.map(|()| permit)) {
-            Ok(_permit) => self.outline(&governed, &account, world, sql, parameters).await,
+        let described = match admitted.and_then(|place| goes_on.map(|()| place)) {
+            Ok(place) => {
+                governed.keep_place(&place);
+                self.outline(&governed, &account, world, sql, parameters).await
+            }
             Err(error) => Err(error),
         };
         match described {
@@ -165,13 +172,14 @@ impl Engine {
         parameters: &[ScalarValue],
     ) -> Result<Description, QueryError> {
         let who = governed.who();
-        let generations = generations(&world);
-        let reads = |columns: &Schema, parameters| Description {
-            schema: narrow::narrow_schema(columns),
+        let now = world.clone();
+        let gives = move |schema: SchemaRef, parameters, writes| Description {
+            announced: Announced::new(&now, &schema),
+            schema,
             parameters,
-            writes: false,
-            generations,
+            writes,
         };
+        let reads = |columns: &Schema, parameters| gives(narrow::result_schema(columns), parameters, false);
         if let Some((columns, parameters)) = self.plans.announced(who, sql, parameters, &world) {
             // The plan that is kept has an account already.
             account.forget();
@@ -187,15 +195,14 @@ impl Engine {
         if statement.writes() {
             // Nothing but the type of a count is told.
             account.forget();
-            let sql = sql.to_owned();
-            return Ok(Description {
-                schema: Arc::new(write::count_schema()),
-                parameters: self
-                    .planning(move || async move { Ok(written_parameters(state, sql, statement).await) })
-                    .await?,
-                writes: true,
-                generations,
-            });
+            let (state, fills) = self.fills(governed, state, statement);
+            let parameters = self
+                .planning(
+                    governed,
+                    move || async move { Ok(written_parameters(&state, fills).await) },
+                )
+                .await?;
+            return Ok(gives(write::count_schema(), parameters, true));
         }
         let statement = match statement {
             Statement::Read(statement) => statement,
@@ -217,7 +224,9 @@ impl Engine {
         };
         let (values, view) = (parameters.to_vec(), Arc::clone(governed));
         match self
-            .planning(move || async move { plan_as_far(view, state, *statement, values).await })
+            .planning(governed, move || async move {
+                plan_as_far(view, state, *statement, values).await
+            })
             .await?
         {
             Outlook::Open { columns, parameters } => {
@@ -246,11 +255,11 @@ impl Engine {
         client: &Client,
         sql: &str,
         parameters: Vec<ScalarValue>,
-        pinned: Option<Generations>,
+        announced: Option<Announced>,
     ) -> Result<Running, QueryError> {
         let admitted = self.admit(who, client, sql).await;
         let (world, goes_on) = self.world_of(client);
-        let admitted = admitted.and_then(|permit| goes_on.map(|()| permit));
+        let admitted = admitted.and_then(|place| goes_on.map(|()| place));
         let kept = match &admitted {
             Ok(_) => self.plans.take(who, sql, &parameters, &world),
             Err(_) => None,
@@ -259,15 +268,8 @@ impl Engine {
             Some((planned, (account, accounted))) => (Some((planned, accounted)), account),
             None => (None, self.audit.account(who, client, sql, &world)),
         };
-        let generations = generations(&world);
-        let entry = self.log.start(
-            account.id(),
-            &who.name,
-            client,
-            sql,
-            generations.policy,
-            generations.catalog,
-        );
+        let (policy, catalog) = (world.policies.generation(), world.catalog.generation);
+        let entry = self.log.start(account.id(), &who.name, client, sql, policy, catalog);
         let governed = self.govern(who, world);
         governed.account_to(&account);
         let mut fallen = ended::login_fallen(Arc::downgrade(self), who.clone(), client);
@@ -276,21 +278,19 @@ impl Engine {
             account: &account,
             client,
             sql,
+            announced,
         };
         let started = async {
-            let permit = admitted?;
-            if pinned.is_some_and(|pinned| pinned.policy != generations.policy) {
-                return Err(QueryError::Conflict(
-                    "the policies changed since this statement was planned; run it again".into(),
-                ));
-            }
+            let place = admitted?;
+            governed.keep_place(&place);
+            announced.map_or(Ok(()), |announced| announced.under(governed.world()))?;
             if let Some((planned, accounted)) = kept {
-                return Ok((permit, self.execute(&asked, &parameters, &planned, accounted)?));
+                return Ok((place, self.execute(&asked, &parameters, &planned, accounted)?));
             }
             if let Some(kept) = self.results.find(&governed, sql, &parameters) {
-                return Ok((permit, self.again(&account, &kept)));
+                return Ok((place, self.again(&asked, &kept)?));
             }
-            Ok((permit, self.start(&asked, parameters).await?))
+            Ok((place, self.start(&asked, parameters).await?))
         };
         let cancelled = entry.cancelled();
         let started = tokio::select! {
@@ -300,7 +300,7 @@ impl Engine {
             started = started => started,
         };
         match started {
-            Ok((permit, started)) => {
+            Ok((place, started)) => {
                 let id = Some(account.id());
                 let limits = &self.config.limits;
                 // What the server asks for itself goes to nobody whole.
@@ -309,12 +309,13 @@ impl Engine {
                     false => Left::new(limits),
                 };
                 let limits = (Duration::from_secs(limits.statement_s), left);
-                let schema = Arc::clone(&started.running.schema);
-                let stream = Guard::new(started, entry, account, permit, limits, fallen);
+                let (schema, is_count) = (Arc::clone(&started.running.schema), started.running.is_count);
+                let stream = Guard::new(started, entry, account, place, limits, fallen);
                 Ok(Running {
                     id,
                     schema,
                     stream: Box::pin(stream),
+                    is_count,
                 })
             }
             Err(error) => {
@@ -325,7 +326,8 @@ impl Engine {
         }
     }
 
-    /// Runs a statement that writes; gives the rows it changed.
+    /// Runs a statement that writes; gives the rows it changed. One that reads is run to its end and changes an unknown number,
+    /// −1.
     pub(crate) async fn update(
         self: &Arc<Self>,
         who: &Principal,
@@ -426,10 +428,13 @@ impl Engine {
     ) -> Result<Started, QueryError> {
         let (values, view) = (parameters.clone(), Arc::clone(asked.governed));
         let outlook = self
-            .planning(move || async move { plan_as_far(view, state, statement, values).await })
+            .planning(asked.governed, move || async move {
+                plan_as_far(view, state, statement, values).await
+            })
             .await?;
         match outlook {
             Outlook::Planned(planned) => {
+                asked.as_announced(&planned.physical.schema())?;
                 // It becomes durable while the plan runs already.
                 let accounted = asked.account.decided(Facts::clone(&planned.facts));
                 self.execute(asked, &parameters, &planned, accounted)
@@ -445,7 +450,7 @@ impl Engine {
         planned: &Planned,
         accounted: Wait,
     ) -> Result<Started, QueryError> {
-        let schema = narrow::narrow_schema(&planned.physical.schema());
+        let schema = asked.as_announced(&planned.physical.schema())?;
         let stream = self
             .runner
             .start(Arc::clone(&planned.physical), planned.state.task_ctx())
@@ -460,77 +465,11 @@ impl Engine {
     }
 
     /// Answers with a result that is kept.
-    fn again(&self, account: &Account, kept: &Kept) -> Started {
-        let accounted = account.decided(Facts::clone(&kept.facts).answered_again());
-        let schema = Arc::clone(&kept.schema);
+    fn again(&self, asked: &Question<'_>, kept: &Kept) -> Result<Started, QueryError> {
+        let schema = asked.as_announced(&kept.schema)?;
+        let accounted = asked.account.decided(Facts::clone(&kept.facts).answered_again());
         let batches = futures::stream::iter(kept.batches.clone().into_iter().map(Ok));
         let stream = Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&schema), batches));
-        Started::once(Running::within(schema, stream), accounted)
-    }
-
-    /// Plans on a thread of its own, with a deadline: a planner that runs wild holds up nobody else's reads.
-    async fn planning<T, F, R>(&self, work: F) -> Result<T, QueryError>
-    where
-        T: Send + 'static,
-        F: FnOnce() -> R + Send + 'static,
-        R: Future<Output = Result<T, QueryError>>,
-    {
-        let limit = self.config.limits.planning_s;
-        let handle = tokio::runtime::Handle::current();
-        let planning = tokio::task::spawn_blocking(move || handle.block_on(work()));
-        match tokio::time::timeout(Duration::from_secs(limit), planning).await {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(join)) => Err(QueryError::internal(join)),
-            Err(_elapsed) => Err(QueryError::Deadline(format!(
-                "planning the statement took longer than {limit} s (limits.planning_s); make it simpler"
-            ))),
-        }
-    }
-
-    /// What `look` finds in the plan of a query, not optimised yet.
-    pub(crate) async fn planned<T: Send + 'static>(
-        &self,
-        state: Arc<SessionState>,
-        query: Box<Query>,
-        look: impl FnOnce(&LogicalPlan) -> Result<T, DataFusionError> + Send + 'static,
-    ) -> Result<T, QueryError> {
-        self.planning(move || async move {
-            let plan = logical(&state, as_engine_statement(query)).await?;
-            look(&plan).map_err(errors::from_datafusion)
-        })
-        .await
-    }
-
-    /// The snapshots of this moment as a call sees them, and whether its transaction lets it go on.
-    fn world_of(&self, client: &Client) -> (World, Result<(), QueryError>) {
-        match &client.transaction {
-            Some(transaction) => transaction.sees(self.world()),
-            None => (self.world(), Ok(())),
-        }
-    }
-
-    /// The snapshots of this moment.
-    pub(crate) fn world(&self) -> World {
-        let (catalog, models) = (self.catalog.snapshot(), self.models.snapshot());
-        let met = {
-            let mut met = self.met.lock();
-            if !met.is_of(&catalog, &models) {
-                *met = Arc::new(Met::on(&catalog, &models));
-            }
-            Arc::clone(&met)
-        };
-        World {
-            policies: self.policies.current(),
-            catalog,
-            models,
-            met,
-        }
-    }
-}
-
-fn generations(world: &World) -> Generations {
-    Generations {
-        policy: world.policies.generation(),
-        catalog: world.catalog.generation,
+        Ok(Started::once(Running::within(schema, stream), accounted))
     }
 }

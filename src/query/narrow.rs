@@ -3,7 +3,8 @@
 //! The engine works with string views and dictionaries, which JDBC before 19, flightsql-dbapi and browsers cannot
 //! read. What FlightInfo announces, what a prepared statement announces and what the stream carries all pass here,
 //! so they agree by construction: views and large strings become plain ones, dictionaries and run-ends their values,
-//! and every field may be null. Field metadata of the engine stays inside, except words a reader can use.
+//! and every field may be null. Field metadata of the engine stays inside, except words a reader can use; what a result
+//! is told to have comes with what Flight SQL says of its types.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,6 +14,8 @@ use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use arrow::error::ArrowError;
 
+use super::column;
+
 /// Field metadata that may leave the server.
 const TOLD: [&str; 3] = ["comment", "unit", "labhouse.original"];
 
@@ -21,6 +24,18 @@ pub(crate) fn narrow_schema(schema: &Schema) -> SchemaRef {
     Arc::new(Schema::new(
         schema.fields().iter().map(narrow_field).collect::<Vec<_>>(),
     ))
+}
+
+/// The columns of a result, as they are announced and come: the wire form, each column with what Flight SQL says of it.
+pub(crate) fn result_schema(schema: &Schema) -> SchemaRef {
+    let fields = schema.fields().iter().map(|field| {
+        let field = narrow_field(field);
+        let mut said = field.metadata().clone();
+        // Nothing is changed through a result.
+        said.extend(column::told(field.data_type(), true));
+        Field::clone(&field).with_metadata(said)
+    });
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
 /// A batch in the wire form of its own schema or of an announced one, which decides.
@@ -144,6 +159,14 @@ mod tests {
         ]);
         let once = narrow_schema(&schema);
         assert_eq!(narrow_schema(&once), once);
+        let result = result_schema(&schema);
+        assert_eq!(
+            (result_schema(&result), result_schema(&once)),
+            (Arc::clone(&result), Arc::clone(&result))
+        );
+        assert_eq!(result.field(0).metadata()["ARROW:FLIGHT:SQL:TYPE_NAME"], "VARCHAR");
+        // What is written into a table has none of it.
+        assert_eq!(narrow_schema(&result), once);
     }
 
     #[test]

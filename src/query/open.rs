@@ -1,15 +1,18 @@
-//! Parameters of reads: what a statement gives before its values are bound, and values in places where the planner wants
-//! them written.
+//! Parameters of queries: what a statement gives before its values are bound.
 //!
 //! The engine types a parameter by what it is compared or computed with, or cast to. Where it cannot (`SELECT ?`,
 //! `upper(?)`) types are tried, text first as PostgreSQL does, until the statement can be planned: a client must be
 //! told a type that it can bind, and columns. Running takes a value of any type that fits.
+//!
+//! The columns that are told are those of the finished plan with nulls of these types bound, since types change on the way
+//! from the text to the plan: `CASE WHEN a > ? THEN 1 ELSE 2.5 END` is a whole number only until it is coerced.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::common::ParamValues;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::expr::{Cast, Placeholder, TryCast};
@@ -25,8 +28,10 @@ use datafusion::sql::sqlparser::parser::Parser;
 use super::plan::{Outlook, logical};
 use super::{QueryError, errors, narrow};
 
-/// Types that are tried for parameters that nothing types; the first is none.
-const TYPES: [Option<&str>; 5] = [None, Some("VARCHAR"), Some("BIGINT"), Some("DOUBLE"), Some("BOOLEAN")];
+/// Types that are tried for parameters that nothing types.
+const TYPES: [&str; 4] = ["VARCHAR", "BIGINT", "DOUBLE", "BOOLEAN"];
+/// Parameters that are looked at one by one, to tell those that have a type from those that need one.
+const REFINED_MAX: usize = 16;
 /// What is tried as an argument of a table function, which must be written out.
 const ARGUMENTS: [(&str, DataType); 2] = [("1", DataType::Int64), ("''", DataType::Utf8)];
 
@@ -58,66 +63,151 @@ pub(super) async fn outlook(
     statement: EngineStatement,
     numbers: &BTreeSet<usize>,
 ) -> Result<Outlook, QueryError> {
-    let (mut first, mut refused) = (None, None);
-    for (argument, argument_type) in ARGUMENTS {
-        for guess in TYPES {
-            let mut tried = statement.clone();
-            let mut guesses = Guesses {
-                parameter: guess.map(expression).transpose()?,
-                argument: expression(argument)?,
-                arguments: BTreeSet::new(),
-                within: Within::default(),
-            };
-            visit(&mut tried, &mut guesses);
-            let plan = match logical(state, tried).await {
-                Ok(plan) => plan,
-                Err(error @ QueryError::Invalid(_)) => {
-                    refused.get_or_insert(error);
-                    continue;
-                }
-                // No type makes a table that is not there be there.
-                Err(error) if refused.is_none() => return Err(error),
-                Err(_) => continue,
-            };
-            let mut types = types(&plan)?;
-            types.extend(
-                guesses
-                    .arguments
-                    .into_iter()
-                    .map(|number| (number, argument_type.clone())),
-            );
-            let open = Outlook::Open {
-                columns: Arc::clone(plan.schema().inner()),
-                parameters: narrow::narrow_schema(&fields(&types, numbers)),
-            };
-            if numbers.iter().all(|number| types.contains_key(number)) {
-                return Ok(open);
+    let Tried { plan, types } = tried(state, &statement, numbers).await?;
+    let parameters = narrow::narrow_schema(&fields(&types, numbers));
+    Ok(Outlook::Open {
+        columns: columns(state, plan, &types).await,
+        parameters,
+    })
+}
+
+/// The types of a query's parameters, as far as they can be told.
+pub(super) async fn types_of(state: &SessionState, statement: &EngineStatement) -> BTreeMap<usize, DataType> {
+    let found = match numbers(statement) {
+        Ok(numbers) if numbers.is_empty() => return BTreeMap::new(),
+        Ok(numbers) => tried(state, statement, &numbers).await,
+        Err(error) => Err(error),
+    };
+    found.map(|tried| tried.types).unwrap_or_default()
+}
+
+/// A statement planned with types for the parameters that it does not type itself.
+struct Tried {
+    plan: LogicalPlan,
+    types: BTreeMap<usize, DataType>,
+}
+
+impl Tried {
+    fn is_typed(&self, numbers: &BTreeSet<usize>) -> bool {
+        numbers.iter().all(|number| self.types.contains_key(number))
+    }
+
+    /// Plans a statement with these casts around its parameters, and `argument` in place of those that are arguments of
+    /// table functions.
+    async fn with(
+        state: &SessionState,
+        statement: &EngineStatement,
+        casts: &BTreeMap<usize, Ast>,
+        (argument, argument_type): &(Ast, DataType),
+    ) -> Result<Self, QueryError> {
+        let mut statement = statement.clone();
+        let mut guesses = Guesses {
+            casts: casts.clone(),
+            argument: argument.clone(),
+            arguments: BTreeSet::new(),
+            within: Within::default(),
+        };
+        visit(&mut statement, &mut guesses);
+        let plan = logical(state, statement).await?;
+        let mut types = types(&plan)?;
+        let arguments = guesses.arguments.into_iter();
+        types.extend(arguments.map(|number| (number, argument_type.clone())));
+        Ok(Self { plan, types })
+    }
+}
+
+/// Tries types until the statement can be planned and each parameter has one; else as many as there are.
+async fn tried(
+    state: &SessionState,
+    statement: &EngineStatement,
+    numbers: &BTreeSet<usize>,
+) -> Result<Tried, QueryError> {
+    let (mut some, mut refused) = (None, None);
+    for (text, argument_type) in ARGUMENTS {
+        let argument = (expression(text)?, argument_type);
+        // As it is written, then with a type for what has none; for all, when it cannot be planned so.
+        let open: BTreeSet<usize> = match Tried::with(state, statement, &BTreeMap::new(), &argument).await {
+            Ok(tried) if tried.is_typed(numbers) => return Ok(tried),
+            Ok(tried) => {
+                let untyped = |number: &&usize| !tried.types.contains_key(*number);
+                let open = numbers.iter().filter(untyped).copied().collect();
+                some.get_or_insert(tried);
+                open
             }
-            first.get_or_insert(open);
+            Err(error @ QueryError::Invalid(_)) => {
+                refused.get_or_insert(error);
+                numbers.clone()
+            }
+            // No type makes a table that is not there be there.
+            Err(error) if refused.is_none() => return Err(error),
+            Err(_) => continue,
+        };
+        for guess in TYPES {
+            let cast = expression(guess)?;
+            let casts: BTreeMap<usize, Ast> = open.iter().map(|number| (*number, cast.clone())).collect();
+            match Tried::with(state, statement, &casts, &argument).await {
+                Ok(tried) if tried.is_typed(numbers) => {
+                    return Ok(refined(state, statement, numbers, (casts, tried), &argument).await);
+                }
+                Ok(tried) => {
+                    some.get_or_insert(tried);
+                }
+                Err(error) => {
+                    refused.get_or_insert(error);
+                }
+            }
         }
-        if !has_arguments(&statement)? {
+        if !has_arguments(statement)? {
             break;
         }
     }
-    match (first, refused) {
-        (Some(open), _) => Ok(open),
+    match (some, refused) {
+        (Some(tried), _) => Ok(tried),
         (None, Some(error)) => Err(error),
         (None, None) => Err(QueryError::internal("no type was tried for a parameter")),
     }
 }
 
-/// Writes values out where they are arguments of a table function.
-///
-/// # Errors
-/// The value is of a type that cannot be written, or is not bound.
-pub(super) fn written_out(statement: &mut EngineStatement, values: &[ScalarValue]) -> Result<(), QueryError> {
-    let mut writing = Writing {
-        values,
-        within: Within::default(),
-        refused: None,
+/// Takes each cast off again that the statement can do without: what it says itself of a parameter is better than a guess.
+async fn refined(
+    state: &SessionState,
+    statement: &EngineStatement,
+    numbers: &BTreeSet<usize>,
+    (mut casts, mut best): (BTreeMap<usize, Ast>, Tried),
+    argument: &(Ast, DataType),
+) -> Tried {
+    if (2..=REFINED_MAX).contains(&casts.len()) {
+        for number in casts.clone().keys() {
+            let mut fewer = casts.clone();
+            fewer.remove(number);
+            let without = Tried::with(state, statement, &fewer, argument).await;
+            if let Some(typed) = without.ok().filter(|tried| tried.is_typed(numbers)) {
+                (casts, best) = (fewer, typed);
+            }
+        }
+    }
+    best
+}
+
+/// The columns that come when values of these types are bound; those of the plan as it is when it cannot be finished.
+async fn columns(state: &SessionState, plan: LogicalPlan, types: &BTreeMap<usize, DataType>) -> SchemaRef {
+    let as_written = Arc::clone(plan.schema().inner());
+    let last = types.last_key_value().map_or(0, |(number, _)| *number);
+    let nulls: Vec<ScalarValue> = (1..=last)
+        .map(|number| ScalarValue::try_from(types.get(&number).unwrap_or(&DataType::Null)).unwrap_or(ScalarValue::Null))
+        .collect();
+    let finished = async {
+        let bound = plan.with_param_values(ParamValues::from(nulls))?;
+        let optimised = state.optimize(&bound)?;
+        state.query_planner().create_physical_plan(&optimised, state).await
     };
-    visit(statement, &mut writing);
-    writing.refused.map_or(Ok(()), Err)
+    match finished.await {
+        Ok(physical) => physical.schema(),
+        Err(error) => {
+            tracing::debug!(%error, "columns are told of a plan that is not finished");
+            as_written
+        }
+    }
 }
 
 pub(crate) fn visit<V: VisitorMut<Break = ()>>(statement: &mut EngineStatement, visitor: &mut V) {
@@ -131,7 +221,7 @@ pub(crate) fn visit<V: VisitorMut<Break = ()>>(statement: &mut EngineStatement, 
 }
 
 /// The number of a parameter, if an expression is one.
-fn number_of(expr: &Ast) -> Option<usize> {
+pub(super) fn number_of(expr: &Ast) -> Option<usize> {
     match expr {
         Ast::Value(value) => match &value.value {
             Value::Placeholder(name) => name.strip_prefix('$')?.parse().ok(),
@@ -152,7 +242,8 @@ fn expression(text: &str) -> Result<Ast, QueryError> {
     parsed.map_err(QueryError::internal)
 }
 
-fn fields(types: &BTreeMap<usize, DataType>, numbers: &BTreeSet<usize>) -> Schema {
+/// Fields `$1` … `$n` without gaps: a client binds by position.
+pub(super) fn fields(types: &BTreeMap<usize, DataType>, numbers: &BTreeSet<usize>) -> Schema {
     let last = numbers.last().copied().unwrap_or(0);
     let fields = (1..=last).map(|number| {
         let data_type = types.get(&number).cloned().unwrap_or(DataType::Null);
@@ -215,19 +306,19 @@ impl Visitor for Found {
 
 /// Where in a statement a visitor is.
 #[derive(Default)]
-struct Within {
+pub(super) struct Within {
     /// Table functions around.
-    functions: usize,
+    pub(super) functions: usize,
     /// The next parameter is one that is cast.
     cast: bool,
 }
 
 impl Within {
-    fn enter(&mut self, factor: &TableFactor) {
+    pub(super) fn enter(&mut self, factor: &TableFactor) {
         self.functions += usize::from(is_function(factor));
     }
 
-    fn leave(&mut self, factor: &TableFactor) {
+    pub(super) fn leave(&mut self, factor: &TableFactor) {
         self.functions = self.functions.saturating_sub(usize::from(is_function(factor)));
     }
 }
@@ -241,8 +332,8 @@ fn is_function(factor: &TableFactor) -> bool {
 
 /// Puts a type or a value in the place of parameters.
 struct Guesses {
-    /// A cast, of which the parameter becomes the inside.
-    parameter: Option<Ast>,
+    /// Casts, of which the parameters of these numbers become the insides.
+    casts: BTreeMap<usize, Ast>,
     argument: Ast,
     /// Parameters that are arguments of table functions.
     arguments: BTreeSet<usize>,
@@ -252,7 +343,7 @@ struct Guesses {
 /// Whether a statement has parameters that are arguments of table functions.
 fn has_arguments(statement: &EngineStatement) -> Result<bool, QueryError> {
     let mut guesses = Guesses {
-        parameter: None,
+        casts: BTreeMap::new(),
         argument: expression("1")?,
         arguments: BTreeSet::new(),
         within: Within::default(),
@@ -319,76 +410,11 @@ impl VisitorMut for Guesses {
         if self.within.functions > 0 {
             self.arguments.insert(number);
             *expr = self.argument.clone();
-        } else if let Some(cast) = self.parameter.as_ref().filter(|_| !is_cast) {
+        } else if let Some(cast) = self.casts.get(&number).filter(|_| !is_cast) {
             *expr = around(cast, expr.clone());
         }
         ControlFlow::Continue(())
     }
-}
-
-/// Puts values in the place of parameters that are arguments of table functions.
-struct Writing<'a> {
-    values: &'a [ScalarValue],
-    within: Within,
-    refused: Option<QueryError>,
-}
-
-impl VisitorMut for Writing<'_> {
-    type Break = ();
-
-    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
-        self.within.enter(factor);
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
-        self.within.leave(factor);
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_expr(&mut self, expr: &mut Ast) -> ControlFlow<()> {
-        if self.within.functions > 0
-            && let Some(number) = number_of(expr)
-        {
-            let value = number.checked_sub(1).and_then(|at| self.values.get(at));
-            match value.map(literal) {
-                Some(Ok(literal)) => *expr = literal,
-                Some(Err(error)) => {
-                    self.refused.get_or_insert(error);
-                }
-                // The count of values is checked where they are bound.
-                None => {}
-            }
-        }
-        ControlFlow::Continue(())
-    }
-}
-
-/// A value as it is written in a statement.
-fn literal(value: &ScalarValue) -> Result<Ast, QueryError> {
-    let data_type = value.data_type();
-    let text = match value {
-        ScalarValue::Utf8(Some(text)) | ScalarValue::LargeUtf8(Some(text)) | ScalarValue::Utf8View(Some(text)) => {
-            format!("'{}'", text.replace('\'', "''"))
-        }
-        _ if value.is_null() => "(NULL)".to_owned(),
-        _ if data_type.is_integer() || data_type.is_floating() || data_type == DataType::Boolean => {
-            format!("({value})")
-        }
-        _ => {
-            return Err(QueryError::Invalid(format!(
-                "a value of the type {data_type} cannot be bound as an argument of a table function: numbers, texts and true or false can"
-            )));
-        }
-    };
-    let parsed = Parser::new(&GenericDialect {})
-        .try_with_sql(&text)
-        .and_then(|mut parser| parser.parse_expr());
-    let parsed = parsed.map_err(QueryError::internal)?;
-    Ok(match parsed {
-        Ast::Nested(inside) => *inside,
-        other => other,
-    })
 }
 
 #[cfg(test)]
@@ -403,8 +429,11 @@ mod tests {
 
     fn guessed(sql: &str, cast: Option<&str>) -> String {
         let mut statement = read(sql);
+        let all = numbers(&statement).unwrap().into_iter();
         let mut guesses = Guesses {
-            parameter: cast.map(|cast| expression(cast).unwrap()),
+            casts: cast.map_or_else(BTreeMap::new, |cast| {
+                all.map(|number| (number, expression(cast).unwrap())).collect()
+            }),
             argument: expression("1").unwrap(),
             arguments: BTreeSet::new(),
             within: Within::default(),
@@ -443,29 +472,5 @@ mod tests {
         assert_eq!(of("SELECT $2, $1 FROM f($3)").unwrap(), BTreeSet::from([1, 2, 3]));
         assert!(of("SELECT '$1'").unwrap().is_empty());
         assert!(of("SELECT $name").is_err());
-    }
-
-    #[test]
-    fn values_are_written_out_for_table_functions_only_and_never_as_statements() {
-        let put = |sql: &str, values: &[ScalarValue]| {
-            let mut statement = read(sql);
-            written_out(&mut statement, values).map(|()| statement.to_string())
-        };
-        let values = [
-            ScalarValue::from("a'); DROP TABLE x --"),
-            ScalarValue::from(-3_i64),
-            ScalarValue::from(1.5_f64),
-            ScalarValue::from(true),
-        ];
-        assert_eq!(
-            put("SELECT $1 FROM f($1, $2, $3, $4)", &values).unwrap(),
-            "SELECT $1 FROM f('a''); DROP TABLE x --', -3, 1.5, true)"
-        );
-        for value in [
-            ScalarValue::Binary(Some(vec![1])),
-            ScalarValue::Decimal128(Some(150), 10, 2),
-        ] {
-            assert!(put("SELECT 1 FROM f($1)", &[value]).is_err());
-        }
     }
 }

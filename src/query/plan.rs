@@ -1,6 +1,6 @@
 //! From a parsed statement to a plan, as far as its parameters allow.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -12,9 +12,10 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::parser::Statement as EngineStatement;
 
+use super::change::Fill;
 use super::plans::Planned;
-use super::statement::{ModelSource, Statement, as_engine_statement};
-use super::{QueryError, errors, narrow, open, results};
+use super::statement::as_engine_statement;
+use super::{QueryError, errors, literal, narrow, open, results};
 use crate::audit::Notes;
 use crate::models::calls;
 use crate::session::Governed;
@@ -42,7 +43,7 @@ pub(super) async fn plan_as_far(
             return open::outlook(&state, statement, &numbers).await;
         }
     } else {
-        open::written_out(&mut statement, &values)?;
+        literal::written_out(&mut statement, &values)?;
     }
     let logical = logical(&state, statement).await?;
     let parameters = parameter_schema(&logical)?;
@@ -122,40 +123,20 @@ fn with_values(plan: LogicalPlan, values: Vec<ScalarValue>) -> Result<LogicalPla
         .map_err(errors::from_datafusion)
 }
 
-/// The parameters of a statement that writes, typed by what they are written into; untyped where the planner cannot
-/// tell. Nothing is refused here: running the statement says what is wrong with it.
-pub(super) async fn written_parameters(state: Arc<SessionState>, sql: String, statement: Statement) -> SchemaRef {
-    let query = match statement {
-        // MERGE has no plan in the engine: its parameters stay untyped.
-        Statement::Insert { .. } | Statement::Change(_) => {
-            let dialect = state.config().options().sql_parser.dialect;
-            state.sql_to_statement(&sql, &dialect).ok()
+/// The parameters of a statement that writes: of the types of the columns that they fill, else as those of a query. Nothing is
+/// refused here: running the statement says what is wrong with it.
+pub(super) async fn written_parameters(state: &SessionState, fills: Vec<Fill>) -> SchemaRef {
+    let (mut types, mut all) = (BTreeMap::new(), BTreeSet::new());
+    for fill in fills {
+        let filling = fill.filling();
+        let query = as_engine_statement(fill.query);
+        all.extend(open::numbers(&query).unwrap_or_default());
+        let planned = open::types_of(state, &query).await;
+        for (number, data_type) in filling.into_iter().chain(planned) {
+            types.entry(number).or_insert(data_type);
         }
-        Statement::CreateTableAs { query, .. } => Some(as_engine_statement(query)),
-        Statement::CreateModel(model) => match model.source {
-            ModelSource::Query(query) => Some(as_engine_statement(query)),
-            ModelSource::File(_) => None,
-        },
-        Statement::Read(_)
-        | Statement::ExplainPolicy(_)
-        | Statement::Upkeep(_)
-        | Statement::View(_)
-        | Statement::Library(_)
-        | Statement::Alert(_)
-        | Statement::Quarantine(_)
-        | Statement::CancelQuery(_)
-        | Statement::DropModel { .. }
-        | Statement::SetModelVersion { .. }
-        | Statement::SetModelFunction { .. }
-        | Statement::SetTags { .. } => None,
-    };
-    let planned = match query {
-        Some(query) => state.statement_to_plan(query).await.ok(),
-        None => None,
-    };
-    planned
-        .and_then(|plan| parameter_schema(&plan).ok())
-        .unwrap_or_else(|| Arc::new(Schema::empty()))
+    }
+    narrow::narrow_schema(&open::fields(&types, &all))
 }
 
 /// Fields `$1` … `$n` without gaps: a client binds by position.

@@ -28,7 +28,7 @@ use labhouse_policies::{Access, PolicySet, Principal};
 use parking_lot::Mutex;
 
 use super::plans::Planned;
-use super::statement::CATALOG;
+use super::statement::{CATALOG, PUBLIC};
 use crate::audit::Facts;
 use crate::session::{Governed, Seen};
 
@@ -36,8 +36,6 @@ use crate::session::{Governed, Seen};
 const KEPT_MAX: usize = 512;
 /// One result may take this part of the room.
 const SHARE: usize = 16;
-/// The schema of tables named without one.
-const PUBLIC: &str = "public";
 
 /// The tables a plan reads, and how each was shown.
 pub(super) struct Reads(Vec<Read>);

@@ -33,6 +33,9 @@ use super::view::{self, ViewStatement};
 /// The catalog that holds everything.
 pub(crate) const CATALOG: &str = "lab";
 
+/// The schema of tables named without one, where the engine looks for them too.
+pub(crate) const PUBLIC: &str = "public";
+
 /// A statement labhouse runs.
 #[derive(Debug)]
 pub(crate) enum Statement {
@@ -192,6 +195,17 @@ pub(crate) fn lake_name(name: &ObjectName) -> Result<TableName, QueryError> {
     parse_name(&parts.iter().map(String::as_str).collect::<Vec<_>>(), &name.to_string())
 }
 
+/// The same for a table, which may be named without its schema: then it is in `public`.
+pub(crate) fn table_name(name: &ObjectName) -> Result<TableName, QueryError> {
+    match name.0.as_slice() {
+        [only] => match only.as_ident() {
+            Some(ident) => lake_name_of(PUBLIC, &plain(ident)),
+            None => lake_name(name),
+        },
+        _ => lake_name(name),
+    }
+}
+
 /// The same for a name given as text, as table functions take it.
 pub(crate) fn lake_name_from_text(text: &str) -> Result<TableName, QueryError> {
     parse_name(&text.split('.').collect::<Vec<_>>(), text)
@@ -301,7 +315,7 @@ fn create_table(table: CreateTable) -> Result<Statement, QueryError> {
             "only plain tables of the lake can be created: CREATE TABLE lab.<schema>.<table> AS SELECT …".into(),
         ));
     }
-    let name = lake_name(&table.name)?;
+    let name = table_name(&table.name)?;
     match table.query {
         Some(query) => Ok(Statement::CreateTableAs {
             name,
@@ -340,7 +354,7 @@ pub(super) fn insert(insert: Insert) -> Result<Statement, QueryError> {
         .map(plain)
         .collect::<Vec<_>>();
     Ok(Statement::Insert {
-        name: lake_name(table)?,
+        name: table_name(table)?,
         columns,
         query,
     })

@@ -39,7 +39,7 @@ pub(super) struct Guard {
     cancelled: Pin<Box<WaitForCancellationFutureOwned>>,
     /// What of its result may go out.
     left: Left,
-    _place: Place,
+    _place: Arc<Place>,
 }
 
 /// Rows and bytes that a result may still have.
@@ -91,7 +91,7 @@ impl Guard {
         started: Started,
         entry: log::Running,
         account: Arc<Account>,
-        place: Place,
+        place: Arc<Place>,
         (limit, left): (Duration, Left),
         fallen: BoxFuture<'static, ()>,
     ) -> Self {

@@ -147,13 +147,17 @@ impl Transactions {
 
     /// The transaction that a login has open, if it has just one.
     pub(crate) fn only_one_of(&self, who: &Principal, login: &str) -> Option<Arc<Transaction>> {
-        let open = self.0.lock();
-        let is_of = |one: &&Arc<Transaction>| one.who == who.name && one.login.as_deref() == Some(login);
-        let mut found = open.values().filter(is_of);
-        match (found.next(), found.next()) {
-            (Some(one), None) => Some(Arc::clone(one)),
+        match self.all_of(who, login).as_slice() {
+            [one] => Some(Arc::clone(one)),
             _ => None,
         }
+    }
+
+    /// The transactions that a login has open.
+    pub(crate) fn all_of(&self, who: &Principal, login: &str) -> Vec<Arc<Transaction>> {
+        let open = self.0.lock();
+        let is_of = |one: &&Arc<Transaction>| one.who == who.name && one.login.as_deref() == Some(login);
+        open.values().filter(is_of).cloned().collect()
     }
 
     fn forget(&self, transaction: &Transaction) {

@@ -7,12 +7,13 @@
 //! Changes: [`super::changed`] makes `table_changes('lab.s.t', 3, 5)` a query over two such names, of which each stands for
 //! one version without the data files that both have.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::{Keyword, RESERVED_FOR_TABLE_ALIAS};
-use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
+use datafusion::sql::sqlparser::tokenizer::{Location, Span, Token, Tokenizer};
 use labhouse_catalog::When;
 
 use super::{QueryError, changed};
@@ -60,11 +61,10 @@ impl Stop {
 }
 
 /// The text without its time travel, and the stops; the very same text when there is none.
-pub(super) fn rewrite(sql: &str) -> Result<(std::borrow::Cow<'_, str>, BTreeSet<Stop>), QueryError> {
+pub(super) fn rewrite(sql: &str) -> Result<(Cow<'_, str>, BTreeSet<Stop>), QueryError> {
     let (mut stops, mut commits) = (BTreeSet::new(), BTreeSet::new());
-    // Cheap for the many statements without: no word, no tokens.
-    let travels = contains_word(sql, "as") && (contains_word(sql, "version") || contains_word(sql, "timestamp"));
-    if !travels && !contains_word(sql, changed::NAME) {
+    // No word, no tokens.
+    if !travels(sql) && !contains_word(sql, changed::NAME) {
         return Ok((sql.into(), stops));
     }
     let Ok(tokens) = Tokenizer::new(&GenericDialect {}, sql).tokenize() else {
@@ -116,6 +116,43 @@ pub(super) fn rewrite(sql: &str) -> Result<(std::borrow::Cow<'_, str>, BTreeSet<
     }
     written.iter().for_each(|token| text.push_str(&token.to_string()));
     Ok((text.into(), stops))
+}
+
+/// The text with blanks in place of its time travel: what is left can be read by the engine's parser, and stands where it
+/// stood.
+pub(crate) fn blanked(sql: &str) -> Cow<'_, str> {
+    if !travels(sql) {
+        return sql.into();
+    }
+    let Ok(tokens) = Tokenizer::new(&GenericDialect {}, sql).tokenize_with_location() else {
+        return sql.into();
+    };
+    let (plain, spans): (Vec<Token>, Vec<Span>) = tokens.into_iter().map(|token| (token.token, token.span)).unzip();
+    let mut blanks: Vec<(Location, Location)> = Vec::new();
+    let mut at = 0;
+    while let (Some(before), Some(rest)) = (plain.get(..at), plain.get(at..))
+        && !rest.is_empty()
+    {
+        let clause = clause(rest, before).ok().flatten().map(|(tokens, _)| tokens);
+        let ends = clause.and_then(|tokens| Some((spans.get(at)?.start, spans.get(at + tokens - 1)?.end)));
+        blanks.extend(ends);
+        at += clause.unwrap_or(1);
+    }
+    let mut here = Location { line: 1, column: 1 };
+    let blanked = sql.chars().map(|letter| {
+        let is_blank = blanks.iter().any(|(start, end)| (*start..*end).contains(&here));
+        match letter {
+            '\n' => here = Location::new(here.line + 1, 1),
+            _ => here.column += 1,
+        }
+        if is_blank && letter != '\n' { ' ' } else { letter }
+    });
+    blanked.collect::<String>().into()
+}
+
+/// Whether a text may hold time travel: cheap for the many statements without.
+fn travels(sql: &str) -> bool {
+    contains_word(sql, "as") && (contains_word(sql, "version") || contains_word(sql, "timestamp"))
 }
 
 fn bounded(stops: &BTreeSet<Stop>) -> Result<(), QueryError> {

@@ -11,7 +11,7 @@ use datafusion::sql::sqlparser::parser::{IsOptional, Parser};
 use labhouse_catalog::{LakeError, LakeTable, Optimized, RETAIN_HOURS_MIN, TableName, When};
 use labhouse_policies::Action;
 
-use super::statement::{end, lake_name, plain, syntax, word};
+use super::statement::{end, lake_name, plain, syntax, table_name, word};
 use super::travel::moment;
 use super::write::{count, lake_error, require, reserved};
 use super::{QueryError, errors};
@@ -151,7 +151,7 @@ pub(super) fn classify(ast: Ast) -> Result<Result<Upkeep, Box<Ast>>, QueryError>
             ..
         } => match names.as_slice() {
             [name] => Ok(Ok(Upkeep {
-                table: lake_name(name)?,
+                table: table_name(name)?,
                 work: Work::Drop { if_exists },
             })),
             _ => Err(QueryError::Unsupported("DROP TABLE takes one table at a time".into())),

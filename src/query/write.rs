@@ -9,8 +9,9 @@ use datafusion::common::TableReference;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::memory::MemoryStream;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream};
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::sqlparser::ast::Query;
 use futures::StreamExt;
@@ -19,7 +20,7 @@ use labhouse_policies::{Action, TableObject, Tags};
 
 use super::lineage::{self, Lineage, Origin, origins};
 use super::statement::{Statement, as_engine_statement};
-use super::{QueryError, Running, bind, errors, logical, narrow, physical, tags};
+use super::{QueryError, Running, bind, errors, literal, logical, narrow, physical, tags};
 use crate::engine::Engine;
 use crate::pipelines;
 use crate::session::{Governed, Library, table_object, table_path};
@@ -98,9 +99,10 @@ impl Engine {
         query: Box<Query>,
         parameters: Vec<ScalarValue>,
     ) -> Result<Collected, QueryError> {
-        let (statement, view) = (as_engine_statement(query), Arc::clone(governed));
+        let (mut statement, view) = (as_engine_statement(query), Arc::clone(governed));
+        literal::written_out(&mut statement, &parameters)?;
         let (physical, state, mut read, origins) = self
-            .planning(move || async move {
+            .planning(governed, move || async move {
                 let plan = bind(logical(&state, statement).await?, parameters)?;
                 tags::refuse_untold(&plan)?;
                 let physical = physical(&view, &state, &plan).await?;
@@ -370,52 +372,39 @@ pub(crate) fn require(
     )))
 }
 
-pub(super) fn count_schema() -> Schema {
-    Schema::new(vec![Field::new(COUNT, DataType::Int64, true)])
+pub(super) fn count_schema() -> SchemaRef {
+    narrow::result_schema(&Schema::new(vec![Field::new(COUNT, DataType::Int64, true)]))
 }
 
 pub(super) fn count_stream(count: i64) -> Running {
-    let schema = Arc::new(count_schema());
+    let schema = count_schema();
     let column: ArrayRef = Arc::new(Int64Array::from(vec![count]));
     let batches = RecordBatch::try_new(Arc::clone(&schema), vec![column])
         .into_iter()
         .collect();
-    match MemoryStream::try_new(batches, Arc::clone(&schema), None) {
-        Ok(stream) => Running {
-            id: None,
-            schema,
-            stream: Box::pin(stream),
-        },
+    let stream: SendableRecordBatchStream = match MemoryStream::try_new(batches, Arc::clone(&schema), None) {
+        Ok(stream) => Box::pin(stream),
         Err(error) => {
             let failed = futures::stream::once(async move { Err(error) });
-            let stream = datafusion::physical_plan::stream::RecordBatchStreamAdapter::new(Arc::clone(&schema), failed);
-            Running {
-                id: None,
-                schema,
-                stream: Box::pin(stream),
-            }
+            Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&schema), failed))
         }
+    };
+    Running {
+        is_count: true,
+        ..Running::within(schema, stream)
     }
 }
 
-/// The count of a finished write; for a read, run to its end, the rows it gave.
+/// The count of a finished write; −1 for a read, which changes nothing and is run to its end.
 pub(super) async fn read_count(mut running: Running) -> Result<i64, QueryError> {
-    let counts = running.schema.fields().len() == 1 && running.schema.field(0).name() == COUNT;
-    let (mut count, mut rows) = (None, 0_i64);
+    let mut count = None;
     while let Some(batch) = running.stream.next().await {
         let batch = batch.map_err(errors::from_datafusion)?;
-        rows += i64::try_from(batch.num_rows()).unwrap_or(i64::MAX);
-        let column = batch
-            .columns()
-            .first()
-            .and_then(|column| column.as_any().downcast_ref::<Int64Array>());
-        count = count.or_else(|| {
-            column
-                .filter(|_| counts)
-                .and_then(|column| column.iter().next().flatten())
-        });
+        let column = batch.columns().first().filter(|_| running.is_count);
+        let column = column.and_then(|column| column.as_any().downcast_ref::<Int64Array>());
+        count = count.or_else(|| column.and_then(|column| column.iter().next().flatten()));
     }
-    Ok(count.unwrap_or(rows))
+    Ok(count.unwrap_or(-1))
 }
 
 /// The tables a plan reads, as they are today, with the versions that are read.

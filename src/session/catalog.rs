@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use datafusion::catalog::{CatalogProvider, SchemaProvider, TableProvider};
 use datafusion::error::DataFusionError;
+use datafusion::logical_expr::TableType;
 
 use super::governed::{Governed, Resolved};
 use crate::pg_catalog::{PG_CATALOG, PgCatalog};
@@ -49,6 +50,15 @@ impl SchemaProvider for GovernedSchema {
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
         self.governed.table(&self.name, name)
+    }
+
+    /// For lists: nothing is asked for by name.
+    async fn table_type(&self, name: &str) -> Result<Option<TableType>, DataFusionError> {
+        let kind = match self.governed.is_view(&self.name, name) {
+            true => TableType::View,
+            false => TableType::Base,
+        };
+        Ok(self.table_exist(name).then_some(kind))
     }
 
     fn table_exist(&self, name: &str) -> bool {

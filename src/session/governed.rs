@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 
 use arrow::datatypes::{Field, Schema};
 use datafusion::catalog::TableProvider;
@@ -20,9 +20,9 @@ use super::World;
 use super::library::Library;
 use crate::audit::{Account, Notes};
 use crate::auth::marks;
-use crate::query::QueryError;
 use crate::query::statement::CATALOG;
 use crate::query::tags::TAG;
+use crate::query::{Place, QueryError};
 use crate::system::{SYSTEM, SystemTables};
 
 const DEPARTMENT: &str = "labhouse.department";
@@ -53,6 +53,8 @@ pub(crate) struct Governed {
     /// What was worked out about models.
     pub(super) known: Mutex<super::models::Known>,
     account: OnceLock<Arc<Account>>,
+    /// The statement's place among those that run. Not held from here: plans, which are kept for a while, hold their view.
+    place: OnceLock<Weak<Place>>,
     /// Where changes of rows go, if not into the lake: they are of a transaction.
     staged: Option<Arc<Catalog>>,
 }
@@ -100,6 +102,7 @@ impl Governed {
             given: Arc::default(),
             known: Mutex::default(),
             account: OnceLock::new(),
+            place: OnceLock::new(),
             staged: None,
         }
     }
@@ -114,6 +117,19 @@ impl Governed {
         if let Some(account) = other.account.get() {
             self.account_to(account);
         }
+        if let Some(place) = other.place.get() {
+            let _ = self.place.set(Weak::clone(place));
+        }
+    }
+
+    /// The statement has this place.
+    pub(crate) fn keep_place(&self, place: &Arc<Place>) {
+        let _ = self.place.set(Arc::downgrade(place));
+    }
+
+    /// The place of the statement, for work that may outlast it; none for work of the server itself.
+    pub(crate) fn place(&self) -> Option<Arc<Place>> {
+        self.place.get().and_then(Weak::upgrade)
     }
 
     /// The number of the statement, as `system.queries` has it.
@@ -336,6 +352,7 @@ impl Governed {
             notes: Arc::clone(&self.notes),
             given: Arc::clone(&self.given),
             account: self.account.clone(),
+            place: self.place.clone(),
             is_of_library: self.is_of_library,
             staged: self.staged.clone(),
             ..Self::new(

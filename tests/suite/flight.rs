@@ -248,7 +248,7 @@ async fn no_statement_kills_the_server_or_hides_its_fault() {
         "SELECT * FROM top_recommendations('lab.chemistry.yield_model', -1)",
         "SELECT count(*) FROM lab.chemistry.reactions WHERE $1 = 1",
         "SELECT arrow_cast(1, 'Nonsense')",
-        "CREATE TABLE x AS SELECT 1 AS a",
+        "CREATE TABLE a.b.x AS SELECT 1 AS a",
         "SELECT * FROM lab.chemistry.reactions WHERE yield_pct = ANY(1)",
     ] {
         let error = lab

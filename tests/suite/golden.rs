@@ -785,6 +785,11 @@ async fn tried(lab: &lab::Server, raw: &mut Raw, who: &str, how: &Try) -> Result
             let ticket = Ticket::new(select(text).as_any().encode_to_vec());
             raw.get(ticket).await.map(drop)
         }
+        // A closed session is over, and the rows below ask on.
+        Try::Act("CloseSession", body) if who != "nobody" => {
+            let mut raw = Raw::login(lab, who).await;
+            raw.act("CloseSession", body.clone()).await.map(drop)
+        }
         Try::Act(name, body) => raw.act(name, body.clone()).await.map(drop),
         Try::Http(call, body) => called(lab, raw, call, &sql(body)),
         Try::Postgres(text) => sent(lab, who, &sql(text)),
@@ -813,7 +818,7 @@ async fn tried(lab: &lab::Server, raw: &mut Raw, who: &str, how: &Try) -> Result
             let ticket = Ticket::new(select(text).as_any().encode_to_vec());
             let answer = session.get(ticket).await.map(drop);
             // The rows below ask without one.
-            raw.act("CloseSession", "").await?;
+            raw.act("SetSessionOptions", choose("")).await?;
             answer
         }
         Try::Method(name) => {

@@ -220,6 +220,37 @@ async fn a_removed_users_statement_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_new_password_ends_the_sessions_of_the_old_one() {
+    let lab = lab::own();
+    let token = user(&lab, &["token", "sam", "--label", "tool"]);
+    let (mut sam, mut tool) = (Raw::login(&lab, "sam").await, with_token(&lab, &token).await);
+    let mut ana = Raw::login(&lab, "ana").await;
+    let info = sam.info(&query(ENDLESS)).await.unwrap();
+    let request = sam.request(info.endpoint[0].ticket.clone().unwrap());
+    let mut stream = sam.client.do_get(request).await.unwrap().into_inner();
+    assert!(stream.next().await.unwrap().is_ok());
+    let mut child = Command::new(BINARY)
+        .args(["user", "add", "sam", "--config"])
+        .arg(lab.dir.join("labhouse.toml"))
+        .env("LABHOUSE_PASSWORD", "another-one")
+        .stdin(Stdio::null())
+        .spawn()
+        .unwrap();
+    assert!(child.wait().unwrap().success());
+    let end = read_to_the_end(&mut stream).await;
+    assert_eq!(end.code(), Code::PermissionDenied, "{end}");
+    let refused = sam.ask(&query("SELECT 1")).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unauthenticated, "{refused}");
+    assert!(lab.login("sam", "sam-demo").await.is_err());
+    // What did not rest on that password goes on.
+    for raw in [&mut tool, &mut ana] {
+        assert!(raw.ask(&query("SELECT 1")).await.is_ok());
+    }
+    let mut again = lab.login("sam", "another-one").await.unwrap();
+    assert!(lab::rows(&mut again, "SELECT 1").await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_write_ends_with_the_login_it_runs_under() {
     let lab = lab::own_with(|config| format!("{config}\n[limits]\nwrite_rows = 1000000000\n"));
     let token = user(&lab, &["token", "ada", "--label", "writing"]);

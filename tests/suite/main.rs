@@ -27,6 +27,8 @@ mod events;
 mod explain_policy;
 mod flight;
 mod flight_protocol;
+mod flight_schemas;
+mod flight_state;
 #[path = "../../policies/tests/fuzz/mod.rs"]
 #[allow(dead_code, reason = "the suite of the policies crate uses the rest")]
 mod fuzz;

@@ -218,3 +218,40 @@ async fn one_login_has_its_limits_and_the_others_theirs() {
     assert!(refused.unwrap().contains("limits.statements_per_minute"));
     assert!(lab.query("sam", "SELECT 1").await.is_ok(), "another login");
 }
+
+/// A planner cannot be stopped: until it has ended, its statement has its place, and the next one of the same login waits.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_keeps_its_place_while_its_planning_goes_on() {
+    let lab = lab::own_with(|config| {
+        format!("{config}\n[limits]\nplanning_s = 1\nstatements_per_principal = 1\nqueue_s = 0\n")
+    });
+    let heavy = vec![
+        "SELECT r.well FROM lab.chemistry.reactions r JOIN lab.chemistry.plate_readings p ON r.plate_id = p.plate_id AND r.well = p.well";
+        300
+    ];
+    let heavy = format!("SELECT count(*) FROM ({})", heavy.join(" UNION ALL "));
+    let late = lab.query("sam", &heavy).await.unwrap_err();
+    assert!(late.contains("limits.planning_s"), "{late}");
+    let next = lab.query("sam", "SELECT 1").await.unwrap_err();
+    assert!(next.contains("limits.queue_s"), "{next}");
+    assert!(lab.query("ada", "SELECT 1").await.is_ok(), "another's place");
+    lab.until("sam", "SELECT 1 AS n", lab::shows(1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn announcements_are_counted_as_statements_are() {
+    let lab = lab::empty(|config| format!("{config}\n[limits]\nstatements_per_minute = 5\n"));
+    let mut ada = Raw::login(&lab, "ada").await;
+    let mut refused = None;
+    for n in 0..20 {
+        if let Err(error) = ada.info(&query(&format!("SELECT {n}"))).await {
+            refused = Some(error);
+            break;
+        }
+    }
+    let refused = refused.expect("any number was planned");
+    assert_eq!(refused.code(), Code::ResourceExhausted, "{refused}");
+    assert!(refused.message().contains("limits.statements_per_minute"), "{refused}");
+    let mut sam = Raw::login(&lab, "sam").await;
+    assert!(sam.ask(&query("SELECT 1")).await.is_ok(), "another login");
+}

@@ -16,7 +16,7 @@ use prost::Message;
 use tonic::{Code, Status};
 
 use crate::lab::{self, Server};
-use crate::raw::{Raw, rows, rows_of};
+use crate::raw::{Raw, query, rows, rows_of};
 
 const KEEP: i32 = 1;
 const TAKE_BACK: i32 = 2;
@@ -392,16 +392,14 @@ async fn sql_info_tells_each_caller_what_is_true_for_him() {
     };
     let mut asks = Client::login(&lab, "sam").await;
     let mut does_not = Raw::login(&lab, "sam").await;
+    // They are announced to who asks, and there for whoever begins one.
     assert_eq!(numbers(&mut asks.0).await, (2, 4));
-    assert_eq!(numbers(&mut does_not).await, (0, 0));
-    let actions = ["BeginTransaction", "EndTransaction", "BeginSavepoint", "EndSavepoint"];
-    for name in actions {
-        let refused = does_not.act(name, "").await.unwrap_err();
-        assert_eq!(refused.code(), Code::Unimplemented, "{name}: {refused}");
-    }
-    for name in &actions[1..] {
-        let refused = asks.0.act(name, "").await.unwrap_err();
-        assert_eq!(refused.code(), Code::InvalidArgument, "{name}: {refused}");
+    assert_eq!(numbers(&mut does_not).await, (0, 4));
+    for name in ["EndTransaction", "BeginSavepoint", "EndSavepoint"] {
+        for raw in [&mut asks.0, &mut does_not] {
+            let refused = raw.act(name, "").await.unwrap_err();
+            assert_eq!(refused.code(), Code::InvalidArgument, "{name}: {refused}");
+        }
     }
     let transaction = asks.begin().await;
     assert_eq!(asks.number(&transaction, "SELECT 1").await.unwrap(), 1);
@@ -410,4 +408,60 @@ async fn sql_info_tells_each_caller_what_is_true_for_him() {
         assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");
     }
     asks.end(&transaction, KEEP).await.unwrap();
+}
+
+#[tokio::test]
+async fn whoever_begins_a_transaction_has_one() {
+    let lab = lab::own();
+    made(&lab, &["t"]).await;
+    let mut plain = Client(Raw::login(&lab, "ada").await);
+    assert!(!plain.0.transactions, "nothing is asked for by a header");
+    for (end, left) in [(TAKE_BACK, 1), (KEEP, 11)] {
+        let transaction = plain.begin().await;
+        plain
+            .update(&transaction, "INSERT INTO lab.chemistry.t VALUES (10)")
+            .await
+            .unwrap();
+        let point = plain.save(&transaction).await.unwrap();
+        plain.update(&transaction, "DELETE FROM lab.chemistry.t").await.unwrap();
+        plain.end_savepoint(&point, TAKE_BACK).await.unwrap();
+        assert_eq!(plain.number(&transaction, &sum("t")).await.unwrap(), 11);
+        assert_eq!(lab.number("ada", &sum("t")).await, 1);
+        plain.end(&transaction, end).await.unwrap();
+        assert_eq!(lab.number("ada", &sum("t")).await, left);
+    }
+    // Without one a statement still commits by itself.
+    lab.update("ada", "INSERT INTO lab.chemistry.t VALUES (100)")
+        .await
+        .unwrap();
+    assert_eq!(lab.number("ada", &sum("t")).await, 111);
+}
+
+#[tokio::test]
+async fn a_closed_session_takes_its_transactions_and_its_token_with_it() {
+    let lab = lab::own();
+    made(&lab, &["t"]).await;
+    let (mut ada, mut other) = (Client::login(&lab, "ada").await, Client::login(&lab, "ada").await);
+    let (of_ada, of_other) = (ada.begin().await, other.begin().await);
+    ada.update(&of_ada, "INSERT INTO lab.chemistry.t VALUES (2)")
+        .await
+        .unwrap();
+    other
+        .update(&of_other, "INSERT INTO lab.chemistry.t VALUES (40)")
+        .await
+        .unwrap();
+    assert!(ada.0.act("CloseSession", "").await.unwrap().is_some());
+    let refused = ada.number(&of_ada, "SELECT 1").await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unauthenticated, "{refused}");
+    // Another session of the same person goes on, and what the closed one did not commit never was.
+    let ended = other.number(&of_ada, &sum("t")).await.unwrap_err();
+    assert_eq!(ended.code(), Code::FailedPrecondition, "{ended}");
+    assert_eq!(other.number(&of_other, &sum("t")).await.unwrap(), 41);
+    other.end(&of_other, KEEP).await.unwrap();
+    assert_eq!(lab.number("ada", &sum("t")).await, 41);
+    // A personal token is nobody's session alone.
+    let token = crate::logins::user(&lab, &["token", "ada", "--label", "tool"]);
+    let mut tool = crate::logins::with_token(&lab, &token).await;
+    assert!(tool.act("CloseSession", "").await.unwrap().is_some());
+    assert!(tool.ask(&query("SELECT 1")).await.is_ok());
 }

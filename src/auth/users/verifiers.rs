@@ -53,7 +53,7 @@ impl Users {
             .find_map(|(verifier, token)| Some((verifier.proven(proof)?, *token)))?;
         let who = match token {
             Some(digest) => self.digest(digest).filter(|who| who.name == name),
-            None => self.principal(name),
+            None => self.by_password(name),
         };
         who.map(|who| (who, answer))
     }

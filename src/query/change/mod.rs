@@ -4,6 +4,7 @@
 //! taken out of their data files by address and put back changed, in one commit that fails if anybody else changed the
 //! table since; then all of it is done again on the newer version.
 
+mod fill;
 mod parse;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,6 +17,7 @@ use datafusion::scalar::ScalarValue;
 use labhouse_catalog::{LakeTable, TableName, TakenOut};
 use labhouse_policies::{Access, Action, Decision, Reason, TableObject};
 
+pub(super) use fill::Fill;
 pub(crate) use parse::{Change, Effect, Part, delete, merge, update};
 
 use super::write::{Collected, count, lake_error, require, reserved};
@@ -77,10 +79,7 @@ impl Engine {
         }
         let catalog = governed.target(&self.catalog);
         let lake = catalog.lake();
-        let inner = labhouse_catalog::addressed(lake, &table).map_err(lake_error)?;
-        let view = governed
-            .with_addresses(name, &access, inner, labhouse_catalog::address_field())
-            .map_err(errors::from_datafusion)?;
+        let view = self.addressed(governed, &access, &table)?;
         let found = self.find(&view, &access, &table, &change.parts, parameters).await?;
         let touched: BTreeSet<i64> = found.deleted.iter().chain(found.updated.keys()).copied().collect();
         let inserted: usize = found.inserted.iter().map(RecordBatch::num_rows).sum();
@@ -107,6 +106,20 @@ impl Engine {
                 Err(error)
             }
         }
+    }
+
+    /// The view in which the rows of a table show their addresses.
+    fn addressed(
+        &self,
+        governed: &Governed,
+        access: &Access,
+        table: &Arc<LakeTable>,
+    ) -> Result<Arc<Governed>, QueryError> {
+        let lake = governed.target(&self.catalog).lake();
+        let inner = labhouse_catalog::addressed(lake, table).map_err(lake_error)?;
+        governed
+            .with_addresses(table.name(), access, inner, labhouse_catalog::address_field())
+            .map_err(errors::from_datafusion)
     }
 
     /// Asks each part for its rows; a row that two parts or two matches would change is an error.

@@ -15,7 +15,7 @@ use datafusion::sql::sqlparser::parser::Parser;
 use labhouse_catalog::{ROW_ADDRESS, RowChange, TableName};
 
 use super::super::QueryError;
-use super::super::statement::{lake_name, plain};
+use super::super::statement::{plain, table_name};
 
 /// A statement that changes rows.
 #[derive(Debug)]
@@ -306,7 +306,7 @@ impl Target {
             None => name.0.iter().filter_map(|part| part.as_ident().cloned()).collect(),
         };
         Ok(Self {
-            name: lake_name(name)?,
+            name: table_name(name)?,
             qualifier,
             factor,
         })

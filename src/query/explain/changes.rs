@@ -159,7 +159,7 @@ impl Engine {
         let mut all = Vec::new();
         for part in wanted.chunks(COUNTS_AT_ONCE) {
             let plan = counting_plan(whole(governed, name)?, part).map_err(errors::from_datafusion)?;
-            let found = counts(&self.read_plan(state, plan).await?)?;
+            let found = counts(&self.read_plan(governed, state, plan).await?)?;
             all.extend(found.into_iter().skip(usize::from(!all.is_empty())));
         }
         Ok(all)

@@ -5,7 +5,7 @@ use std::hash::Hash;
 use std::time::{Duration, Instant};
 
 /// A map with a length and a lifetime. Looking up is O(1); each insertion pays for those that expired.
-pub(super) struct Expiring<K, V> {
+pub(crate) struct Expiring<K, V> {
     entries: HashMap<K, (u64, V)>,
     /// Insertions in order of time; a stamp that differs from the entry's belongs to an older insertion of that key.
     order: VecDeque<(Instant, u64, K)>,
@@ -15,7 +15,7 @@ pub(super) struct Expiring<K, V> {
 }
 
 impl<K: Hash + Eq + Clone, V> Expiring<K, V> {
-    pub(super) fn new(length_max: usize, lifetime: Duration) -> Self {
+    pub(crate) fn new(length_max: usize, lifetime: Duration) -> Self {
         Self {
             entries: HashMap::new(),
             order: VecDeque::new(),
@@ -26,22 +26,22 @@ impl<K: Hash + Eq + Clone, V> Expiring<K, V> {
     }
 
     /// Puts a value, in place of an older one of that key; its lifetime starts now.
-    pub(super) fn insert(&mut self, key: K, value: V, now: Instant) {
+    pub(crate) fn insert(&mut self, key: K, value: V, now: Instant) {
         self.stamp = self.stamp.wrapping_add(1);
         self.entries.insert(key.clone(), (self.stamp, value));
         self.order.push_back((now, self.stamp, key));
         self.expire(now);
     }
 
-    pub(super) fn get(&self, key: &K) -> Option<&V> {
+    pub(crate) fn get(&self, key: &K) -> Option<&V> {
         self.entries.get(key).map(|(_, value)| value)
     }
 
-    pub(super) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+    pub(crate) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
         self.entries.get_mut(key).map(|(_, value)| value)
     }
 
-    pub(super) fn remove(&mut self, key: &K) -> Option<V> {
+    pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
         self.entries.remove(key).map(|(_, value)| value)
     }
 
