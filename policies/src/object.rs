@@ -1,7 +1,7 @@
 //! Names of governed things and the patterns that rules match them with.
 //!
 //! An object is a path: `lab`, `lab/chemistry`, `lab/chemistry/reactions`, `lab/chemistry/reactions/yield_pct`,
-//! `fn/predict_yield`, `model/lab/chemistry/yield_model`. A pattern is a path in which a part `*` stands for exactly one
+//! `fn/predict_yield`, `step/segment`, `model/lab/chemistry/yield_model`. A pattern is a path in which a part `*` stands for exactly one
 //! level, a part with stars inside (`plate_*`) for one name, and a last part `**` for the thing itself and everything below;
 //! or it is `tag:KEY=VALUE|VALUE & KEY=VALUE`, where every key must be there with one of its values.
 

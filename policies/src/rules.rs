@@ -309,7 +309,7 @@ fn attachment(
 fn check_reach(object: &ObjectPattern, text: &str, actions: Actions) -> Result<(), Refusal> {
     use crate::action::Action::{Admin, Alert, Alter, Create, Drop, Execute, Train, Use};
     let root = object.root().unwrap_or_default();
-    let schema_or_above = object.depth().is_some_and(|d| d <= 2) && !matches!(root, "fn" | "model" | "system");
+    let schema_or_above = object.depth().is_some_and(|d| d <= 2) && !matches!(root, "fn" | "model" | "step" | "system");
     let above_tables = [Use, Create, Drop, Alter, Execute, Train, Alert, Admin]
         .iter()
         .any(|a| actions.contains(*a));

@@ -44,8 +44,10 @@ pub(crate) enum ChannelError {
 /// Why a message was not taken.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SendError {
+    /// It may be taken another time: the receiver is down, or misconfigured, or the server is.
     #[error("{0}")]
     Later(String),
+    /// The receiver said of this very recipient that it never will be.
     #[error("{0}")]
     Never(String),
 }
@@ -114,13 +116,26 @@ impl Channels {
         }
     }
 
-    /// Hands one message over; done when the receiver said that it has it.
+    /// Whether many read the channel together, and none of them by a login of his own: what goes there is what the alert's owner
+    /// sees. Mail, and mails as files, go to one person each. A channel that the config does not have could be either.
+    pub(crate) fn is_shared(&self, channel: &str) -> bool {
+        match self.0.get(channel) {
+            Some(Channel::Mail(_) | Channel::File { .. }) => false,
+            Some(Channel::Webhook { .. } | Channel::Slack { .. }) => true,
+            None => channel != EMAIL,
+        }
+    }
+
+    /// Whether the config has the channel.
+    pub(super) fn has(&self, channel: &str) -> bool {
+        self.0.contains_key(channel)
+    }
+
+    /// Hands one message over; done when the receiver said that it has it. It takes as long as that, within bounds of the
+    /// channel's own: whoever stopped waiting would not know whether it was taken.
     pub(super) async fn send(&self, delivery: &Delivery, who: &Principal) -> Result<(), SendError> {
         match self.0.get(&delivery.target.channel) {
-            None => Err(SendError::Never(format!(
-                "the channel {} is not configured any more",
-                delivery.target.channel
-            ))),
+            None => Err(unconfigured(&delivery.target.channel)),
             Some(Channel::Mail(mailer)) => mailer.send(delivery, who).await,
             Some(Channel::Webhook { client, url, secret }) => {
                 let body = body(&markup::webhook(delivery))?;
@@ -145,6 +160,13 @@ impl Channels {
     }
 }
 
+/// What waits for a channel that the config lacks.
+pub(super) fn unconfigured(channel: &str) -> SendError {
+    SendError::Later(format!(
+        "the channel {channel} is not configured any more: an administrator puts it back under [alerts.channels]"
+    ))
+}
+
 async fn post(request: reqwest::RequestBuilder, delivery: &Delivery, body: Vec<u8>) -> Result<(), SendError> {
     let request = request
         .header(CONTENT_TYPE, "application/json")
@@ -155,19 +177,12 @@ async fn post(request: reqwest::RequestBuilder, delivery: &Delivery, body: Vec<u
         .send()
         .await
         .map_err(|error| SendError::Later(error.without_url().to_string()))?;
-    let status = answer.status();
-    let later = [
-        StatusCode::REQUEST_TIMEOUT,
-        StatusCode::TOO_EARLY,
-        StatusCode::TOO_MANY_REQUESTS,
-    ];
-    match status {
+    match answer.status() {
         status if status.is_success() => Ok(()),
-        // It is not followed: that other address is not one that an administrator allowed.
-        status if status.is_redirection() => Err(SendError::Never(format!("the receiver sends elsewhere ({status})"))),
-        status if status.is_client_error() && !later.contains(&status) => {
-            Err(SendError::Never(format!("the receiver answered {status}")))
-        }
+        // It is not followed: that other address is not one that an administrator allowed. A page of maintenance ends, though.
+        status if status.is_redirection() => Err(SendError::Later(format!("the receiver sends elsewhere ({status})"))),
+        // By its own word for good. Any other refusal, 401 and 404 as well, is what a receiver says while it is changed.
+        StatusCode::GONE => Err(SendError::Never(format!("the receiver answered {}", StatusCode::GONE))),
         status => Err(SendError::Later(format!("the receiver answered {status}"))),
     }
 }

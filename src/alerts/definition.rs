@@ -1,10 +1,12 @@
 //! What an alert or a report is made of: as it was written, checked once, kept in the lake.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::channel::Channels;
 use super::schedule::Cron;
 
 /// A rule that watches a table, or a query that is sent by the clock.
@@ -129,9 +131,29 @@ impl Definition {
         self.silent_until.is_some_and(|until| now < until)
     }
 
-    /// The people, each once.
-    pub(crate) fn recipients(&self) -> std::collections::BTreeSet<&str> {
-        self.notify.iter().map(|target| target.recipient.as_str()).collect()
+    /// Whether it asks the same of the same rows as `other`. When, whom it tells and in which words is not of the rule.
+    pub(crate) fn watches_like(&self, other: &Self) -> bool {
+        self.what == other.what
+    }
+
+    /// Whose view goes by which channel. What many read together speaks for the owner, whoever is named: nobody makes public
+    /// what another sees by naming him.
+    pub(crate) fn targets(&self, channels: &Channels) -> BTreeSet<Target> {
+        let seen_as = |target: &Target| match channels.is_shared(&target.channel) {
+            true => self.owner.clone(),
+            false => target.recipient.clone(),
+        };
+        let targets = self.notify.iter().map(|target| Target {
+            recipient: seen_as(target),
+            channel: target.channel.clone(),
+        });
+        targets.collect()
+    }
+
+    /// The people whose view is told, each once.
+    pub(crate) fn recipients(&self, channels: &Channels) -> BTreeSet<String> {
+        let targets = self.targets(channels).into_iter();
+        targets.map(|target| target.recipient).collect()
     }
 }
 

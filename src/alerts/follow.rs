@@ -15,7 +15,7 @@ use super::evaluate::Look;
 use super::send::send_all;
 use super::state::{FaultKind, Outcome, State, seconds};
 use super::store::Stored;
-use super::{AlertEvent, Record, notice};
+use super::{AlertEvent, Delivery, Record, notice};
 use crate::engine::Engine;
 use crate::pipelines::{Calm, LOOK};
 use crate::query::statement::CATALOG;
@@ -35,16 +35,28 @@ pub(crate) struct Looks(Mutex<BTreeMap<TableName, Seen>>);
 struct Seen {
     record: String,
     at: DateTime<Utc>,
+    /// When it was looked at as its owner.
+    owner_at: DateTime<Utc>,
     sources: BTreeMap<String, u64>,
     policy: u64,
     /// A recipient could not be looked for.
     failed: bool,
 }
 
+/// Why an alert is looked at. Of a look that only a recipient's state asks for, the owner's state and times tell nothing: he
+/// would learn of it what she sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Due {
+    /// A commit, the clock, or the owner's own state: it is looked at as everybody.
+    All,
+    /// As the recipients alone.
+    Others,
+}
+
 impl Looks {
-    /// When this server looked at an alert last.
+    /// When this server looked at an alert last as its owner.
     pub(crate) fn at(&self, name: &TableName) -> Option<DateTime<Utc>> {
-        self.0.lock().get(name).map(|seen| seen.at)
+        self.0.lock().get(name).map(|seen| seen.owner_at)
     }
 
     fn get(&self, name: &TableName, record: &Record) -> Option<Seen> {
@@ -89,12 +101,14 @@ pub(crate) async fn follow(engine: Arc<Engine>, mut stopped: watch::Receiver<boo
         if calm.is_calm(&catalog) {
             let now = Utc::now();
             for (name, stored) in engine.alerts.all() {
-                let free = running.len() < AT_ONCE && !busy.contains(&name);
-                if free && is_due(&engine, &name, &stored.record, &catalog, now) {
+                if running.len() >= AT_ONCE || busy.contains(&name) {
+                    continue;
+                }
+                if let Some(due) = due(&engine, &name, &stored.record, &catalog, now) {
                     busy.insert(name.clone());
                     let engine = Arc::clone(&engine);
                     running.spawn(async move {
-                        if let Err(error) = attend(&engine, &name, &stored).await {
+                        if let Err(error) = attend(&engine, &name, &stored, due).await {
                             tracing::error!(alert = %name, %error, "what a look found could not be written down; it is looked at again");
                             engine.alert_looks.forget(&name);
                         }
@@ -114,34 +128,50 @@ pub(crate) async fn follow(engine: Arc<Engine>, mut stopped: watch::Receiver<boo
 /// Looks at every alert and sends what is new, once: a lab that is built says at once what is wrong in it.
 pub(crate) async fn settle(engine: &Arc<Engine>) -> Result<(), LakeError> {
     for (name, stored) in engine.alerts.all() {
-        attend(engine, &name, &stored).await?;
+        attend(engine, &name, &stored, Due::All).await?;
         send_all(engine, &name).await?;
     }
     Ok(())
 }
 
-fn is_due(engine: &Engine, name: &TableName, record: &Record, catalog: &CatalogSnapshot, now: DateTime<Utc>) -> bool {
+fn due(
+    engine: &Engine,
+    name: &TableName,
+    record: &Record,
+    catalog: &CatalogSnapshot,
+    now: DateTime<Utc>,
+) -> Option<Due> {
     if !record.definition.enabled {
-        return false;
+        return None;
     }
+    let state = &record.state;
     if let What::Report { .. } = record.definition.what {
-        let last = record.state.slot.unwrap_or(record.definition.created_at);
-        return next(&record.definition.when, last).is_some_and(|next| next <= now);
+        let last = state.slot.unwrap_or(record.definition.created_at);
+        let is_due = next(&record.definition.when, last).is_some_and(|next| next <= now);
+        return is_due.then_some(Due::All);
     }
     let Some(seen) = engine.alert_looks.get(name, record) else {
-        return true;
+        return Some(Due::All);
     };
     let by_clock = match &record.definition.when {
         Schedule::OnChange => versions(record, catalog) != seen.sources,
-        when => next(when, seen.at).is_some_and(|next| next <= now),
+        when => next(when, seen.owner_at).is_some_and(|next| next <= now),
     };
     let policy = engine.policies.current().generation();
-    let untold = has_news(record, &record.state) && !record.definition.is_silent(now);
-    by_clock || untold || seen.policy != policy || deadline(record, &seen).is_some_and(|deadline| deadline <= now)
+    let has_come = |deadline: Option<DateTime<Utc>>| deadline.is_some_and(|deadline| deadline <= now);
+    let tells = !record.definition.is_silent(now);
+    let owner = &record.definition.owner;
+    let recipients = record.definition.recipients(&engine.channels);
+    let untold = tells && (state.is_news() || (recipients.contains(owner) && state.has_news_for(owner)));
+    if by_clock || untold || seen.policy != policy || has_come(deadline(record, &seen)) {
+        return Some(Due::All);
+    }
+    let untold = tells && state.has_news(&recipients);
+    (untold || has_come(others_deadline(record, &seen))).then_some(Due::Others)
 }
 
-fn has_news(record: &Record, state: &State) -> bool {
-    state.has_news(record.definition.recipients())
+fn has_news(engine: &Engine, record: &Record, state: &State) -> bool {
+    state.has_news(&record.definition.recipients(&engine.channels))
 }
 
 /// The next time by the clock; none for one that follows its sources.
@@ -153,11 +183,11 @@ fn next(when: &Schedule, last: DateTime<Utc>) -> Option<DateTime<Utc>> {
     }
 }
 
-/// When something is to be looked at that no commit tells of: a pending label, missing rows, a rule that failed.
+/// When something of the owner's is to be looked at that no commit tells of: a pending label, missing rows, a rule that failed.
 fn deadline(record: &Record, seen: &Seen) -> Option<DateTime<Utc>> {
     let watch = record.definition.watch()?;
     let state = &record.state;
-    let pending = state.fires_at(watch.for_s);
+    let pending = state.fires_at(watch.for_s, &record.definition.owner);
     let missing = match watch.rule {
         Rule::NoNewRows { for_s } if state.instances.is_empty() => state
             .watched
@@ -166,8 +196,16 @@ fn deadline(record: &Record, seen: &Seen) -> Option<DateTime<Utc>> {
         _ => None,
     };
     let owner_failed = matches!(&state.fault, Some(fault) if fault.kind == FaultKind::Error);
-    let failed = (owner_failed || seen.failed).then(|| seen.at + seconds(RETRY_S));
+    let failed = owner_failed.then(|| seen.owner_at + seconds(RETRY_S));
     [pending, missing, failed].into_iter().flatten().min()
+}
+
+/// The same of what the recipients see.
+fn others_deadline(record: &Record, seen: &Seen) -> Option<DateTime<Utc>> {
+    let watch = record.definition.watch()?;
+    let pending = record.state.fires_for_others_at(watch.for_s, &record.definition.owner);
+    let failed = seen.failed.then(|| seen.at + seconds(RETRY_S));
+    [pending, failed].into_iter().flatten().min()
 }
 
 fn versions(record: &Record, catalog: &CatalogSnapshot) -> BTreeMap<String, u64> {
@@ -179,7 +217,7 @@ fn versions(record: &Record, catalog: &CatalogSnapshot) -> BTreeMap<String, u64>
 }
 
 /// One look, and what follows from it.
-async fn attend(engine: &Arc<Engine>, name: &TableName, stored: &Stored) -> Result<(), LakeError> {
+async fn attend(engine: &Arc<Engine>, name: &TableName, stored: &Stored, due: Due) -> Result<(), LakeError> {
     let record = &stored.record;
     let now = Utc::now();
     let is_silent = record.definition.is_silent(now);
@@ -200,19 +238,28 @@ async fn attend(engine: &Arc<Engine>, name: &TableName, stored: &Stored) -> Resu
             let mut seen = Seen {
                 record: record.id.clone(),
                 at: now,
+                owner_at: now,
                 sources: versions(record, &engine.catalog.snapshot()),
                 policy: engine.policies.current().generation(),
                 failed: false,
             };
-            let next;
-            (next, seen.failed) = look(engine, record, watch, now).await;
+            if due == Due::Others
+                && let Some(before) = engine.alert_looks.get(name, record)
+            {
+                (seen.owner_at, seen.sources, seen.policy) = (before.owner_at, before.sources, before.policy);
+            }
+            let (mut next, failed) = look(engine, record, watch, now).await;
+            if due == Due::Others {
+                next = record.state.with_others_of(next, &record.definition.owner);
+            }
+            seen.failed = failed;
             engine.alert_looks.saw(name, seen);
             let events = transitions(&record.state, &next, now);
             (next, events)
         }
     };
     let is_report = record.definition.watch().is_none();
-    let tells = !is_silent && (is_report || has_news(record, &next));
+    let tells = !is_silent && (is_report || has_news(engine, record, &next));
     if !tells && !next.differs(&record.state) {
         return Ok(());
     }
@@ -235,6 +282,9 @@ async fn attend(engine: &Arc<Engine>, name: &TableName, stored: &Stored) -> Resu
         };
         let mut next = current.clone();
         next.state = made.state.clone();
+        if is_report {
+            replace(&mut next, &made.deliveries, now);
+        }
         next.deliveries.extend(made.deliveries.iter().cloned());
         made.events.iter().for_each(|event| next.push(event.clone()));
         Ok(Some(next))
@@ -258,13 +308,26 @@ fn is_unchanged(current: &Record, seen: &Record) -> bool {
     current.id == seen.id && !current.dropped && current.state == seen.state && current.definition == seen.definition
 }
 
+/// A report that still waits is replaced by the newer one: a receiver that is down for a day gets the last of them, not all. One
+/// that is being sent goes on.
+fn replace(record: &mut Record, newer: &[Delivery], now: DateTime<Utc>) {
+    let is_replaced = |waiting: &Delivery| {
+        let under_way = waiting.claimed && waiting.not_before > now;
+        !under_way && newer.iter().any(|newer| newer.target == waiting.target)
+    };
+    let waiting = std::mem::take(&mut record.deliveries).into_iter();
+    let (replaced, left): (Vec<Delivery>, Vec<Delivery>) = waiting.partition(is_replaced);
+    record.deliveries = left;
+    for delivery in &replaced {
+        record.push(AlertEvent::of(now, "replaced", delivery));
+    }
+}
+
 /// What each recipient sees now of what is read.
 fn sights(engine: &Engine, record: &Record) -> BTreeMap<String, String> {
     let definition = &record.definition;
-    let people = definition
-        .recipients()
-        .into_iter()
-        .filter_map(|name| engine.auth.named(name));
+    let recipients = definition.recipients(&engine.channels);
+    let people = recipients.iter().filter_map(|name| engine.auth.named(name));
     people
         .map(|who| (who.name.clone(), engine.sight(&who, &definition.sources)))
         .collect()
@@ -284,9 +347,13 @@ async fn look(engine: &Arc<Engine>, record: &Record, watch: &Watch, now: DateTim
         },
     };
     watched.extend(by_owner.watched.iter().map(|seen| (owner.clone(), seen.clone())));
-    let mut next = record.state.after(&by_owner.outcome, watch.for_s, now);
+    let recipients = record.definition.recipients(&engine.channels);
+    let mut next = record
+        .state
+        .after(&by_owner.outcome, watch.for_s, now)
+        .of_people(&recipients, owner);
     let mut failed = false;
-    for recipient in record.definition.recipients() {
+    for recipient in &recipients {
         let look = match engine.auth.named(recipient) {
             _ if recipient == owner => by_owner.clone(),
             Some(who) => engine.look(&who, watch, watched.get(recipient), now).await,
@@ -299,7 +366,7 @@ async fn look(engine: &Arc<Engine>, record: &Record, watch: &Watch, now: DateTim
             next.blind(recipient);
             continue;
         }
-        watched.extend(look.watched.map(|seen| (recipient.to_owned(), seen)));
+        watched.extend(look.watched.map(|seen| (recipient.clone(), seen)));
         let outcome = match look.outcome {
             // Of a rule that cannot be asked as its owner, nobody can say what became.
             _ if !by_owner.sees => by_owner.outcome.clone(),
@@ -318,7 +385,7 @@ async fn look(engine: &Arc<Engine>, record: &Record, watch: &Watch, now: DateTim
         let told = next.told_to.get(recipient).cloned().unwrap_or_default();
         let before = next.seen_by.remove(recipient).unwrap_or_default();
         let found = before.after(&outcome, &told, watch.for_s, now);
-        next.seen_by.insert(recipient.to_owned(), found);
+        next.seen_by.insert(recipient.clone(), found);
     }
     next.watched = watched;
     (next, failed)

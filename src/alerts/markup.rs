@@ -226,6 +226,7 @@ mod tests {
             sight: String::new(),
             attempts: 0,
             not_before: chrono::DateTime::UNIX_EPOCH,
+            claimed: false,
         }
     }
 

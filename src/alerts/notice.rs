@@ -88,8 +88,8 @@ pub(super) async fn announce(
     sights: &BTreeMap<String, String>,
     now: DateTime<Utc>,
 ) {
-    let recipients: Vec<String> = record.definition.recipients().into_iter().map(str::to_owned).collect();
-    for recipient in recipients {
+    let targets = record.definition.targets(&engine.channels);
+    for recipient in record.definition.recipients(&engine.channels) {
         let mut sight = sights.get(&recipient).cloned().unwrap_or_default();
         let is_report = record.definition.watch().is_none();
         let verdict = match engine.auth.named(&recipient) {
@@ -110,12 +110,8 @@ pub(super) async fn announce(
         };
         match verdict {
             Verdict::Tell(message) => {
-                let targets = record
-                    .definition
-                    .notify
-                    .iter()
-                    .filter(|target| target.recipient == recipient);
-                let made: Vec<Delivery> = targets
+                let own = targets.iter().filter(|target| target.recipient == recipient);
+                let made: Vec<Delivery> = own
                     .map(|target| Delivery {
                         id: uuid::Uuid::now_v7().simple().to_string(),
                         target: target.clone(),
@@ -123,6 +119,7 @@ pub(super) async fn announce(
                         sight: sight.clone(),
                         attempts: 0,
                         not_before: now,
+                        claimed: false,
                     })
                     .collect();
                 record.deliveries.extend(made);

@@ -9,7 +9,7 @@ use labhouse_catalog::{LakeError, TableName};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::channel::SendError;
+use super::channel::{SendError, unconfigured};
 use super::notice::Again;
 use super::state::seconds;
 use super::store::Stored;
@@ -23,10 +23,10 @@ use crate::query::statement::CATALOG;
 const AT_ONCE: usize = 4;
 /// Alerts whose messages are sent by one channel at the same time.
 const ALERTS_AT_ONCE: usize = 4;
-/// Send timeouts that one message may take: a mail is a conversation of several steps, each with that timeout. And those after
-/// which another server may take a message over: later than its sender gives up.
-const STEPS: u64 = 3;
+/// Send timeouts after which another server may take a message over that nobody holds on to. And those after which whoever is still
+/// sending it says so anew: a mail is a conversation of several steps, each with that timeout.
 const LEASE: u64 = 4;
+const RENEWED: u64 = 2;
 /// Longest pause between two attempts, in seconds.
 const PAUSE_S_MAX: u64 = 900;
 
@@ -141,6 +141,7 @@ async fn claim(
             for delivery in record.deliveries.iter_mut().filter(due).take(AT_ONCE) {
                 delivery.attempts += 1;
                 delivery.not_before = now + lease(engine);
+                delivery.claimed = true;
                 claimed.push(delivery.clone());
             }
             Ok((!claimed.is_empty()).then_some(record))
@@ -149,12 +150,13 @@ async fn claim(
     Ok(stored.filter(|_| made).map(|stored| (stored, claimed)))
 }
 
-/// Whether a claimed message is still this server's for as long as sending may take; a claim that would not last is renewed.
-async fn hold(engine: &Engine, name: &TableName, delivery: &Delivery) -> Result<bool, LakeError> {
-    let sending = seconds(engine.config.alerts.send_timeout_s.saturating_mul(STEPS));
-    if delivery.not_before >= Utc::now() + sending {
-        return Ok(true);
-    }
+/// Renews the claim on a message, which so far ends at `end`: when it ends then, if it is still this server's.
+async fn hold(
+    engine: &Engine,
+    name: &TableName,
+    id: &str,
+    end: DateTime<Utc>,
+) -> Result<Option<DateTime<Utc>>, LakeError> {
     let until = Utc::now() + lease(engine);
     let (_, held) = engine
         .alerts
@@ -162,12 +164,35 @@ async fn hold(engine: &Engine, name: &TableName, delivery: &Delivery) -> Result<
             let Some(mut record) = record.filter(|record| !record.dropped).cloned() else {
                 return Ok::<_, LakeError>(None);
             };
-            let own = |waiting: &&mut Delivery| waiting.id == delivery.id && waiting.not_before == delivery.not_before;
+            let own = |waiting: &&mut Delivery| waiting.id == id && waiting.not_before == end;
             let held = record.deliveries.iter_mut().find(own).map(|own| own.not_before = until);
             Ok(held.map(|()| record))
         })
         .await?;
-    Ok(held && until >= Utc::now() + sending)
+    Ok(held.then_some(until).filter(|until| *until > Utc::now()))
+}
+
+/// Waits for the outcome of sending, however long it takes, and keeps the claim meanwhile: who gave up in between would not know
+/// whether the message was taken, and it would be sent again.
+async fn outcome<T>(
+    engine: &Engine,
+    name: &TableName,
+    id: &str,
+    mut end: DateTime<Utc>,
+    sending: impl Future<Output = T>,
+) -> T {
+    let period = Duration::from_secs(engine.config.alerts.send_timeout_s.saturating_mul(RENEWED));
+    let mut sending = std::pin::pin!(sending);
+    loop {
+        if let Ok(outcome) = tokio::time::timeout(period, &mut sending).await {
+            return outcome;
+        }
+        match hold(engine, name, id, end).await {
+            Ok(Some(until)) => end = until,
+            Ok(None) => tracing::warn!(alert = %name, id, "a message that is being sent was claimed by another server"),
+            Err(error) => tracing::warn!(alert = %name, id, %error, "the claim on a message was not renewed"),
+        }
+    }
 }
 
 async fn send_one(
@@ -222,7 +247,7 @@ fn note(record: &mut Record, delivery: &Delivery, fate: &Fate, now: DateTime<Utc
     let (word, detail) = match fate {
         Fate::Later(_) => {
             let waiting = record.deliveries.iter_mut().filter(|waiting| waiting.id == delivery.id);
-            waiting.for_each(|waiting| waiting.not_before = now + pause);
+            waiting.for_each(|waiting| (waiting.not_before, waiting.claimed) = (now + pause, false));
             return;
         }
         Fate::Lost => return,
@@ -242,9 +267,17 @@ async fn hand_over(
     record: &Record,
     delivery: &Delivery,
 ) -> Result<Fate, LakeError> {
-    let Some(who) = engine.auth.named(&delivery.target.recipient) else {
+    let target = &delivery.target;
+    let Some(who) = engine.auth.named(&target.recipient) else {
         return Ok(Fate::Withheld);
     };
+    if !engine.channels.has(&target.channel) {
+        return Ok(fate(Err(unconfigured(&target.channel))));
+    }
+    // Made as one person for a channel that many read, by a server that still did so.
+    if engine.channels.is_shared(&target.channel) && target.recipient != record.definition.owner {
+        return Ok(Fate::Withheld);
+    }
     // Does he see something else than when it was made? What of it may he see now?
     let renewed = match delivery.sight == engine.sight(&who, &record.definition.sources) {
         true => None,
@@ -257,20 +290,24 @@ async fn hand_over(
             Again::Later(reason) => return Ok(Fate::Later(reason)),
         },
     };
-    if !hold(engine, name, delivery).await? {
-        return Ok(Fate::Lost);
+    let mut end = delivery.not_before;
+    let period = seconds(engine.config.alerts.send_timeout_s.saturating_mul(RENEWED));
+    if end < Utc::now() + period {
+        match hold(engine, name, &delivery.id, end).await? {
+            Some(until) => end = until,
+            None => return Ok(Fate::Lost),
+        }
     }
-    let limit = Duration::from_secs(engine.config.alerts.send_timeout_s.saturating_mul(STEPS));
-    let sent = engine.channels.send(renewed.as_ref().unwrap_or(delivery), &who);
-    Ok(match tokio::time::timeout(limit, sent).await {
-        Ok(Ok(())) => Fate::Sent,
-        Ok(Err(SendError::Never(reason))) => Fate::Failed(reason),
-        Ok(Err(SendError::Later(reason))) => Fate::Later(reason),
-        Err(_elapsed) => Fate::Later(format!(
-            "it was not taken within {} s (alerts.send_timeout_s, {STEPS} times)",
-            limit.as_secs()
-        )),
-    })
+    let sending = engine.channels.send(renewed.as_ref().unwrap_or(delivery), &who);
+    Ok(fate(outcome(engine, name, &delivery.id, end, sending).await))
+}
+
+fn fate(sent: Result<(), SendError>) -> Fate {
+    match sent {
+        Ok(()) => Fate::Sent,
+        Err(SendError::Never(reason)) => Fate::Failed(reason),
+        Err(SendError::Later(reason)) => Fate::Later(reason),
+    }
 }
 
 /// Twice as long after each failed attempt.

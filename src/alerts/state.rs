@@ -146,7 +146,7 @@ impl State {
     }
 
     /// Whether there is something that the owner, or one of the recipients, was not told.
-    pub(crate) fn has_news<'a>(&self, recipients: impl IntoIterator<Item = &'a str>) -> bool {
+    pub(crate) fn has_news<'a>(&self, recipients: impl IntoIterator<Item = &'a String>) -> bool {
         let mut recipients = recipients.into_iter();
         self.is_news() || recipients.any(|recipient| self.has_news_for(recipient))
     }
@@ -167,12 +167,50 @@ impl State {
         self.told_to.remove(recipient);
     }
 
-    /// When a label that is pending fires, if nothing changes; `for_s` is the rule's.
-    pub(crate) fn fires_at(&self, for_s: u64) -> Option<DateTime<Utc>> {
-        let all = self.seen_by.values().map(|found| &found.instances);
-        let all = all.chain([&self.instances]).flat_map(BTreeMap::values);
-        let pending = all.filter(|instance| !instance.firing);
-        pending.map(|instance| instance.since + seconds(for_s)).min()
+    /// What is known for these people, and for the owner.
+    #[must_use]
+    pub(crate) fn of_people(&self, people: &BTreeSet<String>, owner: &str) -> Self {
+        let mut state = self.clone();
+        state.seen_by.retain(|person, _| people.contains(person));
+        state.told_to.retain(|person, _| people.contains(person));
+        state
+            .watched
+            .retain(|person, _| people.contains(person) || person == owner);
+        state
+    }
+
+    /// When a label that is pending for the owner fires, if nothing changes; `for_s` is the rule's.
+    pub(crate) fn fires_at(&self, for_s: u64, owner: &str) -> Option<DateTime<Utc>> {
+        let own = self.seen_by.get(owner).map(|found| &found.instances);
+        fires_at(own.into_iter().chain([&self.instances]), for_s)
+    }
+
+    /// When a label that is pending for another recipient fires, if nothing changes.
+    pub(crate) fn fires_for_others_at(&self, for_s: u64, owner: &str) -> Option<DateTime<Utc>> {
+        let others = self.seen_by.iter().filter(|(recipient, _)| *recipient != owner);
+        fires_at(others.map(|(_, found)| &found.instances), for_s)
+    }
+
+    /// The state of before with what was found for others than the owner: a look that was not his leaves his as it was.
+    #[must_use]
+    pub(crate) fn with_others_of(&self, after: Self, owner: &str) -> Self {
+        fn except<T: Clone>(
+            owner: &str,
+            before: &BTreeMap<String, T>,
+            mut after: BTreeMap<String, T>,
+        ) -> BTreeMap<String, T> {
+            match before.get(owner) {
+                Some(own) => after.insert(owner.to_owned(), own.clone()),
+                None => after.remove(owner),
+            };
+            after
+        }
+        Self {
+            seen_by: except(owner, &self.seen_by, after.seen_by),
+            told_to: except(owner, &self.told_to, after.told_to),
+            watched: except(owner, &self.watched, after.watched),
+            ..self.clone()
+        }
     }
 
     /// Whether two states differ in anything but the time of the look and the values read.
@@ -214,6 +252,11 @@ impl Found {
     pub(crate) fn known(&self, told: &Told) -> Told {
         known(&self.instances, self.fault, told)
     }
+}
+
+fn fires_at<'a>(instances: impl Iterator<Item = &'a BTreeMap<String, Instance>>, for_s: u64) -> Option<DateTime<Utc>> {
+    let pending = instances.flat_map(BTreeMap::values).filter(|instance| !instance.firing);
+    pending.map(|instance| instance.since + seconds(for_s)).min()
 }
 
 fn firing(instances: &BTreeMap<String, Instance>) -> BTreeSet<String> {
@@ -287,136 +330,4 @@ pub(crate) fn seconds(number: u64) -> TimeDelta {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(second: i64) -> DateTime<Utc> {
-        DateTime::from_timestamp(1_000_000 + second, 0).unwrap()
-    }
-
-    fn holds(labels: &[&str]) -> Outcome {
-        Outcome::Holds(
-            labels
-                .iter()
-                .map(|label| ((*label).to_owned(), Reading::default()))
-                .collect(),
-        )
-    }
-
-    #[test]
-    fn ok_pending_firing_and_back() {
-        let state = State::default().after(&holds(&[]), 60, at(0));
-        assert_eq!((state.word(), state.is_news()), ("ok", false));
-        let state = state.after(&holds(&[""]), 60, at(1));
-        assert_eq!((state.word(), state.is_news()), ("pending", false));
-        assert_eq!(state.fires_at(60), Some(at(61)));
-        let state = state.after(&holds(&[""]), 60, at(60));
-        assert_eq!(state.word(), "pending");
-        let mut state = state.after(&holds(&[""]), 60, at(61));
-        assert_eq!(
-            (state.word(), state.is_news(), state.since),
-            ("firing", true, Some(at(61)))
-        );
-        state.told = state.known();
-        assert!(!state.after(&holds(&[""]), 60, at(70)).is_news(), "told once");
-        let state = state.after(&holds(&[]), 60, at(80));
-        assert_eq!((state.word(), state.is_news()), ("ok", true));
-    }
-
-    #[test]
-    fn a_pending_label_that_goes_starts_anew() {
-        let state = State::default().after(&holds(&["a"]), 60, at(0));
-        let state = state.after(&holds(&[]), 60, at(30)).after(&holds(&["a"]), 60, at(40));
-        assert_eq!(state.after(&holds(&["a"]), 60, at(61)).word(), "pending");
-        assert_eq!(state.after(&holds(&["a"]), 60, at(100)).word(), "firing");
-    }
-
-    #[test]
-    fn a_fault_keeps_the_labels_and_is_told_once() {
-        let mut state = State::default().after(&holds(&["a"]), 0, at(0));
-        state.told = state.known();
-        let mut state = state.after(&Outcome::Failed("x".into()), 0, at(1));
-        assert_eq!((state.word(), state.is_news()), ("error", true));
-        state.told = state.known();
-        assert!(!state.after(&Outcome::Failed("y".into()), 0, at(2)).is_news());
-        assert_eq!(state.after(&Outcome::NoData, 0, at(2)).word(), "no_data");
-        let state = state.after(&holds(&["a"]), 0, at(3));
-        assert_eq!(state.word(), "firing");
-        assert!(state.is_news(), "that the fault is over");
-        assert_eq!(state.known().labels, state.told.labels, "the label was told before");
-    }
-
-    #[test]
-    fn values_alone_are_nothing_to_write_down() {
-        let state = State::default().after(&holds(&["a"]), 0, at(0));
-        let reading = Reading {
-            value: Some(2.0),
-            against: None,
-        };
-        let mut later = state.after(&Outcome::Holds([("a".to_owned(), reading)].into()), 0, at(9));
-        later.evaluated_at = Some(at(9));
-        assert!(!later.differs(&state));
-        assert!(state.after(&holds(&["a", "b"]), 0, at(9)).differs(&state));
-    }
-
-    #[test]
-    fn each_recipient_has_states_and_news_of_her_own() {
-        let recipients = ["sam", "ana"];
-        let mut state = State::default().after(&holds(&["a"]), 0, at(0));
-        state.told = state.known();
-        assert!(!state.has_news(recipients), "ana sees nothing of it");
-        let told = Told::default();
-        let found = Found::default().after(&holds(&["b"]), &told, 60, at(1));
-        state.seen_by.insert("ana".into(), found.clone());
-        assert!(!state.has_news(recipients), "hers is pending");
-        assert_eq!(state.fires_at(60), Some(at(61)));
-        let found = found.after(&holds(&["b", "c"]), &told, 60, at(61));
-        let news = found.known(&told);
-        assert_eq!(
-            news.labels,
-            BTreeSet::from(["b".to_owned()]),
-            "the other one is pending"
-        );
-        state.seen_by.insert("ana".into(), found.clone());
-        assert!(state.has_news(recipients) && !state.is_news());
-        assert!(state.has_news_for("ana") && !state.has_news_for("sam"));
-        state.told_to.insert("ana".into(), news.clone());
-        assert!(!state.has_news(recipients));
-        let ended = found.after(&holds(&[]), &news, 60, at(62));
-        assert_eq!(ended.known(&news), Told::default());
-        // A fault is news, and the labels stay.
-        let fault = found.after(&Outcome::NoData, &news, 60, at(62)).known(&news);
-        assert_eq!(
-            (fault.labels, fault.fault),
-            (news.labels.clone(), Some(FaultKind::NoData))
-        );
-        // What was told fires on, though nothing else is known of it.
-        assert_eq!(
-            Found::default().after(&holds(&["b"]), &news, 60, at(63)).known(&news),
-            news
-        );
-        state.blind("ana");
-        assert!(!state.has_news(recipients));
-    }
-
-    #[test]
-    fn what_is_no_number_does_not_make_states_differ() {
-        let reading = Reading {
-            value: Some(f64::NAN),
-            against: None,
-        };
-        let outcome = Outcome::Holds([("a".to_owned(), reading)].into());
-        let state = State::default().after(&outcome, 0, at(0));
-        assert!(state == state.clone() && state == state.after(&outcome, 0, at(1)));
-    }
-
-    #[test]
-    fn only_more_rows_are_new_rows() {
-        let seen = Watched::after(None, 10, at(0));
-        let fewer = Watched::after(Some(&seen), 4, at(50));
-        assert_eq!((fewer.rows, fewer.since), (4, at(0)));
-        assert!(fewer.is_overdue(60, at(60)) && !fewer.is_overdue(60, at(59)));
-        let more = Watched::after(Some(&fewer), 5, at(60));
-        assert!(!more.is_overdue(60, at(60)));
-    }
-}
+mod tests;

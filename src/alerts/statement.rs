@@ -1,7 +1,8 @@
 //! `CREATE`, `ALTER` and `DROP` of alerts and reports.
 //!
-//! Who watches a table must see it and hold the grant `alert` on it; what is made runs as its author for ever after, under
-//! the policies of each moment. Only he and a lake admin change it, and to others it is not there.
+//! Who watches a table must see it and hold the grant `alert` on it, be it read by name or through a function, and on the place
+//! where the alert or report itself lies, whatever it reads; what is made runs as its author for ever after, under the policies
+//! of each moment. Only he and a lake admin change it, and to others it is not there.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -13,20 +14,19 @@ use datafusion::sql::sqlparser::ast::{Expr, Query, Visit, Visitor};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 use labhouse_catalog::{LakeError, TableName};
-use labhouse_policies::Action;
 
 use super::definition::{Definition, Rule, Schedule, Target, Watch, What};
+use super::grants::{self, may_watch, watched};
 use super::rule::{self, Question};
 use super::state::seconds;
 use super::store::Stored;
 use super::{AlertEvent, Record};
 use crate::engine::Engine;
 use crate::query::QueryError;
-use crate::query::errors::from_datafusion;
 use crate::query::statement::AlertStatement;
 use crate::query::statement::alert::{AlertChange, AlertName, Clauses, Condition, NewAlert, NewReport, compared};
-use crate::query::write::{lake_error, require};
-use crate::session::{Governed, table_path};
+use crate::query::write::lake_error;
+use crate::session::Governed;
 use crate::system::SYSTEM;
 
 impl Engine {
@@ -58,7 +58,7 @@ impl Engine {
         new: NewAlert,
     ) -> Result<i64, QueryError> {
         let name = full_name(&new.name, &new.table.schema)?;
-        self.may_watch(governed, &new.relations)?;
+        may_watch(governed, &new.relations)?;
         let rule = rule_of(&state, new.condition);
         let when = new.clauses.when.clone().unwrap_or(Schedule::OnChange);
         if new.table.schema == SYSTEM && when == Schedule::OnChange {
@@ -81,9 +81,10 @@ impl Engine {
         }
         // Asked once as its author, so that what cannot be asked is refused now and not by night.
         let (Question::Labels(sql) | Question::History(sql) | Question::Count(sql)) = rule::question(&watch);
-        self.source(governed, state, parsed(&sql)?, Vec::new()).await?;
+        let read = self.source(governed, state, parsed(&sql)?, Vec::new()).await?.versions;
+        let sources = watched(governed, new.relations, &read)?;
         let what = What::Alert(Box::new(watch));
-        let definition = self.definition(governed, what, when, new.clauses, &new.relations)?;
+        let definition = self.definition(governed, what, when, new.clauses, &sources)?;
         self.make_alert(governed, &name, definition, new.or_replace, new.if_not_exists)
             .await
     }
@@ -102,34 +103,15 @@ impl Engine {
             ))
         })?;
         let name = full_name(&new.name, &schema)?;
-        self.may_watch(governed, &new.relations)?;
+        may_watch(governed, &new.relations)?;
+        grants::may_lie(governed, &name)?;
         let sql = new.query.to_string();
-        self.source(governed, state, new.query, Vec::new()).await?;
+        let read = self.source(governed, state, new.query, Vec::new()).await?.versions;
+        let sources = watched(governed, new.relations, &read)?;
         let when = new.clauses.when.clone().unwrap_or(Schedule::OnChange);
-        let definition = self.definition(governed, What::Report { sql }, when, new.clauses, &new.relations)?;
+        let definition = self.definition(governed, What::Report { sql }, when, new.clauses, &sources)?;
         self.make_alert(governed, &name, definition, new.or_replace, new.if_not_exists)
             .await
-    }
-
-    /// Every table that is read must be visible, and open to watching.
-    fn may_watch(&self, governed: &Arc<Governed>, tables: &BTreeSet<TableName>) -> Result<(), QueryError> {
-        for name in tables {
-            let access = governed.access(&name.schema, &name.table).map_err(from_datafusion)?;
-            let object = governed.object(&name.schema, &name.table);
-            let (Some(_), Some(object)) = (access, object) else {
-                return Err(QueryError::NotFound(format!(
-                    "table 'lab.{name}' not found; SHOW TABLES lists what you may read"
-                )));
-            };
-            require(
-                governed,
-                &object.department,
-                &table_path(name),
-                &object.tags,
-                Action::Alert,
-            )?;
-        }
-        Ok(())
     }
 
     fn definition(
@@ -211,7 +193,7 @@ impl Engine {
             )));
         }
         let targets: Vec<String> = definition
-            .notify
+            .targets(&self.channels)
             .iter()
             .map(|t| format!("{} by {}", t.recipient, t.channel))
             .collect();
@@ -229,6 +211,8 @@ impl Engine {
                 let mut next = record.clone();
                 let known = current.filter(|current| !current.dropped);
                 if let Some(current) = known {
+                    // A rule that stays what it was keeps what is known of it, and who was told: nobody is told anew.
+                    let same = next.definition.watches_like(&current.definition);
                     // Whose it is, and whether it is silent or off, is not of the rule: that stays.
                     if self.auth.named(&current.definition.owner).is_some() {
                         next.definition.owner.clone_from(&current.definition.owner);
@@ -236,8 +220,16 @@ impl Engine {
                     next.definition.enabled = current.definition.enabled;
                     next.definition.silent_until = current.definition.silent_until;
                     // What was on its way arrives.
-                    next.events = current.events.clone();
+                    let people = next.definition.recipients(&self.channels);
+                    let concerns = |event: &&AlertEvent| {
+                        let of = event.recipient.as_ref();
+                        of.is_none_or(|of| people.contains(of) || *of == next.definition.owner)
+                    };
+                    next.events = current.events.iter().filter(concerns).cloned().collect();
                     next.deliveries = current.deliveries.clone();
+                    if same && next.definition.owner == current.definition.owner {
+                        next.state = current.state.of_people(&people, &next.definition.owner);
+                    }
                 }
                 next.push(AlertEvent::new(Utc::now(), "created"));
                 Ok::<_, Refusal>(Some(next))

@@ -19,7 +19,8 @@ use labhouse_catalog::{Added, LakeTable, TableName};
 
 use super::expect;
 use super::shape::{Factor, Kind, Merge, Shape, Why, shape};
-use super::statement::{Old, Wanted, parsed, refuse_circle, settled, sights};
+use super::sight::sights;
+use super::statement::{Old, Wanted, parsed, refuse_circle, settled};
 use super::{Freshness, View};
 use crate::engine::Engine;
 use crate::query::view::Expectation;

@@ -3,8 +3,8 @@
 //! A view is a table of the lake with one property more, which says what it is made of: the query, whose it is, when it is
 //! made again, and the versions of the sources its rows came from. The property is in the same commit as the rows. So what
 //! is stale follows from the lake alone: any server finds it, a crash leaves the old rows or the new ones, and a refresh that was done is not done twice. A refresh is a statement of the view's owner, on the one road, under the policies of
-//! that moment; what its owner may no longer read is no longer in the view. A tag set on a source counts for the view at once
-//! (`present`).
+//! that moment; what its owner may no longer read is no longer in the view, which follows policies and models as it follows
+//! its sources (`sight`). A tag set on a source counts for the view at once (`present`).
 //!
 //! Where the new rows of its sources alone give its new rows (`shape`), only those are read (`grow`); else all of it is made anew,
 //! and the reason is kept with the rows. They may go through an external `step`. Rows that do not fulfil what is expected of them (`expect`) are not committed. A folder of
@@ -17,6 +17,7 @@ mod follow;
 mod grow;
 mod present;
 mod shape;
+mod sight;
 mod statement;
 mod step;
 
@@ -60,6 +61,9 @@ pub(crate) struct View {
     /// `schema.model` of each model that answered in the query.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     models: BTreeSet<String>,
+    /// The version of each that answered.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    model_versions: BTreeMap<String, u64>,
     /// Tags that the sources gave the table, and each of its columns, when it was made last.
     table_tags: Tags,
     column_tags: BTreeMap<String, Tags>,
@@ -115,11 +119,15 @@ impl View {
         fresh
     }
 
-    /// Whether it is time to make it again.
-    fn is_due(&self, catalog: &CatalogSnapshot, now: DateTime<Utc>) -> bool {
+    /// Whether it is time to make it again; `is_as_seen` says whether its rows are those that its owner would see now.
+    fn is_due(&self, catalog: &CatalogSnapshot, now: DateTime<Utc>, is_as_seen: impl FnOnce() -> bool) -> bool {
         match self.refresh {
             Refresh::OnDemand => false,
-            Refresh::OnChange => self.freshness(catalog) == Freshness::Stale,
+            Refresh::OnChange => match self.freshness(catalog) {
+                Freshness::Fresh => !is_as_seen(),
+                Freshness::Stale => true,
+                Freshness::Orphaned => false,
+            },
             Refresh::EveryS(seconds) => {
                 let since = now.signed_duration_since(self.refreshed_at).num_seconds();
                 u64::try_from(since).is_ok_and(|since| since >= seconds)

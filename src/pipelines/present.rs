@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 
 use super::View;
 use crate::models::{LoadedModel, ModelSnapshot};
+use crate::query::lineage::{Lineage, Roots};
 use crate::query::tags;
 use crate::session::{World, table_object};
 
@@ -97,7 +98,7 @@ impl Present<'_> {
         }
         // Whoever made a view of itself meets it here, without end otherwise.
         self.known.insert(table.name().clone(), object.clone());
-        let now = self.inherited(&view, &object);
+        let now = self.inherited(&view, Lineage::of(table).as_ref(), &object);
         object.tags = stricter(&object.tags, &view.table_tags, &now.table, now.complete);
         let none = Tags::new();
         let fields = object.schema.fields().iter();
@@ -124,11 +125,11 @@ impl Present<'_> {
             return record.tags.clone();
         }
         let fields = record.columns.keys().map(|name| Field::new(name, DataType::Null, true));
-        let (schema, own) = tags::inherit(&Schema::new(fields.collect::<Vec<_>>()), &sources);
+        let (schema, own) = tags::inherit(&Schema::new(fields.collect::<Vec<_>>()), &sources, &[]);
         tags::merge([&record.tags, &tags::all(&schema, &own)].into_iter())
     }
 
-    fn inherited(&mut self, view: &View, object: &TableObject) -> Inherited {
+    fn inherited(&mut self, view: &View, lineage: Option<&Lineage>, object: &TableObject) -> Inherited {
         let world = self.world;
         let (mut sources, mut complete) = (Vec::new(), true);
         for source in view.sources.keys() {
@@ -164,7 +165,12 @@ impl Present<'_> {
             // Of what a step gives, all has all tags.
             Some(_) => Schema::empty(),
         };
-        let (schema, table) = tags::inherit(&schema, &sources);
+        let known = schema
+            .fields()
+            .iter()
+            .filter_map(|field| Some(lineage?.roots(field.name())));
+        let roots: Vec<Roots> = known.collect();
+        let (schema, table) = tags::inherit(&schema, &sources, &roots);
         let columns = schema.fields().iter();
         Inherited {
             table,

@@ -14,13 +14,14 @@ use datafusion::sql::sqlparser::parser::Parser;
 use labhouse_catalog::{CatalogSnapshot, LakeTable, OnlyIf, TableName};
 use labhouse_policies::{Action, TableObject, Tags};
 
+use super::sight::{self, sights};
 use super::{Freshness, Made, PROPERTY, View, expect};
 use crate::auth::hex_digest;
 use crate::engine::Engine;
 use crate::query::lineage::Lineage;
 use crate::query::view::{Expectation, Refresh, ViewStatement};
-use crate::query::write::{Source, lake_error, require};
-use crate::query::{QueryError, errors, tags};
+use crate::query::write::{Source, require};
+use crate::query::{QueryError, tags};
 use crate::session::{Governed, table_object, table_path};
 
 impl Engine {
@@ -222,6 +223,7 @@ impl Wanted {
             expected: self.expected.clone(),
             sights,
             models: governed.given_models().iter().map(model_name).collect(),
+            model_versions: sight::versions(governed),
             table_tags: source.tags.clone(),
             column_tags: column_tags(&source.schema),
         }
@@ -242,11 +244,6 @@ impl View {
         self.table_tags == source.tags && self.column_tags == column_tags(&source.schema)
     }
 
-    /// Whether the owner sees each source as he did then.
-    pub(super) fn is_seen_as(&self, sights: &BTreeMap<String, String>) -> bool {
-        self.sights == *sights
-    }
-
     /// The properties of the view's table.
     pub(super) fn properties(&self, lineage: &Lineage) -> Result<BTreeMap<String, String>, QueryError> {
         let text = serde_json::to_string(self).map_err(QueryError::internal)?;
@@ -255,7 +252,7 @@ impl View {
     }
 }
 
-fn model_name(model: &TableObject) -> String {
+pub(super) fn model_name(model: &TableObject) -> String {
     format!("{}.{}", model.reference.schema, model.reference.table)
 }
 
@@ -263,26 +260,6 @@ fn column_tags(schema: &Schema) -> BTreeMap<String, Tags> {
     let fields = schema.fields().iter();
     let tagged = fields.map(|field| (field.name().clone(), tags::of_field(field)));
     tagged.filter(|(_, tags)| !tags.is_empty()).collect()
-}
-
-/// What the owner sees of each source, as a text that differs where that does, or where the table is another one.
-pub(super) fn sights(
-    governed: &Governed,
-    sources: &BTreeMap<String, u64>,
-) -> Result<BTreeMap<String, String>, QueryError> {
-    let mut sights = BTreeMap::new();
-    for source in sources.keys() {
-        let Some((schema, table)) = source.split_once('.') else {
-            continue;
-        };
-        let access = governed.access(schema, table).map_err(errors::from_datafusion)?;
-        let found = governed.world().catalog.table(schema, table);
-        if let (Some(access), Some(found)) = (access, found) {
-            let id = found.id().map_err(lake_error)?;
-            sights.insert(source.clone(), format!("{id} {}", access.fingerprint));
-        }
-    }
-    Ok(sights)
 }
 
 pub(super) fn parsed(sql: &str) -> Result<Box<Query>, QueryError> {

@@ -3,7 +3,7 @@
 //!
 //! A program runs without a shell, with an empty environment, in the root folder, and dies with its deadline, and with it what
 //! it started; an address is asked without following it elsewhere. Whoever makes the view needs the grant `execute` on
-//! `fn/<step>`. Nobody can tell what of its input an output holds, so every tag of the sources is on all of it, and every
+//! `step/<name>`, which no grant on functions gives: a step is a program of the server's machine. Nobody can tell what of its input an output holds, so every tag of the sources is on all of it, and every
 //! column comes from every column.
 
 use std::collections::BTreeSet;
@@ -46,7 +46,7 @@ impl Engine {
         require(
             governed,
             &view.schema,
-            &format!("fn/{step}"),
+            &format!("step/{step}"),
             &Tags::default(),
             Action::Execute,
         )?;
@@ -102,13 +102,18 @@ fn outcome(source: Source, schema: SchemaRef, batches: Vec<RecordBatch>) -> Sour
         column_tags: tagged.filter(|(_, tags)| !tags.is_empty()).collect(),
         schema: Arc::clone(&source.schema),
     };
-    let (_, whole) = tags::inherit(&Schema::empty(), &[object]);
+    let (_, whole) = tags::inherit(&Schema::empty(), &[object], &[]);
+    let of_functions = match source.lineage.of_functions.is_empty() {
+        true => BTreeSet::new(),
+        false => schema.fields().iter().map(|field| field.name().clone()).collect(),
+    };
     let all: BTreeSet<String> = source.lineage.columns.into_values().flatten().collect();
     let columns = schema.fields().iter();
     Source {
         lineage: Lineage {
             sources: source.lineage.sources,
             columns: columns.map(|field| (field.name().clone(), all.clone())).collect(),
+            of_functions,
         },
         versions: source.versions,
         tags: whole,

@@ -5,6 +5,7 @@
 //! read below it counts: too much is told rather than too little.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema};
@@ -13,6 +14,8 @@ use datafusion::logical_expr::expr::Exists;
 use datafusion::logical_expr::{Distinct, Expr, LogicalPlan};
 use labhouse_catalog::LakeTable;
 use serde::{Deserialize, Serialize};
+
+use crate::session::Governed;
 
 /// The property in which a table keeps what its rows were made of.
 pub(crate) const PROPERTY: &str = "labhouse.lineage";
@@ -27,6 +30,18 @@ pub(crate) struct Lineage {
     /// For each column the `schema.table.column` that its values come from.
     #[serde(default)]
     pub(crate) columns: BTreeMap<String, BTreeSet<String>>,
+    /// Columns whose values come from a function of tables as well, such as `forecast`: from which of their columns, nobody knows.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(crate) of_functions: BTreeSet<String>,
+}
+
+/// What the values of one column come from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Roots {
+    /// `schema.table.column`
+    pub(crate) columns: BTreeSet<String>,
+    /// Something else besides, of which nobody knows what it holds.
+    pub(crate) others: bool,
 }
 
 impl Lineage {
@@ -41,16 +56,62 @@ impl Lineage {
         let mut text = serde_json::to_string(self).ok()?;
         if text.len() > BYTES_MAX {
             let sources = self.sources.clone();
-            let columns = BTreeMap::new();
-            text = serde_json::to_string(&Self { sources, columns }).ok()?;
+            text = serde_json::to_string(&Self {
+                sources,
+                ..Self::default()
+            })
+            .ok()?;
         }
         Some((PROPERTY.to_owned(), text))
+    }
+
+    /// What a column's values come from; of one that was not kept, that could be anything.
+    pub(crate) fn roots(&self, column: &str) -> Roots {
+        match self.columns.get(column) {
+            Some(columns) => Roots {
+                columns: columns.clone(),
+                others: self.of_functions.contains(column),
+            },
+            None => Roots {
+                columns: BTreeSet::new(),
+                others: true,
+            },
+        }
     }
 }
 
 /// A column of a table: schema, table, column.
 pub(crate) type Origin = (String, String, String);
 type Origins = BTreeSet<Origin>;
+
+/// Origins of columns by the names that tables have today, one at an older version included; `read` are the tables that the statement
+/// reads. A column of a statement around its own may be of any of them that has one of that name.
+pub(crate) fn roots(governed: &Governed, read: &[(Arc<LakeTable>, u64)], origins: &[Origins]) -> Vec<Roots> {
+    let reads_by_function = !governed.given_tables().is_empty();
+    let of = |origins: &Origins| {
+        let mut roots = Roots::default();
+        for (schema, table, column) in origins {
+            match (schema.as_str(), table.as_str()) {
+                ("", "") => {
+                    let tables = read.iter().map(|(table, _)| table);
+                    let having = tables.filter(|table| table.schema().column_with_name(column).is_some());
+                    roots
+                        .columns
+                        .extend(having.map(|table| format!("{}.{column}", table.name())));
+                }
+                ("", _) => roots.others |= reads_by_function,
+                _ => {
+                    roots.columns.insert(match governed.read(schema, table) {
+                        Some((read, _)) => format!("{}.{column}", read.name()),
+                        None => format!("{schema}.{table}.{column}"),
+                    });
+                }
+            }
+        }
+        roots
+    };
+    origins.iter().map(of).collect()
+}
 
 /// The origins of each column of the plan's result, in their order.
 pub(crate) fn origins(plan: &LogicalPlan) -> Result<Vec<Origins>, DataFusionError> {

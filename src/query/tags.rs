@@ -8,10 +8,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
+use datafusion::common::ResolvedTableReference;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::logical_expr::LogicalPlan;
 use labhouse_policies::{TableObject, Tags};
 
+use super::lineage::Roots;
 use super::{QueryError, errors};
 use crate::system::{PROFILES, SYSTEM};
 
@@ -32,24 +34,31 @@ pub(crate) fn properties(tags: &Tags) -> BTreeMap<String, String> {
 
 /// The outcome's schema, with its columns' tags as metadata, and its own tags.
 ///
-/// A tagged source column passes its tags to the outcome's column of the same name; where there is none it may have
-/// been renamed or computed with, so the whole outcome takes them.
-pub(crate) fn inherit(schema: &Schema, sources: &[TableObject]) -> (SchemaRef, Tags) {
+/// A tagged source column passes its tags to every column of the outcome whose values come from it, by whatever name, as `roots` say:
+/// one for each column of the schema, or none at all where that is not known. One whose values nothing holds passes them to the
+/// column of its name; where there is none it may have been renamed, computed with or chosen by, so the whole outcome takes
+/// them. What comes from a function of tables may hold any of them.
+pub(crate) fn inherit(schema: &Schema, sources: &[TableObject], roots: &[Roots]) -> (SchemaRef, Tags) {
     let mut whole = merge(sources.iter().map(|source| &source.tags));
-    let mut columns: BTreeMap<&str, Vec<&Tags>> = BTreeMap::new();
-    for (column, tags) in sources.iter().flat_map(|source| &source.column_tags) {
-        if schema.column_with_name(column).is_some() {
-            columns.entry(column).or_default().push(tags);
-        } else {
-            whole = merge([&whole, tags].into_iter());
+    let mut columns: Vec<Vec<&Tags>> = vec![Vec::new(); schema.fields().len()];
+    for source in sources {
+        let ResolvedTableReference { schema: of, table, .. } = &source.reference;
+        for (column, tags) in &source.column_tags {
+            let path = format!("{of}.{table}.{column}");
+            let holds = |roots: &Roots| roots.others || roots.columns.contains(&path);
+            let is_held = roots.iter().any(holds);
+            for (at, (field, taken)) in schema.fields().iter().zip(&mut columns).enumerate() {
+                if roots.get(at).is_some_and(holds) || (!is_held && field.name() == column) {
+                    taken.push(tags);
+                }
+            }
+            if schema.column_with_name(column).is_none() {
+                whole = merge([&whole, tags].into_iter());
+            }
         }
     }
-    let fields = schema.fields().iter().map(|field| {
-        let tags = columns
-            .get(field.name().as_str())
-            .map(|tags| merge(tags.iter().copied()))
-            .unwrap_or_default();
-        let own: HashMap<String, String> = tags
+    let fields = schema.fields().iter().zip(columns).map(|(field, tags)| {
+        let own: HashMap<String, String> = merge(tags.into_iter())
             .into_iter()
             .map(|(key, value)| (format!("{TAG}{key}"), value))
             .collect();
@@ -59,14 +68,15 @@ pub(crate) fn inherit(schema: &Schema, sources: &[TableObject]) -> (SchemaRef, T
 }
 
 /// Whether rows of the sources would be freer in `target` than they were: the tag, as `key=value`, that would be lost.
-/// `names` are the target's columns that the columns of `schema` fill.
+/// `names` are the target's columns that the columns of `schema`, whose values come from `roots`, fill.
 pub(crate) fn loosened(
     target: &TableObject,
     names: &[String],
     schema: &Schema,
     sources: &[TableObject],
+    roots: &[Roots],
 ) -> Option<String> {
-    let (kept, whole) = inherit(schema, sources);
+    let (kept, whole) = inherit(schema, sources, roots);
     let together = merge([&target.tags, &whole].into_iter()).into_iter();
     let on_table = together
         .filter(|(key, value)| !sources.is_empty() && target.tags.get(key) != Some(value))
@@ -191,7 +201,6 @@ pub(crate) fn merge<'a>(sources: impl Iterator<Item = &'a Tags>) -> Tags {
 #[cfg(test)]
 mod tests {
     use arrow::datatypes::DataType;
-    use datafusion::common::ResolvedTableReference;
 
     use super::*;
 
@@ -223,9 +232,9 @@ mod tests {
     fn a_tag_that_one_source_lacks_keeps_an_empty_alternative() {
         let schema = Schema::new(vec![Field::new("a", DataType::Int64, true)]);
         let public = source(tags(&[("sensitivity", "public")]), &[]);
-        let (_, both) = inherit(&schema, &[public.clone(), public.clone()]);
+        let (_, both) = inherit(&schema, &[public.clone(), public.clone()], &[]);
         assert_eq!(both["sensitivity"], "public");
-        let (_, mixed) = inherit(&schema, &[public, source(Tags::new(), &[])]);
+        let (_, mixed) = inherit(&schema, &[public, source(Tags::new(), &[])], &[]);
         assert_eq!(mixed["sensitivity"], "|public");
     }
 
@@ -247,7 +256,7 @@ mod tests {
             (source(tags(&[("pii", "|true")]), &[]), vec![personal("email")], None),
             (plain(), vec![personal("email")], Some("pii=true")),
         ] {
-            assert_eq!(loosened(&target, &names, &schema, &from).as_deref(), wants);
+            assert_eq!(loosened(&target, &names, &schema, &from, &[]).as_deref(), wants);
         }
     }
 
@@ -269,11 +278,42 @@ mod tests {
     fn a_column_keeps_its_tags_and_a_vanished_one_leaves_them_to_the_whole() {
         let schema = Schema::new(vec![Field::new("operator", DataType::Utf8, true)]);
         let pii = tags(&[("pii", "true")]);
-        let (kept, whole) = inherit(&schema, &[source(Tags::new(), &[("operator", pii.clone())])]);
+        let (kept, whole) = inherit(&schema, &[source(Tags::new(), &[("operator", pii.clone())])], &[]);
         assert_eq!(kept.field(0).metadata()["labhouse.tag.pii"], "true");
         assert!(whole.is_empty());
         assert_eq!(all(&kept, &whole)["pii"], "|true");
-        let (_, whole) = inherit(&schema, &[source(Tags::new(), &[("email", pii)])]);
+        let (_, whole) = inherit(&schema, &[source(Tags::new(), &[("email", pii)])], &[]);
         assert!(whole["pii"].split('|').any(|value| value == "true"));
+    }
+
+    #[test]
+    fn a_tag_goes_with_the_values_and_not_with_the_name() {
+        let field = |name: &str| Field::new(name, DataType::Utf8, true);
+        let schema = Schema::new(vec![field("sort"), field("kind"), field("run"), field("expected")]);
+        let from = |columns: &[&str], others: bool| Roots {
+            columns: columns.iter().map(|column| format!("s.{column}")).collect(),
+            others,
+        };
+        let roots = [
+            from(&["t.kind"], false),
+            from(&["labels.kind"], false),
+            from(&["t.run", "t.kind"], false),
+            from(&[], true),
+        ];
+        let pii = tags(&[("pii", "true")]);
+        let tagged = source(Tags::new(), &[("kind", pii.clone())]);
+        let own = |schema: &Schema| -> Vec<bool> {
+            let fields = schema.fields().iter();
+            fields.map(|field| !of_field(field).is_empty()).collect()
+        };
+        let (kept, whole) = inherit(&schema, std::slice::from_ref(&tagged), &roots);
+        assert_eq!(own(&kept), [true, false, true, true]);
+        assert!(whole.is_empty());
+        // By its name alone where nothing holds the values: it was chosen by, or nobody knows.
+        let unheld = [from(&[], false), from(&["labels.kind"], false)];
+        assert_eq!(
+            own(&inherit(&schema, &[tagged], &unheld).0),
+            [false, true, false, false]
+        );
     }
 }

@@ -18,7 +18,7 @@ use futures::StreamExt;
 use labhouse_catalog::{LakeError, LakeTable, OnlyIf, TableName};
 use labhouse_policies::{Action, TableObject, Tags};
 
-use super::lineage::{self, Lineage, Origin, origins};
+use super::lineage::{self, Lineage, Origin, Roots, origins};
 use super::statement::{Statement, as_engine_statement};
 use super::{QueryError, Running, bind, errors, literal, logical, narrow, physical, tags};
 use crate::engine::Engine;
@@ -47,6 +47,13 @@ pub(crate) struct Collected {
     pub(super) read: Vec<(Arc<LakeTable>, u64)>,
     /// Where the values of each column come from.
     pub(super) origins: Vec<BTreeSet<Origin>>,
+}
+
+impl Collected {
+    /// The same, with names of tables and columns as they are today, in the order of the columns.
+    pub(super) fn roots(&self, governed: &Governed) -> Vec<Roots> {
+        lineage::roots(governed, &self.read, &self.origins)
+    }
 }
 
 impl Engine {
@@ -157,28 +164,26 @@ impl Engine {
         query: Box<Query>,
         parameters: Vec<ScalarValue>,
     ) -> Result<Source, QueryError> {
+        let collected = self.collect(governed, state, query, parameters).await?;
+        let roots = collected.roots(governed);
         let Collected {
-            schema,
-            batches,
-            read,
-            origins,
-        } = self.collect(governed, state, query, parameters).await?;
+            schema, batches, read, ..
+        } = collected;
         let versions: BTreeMap<String, u64> = read
             .iter()
             .map(|(table, version)| (table.name().to_string(), *version))
             .collect();
+        let names = || schema.fields().iter().map(|field| field.name().clone()).zip(&roots);
         let lineage = Lineage {
             sources: versions.clone(),
-            columns: schema
-                .fields()
-                .iter()
-                .map(|field| field.name().clone())
-                .zip(origins.iter().map(|origins| named(governed, origins)))
+            columns: names().map(|(name, roots)| (name, roots.columns.clone())).collect(),
+            of_functions: names()
+                .filter_map(|(name, roots)| roots.others.then_some(name))
                 .collect(),
         };
         let tables = read.iter().map(|(table, _)| governed.world().object(table));
         let objects: Vec<TableObject> = tables.chain(governed.given_models()).collect();
-        let (schema, tags) = tags::inherit(&schema, &objects);
+        let (schema, tags) = tags::inherit(&schema, &objects, &roots);
         Ok(Source {
             schema,
             batches,
@@ -324,17 +329,6 @@ impl Engine {
         governed.wrote(changed.map_err(lake_error)?.version());
         Ok(0)
     }
-}
-
-/// Origins as `schema.table.column`, a table at an older version under its own name.
-fn named(governed: &Governed, origins: &BTreeSet<Origin>) -> BTreeSet<String> {
-    let known = origins.iter().filter(|(schema, ..)| !schema.is_empty());
-    known
-        .map(|(schema, table, column)| match governed.read(schema, table) {
-            Some((read, _)) => format!("{}.{column}", read.name()),
-            None => format!("{schema}.{table}.{column}"),
-        })
-        .collect()
 }
 
 /// What a client hears when the lake refuses a write.

@@ -1,8 +1,12 @@
 //! The rows of `system.alerts` and `system.alert_events`: a person's own alerts and reports, an administrator's all.
+//!
+//! What an alert tells others follows from what they see, and its author chose the question. So he is shown what is of his own
+//! view, and a recipient the messages to herself; whether there was anything for somebody else is an administrator's to know.
 
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray};
+use chrono::{DateTime, Utc};
 use labhouse_catalog::TableName;
 use labhouse_policies::Principal;
 
@@ -14,15 +18,45 @@ use crate::query::statement::CATALOG;
 /// Labels that are named in a row; their number is beside them.
 const LABELS_MAX: usize = 50;
 
-fn own(engine: &Engine, who: &Principal) -> Vec<(TableName, Arc<Stored>)> {
-    let all = engine.policies.current().is_admin(who);
-    let mut alerts = engine.alerts.all();
-    alerts.retain(|(_, stored)| all || stored.record.definition.owner == who.name);
-    alerts
+/// Whose rows they are.
+struct Reader<'a> {
+    who: &'a str,
+    all: bool,
+}
+
+impl<'a> Reader<'a> {
+    fn new(engine: &Engine, who: &'a Principal) -> Self {
+        let all = engine.policies.current().is_admin(who);
+        Self { who: &who.name, all }
+    }
+
+    fn owns(&self, stored: &Stored) -> bool {
+        self.all || stored.record.definition.owner == self.who
+    }
+
+    /// Whether it is of his own view, of an alert that is his, or a message to him.
+    fn sees(&self, stored: &Stored, event: &AlertEvent) -> bool {
+        let is_own = stored.record.definition.owner == self.who;
+        self.all
+            || match &event.recipient {
+                None => is_own,
+                // Of what was withheld from him a recipient is not even told that there was some.
+                Some(recipient) => recipient == self.who && (is_own || event.event != "withheld"),
+            }
+    }
+
+    fn waiting(&self, stored: &Stored) -> u64 {
+        let waiting = stored.record.deliveries.iter();
+        waiting
+            .filter(|delivery| self.all || delivery.target.recipient == self.who)
+            .count() as u64
+    }
 }
 
 pub(super) fn alerts(engine: &Engine, who: &Principal) -> Vec<ArrayRef> {
-    let alerts = own(engine, who);
+    let reader = Reader::new(engine, who);
+    let mut alerts = engine.alerts.all();
+    alerts.retain(|(_, stored)| reader.owns(stored));
     let definitions = || alerts.iter().map(|(_, stored)| &stored.record.definition);
     let states = || alerts.iter().map(|(_, stored)| &stored.record.state);
     let rule = |what: &What| match what {
@@ -43,10 +77,8 @@ pub(super) fn alerts(engine: &Engine, who: &Principal) -> Vec<ArrayRef> {
         text(definitions().map(|definition| Some(definition.when.to_string()))),
         text(definitions().map(|definition| definition.message.clone())),
         text(definitions().map(|definition| {
-            let targets = definition
-                .notify
-                .iter()
-                .map(|t| format!("{} by {}", t.recipient, t.channel));
+            let targets = definition.targets(&engine.channels);
+            let targets = targets.iter().map(|t| format!("{} by {}", t.recipient, t.channel));
             Some(targets.collect::<Vec<_>>().join(", "))
         })),
         text(alerts.iter().map(|(_, stored)| Some(word(stored).to_owned()))),
@@ -71,23 +103,33 @@ pub(super) fn alerts(engine: &Engine, who: &Principal) -> Vec<ArrayRef> {
         time_if_any(
             alerts
                 .iter()
-                .map(|(name, stored)| engine.alert_looks.at(name).or(stored.record.state.evaluated_at)),
+                .map(|(name, stored)| engine.alert_looks.at(name).or(looked_before(stored))),
         ),
-        number(
-            alerts
-                .iter()
-                .map(|(_, stored)| Some(stored.record.deliveries.len() as u64)),
-        ),
+        number(alerts.iter().map(|(_, stored)| Some(reader.waiting(stored)))),
         time_if_any(definitions().map(|definition| Some(definition.created_at))),
     ]
 }
 
+/// When an alert that this server did not look at yet was looked at: the record is written for its recipients, too, and the time of
+/// that is none of the owner's. What is known is since when his state is what it is.
+fn looked_before(stored: &Stored) -> Option<DateTime<Utc>> {
+    let state = &stored.record.state;
+    match &stored.record.definition.what {
+        What::Alert(_) => state.since,
+        What::Report { .. } => state.evaluated_at,
+    }
+}
+
 pub(super) fn events(engine: &Engine, who: &Principal) -> Vec<ArrayRef> {
-    let alerts = own(engine, who);
-    let events: Vec<(&TableName, &AlertEvent)> = alerts
-        .iter()
-        .flat_map(|(name, stored)| stored.record.events.iter().map(move |event| (name, event)))
-        .collect();
+    let reader = Reader::new(engine, who);
+    let alerts = engine.alerts.all();
+    let of = |(name, stored): &'_ (TableName, Arc<Stored>)| {
+        let events = stored.record.events.iter().filter(|event| reader.sees(stored, event));
+        let owns = reader.owns(stored);
+        let seen = events.map(|event| (name.clone(), owns, event.clone()));
+        seen.collect::<Vec<(TableName, bool, AlertEvent)>>()
+    };
+    let events: Vec<(TableName, bool, AlertEvent)> = alerts.iter().flat_map(of).collect();
     let labels = |event: &AlertEvent| {
         let named: Vec<&str> = event
             .labels
@@ -98,14 +140,19 @@ pub(super) fn events(engine: &Engine, who: &Principal) -> Vec<ArrayRef> {
         (!named.is_empty()).then(|| named.join("; "))
     };
     vec![
-        time_if_any(events.iter().map(|(_, event)| Some(event.at))),
-        text(events.iter().map(|(name, _)| Some(name.schema.clone()))),
-        text(events.iter().map(|(name, _)| Some(name.table.clone()))),
-        text(events.iter().map(|(_, event)| Some(event.event.clone()))),
-        text(events.iter().map(|(_, event)| labels(event))),
-        text(events.iter().map(|(_, event)| event.recipient.clone())),
-        text(events.iter().map(|(_, event)| event.channel.clone())),
-        text(events.iter().map(|(_, event)| event.delivery.clone())),
-        text(events.iter().map(|(_, event)| event.detail.clone())),
+        time_if_any(events.iter().map(|(_, _, event)| Some(event.at))),
+        text(events.iter().map(|(name, ..)| Some(name.schema.clone()))),
+        text(events.iter().map(|(name, ..)| Some(name.table.clone()))),
+        text(events.iter().map(|(_, _, event)| Some(event.event.clone()))),
+        text(events.iter().map(|(_, _, event)| labels(event))),
+        text(events.iter().map(|(_, _, event)| event.recipient.clone())),
+        text(events.iter().map(|(_, _, event)| event.channel.clone())),
+        text(events.iter().map(|(_, _, event)| event.delivery.clone())),
+        // Why something failed is for whoever can mend it.
+        text(
+            events
+                .iter()
+                .map(|(_, owns, event)| event.detail.clone().filter(|_| *owns)),
+        ),
     ]
 }

@@ -97,7 +97,11 @@ pub(super) async fn rows(engine: &Engine, who: &Principal) -> Result<Vec<ArrayRe
         let ModelRecord {
             data: sources, columns, ..
         } = model.record().clone();
-        let lineage = Lineage { sources, columns };
+        let lineage = Lineage {
+            sources,
+            columns,
+            ..Lineage::default()
+        };
         let name = model.name().to_string();
         add(&mut steps, &End::whole(MODEL, &name), None, &lineage, kind);
     }

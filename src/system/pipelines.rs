@@ -28,8 +28,13 @@ struct Row {
 }
 
 pub(super) fn rows(engine: &Engine) -> Vec<ArrayRef> {
-    let catalog = engine.catalog.snapshot();
+    let world = engine.world();
+    let catalog = &world.catalog;
     let mut files = engine.pipeline_files.states();
+    let is_as_seen = |view: &View| {
+        let owner = engine.auth.named(&view.owner);
+        owner.is_none_or(|owner| engine.is_as_seen(view, &owner, &world))
+    };
     let mut rows = Vec::new();
     for table in catalog.all() {
         let Some(view) = View::of(table) else { continue };
@@ -45,10 +50,10 @@ pub(super) fn rows(engine: &Engine) -> Vec<ArrayRef> {
         rows.push(Row {
             schema: Some(name.schema.clone()),
             name: Some(name.table.clone()),
-            state: match view.freshness(&catalog) {
+            state: match view.freshness(catalog) {
                 _ if reason.is_some() => "failed",
-                Freshness::Fresh => "fresh",
-                Freshness::Stale => "stale",
+                Freshness::Fresh if is_as_seen(&view) => "fresh",
+                Freshness::Fresh | Freshness::Stale => "stale",
                 Freshness::Orphaned => "orphaned",
             },
             reason,

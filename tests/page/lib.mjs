@@ -36,8 +36,12 @@ export async function start(more = {}) {
     args: ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
   });
   browser.setDefaultTimeout(PATIENCE);
+  // No network but this machine: what the page would fetch elsewhere is missing here, too.
+  await browser.route((url) => isForeign(url), (route) => route.abort());
   return browser;
 }
+
+const isForeign = (url) => !["127.0.0.1", "localhost"].includes(url.hostname) && !["data:", "blob:", "about:"].includes(url.protocol);
 
 /** Ends the run; its code says whether all checks held. */
 export async function finish() {
@@ -71,7 +75,7 @@ export async function open(path = "/", { signedIn = null } = {}) {
   page.on("dialog", (dialog) => (page.trouble.push(`dialog: ${dialog.message()}`), dialog.dismiss()));
   page.on("request", (request) => {
     const url = new URL(request.url());
-    if (!["127.0.0.1", "localhost"].includes(url.hostname) && !["data:", "blob:"].includes(url.protocol)) page.trouble.push(`foreign: ${url}`);
+    if (isForeign(url)) page.trouble.push(`foreign: ${url}`);
   });
   await page.addInitScript(() => {
     window.violations = [];

@@ -15,8 +15,11 @@ await check("2 offline, 3 strict: nothing foreign is asked for, no rule is broke
     await page.click(`nav a[href*="view=${view}"]`);
     await page.waitForSelector(`[data-view="${view}"] h1`);
     await page.waitForLoadState("networkidle");
+    assert.equal(await page.locator("main .problem:not(:empty)").count(), 0, view);
   }
   await clean(page);
+  // That nothing foreign can come is so: it is cut off, not only counted.
+  await assert.rejects(page.goto("http://labhouse.example/"), /ERR_FAILED/);
   const { headers } = await fetch(BASE + "/");
   assert.equal(headers.get("x-content-type-options"), "nosniff");
   assert.match(headers.get("content-security-policy"), /default-src 'none'.*frame-ancestors 'none'/);
@@ -210,6 +213,19 @@ await check("14 three logins, three truths, also in pickers, exports and error t
     const page = await open("/?view=overview", { signedIn: user });
     await settled(page, 4);
     counts[user] = await card(page, "at_a_glance").locator("dd").nth(2).textContent();
+    // What a chart says of the place one points at, and what it would say of any: the names are there for who may see them only.
+    const said = [];
+    for (const bar of await page.locator(".card .bar").all()) {
+      await bar.focus();
+      said.push(await bar.evaluate((one) => [one.getAttribute("aria-label"), one.closest(".card").querySelector(".readout").textContent].join(" ")));
+    }
+    for (const plot of await page.locator(".card .plot").all()) {
+      await plot.focus();
+      await page.keyboard.press("End");
+      said.push(await plot.evaluate((one) => one.closest(".card").querySelector(".readout").textContent));
+    }
+    assert.ok(said.length > 10 && said.every(Boolean), `${user}: ${said}`);
+    assert.equal(/mara\.lindt|jon\.aske/.test(said.join("\n")), user !== "ana", `${user}: ${said}`);
     if (user === "ana") {
       assert.doesNotMatch(await page.content(), /operator/i);
       assert.equal(await card(page, "by_operator").count(), 0);
@@ -240,10 +256,24 @@ await check("14 three logins, three truths, also in pickers, exports and error t
 await check("15 a session that ends mid-page: one prompt, then the same place", async () => {
   const page = await open("/?view=overview", { signedIn: "sam" });
   await settled(page, 6);
+  const facts = () =>
+    page.locator(".card").evaluateAll((cards) =>
+      cards.map((card) => [
+        card.dataset.chart,
+        card.querySelector(".chart").textContent,
+        card.querySelector(".problem").textContent,
+        [...card.querySelectorAll(".bar")].map((bar) => bar.getAttribute("aria-label")),
+        [...(card.querySelector(".plot")?.uplot?.data[1] ?? [])],
+      ]),
+    );
+  const before = await facts();
   await browser.clearCookies();
   await page.getByLabel("Project").selectOption("aurora");
   await page.waitForSelector("dialog[open]");
   assert.equal(await page.locator("dialog").count(), 1);
+  // No half data: all of it is what it was, and after signing in all of it is new.
+  await settled(page, 6);
+  assert.deepEqual(await facts(), before);
   const url = page.url();
   await page.fill("#user", "sam");
   await page.fill("#password", "wrong");
@@ -254,7 +284,13 @@ await check("15 a session that ends mid-page: one prompt, then the same place", 
   assert.equal(page.url(), url);
   const [[wells]] = await rows("sam", `SELECT count(yield_pct) FROM ${REACTIONS} WHERE campaign = 'aurora'`);
   await until("the card narrowed", async () => (await card(page, "at_a_glance").locator("dd").nth(2).textContent()) === wells.toLocaleString("en-GB"));
+  await settled(page, 6);
+  const after = await facts();
   await clean(page, /401/);
+  await page.reload();
+  await settled(page, 6);
+  assert.deepEqual(after, await facts());
+  assert.notDeepEqual(after, before);
   await page.close();
 });
 

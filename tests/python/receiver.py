@@ -3,8 +3,9 @@
     receiver.py DIR SECRET
 
 Certificates, and everything that is received, go into DIR: one JSON object a line in `received.jsonl`, flushed to the disk
-before the sender hears yes. While DIR/down exists both answer "try again"; while DIR/refuse exists, "never". Prints one
-line of JSON with the ports, then serves until standard input closes.
+before the sender hears yes. While DIR/down exists both answer "try again"; while DIR/refuse exists, "never" of every recipient;
+while DIR/locked exists neither takes the password, while DIR/full exists no message; while DIR/slow exists a mail is taken, and said to be so four seconds
+later. Prints one line of JSON with the ports, then serves until standard input closes.
 """
 
 import asyncio
@@ -38,9 +39,15 @@ def keep(record):
 
 
 class Mail:
-    async def handle_DATA(self, server, session, envelope):
+    async def handle_RCPT(self, server, session, envelope, address, options):
         if is_set("refuse"):
-            return "550 never"
+            return "550 5.1.1 no such user"
+        envelope.rcpt_tos.append(address)
+        return "250 well"
+
+    async def handle_DATA(self, server, session, envelope):
+        if is_set("full"):
+            return "554 5.3.4 never"
         if is_set("down"):
             return "451 try again"
         message = message_from_bytes(envelope.content, policy=policy.default)
@@ -57,12 +64,15 @@ class Mail:
             "text": parts.get("text/plain"),
             "html": parts.get("text/html"),
         })
+        if is_set("slow"):
+            await asyncio.sleep(4)
         return "250 kept"
 
 
 def authenticate(server, session, envelope, mechanism, data):
     session.login_name = data.login.decode()
-    return AuthResult(success=data.login == b"labhouse" and data.password == b"smtp-secret")
+    return AuthResult(success=data.login == b"labhouse" and data.password == b"smtp-secret" and not is_set("locked"),
+                      handled=False)
 
 
 class Hook(BaseHTTPRequestHandler):
@@ -76,6 +86,10 @@ class Hook(BaseHTTPRequestHandler):
             return
         if is_set("refuse"):
             status = 410
+        elif is_set("locked"):
+            status = 401
+        elif is_set("full"):
+            status = 404
         elif is_set("down"):
             status = 503
         elif self.path == "/hook" and not self.signed(body):

@@ -57,6 +57,11 @@ fn the_charts_say_what_the_tables_say() {
 }
 
 #[test]
+fn charts_hold_at_their_edges() {
+    browse(&lab::shared(), "edges.mjs");
+}
+
+#[test]
 fn people_find_their_way() {
     browse(&lab::shared(), "use.mjs");
 }

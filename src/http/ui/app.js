@@ -17,6 +17,9 @@ const FIXED = [
 const PIPELINES = ["pipelines", "Pipelines", () => import("./views/pipelines.js")];
 const ADMIN = ["admin", "Admin", () => import("./views/admin.js")];
 
+/** Pause before a server that could not say what there is is asked again. */
+const AGAIN_MS = 2_000;
+
 /** How many alerts fire or fail, of those that the person sees. */
 let firing = 0;
 /** Of the person: name, dashboards, tables. */
@@ -91,9 +94,30 @@ async function draw() {
   }
 }
 
+/** What the person may see, however often it must be asked: whoever is not signed in is asked to, and a server that cannot say now is
+ * asked again. */
+async function enter() {
+  const banner = document.getElementById("banner");
+  for (let isTold = false; ; isTold = true) {
+    try {
+      await load();
+      if (isTold) [banner.className, banner.textContent] = ["", ""];
+      return;
+    } catch (error) {
+      if (error.status === 401) {
+        await signIn();
+        continue;
+      }
+      banner.className = "shown";
+      banner.textContent = `${error.message}; trying again`;
+      await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+    }
+  }
+}
+
 async function again() {
   const before = world?.me.name;
-  await load();
+  await enter();
   // Another person sees another truth: nothing of the first one's stays.
   if (before && before !== world.me.name) [shown, firing] = [null, 0];
   if (shown) shown.refresh();
@@ -103,19 +127,7 @@ async function again() {
 }
 
 async function start() {
-  try {
-    await load();
-  } catch (error) {
-    if (error.status === 401) {
-      await signIn();
-      await load();
-    } else {
-      document.getElementById("banner").className = "shown";
-      document.getElementById("banner").textContent = error.message;
-      setTimeout(start, 2_000);
-      return;
-    }
-  }
+  await enter();
   watchSession(again);
   onChange(draw);
   await draw();

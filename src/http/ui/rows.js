@@ -22,6 +22,17 @@ function plain(value) {
   return value ?? null;
 }
 
+/** The smallest and the largest number of some lists, however long they are: a call takes only so many arguments. */
+export function extent(lists, low = Infinity, high = -Infinity) {
+  for (const values of lists)
+    for (const value of values) {
+      if (value === null || Number.isNaN(Number(value))) continue;
+      low = Math.min(low, value);
+      high = Math.max(high, value);
+    }
+  return [low, high];
+}
+
 export class Rows {
   constructor(columns, length) {
     this.columns = columns;

@@ -332,7 +332,7 @@ fn refuse_loosening(
         let mut columns = own.map(|(_, _, column)| column);
         columns.find_map(|column| tags::freer(&target, column, to))
     });
-    let from_others = || tags::loosened(&target, names, &given.schema, &sources);
+    let from_others = || tags::loosened(&target, names, &given.schema, &sources, &given.roots(governed));
     let Some(tag) = within.or_else(from_others) else {
         return Ok(());
     };

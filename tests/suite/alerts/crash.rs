@@ -15,7 +15,7 @@ fn serve(lab: &mut Server) -> Server {
 }
 
 /// Kills a server at once and serves the lab anew.
-fn kill_and_serve(mut lab: Server) -> Server {
+pub(super) fn kill_and_serve(mut lab: Server) -> Server {
     lab.child.kill().unwrap();
     lab.child.wait().unwrap();
     let mut next = serve(&mut lab);

@@ -5,6 +5,7 @@ mod demo;
 mod people;
 mod receiver;
 mod rules;
+mod sending;
 
 use crate::lab::{self, Server, shows};
 use crate::page_browser::browse;
@@ -304,49 +305,6 @@ async fn only_the_owner_and_an_administrator_change_an_alert_and_others_see_none
     );
     lab.update("sam", "DROP ALERT IF EXISTS a").await.unwrap();
     assert_eq!(lab.number("sam", seen).await, 0);
-}
-
-#[tokio::test]
-async fn a_receiver_that_is_down_is_tried_again_and_one_that_refuses_is_not() {
-    let receiver = Receiver::start();
-    let lab = lab_with(&receiver).await;
-    receiver.set("down", true);
-    let sql = format!("CREATE ALERT low ON {RUNS} WHEN yield < 55 NOTIFY sam BY email AND hook AND elsewhere");
-    lab.update("sam", &sql).await.unwrap();
-    until_state(&lab, "low", "firing").await;
-    let waiting = "SELECT waiting FROM system.alerts WHERE alert_name = 'low'";
-    lab.until("sam", "SELECT 1 AS n", |_| {
-        lab.log().matches("is tried again").count() >= 2
-    })
-    .await;
-    assert!(receiver.received().is_empty());
-    receiver.set("down", false);
-    let received = receiver.until(2, &lab).await;
-    assert_eq!(received.len(), 2);
-    // Elsewhere is not where it was allowed to go.
-    until_events(&lab, "low", "sent", 2).await;
-    until_events(&lab, "low", "failed", 1).await;
-    let error = lab
-        .text(
-            "sam",
-            "SELECT detail FROM system.alert_events WHERE channel = 'elsewhere'",
-        )
-        .await;
-    assert!(!error.contains("127.0.0.1"), "the address is not told: {error}");
-
-    receiver.set("refuse", true);
-    lab.land("chemistry/runs/b.csv", "run,plate,yield\n4,P1,90\n");
-    lab.update(
-        "sam",
-        &sql.replace("CREATE", "CREATE OR REPLACE")
-            .replace("55", "65")
-            .replace(" AND elsewhere", ""),
-    )
-    .await
-    .unwrap();
-    until_events(&lab, "low", "failed", 3).await;
-    lab.until("sam", waiting, shows("0")).await;
-    assert_eq!(receiver.received().len(), 2, "{:#?}", receiver.received());
 }
 
 #[tokio::test]

@@ -21,10 +21,23 @@ async fn with_reactions(receiver: &Receiver) -> Server {
     lab
 }
 
-/// What one person got, oldest first.
+/// The mails that one person got, oldest first.
 fn got(receiver: &Receiver, who: &str) -> Vec<serde_json::Value> {
+    let address = format!("{who}@lab.example");
+    let mails = receiver.received().into_iter();
+    mails.filter(|mail| mail["to"][0] == address.as_str()).collect()
+}
+
+/// The state that a mail tells of.
+fn state(mail: &serde_json::Value) -> &str {
+    let subject = mail["subject"].as_str().unwrap();
+    subject.split_once("] ").unwrap().1.split_once(':').unwrap().0
+}
+
+/// What was posted to a channel that many read, oldest first.
+fn posted(receiver: &Receiver) -> Vec<serde_json::Value> {
     let bodies = receiver.received().into_iter().map(|m| m["body"].clone());
-    bodies.filter(|body| body["recipient"] == who).collect()
+    bodies.filter(|body| !body.is_null()).collect()
 }
 
 async fn until_tried(lab: &Server, times: usize) {
@@ -120,7 +133,7 @@ async fn each_recipient_is_told_what_he_sees_and_the_blind_nothing() {
 async fn a_recipient_has_transitions_of_her_own_while_the_owners_alert_fires() {
     let receiver = Receiver::start();
     let lab = with_reactions(&receiver).await;
-    let make = format!("CREATE ALERT low ON {REACTIONS} WHEN yield_pct < 40 NOTIFY sam, ana BY hook");
+    let make = format!("CREATE ALERT low ON {REACTIONS} WHEN yield_pct < 40 NOTIFY sam, ana BY email");
     lab.update("sam", &make).await.unwrap();
     until_state(&lab, "low", "ok").await;
     lab.land(
@@ -136,7 +149,7 @@ async fn a_recipient_has_transitions_of_her_own_while_the_owners_alert_fires() {
     );
     until_events(&lab, "low", "sent", 2).await;
     let told = got(&receiver, "ana");
-    assert_eq!((told.len(), &told[0]["state"]), (1, &"firing".into()));
+    assert_eq!((told.len(), state(&told[0])), (1, "firing"));
     assert!(told[0].to_string().contains("P3") && !told[0].to_string().contains("PSECRET"));
     // It is well again for her alone.
     lab.update(
@@ -146,7 +159,7 @@ async fn a_recipient_has_transitions_of_her_own_while_the_owners_alert_fires() {
     .await
     .unwrap();
     until_events(&lab, "low", "sent", 3).await;
-    assert_eq!(got(&receiver, "ana")[1]["state"], "ok");
+    assert_eq!(state(&got(&receiver, "ana")[1]), "ok");
     until_state(&lab, "low", "firing").await;
     until_events(&lab, "low", "firing", 1).await;
     assert_eq!(got(&receiver, "sam").len(), 1);
@@ -161,7 +174,7 @@ async fn what_waits_is_sent_under_the_rights_of_the_moment_it_leaves() {
         "chemistry/reactions/b.csv",
         format!("{HEADER}2,PSECRET,released,jon,CCN,11\n"),
     );
-    let make = |name: &str| format!("CREATE ALERT {name} ON {REACTIONS} WHEN yield_pct < 40 NOTIFY sam, ana BY hook");
+    let make = |name: &str| format!("CREATE ALERT {name} ON {REACTIONS} WHEN yield_pct < 40 NOTIFY sam, ana BY email");
     lab.update("sam", &make("low")).await.unwrap();
     until_state(&lab, "low", "firing").await;
     until_tried(&lab, 2).await;
@@ -176,7 +189,7 @@ async fn what_waits_is_sent_under_the_rights_of_the_moment_it_leaves() {
     until_events(&lab, "low", "sent", 2).await;
     let (sam, ana) = (got(&receiver, "sam"), got(&receiver, "ana"));
     assert!(sam[0].to_string().contains("PSECRET"), "{sam:#?}");
-    assert_eq!(ana[0]["state"], "firing");
+    assert_eq!(state(&ana[0]), "firing");
     assert!(!ana[0].to_string().contains("PSECRET"), "{ana:#?}");
 
     // And now the whole of it.
@@ -216,13 +229,13 @@ async fn a_recipient_whose_look_fails_is_told_as_soon_as_it_does_not() {
     lab.policy("p3, role:lab_analyst, chemistry, lab/chemistry/lots/lot, unread");
     lab.until("ana", "SELECT max(lot) AS m FROM lab.chemistry.lots", shows("unread"))
         .await;
-    let make = "CREATE ALERT high ON lab.chemistry.lots WHEN CAST(lot AS INT) > 2 NOTIFY sam, ana BY hook";
+    let make = "CREATE ALERT high ON lab.chemistry.lots WHEN CAST(lot AS INT) > 2 NOTIFY sam, ana BY email";
     lab.update("sam", make).await.unwrap();
     until_events(&lab, "high", "sent", 1).await;
     assert!(got(&receiver, "ana").is_empty());
     std::fs::write(&policy, before).unwrap();
     until_events(&lab, "high", "sent", 2).await;
-    assert_eq!(got(&receiver, "ana")[0]["state"], "firing");
+    assert_eq!(state(&got(&receiver, "ana")[0]), "firing");
     assert_eq!(got(&receiver, "sam").len(), 1);
 }
 
@@ -245,5 +258,107 @@ async fn one_receiver_that_does_not_answer_stalls_no_other() {
     lab.update("sam", &make("other", "sam BY hook")).await.unwrap();
     until_events(&lab, "other", "sent", 1).await;
     until_events(&lab, "both", "failed", 0).await;
+    assert_eq!(posted(&receiver).len(), 2);
+}
+
+/// An analyst who may make alerts, under a filter that keeps the second reaction from her.
+async fn with_author(receiver: &Receiver) -> Server {
+    let lab = with_reactions(receiver).await;
+    lab.policy("p, role:lab_analyst, chemistry, lab/chemistry/**, alert, allow");
+    lab.policy("g, user:ana, role:alert_owner, system");
+    lab.until("ana", "SELECT count(*) FROM system.alerts", shows("0")).await;
+    lab.land(
+        "chemistry/reactions/b.csv",
+        format!("{HEADER}2,PSECRET,draft,jon,CCN,11\n"),
+    );
+    lab.until("sam", &format!("SELECT count(*) FROM {REACTIONS}"), shows("2"))
+        .await;
+    lab
+}
+
+#[tokio::test]
+async fn an_author_does_not_learn_what_his_alert_tells_others() {
+    let receiver = Receiver::start();
+    let lab = with_author(&receiver).await;
+    // The same question about a row that she does not see, and about one that nobody has.
+    let make = |name: &str, limit: i64, clauses: &str| {
+        format!("CREATE ALERT {name} ON {REACTIONS} WHEN yield_pct < {limit} {clauses} NOTIFY sam BY email")
+    };
+    receiver.set("down", true);
+    for (name, limit, clauses) in [
+        ("there", 40, ""),
+        ("nowhere", -1, ""),
+        ("there_later", 40, "FOR 2 SECONDS"),
+        ("nowhere_later", -1, "FOR 2 SECONDS"),
+    ] {
+        lab.update("ana", &make(name, limit, clauses)).await.unwrap();
+    }
+    let waiting = |name: &str| format!("SELECT waiting FROM system.alerts WHERE alert_name = '{name}'");
+    lab.until("ada", &waiting("there_later"), shows("1")).await;
+    assert_eq!(lab.number("ada", &waiting("there")).await, 1);
+    // All that she can read of them but for their names, their rules and the moments at which she made them.
+    let told = |name: &str| {
+        let lab = &lab;
+        let alert = format!(
+            "SELECT kind, owner, schedule, message, notify, state, firing, labels, reason, enabled, silent_until, waiting, looked_at = since AS one_look, created_at < looked_at AS looked FROM system.alerts WHERE alert_name = '{name}'"
+        );
+        let events = format!(
+            "SELECT event, labels, recipient, channel, delivery IS NULL AS d, detail FROM system.alert_events WHERE alert_name = '{name}' ORDER BY at"
+        );
+        async move { (lab.text("ana", &alert).await, lab.text("ana", &events).await) }
+    };
+    assert_eq!(told("there").await, told("nowhere").await);
+    assert_eq!(told("there_later").await, told("nowhere_later").await);
+    receiver.set("down", false);
+    for name in ["there", "there_later"] {
+        until_events(&lab, name, "sent", 1).await;
+    }
+    let seen = told("there").await;
+    assert_eq!(seen, told("nowhere").await);
+    assert!(seen.0.contains("| ok ") && !seen.1.contains("sam"), "{seen:?}");
+    assert_eq!(told("there_later").await, told("nowhere_later").await);
     assert_eq!(got(&receiver, "sam").len(), 2);
+    // The recipient knows what he got, and nothing else of hers; an administrator knows all.
+    let events = "SELECT alert_name, event, recipient FROM system.alert_events ORDER BY alert_name";
+    let own = lab.text("sam", events).await;
+    assert!(
+        own.matches("sent").count() == 2 && !own.contains("created") && !own.contains("nowhere"),
+        "{own}"
+    );
+    assert!(lab.text("ada", events).await.contains("nowhere"));
+    assert_eq!(lab.number("sam", "SELECT count(*) FROM system.alerts").await, 0);
+    assert!(lab.query("guest", events).await.is_err());
+}
+
+#[tokio::test]
+async fn a_channel_that_many_read_says_what_the_author_sees() {
+    let receiver = Receiver::start();
+    let lab = with_author(&receiver).await;
+    lab.update(
+        "ana",
+        &format!("CREATE ALERT low ON {REACTIONS} WHEN yield_pct < 90 NOTIFY sam BY team AND hook AND email"),
+    )
+    .await
+    .unwrap();
+    until_events(&lab, "low", "sent", 3).await;
+    let report = format!(
+        "CREATE REPORT all_of_it AS SELECT plate_id FROM {REACTIONS} EVERY 1 SECOND NOTIFY sam BY team AND email"
+    );
+    lab.update("ana", &report).await.unwrap();
+    lab.until("sam", "SELECT 1 AS n", |_| {
+        posted(&receiver).len() >= 3 && got(&receiver, "sam").len() >= 2
+    })
+    .await;
+    lab.update("ana", "DROP REPORT all_of_it").await.unwrap();
+    for post in posted(&receiver) {
+        let text = post.to_string();
+        assert!(text.contains("P1") && !text.contains("PSECRET"), "{text}");
+    }
+    // By himself he is told what he sees.
+    for mail in got(&receiver, "sam") {
+        assert!(mail.to_string().contains("PSECRET"), "{mail}");
+    }
+    let notify = "SELECT notify FROM system.alerts WHERE alert_name = 'low'";
+    let told = lab.text("ana", notify).await;
+    assert!(told.contains("ana by hook, ana by team, sam by email"), "{told}");
 }

@@ -1,9 +1,11 @@
 //! Materialized views: tables that follow a query.
 
 mod batches;
+mod beside;
 mod folder;
 mod incremental;
 mod steps;
+mod tags;
 
 use std::collections::BTreeMap;
 use std::process::Command;

@@ -41,9 +41,14 @@ async fn rows_go_through_steps_of_the_administrators_list_only() {
             "CREATE MATERIALIZED VIEW lab.chemistry.{name} VIA {step} EXPECT (NOT NULL run) AS SELECT run, kind, yield FROM {RUNS}"
         )
     };
-    lab.update("sam", &view("doubled", "twice"))
-        .await
-        .unwrap_or_else(|error| panic!("{error}\n{}", lab.log()));
+    // A step is nobody's by default: that a scientist may call every function is no grant to run programs.
+    let refused = lab.update("sam", &view("doubled", "twice")).await.unwrap_err();
+    assert!(refused.contains("sam may not execute step/twice"), "{refused}");
+    lab.policy("p, role:lab_scientist, chemistry, fn/twice, execute, allow");
+    lab.policy("p, role:lab_scientist, chemistry, step/twice, execute, allow");
+    lab.until_updated("sam", &view("doubled", "twice")).await;
+    let other = lab.update("sam", &view("echoed", "echo")).await.unwrap_err();
+    assert!(other.contains("sam may not execute step/echo"), "{other}");
     assert_eq!(
         lab.number("sam", "SELECT sum(twice) FROM lab.chemistry.doubled WHERE NOT home")
             .await,
@@ -111,6 +116,6 @@ async fn rows_go_through_steps_of_the_administrators_list_only() {
         }
     };
     let there = refused("twice").await;
-    assert!(there.contains("may not execute fn/S"), "{there}");
+    assert!(there.contains("may not execute step/S"), "{there}");
     assert_eq!(there, refused("nothing").await);
 }

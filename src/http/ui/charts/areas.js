@@ -2,7 +2,8 @@
 
 import { h } from "../dom.js";
 import { number, withUnit } from "../format.js";
-import { plot, spread } from "./axis.js";
+import { extent } from "../rows.js";
+import { DAY, even, plot, remarks } from "./axis.js";
 import { SERIES } from "./colour.js";
 import { swatch } from "./time_bars.js";
 
@@ -11,21 +12,29 @@ const out = new WeakMap();
 
 export function draw(place, rows, chart, { say }) {
   const times = rows.values(chart.x);
-  const names = [...new Set(rows.values(chart.series))].sort();
-  const step = smallest(times);
-  const [days] = spread(times, step);
   const values = rows.values(chart.y[0]);
   const owners = rows.values(chart.series);
-  const own = names.map((name) => {
-    const byDay = new Map();
-    owners.forEach((owner, at) => owner === name && byDay.set(Math.round(times[at] / 1000), values[at]));
-    return days.map((day) => byDay.get(day) ?? null);
+  // Of each series its places: of two rows at the same one, together.
+  const byName = new Map();
+  let missing = 0;
+  owners.forEach((owner, at) => {
+    if (times[at] === null) return (missing += 1);
+    if (!byName.has(owner)) byName.set(owner, new Map());
+    const [own, second] = [byName.get(owner), times[at] / 1000];
+    if (values[at] !== null) own.set(second, (own.get(second) ?? 0) + values[at]);
   });
+  const seconds = [...new Set(times.filter((ms) => ms !== null))].map((ms) => ms / 1000).sort((a, b) => a - b);
+  const days = even(seconds, smallest(seconds)) ?? seconds;
+  const said = remarks({ missing, isDays: true });
+  if (seconds.length === 0) return place.replaceChildren(said || "");
+  const isDays = seconds.every((second) => second % DAY === 0);
+  const names = [...byName.keys()].sort();
+  const own = names.map((name) => days.map((day) => byName.get(name).get(day) ?? null));
   if (!out.has(place)) out.set(place, new Set());
   const hidden = out.get(place);
   const inner = h("div");
   const legend = h("p", { class: "legend" });
-  place.replaceChildren(legend, inner);
+  place.replaceChildren(...[legend, inner, said].filter(Boolean));
   const render = () => {
     const shown = names.map((_, at) => at).filter((at) => !hidden.has(names[at]));
     let sum = days.map(() => 0);
@@ -42,7 +51,7 @@ export function draw(place, rows, chart, { say }) {
       isGap[day]
         ? "nothing"
         : `total ${withUnit(number(sum[day]), chart.unit)} · ${shown.map((at) => `${names[at]} ${number(own[at][day] ?? 0)}`).join(" · ")}`;
-    plot(inner, chart, [days, ...order.map((at) => stacked[at])], series, { say, tell });
+    plot(inner, chart, [days, ...order.map((at) => stacked[at])], series, { say, tell, isDays });
     inner.firstElementChild.stack = { names, own, total: sum, days };
     legend.replaceChildren(
       ...names.map((name, at) =>
@@ -66,9 +75,8 @@ export function draw(place, rows, chart, { say }) {
   render();
 }
 
-/** The smallest step between two days, in seconds. */
-function smallest(times) {
-  const sorted = [...new Set(times)].sort((a, b) => a - b);
-  const steps = sorted.slice(1).map((time, at) => time - sorted[at]);
-  return steps.length ? Math.round(Math.min(...steps) / 1000) : 86_400;
+/** The smallest step between two of some rising seconds. */
+function smallest(seconds) {
+  const [step] = extent([seconds.slice(1).map((second, at) => second - seconds[at])]);
+  return step < Infinity ? step : DAY;
 }

@@ -2,24 +2,31 @@
 
 import { h, onWidth, s } from "../dom.js";
 import { number, withUnit, words } from "../format.js";
+import { extent } from "../rows.js";
 
 const ROW = 24;
+/** Bars that are drawn, unless the chart says: nobody reads more of them, and each is five elements of the page. */
+const BARS_MAX = 500;
 const LABEL_MAX = 190;
 const VALUE = 64;
 
-export function draw(place, rows, chart, { say, pick }) {
-  const labels = rows.values(chart.x).map((label) => (label === null ? "(none)" : String(label)));
+export function draw(place, all, chart, { say, pick }) {
+  const most = chart.most ?? BARS_MAX;
+  const rows = all.first(most);
+  const count = (number) => number.toLocaleString("en-GB");
+  const cut = all.length > rows.length && h("p", { class: "note" }, `Only the first ${count(most)} of ${count(all.length)} bars are drawn; the table has all of them.`);
+  const raw = rows.values(chart.x);
+  const labels = raw.map((label) => (label === null ? "(none)" : String(label)));
   const values = rows.values(chart.y[0]);
   const marks = chart.mark ? rows.values(chart.mark) : [];
   // `is_suspect` says "suspect".
   const marked = words(chart.mark ?? "").replace(/^is /, "");
-  const low = Math.min(0, ...values);
-  const high = Math.max(0, ...values);
+  const [low, high] = extent([values], 0, 0);
   const decimals = chart.decimals ?? (Math.max(high, -low) >= 1 ? 1 : 3);
   const frame = h("div", { class: "bars" });
   place.replaceChildren(frame);
   onWidth(frame, (width) => {
-    const left = Math.min(LABEL_MAX, Math.max(60, 7.8 * Math.max(...labels.map((label) => label.length)) + 14), width * 0.45);
+    const left = Math.min(LABEL_MAX, Math.max(60, 7.8 * extent([labels.map((label) => label.length)], 0)[1] + 14), width * 0.45);
     const room = Math.max(40, width - left - VALUE - (low < 0 ? VALUE : 0));
     const start = left + (low < 0 ? VALUE : 0);
     const x = (value) => start + ((value - low) / (high - low || 1)) * room;
@@ -32,13 +39,15 @@ export function draw(place, rows, chart, { say, pick }) {
       const y = at * ROW + 4;
       const [from, to] = value === null ? [x(0), x(0)] : [Math.min(x(0), x(value)), Math.max(x(0), x(value))];
       const isLeft = value !== null && value < 0;
-      const act = () => chart.sets && pick(label);
+      // What has no value cannot be chosen: a filter compares, and nothing is equal to it.
+      const isChoice = Boolean(chart.sets) && raw[at] !== null;
+      const act = () => isChoice && pick(label);
       const group = s(
         "g",
         {
           class: isMarked ? "bar marked" : "bar",
           tabindex: "0",
-          role: chart.sets ? "button" : "img",
+          role: isChoice ? "button" : "img",
           "aria-label": said,
           onclick: act,
           onkeydown: (event) => (event.key === "Enter" || event.key === " ") && (event.preventDefault(), act()),
@@ -65,6 +74,7 @@ export function draw(place, rows, chart, { say, pick }) {
         s("line", { class: "zero", x1: x(0), x2: x(0), y1: 0, y2: height }),
       ),
       marks.includes(true) ? h("p", { class: "legend" }, s("svg", { width: 14, height: 12, "aria-hidden": "true" }, s("path", { class: "flag", d: flag(7, 6) })), marked) : "",
+      cut || "",
     );
   });
 }

@@ -138,7 +138,7 @@ export class Card {
 
   pick(value) {
     const { sets, opens } = this.chart;
-    if (sets) go({ [`f.${sets}`]: value, ...(opens ? { view: opens } : {}) });
+    if (sets && value !== null) go({ [`f.${sets}`]: value, ...(opens ? { view: opens } : {}) });
   }
 
   fail(error) {

@@ -2,6 +2,7 @@
 
 import { canvas, h, onWidth, style } from "../dom.js";
 import { number, withUnit, words } from "../format.js";
+import { extent } from "../rows.js";
 
 const HEIGHT = 380;
 const PAD = { left: 48, right: 12, top: 12, bottom: 40 };
@@ -9,9 +10,10 @@ const PAD = { left: 48, right: 12, top: 12, bottom: 40 };
 export function draw(place, rows, chart, { say }) {
   const [x, y] = [rows.values(chart.x), rows.values(chart.y[0])];
   const [low, high] = [chart.low ? rows.values(chart.low) : y, chart.high ? rows.values(chart.high) : y];
-  const all = [...x, ...low, ...high].filter((value) => value !== null);
-  const from = Math.min(0, ...all);
-  const to = Math.max(...all) * 1.02;
+  const [lowest, highest] = extent([x, y, low, high]);
+  const from = Math.min(0, lowest);
+  const to = highest > from ? highest + 0.02 * Math.abs(highest) : from + 1;
+  const isPoint = (at) => x[at] !== null && y[at] !== null;
   const label = rows.columns[0];
   const frame = h("div", { class: "plot", tabindex: "0", role: "img", "aria-label": `${chart.title}. ${chart.description} Arrow keys read it point by point.` });
   place.replaceChildren(frame);
@@ -32,7 +34,7 @@ export function draw(place, rows, chart, { say }) {
     context.globalAlpha = 0.45;
     context.beginPath();
     x.forEach((value, at) => {
-      if (value === null || y[at] === null) return;
+      if (!isPoint(at) || low[at] === null || high[at] === null) return;
       context.moveTo(sx(value), sy(low[at]));
       context.lineTo(sx(value), sy(high[at]));
     });
@@ -40,7 +42,7 @@ export function draw(place, rows, chart, { say }) {
     context.globalAlpha = 0.9;
     context.fillStyle = style("--accent");
     x.forEach((value, at) => {
-      if (value === null || y[at] === null) return;
+      if (!isPoint(at)) return;
       context.beginPath();
       context.arc(sx(value), sy(y[at]), 2.6, 0, 2 * Math.PI);
       context.fill();
@@ -52,6 +54,7 @@ export function draw(place, rows, chart, { say }) {
     const [px, py] = [event.clientX - box.left, event.clientY - box.top];
     let best = [Infinity, -1];
     x.forEach((value, at) => {
+      if (!isPoint(at)) return;
       const distance = (map.sx(value) - px) ** 2 + (map.sy(y[at]) - py) ** 2;
       if (distance < best[0]) best = [distance, at];
     });

@@ -1,5 +1,7 @@
 // Names of wells: `B7`, `b07`, `AA12`, to row and column from 0.
 
+import { extent } from "../rows.js";
+
 const known = new Map();
 /** A plate has a few hundred names, a screen has hundreds of thousands of wells. */
 const KNOWN_MAX = 10_000;
@@ -24,7 +26,7 @@ export const letter = (row) => (row < 26 ? String.fromCharCode(65 + row) : `A${S
 
 /** Rows and columns of the smallest usual plate that holds these places. */
 export function plateOf(places) {
-  const rows = Math.max(0, ...places.map(([row]) => row + 1));
-  const columns = Math.max(0, ...places.map(([, column]) => column + 1));
+  const [, rows] = extent([places.map(([row]) => row + 1)], 0, 0);
+  const [, columns] = extent([places.map(([, column]) => column + 1)], 0, 0);
   return [[8, 12], [16, 24], [32, 48]].find(([r, c]) => rows <= r && columns <= c) ?? [rows, columns];
 }

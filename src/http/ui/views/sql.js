@@ -12,6 +12,8 @@ import { pivot } from "./pivot.js";
 
 /** Rows that are fetched to look at; a file has them all. */
 const ROWS_MAX = 10_000;
+/** Bars of a chart without a title of its own: it is a glance. Over time all rows are drawn. */
+const BARS_MAX = 60;
 const EXAMPLE = "SELECT catalyst, catalyst_lot, count(*) AS wells, avg(yield_pct) AS mean_yield\nFROM lab.chemistry.reactions\nGROUP BY 1, 2 ORDER BY mean_yield LIMIT 20";
 
 export async function show(place, world) {
@@ -137,9 +139,9 @@ function chart(rows, says) {
   const place = h("div", { class: "chart" });
   const draw = () => {
     const kind = rows.column(x.value).kind;
-    const plan = { title: `${y.value} by ${x.value}`, description: `${rows.length} rows.`, x: x.value, y: [y.value] };
+    const plan = { title: `${y.value} by ${x.value}`, description: `${rows.length} rows.`, x: x.value, y: [y.value], most: BARS_MAX };
     const over = kind === "date" || kind === "time";
-    (over ? timeBars : bars)(place, rows.first(over ? 2_000 : 60), plan, { say: (text) => (says.textContent = text), pick: () => {} });
+    (over ? timeBars : bars)(place, rows, plan, { say: (text) => (says.textContent = text), pick: () => {} });
   };
   draw();
   return [h("p", { class: "filters" }, h("label", { class: "filter" }, h("span", {}, "Across"), x), h("label", { class: "filter" }, h("span", {}, "Measure"), y)), place];
