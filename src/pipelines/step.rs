@@ -111,6 +111,7 @@ fn outcome(source: Source, schema: SchemaRef, batches: Vec<RecordBatch>) -> Sour
             columns: columns.map(|field| (field.name().clone(), all.clone())).collect(),
         },
         versions: source.versions,
+        memory: source.memory,
         tags: whole,
         schema,
         batches,
