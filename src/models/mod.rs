@@ -14,6 +14,8 @@ mod runs;
 pub(crate) mod scalar;
 mod series;
 mod statement;
+#[cfg(test)]
+mod tests;
 mod training;
 mod worked;
 

@@ -30,12 +30,12 @@ pub(crate) fn each<T: Send>(
             }
         }
     };
+    let watched = stop::watched();
+    let help = || match &watched {
+        Some(cancel) => cancel.watched(run),
+        None => run(),
+    };
     let mut all = std::thread::scope(|scope| {
-        let watched = stop::watched();
-        let help = || match &watched {
-            Some(cancel) => cancel.watched(run),
-            None => run(),
-        };
         let helpers: Vec<_> = (1..threads.min(count)).map(|_| scope.spawn(help)).collect();
         let mut all = run();
         for helper in helpers {

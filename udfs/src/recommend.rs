@@ -335,7 +335,7 @@ impl Recommender {
         let mean = first.predict(&frame);
         let held = content::of_columns(&self.inputs(batch), batch.num_rows())?;
         let held: Vec<u64> = open.iter().map(|row| held.get(*row).copied().unwrap_or(0)).collect();
-        let (value, drawn) = (|row: &usize| mean.get(*row).copied().unwrap_or(0.0), |row: &usize| held.get(*row));
+        let (value, drawn) = (|row: &usize| mean.get(*row).copied().unwrap_or(0.0), |row: &usize| held.get(*row).copied());
         let mut order: Vec<usize> = (0..frame.rows).collect();
         order.sort_by(|a, b| value(b).total_cmp(&value(a)).then(drawn(a).cmp(&drawn(b))));
         let known: usize = self.factors.iter().map(|factor| factor.len() * factor.len()).sum();

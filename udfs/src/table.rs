@@ -75,7 +75,7 @@ impl Table {
             column: target_name.clone(),
             source,
         })?;
-        rows.sort_by_key(|row| held.get(*row));
+        rows.sort_by_key(|row| held.get(*row).copied());
         let (rows_seen, rows_without_target) = (all.len(), all.len() - rows.len());
         if rows.len() < ROWS_MIN {
             let target = options.target.clone();

@@ -11,6 +11,8 @@ mod graph;
 mod linear;
 mod ops;
 mod proto;
+#[cfg(test)]
+mod tests;
 mod trees;
 mod value;
 
