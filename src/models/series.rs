@@ -39,7 +39,11 @@ fn forecast(arguments: &[Expr]) -> Result<(String, Question), QueryError> {
         return Err(usage());
     }
     let (group, together, coverage, period) = (rest.first(), rest.get(1), rest.get(2), rest.get(3));
-    let period = match period.map(|period| optional(period).ok_or_else(usage)).transpose()?.flatten() {
+    let period = match period
+        .map(|period| optional(period).ok_or_else(usage))
+        .transpose()?
+        .flatten()
+    {
         Some(period) => Some(period.parse::<Period>().map_err(super::functions::invalid)?),
         None => None,
     };

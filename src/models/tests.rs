@@ -33,7 +33,8 @@ fn record(author: &str) -> ModelRecord {
 }
 
 fn model() -> Vec<u8> {
-    let column = |of: fn(f64) -> f64| Arc::new((0..9).map(|x| Some(of(f64::from(x)))).collect::<Float64Array>()) as ArrayRef;
+    let column =
+        |of: fn(f64) -> f64| Arc::new((0..9).map(|x| Some(of(f64::from(x)))).collect::<Float64Array>()) as ArrayRef;
     let rows = RecordBatch::try_from_iter([("x", column(|x| x)), ("y", column(|x| x * x))]).unwrap();
     let model = train(&[rows], &TrainOptions::new("y"), &Cancel::default(), &|_| ()).unwrap();
     model.to_bytes()
@@ -53,7 +54,10 @@ async fn of_models_stored_at_once_none_is_lost_and_only_one_is_new() {
     let news = [("a", &one), ("b", &other)].map(|(author, store)| store.store_new(record(author), &bytes));
     let [first, second] = futures::future::join_all(news).await.try_into().unwrap();
     let (first, second) = (first.unwrap(), second.unwrap());
-    assert!([(Some(1), None), (None, Some(1))].contains(&(first, second)), "{first:?} {second:?}");
+    assert!(
+        [(Some(1), None), (None, Some(1))].contains(&(first, second)),
+        "{first:?} {second:?}"
+    );
 
     let stores = [&one, &other, &one, &other, &other, &one, &other, &one];
     let all = stores.map(|store| store.store(record("c"), &bytes));

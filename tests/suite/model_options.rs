@@ -28,7 +28,9 @@ async fn a_training_is_replayed_on_the_rows_that_it_had_and_on_no_others() {
     let then = format!("{replay} FOR VERSION AS OF {version}");
     assert_eq!(lab.update("ada", &then).await.unwrap(), 600);
     let bytes = |version: u64| {
-        let path = lab.dir.join(format!("_labhouse/models/chemistry/again/{version:020}.json"));
+        let path = lab
+            .dir
+            .join(format!("_labhouse/models/chemistry/again/{version:020}.json"));
         let object = std::fs::read(path).unwrap();
         let line = object.iter().position(|byte| *byte == b'\n').unwrap();
         object[line..].to_vec()
@@ -36,7 +38,10 @@ async fn a_training_is_replayed_on_the_rows_that_it_had_and_on_no_others() {
     assert!(bytes(1) == bytes(2));
     let other = replay.replace("lab.chemistry.trials", "lab.chemistry.reactions");
     let other = lab.update("ada", &other).await.unwrap_err();
-    assert!(other.contains("does not read the tables") && !other.contains("trials"), "{other}");
+    assert!(
+        other.contains("does not read the tables") && !other.contains("trials"),
+        "{other}"
+    );
 }
 
 #[tokio::test]
@@ -45,15 +50,26 @@ async fn the_goal_turns_recommendations_and_warnings_round() {
     let least = TRAIN.replace("time_budget_s = 2", "time_budget_s = 2, goal = 'min'");
     lab.update("sam", &least).await.unwrap();
     let mean = |of: &str| format!("SELECT CAST(1000 * avg(prediction) AS BIGINT) FROM {of}");
-    let best = lab.number("sam", &mean("top_recommendations('lab.chemistry.small', 10)")).await;
-    let batch = lab.number("sam", &mean("top_recommendations('lab.chemistry.small', 10, 'bayes')")).await;
-    let warned = lab.number("sam", &mean("warning_list('lab.chemistry.small', 10)")).await;
+    let best = lab
+        .number("sam", &mean("top_recommendations('lab.chemistry.small', 10)"))
+        .await;
+    let batch = lab
+        .number("sam", &mean("top_recommendations('lab.chemistry.small', 10, 'bayes')"))
+        .await;
+    let warned = lab
+        .number("sam", &mean("warning_list('lab.chemistry.small', 10)"))
+        .await;
     assert!(best < warned && batch < warned, "{best} {batch} {warned}");
     let card = "SELECT count(*) FROM model_card('lab.chemistry.small') WHERE property = 'goal' AND value = 'min'";
     assert_eq!(lab.number("sam", card).await, 1);
-    let wrong = TRAIN.replace("time_budget_s = 2", "goal = 'least'").replace("small", "other");
+    let wrong = TRAIN
+        .replace("time_budget_s = 2", "goal = 'least'")
+        .replace("small", "other");
     assert!(lab.update("sam", &wrong).await.unwrap_err().contains("'max' or 'min'"));
-    let class = TRAIN.replace("time_budget_s = 2", "goal = 'min'").replace("small", "other").replace("'yield_pct'", "'catalyst'");
+    let class = TRAIN
+        .replace("time_budget_s = 2", "goal = 'min'")
+        .replace("small", "other")
+        .replace("'yield_pct'", "'catalyst'");
     assert!(lab.update("sam", &class).await.unwrap_err().contains("class="));
 }
 

@@ -122,7 +122,9 @@ impl Chem {
                 longest as f64,
                 share(|c| c.is_numeric()),
                 share(|c| c.is_uppercase()),
-                text.chars().filter(|c| matches!(c, '.' | '!' | '?' | ';' | '\n')).count() as f64,
+                text.chars()
+                    .filter(|c| matches!(c, '.' | '!' | '?' | ';' | '\n'))
+                    .count() as f64,
             ],
             counts: places
                 .chunk_by(|a, b| a == b)

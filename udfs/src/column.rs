@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use arrow::array::{Array, ArrayRef, RecordBatch};
+use arrow::array::{Array, ArrayRef, RecordBatch, UInt64Array};
+use arrow::compute::take;
 use arrow::datatypes::{DataType, TimeUnit};
 use arrow::error::ArrowError;
 
@@ -80,13 +81,15 @@ pub(crate) fn read_feature(
         baseline: Vec::new(),
         ..Feature::default()
     };
+    let drawn: UInt64Array = rows.iter().map(|row| *row as u64).collect();
+    let column = take(&column, &drawn, None).map_err(wrap)?;
     let read = Frame::read(
         std::slice::from_ref(&feature),
         std::slice::from_ref(&column),
-        column.len(),
+        rows.len(),
     );
     let frame = match read {
-        Ok(frame) => frame.take(rows),
+        Ok(frame) => frame,
         Err(error) => return Ok(Err(error.to_string())),
     };
     let Some(col) = frame.cols.into_iter().next() else {
@@ -105,8 +108,7 @@ pub(crate) fn read_feature(
     if !varies {
         return Ok(Err("it holds one value only".to_owned()));
     }
-    let all = told_by(&feature, &column).map_err(wrap)?;
-    let told_by = rows.iter().filter_map(|row| all.get(*row)).copied().collect();
+    let told_by = told_by(&feature, &column).map_err(wrap)?;
     Ok(Ok(Found { feature, col, told_by }))
 }
 
@@ -211,7 +213,13 @@ fn prose_baseline(col: &Col, examples: usize) -> (Vec<Baseline>, Rest) {
         Col::Number(values) => (0, values.len()),
     };
     let null = null as f64 / rows.max(1) as f64;
-    (baseline.collect(), Rest { null, other: 1.0 - null })
+    (
+        baseline.collect(),
+        Rest {
+            null,
+            other: 1.0 - null,
+        },
+    )
 }
 
 /// Evenly spaced quantiles of the known values, and the share of NULL.

@@ -159,7 +159,9 @@ impl Design {
     /// A column for each of these parts of prose, and one that says where there is none.
     fn add_words(&mut self, feature: usize, frame: &Frame, parts: &[u32]) {
         for (place, part) in parts.iter().enumerate() {
-            let mut values: Vec<f64> = (0..frame.rows).map(|row| frame.cols[feature].part(row, *part)).collect();
+            let mut values: Vec<f64> = (0..frame.rows)
+                .map(|row| frame.cols[feature].part(row, *part))
+                .collect();
             if place > 0 {
                 // What is NULL is NULL in all parts: once is enough.
                 values.retain(|value| !value.is_nan());

@@ -263,7 +263,11 @@ pub(crate) fn reason(features: &[Feature], frame: &Frame, row: usize, effects: &
 
 /// The value of a row; none where a known level looks unlike a new one, and that may not be told, nor of prose that is not kept.
 fn shown(feature: &Feature, col: &Col, row: usize, sight: &Sight) -> Option<String> {
-    let code = if feature.has_levels() { col.code(row) } else { NULL_LEVEL };
+    let code = if feature.has_levels() {
+        col.code(row)
+    } else {
+        NULL_LEVEL
+    };
     let hidden = !sight.values(&feature.name) || (feature.kind == FeatureKind::Text && code == UNSEEN_LEVEL);
     (code == NULL_LEVEL || !hidden).then(|| value(feature, col, row))
 }

@@ -123,7 +123,10 @@ impl Feature {
 
     /// Whether its values are levels.
     pub(crate) fn has_levels(&self) -> bool {
-        matches!(self.kind, FeatureKind::Category | FeatureKind::Smiles | FeatureKind::Text)
+        matches!(
+            self.kind,
+            FeatureKind::Category | FeatureKind::Smiles | FeatureKind::Text
+        )
     }
 
     /// Whether its values are known by what they are made of.

@@ -135,7 +135,10 @@ impl Model {
         let looked_at = |feature: usize| is_told.get(feature).copied().unwrap_or(false);
         let names = |features: &[usize]| -> String {
             let names = features.iter().filter_map(|feature| self.features().get(*feature));
-            names.map(|feature| feature.name.as_str()).collect::<Vec<_>>().join(", ")
+            names
+                .map(|feature| feature.name.as_str())
+                .collect::<Vec<_>>()
+                .join(", ")
         };
         let found = self.stored().domain.novel(frame, looked_at).into_iter();
         found

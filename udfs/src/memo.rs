@@ -171,8 +171,16 @@ impl Memo {
             return;
         }
         // What there was no answer to may have failed for want of memory: it is tried again.
-        let answered = |row: usize| found.iter().all(|output| output.get(row).is_some_and(|value| !value.is_nan()));
-        for (row, key) in keys.iter().enumerate().filter(|(row, key)| **key != NONE && answered(*row)) {
+        let answered = |row: usize| {
+            found
+                .iter()
+                .all(|output| output.get(row).is_some_and(|value| !value.is_nan()))
+        };
+        for (row, key) in keys
+            .iter()
+            .enumerate()
+            .filter(|(row, key)| **key != NONE && answered(*row))
+        {
             if state.answers.len() + found.len() > ANSWERS_MAX {
                 return;
             }

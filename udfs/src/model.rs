@@ -235,7 +235,13 @@ impl Model {
             all => (0..rows)
                 .map(|row| {
                     let of_row = all.iter().filter_map(|output| output.get(row)).copied();
-                    of_row.fold(0.0, |most: f64, p| if p.is_nan() || most.is_nan() { f64::NAN } else { most.max(p) })
+                    of_row.fold(0.0, |most: f64, p| {
+                        if p.is_nan() || most.is_nan() {
+                            f64::NAN
+                        } else {
+                            most.max(p)
+                        }
+                    })
                 })
                 .collect(),
         }
@@ -359,7 +365,10 @@ impl Model {
 /// Numbers, NULL for none.
 fn answers(numbers: Vec<f64>) -> Float64Array {
     if numbers.iter().any(|number| number.is_nan()) {
-        return numbers.into_iter().map(|number| Some(number).filter(|n| !n.is_nan())).collect();
+        return numbers
+            .into_iter()
+            .map(|number| Some(number).filter(|n| !n.is_nan()))
+            .collect();
     }
     Float64Array::from(numbers)
 }

@@ -77,10 +77,8 @@ impl Numbering {
     /// With a 0 on one plate a plate without one may be numbered either way, which matters if that makes it another plate.
     fn check(self, plate: &str, wells: impl Iterator<Item = (u32, u32)> + Clone) -> Result<(), PredictError> {
         let shift = self.shift();
-        let has_zero = |wells: &mut dyn Iterator<Item = (u32, u32)>| {
-            wells.any(|(row, column)| (shift[0] > 0 && row == 0) || (shift[1] > 0 && column == 0))
-        };
-        if shift == [0, 0] || has_zero(&mut wells.clone()) {
+        let is_zero = |(row, column): (u32, u32)| (shift[0] > 0 && row == 0) || (shift[1] > 0 && column == 0);
+        if shift == [0, 0] || wells.clone().any(is_zero) {
             return Ok(());
         }
         let (row, column) = wells.fold((0, 0), |(r, c), (row, column)| (r.max(row), c.max(column)));
@@ -204,7 +202,9 @@ impl PlateEffects {
                 .unwrap_or_default();
             self.numbering.met(place);
             let well = self.wells.entry(plate).or_default();
-            well.entry((place.0.number(), place.1.number())).or_default().push(*value);
+            well.entry((place.0.number(), place.1.number()))
+                .or_default()
+                .push(*value);
             self.count += 1;
             if self.count > WELLS_MAX {
                 return Err(PredictError::TooManyWells { most: WELLS_MAX });

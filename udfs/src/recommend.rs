@@ -296,7 +296,12 @@ impl Recommender {
         // A probability has no interval of its own, nor has what too few rows were held out for; what is new in a row is known all the same.
         let without = |mean: Vec<f64>| Intervals {
             half: vec![f64::INFINITY; mean.len()],
-            novel: self.model.novelty(&frame, &self.sight).into_iter().map(|row| row.1).collect(),
+            novel: self
+                .model
+                .novelty(&frame, &self.sight)
+                .into_iter()
+                .map(|row| row.1)
+                .collect(),
             mean,
         };
         let intervals = self.model.interval_frame(&frame, COVERAGE, &self.sight);
@@ -316,7 +321,9 @@ impl Recommender {
     /// What candidates are kept by: the improvement that each would bring on its own. What was run brings none.
     fn doubted(&mut self, batch: &RecordBatch) -> Result<Vec<Worth>, PredictError> {
         let is_run = self.are_run(batch)?;
-        let open: Vec<usize> = (0..batch.num_rows()).filter(|row| is_run.get(*row) == Some(&false)).collect();
+        let open: Vec<usize> = (0..batch.num_rows())
+            .filter(|row| is_run.get(*row) == Some(&false))
+            .collect();
         let mut scores = vec![(false, f64::NEG_INFINITY); batch.num_rows()];
         if open.is_empty() {
             return Ok(scores);
@@ -335,7 +342,10 @@ impl Recommender {
         let mean = first.predict(&frame);
         let held = content::of_columns(&self.inputs(batch), batch.num_rows())?;
         let held: Vec<u64> = open.iter().map(|row| held.get(*row).copied().unwrap_or(0)).collect();
-        let (value, drawn) = (|row: &usize| mean.get(*row).copied().unwrap_or(0.0), |row: &usize| held.get(*row).copied());
+        let (value, drawn) = (
+            |row: &usize| mean.get(*row).copied().unwrap_or(0.0),
+            |row: &usize| held.get(*row).copied(),
+        );
         let mut order: Vec<usize> = (0..frame.rows).collect();
         order.sort_by(|a, b| value(b).total_cmp(&value(a)).then(drawn(a).cmp(&drawn(b))));
         let known: usize = self.factors.iter().map(|factor| factor.len() * factor.len()).sum();
@@ -387,7 +397,11 @@ impl Recommender {
     fn better(&self, a: Worth, b: Worth) -> std::cmp::Ordering {
         // More improvement is better, whatever is wanted of the target.
         let lowest = self.lowest && !self.strategy.doubts();
-        let by_value = if lowest { a.1.total_cmp(&b.1) } else { b.1.total_cmp(&a.1) };
+        let by_value = if lowest {
+            a.1.total_cmp(&b.1)
+        } else {
+            b.1.total_cmp(&a.1)
+        };
         b.0.cmp(&a.0).then(by_value)
     }
 

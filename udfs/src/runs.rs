@@ -96,7 +96,13 @@ pub(crate) fn told_by(feature: &Feature, column: &ArrayRef) -> Result<Vec<u64>, 
         kind => numbers(column, kind)?,
     };
     // Zero has one sign only.
-    let bits = |value: f64| if value.is_nan() { u64::MAX } else { (value + 0.0).to_bits() };
+    let bits = |value: f64| {
+        if value.is_nan() {
+            u64::MAX
+        } else {
+            (value + 0.0).to_bits()
+        }
+    };
     Ok(values.into_iter().map(bits).collect())
 }
 
@@ -131,7 +137,12 @@ impl SeenRuns {
         let columns = self.columns.iter().filter_map(|index| batch.columns().get(*index));
         let columns: Vec<ArrayRef> = columns.cloned().collect();
         let run = &self.model.stored().run;
-        for number in self.model.row_numbers(&columns, batch.num_rows())?.into_iter().flatten() {
+        for number in self
+            .model
+            .row_numbers(&columns, batch.num_rows())?
+            .into_iter()
+            .flatten()
+        {
             if run.binary_search(&number).is_ok() {
                 self.seen.insert(number);
             }

@@ -63,7 +63,10 @@ impl Task {
             let sum: f64 = outputs.iter().filter_map(|output| output.get(row)).sum();
             if sum.is_nan() {
                 // A row without an answer has none of its parts.
-                outputs.iter_mut().filter_map(|output| output.get_mut(row)).for_each(|value| *value = sum);
+                outputs
+                    .iter_mut()
+                    .filter_map(|output| output.get_mut(row))
+                    .for_each(|value| *value = sum);
                 continue;
             }
             let even = 1.0 / outputs.len() as f64;

@@ -208,7 +208,9 @@ fn try_all(
                 ));
             }
             Outcome::Left(reason) => progress(&format!("{}: left out, {reason}", candidate.name)),
-            Outcome::Late(expected) if expected.is_zero() => progress(&format!("{}: left out, the time is over", candidate.name)),
+            Outcome::Late(expected) if expected.is_zero() => {
+                progress(&format!("{}: left out, the time is over", candidate.name))
+            }
             Outcome::Late(expected) => progress(&format!(
                 "{}: left out, it would take about {:.1} s, more than the time budget leaves",
                 candidate.name,

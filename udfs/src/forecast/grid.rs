@@ -86,7 +86,11 @@ impl Grid {
         let of = |length: i64| Length::Micros {
             length,
             // Weeks begin at the first day that is there.
-            origin: if length == 7 * DAY { first.div_euclid(DAY) * DAY } else { 0 },
+            origin: if length == 7 * DAY {
+                first.div_euclid(DAY) * DAY
+            } else {
+                0
+            },
         };
         let length = match period {
             Some(Period::Month) => Length::Month,
@@ -126,12 +130,21 @@ impl Grid {
         let (count, unit) = match self.length {
             Length::Month => (1, "month"),
             Length::Micros { length, .. } => {
-                let units = [(7 * DAY, "week"), (DAY, "day"), (3_600 * SECOND, "hour"), (60 * SECOND, "minute")];
+                let units = [
+                    (7 * DAY, "week"),
+                    (DAY, "day"),
+                    (3_600 * SECOND, "hour"),
+                    (60 * SECOND, "minute"),
+                ];
                 let whole = units.into_iter().find(|(unit, _)| length % unit == 0);
                 whole.map_or((length / SECOND, "second"), |(unit, name)| (length / unit, name))
             }
         };
-        if count == 1 { unit.to_owned() } else { format!("{count} {unit}s") }
+        if count == 1 {
+            unit.to_owned()
+        } else {
+            format!("{count} {unit}s")
+        }
     }
 
     /// Periods after which a pattern comes again: a week of days, a day of hours, a year of months.
@@ -279,7 +292,15 @@ mod tests {
         assert_eq!(told("week").period(), "week");
         assert_eq!(told("30 minutes").season(), Some(48));
         assert_eq!(told("Month").season(), Some(12));
-        for wrong in ["", "fortnight", "0 days", "3 weeks ago", "-1 hours", "2 months", "1e9 days"] {
+        for wrong in [
+            "",
+            "fortnight",
+            "0 days",
+            "3 weeks ago",
+            "-1 hours",
+            "2 months",
+            "1e9 days",
+        ] {
             assert!(wrong.parse::<Period>().is_err(), "{wrong}");
         }
     }

@@ -157,7 +157,9 @@ fn axes_are_put_in_the_order_that_is_told_and_a_half_is_true() {
     let bytes = file(vec![value("x", FLOAT, 2)], vec![weights], nodes, &["y"]);
     let model = Model::from_onnx(&bytes, "y", &[]).unwrap();
     let column = |values: Vec<f64>| Arc::new(Float64Array::from(values)) as ArrayRef;
-    let said = model.predict(&[column(vec![0.5, 0.0, -3.0]), column(vec![0.0, 0.5, 0.2])]).unwrap();
+    let said = model
+        .predict(&[column(vec![0.5, 0.0, -3.0]), column(vec![0.0, 0.5, 0.2])])
+        .unwrap();
     assert_eq!(said.values().to_vec(), [1.0, 10.0, 11.0]);
     // Three axes, each to another place.
     let cube = Value::new(vec![2, 3, 4], Held::Double, (0..24).map(f64::from).collect()).unwrap();
@@ -176,13 +178,35 @@ fn what_no_node_needs_any_more_is_let_go_and_too_much_at_once_is_refused() {
     let names: Vec<String> = (0..8).map(|step| format!("wide{step}")).collect();
     // One after the other: two are alive at once.
     let mut chain = vec![widen("wide0")];
-    chain.extend(names.windows(2).map(|pair| node("", "Neg", &[&pair[0]], &pair[1], Vec::new())));
-    chain.push(node("", "ReduceSum", &["wide7"], "y", vec![Attribute { ints: vec![1], ..named("axes") }]));
+    chain.extend(
+        names
+            .windows(2)
+            .map(|pair| node("", "Neg", &[&pair[0]], &pair[1], Vec::new())),
+    );
+    chain.push(node(
+        "",
+        "ReduceSum",
+        &["wide7"],
+        "y",
+        vec![Attribute {
+            ints: vec![1],
+            ..named("axes")
+        }],
+    ));
     // All of them until the end.
     let mut all: Vec<NodeProto> = names.iter().map(|name| widen(name)).collect();
     let every: Vec<&str> = names.iter().map(String::as_str).collect();
     all.push(node("", "Max", &every, "most", Vec::new()));
-    all.push(node("", "ReduceSum", &["most"], "y", vec![Attribute { ints: vec![1], ..named("axes") }]));
+    all.push(node(
+        "",
+        "ReduceSum",
+        &["most"],
+        "y",
+        vec![Attribute {
+            ints: vec![1],
+            ..named("axes")
+        }],
+    ));
     let run = |nodes: Vec<NodeProto>, rows: usize| {
         let bytes = file(vec![value("x", FLOAT, 1)], vec![weights.clone()], nodes, &["y"]);
         let x = Value::new(vec![rows, 1], Held::Single, vec![1.0; rows]).unwrap();

@@ -169,7 +169,10 @@ impl Value {
         let mut sorted = order.clone();
         sorted.sort_unstable();
         if !sorted.into_iter().eq(0..rank) {
-            return Err(format!("{order:?} is no order of the axes of the shape {:?}", self.shape));
+            return Err(format!(
+                "{order:?} is no order of the axes of the shape {:?}",
+                self.shape
+            ));
         }
         let own = steps(&self.shape, &self.shape);
         let shape: Vec<usize> = order.iter().map(|axis| self.shape[*axis]).collect();

@@ -53,15 +53,24 @@ fn nobody_finds_the_ends_or_the_names_of_hidden_rows_by_asking_for_intervals() {
     assert!(novel(&whole).contains(&Some("catalyst, temperature".to_owned())));
 
     let seen = model.interval_to(&rows, 240, 0.9, &partly()).unwrap();
-    assert_eq!(flags(&seen), BTreeSet::from([None]), "whether a value is new is not told");
+    assert_eq!(
+        flags(&seen),
+        BTreeSet::from([None]),
+        "whether a value is new is not told"
+    );
     assert_eq!(novel(&seen), BTreeSet::from([Some("unknown".to_owned())]));
     assert_eq!(seen.column_by_name("upper").unwrap().null_count(), 0);
     // Its width follows from the prediction alone.
     let of = |name: &str| seen.column_by_name(name).unwrap().as_primitive::<Float64Type>().clone();
     let (mean, upper) = (of("mean"), of("upper"));
-    let mut widths: Vec<(f64, f64)> = (0..240).map(|row| (mean.value(row), upper.value(row) - mean.value(row))).collect();
+    let mut widths: Vec<(f64, f64)> = (0..240)
+        .map(|row| (mean.value(row), upper.value(row) - mean.value(row)))
+        .collect();
     widths.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let changes = widths.windows(2).filter(|pair| (pair[0].1 - pair[1].1).abs() > 1e-9).count();
+    let changes = widths
+        .windows(2)
+        .filter(|pair| (pair[0].1 - pair[1].1).abs() > 1e-9)
+        .count();
     assert!(changes < 8, "{changes} widths along the predictions");
 
     // What he sees whole is told.
@@ -86,7 +95,10 @@ fn explanations_reasons_and_drift_do_not_tell_known_names_from_new_ones() {
         let told = model.explanation_to(&asked(catalyst), &partly()).unwrap();
         assert_eq!(value(&told), None, "{catalyst}");
     }
-    assert_eq!(value(&model.explanation(&asked("cat-1")).unwrap()).as_deref(), Some("cat-1"));
+    assert_eq!(
+        value(&model.explanation(&asked("cat-1")).unwrap()).as_deref(),
+        Some("cat-1")
+    );
 
     let rows = sweep();
     let candidates = batch(vec![
@@ -102,17 +114,23 @@ fn explanations_reasons_and_drift_do_not_tell_known_names_from_new_ones() {
     for column in ["reason", "novel"] {
         let told: BTreeSet<&str> = list[column].as_string::<i32>().iter().flatten().collect();
         assert!(
-            told.iter().all(|told| !told.contains("new value") && !told.contains("catalyst =")),
+            told.iter()
+                .all(|told| !told.contains("new value") && !told.contains("catalyst =")),
             "{column}: {told:?}"
         );
     }
-    let mut drift = Drift::new(Arc::clone(&model), &candidates.schema()).unwrap().to(&partly());
+    let mut drift = Drift::new(Arc::clone(&model), &candidates.schema())
+        .unwrap()
+        .to(&partly());
     drift.push(&candidates).unwrap();
     let told = drift.finish().unwrap();
     let names = told["feature"].as_string::<i32>();
     for row in 0..told.num_rows() {
         let hidden = names.value(row) != "base";
         let verdict = told["verdict"].as_string::<i32>().value(row);
-        assert_eq!((verdict == "not told", told["novel_share"].is_null(row)), (hidden, hidden));
+        assert_eq!(
+            (verdict == "not told", told["novel_share"].is_null(row)),
+            (hidden, hidden)
+        );
     }
 }

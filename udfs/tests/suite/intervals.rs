@@ -178,7 +178,11 @@ fn rows_of_one_group_speak_once_for_a_new_group() {
         "{refused}"
     );
     assert!(five.interval(&[floats([0.5])], 1, 0.8).is_ok());
-    assert!(five.card().iter().any(|(key, text)| key == "interval_90" && text.contains("5 held-out groups")));
+    assert!(
+        five.card()
+            .iter()
+            .any(|(key, text)| key == "interval_90" && text.contains("5 held-out groups"))
+    );
     assert!(model(12).interval(&[floats([0.5])], 1, 0.9).is_ok());
 }
 

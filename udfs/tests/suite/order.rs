@@ -5,9 +5,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, TimestampMicrosecondArray, UInt32Array};
 use arrow::compute::take_record_batch;
 use arrow::datatypes::Float64Type;
-use labhouse_udfs::{
-    AnomalyScore, Cancel, FeatureKind, KnownExperiments, Model, PlateEffects, TrainOptions, train,
-};
+use labhouse_udfs::{AnomalyScore, Cancel, FeatureKind, KnownExperiments, Model, PlateEffects, TrainOptions, train};
 
 use crate::data::{Dice, batch, fit, floats, options, texts};
 use crate::training::reactions;
@@ -37,7 +35,10 @@ fn the_same_rows_in_another_order_give_the_same_bytes() {
         let model = |batches: &[RecordBatch]| train(batches, &options, &Cancel::default(), &|_| ()).unwrap();
         let first = model(std::slice::from_ref(&table));
         let other = shuffled(&table, 522);
-        let parts: Vec<RecordBatch> = (0..400).step_by(90).map(|at| other.slice(at, 90.min(400 - at))).collect();
+        let parts: Vec<RecordBatch> = (0..400)
+            .step_by(90)
+            .map(|at| other.slice(at, 90.min(400 - at)))
+            .collect();
         assert_eq!(model(&parts).digest(), first.digest(), "{group}");
     }
 }
@@ -47,16 +48,28 @@ fn a_table_ordered_by_a_column_does_not_hide_what_it_is_worth() {
     let catalyst: Vec<&str> = (0..5_000).map(|row| if row < 2_500 { "a" } else { "b" }).collect();
     let mut dice = Dice(523);
     let x: Vec<f64> = (0..5_000).map(|_| dice.share()).collect();
-    let y = catalyst.iter().zip(&x).map(|(catalyst, x)| if *catalyst == "a" { 10.0 + x } else { 50.0 + x });
-    let table = batch(vec![("catalyst", texts(&catalyst)), ("x", floats(x.iter().copied())), ("y", floats(y))]);
+    let y = catalyst
+        .iter()
+        .zip(&x)
+        .map(|(catalyst, x)| if *catalyst == "a" { 10.0 + x } else { 50.0 + x });
+    let table = batch(vec![
+        ("catalyst", texts(&catalyst)),
+        ("x", floats(x.iter().copied())),
+        ("y", floats(y)),
+    ]);
     let importance = fit(&table, "y", 2).unwrap().importance();
     assert_eq!(importance["feature"].as_string::<i32>().value(0), "catalyst");
-    assert!(importance["importance"].as_primitive::<Float64Type>().value(0) > 20.0, "{importance:?}");
+    assert!(
+        importance["importance"].as_primitive::<Float64Type>().value(0) > 20.0,
+        "{importance:?}"
+    );
 }
 
 #[test]
 fn ties_are_broken_by_what_rows_hold() {
-    let moments: ArrayRef = Arc::new(TimestampMicrosecondArray::from((0..60).map(|i| i / 3).collect::<Vec<i64>>()));
+    let moments: ArrayRef = Arc::new(TimestampMicrosecondArray::from(
+        (0..60).map(|i| i / 3).collect::<Vec<i64>>(),
+    ));
     let mut dice = Dice(524);
     let values: Vec<f64> = (0..60).map(|_| dice.share()).collect();
     let series = batch(vec![("at", moments), ("value", floats(values))]);
@@ -68,8 +81,13 @@ fn ties_are_broken_by_what_rows_hold() {
     assert_eq!(scores(&series), scores(&shuffled(&series, 525)));
 
     // Each well three times.
-    let wells: Vec<String> = (0..288).map(|i| format!("{}{}", char::from(b'A' + (i % 96 / 12) as u8), i % 12 + 1)).collect();
-    let plate = batch(vec![("well", texts(&wells)), ("signal", floats((0..288).map(|_| dice.share())))]);
+    let wells: Vec<String> = (0..288)
+        .map(|i| format!("{}{}", char::from(b'A' + (i % 96 / 12) as u8), i % 12 + 1))
+        .collect();
+    let plate = batch(vec![
+        ("well", texts(&wells)),
+        ("signal", floats((0..288).map(|_| dice.share()))),
+    ]);
     let effects = |table: &RecordBatch| {
         let mut effects = PlateEffects::new(&table.schema(), "signal").unwrap();
         effects.push(table).unwrap();
@@ -79,7 +97,12 @@ fn ties_are_broken_by_what_rows_hold() {
 
     // The best yield twice, and more rows than a sample has.
     let table = reactions(3_000, 527);
-    let flat: Vec<f64> = table["yield_pct"].as_primitive::<Float64Type>().values().iter().map(|y| y.min(40.0)).collect();
+    let flat: Vec<f64> = table["yield_pct"]
+        .as_primitive::<Float64Type>()
+        .values()
+        .iter()
+        .map(|y| y.min(40.0))
+        .collect();
     let table = batch(vec![
         ("catalyst", Arc::clone(&table["catalyst"])),
         ("base", Arc::clone(&table["base"])),
@@ -91,7 +114,10 @@ fn ties_are_broken_by_what_rows_hold() {
         let mut known = KnownExperiments::new(Arc::clone(&model), table.schema(), &table.schema()).unwrap();
         known.push(table).unwrap();
         let controls = known.finish().unwrap();
-        controls.into_iter().map(|control| (control.measured, control.row)).collect::<Vec<_>>()
+        controls
+            .into_iter()
+            .map(|control| (control.measured, control.row))
+            .collect::<Vec<_>>()
     };
     assert_eq!(controls(&table), controls(&shuffled(&table, 528)));
 }
@@ -99,7 +125,19 @@ fn ties_are_broken_by_what_rows_hold() {
 /// A note on each reaction: what went wrong costs yield.
 fn notes(rows: usize, seed: u64) -> RecordBatch {
     let mut dice = Dice(seed);
-    let filler = ["stirred", "overnight", "under", "argon", "filtered", "twice", "washed", "with", "brine", "warmed", "slowly"];
+    let filler = [
+        "stirred",
+        "overnight",
+        "under",
+        "argon",
+        "filtered",
+        "twice",
+        "washed",
+        "with",
+        "brine",
+        "warmed",
+        "slowly",
+    ];
     let (mut note, mut yields) = (vec![], vec![]);
     for row in 0..rows {
         let mut words: Vec<String> = (0..6).map(|_| filler[dice.below(filler.len())].to_owned()).collect();
@@ -135,7 +173,10 @@ fn prose_is_read_by_its_words_and_none_of_it_is_learned_by_heart() {
     let one: Vec<ArrayRef> = asked.iter().map(|column| column.slice(0, 1)).collect();
     let explained = model.explanation(&one).unwrap();
     assert_eq!(explained["feature"].as_string::<i32>().value(0), "note");
-    assert!(explained["effect"].as_primitive::<Float64Type>().value(0).abs() > 10.0, "{explained:?}");
+    assert!(
+        explained["effect"].as_primitive::<Float64Type>().value(0).abs() > 10.0,
+        "{explained:?}"
+    );
     // NULL is answered, too, and so is a batch whose notes are one.
     let null = arrow::array::new_null_array(&arrow::datatypes::DataType::Utf8, 1);
     assert!(model.predict(&[null, floats([0.5])]).unwrap().value(0).is_finite());
@@ -145,7 +186,10 @@ fn prose_is_read_by_its_words_and_none_of_it_is_learned_by_heart() {
     assert!(kept <= 24, "{kept} of 600 notes are in the model");
     // A name is a name still, however often it differs.
     let names = batch(vec![
-        ("run", texts(&(0..600).map(|row| format!("run-{row}")).collect::<Vec<_>>())),
+        (
+            "run",
+            texts(&(0..600).map(|row| format!("run-{row}")).collect::<Vec<_>>()),
+        ),
         ("x", floats((0..600).map(f64::from))),
         ("y", floats((0..600).map(f64::from))),
     ]);

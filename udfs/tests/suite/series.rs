@@ -172,7 +172,10 @@ fn bursts_make_days_and_the_period_is_said_and_can_be_told() {
     let table = batch(vec![("day", times), ("grams", floats([2.0; 200]))]);
     let made = carried(&table, options(3)).unwrap();
     let period = |made: &RecordBatch| made["period"].as_string::<i32>().value(0).to_owned();
-    assert_eq!((period(&made).as_str(), column(&made, "forecast")), ("day", vec![10.0; 3]));
+    assert_eq!(
+        (period(&made).as_str(), column(&made, "forecast")),
+        ("day", vec![10.0; 3])
+    );
     let weeks = ForecastOptions {
         period: Some("week".parse().unwrap()),
         ..options(3)

@@ -81,7 +81,12 @@ fn where_less_is_wanted_the_least_comes_first_and_warnings_are_of_the_most() {
             let picked = predictions(&list(model, &candidates, 20, false, strategy));
             let usual = predictions(&list(&most, &candidates, 20, false, strategy));
             let mean = |all: &[f64]| all.iter().sum::<f64>() / all.len() as f64;
-            assert!(mean(&picked) + 10.0 < mean(&usual), "{strategy:?}: {} {}", mean(&picked), mean(&usual));
+            assert!(
+                mean(&picked) + 10.0 < mean(&usual),
+                "{strategy:?}: {} {}",
+                mean(&picked),
+                mean(&usual)
+            );
         }
     }
     // Nothing warns by doubt, whatever is wanted.
@@ -90,7 +95,11 @@ fn where_less_is_wanted_the_least_comes_first_and_warnings_are_of_the_most() {
     // The best known experiment is the least one.
     let mut known = KnownExperiments::new(least, candidates.schema(), &table.schema()).unwrap();
     known.push(&table).unwrap();
-    let lowest = table["yield_pct"].as_primitive::<Float64Type>().iter().flatten().fold(f64::INFINITY, f64::min);
+    let lowest = table["yield_pct"]
+        .as_primitive::<Float64Type>()
+        .iter()
+        .flatten()
+        .fold(f64::INFINITY, f64::min);
     assert_eq!(known.finish().unwrap()[0].measured, Some(lowest));
 }
 
@@ -98,7 +107,10 @@ fn where_less_is_wanted_the_least_comes_first_and_warnings_are_of_the_most() {
 fn to_want_the_least_of_a_class_is_refused() {
     let table = batch(vec![
         ("x", floats((0..60).map(f64::from))),
-        ("outcome", texts(&(0..60).map(|i| if i > 30 { "yes" } else { "no" }).collect::<Vec<_>>())),
+        (
+            "outcome",
+            texts(&(0..60).map(|i| if i > 30 { "yes" } else { "no" }).collect::<Vec<_>>()),
+        ),
     ]);
     let options = TrainOptions {
         goal: Goal::Min,
@@ -120,9 +132,16 @@ fn what_is_new_is_said_where_there_is_no_interval_to_widen() {
     let x: Vec<f64> = (0..200).map(|_| dice.share()).collect();
     let base: Vec<String> = (0..200).map(|row| format!("b{}", row % 4)).collect();
     let outcome: Vec<&str> = x.iter().map(|x| if *x > 0.5 { "yes" } else { "no" }).collect();
-    let table = batch(vec![("x", floats(x)), ("base", texts(&base)), ("outcome", texts(&outcome))]);
+    let table = batch(vec![
+        ("x", floats(x)),
+        ("base", texts(&base)),
+        ("outcome", texts(&outcome)),
+    ]);
     let model = Arc::new(fit(&table, "outcome", 2).unwrap());
-    let asked = batch(vec![("x", floats([0.9, 0.9, 7.0])), ("base", texts(&["b1", "other", "b2"]))]);
+    let asked = batch(vec![
+        ("x", floats([0.9, 0.9, 7.0])),
+        ("base", texts(&["b1", "other", "b2"])),
+    ]);
     let ask = |model: &Arc<Model>, asked: &RecordBatch| {
         let mut list = Recommender::new(Arc::clone(model), asked.schema(), 3, false).unwrap();
         list.push(asked).unwrap();
@@ -132,7 +151,10 @@ fn what_is_new_is_said_where_there_is_no_interval_to_widen() {
     let some = |name: &str| Some(name.to_owned());
     assert_eq!(said, BTreeSet::from([None, some("base"), some("x")]));
     // Seven rows, too few for an interval of nine in ten.
-    let few = batch(vec![("x", floats((0..7).map(f64::from))), ("y", floats((0..7).map(|i| f64::from(i * i))))]);
+    let few = batch(vec![
+        ("x", floats((0..7).map(f64::from))),
+        ("y", floats((0..7).map(|i| f64::from(i * i)))),
+    ]);
     let model = Arc::new(fit(&few, "y", 1).unwrap());
     let list = ask(&model, &batch(vec![("x", floats([3.0, 900.0]))]));
     assert_eq!(list["upper"].null_count(), 2);
@@ -152,12 +174,17 @@ fn an_experiment_of_a_level_too_rare_to_be_known_is_not_recommended_again() {
     ]);
     let model = Arc::new(fit(&table, "y", 1).unwrap());
     let left = |rows: &RecordBatch| {
-        let mut list = Recommender::new(Arc::clone(&model), rows.schema(), 2_000, false).unwrap().only_new();
+        let mut list = Recommender::new(Arc::clone(&model), rows.schema(), 2_000, false)
+            .unwrap()
+            .only_new();
         list.push(rows).unwrap();
         list.finish().unwrap().num_rows()
     };
     assert_eq!(left(&table), 0);
     let never: Vec<ArrayRef> = vec![texts(&["reagent-1", "somebody else's"]), floats([1_000.0, 1.0])];
-    let never = batch(vec![("reagent", Arc::clone(&never[0])), ("heat", Arc::clone(&never[1]))]);
+    let never = batch(vec![
+        ("reagent", Arc::clone(&never[0])),
+        ("heat", Arc::clone(&never[1])),
+    ]);
     assert_eq!(left(&never), 2);
 }
