@@ -26,13 +26,16 @@ const WELLS: [&str; 2] = ["well", "well_id"];
 /// Rows and columns of the plates that there are, the smallest first.
 const FORMATS: [(u32, u32); 6] = [(2, 3), (3, 4), (4, 6), (8, 12), (16, 24), (32, 48)];
 
+/// What was measured of the wells of one plate, by row and column.
+type Wells = BTreeMap<(u32, u32), SmallVec<[f64; 1]>>;
+
 /// Collects the wells of a table.
 #[derive(Debug)]
 pub struct PlateEffects {
     plate: Option<usize>,
     place: Place,
     value: usize,
-    wells: BTreeMap<String, BTreeMap<(u32, u32), SmallVec<[f64; 1]>>>,
+    wells: BTreeMap<String, Wells>,
     numbering: Numbering,
     count: usize,
 }
