@@ -9,10 +9,13 @@ pub(crate) mod functions;
 mod import;
 mod plate;
 mod reading;
+mod replay;
 mod runs;
 pub(crate) mod scalar;
 mod series;
 mod statement;
+#[cfg(test)]
+mod tests;
 mod training;
 mod worked;
 
@@ -35,6 +38,8 @@ pub(crate) use training::Trainings;
 use crate::query::QueryError;
 
 const ROOT: &str = "_labhouse/models";
+/// How often a model's next number is looked for, when others take it first.
+const TRIES_MAX: usize = 32;
 /// Principals whose answers one model remembers, each in about six megabytes at most.
 const ASKERS_MAX: usize = 16;
 
@@ -74,6 +79,15 @@ pub(crate) struct ModelRecord {
     /// For each column of the training data the `schema.table.column` that it comes from.
     #[serde(default)]
     pub(crate) columns: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl ModelRecord {
+    fn table_name(&self) -> TableName {
+        TableName {
+            schema: self.schema.clone(),
+            table: self.name.clone(),
+        }
+    }
 }
 
 /// A model ready to answer.
@@ -223,22 +237,52 @@ impl ModelStore {
         Ok(())
     }
 
-    /// Stores a model as the next version of its name and makes it answer.
+    /// Stores a model as the next version of its name and makes it answer. Of two that are stored at once the later one gets the number after.
     pub(crate) async fn store(&self, mut record: ModelRecord, bytes: &[u8]) -> Result<u64, LakeError> {
-        let name = TableName {
-            schema: record.schema.clone(),
-            table: record.name.clone(),
-        };
-        self.refresh().await?;
-        record.version = self.snapshot().next_version(&name);
-        let mut object = serde_json::to_vec(&record).unwrap_or_default();
-        object.push(b'\n');
-        object.extend_from_slice(bytes);
-        let path = object_path(&name, record.version);
-        // Create, not overwrite: of two servers storing the same version one is told so.
-        self.lake.put(&path, Bytes::from(object), Put::Create).await?;
+        let name = record.table_name();
+        let mut tries = 0;
+        loop {
+            self.refresh().await?;
+            record.version = self.snapshot().next_version(&name);
+            match self.put(&name, &record, bytes).await {
+                // What was worked out for minutes is not lost to whoever was a moment earlier.
+                Err(error) if error.is_there_already() && tries < TRIES_MAX => tries += 1,
+                Err(error) => return Err(error),
+                Ok(()) => break,
+            }
+        }
         self.refresh().await?;
         Ok(record.version)
+    }
+
+    /// The same where nothing may answer to the name yet; none if something does.
+    pub(crate) async fn store_new(&self, mut record: ModelRecord, bytes: &[u8]) -> Result<Option<u64>, LakeError> {
+        let name = record.table_name();
+        let mut tries = 0;
+        loop {
+            self.refresh().await?;
+            let snapshot = self.snapshot();
+            if snapshot.get(&name).is_some() {
+                return Ok(None);
+            }
+            record.version = snapshot.next_version(&name);
+            match self.put(&name, &record, bytes).await {
+                Err(error) if error.is_there_already() && tries < TRIES_MAX => tries += 1,
+                Err(error) => return Err(error),
+                Ok(()) => break,
+            }
+        }
+        self.refresh().await?;
+        Ok(Some(record.version))
+    }
+
+    async fn put(&self, name: &TableName, record: &ModelRecord, bytes: &[u8]) -> Result<(), LakeError> {
+        let mut object = serde_json::to_vec(record).unwrap_or_default();
+        object.push(b'\n');
+        object.extend_from_slice(bytes);
+        let path = object_path(name, record.version);
+        // Create, not overwrite: of two servers storing the same version one is told so.
+        self.lake.put(&path, Bytes::from(object), Put::Create).await
     }
 
     /// A stored version: its record and the model's bytes. `None` if there is none, or it says that the model was dropped.
@@ -297,10 +341,7 @@ impl ModelStore {
         match Model::from_bytes(bytes) {
             Ok(model) => {
                 let model = Arc::new(model);
-                let name = TableName {
-                    schema: record.schema.clone(),
-                    table: record.name.clone(),
-                };
+                let name = record.table_name();
                 Ok(Some(Arc::new(LoadedModel {
                     record,
                     name,

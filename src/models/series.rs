@@ -1,14 +1,14 @@
 //! `forecast` and `anomaly_score`: what their arguments mean.
 //!
 //! ```sql
-//! SELECT * FROM forecast('lab.chemistry.reagent_use', 'day', 'grams', 30 [, 'reagent' [, 'sum' | 'mean' [, 0.9]]]);
+//! SELECT * FROM forecast('lab.chemistry.reagent_use', 'day', 'grams', 30 [, 'reagent' [, 'sum' | 'mean' [, 0.9 [, 'week']]]]);
 //! SELECT * FROM anomaly_score('lab.chemistry.qc', 'run_at', 'area' [, 'instrument']);
 //! ```
 
 use arrow::datatypes::DataType;
 use datafusion::logical_expr::Expr;
 use datafusion::scalar::ScalarValue;
-use labhouse_udfs::{ForecastOptions, Together};
+use labhouse_udfs::{ForecastOptions, Period, Together};
 
 use super::functions::{text, whole};
 use super::reading::Question;
@@ -28,19 +28,24 @@ pub(super) fn question(function: &str, arguments: &[Expr]) -> Result<Option<(Str
 fn forecast(arguments: &[Expr]) -> Result<(String, Question), QueryError> {
     let usage = || {
         QueryError::Invalid(
-            "forecast('lab.<schema>.<table>', 'time column', 'value column', periods [, 'group column' or NULL [, 'sum' or 'mean' [, coverage]]]) takes literals"
+            "forecast('lab.<schema>.<table>', 'time column', 'value column', periods [, 'group column' or NULL [, 'sum' or 'mean' [, coverage [, 'period']]]]) takes literals"
                 .into(),
         )
     };
     let [table, time, value, horizon, rest @ ..] = arguments else {
         return Err(usage());
     };
-    let (group, together, coverage) = match rest {
-        [] => (None, None, None),
-        [group] => (Some(group), None, None),
-        [group, together] => (Some(group), Some(together), None),
-        [group, together, coverage] => (Some(group), Some(together), Some(coverage)),
-        _ => return Err(usage()),
+    if rest.len() > 4 {
+        return Err(usage());
+    }
+    let (group, together, coverage, period) = (rest.first(), rest.get(1), rest.get(2), rest.get(3));
+    let period = match period
+        .map(|period| optional(period).ok_or_else(usage))
+        .transpose()?
+        .flatten()
+    {
+        Some(period) => Some(period.parse::<Period>().map_err(super::functions::invalid)?),
+        None => None,
     };
     let together = match together.map(|word| text(word).ok_or_else(usage)).transpose()? {
         None | Some("sum") => Together::Sum,
@@ -62,6 +67,7 @@ fn forecast(arguments: &[Expr]) -> Result<(String, Question), QueryError> {
         horizon: whole(horizon).ok_or_else(usage)?,
         together,
         coverage: coverage.map_or(Some(COVERAGE), number).ok_or_else(usage)?,
+        period,
     };
     Ok((owned(table)?, Question::Forecast(options)))
 }

@@ -3,6 +3,7 @@
 //! Training reads what its author may see, through the same governed session as any query, then runs on threads of
 //! its own that stand behind those of queries. A client that goes away cancels it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use datafusion::execution::SessionState;
 use datafusion::scalar::ScalarValue;
 use labhouse_catalog::TableName;
 use labhouse_policies::{Action, Tags};
-use labhouse_udfs::{Kind, Model, Replay, TrainOptions};
+use labhouse_udfs::{Goal, Kind, TrainOptions};
 
 use super::{LoadedModel, ModelRecord};
 use crate::auth::marks;
@@ -22,9 +23,10 @@ use crate::query::write::{lake_error, require};
 use crate::session::{Governed, model_object};
 
 /// The options of `CREATE MODEL`; anything else is refused by name.
-const OPTIONS: [&str; 8] = [
+const OPTIONS: [&str; 9] = [
     "target",
     "kind",
+    "goal",
     "time_budget_s",
     "function",
     "candidates",
@@ -63,9 +65,7 @@ impl Engine {
             .unwrap_or_default();
         require(governed, &department, &model_object(&name), &tags, Action::Train)?;
         if existing.is_some() && !statement.or_replace {
-            return Err(QueryError::Exists(format!(
-                "the model {name} is there already; write CREATE OR REPLACE MODEL"
-            )));
+            return Err(is_there(&name));
         }
         let query = match statement.source {
             ModelSource::Query(query) => query,
@@ -75,10 +75,22 @@ impl Engine {
             ModelSource::File(file) => return self.import_model(governed, &name, statement.options, &file, sql).await,
         };
         let mut options = self.options(governed, &name, statement.options)?;
-        if let Some(version) = options.replay {
-            options.train.replay = Some(self.replay(&name, version).await?);
-        }
+        let replayed = match options.replay {
+            Some(version) => Some(self.replayed(&name, version).await?),
+            None => None,
+        };
         let source = self.source(governed, state, query, parameters).await?;
+        if let Some(replayed) = replayed {
+            replayed.check(governed, &source.versions)?;
+            options.train.replay = Some(replayed.had_time_for);
+        }
+
+        let columns = source.schema.fields().len();
+        let rows: usize = source.batches.iter().map(|batch| batch.num_rows()).sum();
+        let memory = source.memory;
+        memory
+            .try_grow(labhouse_udfs::training_bytes(rows, columns))
+            .map_err(crate::query::errors::from_datafusion)?;
 
         let rows_shown = governed.rows_shown(source.versions.keys());
         let function = options.function;
@@ -87,7 +99,7 @@ impl Engine {
             .trainings
             .begin(governed.statement(), &name, &governed.who().name, budget)
             .await?;
-        let trained = training.run(place, source.batches, options.train).await;
+        let trained = training.run(place, source.batches, memory, options.train).await;
         training.ended(trained.is_ok());
         let model = trained?;
 
@@ -115,22 +127,16 @@ impl Engine {
         };
         let rows = i64::try_from(record.rows).map_err(QueryError::internal)?;
         governed.decided().await?;
-        let version = self.models.store(record, &model.to_bytes()).await.map_err(lake_error)?;
+        let bytes = model.to_bytes();
+        let stored = match statement.or_replace {
+            true => self.models.store(record, &bytes).await.map(Some),
+            false => self.models.store_new(record, &bytes).await,
+        };
+        // Another statement of that name came first.
+        let version = stored.map_err(lake_error)?.ok_or_else(|| is_there(&name))?;
         governed.wrote(version);
         tracing::info!(model = %name, version, author = governed.who().name, rows, "model stored");
         Ok(rows)
-    }
-
-    /// What a version's training had the time for.
-    async fn replay(&self, name: &TableName, version: u64) -> Result<Replay, QueryError> {
-        let stored = self.models.version(name, version).await.map_err(lake_error)?;
-        let Some((_, bytes)) = stored else {
-            return Err(QueryError::NotFound(format!(
-                "replay = {version}: the model lab.{name} has no such version"
-            )));
-        };
-        let model = Model::from_bytes(&bytes).map_err(super::functions::invalid)?;
-        Ok(model.replay())
     }
 
     /// Brings an older version back, as the next one: versions are never rewritten. Who may train the model may do so.
@@ -281,7 +287,7 @@ impl Engine {
         &self,
         governed: &Governed,
         name: &TableName,
-        mut given: std::collections::BTreeMap<String, String>,
+        mut given: BTreeMap<String, String>,
     ) -> Result<Options, QueryError> {
         if let Some(unknown) = given.keys().find(|key| !OPTIONS.contains(&key.as_str())) {
             return Err(QueryError::Invalid(format!(
@@ -306,6 +312,12 @@ impl Engine {
                 "time_budget_s must be 1 to {TIME_BUDGET_S_MAX}"
             )));
         }
+        let goal: Goal = match given.remove("goal") {
+            Some(goal) => goal
+                .parse()
+                .map_err(|error: labhouse_udfs::TrainError| QueryError::Invalid(error.to_string()))?,
+            None => Goal::Max,
+        };
         let seed = number(&mut given, "seed")?.unwrap_or(0);
         let replay = number(&mut given, "replay")?;
         let function = given.remove("function");
@@ -317,6 +329,7 @@ impl Engine {
         let train = TrainOptions {
             target,
             kind,
+            goal,
             time_budget: Duration::from_secs(budget),
             seed,
             group_by: given.remove("group_by"),
@@ -400,7 +413,13 @@ pub(super) fn check_candidates(governed: &Governed, candidates: Option<&str>) ->
     }
 }
 
-fn number(given: &mut std::collections::BTreeMap<String, String>, key: &str) -> Result<Option<u64>, QueryError> {
+fn is_there(name: &TableName) -> QueryError {
+    QueryError::Exists(format!(
+        "the model {name} is there already; write CREATE OR REPLACE MODEL"
+    ))
+}
+
+fn number(given: &mut BTreeMap<String, String>, key: &str) -> Result<Option<u64>, QueryError> {
     given
         .remove(key)
         .map(|text| {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 use chrono::{DateTime, Utc};
+use datafusion::execution::memory_pool::MemoryReservation;
 use labhouse_catalog::TableName;
 use labhouse_udfs::{Cancel, Model, TrainError, TrainOptions};
 use parking_lot::Mutex;
@@ -113,11 +114,13 @@ impl TrainingEntry {
 }
 
 impl Training {
-    /// Trains on a thread that keeps its place until it has ended, even if nobody waits for it any more.
+    /// Trains on a thread that keeps its place, and the memory of its rows, until it has ended, even if nobody waits for it any more; it ends soon
+    /// when it is cancelled.
     pub(super) async fn run(
         &self,
         place: OwnedSemaphorePermit,
         batches: Vec<RecordBatch>,
+        memory: MemoryReservation,
         options: TrainOptions,
     ) -> Result<Model, QueryError> {
         self.entry.lock().state = "running";
@@ -134,7 +137,7 @@ impl Training {
                     entry.step = Some(step.to_owned());
                 };
                 let trained = labhouse_udfs::train(&batches, &options, &cancel, &tell);
-                drop(place);
+                drop((batches, memory, place));
                 // Nobody may be waiting any more.
                 drop(sender.send(trained));
             })

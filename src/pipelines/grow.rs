@@ -240,7 +240,7 @@ impl Engine {
         let plan = merging(schema, together, columns).map_err(errors::from_datafusion)?;
         let system = Arc::clone(governed.system());
         let physical = system.create_physical_plan(&plan).await;
-        let (_, merged) = self.rows(physical.map_err(errors::from_datafusion)?, system).await?;
+        let (_, merged, _memory) = self.rows(physical.map_err(errors::from_datafusion)?, system).await?;
         Ok(Ok(merged))
     }
 }

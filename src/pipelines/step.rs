@@ -116,6 +116,7 @@ fn outcome(source: Source, schema: SchemaRef, batches: Vec<RecordBatch>) -> Sour
             of_functions,
         },
         versions: source.versions,
+        memory: source.memory,
         tags: whole,
         schema,
         batches,

@@ -8,6 +8,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::TableReference;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::execution::SessionState;
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::memory::MemoryStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
@@ -37,6 +38,8 @@ pub(crate) struct Source {
     /// Tags that what is made of the rows inherits, see `tags`.
     pub(crate) tags: Tags,
     pub(crate) lineage: Lineage,
+    /// What the rows take of the memory that all statements share.
+    pub(crate) memory: MemoryReservation,
 }
 
 /// The rows of a query, in wire types.
@@ -47,6 +50,8 @@ pub(crate) struct Collected {
     pub(super) read: Vec<(Arc<LakeTable>, u64)>,
     /// Where the values of each column come from.
     pub(super) origins: Vec<BTreeSet<Origin>>,
+    /// What the rows take of the memory that all statements share.
+    memory: MemoryReservation,
 }
 
 impl Collected {
@@ -121,22 +126,24 @@ impl Engine {
         let collected = self.rows(physical, state).await;
         governed.notes().pause(false);
         read.extend(governed.given_tables());
-        let (schema, batches) = collected?;
+        let (schema, batches, memory) = collected?;
         Ok(Collected {
             schema,
             batches,
             read,
             origins,
+            memory,
         })
     }
 
-    /// Runs a plan and keeps its rows, in wire types.
+    /// Runs a plan and keeps its rows, in wire types, with what they take of the memory that all statements share.
     pub(crate) async fn rows(
         &self,
         physical: Arc<dyn ExecutionPlan>,
         state: Arc<SessionState>,
-    ) -> Result<(SchemaRef, Vec<RecordBatch>), QueryError> {
+    ) -> Result<(SchemaRef, Vec<RecordBatch>, MemoryReservation), QueryError> {
         let schema = narrow::narrow_schema(&physical.schema());
+        let memory = MemoryConsumer::new("rows of a write").register(&state.runtime_env().memory_pool);
         let mut stream = self
             .runner
             .start(physical, state.task_ctx())
@@ -151,9 +158,11 @@ impl Engine {
                     self.config.limits.write_rows
                 )));
             }
-            batches.push(narrow::narrow_batch(&batch, &schema).map_err(|error| errors::from_datafusion(error.into()))?);
+            let batch = narrow::narrow_batch(&batch, &schema).map_err(|error| errors::from_datafusion(error.into()))?;
+            memory.try_grow(bytes(&batch)).map_err(errors::from_datafusion)?;
+            batches.push(batch);
         }
-        Ok((schema, batches))
+        Ok((schema, batches, memory))
     }
 
     /// The rows of a query with what a table or model made of them must know.
@@ -167,7 +176,11 @@ impl Engine {
         let collected = self.collect(governed, state, query, parameters).await?;
         let roots = collected.roots(governed);
         let Collected {
-            schema, batches, read, ..
+            schema,
+            batches,
+            read,
+            memory,
+            ..
         } = collected;
         let versions: BTreeMap<String, u64> = read
             .iter()
@@ -190,6 +203,7 @@ impl Engine {
             versions,
             tags,
             lineage,
+            memory,
         })
     }
 
@@ -415,6 +429,13 @@ fn tables_read(governed: &Governed, plan: &LogicalPlan) -> Result<Vec<(Arc<LakeT
         .iter()
         .filter_map(|reference| governed.read(reference.schema()?, reference.table()));
     Ok(found.collect())
+}
+
+/// Bytes of a batch's own rows; arrays that are parts of larger ones do not count those.
+fn bytes(batch: &RecordBatch) -> usize {
+    let columns = batch.columns().iter();
+    let of_column = |column: &ArrayRef| column.to_data().get_slice_memory_size().unwrap_or(0);
+    columns.map(of_column).sum()
 }
 
 pub(super) fn reserved(name: &TableName) -> Result<(), QueryError> {

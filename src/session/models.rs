@@ -206,6 +206,11 @@ impl Governed {
         }
     }
 
+    /// Whether the principal sees all of a table, `schema.table`.
+    pub(crate) fn sees_whole(&self, table: &str) -> bool {
+        self.sees_table(table) == Seen::Whole
+    }
+
     /// The tables that a model was trained on, `schema.table`, as far as the principal sees them; the version, which counts changes of hidden rows, too,
     /// where he sees the table whole.
     pub(crate) fn told_sources(&self, model: &LoadedModel) -> Vec<(String, Option<u64>)> {

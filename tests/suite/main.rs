@@ -44,6 +44,7 @@ mod libraries;
 mod lifecycle;
 mod lineage;
 mod logins;
+mod model_options;
 mod model_rights;
 mod models;
 mod operations;

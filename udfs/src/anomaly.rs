@@ -110,7 +110,7 @@ impl AnomalyScore {
         Arc::new(Schema::new(fields))
     }
 
-    /// Series by series, in the order of time.
+    /// Series by series, in the order of time; values of one moment by their size.
     ///
     /// # Errors
     /// The columns do not make a batch.
@@ -119,7 +119,8 @@ impl AnomalyScore {
         let (mut groups, mut times, mut values) = (Vec::new(), Vec::new(), Vec::new());
         let (mut expected, mut scores) = (Vec::new(), Vec::new());
         for (group, mut points) in self.series {
-            points.sort_by_key(|point| point.0);
+            // Values of one moment in their own order, not in that of their rows.
+            points.sort_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
             let all: Vec<f64> = points.iter().map(|point| point.1).collect();
             for (place, (time, value)) in points.iter().enumerate() {
                 let history = all.get(place.saturating_sub(HISTORY)..place).unwrap_or_default();

@@ -60,6 +60,12 @@ impl Axis {
     pub(crate) fn fit(feature: usize, col: &Col, rows: usize) -> Option<(Self, Vec<u32>)> {
         let scale = match col {
             Col::Number(values) => Some(Scale::fit(values)?),
+            // What a process compares with it must find again in the model, which keeps no prose.
+            Col::Molecule { codes, known, .. }
+                if codes.iter().any(|code| *code >= FIRST_LEVEL + known.len() as u32) =>
+            {
+                return None;
+            }
             Col::Level(_) | Col::Molecule { .. } => None,
         };
         let axis = Self {

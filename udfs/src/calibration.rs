@@ -6,6 +6,7 @@
 //! values. Both come from models that did not see the rows they are judged on.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +43,12 @@ pub(crate) struct Calibration {
     classes: Vec<Residuals>,
     /// By feature: what was met without some of its values.
     novel: Vec<(usize, Residuals)>,
+    /// Groups that were held out whole: rows of one are not independent of each other. None for rows of their own, and of older models.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    groups: Option<usize>,
+    /// The same for each class of predictions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    class_groups: Vec<usize>,
 }
 
 /// Absolute held-out residuals, ascending: all of them, or evenly spaced ones.
@@ -49,7 +56,8 @@ pub(crate) struct Calibration {
 struct Residuals(Vec<f64>);
 
 impl Calibration {
-    pub(crate) fn new(predicted: &[f64], target: &[f64]) -> Self {
+    /// `groups` numbers the group of each row, if rows were held out by groups.
+    pub(crate) fn new(predicted: &[f64], target: &[f64], groups: Option<&[usize]>) -> Self {
         let off =
             |rows: &mut dyn Iterator<Item = (&f64, &f64)>| Residuals::new(rows.map(|(p, y)| (p - y).abs()).collect());
         let all = off(&mut predicted.iter().zip(target));
@@ -65,24 +73,34 @@ impl Calibration {
         let classes = (0..=edges.len())
             .map(|class| off(&mut predicted.iter().zip(target).filter(|(p, _)| class_of(**p) == class)))
             .collect();
+        let class_groups = groups.map(|groups| {
+            let of = |class: usize| {
+                let rows = predicted.iter().zip(groups).filter(|(p, _)| class_of(**p) == class);
+                rows.map(|(_, group)| group).collect::<HashSet<_>>().len()
+            };
+            (0..=edges.len()).map(of).collect()
+        });
         Self {
             all,
+            class_groups: class_groups.unwrap_or_default(),
             edges,
             classes,
             novel: Vec::new(),
+            groups: groups.map(|groups| groups.iter().collect::<HashSet<_>>().len()),
         }
     }
 
     /// Measures what novelty costs, column by column, with quick models: `important` are features, the most important first. Of some columns it is
-    /// `known` how far off the model itself was.
+    /// `known` how far off the model itself was. For how many columns the time went, if it did not go for all: it is looked at before each.
     pub(crate) fn measure_novelty(
         &mut self,
         table: &Table,
         important: &[usize],
         known: Vec<(usize, Vec<f64>)>,
         options: &TrainOptions,
+        late: &(dyn Fn() -> bool + Sync),
         cancel: &Cancel,
-    ) -> Result<(), TrainError> {
+    ) -> Result<Option<usize>, TrainError> {
         let all: Vec<usize> = (0..table.frame.rows).collect();
         let rows = sample::some(&all, NOVEL_ROWS_MAX, options.seed);
         let (frame, target) = (table.frame.take(&rows), table.targets(&rows));
@@ -103,11 +121,21 @@ impl Calibration {
             },
         };
         let features = important.get(..NOVEL_COLUMNS_MAX).unwrap_or(important);
-        let measured = parallel::each(options.threads, features.len(), |place| {
+        let in_time = AtomicUsize::new(match &options.replay {
+            Some(replay) => replay.novel_in_time.unwrap_or(features.len()),
+            None => features.len(),
+        });
+        let mut measured = parallel::each(options.threads, features.len(), |place| {
             let Some((feature, col)) = features.get(place).and_then(|f| Some((*f, frame.cols.get(*f)?))) else {
                 return Ok(None);
             };
             if known.iter().any(|(known, _)| *known == feature) {
+                return Ok(None);
+            }
+            if late() {
+                in_time.fetch_min(place, Ordering::Relaxed);
+            }
+            if place >= in_time.load(Ordering::Relaxed) {
                 return Ok(None);
             }
             let mut residuals = Vec::new();
@@ -135,12 +163,15 @@ impl Calibration {
             }
             Ok((residuals.len() >= 5).then(|| (feature, Residuals::of(residuals, levels(col)))))
         })?;
+        // Those begun before the first one that was too late: so it can be done again.
+        let in_time = in_time.into_inner();
+        measured.truncate(in_time);
         let known = known.into_iter().map(|(feature, off)| {
             let groups = table.frame.cols.get(feature).map_or(KEPT, levels);
             (feature, Residuals::of(off, groups))
         });
         self.novel = known.chain(measured.into_iter().flatten()).collect();
-        Ok(())
+        Ok((in_time < features.len()).then_some(in_time))
     }
 
     /// Half the width of an interval round `predicted` that holds the true value with probability `coverage`, for a row in which these features
@@ -148,13 +179,16 @@ impl Calibration {
     pub(crate) fn half_width(&self, predicted: f64, novel: &[usize], coverage: f64) -> f64 {
         let class = self.edges.partition_point(|edge| *edge <= predicted);
         // A class of few residuals cannot speak for a coverage that all of them together can.
-        let own = self.classes.get(class).filter(|class| class.coverage_max() >= coverage);
-        let usual = own.unwrap_or(&self.all).quantile(coverage);
+        let own = self.classes.get(class).and_then(|residuals| {
+            let groups = self.class_groups.get(class).copied();
+            Some(residuals.quantile_of(coverage, groups)).filter(|half| half.is_finite())
+        });
+        let whole = self.quantile(coverage);
+        let usual = own.unwrap_or(whole);
         if novel.is_empty() {
             return usual;
         }
         // What each novelty adds to the variance adds up; none makes an answer surer.
-        let whole = self.all.quantile(coverage);
         let mut square = usual.max(whole).powi(2);
         for feature in novel {
             let measured = self.novel.iter().find(|(known, _)| known == feature);
@@ -166,12 +200,19 @@ impl Calibration {
 
     /// Half the width of an interval for a row like the training rows, whatever is predicted.
     pub(crate) fn quantile(&self, coverage: f64) -> f64 {
-        self.all.quantile(coverage)
+        self.all.quantile_of(coverage, self.groups)
     }
 
     /// The highest coverage that the held-out rows can speak for.
     pub(crate) fn coverage_max(&self) -> f64 {
-        self.all.coverage_max()
+        let independent = self.independent() as f64;
+        independent / (independent + 1.0)
+    }
+
+    /// How many held-out rows, or groups of them, speak for an interval, each for itself.
+    pub(crate) fn independent(&self) -> usize {
+        let rows = self.all.0.len();
+        self.groups.map_or(rows, |groups| groups.min(rows))
     }
 
     /// What was measured for each feature without some of its values.
@@ -224,24 +265,24 @@ impl Residuals {
 
     /// The ⌈(n + 1) · coverage⌉-th smallest, as split conformal prediction has it; infinite when there are too few.
     fn quantile(&self, coverage: f64) -> f64 {
+        self.quantile_of(coverage, None)
+    }
+
+    /// The same for a row of a new group, where these residuals are of so many groups: of all rows the share that holds `coverage` of groups + 1
+    /// (Lee, Barber and Willett, "Distribution-free inference with hierarchical data", 2023); infinite when there are too few groups.
+    fn quantile_of(&self, coverage: f64, groups: Option<usize>) -> f64 {
+        /// What a product of two decimals may be off by.
+        const ROUNDING: f64 = 1e-9;
         let coverage = if coverage.is_nan() {
             1.0
         } else {
             coverage.clamp(0.0, 1.0)
         };
-        let position = self.position(coverage);
+        let rows = self.0.len() as f64;
+        let independent = groups.map_or(rows, |groups| rows.min(groups as f64));
+        let share = coverage * (independent + 1.0) / independent.max(1.0);
+        let position = (rows * share - ROUNDING).ceil() as usize;
         self.0.get(position.saturating_sub(1)).copied().unwrap_or(f64::INFINITY)
-    }
-
-    fn position(&self, coverage: f64) -> usize {
-        /// What a product of two decimals may be off by.
-        const ROUNDING: f64 = 1e-9;
-        ((self.0.len() + 1) as f64 * coverage - ROUNDING).ceil() as usize
-    }
-
-    /// The highest coverage with a finite quantile.
-    fn coverage_max(&self) -> f64 {
-        self.0.len() as f64 / (self.0.len() + 1) as f64
     }
 }
 

@@ -1,6 +1,7 @@
-//! What a SMILES column's entries are to the learners: numbered parts, eight descriptors first, then hashed surroundings.
+//! What the entries of a SMILES column, or of one of prose, are to the learners: numbered parts, eight descriptors first, then hashed surroundings or
+//! words.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::smiles::{self, BITS, Descriptors};
@@ -11,6 +12,8 @@ pub(crate) const FIRST_BIT: u32 = Descriptors::NAMES.len() as u32;
 pub(crate) const PARTS: u32 = FIRST_BIT + BITS as u32;
 /// Molecules remembered by one model beside those it was trained on: some megabytes.
 const REMEMBERED_MAX: usize = 20_000;
+/// Words of one text that are read: with their pairs four kilobytes.
+const WORDS_MAX: usize = 512;
 /// Distinct texts looked at to decide whether a column holds molecules.
 const LOOKED_AT_MAX: usize = 200;
 
@@ -75,6 +78,55 @@ impl Chem {
         Self {
             descriptors: [0.0; Descriptors::NAMES.len()],
             counts: groups
+                .chunk_by(|a, b| a == b)
+                .filter_map(|same| Some((*same.first()?, same.len().min(1_000) as i16)))
+                .collect(),
+        }
+    }
+
+    /// Prose as its words: eight numbers of how it is written, then how often each word, and each pair of neighbours, is there, by hashed places
+    /// (Weinberger et al., "Feature hashing for large scale multitask learning", ICML 2009).
+    pub(crate) fn of_text(text: &str) -> Self {
+        let words: Vec<String> = text
+            .split(|c: char| !c.is_alphanumeric())
+            .filter(|word| !word.is_empty())
+            .take(WORDS_MAX)
+            .map(str::to_lowercase)
+            .collect();
+        let place = |words: &[String]| {
+            let mixed = words
+                .iter()
+                .flat_map(|word| word.bytes().chain([b' ']))
+                .fold(0xcbf2_9ce4_8422_2325_u64, |all, byte| {
+                    (all ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
+                });
+            ((mixed ^ (mixed >> 32)) % BITS as u64) as u16
+        };
+        let mut places: Vec<u16> = [1, 2]
+            .into_iter()
+            .flat_map(|length| words.windows(length))
+            .map(place)
+            .collect();
+        places.sort_unstable();
+        let letters = text.chars().filter(|c| !c.is_whitespace()).count() as f64;
+        let share = |of: fn(&char) -> bool| text.chars().filter(of).count() as f64 / letters.max(1.0);
+        let different = words.iter().collect::<HashSet<_>>().len() as f64;
+        let longest = words.iter().map(|word| word.chars().count()).max().unwrap_or(0);
+        let count = words.len() as f64;
+        Self {
+            descriptors: [
+                count,
+                letters,
+                letters / count.max(1.0),
+                different / count.max(1.0),
+                longest as f64,
+                share(|c| c.is_numeric()),
+                share(|c| c.is_uppercase()),
+                text.chars()
+                    .filter(|c| matches!(c, '.' | '!' | '?' | ';' | '\n'))
+                    .count() as f64,
+            ],
+            counts: places
                 .chunk_by(|a, b| a == b)
                 .filter_map(|same| Some((*same.first()?, same.len().min(1_000) as i16)))
                 .collect(),

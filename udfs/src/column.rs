@@ -1,8 +1,9 @@
 //! One column of the training query: is it a feature, and which one?
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use arrow::array::{Array, ArrayRef, RecordBatch};
+use arrow::array::{Array, ArrayRef, RecordBatch, UInt64Array};
+use arrow::compute::take;
 use arrow::datatypes::{DataType, TimeUnit};
 use arrow::error::ArrowError;
 
@@ -10,6 +11,7 @@ use crate::chem::are_molecules;
 use crate::error::TrainError;
 use crate::feature::{Baseline, FIRST_LEVEL, Feature, FeatureKind, NULL_LEVEL, Rest};
 use crate::frame::{Col, Frame, each_text, is_readable};
+use crate::runs::told_by;
 use crate::table::whole_column;
 
 /// Levels kept of one category; the rarer ones count as unseen.
@@ -20,8 +22,21 @@ const LEVEL_BYTES_MAX: usize = 4_096;
 const UNIQUE_SHARE_MAX: f64 = 0.9;
 /// …provided there are enough values to say so.
 const UNIQUE_VALUES_MIN: usize = 20;
+/// Texts of which more than this share is different are prose, not levels, if they have so many words on average.
+const PROSE_SHARE_MIN: f64 = 0.5;
+const PROSE_WORDS_MIN: usize = 3;
+/// Texts of a column of prose that the model keeps, for explanations and to compare new ones with.
+const EXAMPLES: usize = 2 * BASELINE_VALUES;
 /// Values per feature kept as the yardstick of explanations.
 const BASELINE_VALUES: usize = 12;
+
+/// A feature as training found it.
+pub(crate) struct Found {
+    pub(crate) feature: Feature,
+    pub(crate) col: Col,
+    /// For each row what its value is told from others by, see [`crate::runs`].
+    pub(crate) told_by: Vec<u64>,
+}
 
 /// A feature with its column, or why the column is none.
 pub(crate) fn read_feature(
@@ -30,7 +45,7 @@ pub(crate) fn read_feature(
     name: &str,
     data_type: &DataType,
     rows: &[usize],
-) -> Result<Result<(Feature, Col), String>, TrainError> {
+) -> Result<Result<Found, String>, TrainError> {
     let wrap = |source| TrainError::Column {
         column: name.to_owned(),
         source,
@@ -42,37 +57,46 @@ pub(crate) fn read_feature(
         return Ok(Err(format!("type {data_type} is not a number, text, boolean or time")));
     };
     let column = whole_column(batches, index, name)?;
-    let mut levels = Vec::new();
+    let (mut levels, mut examples) = (Vec::new(), Vec::new());
     if kind == FeatureKind::Category {
-        let (found, unique) = read_levels(&column, rows).map_err(wrap)?;
-        if are_molecules(name, found.iter().map(String::as_str)) {
+        let texts = Texts::read(&column, rows).map_err(wrap)?;
+        if are_molecules(name, texts.levels.iter().map(String::as_str)) {
             kind = FeatureKind::Smiles;
-        } else if let Some(reason) = unique {
+            levels = texts.levels;
+        } else if texts.are_prose {
+            kind = FeatureKind::Text;
+            examples = texts.examples;
+        } else if let Some(reason) = texts.unique {
             return Ok(Err(reason));
+        } else {
+            levels = texts.levels;
         }
-        levels = found;
     }
     let mut feature = Feature {
         name: name.to_owned(),
         kind,
         input_type,
         levels,
+        examples,
         baseline: Vec::new(),
         ..Feature::default()
     };
+    let drawn: UInt64Array = rows.iter().map(|row| *row as u64).collect();
+    let column = take(&column, &drawn, None).map_err(wrap)?;
     let read = Frame::read(
         std::slice::from_ref(&feature),
         std::slice::from_ref(&column),
-        column.len(),
+        rows.len(),
     );
     let frame = match read {
-        Ok(frame) => frame.take(rows),
+        Ok(frame) => frame,
         Err(error) => return Ok(Err(error.to_string())),
     };
     let Some(col) = frame.cols.into_iter().next() else {
         return Ok(Err("it could not be read".to_owned()));
     };
     let (baseline, rest) = match &col {
+        _ if kind == FeatureKind::Text => prose_baseline(&col, feature.structures()),
         Col::Number(values) => number_baseline(values),
         Col::Level(codes) | Col::Molecule { codes, .. } => level_baseline(codes, feature.codes()),
     };
@@ -84,7 +108,8 @@ pub(crate) fn read_feature(
     if !varies {
         return Ok(Err("it holds one value only".to_owned()));
     }
-    Ok(Ok((feature, col)))
+    let told_by = told_by(&feature, &column).map_err(wrap)?;
+    Ok(Ok(Found { feature, col, told_by }))
 }
 
 fn same(pair: &[f64]) -> bool {
@@ -109,41 +134,92 @@ fn kind_of(data_type: &DataType) -> Option<(FeatureKind, DataType)> {
     }
 }
 
-/// The levels to keep, sorted; and, if so, why these texts are no categories.
-fn read_levels(column: &ArrayRef, rows: &[usize]) -> Result<(Vec<String>, Option<String>), ArrowError> {
-    let mut wanted = vec![false; column.len()];
-    for row in rows {
-        if let Some(flag) = wanted.get_mut(*row) {
-            *flag = true;
+/// What the texts of a column are.
+struct Texts {
+    /// The levels to keep, sorted.
+    levels: Vec<String>,
+    /// Why they are no categories, if so.
+    unique: Option<String>,
+    are_prose: bool,
+    /// Some of them, sorted.
+    examples: Vec<String>,
+}
+
+impl Texts {
+    fn read(column: &ArrayRef, rows: &[usize]) -> Result<Self, ArrowError> {
+        let mut wanted = vec![false; column.len()];
+        for row in rows {
+            if let Some(flag) = wanted.get_mut(*row) {
+                *flag = true;
+            }
         }
-    }
-    let (mut counts, mut row, mut values, mut prose): (BTreeMap<String, usize>, usize, usize, usize) =
-        Default::default();
-    each_text(column, |text| {
-        let (Some(text), Some(true)) = (text, wanted.get(row)) else {
+        let (mut row, mut values, mut words, mut long): (usize, usize, usize, usize) = Default::default();
+        let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+        let mut long_ones: BTreeSet<String> = BTreeSet::new();
+        each_text(column, |text| {
+            let (Some(text), Some(true)) = (text, wanted.get(row)) else {
+                row += 1;
+                return;
+            };
             row += 1;
-            return;
-        };
-        row += 1;
-        values += 1;
-        if text.len() > LEVEL_BYTES_MAX {
-            prose += 1;
-        } else if let Some(count) = counts.get_mut(text) {
-            *count += 1;
-        } else {
-            counts.insert(text.to_owned(), 1);
+            values += 1;
+            words += text.split_whitespace().count();
+            if text.len() > LEVEL_BYTES_MAX {
+                long += 1;
+                long_ones.insert(text.chars().take(LEVEL_BYTES_MAX / 4).collect());
+                if long_ones.len() > EXAMPLES {
+                    long_ones.pop_last();
+                }
+            } else if let Some(count) = counts.get_mut(text) {
+                *count += 1;
+            } else {
+                counts.insert(text.to_owned(), 1);
+            }
+        })?;
+        let distinct = counts.len() + long;
+        let enough = |share: f64| values > UNIQUE_VALUES_MIN && distinct as f64 > share * values as f64;
+        let unique = || format!("{distinct} of {values} texts are unique: a name, not a category");
+        let steps = EXAMPLES.min(counts.len());
+        let spaced = (0..steps).filter_map(|step| counts.keys().nth((2 * step + 1) * counts.len() / (2 * steps)));
+        let mut examples: Vec<String> = spaced.cloned().chain(long_ones).collect();
+        examples.truncate(EXAMPLES);
+        examples.sort();
+        let mut levels: Vec<(String, usize)> = counts.into_iter().collect();
+        if levels.len() > LEVELS_MAX {
+            levels.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+            levels.truncate(LEVELS_MAX);
+            levels.sort();
         }
-    })?;
-    let distinct = counts.len() + prose;
-    let unique = values > UNIQUE_VALUES_MIN && distinct as f64 > UNIQUE_SHARE_MAX * values as f64;
-    let unique = unique.then(|| format!("{distinct} of {values} texts are unique: a name, not a category"));
-    let mut levels: Vec<(String, usize)> = counts.into_iter().collect();
-    if levels.len() > LEVELS_MAX {
-        levels.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-        levels.truncate(LEVELS_MAX);
-        levels.sort();
+        Ok(Self {
+            levels: levels.into_iter().map(|(level, _)| level).collect(),
+            unique: enough(UNIQUE_SHARE_MAX).then(unique),
+            are_prose: enough(PROSE_SHARE_MIN) && words >= PROSE_WORDS_MIN * values,
+            examples,
+        })
     }
-    Ok((levels.into_iter().map(|(level, _)| level).collect(), unique))
+}
+
+/// All examples alike; what they stand for is not counted, since no text comes again.
+fn prose_baseline(col: &Col, examples: usize) -> (Vec<Baseline>, Rest) {
+    let baseline = (FIRST_LEVEL..).take(examples).map(|code| Baseline::Level {
+        code,
+        weight: 1.0 / examples.max(1) as f64,
+    });
+    let (null, rows) = match col {
+        Col::Level(codes) | Col::Molecule { codes, .. } => {
+            let null = codes.iter().filter(|code| **code == NULL_LEVEL).count();
+            (null, codes.len())
+        }
+        Col::Number(values) => (0, values.len()),
+    };
+    let null = null as f64 / rows.max(1) as f64;
+    (
+        baseline.collect(),
+        Rest {
+            null,
+            other: 1.0 - null,
+        },
+    )
 }
 
 /// Evenly spaced quantiles of the known values, and the share of NULL.

@@ -14,12 +14,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::block::{Block, NONE, Scale, SparseRow};
 use crate::chem::FIRST_BIT;
+use crate::encode::{PART_COLUMNS_MAX, telling_parts};
 use crate::feature::{Feature, FeatureKind, UNSEEN_LEVEL};
 use crate::frame::{Col, Frame};
 use crate::mean_code::MeanCode;
 
 /// Levels of one category with a column of their own; a richer category is represented by its mean code as well.
 const LEVELS_OWN_MAX: usize = 64;
+/// Columns that a column of prose may become.
+const WORD_COLUMNS: usize = FIRST_BIT as usize + PART_COLUMNS_MAX + 1;
 /// A level needs this many rows for a column of its own.
 const LEVEL_ROWS_MIN: usize = 2;
 /// Columns of a plain design: categories share what the numbers leave. The solver's work grows with the cube.
@@ -56,6 +59,9 @@ impl Design {
         for (index, (feature, col)) in features.iter().zip(&frame.cols).enumerate() {
             match col {
                 Col::Number(values) => design.add_number(index, None, values),
+                Col::Molecule { codes, .. } if feature.kind == FeatureKind::Text => {
+                    design.add_words(index, frame, &telling_parts(col, codes));
+                }
                 Col::Level(codes) | Col::Molecule { codes, .. } => {
                     if matches!(col, Col::Molecule { .. }) {
                         for part in 0..FIRST_BIT {
@@ -148,6 +154,20 @@ impl Design {
             col,
             null_col,
         });
+    }
+
+    /// A column for each of these parts of prose, and one that says where there is none.
+    fn add_words(&mut self, feature: usize, frame: &Frame, parts: &[u32]) {
+        for (place, part) in parts.iter().enumerate() {
+            let mut values: Vec<f64> = (0..frame.rows)
+                .map(|row| frame.cols[feature].part(row, *part))
+                .collect();
+            if place > 0 {
+                // What is NULL is NULL in all parts: once is enough.
+                values.retain(|value| !value.is_nan());
+            }
+            self.add_number(feature, Some(*part), &values);
+        }
     }
 
     /// Gives the frequent levels their columns and says how many those are. NULL is a level as any other.
@@ -295,7 +315,8 @@ fn levels_own_max(features: &[Feature]) -> usize {
     let categories = features.iter().filter(|f| f.has_levels()).count();
     let numbers = features.len() - categories;
     let molecules = features.iter().filter(|f| f.kind == FeatureKind::Smiles).count();
-    let described = 2 * FIRST_BIT as usize * molecules;
+    let prose = features.iter().filter(|f| f.kind == FeatureKind::Text).count();
+    let described = 2 * FIRST_BIT as usize * molecules + WORD_COLUMNS * prose;
     let left = PLAIN_WIDTH_MAX.saturating_sub(2 * numbers + categories + described);
     (left / categories.max(1)).min(LEVELS_OWN_MAX)
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::block::Scale;
 use crate::chem::Chem;
-use crate::feature::{FIRST_LEVEL, Feature, NULL_LEVEL, UNSEEN_LEVEL};
+use crate::feature::{FIRST_LEVEL, Feature, FeatureKind, NULL_LEVEL, UNSEEN_LEVEL};
 use crate::frame::{Col, Frame};
 use crate::sample;
 
@@ -69,25 +69,34 @@ impl Domain {
         }
     }
 
-    /// Nothing is known of the training rows: no value is novel.
-    pub(crate) fn open(features: usize) -> Self {
+    /// Nothing is known of the training rows but the levels, if there are any: only what is none of them is novel.
+    pub(crate) fn open(features: &[Feature]) -> Self {
+        let covered = |feature: &Feature| match feature.levels.is_empty() {
+            true => Covered::Any,
+            false => Covered::Levels { null: true },
+        };
         Self {
-            columns: (0..features).map(|_| Covered::Any).collect(),
+            columns: features.iter().map(covered).collect(),
             numbers: None,
         }
     }
 
-    /// For each row the features that are novel in it, in order; and whether the row is far from all others though no value is novel.
-    pub(crate) fn novel(&self, frame: &Frame) -> Vec<(Vec<usize>, bool)> {
+    /// For each row the features that are novel in it, in order; and whether the row is far from all others though no value is novel. Features that
+    /// are not `looked_at` have no part in either.
+    pub(crate) fn novel(&self, frame: &Frame, looked_at: impl Fn(usize) -> bool) -> Vec<(Vec<usize>, bool)> {
         let mut rows: Vec<(Vec<usize>, bool)> = vec![(Vec::new(), false); frame.rows];
         for (feature, (covered, col)) in self.columns.iter().zip(&frame.cols).enumerate() {
+            if !looked_at(feature) {
+                continue;
+            }
             covered.novel(col, frame.rows, |row| {
                 if let Some((novel, _)) = rows.get_mut(row) {
                     novel.push(feature);
                 }
             });
         }
-        if let Some(neighbours) = &self.numbers {
+        let all_numbers = |neighbours: &&Neighbours| neighbours.features.iter().all(|(feature, _)| looked_at(*feature));
+        if let Some(neighbours) = self.numbers.as_ref().filter(all_numbers) {
             for (row, (novel, far)) in rows.iter_mut().enumerate() {
                 *far = novel.is_empty() && neighbours.distance(&neighbours.scaled(frame, row), None) > neighbours.far;
             }
@@ -99,7 +108,7 @@ impl Domain {
         let known = |covered: &Covered, feature: &Feature| match covered {
             Covered::Levels { .. } | Covered::Any => true,
             Covered::Like { levels, least } => {
-                least.is_finite() && levels.iter().all(|level| (*level as usize) < feature.levels.len())
+                least.is_finite() && levels.iter().all(|level| (*level as usize) < feature.structures())
             }
             Covered::Range { low, high, .. } => low.is_finite() && high.is_finite(),
         };
@@ -133,7 +142,7 @@ impl Covered {
                 }
             }
             Col::Level(codes) | Col::Molecule { codes, .. } => {
-                if rows >= ROWS_PER_LEVEL * feature.levels.len() {
+                if feature.kind != FeatureKind::Text && rows >= ROWS_PER_LEVEL * feature.levels.len() {
                     return Self::Levels {
                         null: codes.contains(&NULL_LEVEL),
                     };

@@ -6,7 +6,7 @@ use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray}
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use crate::error::PredictError;
-use crate::feature::{Baseline, Feature};
+use crate::feature::{Baseline, Feature, FeatureKind, NULL_LEVEL};
 use crate::frame::{Col, Frame};
 use crate::model::Model;
 use crate::sight::Sight;
@@ -14,6 +14,9 @@ use crate::sight::Sight;
 /// Below this a stability index is called stable, above the second moved; the usual marks of credit scoring.
 const SHIFTING: f64 = 0.1;
 const MOVED: f64 = 0.25;
+/// Standard deviations of the normal distribution that chance exceeds, upwards, once in so many times.
+const ONCE_IN_100: f64 = 2.326;
+const ONCE_IN_1000: f64 = 3.090;
 /// A share of nothing is taken as this, so that its logarithm is finite.
 const SHARE_MIN: f64 = 1e-4;
 
@@ -96,7 +99,7 @@ impl Drift {
             )
             .collect();
         let frame = Frame::read(self.model.features(), &columns, rows)?;
-        for (novel, _) in self.model.stored().domain.novel(&frame) {
+        for (novel, _) in self.model.stored().domain.novel(&frame, |_| true) {
             for feature in novel {
                 if let Some(counts) = self.counts.get_mut(feature) {
                     counts.novel += 1.0;
@@ -107,7 +110,7 @@ impl Drift {
             for row in 0..rows {
                 match nearest(feature, col, row).and_then(|place| counts.near.get_mut(place)) {
                     Some(count) => *count += 1.0,
-                    None if !feature.has_levels() => counts.null += 1.0,
+                    None if is_null(feature, col, row) => counts.null += 1.0,
                     None => counts.other += 1.0,
                 }
             }
@@ -117,7 +120,7 @@ impl Drift {
     }
 
     /// The schema of [`Drift::finish`]: feature Utf8, stability_index Float64 (0 for the same distribution; NULL for an absent column), novel_share
-    /// Float64 (rows with a value that training did not see), verdict Utf8 (stable, shifting, moved or absent), rows Int64.
+    /// Float64 (rows with a value that training did not see), verdict Utf8 (stable, shifting, moved, too few rows, absent or not told), rows Int64.
     pub fn schema() -> SchemaRef {
         Arc::new(Schema::new(vec![
             Field::new("feature", DataType::Utf8, false),
@@ -128,41 +131,127 @@ impl Drift {
         ]))
     }
 
-    /// What has moved most first.
+    /// What has moved most first. An index is a matter of chance, too, the more so the fewer rows there are: nothing is called moved or shifting that
+    /// as many rows of the training's own distribution would show once in a hundred times. Of a feature whose values may not be told nothing is.
     ///
     /// # Errors
     /// Arrow's, which do not occur.
     pub fn finish(self) -> Result<RecordBatch, PredictError> {
         let rows = self.rows as f64;
-        let mut told: Vec<(&str, Option<f64>, Option<f64>)> = Vec::new();
+        let mut told: Vec<Line<'_>> = Vec::new();
         for ((feature, counts), place) in self.model.features().iter().zip(&self.counts).zip(&self.columns) {
             if !self.sight.tells(&feature.name) {
                 continue;
             }
-            let known = place.is_some() && rows > 0.0;
-            let index = known.then(|| stability(feature, counts));
-            told.push((&feature.name, index, known.then(|| counts.novel / rows)));
+            let line = |verdict| Line {
+                feature: &feature.name,
+                index: None,
+                novel: None,
+                verdict,
+            };
+            told.push(if place.is_none() || self.rows == 0 {
+                line("absent")
+            } else if !self.sight.values(&feature.name) {
+                line("not told")
+            } else {
+                let shift = Shift::of(feature, counts, self.model.rows() as f64);
+                Line {
+                    index: Some(shift.index),
+                    novel: Some(counts.novel / rows),
+                    ..line(shift.verdict())
+                }
+            });
         }
-        let rank = |row: &(&str, Option<f64>, Option<f64>)| row.1.unwrap_or(f64::NEG_INFINITY);
+        let rank = |line: &Line<'_>| line.index.unwrap_or(f64::NEG_INFINITY);
         told.sort_by(|a, b| rank(b).total_cmp(&rank(a)));
-        let verdict = |index: &Option<f64>| match index {
-            None => "absent",
-            Some(index) if *index > MOVED => "moved",
-            Some(index) if *index > SHIFTING => "shifting",
-            Some(_) => "stable",
-        };
         let columns: Vec<ArrayRef> = vec![
-            Arc::new(told.iter().map(|(name, _, _)| Some(*name)).collect::<StringArray>()),
-            Arc::new(told.iter().map(|(_, index, _)| *index).collect::<Float64Array>()),
-            Arc::new(told.iter().map(|(_, _, novel)| *novel).collect::<Float64Array>()),
-            Arc::new(
-                told.iter()
-                    .map(|(_, index, _)| Some(verdict(index)))
-                    .collect::<StringArray>(),
-            ),
+            Arc::new(told.iter().map(|line| Some(line.feature)).collect::<StringArray>()),
+            Arc::new(told.iter().map(|line| line.index).collect::<Float64Array>()),
+            Arc::new(told.iter().map(|line| line.novel).collect::<Float64Array>()),
+            Arc::new(told.iter().map(|line| Some(line.verdict)).collect::<StringArray>()),
             Arc::new(Int64Array::from(vec![self.rows as i64; told.len()])),
         ];
         Ok(RecordBatch::try_new(Self::schema(), columns)?)
+    }
+}
+
+/// What is said of one feature.
+struct Line<'a> {
+    feature: &'a str,
+    index: Option<f64>,
+    novel: Option<f64>,
+    verdict: &'static str,
+}
+
+/// How unlike two distributions are, and how surely.
+struct Shift {
+    /// The population stability index: how unlike they are, both ways.
+    index: f64,
+    /// The chi-square of the two samples over the same bins, and its degrees of freedom.
+    chi_square: f64,
+    freedom: f64,
+}
+
+impl Shift {
+    /// `trained` is how many rows the feature's shares are of.
+    fn of(feature: &Feature, counts: &Counts, trained: f64) -> Self {
+        let near: f64 = counts.near.iter().sum();
+        // A number's kept values are evenly spaced quantiles: about its weight of training's rows is nearest to each.
+        let weights = feature.baseline.iter().map(|baseline| match baseline {
+            Baseline::Number { weight, .. } | Baseline::Level { weight, .. } => *weight,
+        });
+        let (told, rows, rest) = match feature.rest {
+            Some(rest) => (
+                rest.told(),
+                near + counts.null + counts.other,
+                vec![(rest.null, counts.null), (rest.other, counts.other)],
+            ),
+            // Without the shares of the rest, only what the baseline stands for can be compared.
+            None => (1.0, near, Vec::new()),
+        };
+        let (rows, trained) = (rows.max(1.0), trained.max(1.0));
+        let pairs = weights.map(|weight| weight * told).zip(counts.near.iter().copied());
+        let (mut index, mut chi_square, mut bins) = (0.0, 0.0, 0_usize);
+        for (share, count) in pairs.chain(rest) {
+            let (expected, found) = (share.max(SHARE_MIN), (count / rows).max(SHARE_MIN));
+            index += (found - expected) * (found / expected).ln();
+            let pooled = (share * trained + count) / (trained + rows);
+            if pooled > 0.0 {
+                bins += 1;
+                chi_square += rows * trained / (rows + trained) * (count / rows - share).powi(2) / pooled;
+            }
+        }
+        Self {
+            index,
+            chi_square,
+            freedom: bins.saturating_sub(1) as f64,
+        }
+    }
+
+    fn verdict(&self) -> &'static str {
+        let beyond_chance = |deviations| self.chi_square > chi_square_quantile(self.freedom, deviations);
+        match self.index {
+            index if index > MOVED && beyond_chance(ONCE_IN_1000) => "moved",
+            index if index > SHIFTING && beyond_chance(ONCE_IN_100) => "shifting",
+            index if index > SHIFTING => "too few rows",
+            _ => "stable",
+        }
+    }
+}
+
+/// The value that chi-square exceeds as seldom as the normal distribution does so many standard deviations (Wilson and Hilferty, PNAS 17 (1931)
+/// 684).
+fn chi_square_quantile(freedom: f64, deviations: f64) -> f64 {
+    let freedom = freedom.max(1.0);
+    let ninth = 2.0 / (9.0 * freedom);
+    freedom * (1.0 - ninth + deviations * ninth.sqrt()).powi(3)
+}
+
+/// NULL of a number or of prose; NULL of a category is a level.
+fn is_null(feature: &Feature, col: &Col, row: usize) -> bool {
+    match feature.kind {
+        FeatureKind::Text => col.code(row) == NULL_LEVEL,
+        _ => !feature.has_levels(),
     }
 }
 
@@ -185,31 +274,4 @@ fn nearest(feature: &Feature, col: &Col, row: usize) -> Option<usize> {
     places
         .min_by(|a, b| far(a.1).total_cmp(&far(b.1)))
         .map(|(place, _)| place)
-}
-
-/// The population stability index: how unlike two distributions are, both ways.
-fn stability(feature: &Feature, counts: &Counts) -> f64 {
-    let near: f64 = counts.near.iter().sum();
-    // A number's kept values are evenly spaced quantiles: about its weight of training's rows is nearest to each.
-    let weights = feature.baseline.iter().map(|baseline| match baseline {
-        Baseline::Number { weight, .. } | Baseline::Level { weight, .. } => *weight,
-    });
-    let (told, rows, rest) = match feature.rest {
-        Some(rest) => (
-            rest.told(),
-            near + counts.null + counts.other,
-            vec![(rest.null, counts.null), (rest.other, counts.other)],
-        ),
-        // Without the shares of the rest, only what the baseline stands for can be compared.
-        None => (1.0, near, Vec::new()),
-    };
-    let rows = rows.max(1.0);
-    let pairs = weights.map(|weight| weight * told).zip(counts.near.iter().copied());
-    pairs
-        .chain(rest)
-        .map(|(expected, count)| {
-            let (expected, found) = (expected.max(SHARE_MIN), (count / rows).max(SHARE_MIN));
-            (found - expected) * (found / expected).ln()
-        })
-        .sum()
 }

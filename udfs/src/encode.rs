@@ -10,9 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::chem::{FIRST_BIT, PARTS};
 use crate::coded::{Coded, View};
-use crate::feature::Feature;
+use crate::feature::{Feature, FeatureKind};
 use crate::frame::{Col, Frame};
 use crate::mean_code::MeanCode;
+use crate::stop;
 
 /// Entries of a number: more values are put into this many ranges.
 const RANGES_MAX: usize = 254;
@@ -21,7 +22,7 @@ const SET_LEVELS_MAX: usize = 256;
 /// Of so many different molecules each part becomes a column of its own; of fewer, parts are views of one column.
 const SHARED_MOLECULES_MAX: usize = 256;
 /// Fingerprint parts as columns of their own, those that split the molecules most evenly first.
-const PART_COLUMNS_MAX: usize = 160;
+pub(crate) const PART_COLUMNS_MAX: usize = 160;
 /// Cells of all columns together: 240 MB of codes.
 const CELLS_MAX: usize = 60_000_000;
 
@@ -88,6 +89,9 @@ pub(crate) fn encode(
     let (mut columns, mut sources) = (Vec::new(), Vec::new());
     let mut cells = 0;
     for (index, (feature, col)) in features.iter().zip(&frame.cols).enumerate() {
+        if stop::is_asked() {
+            return Err("it was cancelled".to_owned());
+        }
         let mut add = |coded: Option<Coded>, source: Source| {
             if let Some(coded) = coded {
                 cells += coded.codes.len();
@@ -107,7 +111,8 @@ pub(crate) fn encode(
             }
             Col::Molecule { codes, .. } => {
                 let different = codes.iter().collect::<HashSet<_>>().len();
-                if different <= SHARED_MOLECULES_MAX {
+                // Of prose no text is known as such: only its words are.
+                if different <= SHARED_MOLECULES_MAX && feature.kind != FeatureKind::Text {
                     add(molecules(index, col, codes, faces), Source::Entry);
                 } else {
                     for part in telling_parts(col, codes) {
@@ -236,7 +241,7 @@ fn pairs(features: &[Feature], frame: &Frame, target: &[f64], seed: u64) -> Vec<
     const PAIRED_MAX: usize = 8;
     let mut levels: Vec<(usize, usize, Vec<u32>)> = Vec::new();
     for (index, (feature, col)) in features.iter().zip(&frame.cols).enumerate() {
-        if feature.has_levels() {
+        if feature.has_levels() && feature.kind != FeatureKind::Text {
             let codes: Vec<u32> = (0..frame.rows).map(|row| col.code(row)).collect();
             let different = codes.iter().collect::<HashSet<_>>().len();
             if different > 1 && 2 * different <= frame.rows {

@@ -8,6 +8,12 @@ use arrow::error::ArrowError;
 pub enum TrainError {
     #[error("kind '{0}' is not known: use 'auto', 'regression' or 'classification'")]
     UnknownKind(String),
+    #[error("goal '{0}' is not known: use 'max' or 'min'")]
+    UnknownGoal(String),
+    #[error(
+        "'{0}' is predicted as a class, and goal = 'min' is for a number: leave goal away, and name the class that is wanted with 'class=…' when asking for recommendations"
+    )]
+    GoalOfClasses(String),
     #[error("target column '{target}' is not in the training query; its columns are: {columns}")]
     NoTarget { target: String, columns: String },
     #[error(
@@ -106,16 +112,18 @@ pub enum PredictError {
     )]
     NoIntervals,
     #[error(
-        "interval: {most:.3} is the highest coverage that the held-out rows of this model can speak for, {asked} was asked for: ask for less, or train on more rows"
+        "interval: {most:.3} is the highest coverage that the held-out rows of this model can speak for (those of one group count as one), {asked} was asked for: ask for less, or train on more rows or groups"
     )]
     Coverage { asked: f64, most: f64 },
     #[error(
         "this model predicts a class, so its candidates have no order until one class is wanted: write 'class=…' with one of {classes}"
     )]
     NoWish { classes: String },
-    #[error("strategy '{0}' is not known: use 'exploit' or 'bayes'")]
+    #[error("strategy '{0}' is not known: use 'exploit', 'bayes' or 'thompson'")]
     NoStrategy(String),
-    #[error("the strategy 'bayes' needs a model of a number, trained here, with at most 64 columns: use 'exploit'")]
+    #[error(
+        "the strategies 'bayes' and 'thompson' need a model of a number, trained here, with at most 64 columns that are not prose, and they warn of nothing: use 'exploit'"
+    )]
     NoSurrogate,
     #[error("a plate's wells need the column {missing}; the table's columns are: {columns}")]
     NoPlate { missing: String, columns: String },

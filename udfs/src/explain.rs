@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray};
 
 use crate::error::PredictError;
-use crate::feature::{Baseline, FIRST_LEVEL, Feature, FeatureKind, NULL_LEVEL, Rest};
+use crate::feature::{Baseline, FIRST_LEVEL, Feature, FeatureKind, NULL_LEVEL, Rest, UNSEEN_LEVEL};
 use crate::frame::{Col, Frame};
 use crate::model::Model;
 use crate::sample;
@@ -45,6 +45,11 @@ impl Model {
     /// # Errors
     /// As [`Model::predict`].
     pub fn explanation(&self, columns: &[ArrayRef]) -> Result<RecordBatch, PredictError> {
+        self.explanation_seen(columns, &Sight::default())
+    }
+
+    /// The same without the values that would tell whether training held them.
+    pub(crate) fn explanation_seen(&self, columns: &[ArrayRef], sight: &Sight) -> Result<RecordBatch, PredictError> {
         let frame = Frame::read(self.features(), columns, 1)?;
         let effects = self.explain_frame(&frame).into_iter().next().unwrap_or_default();
         let prediction = self.predict_frame(&frame).first().copied();
@@ -54,8 +59,7 @@ impl Model {
                 .iter()
                 .filter_map(|effect| self.features().get(effect.feature).map(|f| (effect, f)))
         };
-        let shown =
-            |(effect, feature): (&Effect, &Feature)| frame.cols.get(effect.feature).map(|col| value(feature, col, 0));
+        let shown = |(effect, feature): (&Effect, &Feature)| shown(feature, frame.cols.get(effect.feature)?, 0, sight);
         let columns: [(&str, ArrayRef, bool); 6] = [
             (
                 "feature",
@@ -243,12 +247,11 @@ pub(crate) fn reason(features: &[Feature], frame: &Frame, row: usize, effects: &
     let words: Vec<String> = told
         .filter_map(|effect| {
             let (feature, col) = (features.get(effect.feature)?, frame.cols.get(effect.feature)?);
-            Some(format!(
-                "{} = {} {}",
-                feature.name,
-                value(feature, col, row),
-                signed(effect.effect)
-            ))
+            let pull = signed(effect.effect);
+            Some(match shown(feature, col, row, sight) {
+                Some(value) => format!("{} = {value} {pull}", feature.name),
+                None => format!("{} {pull}", feature.name),
+            })
         })
         .collect();
     if words.is_empty() {
@@ -258,20 +261,30 @@ pub(crate) fn reason(features: &[Feature], frame: &Frame, row: usize, effects: &
     }
 }
 
+/// The value of a row; none where a known level looks unlike a new one, and that may not be told, nor of prose that is not kept.
+fn shown(feature: &Feature, col: &Col, row: usize, sight: &Sight) -> Option<String> {
+    let code = if feature.has_levels() {
+        col.code(row)
+    } else {
+        NULL_LEVEL
+    };
+    let hidden = !sight.values(&feature.name) || (feature.kind == FeatureKind::Text && code == UNSEEN_LEVEL);
+    (code == NULL_LEVEL || !hidden).then(|| value(feature, col, row))
+}
+
 fn value(feature: &Feature, col: &Col, row: usize) -> String {
     if feature.has_levels() {
+        let cut = |text: &String| match text.chars().count() > VALUE_CHARS_MAX {
+            true => text.chars().take(VALUE_CHARS_MAX - 1).chain(['…']).collect(),
+            false => text.clone(),
+        };
         return match col.code(row) {
             NULL_LEVEL => "NULL".to_owned(),
-            code => match code
-                .checked_sub(FIRST_LEVEL)
-                .and_then(|level| feature.levels.get(level as usize))
-            {
-                Some(level) if level.chars().count() > VALUE_CHARS_MAX => {
-                    level.chars().take(VALUE_CHARS_MAX - 1).chain(['…']).collect()
-                }
-                Some(level) => level.clone(),
-                None => "a new value".to_owned(),
-            },
+            code => {
+                let level = code.checked_sub(FIRST_LEVEL);
+                let known = level.and_then(|level| feature.known_texts().get(level as usize));
+                known.map_or_else(|| "a new value".to_owned(), cut)
+            }
         };
     }
     let number = col.number(row);

@@ -22,6 +22,8 @@ pub enum FeatureKind {
     Time,
     /// SMILES: each molecule is a level, and a molecule that training did not see is known by its structure.
     Smiles,
+    /// Prose: what its words are, and beside which; no text is known as such.
+    Text,
 }
 
 /// One input of a model.
@@ -36,12 +38,15 @@ pub struct Feature {
     pub input_type: DataType,
     /// Categories only: the levels known from training, in sorted order; level `i` has code `FIRST_LEVEL + i`.
     pub(crate) levels: Vec<String>,
+    /// Prose only: some of the training's texts, which the baseline numbers as levels are numbered.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) examples: Vec<String>,
     /// What the training rows held, in few weighted values: the yardstick of explanations.
     pub(crate) baseline: Vec<Baseline>,
     /// What the baseline does not stand for; not known of models that older programs made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) rest: Option<Rest>,
-    /// SMILES only: the levels as molecules, read from their text when first needed.
+    /// SMILES and prose only: the levels as molecules, the examples as their words, read from their text when first needed.
     #[serde(skip)]
     pub(crate) molecules: OnceLock<Arc<Vec<Option<Chem>>>>,
     #[serde(skip)]
@@ -88,6 +93,7 @@ impl Default for Feature {
             kind: FeatureKind::Number,
             input_type: DataType::Float64,
             levels: Vec::new(),
+            examples: Vec::new(),
             baseline: Vec::new(),
             rest: None,
             molecules: OnceLock::new(),
@@ -100,7 +106,7 @@ impl Default for Feature {
 impl Feature {
     /// The same for somebody else: what he asks about is remembered apart.
     pub(crate) fn apart(&self) -> Self {
-        if self.kind == FeatureKind::Smiles {
+        if self.has_structures() {
             // Parsed once for everybody: they are the training's.
             let _ = self.molecules();
         }
@@ -117,13 +123,47 @@ impl Feature {
 
     /// Whether its values are levels.
     pub(crate) fn has_levels(&self) -> bool {
-        matches!(self.kind, FeatureKind::Category | FeatureKind::Smiles)
+        matches!(
+            self.kind,
+            FeatureKind::Category | FeatureKind::Smiles | FeatureKind::Text
+        )
     }
 
-    /// The levels as molecules; `None` for what is none.
+    /// Whether its values are known by what they are made of.
+    pub(crate) fn has_structures(&self) -> bool {
+        matches!(self.kind, FeatureKind::Smiles | FeatureKind::Text)
+    }
+
+    /// The texts of the codes from the first level on.
+    pub(crate) fn known_texts(&self) -> &[String] {
+        match self.kind {
+            FeatureKind::Text => &self.examples,
+            _ => &self.levels,
+        }
+    }
+
+    /// How many known texts it has.
+    pub(crate) fn structures(&self) -> usize {
+        self.known_texts().len()
+    }
+
+    /// The known texts as molecules, or as their words; `None` for what is none.
     pub(crate) fn molecules(&self) -> &Arc<Vec<Option<Chem>>> {
+        let structure = |text: &String| match self.kind {
+            FeatureKind::Text => Some(Chem::of_text(text)),
+            _ => Chem::of(text),
+        };
         self.molecules
-            .get_or_init(|| Arc::new(self.levels.iter().map(|level| Chem::of(level)).collect()))
+            .get_or_init(|| Arc::new(self.known_texts().iter().map(structure).collect()))
+    }
+
+    /// A text that is none of the levels, by what it is made of; `None` for what is no molecule.
+    pub(crate) fn met(&self, text: &str) -> Option<Arc<Chem>> {
+        match self.kind {
+            // Prose seldom comes twice: it is read faster than remembered.
+            FeatureKind::Text => Some(Arc::new(Chem::of_text(text))),
+            _ => self.remembered.get(text),
+        }
     }
 
     /// The levels as names to compare.

@@ -10,6 +10,7 @@ mod grid;
 mod smooth;
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -38,6 +39,49 @@ pub enum Together {
     Mean,
 }
 
+/// How long a period is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Period {
+    /// So many microseconds, at least a second.
+    Micros(i64),
+    /// From one first of a month to the next.
+    Month,
+}
+
+impl FromStr for Period {
+    type Err = PredictError;
+
+    /// `day`, `2 hours`, `15 minutes`, `week`, `month`.
+    fn from_str(text: &str) -> Result<Self, PredictError> {
+        let wrong = || {
+            PredictError::Series(format!(
+                "'{text}' is no period: write 'second', 'minute', 'hour', 'day' or 'week', with a number before it if it is not one, for example '15 minutes'; or 'month'"
+            ))
+        };
+        let words: Vec<String> = text.split_whitespace().map(str::to_lowercase).collect();
+        let (count, unit) = match words.as_slice() {
+            [unit] => (1, unit.as_str()),
+            [count, unit] => (count.parse::<i64>().map_err(|_| wrong())?, unit.as_str()),
+            _ => return Err(wrong()),
+        };
+        let length = match unit.strip_suffix('s').unwrap_or(unit) {
+            "second" => 1,
+            "minute" => 60,
+            "hour" => 3_600,
+            "day" => 86_400,
+            "week" => 7 * 86_400,
+            "month" if count == 1 => return Ok(Self::Month),
+            _ => return Err(wrong()),
+        };
+        // Of periods of years no past is known that says what comes.
+        let most = 366 * 86_400;
+        match count.checked_mul(length).filter(|seconds| (1..=most).contains(seconds)) {
+            Some(seconds) => Ok(Self::Micros(seconds * 1_000_000)),
+            None => Err(wrong()),
+        }
+    }
+}
+
 /// What is to be carried on, and how far.
 #[derive(Debug, Clone)]
 pub struct ForecastOptions {
@@ -50,6 +94,8 @@ pub struct ForecastOptions {
     pub together: Together,
     /// Share of coming values that the interval is to hold, above 0 and below 1.
     pub coverage: f64,
+    /// How long a period is; none for what fits the moments.
+    pub period: Option<Period>,
 }
 
 /// Collects the rows of a table.
@@ -86,7 +132,7 @@ impl Forecast {
         }
         let columns = TimeSeries::find(table, &options.time, &options.value, options.group.as_deref())?;
         own_names(
-            &["forecast", "lower", "upper", "method"],
+            &["forecast", "lower", "upper", "method", "period"],
             [Some(&options.time), options.group.as_ref()],
         )?;
         let date = matches!(table.field(columns.time).data_type(), DataType::Date32);
@@ -126,7 +172,8 @@ impl Forecast {
     }
 
     /// The schema of [`Forecast::finish`]: the group's column if there is one, the time's (Date32, or Timestamp in
-    /// microseconds), forecast, lower and upper in the value's unit (the bounds NULL where a series is too short to tell), method.
+    /// microseconds), forecast, lower and upper in the value's unit (the bounds NULL where a series is too short to tell), method, and period, the
+    /// length of one.
     pub fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
     }
@@ -136,7 +183,7 @@ impl Forecast {
     /// # Errors
     /// There is not one value.
     pub fn finish(self) -> Result<RecordBatch, PredictError> {
-        let grid = Grid::of(self.series.values()).ok_or_else(|| {
+        let grid = Grid::of(self.series.values(), self.options.period).ok_or_else(|| {
             PredictError::Series(format!(
                 "there is no row with both {} and {}: nothing can be carried on",
                 self.options.time, self.options.value
@@ -161,7 +208,14 @@ impl Forecast {
                 rows.methods.push(made.method);
             }
         }
-        rows.batch(self.schema, self.options.group.is_some(), self.date)
+        if self.date && !grid.has_whole_days() {
+            return Err(PredictError::Series(format!(
+                "{} holds days: a period of {} is shorter than one, or no number of them",
+                self.options.time,
+                grid.period()
+            )));
+        }
+        rows.batch(self.schema, self.options.group.is_some(), self.date, &grid.period())
     }
 }
 
@@ -180,6 +234,7 @@ fn schema(options: &ForecastOptions, date: bool) -> SchemaRef {
         fields.push(Field::new(name, DataType::Float64, name != "forecast"));
     }
     fields.push(Field::new("method", DataType::Utf8, false));
+    fields.push(Field::new("period", DataType::Utf8, false));
     Arc::new(Schema::new(fields))
 }
 
@@ -204,7 +259,8 @@ struct Rows {
 }
 
 impl Rows {
-    fn batch(self, schema: SchemaRef, grouped: bool, date: bool) -> Result<RecordBatch, PredictError> {
+    fn batch(self, schema: SchemaRef, grouped: bool, date: bool, period: &str) -> Result<RecordBatch, PredictError> {
+        let rows = self.methods.len();
         let time: ArrayRef = match date {
             true => {
                 let days = self
@@ -229,6 +285,7 @@ impl Rows {
             Arc::new(Float64Array::from(self.lower)),
             Arc::new(Float64Array::from(self.upper)),
             Arc::new(StringArray::from(self.methods)),
+            Arc::new(StringArray::from(vec![period; rows])),
         ]);
         Ok(RecordBatch::try_new(schema, columns)?)
     }

@@ -35,7 +35,7 @@ impl Col {
 
     /// A column of known levels.
     pub(crate) fn levels(feature: &Feature, codes: Vec<u32>) -> Self {
-        if feature.kind == FeatureKind::Smiles {
+        if feature.has_structures() {
             Self::Molecule {
                 codes,
                 known: Arc::clone(feature.molecules()),
@@ -168,7 +168,8 @@ impl Frame {
         self
     }
 
-    /// A number made of all features of a row; `None` if one of them has a value that training did not see.
+    /// A number made of all features of a row, levels by their codes; `None` if one of them has a value that training did not see. So older programs
+    /// numbered the rows that were run.
     pub(crate) fn fingerprint(&self, row: usize) -> Option<u64> {
         let mut all = 0x5EED_u64;
         for col in &self.cols {
@@ -235,7 +236,7 @@ fn read_column(feature: &Feature, column: &ArrayRef) -> Result<Col, PredictError
     }
     Ok(match feature.kind {
         FeatureKind::Category => Col::Level(codes(column, &mut feature.lookup(column.len()))?),
-        FeatureKind::Smiles => molecules(feature, column)?,
+        FeatureKind::Smiles | FeatureKind::Text => molecules(feature, column)?,
         FeatureKind::Number | FeatureKind::Time => Col::Number(numbers(column, feature.kind)?),
         FeatureKind::Boolean => Col::Number(booleans(column)?),
     })
@@ -248,11 +249,9 @@ fn named(feature: &Feature, column: &ArrayRef) -> Result<Col, ArrowError> {
     })
 }
 
-/// Known molecules by their text, new ones by what they are; what is no molecule is an unseen level.
+/// Known molecules by their text, new ones and all prose by what they are; what is no molecule is an unseen level.
 fn molecules(feature: &Feature, column: &ArrayRef) -> Result<Col, ArrowError> {
-    with_fresh(feature, column, feature.molecules(), |text| {
-        feature.remembered.get(text)
-    })
+    with_fresh(feature, column, feature.molecules(), |text| feature.met(text))
 }
 
 /// Codes of known levels, and codes past them for new texts that `meet` makes something of, the same for the same text.
@@ -262,7 +261,7 @@ fn with_fresh(
     known: &Arc<Vec<Option<Chem>>>,
     meet: impl Fn(&str) -> Option<Arc<Chem>>,
 ) -> Result<Col, ArrowError> {
-    let (lookup, first) = (feature.lookup(column.len()), feature.codes() as u32);
+    let (lookup, first) = (feature.lookup(column.len()), FIRST_LEVEL + known.len() as u32);
     let mut fresh: Vec<Arc<Chem>> = Vec::new();
     let mut numbers: HashMap<String, u32> = HashMap::new();
     let mut code = |text: &str| {
@@ -311,7 +310,7 @@ pub(crate) fn numbers(column: &ArrayRef, kind: FeatureKind) -> Result<Vec<f64>, 
     Ok(values(column.as_primitive::<arrow::datatypes::Float64Type>(), per_day))
 }
 
-fn booleans(column: &ArrayRef) -> Result<Vec<f64>, ArrowError> {
+pub(crate) fn booleans(column: &ArrayRef) -> Result<Vec<f64>, ArrowError> {
     let column = unpacked(column)?;
     let column = if is_text(column.data_type()) {
         cast(&column, &DataType::Boolean)?

@@ -172,7 +172,17 @@ fn read_groups(
         column: name.to_owned(),
         source,
     })?;
-    let groups: Vec<usize> = rows.iter().filter_map(|row| of_row.get(*row)).copied().collect();
+    // Numbered as the rows are ordered, not as they arrived.
+    let mut renumbered: HashMap<usize, usize> = HashMap::new();
+    let mut number = |group: usize| {
+        let next = renumbered.len();
+        *renumbered.entry(group).or_insert(next)
+    };
+    let groups: Vec<usize> = rows
+        .iter()
+        .filter_map(|row| of_row.get(*row))
+        .map(|group| number(*group))
+        .collect();
     if distinct(&groups) < 2 {
         return Err(TrainError::OneGroup(name.to_owned()));
     }

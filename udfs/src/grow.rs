@@ -12,6 +12,7 @@ use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 
 use crate::coded::{Coded, View};
+use crate::stop;
 use crate::walk::{Tester, Walker};
 
 /// Leaves of one tree: a set of leaves is one machine word.
@@ -141,6 +142,9 @@ pub(crate) fn grow(
     let everything: Vec<u32> = (0..rows as u32).collect();
     let mut trees = Vec::with_capacity(growth.trees);
     for _ in 0..growth.trees {
+        if stop::is_asked() {
+            break;
+        }
         for row in 0..rows {
             let (gradient, weight) = match loss {
                 Loss::Squared => (target[row] - scores[row], 1.0),

@@ -11,14 +11,14 @@ use crate::model::Model;
 use crate::sight::Sight;
 
 /// Columns of an interval: mean, lower, upper Float64 in the target's unit (the ends NULL where no bounded interval has that coverage),
-/// coverage Float64, in_domain Boolean, novel Utf8.
+/// coverage Float64, in_domain Boolean (NULL where nobody may say, or nobody knows), novel Utf8 (`unknown` then; NULL for nothing).
 pub fn interval_fields() -> Fields {
     Fields::from(vec![
         Field::new("mean", DataType::Float64, false),
         Field::new("lower", DataType::Float64, true),
         Field::new("upper", DataType::Float64, true),
         Field::new("coverage", DataType::Float64, false),
-        Field::new("in_domain", DataType::Boolean, false),
+        Field::new("in_domain", DataType::Boolean, true),
         Field::new("novel", DataType::Utf8, true),
     ])
 }
@@ -28,8 +28,40 @@ pub(crate) struct Intervals {
     pub(crate) mean: Vec<f64>,
     /// Infinite where too little was held out to speak for the coverage.
     pub(crate) half: Vec<f64>,
-    /// What is novel in each row; `None` for a row like the training rows.
-    pub(crate) novel: Vec<Option<String>>,
+    pub(crate) novel: Vec<Novelty>,
+}
+
+/// How unlike the training rows a row is, as far as somebody may be told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Novelty {
+    /// It is like the training rows.
+    Nothing,
+    /// These features, or their combination.
+    Of(String),
+    /// Not all that it holds could be compared, or may be; what could was nothing new.
+    Unknown,
+}
+
+/// What is said where it is unknown whether a row is like the training rows.
+const UNKNOWN: &str = "unknown";
+
+impl Novelty {
+    /// What is novel in words; none for nothing.
+    pub(crate) fn told(&self) -> Option<&str> {
+        match self {
+            Self::Nothing => None,
+            Self::Of(novel) => Some(novel),
+            Self::Unknown => Some(UNKNOWN),
+        }
+    }
+
+    fn in_domain(&self) -> Option<bool> {
+        match self {
+            Self::Nothing => Some(true),
+            Self::Of(_) => Some(false),
+            Self::Unknown => None,
+        }
+    }
 }
 
 impl Model {
@@ -58,14 +90,8 @@ impl Model {
             found.end(-1.0),
             found.end(1.0),
             Arc::new(Float64Array::from(vec![coverage; rows])),
-            Arc::new(
-                found
-                    .novel
-                    .iter()
-                    .map(|novel| Some(novel.is_none()))
-                    .collect::<BooleanArray>(),
-            ),
-            Arc::new(found.novel.iter().map(Option::as_deref).collect::<StringArray>()),
+            Arc::new(found.novel.iter().map(Novelty::in_domain).collect::<BooleanArray>()),
+            Arc::new(found.novel.iter().map(Novelty::told).collect::<StringArray>()),
         ];
         Ok(StructArray::try_new(interval_fields(), arrays, None)?)
     }
@@ -87,29 +113,45 @@ impl Model {
             return Err(PredictError::Coverage { asked: coverage, most });
         }
         let mean = self.predict_frame(frame);
-        let novel = self.stored().domain.novel(frame);
+        let (features, novel): (Vec<Vec<usize>>, Vec<Novelty>) = self.novelty(frame, sight).into_iter().unzip();
         let half = mean
             .iter()
-            .zip(&novel)
-            .map(|(mean, (features, _))| calibration.half_width(*mean, features, coverage))
+            .zip(&features)
+            .map(|(mean, features)| calibration.half_width(*mean, features, coverage))
             .collect();
+        Ok(Intervals { mean, half, novel })
+    }
+
+    /// For each row the features that are novel in it, and what may be said of it. A feature whose values in training may not be told has no part
+    /// in either: whether a value is new says what the hidden rows hold, to whoever asks often enough.
+    pub(crate) fn novelty(&self, frame: &Frame, sight: &Sight) -> Vec<(Vec<usize>, Novelty)> {
+        let is_told: Vec<bool> = self
+            .features()
+            .iter()
+            .map(|feature| sight.tells(&feature.name) && sight.values(&feature.name))
+            .collect();
+        // An imported model brought no training rows to compare with.
+        let whole = self.stored().onnx.is_none() && is_told.iter().all(|told| *told);
+        let looked_at = |feature: usize| is_told.get(feature).copied().unwrap_or(false);
         let names = |features: &[usize]| -> String {
             let names = features.iter().filter_map(|feature| self.features().get(*feature));
-            let names = names
+            names
                 .map(|feature| feature.name.as_str())
-                .filter(|name| sight.tells(name));
-            names.collect::<Vec<_>>().join(", ")
+                .collect::<Vec<_>>()
+                .join(", ")
         };
-        let told = |(features, far): &(Vec<usize>, bool)| match (names(features), features.is_empty() && !far) {
-            (_, true) => None,
-            (names, false) if names.is_empty() => Some("combination".to_owned()),
-            (names, false) => Some(names),
-        };
-        Ok(Intervals {
-            mean,
-            half,
-            novel: novel.iter().map(told).collect(),
-        })
+        let found = self.stored().domain.novel(frame, looked_at).into_iter();
+        found
+            .map(|(features, far)| {
+                let said = match (features.is_empty(), far, whole) {
+                    (false, _, _) => Novelty::Of(names(&features)),
+                    (true, true, _) => Novelty::Of("combination".to_owned()),
+                    (true, false, true) => Novelty::Nothing,
+                    (true, false, false) => Novelty::Unknown,
+                };
+                (features, said)
+            })
+            .collect()
     }
 
     /// Half the width of an interval that holds the true value of a new row with the given probability (0 to 1), as far as new rows are

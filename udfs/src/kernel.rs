@@ -19,6 +19,7 @@ use crate::cholesky::{Triangle, dot, factor, forward};
 use crate::dense;
 use crate::frame::Frame;
 use crate::sample;
+use crate::stop;
 use crate::tune;
 
 /// Rows of one process: the factor's cost grows with their cube, 4,000 take about a second and 130 MB.
@@ -287,7 +288,7 @@ impl Kernel {
         let parts = self.parts(frame);
         let mut cost = self.cost(&rows, &target, &parts);
         let (mut step, mut steps) = (1.5, 0);
-        while step > 0.2 && steps < TUNE_STEPS {
+        while step > 0.2 && steps < TUNE_STEPS && !stop::is_asked() {
             let mut better = false;
             for number in 0..self.settings() {
                 if !self.tunable(number) {
@@ -338,7 +339,7 @@ impl Kernel {
         let mut cost = walker.cost(&rows, &told, &parts);
         let settings: Vec<usize> = (0..walker.settings()).filter(|n| walker.tunable(*n)).collect();
         let mut council = vec![self];
-        while council.len() < members {
+        while council.len() < members && !stop::is_asked() {
             for _ in 0..STEPS {
                 let Some(number) = settings.get(rng.random_range(0..settings.len())).copied() else {
                     break;

@@ -1,13 +1,13 @@
 //! Experiments that were run, in a table that the caller may read: the best and a typical one of them, to be repeated as controls.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch, new_null_array};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Schema, SchemaRef};
-use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
 
+use crate::content;
 use crate::error::PredictError;
 use crate::feature::FeatureKind;
 use crate::frame::{is_readable, numbers};
@@ -29,11 +29,12 @@ pub struct KnownExperiments {
     columns: Vec<Option<usize>>,
     /// Places in `columns` that a row must have a value in: the model's features.
     needed: Vec<usize>,
-    best: Option<(f64, RecordBatch)>,
-    sample: Vec<(f64, RecordBatch)>,
+    /// With a number made of what the row holds.
+    best: Option<(f64, u64, RecordBatch)>,
+    /// Rows drawn by these numbers, the smallest of all; the second tells equal rows apart.
+    sample: BTreeMap<(u64, u64), (f64, RecordBatch)>,
     seen: u64,
     sight: Arc<Sight>,
-    rng: StdRng,
 }
 
 impl KnownExperiments {
@@ -86,10 +87,9 @@ impl KnownExperiments {
             model,
             candidates,
             best: None,
-            sample: Vec::new(),
+            sample: BTreeMap::new(),
             seen: 0,
             sight: Arc::default(),
-            rng: StdRng::seed_from_u64(0),
         })
     }
 
@@ -117,55 +117,54 @@ impl KnownExperiments {
         };
         let features: Vec<&ArrayRef> = self.needed.iter().filter_map(column).collect();
         let whole = |row: usize| features.len() == self.needed.len() && features.iter().all(|f| f.is_valid(row));
-        // Nothing is kept of a batch but the rows chosen.
-        let mut chosen: Vec<(usize, f64, Option<usize>, bool)> = Vec::new();
-        let mut highest = self.best.as_ref().map_or(f64::NEG_INFINITY, |(value, _)| *value);
+        // What a row holds decides between equals and which rows are looked at: not when it came.
+        let held = content::of_columns(batch.columns(), batch.num_rows())?;
+        let sign = self.model.stored().goal.sign();
         for (row, value) in measured.iter().enumerate() {
             if value.is_nan() || !whole(row) {
                 continue;
             }
-            let is_best = *value > highest;
-            if is_best {
-                highest = *value;
-            }
-            let place = match self.seen {
-                seen if seen < ROWS_MAX as u64 => Some(seen as usize),
-                seen => Some(self.rng.random_range(0..=seen) as usize).filter(|place| *place < ROWS_MAX),
+            let own = held.get(row).copied().unwrap_or(0);
+            let better = |(best, other, _): &(f64, u64, RecordBatch)| {
+                let order = (sign * value).total_cmp(&(sign * best));
+                order.then(other.cmp(&own)).is_gt()
             };
+            let is_best = self.best.as_ref().is_none_or(better);
+            let key = (own, self.seen);
             self.seen += 1;
-            if is_best || place.is_some() {
-                chosen.push((row, *value, place, is_best));
+            let last = self.sample.last_key_value().map(|(key, _)| *key);
+            let is_drawn = self.sample.len() < ROWS_MAX || last.is_some_and(|last| key < last);
+            if !is_best && !is_drawn {
+                continue;
             }
-        }
-        for (row, value, place, is_best) in chosen {
+            // Nothing is kept of a batch but the rows chosen.
             let one = self.one(batch, row)?;
             if is_best {
-                self.best = Some((value, one.clone()));
+                self.best = Some((*value, own, one.clone()));
             }
-            match place.and_then(|place| self.sample.get_mut(place)) {
-                Some(slot) => *slot = (value, one),
-                None if place.is_some() => self.sample.push((value, one)),
-                None => {}
+            if is_drawn {
+                self.sample.insert(key, (*value, one));
+                if self.sample.len() > ROWS_MAX {
+                    self.sample.pop_last();
+                }
             }
         }
         Ok(())
     }
 
-    /// The best known experiment and the median known one, with what the model says of them; none if no row was whole.
+    /// The best known experiment (the least, where that is the model's goal) and the median known one, with what the model says of them; none if no row was whole.
     ///
     /// # Errors
     /// As of a list of recommendations.
     pub fn finish(mut self) -> Result<Vec<Control>, PredictError> {
-        let Some(best) = self.best.take() else {
+        let Some((best, _, row)) = self.best.take() else {
             return Ok(Vec::new());
         };
-        self.sample.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let middle = self.sample.len() / 2;
-        let median = if middle < self.sample.len() {
-            Some(self.sample.swap_remove(middle))
-        } else {
-            None
-        };
+        let best = (best, row);
+        let mut drawn: Vec<(f64, RecordBatch)> = std::mem::take(&mut self.sample).into_values().collect();
+        drawn.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let middle = drawn.len() / 2;
+        let median = (middle < drawn.len()).then(|| drawn.swap_remove(middle));
         let named = [("best known", Some(best)), ("median known", median)];
         let mut controls = Vec::new();
         for (name, known) in named {

@@ -170,7 +170,17 @@ impl Memo {
         if state.closed {
             return;
         }
-        for (row, key) in keys.iter().enumerate().filter(|(_, key)| **key != NONE) {
+        // What there was no answer to may have failed for want of memory: it is tried again.
+        let answered = |row: usize| {
+            found
+                .iter()
+                .all(|output| output.get(row).is_some_and(|value| !value.is_nan()))
+        };
+        for (row, key) in keys
+            .iter()
+            .enumerate()
+            .filter(|(row, key)| **key != NONE && answered(*row))
+        {
             if state.answers.len() + found.len() > ANSWERS_MAX {
                 return;
             }

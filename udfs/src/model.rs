@@ -20,7 +20,7 @@ use crate::task::Task;
 use crate::trial::Trial;
 
 /// The format of [`Model::to_bytes`]. It changes when an older program could not read the bytes, and when molecules are read differently.
-const FORMAT: u32 = 5;
+const FORMAT: u32 = 6;
 /// The oldest format whose bytes mean the same to this program.
 const FORMAT_OLDEST: u32 = 2;
 
@@ -83,6 +83,7 @@ impl Model {
         Replay {
             late: late.map(|row| row.candidate.clone()).collect(),
             unseen_in_time: self.stored.unseen_in_time,
+            novel_in_time: self.stored.novel_in_time,
         }
     }
 
@@ -143,17 +144,18 @@ impl Model {
         }
     }
 
-    /// Predictions, never NULL, for `columns` in feature order: all of one length, any readable type. A number in the target's unit; with two
+    /// Predictions for `columns` in feature order: all of one length, any readable type. A number in the target's unit; with two
     /// classes the probability of the second; with more that of the most probable one. NULL and unknown categories are answered as training
     /// taught: NULL from what NULL meant there, an unknown category as the average one, an unknown molecule by its structure. Answers to
-    /// combinations of known levels and of numbers with few values are kept, and given again bit by bit.
+    /// combinations of known levels and of numbers with few values are kept, and given again bit by bit. Only an imported model can have no answer to
+    /// a row, as to a category that its encoder refuses: that row's prediction is NULL.
     ///
     /// # Errors
     /// Wrong count or lengths, nested or binary columns.
     pub fn predict(&self, columns: &[ArrayRef]) -> Result<Float64Array, PredictError> {
         let rows = columns.first().map_or(0, |column| column.len());
         let frame = Frame::read(&self.features, columns, rows)?;
-        Ok(Float64Array::from(self.predict_frame(&frame)))
+        Ok(answers(self.predict_frame(&frame)))
     }
 
     /// The answer for `rows` rows, where a column of length one stands for a constant: numbers, or the most probable class as text.
@@ -164,10 +166,14 @@ impl Model {
         let frame = Frame::read(&self.features, columns, rows)?;
         let outputs = self.outputs(&frame);
         Ok(match &self.stored.task {
-            Task::Regression => Arc::new(Float64Array::from(outputs.into_iter().next().unwrap_or_default())),
+            Task::Regression => Arc::new(answers(outputs.into_iter().next().unwrap_or_default())),
             Task::Classes(names) => {
-                let class = |row| most_probable(&self.stored.task.probabilities(&outputs, row));
-                let named = (0..rows).map(|row| names.get(class(row)).map(String::as_str));
+                let class = |row| {
+                    let probabilities = self.stored.task.probabilities(&outputs, row);
+                    let known = probabilities.iter().all(|p| !p.is_nan());
+                    known.then(|| most_probable(&probabilities))
+                };
+                let named = (0..rows).map(|row| names.get(class(row)?).map(String::as_str));
                 Arc::new(named.collect::<StringArray>())
             }
         })
@@ -180,7 +186,7 @@ impl Model {
     pub fn probability(&self, class: &str, columns: &[ArrayRef], rows: usize) -> Result<Float64Array, PredictError> {
         let number = self.class(class)?;
         let frame = Frame::read(&self.features, columns, rows)?;
-        Ok(Float64Array::from(self.probability_frame(number, &frame)))
+        Ok(answers(self.probability_frame(number, &frame)))
     }
 
     /// Candidates tried, best first: candidate, the measures of its kind (r2, rmse, mae, or auc, f1, log_loss, calibration), folds,
@@ -228,10 +234,14 @@ impl Model {
             [one] => one.clone(),
             all => (0..rows)
                 .map(|row| {
-                    all.iter()
-                        .filter_map(|output| output.get(row))
-                        .copied()
-                        .fold(0.0, f64::max)
+                    let of_row = all.iter().filter_map(|output| output.get(row)).copied();
+                    of_row.fold(0.0, |most: f64, p| {
+                        if p.is_nan() || most.is_nan() {
+                            f64::NAN
+                        } else {
+                            most.max(p)
+                        }
+                    })
                 })
                 .collect(),
         }
@@ -350,6 +360,17 @@ impl Model {
         }
         sums
     }
+}
+
+/// Numbers, NULL for none.
+fn answers(numbers: Vec<f64>) -> Float64Array {
+    if numbers.iter().any(|number| number.is_nan()) {
+        return numbers
+            .into_iter()
+            .map(|number| Some(number).filter(|n| !n.is_nan()))
+            .collect();
+    }
+    Float64Array::from(numbers)
 }
 
 impl Timing {

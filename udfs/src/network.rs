@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::block::Scale;
 use crate::chem::PARTS;
 use crate::encode::telling_parts;
-use crate::feature::{FIRST_LEVEL, Feature, NULL_LEVEL, UNSEEN_LEVEL};
+use crate::feature::{FIRST_LEVEL, Feature, FeatureKind, NULL_LEVEL, UNSEEN_LEVEL};
 use crate::frame::{Col, Frame};
 use crate::grow::Loss;
 use crate::perceptron::{BATCH, Examples, Perceptron, WIDTH};
@@ -254,6 +254,12 @@ fn inputs(features: &[Feature], frame: &Frame) -> Result<(Vec<Input>, usize), St
     for (feature, (about, col)) in features.iter().zip(&frame.cols).enumerate() {
         match col {
             Col::Number(values) => add_number(&mut inputs, &mut slots, feature, None, values),
+            Col::Molecule { codes, .. } if about.kind == FeatureKind::Text => {
+                for part in telling_parts(col, codes) {
+                    let values: Vec<f64> = (0..frame.rows).map(|row| col.part(row, part)).collect();
+                    add_number(&mut inputs, &mut slots, feature, Some(part), &values);
+                }
+            }
             Col::Level(_) | Col::Molecule { .. } => {
                 let codes: Vec<u32> = (0..frame.rows).map(|row| col.code(row)).collect();
                 let mut counts = vec![0_usize; about.codes()];

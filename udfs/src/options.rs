@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::TrainError;
 
 /// The kind of answer a model gives.
@@ -32,14 +34,53 @@ impl FromStr for Kind {
     }
 }
 
+/// Which values of the target are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Goal {
+    /// Large ones: yield, activity.
+    #[default]
+    Max,
+    /// Small ones: impurity, cost, IC50.
+    Min,
+}
+
+impl FromStr for Goal {
+    type Err = TrainError;
+
+    fn from_str(text: &str) -> Result<Self, TrainError> {
+        match text.trim().to_ascii_lowercase().as_str() {
+            "max" => Ok(Self::Max),
+            "min" => Ok(Self::Min),
+            _ => Err(TrainError::UnknownGoal(text.to_owned())),
+        }
+    }
+}
+
+impl Goal {
+    /// 1 where more is better, −1 where less is.
+    pub(crate) const fn sign(self) -> f64 {
+        match self {
+            Self::Max => 1.0,
+            Self::Min => -1.0,
+        }
+    }
+
+    pub(crate) fn is_max(&self) -> bool {
+        *self == Self::Max
+    }
+}
+
 /// What to train and how long it may take.
 #[derive(Debug, Clone)]
 pub struct TrainOptions {
     /// The column to predict; rows where it is NULL, empty, NaN or infinite are dropped and counted.
     pub target: String,
     pub kind: Kind,
+    /// What recommendations look for, of a number.
+    pub goal: Goal,
     /// No candidate is begun that is not expected to finish within it. The mean is always tried, and so is a linear model that needs at
-    /// most five seconds: a tiny budget can be overrun by those.
+    /// most five seconds: a tiny budget can be overrun by those. What novelty costs is measured for a quarter of it more, or for five seconds.
     pub time_budget: Duration,
     /// The same seed, rows and finished candidates give the same model, byte for byte: see [`crate::Model::replay`].
     pub seed: u64,
@@ -61,6 +102,8 @@ pub struct Replay {
     pub(crate) late: Vec<String>,
     /// Columns of levels that it left for what was unseen; none if it left all.
     pub(crate) unseen_in_time: Option<usize>,
+    /// Columns whose novelty it left to measure; none if it left all.
+    pub(crate) novel_in_time: Option<usize>,
 }
 
 impl TrainOptions {
@@ -69,6 +112,7 @@ impl TrainOptions {
         Self {
             target: target.into(),
             kind: Kind::Auto,
+            goal: Goal::Max,
             time_budget: Duration::from_secs(60),
             seed: 0,
             group_by: None,
@@ -78,7 +122,7 @@ impl TrainOptions {
     }
 }
 
-/// A training's stop button: clones share it. Training looks at it between fits, each of which the time budget bounds.
+/// A training's stop button: clones share it. Training looks at it between fits, and in the long ones, too.
 #[derive(Debug, Clone, Default)]
 pub struct Cancel(Arc<AtomicBool>);
 

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::error::TrainError;
+use crate::stop;
 
 /// `work` of 0, 1, … `count` − 1, begun in this order on `threads` threads, the present one among them; the results in this order. The first
 /// error ends it.
@@ -29,8 +30,13 @@ pub(crate) fn each<T: Send>(
             }
         }
     };
+    let watched = stop::watched();
+    let help = || match &watched {
+        Some(cancel) => cancel.watched(run),
+        None => run(),
+    };
     let mut all = std::thread::scope(|scope| {
-        let helpers: Vec<_> = (1..threads.min(count)).map(|_| scope.spawn(run)).collect();
+        let helpers: Vec<_> = (1..threads.min(count)).map(|_| scope.spawn(help)).collect();
         let mut all = run();
         for helper in helpers {
             let theirs = helper.join().unwrap_or(Err(TrainError::Lost));

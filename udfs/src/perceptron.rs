@@ -15,6 +15,8 @@ use rand::Rng;
 use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 
+use crate::stop;
+
 /// Units of each hidden layer.
 pub(crate) const WIDTH: usize = 128;
 /// Rows of one step.
@@ -192,6 +194,9 @@ impl Perceptron {
             (state >> 40) as f32 / (1_u64 << 24) as f32
         };
         for step in 0..steps {
+            if stop::is_asked() {
+                break;
+            }
             choose(rng, &mut rows);
             seen.read(examples, rows.iter().copied(), |can| {
                 can && rng.random::<f32>() < HIDDEN

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use smallvec::SmallVec;
 
 use crate::anomaly::median;
 use crate::error::PredictError;
@@ -25,14 +26,72 @@ const WELLS: [&str; 2] = ["well", "well_id"];
 /// Rows and columns of the plates that there are, the smallest first.
 const FORMATS: [(u32, u32); 6] = [(2, 3), (3, 4), (4, 6), (8, 12), (16, 24), (32, 48)];
 
+/// What was measured of the wells of one plate, by row and column.
+type Wells = BTreeMap<(u32, u32), SmallVec<[f64; 1]>>;
+
 /// Collects the wells of a table.
 #[derive(Debug)]
 pub struct PlateEffects {
     plate: Option<usize>,
     place: Place,
     value: usize,
-    wells: BTreeMap<String, BTreeMap<(u32, u32), f64>>,
+    wells: BTreeMap<String, Wells>,
+    numbering: Numbering,
     count: usize,
+}
+
+/// A well's row or column as the table writes it.
+#[derive(Debug, Clone, Copy)]
+enum Side {
+    Letters(u32),
+    Number(u32),
+}
+
+impl Side {
+    fn number(self) -> u32 {
+        match self {
+            Self::Letters(side) | Self::Number(side) => side,
+        }
+    }
+}
+
+/// How a table numbers rows and columns: letters begin with A, which is 1; numbers begin with 1, or with 0 where a 0 is among them.
+#[derive(Debug, Clone, Copy, Default)]
+struct Numbering {
+    letters: [bool; 2],
+    zero: bool,
+}
+
+impl Numbering {
+    fn met(&mut self, place: &(Side, Side)) {
+        for (side, letters) in [place.0, place.1].into_iter().zip(&mut self.letters) {
+            match side {
+                Side::Letters(_) => *letters = true,
+                Side::Number(number) => self.zero |= number == 0,
+            }
+        }
+    }
+
+    /// What is to be added to rows and columns so that both begin with 1.
+    fn shift(self) -> [u32; 2] {
+        self.letters.map(|letters| u32::from(self.zero && !letters))
+    }
+
+    /// With a 0 on one plate a plate without one may be numbered either way, which matters if that makes it another plate.
+    fn check(self, plate: &str, wells: impl Iterator<Item = (u32, u32)> + Clone) -> Result<(), PredictError> {
+        let shift = self.shift();
+        let is_zero = |(row, column): (u32, u32)| (shift[0] > 0 && row == 0) || (shift[1] > 0 && column == 0);
+        if shift == [0, 0] || wells.clone().any(is_zero) {
+            return Ok(());
+        }
+        let (row, column) = wells.fold((0, 0), |(r, c), (row, column)| (r.max(row), c.max(column)));
+        if format(row, column) == format(row + shift[0], column + shift[1]) {
+            return Ok(());
+        }
+        Err(PredictError::BadPlate(format!(
+            "some wells are in a row or column 0, and plate '{plate}' looks as if it were numbered from 1: number all plates alike"
+        )))
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -104,11 +163,12 @@ impl PlateEffects {
             place,
             value,
             wells: BTreeMap::new(),
+            numbering: Numbering::default(),
             count: 0,
         })
     }
 
-    /// Takes wells in; the last value of a well measured twice counts. Wells without a place or a value are passed over.
+    /// Takes wells in; of a well measured more than once the median counts. Wells without a place or a value are passed over.
     ///
     /// # Errors
     /// [`PredictError::TooManyWells`], and columns that cannot be read.
@@ -121,7 +181,7 @@ impl PlateEffects {
             Ok(all)
         };
         let plates = self.plate.map(texts).transpose()?;
-        let places: Vec<Option<(u32, u32)>> = match self.place {
+        let places: Vec<Option<(Side, Side)>> = match self.place {
             Place::Well(well) => texts(well)?.iter().map(|well| place(well.as_deref()?)).collect(),
             Place::RowColumn(row, column) => {
                 let (rows, columns) = (texts(row)?, texts(column)?);
@@ -143,9 +203,12 @@ impl PlateEffects {
                 .as_ref()
                 .and_then(|plates| plates.get(row).cloned().flatten())
                 .unwrap_or_default();
-            if self.wells.entry(plate).or_default().insert(*place, *value).is_none() {
-                self.count += 1;
-            }
+            self.numbering.met(place);
+            let well = self.wells.entry(plate).or_default();
+            well.entry((place.0.number(), place.1.number()))
+                .or_default()
+                .push(*value);
+            self.count += 1;
             if self.count > WELLS_MAX {
                 return Err(PredictError::TooManyWells { most: WELLS_MAX });
             }
@@ -154,7 +217,7 @@ impl PlateEffects {
     }
 
     /// The schema of [`PlateEffects::finish`]: plate Utf8, part Utf8 (overall, row, column, edge or noise), place Int64 (the row's or column's
-    /// number, else NULL), effect Float64 (the measured unit; for noise the median absolute residual), wells Int64.
+    /// number as the table has it, else NULL), effect Float64 (the measured unit; for noise the median absolute residual), wells Int64.
     pub fn schema() -> SchemaRef {
         Arc::new(Schema::new(vec![
             Field::new("plate", DataType::Utf8, false),
@@ -168,12 +231,16 @@ impl PlateEffects {
     /// Plate by plate: the overall level, each row, each column, the edge against the inside (of the smallest usual plate that has all the wells; no
     /// line if no well in use lies at its edge), the noise.
     ///
+    /// Rows and columns are numbered from 1, or from 0 if a 0 is among them.
+    ///
     /// # Errors
-    /// Arrow's, which do not occur.
+    /// [`PredictError::BadPlate`] if one plate is numbered from 0 and another one from 1.
     pub fn finish(self) -> Result<RecordBatch, PredictError> {
         let mut lines: Vec<(&str, &str, Option<i64>, f64, i64)> = Vec::new();
-        for (plate, wells) in &self.wells {
-            polish(plate, wells, &mut lines);
+        for (plate, measured) in &self.wells {
+            self.numbering.check(plate, measured.keys().copied())?;
+            let wells = measured.iter().map(|(place, values)| (*place, median(values.to_vec())));
+            polish(plate, &wells.collect(), self.numbering.shift(), &mut lines);
         }
         let columns: Vec<ArrayRef> = vec![
             Arc::new(lines.iter().map(|line| Some(line.0)).collect::<StringArray>()),
@@ -188,7 +255,13 @@ impl PlateEffects {
 
 type Line<'a> = (&'a str, &'a str, Option<i64>, f64, i64);
 
-fn polish<'a>(plate: &'a str, wells: &BTreeMap<(u32, u32), f64>, lines: &mut Vec<Line<'a>>) {
+/// The smallest usual plate that has a well in this row and this column, counted from 1.
+fn format(row: u32, column: u32) -> Option<(u32, u32)> {
+    let fits = |format: &&(u32, u32)| row <= format.0 && column <= format.1;
+    FORMATS.iter().find(fits).copied()
+}
+
+fn polish<'a>(plate: &'a str, wells: &BTreeMap<(u32, u32), f64>, shift: [u32; 2], lines: &mut Vec<Line<'a>>) {
     let mut left = wells.clone();
     let (mut rows, mut columns): (BTreeMap<u32, f64>, BTreeMap<u32, f64>) = Default::default();
     let mut overall = 0.0;
@@ -233,11 +306,10 @@ fn polish<'a>(plate: &'a str, wells: &BTreeMap<(u32, u32), f64>, lines: &mut Vec
     lines.extend(columns.iter().map(column));
     // The plate's edge, not that of the wells in use: where the outer ones are left empty nothing lies at the edge.
     let last = |sides: &BTreeMap<u32, f64>| sides.keys().next_back().copied().unwrap_or(1);
-    let (row, column) = (last(&rows), last(&columns));
-    let format = FORMATS.iter().find(|format| row <= format.0 && column <= format.1);
-    let (last_row, last_column) = format.copied().unwrap_or((row, column));
+    let (row, column) = (last(&rows) + shift[0], last(&columns) + shift[1]);
+    let (last_row, last_column) = format(row, column).unwrap_or((row, column));
     let at_end = |side: u32, last: u32| side == 1 || side == last;
-    let edge = |place: &(u32, u32)| at_end(place.0, last_row) || at_end(place.1, last_column);
+    let edge = |place: &(u32, u32)| at_end(place.0 + shift[0], last_row) || at_end(place.1 + shift[1], last_column);
     let of = |outer: bool| {
         wells
             .iter()
@@ -257,22 +329,23 @@ fn polish<'a>(plate: &'a str, wells: &BTreeMap<(u32, u32), f64>, lines: &mut Vec
     ));
 }
 
-/// `B07`, `aa12`: row and column from 1.
-fn place(well: &str) -> Option<(u32, u32)> {
+/// `B07`, `aa12`: letters for the row, a number for the column.
+fn place(well: &str) -> Option<(Side, Side)> {
     let well = well.trim();
     let digits = well.find(|c: char| c.is_ascii_digit())?;
     let (row, column) = well.split_at(digits);
-    Some((
-        letters(row)?,
-        column.parse().ok().filter(|side| (1..=SIDE_MAX).contains(side))?,
-    ))
+    let column = column.parse().ok().filter(|side| *side <= SIDE_MAX)?;
+    Some((Side::Letters(letters(row)?), Side::Number(column)))
 }
 
-/// A row or column as letters or as a number.
-fn side(text: &str) -> Option<u32> {
+/// A row or column as letters or as a whole number.
+fn side(text: &str) -> Option<Side> {
     let text = text.trim();
-    let number = text.parse::<f64>().ok().map(|number| number as u32);
-    number.or_else(|| letters(text)).filter(|side| *side <= SIDE_MAX)
+    let whole = |number: &f64| number.fract() == 0.0 && (0.0..=f64::from(SIDE_MAX)).contains(number);
+    match text.parse::<f64>() {
+        Ok(number) => Some(number).filter(whole).map(|number| Side::Number(number as u32)),
+        Err(_) => letters(text).filter(|side| *side <= SIDE_MAX).map(Side::Letters),
+    }
 }
 
 fn letters(text: &str) -> Option<u32> {

@@ -9,13 +9,14 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use crate::acquire;
 use crate::cholesky::Triangle;
+use crate::content;
 use crate::error::PredictError;
 use crate::explain::reason;
 use crate::frame::{Frame, is_readable};
-use crate::interval::Intervals;
+use crate::interval::{Intervals, Novelty};
 use crate::model::Model;
+use crate::options::Goal;
 use crate::runs::Runs;
-use crate::sample;
 use crate::sight::Sight;
 
 /// Most rows one list can have: more than a plate of 1,536 wells takes. Each costs some hundred predictions for its reason.
@@ -26,11 +27,13 @@ pub const COVERAGE: f64 = 0.9;
 const DOUBTED: usize = 256;
 /// …and as many as these multiplications allow: about a second's half for each batch.
 const DOUBT_WORK: usize = 400_000_000;
+/// What a candidate is ordered by: whether it was doubted, and then a value. Those whose doubt is not known come last, in the order of their means.
+type Worth = (bool, f64);
 /// The columns put before the candidate's own.
 const OWN_COLUMNS: [&str; 6] = ["rank", "prediction", "lower", "upper", "novel", "reason"];
 
 /// The schema of the list: rank Int64, prediction, lower, upper Float64 (target's unit; the ends NULL where the model has no interval), novel Utf8
-/// (which values training did not see, NULL for none), reason Utf8, then the candidates' columns. A candidate column of one of these six names becomes `candidate_<name>`.
+/// (which values training did not see, NULL for none, `unknown` where nobody knows or may say), reason Utf8, then the candidates' columns. A candidate column of one of these six names becomes `candidate_<name>`.
 pub fn recommend_schema(candidates: &Schema) -> SchemaRef {
     let own = OWN_COLUMNS.iter().map(|name| {
         let data_type = match *name {
@@ -95,7 +98,8 @@ impl FromStr for Strategy {
     }
 }
 
-/// Collects the k candidates with the highest (or lowest) prediction. Of equal ones the earlier wins.
+/// Collects the k candidates with the best (or worst) prediction: the highest, of a model whose goal is the least the lowest. Of equal ones the
+/// earlier wins.
 #[derive(Debug)]
 pub struct Recommender {
     model: Arc<Model>,
@@ -103,6 +107,9 @@ pub struct Recommender {
     /// The candidates' column of each feature.
     columns: Vec<usize>,
     k: usize,
+    /// Asks for what to avoid.
+    warns: bool,
+    /// Whether the lowest predictions come first.
     lowest: bool,
     strategy: Strategy,
     /// The class whose probability counts; none for a number.
@@ -112,19 +119,19 @@ pub struct Recommender {
     sight: Arc<Sight>,
     kept: RecordBatch,
     /// Of the kept rows, best first: predictions, or expected improvements.
-    scores: Vec<f64>,
+    scores: Vec<Worth>,
     /// What is known of the surrogate's training rows, made when first needed.
     factors: Vec<Triangle>,
 }
 
 impl Recommender {
-    /// `lowest` makes a warning list instead: the k worst candidates, worst first.
+    /// `warns` makes a warning list instead: the k worst candidates, worst first.
     ///
     /// # Errors
     /// [`PredictError::MissingFeatures`] names features without a column of that name; unreadable types, a k outside
     /// 1..=[`RECOMMENDATIONS_MAX`] and a model of classes other than false and true are refused.
-    pub fn new(model: Arc<Model>, candidates: SchemaRef, k: usize, lowest: bool) -> Result<Self, PredictError> {
-        Self::wanting(model, candidates, k, lowest, None)
+    pub fn new(model: Arc<Model>, candidates: SchemaRef, k: usize, warns: bool) -> Result<Self, PredictError> {
+        Self::wanting(model, candidates, k, warns, None)
     }
 
     /// The same by the probability of the class that is wanted.
@@ -135,7 +142,7 @@ impl Recommender {
         model: Arc<Model>,
         candidates: SchemaRef,
         k: usize,
-        lowest: bool,
+        warns: bool,
         class: Option<&str>,
     ) -> Result<Self, PredictError> {
         if k == 0 || k > RECOMMENDATIONS_MAX {
@@ -169,12 +176,14 @@ impl Recommender {
             return Err(PredictError::MissingFeatures { missing, columns });
         }
         let kept = RecordBatch::new_empty(Arc::clone(&candidates));
+        let wants_less = class.is_none() && model.stored().goal == Goal::Min;
         Ok(Self {
             model,
             candidates,
             columns,
             k,
-            lowest,
+            warns,
+            lowest: warns != wants_less,
             strategy: Strategy::Exploit,
             class,
             runs: Runs::None,
@@ -204,9 +213,9 @@ impl Recommender {
     }
 
     /// # Errors
-    /// [`PredictError::NoSurrogate`] if the model cannot tell how unsure it is: it predicts a class, or has too many columns.
+    /// [`PredictError::NoSurrogate`] if the model cannot tell how unsure it is: it predicts a class, or has too many columns; or if it is to warn.
     pub fn by(self, strategy: Strategy) -> Result<Self, PredictError> {
-        if strategy.doubts() && (self.lowest || self.model.stored().surrogate.is_empty()) {
+        if strategy.doubts() && (self.warns || self.model.stored().surrogate.is_empty()) {
             return Err(PredictError::NoSurrogate);
         }
         Ok(Self { strategy, ..self })
@@ -229,16 +238,15 @@ impl Recommender {
             return Err(PredictError::CandidateSchema { expected, found });
         }
         let batch = RecordBatch::try_new(Arc::clone(&self.candidates), batch.columns().to_vec())?;
-        let frame = if self.strategy.doubts() {
-            self.named(&batch)?
-        } else {
-            self.frame(&batch)?
-        };
-        let fresh = self.score(&frame)?;
-        let is_run = |row: &usize| self.runs.holds(&self.model, &frame, *row);
         let room = match self.strategy {
             Strategy::Exploit => self.k,
             Strategy::Bayes | Strategy::Thompson => acquire::pool(self.k),
+        };
+        let fresh = if self.strategy.doubts() {
+            self.doubted(&batch)?
+        } else {
+            let values = self.values(&self.frame(&batch)?);
+            values.into_iter().map(|value| (true, value)).collect()
         };
 
         // Of the new rows, only those that could enter: the best k, and none that the last kept row beats.
@@ -247,12 +255,15 @@ impl Recommender {
         } else {
             self.scores.last().copied()
         };
+        let value = |row: &usize| fresh.get(*row).copied().unwrap_or((false, f64::NAN));
         let mut entering: Vec<usize> = (0..fresh.len())
-            .filter(|row| fresh.get(*row).is_some_and(|value| *value > f64::NEG_INFINITY))
-            .filter(|row| bar.is_none_or(|bar| fresh.get(*row).is_some_and(|value| self.better(*value, bar).is_lt())))
-            .filter(|row| !is_run(row))
+            .filter(|row| value(row).1 > f64::NEG_INFINITY)
+            .filter(|row| bar.is_none_or(|bar| self.better(value(row), bar).is_lt()))
             .collect();
-        let value = |row: &usize| fresh.get(*row).copied().unwrap_or(f64::NAN);
+        if !self.strategy.doubts() && !entering.is_empty() {
+            let is_run = self.are_run(&batch)?;
+            entering.retain(|row| is_run.get(*row) == Some(&false));
+        }
         entering.sort_by(|a, b| self.better(value(a), value(b)));
         entering.truncate(room);
         if entering.is_empty() {
@@ -260,8 +271,8 @@ impl Recommender {
         }
         let rows: UInt32Array = entering.iter().map(|row| *row as u32).collect();
         let pool = concat_batches(&self.candidates, [&self.kept, &take_record_batch(&batch, &rows)?])?;
-        let values: Vec<f64> = self.scores.iter().copied().chain(entering.iter().map(value)).collect();
-        let mut order: Vec<(usize, f64)> = values.into_iter().enumerate().collect();
+        let values: Vec<Worth> = self.scores.iter().copied().chain(entering.iter().map(value)).collect();
+        let mut order: Vec<(usize, Worth)> = values.into_iter().enumerate().collect();
         order.sort_by(|a, b| self.better(a.1, b.1));
         order.truncate(room);
         let rows: UInt32Array = order.iter().map(|(row, _)| *row as u32).collect();
@@ -282,56 +293,80 @@ impl Recommender {
             .iter()
             .enumerate()
             .map(|(row, e)| Some(reason(self.model.features(), &frame, row, e, &self.sight)));
-        let unknown = |mean: Vec<f64>| Intervals {
+        // A probability has no interval of its own, nor has what too few rows were held out for; what is new in a row is known all the same.
+        let without = |mean: Vec<f64>| Intervals {
             half: vec![f64::INFINITY; mean.len()],
-            novel: vec![None; mean.len()],
+            novel: self
+                .model
+                .novelty(&frame, &self.sight)
+                .into_iter()
+                .map(|row| row.1)
+                .collect(),
             mean,
         };
-        // A probability has no interval of its own, nor has what too few rows were held out for.
         let intervals = self.model.interval_frame(&frame, COVERAGE, &self.sight);
-        let intervals = intervals.unwrap_or_else(|_| unknown(mean));
+        let intervals = intervals.unwrap_or_else(|_| without(mean));
         let mut columns: Vec<ArrayRef> = vec![
             Arc::new((1..=intervals.mean.len() as i64).map(Some).collect::<Int64Array>()),
             Arc::new(intervals.mean.iter().copied().map(Some).collect::<Float64Array>()),
             intervals.end(-1.0),
             intervals.end(1.0),
-            Arc::new(intervals.novel.iter().map(Option::as_deref).collect::<StringArray>()),
+            Arc::new(intervals.novel.iter().map(Novelty::told).collect::<StringArray>()),
             Arc::new(reasons.collect::<StringArray>()),
         ];
         columns.extend(self.kept.columns().iter().cloned());
         Ok(RecordBatch::try_new(recommend_schema(&self.candidates), columns)?)
     }
 
-    /// What candidates are kept by: their prediction, or the improvement that each would bring on its own.
-    fn score(&mut self, frame: &Frame) -> Result<Vec<f64>, PredictError> {
-        if !self.strategy.doubts() {
-            return Ok(self.values(frame));
+    /// What candidates are kept by: the improvement that each would bring on its own. What was run brings none.
+    fn doubted(&mut self, batch: &RecordBatch) -> Result<Vec<Worth>, PredictError> {
+        let is_run = self.are_run(batch)?;
+        let open: Vec<usize> = (0..batch.num_rows())
+            .filter(|row| is_run.get(*row) == Some(&false))
+            .collect();
+        let mut scores = vec![(false, f64::NEG_INFINITY); batch.num_rows()];
+        if open.is_empty() {
+            return Ok(scores);
         }
+        let frame = self.named(batch)?.take(&open);
         let stored = self.model.stored();
         if self.factors.is_empty() {
-            let factors: Option<Vec<Triangle>> = stored.surrogate.iter().map(|kernel| kernel.factor(frame)).collect();
+            let factors: Option<Vec<Triangle>> = stored.surrogate.iter().map(|kernel| kernel.factor(&frame)).collect();
             self.factors = factors.ok_or(PredictError::NoSurrogate)?;
         }
         let Some(first) = stored.surrogate.first() else {
             return Err(PredictError::NoSurrogate);
         };
-        // Doubt costs much more than a mean, so only rows that a mean puts in front are doubted, and some others.
-        let mean = first.predict(frame);
-        let value = |row: &usize| mean.get(*row).copied().unwrap_or(0.0);
+        // Doubt costs much more than a mean, so only rows that a mean puts in front are doubted, and some others, which what they hold decides. The rest
+        // waits behind them, in case there is room.
+        let mean = first.predict(&frame);
+        let held = content::of_columns(&self.inputs(batch), batch.num_rows())?;
+        let held: Vec<u64> = open.iter().map(|row| held.get(*row).copied().unwrap_or(0)).collect();
+        let (value, drawn) = (
+            |row: &usize| mean.get(*row).copied().unwrap_or(0.0),
+            |row: &usize| held.get(*row).copied(),
+        );
         let mut order: Vec<usize> = (0..frame.rows).collect();
-        order.sort_by(|a, b| value(b).total_cmp(&value(a)));
+        order.sort_by(|a, b| value(b).total_cmp(&value(a)).then(drawn(a).cmp(&drawn(b))));
         let known: usize = self.factors.iter().map(|factor| factor.len() * factor.len()).sum();
         let doubted = DOUBTED.max(DOUBT_WORK / known.max(1) / 2);
-        let others = order.split_off(order.len().min(doubted));
-        order.extend(sample::some(&others, doubted, 0));
-        let improvement = acquire::improvement(&stored.surrogate, &self.factors, &frame.take(&order), stored.range.1);
-        let mut scores = vec![f64::NEG_INFINITY; frame.rows];
-        for (row, value) in order.iter().zip(improvement) {
-            if let Some(slot) = scores.get_mut(*row) {
-                *slot = value;
+        let mut others = order.split_off(order.len().min(doubted));
+        others.sort_by_key(drawn);
+        let waiting = others.split_off(others.len().min(doubted));
+        order.extend(others);
+        let improvement = acquire::improvement(&stored.surrogate, &self.factors, &frame.take(&order), stored.best());
+        let doubted = order.iter().zip(improvement).map(|(row, value)| (*row, (true, value)));
+        let waiting = waiting.iter().map(|row| (*row, (false, value(row))));
+        for (row, worth) in doubted.chain(waiting) {
+            if let Some(slot) = open.get(row).and_then(|row| scores.get_mut(*row)) {
+                *slot = worth;
             }
         }
         Ok(scores)
+    }
+
+    fn are_run(&self, batch: &RecordBatch) -> Result<Vec<bool>, PredictError> {
+        self.runs.hold(&self.model, &self.inputs(batch), batch.num_rows())
     }
 
     /// What the list is ordered by: the number predicted, or the probability of the wanted class.
@@ -350,7 +385,7 @@ impl Recommender {
         let picked = match self.strategy {
             Strategy::Thompson => acquire::sampled(&stored.surrogate, &self.factors, &frame, self.k),
             Strategy::Bayes | Strategy::Exploit => {
-                acquire::batch(&stored.surrogate, &self.factors, &frame, stored.range.1, self.k)
+                acquire::batch(&stored.surrogate, &self.factors, &frame, stored.best(), self.k)
             }
         };
         let rows: UInt32Array = picked.iter().map(|row| *row as u32).collect();
@@ -359,8 +394,15 @@ impl Recommender {
     }
 
     /// `Less` if `a` comes before `b`. Sorting is stable, so of equals the earlier stays in front.
-    fn better(&self, a: f64, b: f64) -> std::cmp::Ordering {
-        if self.lowest { a.total_cmp(&b) } else { b.total_cmp(&a) }
+    fn better(&self, a: Worth, b: Worth) -> std::cmp::Ordering {
+        // More improvement is better, whatever is wanted of the target.
+        let lowest = self.lowest && !self.strategy.doubts();
+        let by_value = if lowest {
+            a.1.total_cmp(&b.1)
+        } else {
+            b.1.total_cmp(&a.1)
+        };
+        b.0.cmp(&a.0).then(by_value)
     }
 
     fn frame(&self, batch: &RecordBatch) -> Result<Frame, PredictError> {

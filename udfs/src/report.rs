@@ -11,7 +11,7 @@ use crate::ensemble::Choice;
 use crate::feature::FeatureKind;
 use crate::frame::Frame;
 use crate::model::Timing;
-use crate::options::TrainOptions;
+use crate::options::{Goal, TrainOptions};
 use crate::sample;
 use crate::score::Score;
 use crate::table::Table;
@@ -177,7 +177,9 @@ pub(crate) fn importance(table: &Table, folds: &Folds, trials: &[Trial], choice:
     // Errors add up over the folds as squares, losses as they are.
     let squared = matches!(table.task, Task::Regression);
     for (number, fold) in folds.parts.iter().enumerate() {
-        let rows = fold.held_rows.get(..IMPORTANCE_ROWS_MAX).unwrap_or(&fold.held_rows);
+        // Drawn, not the first ones: rows that lie together are often alike.
+        let rows = sample::some(&fold.held_rows, IMPORTANCE_ROWS_MAX, seed ^ ((number as u64) << 40));
+        let rows = rows.as_slice();
         let (held, target) = (table.frame.take(rows), table.targets(rows));
         let lost = |frame: &Frame| -> f64 {
             let mut sums: Vec<Vec<f64>> = Vec::new();
@@ -266,8 +268,9 @@ pub(crate) fn card(
         let told = match calibration.quantile(0.9) {
             width if width.is_finite() => format!("± {width:.6}"),
             _ => format!(
-                "none: {} held-out rows can speak for a coverage of at most {:.3}",
-                table.frame.rows,
+                "none: {} held-out {} can speak for a coverage of at most {:.3}",
+                calibration.independent(),
+                if table.groups.is_some() { "groups" } else { "rows" },
                 calibration.coverage_max()
             ),
         };
@@ -309,6 +312,13 @@ pub(crate) fn card(
             options.time_budget.as_secs_f64().to_string(),
         ),
     ]);
+    if matches!(table.task, Task::Regression) {
+        let goal = match options.goal {
+            Goal::Max => "max",
+            Goal::Min => "min",
+        };
+        card.push(("goal".to_owned(), goal.to_owned()));
+    }
     if table.group_by_rule {
         let told = "the column's name says that rows of one value were measured together; group_by = 'none' asks for random folds and makes it a feature";
         card.push(("group_rule".to_owned(), told.to_owned()));

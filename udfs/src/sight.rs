@@ -128,7 +128,7 @@ impl Model {
     /// # Errors
     /// As [`Model::predict`].
     pub fn explanation_to(&self, columns: &[ArrayRef], sight: &Sight) -> Result<RecordBatch, PredictError> {
-        let explained = self.explanation(columns);
+        let explained = self.explanation_seen(columns, sight);
         told(explained.map_err(|error| sight.error(self, error))?, sight)
     }
 
@@ -155,7 +155,8 @@ impl Model {
         self.partial_dependence(feature)
     }
 
-    /// As [`Model::interval`]; of what is novel nothing is named that may not be told.
+    /// As [`Model::interval`]; what is novel of features whose values may not be told is neither named nor counted: where nothing else is,
+    /// `in_domain` is NULL and the width that of a row like the training rows.
     ///
     /// # Errors
     /// As [`Model::interval`].

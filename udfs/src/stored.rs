@@ -11,6 +11,7 @@ use crate::error::PredictError;
 use crate::feature::{Baseline, Feature};
 use crate::kernel::Kernel;
 use crate::onnx::Onnx;
+use crate::options::Goal;
 use crate::report::LeaderboardRow;
 use crate::task::Task;
 
@@ -41,6 +42,15 @@ pub(crate) struct Stored {
     pub(crate) onnx: Option<Onnx>,
     /// Training rows as numbers made of their features, sorted.
     pub(crate) run: Vec<u64>,
+    /// Whether these are made of texts, and not of the levels' codes, as older programs did.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) run_by_text: bool,
+    /// What is wanted of the target. The surrogates of a model that wants less are of the target's negative.
+    #[serde(default, skip_serializing_if = "Goal::is_max")]
+    pub(crate) goal: Goal,
+    /// Columns whose novelty the time left to measure; none if it left all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) novel_in_time: Option<usize>,
     /// Columns of levels that the time left for what was unseen; none if it left all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) unseen_in_time: Option<usize>,
@@ -63,6 +73,14 @@ pub(crate) struct Beyond {
 }
 
 impl Stored {
+    /// The best value of the target that training met, as surrogates see it: more is better.
+    pub(crate) fn best(&self) -> f64 {
+        match self.goal {
+            Goal::Max => self.range.1,
+            Goal::Min => -self.range.0,
+        }
+    }
+
     /// Everything that prediction relies on: references within bounds, numbers finite.
     pub(crate) fn check(&self) -> Result<(), PredictError> {
         let damaged = |what: &str| Err(PredictError::Damaged(what.to_owned()));

@@ -7,11 +7,13 @@ use arrow::compute::concat;
 use arrow::datatypes::{DataType, Schema};
 
 use crate::column::read_feature;
+use crate::content;
 use crate::error::TrainError;
 use crate::feature::{Feature, FeatureKind};
 use crate::frame::{Frame, each_text, is_readable, numbers};
 use crate::group::Grouping;
-use crate::options::{Kind, TrainOptions};
+use crate::options::{Goal, Kind, TrainOptions};
+use crate::runs::RowNumbers;
 use crate::sample;
 use crate::task::{CLASSES_MAX, Task};
 
@@ -19,8 +21,17 @@ use crate::task::{CLASSES_MAX, Task};
 const ROWS_MIN: usize = 5;
 /// Rows used for training; a larger query is sampled with the seed. 200,000 × 100 columns of f64 are 160 MB.
 const ROWS_MAX: usize = 200_000;
+/// Bytes of a value while a training works on it: as it was read, as the folds' copy, as what learners make of it.
+const VALUE_BYTES: usize = 24;
 /// Features of one model; SQL functions with more arguments than this are unusable anyway.
 const FEATURES_MAX: usize = 500;
+
+/// Bytes that a training of so many rows and columns works on, roughly, beside the batches that it is given.
+pub fn training_bytes(rows: usize, columns: usize) -> usize {
+    // A number for each row of the query, and the values of those that are drawn.
+    rows.saturating_mul(16)
+        .saturating_add(rows.min(ROWS_MAX).saturating_mul(columns).saturating_mul(VALUE_BYTES))
+}
 
 /// What training works on.
 #[derive(Debug)]
@@ -43,6 +54,8 @@ pub(crate) struct Table {
     pub(crate) rows_without_target: usize,
     /// Columns left out: name and reason.
     pub(crate) left_out: Vec<(String, String)>,
+    /// What each row is told from others by: see [`crate::runs`].
+    pub(crate) runs: Vec<u64>,
 }
 
 impl Table {
@@ -57,6 +70,12 @@ impl Table {
         let mut rows: Vec<usize> = (0..all.len())
             .filter(|row| all.get(*row).is_some_and(|v| v.is_finite()))
             .collect();
+        // Rows arrive in any order. What is drawn and held out follows from what they hold.
+        let held = content::of_batches(batches).map_err(|source| TrainError::Column {
+            column: target_name.clone(),
+            source,
+        })?;
+        rows.sort_by_key(|row| held.get(*row).copied());
         let (rows_seen, rows_without_target) = (all.len(), all.len() - rows.len());
         if rows.len() < ROWS_MIN {
             let target = options.target.clone();
@@ -68,13 +87,18 @@ impl Table {
             });
         }
         if rows.len() > ROWS_MAX {
-            rows = sample::some(&rows, ROWS_MAX, options.seed);
+            let places: Vec<usize> = (0..rows.len()).collect();
+            let drawn = sample::some(&places, ROWS_MAX, options.seed);
+            rows = drawn.iter().filter_map(|place| rows.get(*place)).copied().collect();
         }
         let target: Vec<f64> = rows.iter().filter_map(|row| all.get(*row)).copied().collect();
         let target = match &mut task {
             Task::Regression => {
                 check_target(&target, options)?;
                 target
+            }
+            Task::Classes(_) if options.goal == Goal::Min => {
+                return Err(TrainError::GoalOfClasses(options.target.clone()));
             }
             Task::Classes(names) => present_classes(names, &target, options)?,
         };
@@ -85,10 +109,10 @@ impl Table {
             Some(grouped) => (Some(grouped.groups), Some(grouped.name), grouped.by_rule),
             None => (None, None, false),
         };
-        let (features, frame, left_out) = read_features(batches, &schema, &[Some(target_index), reserved], &rows)?;
+        let read = read_features(batches, &schema, &[Some(target_index), reserved], &rows)?;
         Ok(Self {
-            features,
-            frame,
+            features: read.features,
+            frame: read.frame,
             target_name,
             group_name,
             group_by_rule,
@@ -97,7 +121,8 @@ impl Table {
             groups,
             rows_seen,
             rows_without_target,
-            left_out,
+            left_out: read.left_out,
+            runs: read.runs,
         })
     }
 
@@ -287,7 +312,13 @@ fn check_target(target: &[f64], options: &TrainOptions) -> Result<(), TrainError
     Ok(())
 }
 
-type Features = (Vec<Feature>, Frame, Vec<(String, String)>);
+/// The columns that are features, and why the others are not.
+struct Features {
+    features: Vec<Feature>,
+    frame: Frame,
+    left_out: Vec<(String, String)>,
+    runs: Vec<u64>,
+}
 
 fn read_features(
     batches: &[RecordBatch],
@@ -296,14 +327,16 @@ fn read_features(
     rows: &[usize],
 ) -> Result<Features, TrainError> {
     let (mut features, mut cols, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
+    let mut runs = RowNumbers::new(rows.len());
     for (index, field) in schema.fields().iter().enumerate() {
         if reserved.contains(&Some(index)) {
             continue;
         }
         match read_feature(batches, index, field.name(), field.data_type(), rows)? {
-            Ok((feature, col)) => {
-                features.push(feature);
-                cols.push(col);
+            Ok(found) => {
+                features.push(found.feature);
+                cols.push(found.col);
+                runs.add(&found.told_by);
             }
             Err(reason) => left_out.push((field.name().clone(), reason)),
         }
@@ -326,7 +359,14 @@ fn read_features(
             most: FEATURES_MAX,
         });
     }
-    Ok((features, Frame { rows: rows.len(), cols }, left_out))
+    let frame = Frame { rows: rows.len(), cols };
+    let runs = runs.finish();
+    Ok(Features {
+        features,
+        frame,
+        left_out,
+        runs,
+    })
 }
 
 /// A column of the query in one array.

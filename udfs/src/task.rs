@@ -61,6 +61,14 @@ impl Task {
         let rows = outputs.first().map_or(0, Vec::len);
         for row in 0..rows {
             let sum: f64 = outputs.iter().filter_map(|output| output.get(row)).sum();
+            if sum.is_nan() {
+                // A row without an answer has none of its parts.
+                outputs
+                    .iter_mut()
+                    .filter_map(|output| output.get_mut(row))
+                    .for_each(|value| *value = sum);
+                continue;
+            }
             let even = 1.0 / outputs.len() as f64;
             for value in outputs.iter_mut().filter_map(|output| output.get_mut(row)) {
                 *value = if sum > 0.0 { *value / sum } else { even };

@@ -10,7 +10,6 @@ use crate::candidate::{Candidate, Pace};
 use crate::domain::Domain;
 use crate::ensemble::{self, Choice};
 use crate::error::TrainError;
-use crate::frame::Frame;
 use crate::kernel::Kernel;
 use crate::model::{Model, Timing};
 use crate::novelty::{self, Measured};
@@ -34,6 +33,15 @@ const GRACE: Duration = Duration::from_secs(5);
 /// # Errors
 /// [`TrainError`]; no input makes it panic.
 pub fn train(
+    rows: &[RecordBatch],
+    options: &TrainOptions,
+    cancel: &Cancel,
+    progress: &(dyn Fn(&str) + Sync),
+) -> Result<Model, TrainError> {
+    cancel.watched(|| train_watched(rows, options, cancel, progress))
+}
+
+fn train_watched(
     rows: &[RecordBatch],
     options: &TrainOptions,
     cancel: &Cancel,
@@ -65,14 +73,16 @@ pub fn train(
         progress(&format!("without some values of {name}: R² {:.3}", found.r2));
     }
     let (members, beyond) = refit(&table, &trials, &choice, &novel, options, cancel)?;
-    let calibration = match (&table.task, choice.held_out.first()) {
+    let more = GRACE.max(options.time_budget / 4);
+    let late = || options.replay.is_none() && begun.elapsed() > options.time_budget + more;
+    let (calibration, novel_in_time) = match (&table.task, choice.held_out.first()) {
         (Task::Regression, Some(held_out)) => {
-            let mut calibration = Calibration::new(held_out, &table.target);
+            let mut calibration = Calibration::new(held_out, &table.target, table.groups.as_deref());
             let known = novel.iter().map(|found| (found.feature, found.off.clone())).collect();
-            calibration.measure_novelty(&table, &important, known, options, cancel)?;
-            Some(calibration)
+            let in_time = calibration.measure_novelty(&table, &important, known, options, &late, cancel)?;
+            (Some(calibration), in_time)
         }
-        _ => None,
+        _ => (None, None),
     };
     let mut card = report::card(
         &table,
@@ -102,10 +112,13 @@ pub fn train(
             (low.min(*y), high.max(*y))
         });
     let stored = Stored {
-        surrogate: surrogate(&table, options.seed),
+        surrogate: surrogate(&table, options),
         range,
-        run: run(&table.frame),
+        run: run(table.runs),
+        run_by_text: true,
+        goal: options.goal,
         unseen_in_time,
+        novel_in_time,
         target: table.target_name,
         task: table.task,
         rows: table.frame.rows,
@@ -119,11 +132,14 @@ pub fn train(
         calibration,
         ..Stored::default()
     };
+    if cancel.is_cancelled() {
+        return Err(TrainError::Cancelled);
+    }
     Model::new(stored, timings)
 }
 
 /// Processes over the best rows and some others, for the choice of experiments; none if they do not suit.
-fn surrogate(table: &Table, seed: u64) -> Vec<Kernel> {
+fn surrogate(table: &Table, options: &TrainOptions) -> Vec<Kernel> {
     /// Half of them the best rows: the next experiment is chosen near them.
     const ROWS: usize = 400;
     const TUNE_ROWS: usize = 160;
@@ -131,15 +147,17 @@ fn surrogate(table: &Table, seed: u64) -> Vec<Kernel> {
     if !matches!(table.task, Task::Regression) {
         return Vec::new();
     }
+    let (seed, sign) = (options.seed, options.goal.sign());
     let mut rows: Vec<usize> = (0..table.frame.rows).collect();
     if rows.len() > ROWS {
-        let value = |row: &usize| table.target.get(*row).copied().unwrap_or(0.0);
+        let value = |row: &usize| table.target.get(*row).map_or(0.0, |value| sign * value);
         rows.sort_by(|a, b| value(b).total_cmp(&value(a)).then(a.cmp(b)));
         let others = rows.split_off(ROWS / 2);
         rows.extend(sample::some(&others, ROWS / 2, seed));
         rows.sort_unstable();
     }
-    let (frame, target) = (table.frame.take(&rows).named(&table.features), table.targets(&rows));
+    let frame = table.frame.take(&rows).named(&table.features);
+    let target: Vec<f64> = table.targets(&rows).into_iter().map(|value| sign * value).collect();
     match Kernel::fit_tuned(&frame, &target, TUNE_ROWS, seed) {
         Ok(kernel) => kernel.council(&frame, &target, MEMBERS, TUNE_ROWS, seed),
         Err(_) => Vec::new(),
@@ -147,8 +165,7 @@ fn surrogate(table: &Table, seed: u64) -> Vec<Kernel> {
 }
 
 /// What was run, to be left out of recommendations: twenty digits a row, four megabytes of the most rows.
-fn run(frame: &Frame) -> Vec<u64> {
-    let mut all: Vec<u64> = (0..frame.rows).filter_map(|row| frame.fingerprint(row)).collect();
+fn run(mut all: Vec<u64>) -> Vec<u64> {
     all.sort_unstable();
     all.dedup();
     all
@@ -191,6 +208,9 @@ fn try_all(
                 ));
             }
             Outcome::Left(reason) => progress(&format!("{}: left out, {reason}", candidate.name)),
+            Outcome::Late(expected) if expected.is_zero() => {
+                progress(&format!("{}: left out, the time is over", candidate.name))
+            }
             Outcome::Late(expected) => progress(&format!(
                 "{}: left out, it would take about {:.1} s, more than the time budget leaves",
                 candidate.name,
@@ -286,11 +306,18 @@ fn refit(
             let model = trial
                 .candidate
                 .fit(&table.features, &table.frame, &output, table.task.loss(), options.seed)
-                .map_err(|reason| TrainError::Fit {
-                    candidate: trial.candidate.name.to_owned(),
-                    reason,
+                .map_err(|reason| match cancel.is_cancelled() {
+                    true => TrainError::Cancelled,
+                    false => TrainError::Fit {
+                        candidate: trial.candidate.name.to_owned(),
+                        reason,
+                    },
                 })?;
             fitted.push(model);
+        }
+        // What was fitted while it was cancelled is not whole.
+        if cancel.is_cancelled() {
+            return Err(TrainError::Cancelled);
         }
         Ok(Member {
             name: trial.candidate.name.to_owned(),

@@ -77,6 +77,13 @@ impl Folds {
             .first()
             .map(|output| cut(output, &first.train_rows))
             .unwrap_or_default();
+        if cancel.is_cancelled() {
+            return Err(TrainError::Cancelled);
+        }
+        // What it would cost is found out by reading all columns as it would: that takes time, too.
+        if left().is_zero() {
+            return Ok(Outcome::Late(Duration::ZERO));
+        }
         let one = match candidate.work(&table.features, &table.frame.take(&first.train_rows), &told) {
             Ok(work) => work,
             Err(reason) => return Ok(Outcome::Left(reason)),
@@ -101,7 +108,12 @@ impl Folds {
                     return Err(TrainError::Cancelled);
                 }
                 let target = cut(output, &fold.train_rows);
-                match candidate.fit(&table.features, &train, &target, table.task.loss(), seed) {
+                let fit = candidate.fit(&table.features, &train, &target, table.task.loss(), seed);
+                // What was fitted while it was cancelled is not whole.
+                if cancel.is_cancelled() {
+                    return Err(TrainError::Cancelled);
+                }
+                match fit {
                     Ok(model) => fitted.push(model),
                     Err(reason) => return Ok(Outcome::Left(reason)),
                 }

@@ -17,6 +17,7 @@ use crate::dense::{factor, forward, inverse};
 use crate::frame::Frame;
 use crate::kernel::{Kernel, LOG_MAX};
 use crate::sample;
+use crate::stop;
 
 /// Steps of one climb; each solves a system of the chosen rows.
 pub(crate) const STEPS: usize = 40;
@@ -38,6 +39,9 @@ impl Kernel {
         let mut before = vec![0.0_f64; settings.len()];
         let mut best = (f64::INFINITY, small.clone());
         for _ in 0..STEPS {
+            if stop::is_asked() {
+                break;
+            }
             let Some((cost, slope)) = small.slope(&frame, &target) else {
                 // Too far: back to the best, with smaller steps.
                 small = best.1.clone();

@@ -16,8 +16,7 @@ use crate::sight::Sight;
 
 /// The function `name(feature1, …)`: its arguments are the model's features, by position in the model's order or by name in any order
 /// (`name(catalyst => x, temperature => t)`). It takes any number, text, boolean or time for any feature, NULL and unknown categories
-/// included, and returns a number, or the most probable class
-/// as text, never NULL.
+/// included, and returns a number, or the most probable class as text; NULL only where an imported model has no answer.
 pub fn predict_udf(name: &str, model: Arc<Model>) -> ScalarUDF {
     predict_udf_to(name, model, Arc::default())
 }

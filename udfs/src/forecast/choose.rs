@@ -76,7 +76,7 @@ pub(super) fn carry_on(values: &[Option<f64>], season: Option<usize>, horizon: u
     let width = width(scaled, coverage);
     let points = said.means.iter().zip(&said.spread).map(|(mean, spread)| Point {
         mean: *mean,
-        bounds: Some((mean - width * spread, mean + width * spread)),
+        bounds: width.map(|width| (mean - width * spread, mean + width * spread)),
     });
     Made {
         points: points.collect(),
@@ -176,19 +176,16 @@ fn try_past(values: &[Option<f64>], method: Method, horizon: usize) -> Option<(f
     Some((mean(errors.into_iter().map(|error: f64| error * error))?.sqrt(), scaled))
 }
 
-/// Standard deviations that hold the share `coverage` of the errors.
-fn width(mut scaled: Vec<f64>, coverage: f64) -> f64 {
-    let normal = normal_quantile(0.5 + coverage / 2.0);
+/// Standard deviations that hold the share `coverage` of the errors; none where there are too few errors to speak for that share.
+fn width(mut scaled: Vec<f64>, coverage: f64) -> Option<f64> {
+    /// What a product of two decimals may be off by.
+    const ROUNDING: f64 = 1e-9;
     if scaled.len() < ERRORS_MIN {
-        return normal;
+        return Some(normal_quantile(0.5 + coverage / 2.0));
     }
     scaled.sort_by(f64::total_cmp);
-    let place = ((scaled.len() + 1) as f64 * coverage).ceil() as usize;
-    scaled
-        .get(place.saturating_sub(1))
-        .or(scaled.last())
-        .copied()
-        .unwrap_or(normal)
+    let place = ((scaled.len() + 1) as f64 * coverage - ROUNDING).ceil() as usize;
+    scaled.get(place.saturating_sub(1)).copied()
 }
 
 /// The normal distribution's quantile (Acklam's rational approximation, relative error below 1.2e-9).
@@ -250,6 +247,14 @@ mod tests {
         ] {
             assert!((normal_quantile(p) - z).abs() < 1e-6, "{p}: {}", normal_quantile(p));
         }
+    }
+
+    #[test]
+    fn errors_speak_for_no_more_than_there_are() {
+        let errors: Vec<f64> = (1..=40).map(f64::from).collect();
+        assert_eq!(width(errors.clone(), 0.9), Some(37.0));
+        assert_eq!(width(errors.clone(), 0.975), Some(40.0));
+        assert_eq!(width(errors, 0.99), None);
     }
 
     #[test]

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Datelike, Months, NaiveDate};
 
-use super::Together;
+use super::{Period, Together};
 
 /// Microseconds.
 pub(super) const DAY: i64 = 86_400_000_000;
 const SECOND: i64 = 1_000_000;
-/// Lengths of a period below a month; the shortest at which most gaps are not empty is taken.
+/// Lengths of a period below a month.
 const LENGTHS: [i64; 17] = [
     SECOND,
     5 * SECOND,
@@ -29,6 +29,10 @@ const LENGTHS: [i64; 17] = [
     DAY,
     7 * DAY,
 ];
+/// The share of periods between the first and the last moment that must have one, or the moments came in bursts and their gaps say nothing…
+const FULL_MIN: f64 = 0.2;
+/// …and then the shortest longer period is taken of which more than this share has one.
+const FULL_OF_BURSTS: f64 = 0.6;
 /// Days between two months, at least.
 const MONTH_DAYS_MIN: i64 = 26;
 /// Periods of the past that are looked at: what is older says nothing of what comes next.
@@ -68,8 +72,8 @@ enum Length {
 }
 
 impl Grid {
-    /// The periods that fit the gaps between moments; none if there are no moments.
-    pub(super) fn of<'a>(series: impl Iterator<Item = &'a Points> + Clone) -> Option<Self> {
+    /// Periods of the length that is asked for, or else of one that fits the moments; none if there are no moments.
+    pub(super) fn of<'a>(series: impl Iterator<Item = &'a Points> + Clone, period: Option<Period>) -> Option<Self> {
         let moments = || series.clone().flat_map(|points| points.0.keys().copied());
         let (first, last) = (moments().min()?, moments().max()?);
         let mut gaps: Vec<i64> = series
@@ -79,24 +83,68 @@ impl Grid {
         gaps.sort_unstable();
         let gap = gaps.get(gaps.len() / 2).copied().unwrap_or(DAY);
         let days_only = moments().all(|moment| moment.rem_euclid(DAY) == 0);
-        let length = if gap >= MONTH_DAYS_MIN * DAY {
-            Length::Month
-        } else {
-            // Half as long again: gaps of two periods are gaps, not periods.
-            let fits = |length: &&i64| **length <= gap + gap / 2;
-            let longest = LENGTHS.iter().rev().find(fits).copied().unwrap_or(SECOND);
-            let length = if days_only { longest.max(DAY) } else { longest };
-            let origin = if length == 7 * DAY {
+        let of = |length: i64| Length::Micros {
+            length,
+            // Weeks begin at the first day that is there.
+            origin: if length == 7 * DAY {
                 first.div_euclid(DAY) * DAY
             } else {
                 0
-            };
-            Length::Micros { length, origin }
+            },
+        };
+        let length = match period {
+            Some(Period::Month) => Length::Month,
+            Some(Period::Micros(length)) => of(length),
+            None if gap >= MONTH_DAYS_MIN * DAY => Length::Month,
+            None => {
+                // Half as long again: gaps of two periods are gaps, not periods.
+                let fits = |length: &&i64| **length <= gap + gap / 2;
+                let longest = LENGTHS.iter().rev().find(fits).copied().unwrap_or(SECOND);
+                let usual = if days_only { longest.max(DAY) } else { longest };
+                let full = |length: i64| of(length).full(series.clone());
+                if full(usual) >= FULL_MIN {
+                    of(usual)
+                } else {
+                    let mut longer = LENGTHS.iter().copied().filter(|length| *length > usual);
+                    let found = longer.find(|length| full(*length) > FULL_OF_BURSTS);
+                    found.map_or(Length::Month, of)
+                }
+            }
         };
         Some(Self {
             length,
             end: length.period(last),
         })
+    }
+
+    /// Whether periods begin with days.
+    pub(super) fn has_whole_days(&self) -> bool {
+        match self.length {
+            Length::Month => true,
+            Length::Micros { length, .. } => length % DAY == 0,
+        }
+    }
+
+    /// The length of a period in words.
+    pub(super) fn period(&self) -> String {
+        let (count, unit) = match self.length {
+            Length::Month => (1, "month"),
+            Length::Micros { length, .. } => {
+                let units = [
+                    (7 * DAY, "week"),
+                    (DAY, "day"),
+                    (3_600 * SECOND, "hour"),
+                    (60 * SECOND, "minute"),
+                ];
+                let whole = units.into_iter().find(|(unit, _)| length % unit == 0);
+                whole.map_or((length / SECOND, "second"), |(unit, name)| (length / unit, name))
+            }
+        };
+        if count == 1 {
+            unit.to_owned()
+        } else {
+            format!("{count} {unit}s")
+        }
     }
 
     /// Periods after which a pattern comes again: a week of days, a day of hours, a year of months.
@@ -105,7 +153,9 @@ impl Grid {
             Length::Month => Some(12),
             Length::Micros { length, .. } if length == 7 * DAY => Some(52),
             Length::Micros { length: DAY, .. } => Some(7),
-            Length::Micros { length, .. } if length >= 1_800 * SECOND => usize::try_from(DAY / length).ok(),
+            Length::Micros { length, .. } if (1_800 * SECOND..DAY).contains(&length) && DAY % length == 0 => {
+                usize::try_from(DAY / length).ok()
+            }
             Length::Micros { .. } => None,
         }
     }
@@ -142,6 +192,23 @@ impl Grid {
 }
 
 impl Length {
+    /// The share of a series' periods, from its first to its last, that has a moment; of several the mean, by their periods.
+    fn full<'a>(self, series: impl Iterator<Item = &'a Points>) -> f64 {
+        let (mut with, mut all) = (0, 0);
+        for points in series {
+            let mut last = None;
+            for moment in points.0.keys() {
+                let period = self.period(*moment);
+                if last != Some(period) {
+                    with += 1;
+                    all += last.map_or(1, |last: i64| period - last);
+                    last = Some(period);
+                }
+            }
+        }
+        with as f64 / all.max(1) as f64
+    }
+
     fn period(self, micros: i64) -> i64 {
         match self {
             Self::Micros { length, origin } => (micros - origin).div_euclid(length),
@@ -178,7 +245,7 @@ mod tests {
     }
 
     fn grid(moments: &[i64]) -> Grid {
-        Grid::of([points(moments)].iter()).unwrap()
+        Grid::of([points(moments)].iter(), None).unwrap()
     }
 
     #[test]
@@ -199,7 +266,43 @@ mod tests {
             let moments: Vec<i64> = moments.into_iter().map(|moment| moment + 9 * hour).collect();
             assert_eq!(grid(&moments).season(), season, "{moments:?}");
         }
-        assert!(Grid::of([Points::default()].iter()).is_none());
+        assert!(Grid::of([Points::default()].iter(), None).is_none());
+    }
+
+    #[test]
+    fn bursts_are_not_taken_for_the_rhythm_and_the_caller_may_say_it() {
+        let hour = 3_600 * SECOND;
+        // Five readings within two minutes, once a day.
+        let daily: Vec<i64> = (0..30)
+            .flat_map(|day| (0..5).map(move |reading| day * DAY + 9 * hour + reading * 30 * SECOND))
+            .collect();
+        assert_eq!(grid(&daily).period(), "day");
+        // The same once an hour.
+        let hourly: Vec<i64> = (0..30)
+            .flat_map(|run| (0..5).map(move |reading| run * hour + reading * 30 * SECOND))
+            .collect();
+        assert_eq!(grid(&hourly).period(), "hour");
+        // Every hour of working days is no burst.
+        let working: Vec<i64> = (0..20)
+            .filter(|day| day % 7 < 5)
+            .flat_map(|day| (8..18).map(move |of_day| day * DAY + of_day * hour))
+            .collect();
+        assert_eq!(grid(&working).period(), "hour");
+        let told = |text: &str| Grid::of([points(&working)].iter(), Some(text.parse().unwrap())).unwrap();
+        assert_eq!(told("week").period(), "week");
+        assert_eq!(told("30 minutes").season(), Some(48));
+        assert_eq!(told("Month").season(), Some(12));
+        for wrong in [
+            "",
+            "fortnight",
+            "0 days",
+            "3 weeks ago",
+            "-1 hours",
+            "2 months",
+            "1e9 days",
+        ] {
+            assert!(wrong.parse::<Period>().is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -38,7 +38,8 @@ impl OneHot {
         }
     }
 
-    pub(super) fn run(&self, x: &Value) -> Result<Value, String> {
+    /// What is no category of an encoder without zeros is an error if it is `strict`.
+    pub(super) fn run(&self, x: &Value, strict: bool) -> Result<Value, String> {
         let mut shape = x.shape.clone();
         shape.push(self.count);
         let mut numbers = vec![0.0; super::value::count(&shape)?];
@@ -57,7 +58,7 @@ impl OneHot {
                         *slot = 1.0;
                     }
                 }
-                None if self.zeros => {}
+                None if self.zeros || !strict => {}
                 None => return Err("a value is none of its categories".to_owned()),
             }
         }

@@ -15,12 +15,18 @@ use crate::error::ImportError;
 const NODES_MAX: usize = 10_000;
 /// Numbers that one row becomes anywhere in the graph.
 pub(super) const WIDTH_MAX: usize = 1 << 16;
+/// Numbers that are alive at once while a graph runs, a text counting as some: 256 MB. What no node needs any more is let go.
+const ALIVE_MAX: usize = 1 << 25;
+/// What one text costs, in numbers.
+const TEXT: usize = 8;
 
 pub(super) struct Graph {
     pub(super) inputs: Vec<Input>,
     /// Values that are known beforehand, by slot.
     constants: Vec<Option<Value>>,
     nodes: Vec<Node>,
+    /// For each node the slots that no later one reads.
+    dead_after: Vec<Vec<usize>>,
     output: usize,
     /// A classifier's labels, in the order of its scores.
     pub(super) labels: Option<Vec<String>>,
@@ -133,6 +139,7 @@ impl Graph {
         Ok(Self {
             inputs,
             constants: known,
+            dead_after: dead_after(&nodes, slots.0.len(), output),
             nodes,
             output,
             labels,
@@ -145,8 +152,8 @@ impl Graph {
         })
     }
 
-    /// The scores for some rows, a value per input.
-    pub(super) fn run(&self, rows: usize, given: Vec<Value>) -> Result<Value, ImportError> {
+    /// The scores for some rows, a value per input. A category that an encoder refuses is an error where it is `strict`.
+    pub(super) fn run(&self, rows: usize, given: Vec<Value>, strict: bool) -> Result<Value, ImportError> {
         let mut values: Vec<Option<Value>> = vec![None; self.constants.len()];
         for (input, value) in self.inputs.iter().zip(given) {
             let value = if input.flat {
@@ -159,7 +166,9 @@ impl Graph {
                 *slot = Some(value);
             }
         }
-        for node in &self.nodes {
+        let size = |value: &Option<Value>| value.as_ref().map_or(0, |v| v.numbers.len() + TEXT * v.texts.len());
+        let mut alive: usize = values.iter().map(size).sum();
+        for (node, dead) in self.nodes.iter().zip(&self.dead_after) {
             let of = |slot: &usize| {
                 let found = values.get(*slot).and_then(Option::as_ref);
                 found.or_else(|| self.constants.get(*slot).and_then(Option::as_ref))
@@ -170,7 +179,7 @@ impl Graph {
             if node.inputs.iter().zip(&inputs).any(lacks) {
                 continue;
             }
-            let made = node.op.run(&inputs).map_err(|reason| ImportError::Node {
+            let made = node.op.run(&inputs, strict).map_err(|reason| ImportError::Node {
                 node: node.told.clone(),
                 reason,
             })?;
@@ -184,8 +193,22 @@ impl Graph {
                         node.told
                     )));
                 }
+                alive += size(&value);
+                if alive > ALIVE_MAX {
+                    return Err(ImportError::Shape(format!(
+                        "{} needs more than {ALIVE_MAX} numbers at once for {rows} rows",
+                        node.told
+                    )));
+                }
                 if let Some(place) = values.get_mut(*slot) {
+                    alive -= size(place);
                     *place = value;
+                }
+            }
+            for slot in dead {
+                if let Some(place) = values.get_mut(*slot) {
+                    alive -= size(place);
+                    *place = None;
                 }
             }
         }
@@ -210,6 +233,28 @@ impl fmt::Debug for Graph {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Graph({} nodes)", self.nodes.len())
     }
+}
+
+/// The slots that nothing reads after each node: the inputs that are read for the last time, and outputs that never are.
+fn dead_after(nodes: &[Node], slots: usize, output: usize) -> Vec<Vec<usize>> {
+    let mut is_read = vec![false; slots];
+    if let Some(read) = is_read.get_mut(output) {
+        *read = true;
+    }
+    let mut dead: Vec<Vec<usize>> = Vec::with_capacity(nodes.len());
+    for node in nodes.iter().rev() {
+        let touched = node.inputs.iter().flatten().chain(&node.outputs);
+        let mut here = Vec::new();
+        for slot in touched {
+            if let Some(read) = is_read.get_mut(*slot).filter(|read| !**read) {
+                *read = true;
+                here.push(*slot);
+            }
+        }
+        dead.push(here);
+    }
+    dead.reverse();
+    dead
 }
 
 fn inputs(graph: &GraphProto, slots: &mut Slots) -> Result<Vec<Input>, ImportError> {

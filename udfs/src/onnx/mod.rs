@@ -11,6 +11,8 @@ mod graph;
 mod linear;
 mod ops;
 mod proto;
+#[cfg(test)]
+mod tests;
 mod trees;
 mod value;
 
@@ -100,7 +102,7 @@ impl Model {
         );
         let stored = Stored {
             target: target.to_owned(),
-            domain: Domain::open(features.len()),
+            domain: Domain::open(&features),
             features,
             task,
             leaderboard: vec![LeaderboardRow { chosen: true, ..row }],
@@ -124,17 +126,25 @@ impl Model {
 }
 
 impl Onnx {
-    /// Output × row; NaN where the graph fails on rows that are unlike those it was probed with.
+    /// Output × row; NaN for a row that the graph cannot answer, as one with a category that its encoder refuses. Rows beside it are answered.
     pub(crate) fn outputs(&self, features: &[Feature], frame: &Frame) -> Vec<Vec<f64>> {
         let mut all = vec![Vec::with_capacity(frame.rows); self.scores.len()];
-        for from in (0..frame.rows).step_by(ROWS) {
-            let rows: Vec<usize> = (from..frame.rows.min(from + ROWS)).collect();
-            let found = self.block(features, &frame.take(&rows)).unwrap_or_else(|error| {
-                tracing::error!(%error, "an imported model failed on some rows");
-                vec![vec![f64::NAN; rows.len()]; self.scores.len()]
-            });
+        let mut add = |found: Vec<Vec<f64>>| {
             for (all, found) in all.iter_mut().zip(found) {
                 all.extend(found);
+            }
+        };
+        for from in (0..frame.rows).step_by(ROWS) {
+            let rows: Vec<usize> = (from..frame.rows.min(from + ROWS)).collect();
+            if let Ok(found) = self.block(features, &frame.take(&rows), true) {
+                add(found);
+                continue;
+            }
+            for row in rows {
+                add(self.block(features, &frame.take(&[row]), true).unwrap_or_else(|error| {
+                    tracing::debug!(%error, "an imported model has no answer to a row");
+                    vec![vec![f64::NAN]; self.scores.len()]
+                }));
             }
         }
         all
@@ -162,7 +172,8 @@ impl Onnx {
             rows: 3,
             cols: cols.collect(),
         };
-        self.block(features, &frame).map(|_| ())
+        // Which categories each encoder knows is not asked here: what it does not know is a row's fault.
+        self.block(features, &frame, false).map(|_| ())
     }
 
     fn graph(&self) -> Result<&Graph, ImportError> {
@@ -170,7 +181,8 @@ impl Onnx {
         self.graph.get_or_init(read).as_ref().ok_or(ImportError::NotOnnx)
     }
 
-    fn block(&self, features: &[Feature], frame: &Frame) -> Result<Vec<Vec<f64>>, ImportError> {
+    /// Output × row. A category that an encoder refuses is an error where it is `strict`.
+    fn block(&self, features: &[Feature], frame: &Frame, strict: bool) -> Result<Vec<Vec<f64>>, ImportError> {
         let graph = self.graph()?;
         let rows = frame.rows;
         let mut given = Vec::with_capacity(graph.inputs.len());
@@ -201,7 +213,7 @@ impl Onnx {
             };
             given.push(value.map_err(ImportError::Shape)?);
         }
-        let found = graph.run(rows, given)?;
+        let found = graph.run(rows, given, strict)?;
         let numbers = found.needs_numbers().map_err(ImportError::Shape)?;
         let wide = numbers.len() / rows.max(1);
         let needed = graph.labels.as_ref().map_or(1, Vec::len);

@@ -10,6 +10,9 @@ use super::proto::NodeProto;
 use super::trees::Trees;
 use super::value::{Held, Value};
 
+/// ONNX's number of the type of truths.
+const BOOL: i64 = 9;
+
 /// A function of two numbers.
 type Pair = fn(f64, f64) -> f64;
 type Single = Box<dyn Fn(f64) -> f64 + Send + Sync>;
@@ -18,6 +21,8 @@ pub(super) enum Op {
     /// The first input as it is.
     Pass,
     Cast(Held),
+    /// To a truth: all but zero is true.
+    Truth,
     Each(Single),
     Pair(Pair, Option<Held>),
     Clip,
@@ -32,7 +37,8 @@ pub(super) enum Op {
     Flatten,
     Squeeze(Vec<i64>),
     Unsqueeze(Vec<i64>),
-    Transpose,
+    /// The order of the axes; turned round without one.
+    Transpose(Vec<i64>),
     Sum {
         mean: bool,
         axes: Vec<i64>,
@@ -86,6 +92,7 @@ impl Op {
         let op = match (node.domain.as_str(), node.op_type.as_str()) {
             ("" | "ai.onnx", "Identity" | "Dropout") | ("ai.onnx.ml", "ZipMap") => Self::Pass,
             ("" | "ai.onnx", name) => match name {
+                "Cast" if node.int("to") == Some(BOOL) => Self::Truth,
                 "Cast" => Self::Cast(Held::of(node.int("to").unwrap_or(1) as i32)?),
                 "Abs" => each(f64::abs),
                 "Exp" => each(f64::exp),
@@ -141,7 +148,7 @@ impl Op {
                 "Flatten" => Self::Flatten,
                 "Squeeze" => Self::Squeeze(node.ints("axes").to_vec()),
                 "Unsqueeze" => Self::Unsqueeze(node.ints("axes").to_vec()),
-                "Transpose" => Self::Transpose,
+                "Transpose" => Self::Transpose(node.ints("perm").to_vec()),
                 "ReduceSum" | "ReduceMean" => Self::Sum {
                     mean: name == "ReduceMean",
                     axes: node.ints("axes").to_vec(),
@@ -209,7 +216,7 @@ impl Op {
     }
 
     /// The outputs; the labels that a classifier gives beside its scores are not made.
-    pub(super) fn run(&self, inputs: &[Option<&Value>]) -> Result<Vec<Option<Value>>, String> {
+    pub(super) fn run(&self, inputs: &[Option<&Value>], strict: bool) -> Result<Vec<Option<Value>>, String> {
         let input = |place: usize| {
             inputs
                 .get(place)
@@ -223,6 +230,11 @@ impl Op {
         let value = match self {
             Self::Pass => x.clone(),
             Self::Cast(held) => cast(x, *held)?,
+            Self::Truth => {
+                let numbers = x.needs_numbers()?.iter();
+                let truths = numbers.map(|x| f64::from(u8::from(*x != 0.0))).collect();
+                Value::new(x.shape.clone(), Held::Whole, truths)?
+            }
             Self::Each(of) => x.map(of)?,
             Self::Pair(of, held) => {
                 let mut all = x.clone();
@@ -289,12 +301,7 @@ impl Op {
                 }
                 x.reshaped(shape)?
             }
-            Self::Transpose => {
-                let (rows, columns) = x.sides()?;
-                let numbers = x.needs_numbers()?;
-                let turned = (0..columns).flat_map(|c| (0..rows).map(move |r| numbers[r * columns + c]));
-                Value::new(vec![columns, rows], x.held, turned.collect())?
-            }
+            Self::Transpose(order) => x.transposed(order)?,
             Self::Sum { mean, axes, keep } => sum(x, &places(x, axes, optional(1))?, *mean, *keep)?,
             Self::Greatest { axis, keep } => greatest(x, *axis, *keep)?,
             Self::Gather(axis) => {
@@ -318,7 +325,7 @@ impl Op {
                 (x - of_column(offset, column, 0.0)) * of_column(scale, column, 1.0)
             })?,
             Self::Normalise(norm) => normalised(x, *norm)?,
-            Self::OneHot(encoder) => encoder.run(x)?,
+            Self::OneHot(encoder) => encoder.run(x, strict)?,
             Self::Labels(encoder) => encoder.run(x)?,
             Self::Impute { with, replaced } => by_column(x, |column, x| {
                 if x == *replaced || (x.is_nan() && replaced.is_nan()) {

@@ -159,6 +159,43 @@ impl Value {
         value.checked()
     }
 
+    /// With its axes in this order, or in the opposite one if none is told.
+    pub(super) fn transposed(&self, order: &[i64]) -> Result<Self, String> {
+        let rank = self.shape.len();
+        let order: Vec<usize> = match order {
+            [] => (0..rank).rev().collect(),
+            told => told.iter().map(|axis| self.axis(*axis)).collect::<Result<_, _>>()?,
+        };
+        let mut sorted = order.clone();
+        sorted.sort_unstable();
+        if !sorted.into_iter().eq(0..rank) {
+            return Err(format!(
+                "{order:?} is no order of the axes of the shape {:?}",
+                self.shape
+            ));
+        }
+        let own = steps(&self.shape, &self.shape);
+        let shape: Vec<usize> = order.iter().map(|axis| self.shape[*axis]).collect();
+        let strides: Vec<usize> = order.iter().map(|axis| own[*axis]).collect();
+        let mut place = vec![0_usize; rank];
+        let mut from = Vec::with_capacity(count(&shape)?);
+        for _ in 0..count(&shape)? {
+            from.push(place.iter().zip(&strides).map(|(p, s)| p * s).sum::<usize>());
+            for (axis, size) in shape.iter().enumerate().rev() {
+                place[axis] += 1;
+                if place[axis] < *size {
+                    break;
+                }
+                place[axis] = 0;
+            }
+        }
+        if self.held == Held::Text {
+            return Self::of_texts(shape, from.into_iter().map(|at| self.texts[at].clone()).collect());
+        }
+        let numbers = from.into_iter().map(|at| self.numbers[at]).collect();
+        Self::new(shape, self.held, numbers)
+    }
+
     /// Each number by itself.
     pub(super) fn map(&self, of: impl Fn(f64) -> f64) -> Result<Self, String> {
         let numbers = self.needs_numbers()?.iter().map(|n| of(*n)).collect();

@@ -156,6 +156,37 @@ fn with_groups_the_interval_is_that_of_a_new_group() {
 }
 
 #[test]
+fn rows_of_one_group_speak_once_for_a_new_group() {
+    let table = |plates: usize| {
+        let mut dice = Dice(52);
+        let offsets: Vec<f64> = (0..plates).map(|_| 20.0 * dice.share()).collect();
+        let plate: Vec<usize> = (0..plates * 100).map(|row| row % plates).collect();
+        let x: Vec<f64> = plate.iter().map(|_| dice.share()).collect();
+        let y: Vec<f64> = plate.iter().zip(&x).map(|(p, x)| offsets[*p] + 5.0 * x).collect();
+        let names: Vec<String> = plate.iter().map(|p| format!("P{p}")).collect();
+        batch(vec![("plate", texts(&names)), ("x", floats(x)), ("y", floats(y))])
+    };
+    let grouped = TrainOptions {
+        group_by: Some("plate".to_owned()),
+        ..options("y", 2)
+    };
+    let model = |plates| train(&[table(plates)], &grouped, &Cancel::default(), &|_| ()).unwrap();
+    let five = model(5);
+    let refused = five.interval(&[floats([0.5])], 1, 0.9).unwrap_err();
+    assert!(
+        matches!(refused, PredictError::Coverage { most, .. } if (most - 5.0 / 6.0).abs() < 1e-9),
+        "{refused}"
+    );
+    assert!(five.interval(&[floats([0.5])], 1, 0.8).is_ok());
+    assert!(
+        five.card()
+            .iter()
+            .any(|(key, text)| key == "interval_90" && text.contains("5 held-out groups"))
+    );
+    assert!(model(12).interval(&[floats([0.5])], 1, 0.9).is_ok());
+}
+
+#[test]
 fn molecules_far_from_all_others_are_flagged() {
     let smiles: Vec<String> = (1..60)
         .flat_map(|n| [format!("O{}", "C".repeat(n)), format!("N{}O", "C".repeat(n))])

@@ -18,6 +18,7 @@ fn options(horizon: usize) -> ForecastOptions {
         horizon,
         together: Together::Sum,
         coverage: 0.9,
+        period: None,
     }
 }
 
@@ -159,6 +160,46 @@ fn short_and_strange_series_get_an_answer_that_says_how() {
     );
     let mean = column(&made, "forecast");
     assert!((mean[0] - 1.0).abs() < 0.1 && (mean[12] - 2.0).abs() < 0.1, "{mean:?}");
+}
+
+#[test]
+fn bursts_make_days_and_the_period_is_said_and_can_be_told() {
+    // Five readings within two minutes, once a day.
+    let times: Vec<i64> = (0..40)
+        .flat_map(|day| (0..5).map(move |reading| day * DAY + DAY / 3 + reading * 30_000_000))
+        .collect();
+    let times: ArrayRef = Arc::new(TimestampMicrosecondArray::from(times));
+    let table = batch(vec![("day", times), ("grams", floats([2.0; 200]))]);
+    let made = carried(&table, options(3)).unwrap();
+    let period = |made: &RecordBatch| made["period"].as_string::<i32>().value(0).to_owned();
+    assert_eq!(
+        (period(&made).as_str(), column(&made, "forecast")),
+        ("day", vec![10.0; 3])
+    );
+    let weeks = ForecastOptions {
+        period: Some("week".parse().unwrap()),
+        ..options(3)
+    };
+    let made = carried(&table, weeks).unwrap();
+    assert_eq!(period(&made), "week");
+    assert!(column(&made, "forecast")[0] > 40.0);
+    // Of days there are no hours.
+    let hours = ForecastOptions {
+        period: Some("6 hours".parse().unwrap()),
+        ..options(3)
+    };
+    let refused = carried(&daily(&[1.0; 30]), hours).unwrap_err().to_string();
+    assert!(refused.contains("6 hours"), "{refused}");
+}
+
+#[test]
+fn no_bounds_are_claimed_that_too_few_errors_speak_for() {
+    let values = weekly(60, 0.0, 5);
+    let asked = |coverage| {
+        let made = carried(&daily(&values), ForecastOptions { coverage, ..options(7) }).unwrap();
+        made["upper"].null_count()
+    };
+    assert_eq!((asked(0.9), asked(0.995)), (0, 7));
 }
 
 #[test]

@@ -188,3 +188,103 @@ fn a_prediction_and_a_feature_are_explained() {
         matches!(model.partial_dependence("colour"), Err(PredictError::NoFeature { features, .. }) if features.contains("catalyst"))
     );
 }
+
+fn edge(plate: &[(&str, i64, i64, f64)]) -> Result<Option<(f64, i64)>, PredictError> {
+    let column = |of: fn(&(&str, i64, i64, f64)) -> i64| -> ArrayRef {
+        Arc::new(plate.iter().map(|w| Some(of(w))).collect::<Int64Array>())
+    };
+    let table = batch(vec![
+        ("plate", texts(&plate.iter().map(|well| well.0).collect::<Vec<_>>())),
+        ("row", column(|well| well.1)),
+        ("column", column(|well| well.2)),
+        ("signal", floats(plate.iter().map(|well| well.3))),
+    ]);
+    let mut effects = PlateEffects::new(&table.schema(), "signal")?;
+    effects.push(&table)?;
+    let found = effects.finish()?;
+    let row = found["part"]
+        .as_string::<i32>()
+        .iter()
+        .position(|part| part == Some("edge"));
+    Ok(row.map(|row| {
+        let effect = found["effect"].as_primitive::<Float64Type>().value(row);
+        (effect, found["wells"].as_primitive::<Int64Type>().value(row))
+    }))
+}
+
+/// 96 wells whose rim reads ten too high, numbered from `first`.
+fn rimmed(name: &'static str, first: i64) -> Vec<(&'static str, i64, i64, f64)> {
+    let wells = (0..8).flat_map(|row| (0..12).map(move |column| (row, column)));
+    let read = |(row, column): (i64, i64)| {
+        let rim = row == 0 || row == 7 || column == 0 || column == 11;
+        (name, row + first, column + first, if rim { 60.0 } else { 50.0 })
+    };
+    wells.map(read).collect()
+}
+
+#[test]
+fn a_plate_numbered_from_nought_has_the_edge_of_one_numbered_from_one() {
+    for first in [1, 0] {
+        assert_eq!(edge(&rimmed("P", first)).unwrap(), Some((10.0, 36)), "from {first}");
+    }
+    let both = [rimmed("P", 0), rimmed("Q", 1)].concat();
+    let refused = edge(&both).unwrap_err().to_string();
+    assert!(
+        refused.contains("plate 'Q'") && refused.contains("number all plates alike"),
+        "{refused}"
+    );
+    // Wells such as A00 to H11.
+    let wells: Vec<String> = rimmed("P", 0)
+        .iter()
+        .map(|(_, row, column, _)| format!("{}{column:02}", char::from(b'A' + *row as u8)))
+        .collect();
+    let table = batch(vec![
+        ("well", texts(&wells)),
+        ("signal", floats(rimmed("P", 0).iter().map(|well| well.3))),
+    ]);
+    let mut effects = PlateEffects::new(&table.schema(), "signal").unwrap();
+    effects.push(&table).unwrap();
+    let found = effects.finish().unwrap();
+    let row = found["part"]
+        .as_string::<i32>()
+        .iter()
+        .position(|part| part == Some("edge"))
+        .unwrap();
+    assert_eq!(found["wells"].as_primitive::<Int64Type>().value(row), 36);
+    assert_eq!(found["effect"].as_primitive::<Float64Type>().value(row), 10.0);
+}
+
+#[test]
+fn a_few_rows_are_not_called_moved_by_chance_and_are_when_they_have_moved() {
+    let model = Arc::new(fit(&reactions(600, 83), "yield_pct", 2).unwrap());
+    let verdicts = |rows: &RecordBatch| -> Vec<String> {
+        let mut drift = Drift::new(Arc::clone(&model), &rows.schema()).unwrap();
+        drift.push(rows).unwrap();
+        let told = drift.finish().unwrap();
+        told["verdict"]
+            .as_string::<i32>()
+            .iter()
+            .flatten()
+            .map(str::to_owned)
+            .collect()
+    };
+    let mut moved = 0;
+    for seed in 0..40 {
+        let said = verdicts(&reactions(24, 1_000 + seed));
+        moved += said
+            .iter()
+            .filter(|said| *said == "moved" || *said == "shifting")
+            .count();
+        assert!(
+            said.contains(&"too few rows".to_owned()) || said.iter().all(|said| said == "stable"),
+            "{said:?}"
+        );
+    }
+    assert!(moved <= 5, "{moved} of 120 columns of the same distribution");
+    let hot = batch(vec![
+        ("catalyst", texts(&["cat-1"; 24])),
+        ("base", texts(&["base-1"; 24])),
+        ("temperature", floats([118.0; 24])),
+    ]);
+    assert_eq!(verdicts(&hot), ["moved"; 3]);
+}

@@ -72,7 +72,8 @@ fn what_may_not_be_told_is_in_no_answer_and_no_error() {
         .as_string::<i32>()
         .value(0)
         .to_owned();
-    assert_eq!(novel, "combination");
+    assert_eq!(novel, "unknown");
+    assert!(found.column_by_name("in_domain").unwrap().is_null(0));
     let short = model.interval_to(&row[..1], 1, 0.9, &sight).unwrap_err().to_string();
     assert!(
         short.contains("missing: base, temperature") && !short.contains("catalyst"),
@@ -102,7 +103,9 @@ fn what_may_not_be_told_is_in_no_answer_and_no_error() {
 
     let mut drift = Drift::new(Arc::clone(&model), &candidates.schema()).unwrap().to(&sight);
     drift.push(&candidates).unwrap();
-    assert_eq!(told(&drift.finish().unwrap()), ["temperature"]);
+    let drift = drift.finish().unwrap();
+    assert_eq!(told(&drift), ["temperature"]);
+    assert_eq!(drift["verdict"].as_string::<i32>().value(0), "not told");
 }
 
 #[tokio::test]
