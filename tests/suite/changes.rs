@@ -197,7 +197,7 @@ async fn what_is_not_run_is_said() {
             "CREATE TABLE",
         ),
         ("DELETE FROM lab.system.queries", "the server's own"),
-        ("UPDATE reactions SET yield_pct = 1", "full name"),
+        ("UPDATE reactions SET yield_pct = 1", "lab.public.reactions"),
     ] {
         let error = lab.update("ada", sql).await.unwrap_err();
         assert!(error.contains(says), "{sql}: {error}");

@@ -292,18 +292,23 @@ async fn what_is_not_granted_cannot_be_landed() {
     // What a file holds beside may go to a table beside, so that one's grants count, and its name is not told.
     let policy = lab.dir.join("policies/policy.csv");
     let text = std::fs::read_to_string(&policy).unwrap();
-    lab.update("ada", "CREATE TABLE lab.chemistry.fresh__lots (lot VARCHAR)")
-        .await
-        .unwrap();
-    assert_eq!(put(&lab, "sam", "chemistry/fresh/beside.csv", bytes).status, 201);
+    let sections = b"[Results]\nWell\tPosition\tCT\n1\tA1\t16.5\n2\tA2\t17.25\n\n[Raw Data]\nWell\tCycle\tx1\n1\t1\t1.5\n1\t2\t2.5\n";
+    assert_eq!(put(&lab, "sam", "chemistry/qpcr/a.txt", sections).status, 201);
+    lab.until(
+        "ada",
+        "SELECT count(*) FROM lab.chemistry.qpcr__raw_data",
+        lab::shows(2),
+    )
+    .await;
+    assert_eq!(put(&lab, "sam", "chemistry/qpcr/b.txt", sections).status, 201);
     let before = generation(&lab).await;
-    let denied = "p, role:lab_scientist, chemistry, lab/chemistry/fresh__lots, use|select|insert, deny";
+    let denied = "p, role:lab_scientist, chemistry, lab/chemistry/qpcr__raw_data, use|select|insert, deny";
     std::fs::write(&policy, format!("{text}\n{denied}\n")).unwrap();
     newer(&lab, before).await;
-    let refused = put(&lab, "sam", "chemistry/fresh/beside_2.csv", bytes);
+    let refused = put(&lab, "sam", "chemistry/qpcr/c.txt", sections);
     assert_eq!(refused.status, 403, "{}", refused.text());
     assert!(
-        refused.text().contains("beside") && !refused.text().contains("fresh__lots"),
+        refused.text().contains("beside") && !refused.text().contains("raw_data"),
         "{}",
         refused.text()
     );
