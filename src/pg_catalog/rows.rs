@@ -125,7 +125,7 @@ fn tables(governed: &Governed) -> Vec<Table> {
             oid: number(&format!("{}.{}", shown.schema, shown.table), &mut taken),
             comment: lake.and_then(|table| table.description().map(str::to_owned)),
             columns: narrow_schema(&shown.provider.schema()),
-            is_view: governed.is_view(&shown.schema, &shown.table),
+            is_view: Governed::is_view(&shown.schema),
             schema: shown.schema,
             name: shown.table,
         }
@@ -239,7 +239,7 @@ fn comments(table: &Table) -> Vec<Row> {
 fn of_schema(governed: &Governed, views: bool, name: &'static str, owner: &'static str) -> Vec<Row> {
     let visible = governed.visible().into_iter();
     visible
-        .filter(|(schema, table)| governed.is_view(schema, table) == views)
+        .filter(|(schema, _)| Governed::is_view(schema) == views)
         .map(|(schema, table)| {
             row([
                 ("schemaname", schema.as_str().into()),

@@ -60,7 +60,7 @@ impl Engine {
             let about = found.map(|table| about(governed.world(), table, &columns));
             tables.push(VisibleTable {
                 catalog: statement::CATALOG.to_owned(),
-                kind: match governed.is_view(&schema, &table) {
+                kind: match Governed::is_view(&schema) {
                     true => "VIEW",
                     false => "BASE TABLE",
                 },

@@ -54,7 +54,7 @@ impl SchemaProvider for GovernedSchema {
 
     /// For lists: nothing is asked for by name.
     async fn table_type(&self, name: &str) -> Result<Option<TableType>, DataFusionError> {
-        let kind = match self.governed.is_view(&self.name, name) {
+        let kind = match Governed::is_view(&self.name) {
             true => TableType::View,
             false => TableType::Base,
         };

@@ -6,9 +6,7 @@ use datafusion::catalog::TableProvider;
 use labhouse_policies::Access;
 
 use super::governed::{Governed, Resolved};
-use super::library::Library;
 use crate::models::LoadedModel;
-use crate::pipelines::View;
 use crate::system::SYSTEM;
 
 /// A table that the principal sees, as he sees it.
@@ -22,11 +20,10 @@ pub(crate) struct Shown {
 }
 
 impl Governed {
-    /// Whether what is in a table follows from elsewhere, so that no statement changes its rows: materialized views, virtual
-    /// libraries, and what the server tells of itself.
-    pub(crate) fn is_view(&self, schema: &str, table: &str) -> bool {
-        let found = self.world.catalog.table(schema, table);
-        schema == SYSTEM || found.is_some_and(|table| View::of(table).is_some() || Library::of(table).is_some())
+    /// Whether lists call a table a view: what the server tells of itself. A materialized view holds rows as a table does, and tools that
+    /// list tables alone (SQLAlchemy, psql's `\dt`) must find it.
+    pub(crate) fn is_view(schema: &str) -> bool {
+        schema == SYSTEM
     }
 
     /// The tables that the principal sees, sorted, system tables last.
