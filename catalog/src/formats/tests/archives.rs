@@ -31,11 +31,7 @@ fn files_of_one_shape_are_one_table() {
 
 #[test]
 fn types_that_go_together_are_one_table_whichever_file_is_first() {
-    for (first, second) in [
-        ("1\nA2,2", "0.5\nA2,1.5"),
-        ("0.5\nA2,1.5", "1\nA2,2"),
-        ("0.5\nA2,", "1\nA2,2"),
-    ] {
+    for (first, second) in [("1\nA2,2", "0.5\nA2,1.5"), ("0.5\nA2,1.5", "1\nA2,2")] {
         let bytes = zip(&[
             ("P1.csv", &format!("well,od\nA1,{first}\n")),
             ("P2.csv", &format!("well,od\nA1,{second}\n")),
