@@ -10,7 +10,7 @@ use super::{QueryError, errors, narrow, statement, tags};
 use crate::audit::Client;
 use crate::engine::Engine;
 use crate::pipelines::View;
-use crate::session::{Library, World, table_path};
+use crate::session::{Governed, Library, World, table_path};
 
 /// A table that a principal may see, for metadata calls.
 pub(crate) struct VisibleTable {
