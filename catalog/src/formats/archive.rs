@@ -11,6 +11,8 @@ use crate::formats::{Block, Confidence, Limits, Parsed, ReadError, read_content,
 const FILE: &str = "archive_file";
 /// Files of one archive that are read.
 const FILES_MAX: usize = 1000;
+/// Names of files about the others.
+const ABOUT_OTHERS: [&str; 5] = ["readme", "license", "licence", "changelog", "citation"];
 /// First words, and ends, of the names of files that go along with data and hold none themselves.
 const COMPANIONS: [&str; 6] = ["readme", "license", "licence", "notes", "changelog", "citation"];
 const COMPANION_ENDS: [&str; 3] = [".md", ".rst", ".html"];
@@ -37,6 +39,10 @@ pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Parsed, ReadError> {
     let mut properties = BTreeMap::new();
     let mut confidence = Confidence::default();
     for (name, content) in files {
+        if is_about_others(&name) {
+            left.push(format!("{name} (words about the others)"));
+            continue;
+        }
         // An archive inside an archive would multiply what one file may cost.
         if content.starts_with(b"PK\x03\x04") && !crate::formats::workbook::is_workbook(&content, limits)? {
             return Err(ReadError::Unsupported {
@@ -134,6 +140,13 @@ fn tables(group: Alike) -> Vec<(String, Block)> {
         (name, block)
     };
     parts.into_iter().map(named).collect()
+}
+
+/// Whether a file is about the others by its name (`README.txt`): a sentence with commas may look like a table.
+fn is_about_others(name: &str) -> bool {
+    let base = name.rsplit(['/', '\\']).next().unwrap_or(name).to_lowercase();
+    let (stem, end) = base.split_once('.').unwrap_or((base.as_str(), ""));
+    ABOUT_OTHERS.contains(&stem) && ["", "txt", "md", "rst", "html"].contains(&end)
 }
 
 /// Whether a file of an archive that holds no table is one that goes along with data: it is left out and told, the rest is read.
