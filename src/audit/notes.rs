@@ -107,7 +107,10 @@ impl Notes {
             reads |= !says_all(node);
             Ok(TreeNodeRecursion::Continue)
         })?;
-        Self::functions(plan, |_| reads = true)?;
+        // Nearly every statement reads something: its plan is not walked once more.
+        if !reads {
+            Self::functions(plan, |_| reads = true)?;
+        }
         noted.facts.reads_nothing = !reads;
         Ok(())
     }
