@@ -158,10 +158,10 @@ impl Kept {
         while self.owners.get(owner).is_some_and(is_much) && self.take_oldest_of(owner) {}
         while self.bytes > BYTES_MAX || self.by_name.len() > MAX {
             let by_bytes = self.bytes > BYTES_MAX;
-            let most = self
-                .owners
-                .iter()
-                .max_by_key(|(_, share)| if by_bytes { share.bytes } else { share.bindings });
+            // Of this login the binding put just now stays, so it makes room only when it has others.
+            let shares = self.owners.iter();
+            let others = shares.filter(|(name, share)| *name != owner || share.bindings > 1);
+            let most = others.max_by_key(|(_, share)| if by_bytes { share.bytes } else { share.bindings });
             let Some(most) = most.map(|(name, _)| name.clone()) else {
                 break;
             };
