@@ -239,6 +239,8 @@ pub(crate) struct Limits {
     pub(crate) partitions: usize,
     /// Memory for results that are given again while nothing they rest on has changed, in MiB; 0 = none is kept.
     pub(crate) result_cache_mib: usize,
+    /// Whether those who see a table in part are answered from it, too.
+    pub(crate) result_cache_filtered: bool,
     /// Models trained at the same time.
     pub(crate) concurrent_trainings: usize,
     /// Threads of one training; 0 = as many as there are cores. They stand behind the threads of queries.
@@ -265,6 +267,7 @@ impl Default for Limits {
             write_rows: 20_000_000,
             partitions: 0,
             result_cache_mib: 64,
+            result_cache_filtered: true,
             concurrent_trainings: 1,
             training_threads: 0,
             drain_s: 30,

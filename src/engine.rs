@@ -117,7 +117,7 @@ impl Engine {
             care: Care::default(),
             plans: Plans::default(),
             profiles: Profiles::default(),
-            results: Arc::new(Results::new(config.limits.result_cache_mib)),
+            results: Arc::new(Results::new(&config.limits)),
             view_failures: Failures::default(),
             pipeline_files: Files::default(),
             runner,

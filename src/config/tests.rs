@@ -106,7 +106,7 @@ fn the_commented_example_states_the_defaults() {
         .lines()
         .filter(|line| line.contains(" = ") && !line.starts_with('#'))
         .count();
-    assert_eq!(keys, 67, "a new key needs a line in the example");
+    assert_eq!(keys, 68, "a new key needs a line in the example");
 }
 
 #[test]

@@ -8,8 +8,12 @@
 //! # What is never kept
 //! Results that rest on anything else than tables of the lake as they are today: system tables, lists of tables, older
 //! versions, table functions and models; what is not the same at every moment (`now()`, `random()`); plans that explain;
-//! what failed or was cut short; and what is too large. Nor anything of a table that the principal sees in part: whether
-//! an answer is given again would tell him when the rest of it changes.
+//! what failed or was cut short; and what is too large. Of a table that the principal sees in part, nothing where what he
+//! sees of a row hangs on anything but this row, and nothing at all with `limits.result_cache_filtered = false`: how long
+//! an answer takes tells him otherwise that the table changed, be it in rows hidden from him.
+//!
+//! Constants (`SELECT 1`, as pools of connections ask all day) have a small shelf of their own, so they push out nothing
+//! else.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
@@ -30,19 +34,35 @@ use parking_lot::Mutex;
 use super::plans::Planned;
 use super::statement::{CATALOG, PUBLIC};
 use crate::audit::Facts;
+use crate::config::Limits;
 use crate::session::{Governed, Seen};
 
 /// Results kept at most; each is looked for by its text.
 const KEPT_MAX: usize = 512;
 /// One result may take this part of the room.
 const SHARE: usize = 16;
+/// Constants kept at most, and bytes of each.
+const CONSTANTS_MAX: usize = 64;
+const CONSTANT_BYTES_MAX: usize = 4 << 10;
 
-/// The tables a plan reads, and how each was shown.
+/// The tables a plan reads, and how each was shown; none are read by a constant.
 pub(super) struct Reads(Vec<Read>);
+
+impl Reads {
+    fn is_constant(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn see_all(&self) -> bool {
+        self.0.iter().all(|read| read.is_whole)
+    }
+}
 
 struct Read {
     schema: String,
     table: String,
+    /// Whether the principal sees all of the table.
+    is_whole: bool,
     of: Weak<LakeTable>,
     /// Of the access, not of the policy set.
     fingerprint: String,
@@ -68,23 +88,32 @@ pub(super) struct Kept {
 /// The results that are kept; the one that was not asked for longest makes room.
 pub(crate) struct Results {
     kept: Mutex<VecDeque<Arc<Kept>>>,
+    constants: Mutex<VecDeque<Arc<Kept>>>,
     bytes_max: usize,
+    /// Whether results of tables that are seen in part are kept.
+    filtered: bool,
 }
 
 impl Results {
-    pub(crate) fn new(mebibytes: usize) -> Self {
+    pub(crate) fn new(limits: &Limits) -> Self {
         Self {
             kept: Mutex::default(),
-            bytes_max: mebibytes.saturating_mul(1 << 20),
+            constants: Mutex::default(),
+            bytes_max: limits.result_cache_mib.saturating_mul(1 << 20),
+            filtered: limits.result_cache_filtered,
         }
     }
 
     /// The kept result for this question, if everything it rests on still stands.
     pub(super) fn find(&self, governed: &Governed, sql: &str, values: &[ScalarValue]) -> Option<Arc<Kept>> {
-        let asks = |kept: &Arc<Kept>| kept.sql == sql && kept.who == *governed.who() && kept.values == values;
-        let found = self.kept.lock().iter().find(|kept| asks(kept)).cloned()?;
+        let asks = |kept: &&Arc<Kept>| kept.sql == sql && kept.who == *governed.who() && kept.values == values;
+        let shelves = [&self.constants, &self.kept];
+        let found = shelves
+            .into_iter()
+            .find_map(|shelf| Some((shelf, shelf.lock().iter().find(asks).cloned()?)));
+        let (shelf, found) = found?;
         let stands = found.stands(governed);
-        let mut kept = self.kept.lock();
+        let mut kept = shelf.lock();
         if let Some(at) = kept.iter().position(|other| Arc::ptr_eq(other, &found)) {
             let newest = kept.remove(at).filter(|_| stands);
             kept.extend(newest);
@@ -101,7 +130,8 @@ impl Results {
         planned: &Planned,
         schema: &SchemaRef,
     ) -> Option<Collecting> {
-        let reads = planned.reads.as_ref().filter(|_| self.bytes_max > 0)?;
+        let may = |reads: &&Arc<Reads>| self.bytes_max > 0 && (self.filtered || reads.see_all());
+        let reads = planned.reads.as_ref().filter(may)?;
         Some(Collecting {
             results: Arc::clone(self),
             kept: Kept {
@@ -119,12 +149,24 @@ impl Results {
         })
     }
 
+    /// Bytes that a result may take.
+    fn room(&self, reads: &Reads) -> usize {
+        match reads.is_constant() {
+            true => CONSTANT_BYTES_MAX,
+            false => self.bytes_max / SHARE,
+        }
+    }
+
     fn keep(&self, new: Kept) {
-        let mut kept = self.kept.lock();
+        let (shelf, most) = match new.reads.is_constant() {
+            true => (&self.constants, CONSTANTS_MAX),
+            false => (&self.kept, KEPT_MAX),
+        };
+        let mut kept = shelf.lock();
         kept.retain(|old| !(old.sql == new.sql && old.who == new.who && old.values == new.values));
         kept.push_back(Arc::new(new));
         let mut bytes: usize = kept.iter().map(|kept| kept.bytes).sum();
-        while bytes > self.bytes_max || kept.len() > KEPT_MAX {
+        while bytes > self.bytes_max || kept.len() > most {
             let Some(oldest) = kept.pop_front() else { break };
             bytes -= oldest.bytes;
         }
@@ -156,7 +198,7 @@ impl Collecting {
         let own = take_record_batch(batch, &UInt32Array::from_iter_values(0..rows)).ok()?;
         self.kept.bytes += own.get_array_memory_size();
         self.kept.batches.push(own);
-        (self.kept.bytes <= self.results.bytes_max / SHARE).then_some(self)
+        (self.kept.bytes <= self.results.room(&self.kept.reads)).then_some(self)
     }
 
     /// The last row went out: the result is whole.
@@ -212,8 +254,7 @@ pub(super) fn reads(governed: &Governed, plan: &LogicalPlan) -> Result<Option<Ar
             Ok(TreeNodeRecursion::Continue)
         })
     })?;
-    // Without a table there is nothing to save, and all sorts of constants would push out what is worth keeping.
-    Ok((is_fixed && !reads.is_empty()).then(|| Arc::new(Reads(reads))))
+    Ok(is_fixed.then(|| Arc::new(Reads(reads))))
 }
 
 /// Whether a plan, not optimised yet, gives the same while the tables that it reads have the same rows, each of them a table of
@@ -222,17 +263,21 @@ pub(super) fn reads(governed: &Governed, plan: &LogicalPlan) -> Result<Option<Ar
 /// # Errors
 /// The plan cannot be walked.
 pub(crate) fn rests_on_rows(governed: &Governed, plan: &LogicalPlan) -> Result<bool, DataFusionError> {
-    Ok(reads(governed, plan)?.is_some())
+    Ok(reads(governed, plan)?.is_some_and(|reads| !reads.is_constant() && reads.see_all()))
 }
 
-/// The scan of a table of the lake that the principal sees whole, as this statement resolved it; none for anything else.
+/// The scan of a table of the lake of which the principal sees the same while its rows are the same, as this statement resolved
+/// it; none for anything else.
 fn read(governed: &Governed, scan: &TableScan) -> Option<Read> {
     let name = scan.table_name.clone().resolve(CATALOG, PUBLIC);
     let Seen { of, access, provider } = governed.seen(&name.schema, &name.table)?;
     let scanned = source_as_provider(&scan.source).ok()?;
-    (access.is_unrestricted() && Arc::ptr_eq(&scanned, &provider)).then(|| Read {
+    let is_whole = access.is_unrestricted();
+    let is_steady = is_whole || rests_on_its_row(&access);
+    (is_steady && Arc::ptr_eq(&scanned, &provider)).then(|| Read {
         schema: name.schema.to_string(),
         table: name.table.to_string(),
+        is_whole,
         of: Arc::downgrade(&of),
         fingerprint: access.fingerprint,
     })
@@ -295,14 +340,31 @@ mod tests {
     use super::*;
     use arrow::datatypes::Schema;
 
-    fn kept(sql: &str, bytes: usize) -> Kept {
+    fn results() -> Results {
+        Results::new(&Limits {
+            result_cache_mib: 1,
+            ..Limits::default()
+        })
+    }
+
+    fn read() -> Read {
+        Read {
+            schema: "chemistry".into(),
+            table: "reactions".into(),
+            is_whole: true,
+            of: Weak::new(),
+            fingerprint: String::new(),
+        }
+    }
+
+    fn kept(sql: &str, bytes: usize, reads: Vec<Read>) -> Kept {
         let empty = Arc::new(Schema::empty());
         Kept {
             who: Principal::new("ana"),
             sql: sql.to_owned(),
             values: Vec::new(),
             policies: Weak::new(),
-            reads: Arc::new(Reads(Vec::new())),
+            reads: Arc::new(Reads(reads)),
             facts: Arc::default(),
             parameters: Arc::clone(&empty),
             schema: empty,
@@ -317,19 +379,31 @@ mod tests {
 
     #[test]
     fn the_oldest_makes_room_and_a_question_is_kept_once() {
-        let results = Results::new(1);
+        let results = results();
+        let keep = |sql: &str, bytes| results.keep(kept(sql, bytes, vec![read()]));
         let half = results.bytes_max / 2;
         for (sql, bytes) in [("a", half), ("b", 1), ("a", half), ("c", half)] {
-            results.keep(kept(sql, bytes));
+            keep(sql, bytes);
         }
         assert_eq!(held(&results), ["a", "c"]);
-        results.keep(kept("d", results.bytes_max));
+        keep("d", results.bytes_max);
         assert_eq!(held(&results), ["d"]);
         for at in 0..KEPT_MAX + 3 {
-            results.keep(kept(&at.to_string(), 0));
+            keep(&at.to_string(), 0);
         }
         assert_eq!(held(&results).len(), KEPT_MAX);
-        results.keep(kept("too large", results.bytes_max + 1));
+        keep("too large", results.bytes_max + 1);
         assert!(held(&results).is_empty());
+    }
+
+    #[test]
+    fn constants_push_out_constants_only() {
+        let results = results();
+        results.keep(kept("of a table", 1, vec![read()]));
+        for at in 0..KEPT_MAX {
+            results.keep(kept(&format!("SELECT {at}"), 8, Vec::new()));
+        }
+        assert_eq!(held(&results), ["of a table"]);
+        assert_eq!(results.constants.lock().len(), CONSTANTS_MAX);
     }
 }
