@@ -117,6 +117,8 @@ pub(crate) struct Client {
     pub(crate) trace: Option<TraceParent>,
     /// In which transaction, if not in one of its own.
     pub(crate) transaction: Option<Arc<Transaction>>,
+    /// What it asks may read and nothing else, whatever the login may do.
+    pub(crate) reads_only: bool,
 }
 
 impl Client {

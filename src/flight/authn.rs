@@ -261,6 +261,7 @@ pub(super) fn client(headers: &MetadataMap, peer: Option<SocketAddr>) -> Arc<Cli
         agent: agent.map(Client::agent),
         trace: TraceParent::of(headers.get("traceparent").and_then(|parent| parent.to_str().ok())),
         transaction: None,
+        reads_only: false,
     })
 }
 

@@ -15,6 +15,7 @@ use serde_json::Value;
 use super::answer::{self, Wish};
 use super::refusal::Refusal;
 use super::{Door, Place, REQUEST_BYTES_MAX, REQUEST_TIME_MAX, signin};
+use crate::audit::Client;
 use crate::flight::placeholders;
 
 /// The body of a question.
@@ -32,6 +33,9 @@ struct Question {
     /// CSV for a spreadsheet: no cell is read as a formula.
     #[serde(default)]
     spreadsheet: bool,
+    /// Only to be run if it changes nothing: what a link brings, and what is asked again.
+    #[serde(default)]
+    read_only: bool,
 }
 
 /// How rows travel.
@@ -71,9 +75,13 @@ pub(super) async fn query(
         .into_iter()
         .map(scalar)
         .collect::<Result<Vec<_>, _>>()?;
+    let client = Client {
+        reads_only: question.read_only,
+        ..Client::clone(&caller.client)
+    };
     let running = door
         .engine
-        .run(&caller.principal, &caller.client, &numbered.sql, parameters, None)
+        .run(&caller.principal, &client, &numbered.sql, parameters, None)
         .await?;
     let wish = Wish {
         format,

@@ -156,6 +156,7 @@ fn client(headers: &HeaderMap, peer: Option<SocketAddr>) -> Arc<Client> {
         agent: agent.map(Client::agent),
         trace: TraceParent::of(headers.get("traceparent").and_then(|parent| parent.to_str().ok())),
         transaction: None,
+        reads_only: false,
     })
 }
 

@@ -66,7 +66,9 @@ struct ModelFunction {
 
 impl TableFunctionImpl for ModelFunction {
     fn call_with_args(&self, args: TableFunctionArgs<'_, '_>) -> Result<Arc<dyn TableProvider>, DataFusionError> {
-        self.answer(args.exprs()).map_err(QueryError::into_datafusion)
+        let made = self.answer(args.exprs()).map_err(QueryError::into_datafusion)?;
+        self.governed.made(self.name, &made);
+        Ok(made)
     }
 }
 

@@ -92,6 +92,7 @@ where
         agent: named("application_name").map(Client::agent),
         trace: None,
         transaction: None,
+        reads_only: false,
     };
     if named("replication").is_some_and(|value| !["false", "off", "no", "0"].contains(&value)) {
         return Err(fatal(

@@ -350,6 +350,11 @@ impl Engine {
         let state = Arc::new(self.sessions.open(governed).map_err(errors::from_datafusion)?);
         let statement = self.parse(governed, &state, sql).await?;
         account.called(statement.verb(), statement.target());
+        if asked.client.reads_only && (statement.writes() || matches!(statement, Statement::CancelQuery(_))) {
+            return Err(QueryError::Denied(
+                "the question says that it reads only (read_only), and this statement does more: it was not run".into(),
+            ));
+        }
         if let Statement::CancelQuery(id) = statement {
             let count = self.cancel(governed, id)?;
             let accounted = account.decided(governed.notes().facts());

@@ -52,8 +52,8 @@ pub(super) async fn plan_as_far(
         return Ok(Outlook::Open { columns, parameters });
     }
     let bound = with_values(logical, values)?;
-    let reads = results::reads(&governed, &bound).map_err(errors::from_datafusion)?;
     let physical = physical(&governed, &state, &bound).await?;
+    let reads = results::reads(&governed, &bound).map_err(errors::from_datafusion)?;
     Ok(Outlook::Planned(Planned {
         physical,
         state,

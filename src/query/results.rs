@@ -3,11 +3,12 @@
 //! A dashboard asks the same few statements each time somebody opens or refreshes it. A kept result is given only to
 //! the same principal with the same attributes, text and values, under the very same policies; and each table it read
 //! must still be the same snapshot, and be shown in the same way by a decision made anew (a grant may end while its
-//! policy stands). The account of a statement answered so says what it read like any other, and that it was not run.
+//! policy stands). What a model or a function of tables said rests on all that was looked up for it, be it there or not, and
+//! on the very same models, which must answer him still. The account of a statement answered so says what it read like any other, and that it was not run.
 //!
 //! # What is never kept
-//! Results that rest on anything else than tables of the lake as they are today: system tables, lists of tables, older
-//! versions, table functions and models; what is not the same at every moment (`now()`, `random()`); plans that explain;
+//! Results that rest on anything else than tables and models of the lake as they are today: system tables, lists of tables,
+//! older versions, libraries, searches; what is not the same at every moment (`now()`, `random()`); plans that explain;
 //! what failed or was cut short; and what is too large. Of a table that the principal sees in part, nothing where what he
 //! sees of a row hangs on anything but this row, and nothing at all with `limits.result_cache_filtered = false`: how long
 //! an answer takes tells him otherwise that the table changed, be it in rows hidden from him.
@@ -15,7 +16,7 @@
 //! Constants (`SELECT 1`, as pools of connections ask all day) have a small shelf of their own, so they push out nothing
 //! else.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Weak};
 
 use arrow::array::{RecordBatch, UInt32Array};
@@ -24,10 +25,8 @@ use arrow::datatypes::SchemaRef;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::datasource::source_as_provider;
 use datafusion::error::DataFusionError;
-use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr, LogicalPlan, TableScan, Volatility, WindowFunctionDefinition};
 use datafusion::scalar::ScalarValue;
-use labhouse_catalog::LakeTable;
 use labhouse_policies::{Access, PolicySet, Principal};
 use parking_lot::Mutex;
 
@@ -35,7 +34,8 @@ use super::plans::Planned;
 use super::statement::{CATALOG, PUBLIC};
 use crate::audit::Facts;
 use crate::config::Limits;
-use crate::session::{Governed, Seen};
+use crate::models::{LoadedModel, scalar};
+use crate::session::{Found, Governed};
 
 /// Results kept at most; each is looked for by its text.
 const KEPT_MAX: usize = 512;
@@ -45,27 +45,47 @@ const SHARE: usize = 16;
 const CONSTANTS_MAX: usize = 64;
 const CONSTANT_BYTES_MAX: usize = 4 << 10;
 
-/// The tables a plan reads, and how each was shown; none are read by a constant.
-pub(super) struct Reads(Vec<Read>);
-
-impl Reads {
-    fn is_constant(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    fn see_all(&self) -> bool {
-        self.0.iter().all(|read| read.is_whole)
-    }
+/// What a plan rests on; a constant rests on nothing.
+#[derive(Default)]
+pub(super) struct Reads {
+    tables: Vec<Read>,
+    calls: Vec<Call>,
+    /// Functions of tables are called, or models answer.
+    asks: bool,
 }
 
+/// A name that was looked up.
 struct Read {
     schema: String,
     table: String,
-    /// Whether the principal sees all of the table.
+    found: Found,
+    /// Whether the principal sees all of it, or nothing.
     is_whole: bool,
-    of: Weak<LakeTable>,
-    /// Of the access, not of the policy set.
-    fingerprint: String,
+}
+
+/// A model that answers, and a function that may have asked it.
+struct Call {
+    function: String,
+    model: Weak<LoadedModel>,
+}
+
+impl Reads {
+    fn is_constant(&self) -> bool {
+        self.tables.is_empty() && !self.asks
+    }
+
+    fn see_all(&self) -> bool {
+        self.tables.iter().all(|read| read.is_whole)
+    }
+
+    fn stand(&self, governed: &Governed) -> bool {
+        let answers = |call: &Call| {
+            let model = call.model.upgrade();
+            model.is_some_and(|model| governed.would_answer(&call.function, &model))
+        };
+        let same = |read: &Read| governed.found(&read.schema, &read.table).as_ref() == Some(&read.found);
+        self.tables.iter().all(same) && self.calls.iter().all(answers)
+    }
 }
 
 /// A result with all that it rests on.
@@ -175,12 +195,7 @@ impl Results {
 
 impl Kept {
     fn stands(&self, governed: &Governed) -> bool {
-        let same = |read: &Read| {
-            governed.seen(&read.schema, &read.table).is_some_and(|now| {
-                std::ptr::eq(read.of.as_ptr(), Arc::as_ptr(&now.of)) && read.fingerprint == now.access.fingerprint
-            })
-        };
-        std::ptr::eq(self.policies.as_ptr(), Arc::as_ptr(&governed.world().policies)) && self.reads.0.iter().all(same)
+        std::ptr::eq(self.policies.as_ptr(), Arc::as_ptr(&governed.world().policies)) && self.reads.stand(governed)
     }
 }
 
@@ -207,19 +222,24 @@ impl Collecting {
     }
 }
 
-/// What a plan, not optimised yet, reads; none if its result may not be kept.
+/// What a planned statement rests on, by its plan before it was optimised; none if its result may not be kept.
 ///
 /// # Errors
 /// The plan cannot be walked.
 pub(super) fn reads(governed: &Governed, plan: &LogicalPlan) -> Result<Option<Arc<Reads>>, DataFusionError> {
-    let engine = governed.system();
-    let mut reads = Vec::new();
+    let mut reads = Reads::default();
+    let mut functions = BTreeSet::new();
     let mut is_fixed = true;
     plan.apply_with_subqueries(|node| {
         is_fixed &= match node {
-            LogicalPlan::TableScan(scan) => match read(governed, scan) {
-                Some(read) => {
-                    reads.push(read);
+            LogicalPlan::TableScan(scan) => match scanned(governed, scan) {
+                Some(Scanned::Table(read)) => {
+                    reads.tables.push(read);
+                    true
+                }
+                Some(Scanned::Function(name)) => {
+                    functions.insert(name.to_owned());
+                    reads.asks = true;
                     true
                 }
                 None => false,
@@ -250,11 +270,43 @@ pub(super) fn reads(governed: &Governed, plan: &LogicalPlan) -> Result<Option<Ar
             | LogicalPlan::RecursiveQuery(_) => false,
         };
         node.apply_expressions(|expression| {
-            is_fixed &= fixed(expression, engine)?;
+            is_fixed &= fixed(expression, governed, &mut functions)?;
             Ok(TreeNodeRecursion::Continue)
         })
     })?;
-    Ok(is_fixed.then(|| Arc::new(Reads(reads))))
+    reads.asks |= !functions.is_empty();
+    if is_fixed && reads.asks {
+        is_fixed = asked(governed, &functions, &mut reads);
+    }
+    Ok(is_fixed.then(|| Arc::new(reads)))
+}
+
+/// Adds what functions and models rest on: all that was looked up, for whatever reason, and who answered. False if one of it
+/// cannot be found again.
+fn asked(governed: &Governed, functions: &BTreeSet<String>, reads: &mut Reads) -> bool {
+    for (schema, table) in governed.looked_up() {
+        match looked_up(governed, &schema, &table) {
+            Some(read) => reads.tables.push(read),
+            None => return false,
+        }
+    }
+    let models = &governed.world().models;
+    for model in governed.answering() {
+        let asking = functions.iter().filter(|function| {
+            let own = models.by_function(function);
+            own.is_none_or(|own| Arc::ptr_eq(own, &model)) && governed.would_answer(function, &model)
+        });
+        let before = reads.calls.len();
+        reads.calls.extend(asking.map(|function| Call {
+            function: function.clone(),
+            model: Arc::downgrade(&model),
+        }));
+        if reads.calls.len() == before {
+            // It answers, and nobody can say through what.
+            return false;
+        }
+    }
+    true
 }
 
 /// Whether a plan, not optimised yet, gives the same while the tables that it reads have the same rows, each of them a table of
@@ -263,23 +315,39 @@ pub(super) fn reads(governed: &Governed, plan: &LogicalPlan) -> Result<Option<Ar
 /// # Errors
 /// The plan cannot be walked.
 pub(crate) fn rests_on_rows(governed: &Governed, plan: &LogicalPlan) -> Result<bool, DataFusionError> {
-    Ok(reads(governed, plan)?.is_some_and(|reads| !reads.is_constant() && reads.see_all()))
+    Ok(reads(governed, plan)?.is_some_and(|reads| !reads.is_constant() && !reads.asks && reads.see_all()))
 }
 
-/// The scan of a table of the lake of which the principal sees the same while its rows are the same, as this statement resolved
-/// it; none for anything else.
-fn read(governed: &Governed, scan: &TableScan) -> Option<Read> {
+/// What a scan reads.
+enum Scanned {
+    Table(Read),
+    /// What a function of tables or models gave; its name.
+    Function(&'static str),
+}
+
+/// A scan as this statement resolved it; none for what is not the same while the tables of the lake are.
+fn scanned(governed: &Governed, scan: &TableScan) -> Option<Scanned> {
+    let provider = source_as_provider(&scan.source).ok()?;
+    if let Some(function) = governed.made_by(&provider) {
+        return Some(Scanned::Function(function));
+    }
     let name = scan.table_name.clone().resolve(CATALOG, PUBLIC);
-    let Seen { of, access, provider } = governed.seen(&name.schema, &name.table)?;
-    let scanned = source_as_provider(&scan.source).ok()?;
-    let is_whole = access.is_unrestricted();
-    let is_steady = is_whole || rests_on_its_row(&access);
-    (is_steady && Arc::ptr_eq(&scanned, &provider)).then(|| Read {
-        schema: name.schema.to_string(),
-        table: name.table.to_string(),
+    let seen = governed.seen(&name.schema, &name.table)?;
+    let read = looked_up(governed, &name.schema, &name.table)?;
+    Arc::ptr_eq(&provider, &seen.provider).then_some(Scanned::Table(read))
+}
+
+/// A name and what it leads to; none where the principal does not see the same of a table while its rows are the same.
+fn looked_up(governed: &Governed, schema: &str, table: &str) -> Option<Read> {
+    let found = governed.found(schema, table)?;
+    let access = governed.seen(schema, table).map(|seen| seen.access);
+    let is_whole = access.as_ref().is_none_or(Access::is_unrestricted);
+    let is_steady = is_whole || access.as_ref().is_some_and(rests_on_its_row);
+    is_steady.then(|| Read {
+        schema: schema.to_owned(),
+        table: table.to_owned(),
+        found,
         is_whole,
-        of: Arc::downgrade(&of),
-        fingerprint: access.fingerprint,
     })
 }
 
@@ -309,14 +377,27 @@ pub(crate) fn rests_on_its_row(access: &Access) -> bool {
     })
 }
 
-/// Whether an expression gives the same for the same rows at any time, and calls only what everybody may call.
-fn fixed(expression: &Expr, engine: &SessionState) -> Result<bool, DataFusionError> {
+/// Whether an expression gives the same for the same rows at any time, and calls nothing but what everybody may call, and
+/// models, whose functions are told.
+fn fixed(
+    expression: &Expr,
+    governed: &Governed,
+    functions: &mut BTreeSet<String>,
+) -> Result<bool, DataFusionError> {
+    let (engine, models) = (governed.system(), &governed.world().models);
     let mut fixed = true;
     expression.apply(|part| {
         fixed &= match part {
             Expr::ScalarFunction(call) => {
-                let own = engine.scalar_functions().get(call.func.name());
-                is_immutable(call.func.signature().volatility) && own.is_some_and(|own| own == &call.func)
+                let name = call.func.name();
+                let own = engine.scalar_functions().get(name);
+                let is_of_engine = own.is_some_and(|own| own == &call.func);
+                if !is_of_engine && (scalar::NAMES.contains(&name) || models.by_function(name).is_some()) {
+                    functions.insert(name.to_owned());
+                    true
+                } else {
+                    is_of_engine && is_immutable(call.func.signature().volatility)
+                }
             }
             Expr::AggregateFunction(call) => is_immutable(call.func.signature().volatility),
             Expr::WindowFunction(call) => match &call.fun {
@@ -351,9 +432,8 @@ mod tests {
         Read {
             schema: "chemistry".into(),
             table: "reactions".into(),
+            found: Found::Nothing,
             is_whole: true,
-            of: Weak::new(),
-            fingerprint: String::new(),
         }
     }
 
@@ -364,7 +444,10 @@ mod tests {
             sql: sql.to_owned(),
             values: Vec::new(),
             policies: Weak::new(),
-            reads: Arc::new(Reads(reads)),
+            reads: Arc::new(Reads {
+                tables: reads,
+                ..Reads::default()
+            }),
             facts: Arc::default(),
             parameters: Arc::clone(&empty),
             schema: empty,

@@ -30,7 +30,7 @@ use labhouse_policies::{PolicySet, Principal};
 
 pub(crate) use combinations::COMBINATIONS_MAX;
 pub(crate) use derived::Derived;
-pub(crate) use governed::{Governed, Seen, Stand, model_object, table_object, table_path};
+pub(crate) use governed::{Found, Governed, Stand, model_object, table_object, table_path};
 pub(crate) use library::{Library, LibraryPart, LibrarySource, PROPERTY as LIBRARY};
 pub(crate) use shown::Shown;
 

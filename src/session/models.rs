@@ -61,6 +61,24 @@ impl Governed {
         self.may_call(function, model).then(|| Arc::clone(model))
     }
 
+    /// The models that have answered in the statement.
+    pub(crate) fn answering(&self) -> Vec<Arc<LoadedModel>> {
+        let given = self.given.lock();
+        let models = given.models.iter();
+        models.filter_map(|name| self.world.models.get(name)).collect()
+    }
+
+    /// Whether this very model would answer the principal through `function` now: one of its own, or one that takes its name.
+    pub(crate) fn would_answer(&self, function: &str, model: &Arc<LoadedModel>) -> bool {
+        let models = &self.world.models;
+        let is_present = models.get(model.name()).is_some_and(|now| Arc::ptr_eq(&now, model));
+        is_present
+            && match models.by_function(function) {
+                Some(own) => Arc::ptr_eq(own, model) && self.may_call(function, model),
+                None => self.may_ask(model, function),
+            }
+    }
+
     /// Whether the principal may give a name to a function of a department's models.
     pub(crate) fn may_bind(&self, department: &str, function: &str) -> bool {
         let object = format!("fn/{function}");

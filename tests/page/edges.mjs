@@ -53,6 +53,23 @@ await check("12 times within a day: a point for every row, where it belongs", as
   await page.close();
 });
 
+await check("a link runs what reads, and what changes something only once somebody presses Run", async () => {
+  const sql = "CREATE TABLE lab.chemistry.by_link AS SELECT 1 AS a";
+  const page = await open(`/?view=sql&q=${encodeURIComponent(sql)}`, { signedIn: "sam" });
+  const refused = page.locator(".view .problem", { hasText: "press Run" });
+  await refused.waitFor();
+  // It was not made: it can be made now.
+  await page.click("button.main");
+  await page.locator(".view .readout", { hasText: "1 rows" }).waitFor();
+  // Nor is it made again by coming back.
+  await page.reload();
+  await refused.waitFor();
+  await page.fill("#editor", "DROP TABLE lab.chemistry.by_link");
+  await page.click("button.main");
+  await page.locator(".view .readout", { hasText: "rows" }).waitFor();
+  await page.close();
+});
+
 await check("13 a row without a day leaves the other days alone", async () => {
   const page = await bench();
   const DAY = 86_400_000;

@@ -143,6 +143,27 @@ fn a_workbook_says_the_same_and_what_is_hidden_is_in_none() {
 }
 
 #[test]
+fn a_question_that_only_reads_changes_nothing() {
+    let lab = lab::own();
+    let reading = |sql: &str| ask(&lab, "sam", sql, json!({"read_only": true}));
+    assert_eq!(reading("SELECT count(*) FROM lab.chemistry.reactions").status, 200);
+    let make = "CREATE TABLE lab.chemistry.from_link AS SELECT 1 AS a";
+    for sql in [
+        make,
+        "DROP TABLE lab.chemistry.from_link",
+        "INSERT INTO lab.chemistry.from_link VALUES (2)",
+        "REFRESH MATERIALIZED VIEW lab.chemistry.reactions",
+        "CANCEL QUERY '0198c5a2-0000-7000-8000-000000000000'",
+    ] {
+        let refused = reading(sql);
+        assert_eq!(refused.status, 403, "{sql}");
+        assert!(refused.text().contains("read_only"), "{sql}: {}", refused.text());
+    }
+    assert_eq!(ask(&lab, "sam", make, json!({})).status, 200);
+    assert_eq!(reading("SELECT a FROM lab.chemistry.from_link").json()["row_count"], 1);
+}
+
+#[test]
 fn empty_answers_row_limits_and_parameters() {
     let lab = lab::shared();
     let empty = ask(&lab, "sam", "SELECT 1 AS one WHERE false", json!({"format": "arrow"}));

@@ -48,9 +48,9 @@ export const dashboardFile = (name) => get(file(name));
 export const writeDashboard = (name, text, was) => send("PUT", file(name), { text, was });
 export const removeDashboard = (name, was) => send("DELETE", file(name), { was });
 
-/** Runs a statement; `progress` hears how many bytes have come. */
-export async function query(sql, parameters = [], { signal, rowLimit, progress } = {}) {
-  const body = { sql, parameters, format: "arrow", row_limit: rowLimit };
+/** Runs a statement; `progress` hears how many bytes have come. With `readOnly` one that changes anything is refused. */
+export async function query(sql, parameters = [], { signal, rowLimit, progress, readOnly = false } = {}) {
+  const body = { sql, parameters, format: "arrow", row_limit: rowLimit, read_only: readOnly };
   const response = await post("/api/query", body, { signal });
   const pieces = [];
   let length = 0;
@@ -74,9 +74,9 @@ export async function query(sql, parameters = [], { signal, rowLimit, progress }
   return read(bytes);
 }
 
-/** Saves an answer as a file: CSV safe for spreadsheets, Arrow, or a workbook. */
+/** Saves an answer as a file: CSV safe for spreadsheets, Arrow, or a workbook. It is asked anew, so it may only read. */
 export async function save(sql, parameters, format, name) {
-  const response = await post("/api/query", { sql, parameters, format, spreadsheet: format === "csv" });
+  const response = await post("/api/query", { sql, parameters, format, spreadsheet: format === "csv", read_only: true });
   const url = URL.createObjectURL(await response.blob());
   const link = document.createElement("a");
   link.href = url;

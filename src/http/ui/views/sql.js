@@ -33,12 +33,13 @@ export async function show(place, world) {
     if (error.status !== 401) problem.textContent = error.message;
   }
 
-  async function start() {
+  // What a link, a reload or a step back brings nobody has looked at: of that, only what reads is run.
+  async function start({ readOnly = false } = {}) {
     running?.abort();
     const mine = new AbortController();
     running = mine;
     const sql = editor.value;
-    go({ q: sql }, true);
+    if (!readOnly) go({ q: sql }, true);
     stop.disabled = false;
     run.disabled = true;
     problem.textContent = "";
@@ -49,7 +50,7 @@ export async function show(place, world) {
     tell();
     const tick = setInterval(tell, 100);
     try {
-      const rows = await query(sql, [], { signal: mine.signal, rowLimit: ROWS_MAX + 1, progress: (length) => (bytes = length) });
+      const rows = await query(sql, [], { signal: mine.signal, rowLimit: ROWS_MAX + 1, progress: (length) => (bytes = length), readOnly });
       const isCut = rows.length > ROWS_MAX;
       const shown = rows.first(ROWS_MAX);
       state.textContent = isCut
@@ -58,7 +59,8 @@ export async function show(place, world) {
       result.replaceChildren(...views(sql, shown, fail));
     } catch (error) {
       state.textContent = error.name === "AbortError" ? `Cancelled after ${seconds()} s.` : "";
-      if (error.name !== "AbortError") fail(error);
+      if (readOnly && error.status === 403) problem.textContent = `${error.message}. Look at it, and press Run if you want it to be done.`;
+      else if (error.name !== "AbortError") fail(error);
     }
     clearInterval(tick);
     if (running === mine) {
@@ -68,7 +70,7 @@ export async function show(place, world) {
     }
   }
 
-  run.addEventListener("click", start);
+  run.addEventListener("click", () => start());
   stop.addEventListener("click", () => running?.abort());
   editor.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
@@ -85,13 +87,13 @@ export async function show(place, world) {
     problem,
     result,
   );
-  if (params().get("q")) start();
+  if (params().get("q")) start({ readOnly: true });
   let last = editor.value;
   const update = () => {
     const asked = params().get("q");
     if (asked !== null && asked !== last && asked !== editor.value) {
       editor.value = asked;
-      start();
+      start({ readOnly: true });
     }
     last = editor.value;
   };
