@@ -153,10 +153,12 @@ async fn who_sees_a_table_in_part_is_answered_again_and_never_with_what_was() {
 async fn a_filter_that_follows_the_clock_is_asked_anew() {
     let lab = lab::own();
     in_part(&lab, "status = 'open' and now() > timestamp '2020-01-01'").await;
+    // Before the filter acted she saw all of it.
+    let answered = again(&lab, "ana").await;
     for _ in 0..2 {
         assert_eq!(lab.number("ana", OF_TRIAL).await, 3);
     }
-    assert_eq!(again(&lab, "ana").await, 0);
+    assert_eq!(again(&lab, "ana").await, answered);
 }
 
 #[tokio::test]
@@ -258,23 +260,26 @@ async fn a_dashboard_that_is_opened_again_runs_nothing() {
     let lab = lab::own();
     // Whoever sees all of it, whoever sees a part, and every dashboard that is shipped.
     for user in ["sam", "ana"] {
+        let (mut all_first, mut all_again) = (0.0, 0.0);
         for dashboard in ["overview", "reagents", "plates", "insight"] {
             let charts = get(&lab, user, &format!("/api/dashboards/{dashboard}")).json()["charts"]
                 .as_array()
                 .unwrap()
                 .clone();
-            assert!(charts.len() >= 3, "{user}: {dashboard}");
+            assert!(!charts.is_empty(), "{user}: {dashboard}");
             let open = || {
                 let start = Instant::now();
                 let asked = charts.iter().map(|chart| {
                     let sql = chart["sql"].as_str().unwrap().replace("{{filters}}", "true");
                     sql.replace("{{plate}}", "'P0057'").replace("{{reagent}}", "'K3PO4'")
                 });
-                let rows: Vec<_> = asked
-                    .map(|sql| ask(&lab, user, &sql, json!({})).json()["rows"].clone())
+                // As the page asks.
+                let answers: Vec<_> = asked
+                    .map(|sql| ask(&lab, user, &sql, json!({"format": "arrow"})))
                     .collect();
-                assert!(rows.iter().all(serde_json::Value::is_array), "{user}: {dashboard}");
-                (rows, start.elapsed())
+                let took = start.elapsed();
+                assert!(answers.iter().all(|answer| answer.status == 200), "{user}: {dashboard}");
+                (answers.into_iter().map(|answer| answer.body).collect::<Vec<_>>(), took)
             };
             let before = again(&lab, user).await;
             let (rows, first) = open();
@@ -285,13 +290,18 @@ async fn a_dashboard_that_is_opened_again_runs_nothing() {
                 best = best.min(took);
             }
             let answered = again(&lab, user).await - before;
-            let percent = 100.0 * best.as_secs_f64() / first.as_secs_f64();
+            all_first += first.as_secs_f64();
+            all_again += best.as_secs_f64();
             eprintln!(
-                "{user}, {dashboard}, {} charts: first {first:.3?}, again {best:.3?}, {percent:.1} %",
+                "{user}, {dashboard}, {} charts: first {first:.3?}, again {best:.3?}",
                 charts.len()
             );
             assert!(answered >= (charts.len() as i64) * i64::from(AGAIN), "{user}: {dashboard}: {answered}");
         }
+        // What is compared are two times of the same machine in the same minute.
+        let percent = 100.0 * all_again / all_first;
+        eprintln!("{user}: {percent:.1} %");
+        assert!(percent < 10.0, "{user}: {percent} %");
     }
 }
 
