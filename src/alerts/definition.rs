@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use chrono::{DateTime, Utc};
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 use serde::{Deserialize, Serialize};
 
 use super::channel::Channels;
@@ -157,6 +159,28 @@ impl Definition {
     }
 }
 
+impl Watch {
+    /// Whether the rule asks what time it is.
+    pub(crate) fn follows_clock(&self) -> bool {
+        const CLOCKS: [&str; 7] = [
+            "now",
+            "current_timestamp",
+            "current_date",
+            "current_time",
+            "localtimestamp",
+            "localtime",
+            "today",
+        ];
+        let tokens = Tokenizer::new(&GenericDialect {}, &self.to_string()).tokenize();
+        let is_clock = |token: &Token| match token {
+            Token::Word(word) => word.quote_style.is_none() && CLOCKS.contains(&word.value.to_lowercase().as_str()),
+            _ => false,
+        };
+        // What cannot be read is looked at too often rather than never.
+        tokens.map_or(true, |tokens| tokens.iter().any(is_clock))
+    }
+}
+
 impl fmt::Display for Watch {
     /// The rule as a sentence.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -215,5 +239,31 @@ impl fmt::Display for Schedule {
             Self::EveryS(seconds) => write!(f, "every {seconds} s"),
             Self::Cron(cron) => write!(f, "cron {cron}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rule_that_asks_the_clock_is_known_by_its_words() {
+        let follows = |condition: &str, filter: Option<&str>| {
+            let rule = Rule::Rows {
+                condition: condition.to_owned(),
+            };
+            let watch = Watch {
+                table: "chemistry.samples".to_owned(),
+                rule,
+                filter: filter.map(str::to_owned),
+                within: None,
+                labels: Vec::new(),
+                for_s: 0,
+            };
+            watch.follows_clock()
+        };
+        assert!(follows("due_at < now()", None) && follows("due_on <= CURRENT_DATE", None));
+        assert!(follows("yield < 5", Some("run_at > now() - interval '1 day'")));
+        assert!(!follows("note = 'now()'", None) && !follows("\"now\" > 5", Some("known < 3")));
     }
 }

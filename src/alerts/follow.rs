@@ -17,7 +17,7 @@ use super::state::{FaultKind, Outcome, State, seconds};
 use super::store::Stored;
 use super::{AlertEvent, Delivery, Record, notice};
 use crate::engine::Engine;
-use crate::pipelines::{Calm, LOOK};
+use crate::pipelines::{Calm, LOOK, Turns};
 use crate::query::statement::CATALOG;
 
 /// Looks at the same time: each is a statement or two.
@@ -26,6 +26,8 @@ const AT_ONCE: usize = 4;
 const REFRESH: Duration = Duration::from_secs(5);
 /// A rule that failed is tried again after so long, if nothing changed before.
 const RETRY_S: u64 = 60;
+/// A rule that asks the clock may come to hold though nothing changed: it is looked at again after so long.
+const CLOCK_S: u64 = 60;
 
 /// What this server saw when it looked last.
 #[derive(Default)]
@@ -79,6 +81,7 @@ pub(crate) async fn follow(engine: Arc<Engine>, mut stopped: watch::Receiver<boo
     let mut refreshed = Instant::now();
     let mut running: JoinSet<TableName> = JoinSet::new();
     let mut busy: BTreeSet<TableName> = BTreeSet::new();
+    let mut turns = Turns::default();
     while !*stopped.borrow() {
         while let Some(ended) = running.try_join_next() {
             match ended {
@@ -98,23 +101,25 @@ pub(crate) async fn follow(engine: Arc<Engine>, mut stopped: watch::Receiver<boo
             }
         }
         let catalog = engine.catalog.snapshot();
-        if calm.is_calm(&catalog) {
+        if calm.is_calm(&catalog) && running.len() < AT_ONCE {
             let now = Utc::now();
-            for (name, stored) in engine.alerts.all() {
-                if running.len() >= AT_ONCE || busy.contains(&name) {
-                    continue;
-                }
-                if let Some(due) = due(&engine, &name, &stored.record, &catalog, now) {
-                    busy.insert(name.clone());
-                    let engine = Arc::clone(&engine);
-                    running.spawn(async move {
-                        if let Err(error) = attend(&engine, &name, &stored, due).await {
-                            tracing::error!(alert = %name, %error, "what a look found could not be written down; it is looked at again");
-                            engine.alert_looks.forget(&name);
-                        }
-                        name
-                    });
-                }
+            let idle = engine.alerts.all().into_iter().filter(|(name, _)| !busy.contains(name));
+            let due: Vec<_> = idle
+                .filter_map(|(name, stored)| {
+                    let due = due(&engine, &name, &stored.record, &catalog, now)?;
+                    Some((name, (stored, due)))
+                })
+                .collect();
+            for (name, (stored, due)) in turns.next(due, AT_ONCE - running.len()) {
+                busy.insert(name.clone());
+                let engine = Arc::clone(&engine);
+                running.spawn(async move {
+                    if let Err(error) = attend(&engine, &name, &stored, due).await {
+                        tracing::error!(alert = %name, %error, "what a look found could not be written down; it is looked at again");
+                        engine.alert_looks.forget(&name);
+                    }
+                    name
+                });
             }
         }
         tokio::select! {
@@ -183,7 +188,8 @@ fn next(when: &Schedule, last: DateTime<Utc>) -> Option<DateTime<Utc>> {
     }
 }
 
-/// When something of the owner's is to be looked at that no commit tells of: a pending label, missing rows, a rule that failed.
+/// When something of the owner's is to be looked at that no commit tells of: a pending label, missing rows, a rule that failed
+/// or that asks the clock.
 fn deadline(record: &Record, seen: &Seen) -> Option<DateTime<Utc>> {
     let watch = record.definition.watch()?;
     let state = &record.state;
@@ -197,7 +203,9 @@ fn deadline(record: &Record, seen: &Seen) -> Option<DateTime<Utc>> {
     };
     let owner_failed = matches!(&state.fault, Some(fault) if fault.kind == FaultKind::Error);
     let failed = owner_failed.then(|| seen.owner_at + seconds(RETRY_S));
-    [pending, missing, failed].into_iter().flatten().min()
+    let by_clock = record.definition.when == Schedule::OnChange && watch.follows_clock();
+    let later = by_clock.then(|| seen.owner_at + seconds(CLOCK_S));
+    [pending, missing, failed, later].into_iter().flatten().min()
 }
 
 /// The same of what the recipients see.
@@ -362,7 +370,10 @@ async fn look(engine: &Arc<Engine>, record: &Record, watch: &Watch, now: DateTim
                 continue;
             }
         };
-        if !look.sees {
+        // That his own rule can no longer be asked, because a table or a column is gone, the author is told; others would learn
+        // of a table that they do not see.
+        let is_authors_fault = recipient == owner && matches!(look.outcome, Outcome::Failed(_));
+        if !look.sees && !is_authors_fault {
             next.blind(recipient);
             continue;
         }

@@ -93,11 +93,19 @@ async fn look(engine: &Arc<Engine>) {
         .iter()
         .filter_map(|(name, text)| Some((name.clone(), text.as_ref().ok()?.clone())))
         .collect();
+    // By its file's name the first has a view; another one would make it anew, and the first again, without end.
+    let mut made_by: BTreeMap<TableName, &String> = BTreeMap::new();
     for (name, text) in &found {
-        let pipeline = match text {
+        let mut pipeline = match text {
             Ok(_) => read(name, &good),
             Err(problem) => Err(problem.clone()),
         };
+        if let Ok(view) = pipeline.as_ref().map(|pipeline| pipeline.view.clone()) {
+            let first = *made_by.entry(view.clone()).or_insert(name);
+            if first != name {
+                pipeline = Err(format!("{first}.sql makes the view {view} already; name another view"));
+            }
+        }
         follow(engine, name, pipeline).await;
     }
 }

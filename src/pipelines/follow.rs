@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinSet};
 
-use super::View;
+use super::{Turns, View};
 use crate::audit::Client;
 use crate::engine::Engine;
 use crate::session::World;
@@ -75,13 +75,15 @@ impl Calm {
 pub(crate) async fn follow(engine: Arc<Engine>, mut stopped: watch::Receiver<bool>) {
     let (mut calm, mut views) = (Calm::default(), Views::default());
     let mut running: JoinSet<()> = JoinSet::new();
+    let mut turns = Turns::default();
     let mut busy: BTreeMap<Id, TableName> = BTreeMap::new();
     while !*stopped.borrow() {
         let world = engine.world();
         if calm.is_calm(&world.catalog) && running.len() < AT_ONCE {
             let under_way: BTreeSet<String> = busy.values().map(ToString::to_string).collect();
             let free = AT_ONCE - running.len();
-            for name in due(&engine, &world, &mut views, &under_way).into_iter().take(free) {
+            let due = due(&engine, &world, &mut views, &under_way).into_iter();
+            for (name, ()) in turns.next(due.map(|name| (name, ())).collect(), free) {
                 let (engine, of) = (Arc::clone(&engine), name.clone());
                 let started = running.spawn(async move { refresh(&engine, &of).await });
                 busy.insert(started.id(), name);

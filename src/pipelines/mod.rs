@@ -20,6 +20,7 @@ mod shape;
 mod sight;
 mod statement;
 mod step;
+mod turns;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,6 +34,7 @@ use crate::query::view::{Expectation, Refresh};
 pub(crate) use folder::{Files, follow_files};
 pub(crate) use follow::{Calm, Failures, LOOK, follow};
 pub(crate) use present::Met;
+pub(crate) use turns::Turns;
 
 /// The property of a view's table. Empty for a table that was a view once.
 const PROPERTY: &str = "labhouse.view";

@@ -131,9 +131,12 @@ fn encode(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Vec<u8>, QueryE
     writer.into_inner().map_err(QueryError::internal)
 }
 
+/// What an Arrow stream ends with: a message of no length.
+const END: [u8; 8] = [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
+
 fn decode(name: &str, bytes: Vec<u8>, rows_max: usize) -> Result<(SchemaRef, Vec<RecordBatch>), QueryError> {
     let wrong = |error| QueryError::Invalid(format!("the external step {name} gave no Arrow stream: {error}"));
-    let reader = StreamReader::try_new(Cursor::new(bytes), None).map_err(wrong)?;
+    let mut reader = StreamReader::try_new(Cursor::new(bytes.as_slice()), None).map_err(wrong)?;
     // A program's words on columns are not the lab's: none of them becomes a tag.
     let plain = reader.schema();
     let plain = plain.fields().iter().map(|field| {
@@ -142,7 +145,7 @@ fn decode(name: &str, bytes: Vec<u8>, rows_max: usize) -> Result<(SchemaRef, Vec
     });
     let schema = narrow::narrow_schema(&Schema::new(plain.collect::<Vec<_>>()));
     let (mut batches, mut rows) = (Vec::new(), 0_usize);
-    for batch in reader {
+    for batch in reader.by_ref() {
         let batch = batch.map_err(wrong)?;
         rows = rows.saturating_add(batch.num_rows());
         if rows > rows_max {
@@ -151,6 +154,13 @@ fn decode(name: &str, bytes: Vec<u8>, rows_max: usize) -> Result<(SchemaRef, Vec
             )));
         }
         batches.push(narrow::narrow_batch(&batch, &schema).map_err(wrong)?);
+    }
+    // The reader takes the end of the bytes for the end of the rows, too.
+    let read = usize::try_from(reader.get_ref().position()).ok();
+    if !read.and_then(|read| bytes.get(..read)).is_some_and(|read| read.ends_with(&END)) {
+        return Err(QueryError::Invalid(format!(
+            "the external step {name} stopped amid its rows: its Arrow stream has no end mark; close the stream's writer before the program ends"
+        )));
     }
     Ok((schema, batches))
 }

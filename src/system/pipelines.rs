@@ -1,7 +1,9 @@
-//! `lab.system.pipelines`: the materialized views, how fresh they are and how they were made, and files that could not be followed.
+//! `lab.system.pipelines`: the materialized views, how fresh they are and how they were made, and files that could not be followed;
+//! one's own, an administrator all.
 
 use arrow::array::ArrayRef;
 use chrono::{DateTime, Utc};
+use labhouse_policies::Principal;
 
 use super::rows::{number, text, time_if_any};
 use crate::engine::Engine;
@@ -27,8 +29,9 @@ struct Row {
     sql: Option<String>,
 }
 
-pub(super) fn rows(engine: &Engine) -> Vec<ArrayRef> {
+pub(super) fn rows(engine: &Engine, who: &Principal) -> Vec<ArrayRef> {
     let world = engine.world();
+    let all = world.policies.is_admin(who);
     let catalog = &world.catalog;
     let mut files = engine.pipeline_files.states();
     let is_as_seen = |view: &View| {
@@ -51,10 +54,11 @@ pub(super) fn rows(engine: &Engine) -> Vec<ArrayRef> {
             schema: Some(name.schema.clone()),
             name: Some(name.table.clone()),
             state: match view.freshness(catalog) {
+                // Whatever failed before: a source is gone.
+                Freshness::Orphaned => "orphaned",
                 _ if reason.is_some() => "failed",
                 Freshness::Fresh if is_as_seen(&view) => "fresh",
                 Freshness::Fresh | Freshness::Stale => "stale",
-                Freshness::Orphaned => "orphaned",
             },
             reason,
             refreshed_at: Some(view.refreshed_at),
@@ -79,6 +83,7 @@ pub(super) fn rows(engine: &Engine) -> Vec<ArrayRef> {
         file: Some(file.name),
         ..Row::default()
     }));
+    rows.retain(|row| all || row.owner.as_ref() == Some(&who.name));
     let word = |of: fn(&Row) -> Option<String>| text(rows.iter().map(of));
     vec![
         word(|row| row.schema.clone()),

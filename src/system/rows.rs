@@ -198,7 +198,7 @@ pub(super) async fn rows(engine: &Engine, name: &str, who: &Principal) -> Result
         "lineage" => super::lineage::rows(engine, who).await?,
         "maintenance" => maintenance(engine),
         "models" => models(engine, who),
-        "pipelines" => super::pipelines::rows(engine),
+        "pipelines" => super::pipelines::rows(engine, who),
         "policies" => policies(engine),
         "policy_files" => policy_files(engine),
         "policy_rules" => policy_rules(engine),

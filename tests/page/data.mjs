@@ -134,11 +134,16 @@ await check("pipelines: drawn with their states, made anew by who may, and not t
   assert.deepEqual(await axe(page), []);
   await clean(page);
   await page.close();
-  const sam = await open("/?view=pipelines", { signedIn: "sam" });
-  await sam.waitForSelector(".view h1");
-  assert.equal(await sam.locator(".dag").count(), 0);
-  assert.equal(await sam.locator('nav a[href*="view=pipelines"]').count(), 0);
-  await sam.close();
+  const ana = await open("/?view=pipelines", { signedIn: "ana" });
+  await ana.waitForSelector(".view h1");
+  assert.equal(await ana.locator(".dag").count(), 0);
+  assert.equal(await ana.locator('nav a[href*="view=pipelines"]').count(), 0);
+  await ana.close();
+  // Who makes views sees how his own fare, and nobody else's.
+  const [[all]] = await rows("ada", "SELECT count(DISTINCT owner) FROM lab.system.pipelines");
+  const [[others]] = await rows("sam", "SELECT count(*) FROM lab.system.pipelines WHERE owner <> 'sam'");
+  assert.ok(Number(all) >= 1);
+  assert.equal(Number(others), 0);
 });
 
 await check("data: a table of the server has columns and rows, and no lineage", async () => {

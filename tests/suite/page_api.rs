@@ -501,6 +501,15 @@ fn an_administrator_edits_a_dashboard_and_nobody_elses_edit_is_lost() {
     assert_eq!(put("ada", "overview", json!({"text": text, "was": null})).status, 409);
     let wrong = put("ada", "overview", json!({"text": "title = 'x'\nspeed = 9", "was": was}));
     assert!(wrong.status == 400 && wrong.text().contains("speed"), "{wrong:?}");
+    // Nor what cannot be asked: for others the chart or the filter would be gone without a word.
+    for (right, typo, says) in [
+        ("avg(yield_pct)", "avg(yeild_pct)", "chart `"),
+        ("SELECT min(", "SELEC min(", "filter `"),
+    ] {
+        assert!(text.contains(right), "{right}");
+        let refused = put("ada", "overview", json!({"text": text.replacen(right, typo, 1), "was": was}));
+        assert!(refused.status == 400 && refused.text().contains(says), "{refused:?}");
+    }
     for name in ["..%2Fusers", "Mine", "a%2Fb", "", &"a".repeat(65)] {
         let refused = put("ada", name, json!({"text": text, "was": null})).status;
         assert!(refused == 400 || refused == 404, "{name}: {refused}");

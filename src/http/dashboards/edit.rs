@@ -75,7 +75,16 @@ pub(in crate::http) async fn write(
             text.len()
         )));
     }
-    Dashboard::parse(&name, &text).map_err(|error| Refusal::bad_request(error.to_string()))?;
+    let dashboard = Dashboard::parse(&name, &text).map_err(|error| Refusal::bad_request(error.to_string()))?;
+    // What cannot be asked would be gone from everybody's dashboard without a word.
+    for (what, sql) in dashboard.trials() {
+        let described = door.engine.describe(&caller.principal, &caller.client, &sql, &[]).await;
+        if let Err(error) = described {
+            return Err(Refusal::bad_request(format!(
+                "dashboard {name}: {what}: {error}; nothing was saved"
+            )));
+        }
+    }
     let sha256 = hex_digest(&text);
     blocking(move || file.replace(was.as_deref(), Some(&text))).await??;
     door.engine

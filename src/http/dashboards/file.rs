@@ -153,6 +153,15 @@ impl Dashboard {
         sql
     }
 
+    /// All that the dashboard asks, by what asks it.
+    pub(super) fn trials(&self) -> Vec<(String, String)> {
+        let filters = self.filters.iter();
+        let filters = filters.map(|filter| (format!("filter `{}`", filter.name), filter.sql.clone()));
+        let charts = self.charts.iter();
+        let charts = charts.map(|chart| (format!("chart `{}`", chart.name), self.trial(chart)));
+        filters.chain(charts).collect()
+    }
+
     fn problem(&self, chart: &Chart) -> Option<String> {
         let known = |name: &str| self.filters.iter().find(|filter| filter.name == name);
         for (at, _) in chart.sql.match_indices("{{") {

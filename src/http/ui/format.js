@@ -30,3 +30,6 @@ export const withUnit = (text, unit) => (unit ? `${text} ${unit}` : text);
 
 /** `mean_7_days` as words. */
 export const words = (name) => name.replaceAll("_", " ");
+
+/** A statement as a part of another: without the semicolon that ends it, and what is remarked after it. A remark with a quote in it stays: it may be a text. */
+export const inner = (sql) => sql.trim().replace(/;\s*((--[^\n']*|\/\*[^']*?\*\/)\s*|;\s*)*$/, "");

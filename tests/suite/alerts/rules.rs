@@ -66,6 +66,21 @@ async fn a_pending_label_is_told_when_it_fires_and_not_before() {
     assert_eq!(told, ["plate=P1", "plate=P9"]);
 }
 
+/// A rule that can no longer be asked is news for its author: silence would look like all being well.
+#[tokio::test]
+async fn the_author_is_told_when_a_rules_table_is_gone_and_when_it_is_back() {
+    let receiver = Receiver::start();
+    let lab = lab_with(&receiver).await;
+    make(&lab, "watched", "yield < 55").await;
+    receiver.until(1, &lab).await;
+    lab.update("ada", &format!("DROP TABLE {RUNS}")).await.unwrap();
+    receiver.until(2, &lab).await;
+    let told = about(&receiver, "watched").pop().unwrap();
+    assert_eq!((&told["state"], &told["firing"]), (&"error".into(), &serde_json::json!([])), "{told}");
+    lab.update("ada", &format!("UNDROP TABLE {RUNS}")).await.unwrap();
+    until_state(&lab, "watched", "firing").await;
+}
+
 /// What is no number fires, is told and ends like any other value.
 #[tokio::test]
 async fn a_reading_that_is_no_number_wedges_nothing() {

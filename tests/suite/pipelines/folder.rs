@@ -63,6 +63,13 @@ async fn a_folder_of_files_makes_views_and_copies_them_for_another_lab() {
     // Files that say what there is do nothing.
     assert_eq!(lab.number("ada", version).await, made);
 
+    // Two files for one view would make it by turns: the second is told so.
+    write("zz_again.sql", "-- like: totals\n-- parameter: least = 9\n");
+    lab.until("ada", &state("zz_again.sql"), says("totals.sql makes the view chemistry.totals already"))
+        .await;
+    assert_eq!(lab.number("ada", version).await, made);
+    std::fs::remove_file(dir.join("zz_again.sql")).unwrap();
+
     // An edit makes the view anew; a wrong one leaves it as it was and says why.
     write("totals.sql", &daily.replace("least = 5", "least = 0"));
     lab.until(

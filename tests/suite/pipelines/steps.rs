@@ -15,6 +15,16 @@ with pa.ipc.new_stream(sys.stdout.buffer, table.schema) as out:
     out.write_table(table)
 ";
 
+/// All rows, and no end of the stream: the program forgot to close it, and says that all is well.
+const TORN: &str = "import os, sys
+import pyarrow as pa
+table = pa.ipc.open_stream(sys.stdin.buffer).read_all()
+out = pa.ipc.new_stream(sys.stdout.buffer, table.schema)
+out.write_table(table)
+sys.stdout.buffer.flush()
+os._exit(0)
+";
+
 #[tokio::test]
 async fn rows_go_through_steps_of_the_administrators_list_only() {
     let own = tempfile::tempdir().unwrap();
@@ -24,10 +34,11 @@ async fn rows_go_through_steps_of_the_administrators_list_only() {
     let parent = format!("sleep 600 & echo $! > {}; wait", child.display());
     let echo = http_end::serve(|_, body| body.to_vec());
     let steps = format!(
-        "[pipelines.steps.twice]\ncommand = [{:?}, {:?}]\n[pipelines.steps.echo]\nurl = \"http://127.0.0.1:{}/rows\"\n[pipelines.steps.broken]\ncommand = [\"/bin/false\"]\n[pipelines.steps.absent]\ncommand = [\"/no/such/program\"]\n[pipelines.steps.text]\ncommand = [\"/bin/echo\", \"rows\"]\n[pipelines.steps.endless]\ncommand = [\"/usr/bin/yes\"]\noutput_mib = 1\n[pipelines.steps.slow]\ncommand = [\"/bin/sleep\", \"600\"]\ntimeout_s = 1\n[pipelines.steps.family]\ncommand = [\"/bin/sh\", \"-c\", {parent:?}]\ntimeout_s = 2\n[pipelines.steps.silent]\nurl = \"http://127.0.0.1:1/\"\n",
+        "[pipelines.steps.twice]\ncommand = [{:?}, {:?}]\n[pipelines.steps.echo]\nurl = \"http://127.0.0.1:{}/rows\"\n[pipelines.steps.broken]\ncommand = [\"/bin/false\"]\n[pipelines.steps.absent]\ncommand = [\"/no/such/program\"]\n[pipelines.steps.text]\ncommand = [\"/bin/echo\", \"rows\"]\n[pipelines.steps.endless]\ncommand = [\"/usr/bin/yes\"]\noutput_mib = 1\n[pipelines.steps.torn]\ncommand = [{:?}, \"-c\", {TORN:?}]\n[pipelines.steps.slow]\ncommand = [\"/bin/sleep\", \"600\"]\ntimeout_s = 1\n[pipelines.steps.family]\ncommand = [\"/bin/sh\", \"-c\", {parent:?}]\ntimeout_s = 2\n[pipelines.steps.silent]\nurl = \"http://127.0.0.1:1/\"\n",
         python::interpreter().display().to_string(),
         script.display().to_string(),
-        echo.port()
+        echo.port(),
+        python::interpreter().display().to_string(),
     );
     let lab = runs_with(|config| config + steps.as_str(), "run,kind,yield\n1,x,10\n2,y,20\n").await;
     lab.update(
@@ -83,6 +94,7 @@ async fn rows_go_through_steps_of_the_administrators_list_only() {
         ("absent", "cannot be run"),
         ("text", "gave no Arrow stream"),
         ("endless", "more than 1 MiB"),
+        ("torn", "has no end mark"),
         ("slow", "took longer than 1 s"),
         ("family", "took longer than 2 s"),
         ("silent", "does not answer"),

@@ -1,6 +1,7 @@
 //! Moments as they come, put on periods of one length.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 
 use chrono::{DateTime, Datelike, Months, NaiveDate};
 
@@ -57,7 +58,8 @@ impl Points {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Grid {
     length: Length,
-    /// The last period of any series.
+    /// The first and the last period of any series, but for mistyped times.
+    begin: i64,
     end: i64,
 }
 
@@ -75,7 +77,7 @@ impl Grid {
     /// Periods of the length that is asked for, or else of one that fits the moments; none if there are no moments.
     pub(super) fn of<'a>(series: impl Iterator<Item = &'a Points> + Clone, period: Option<Period>) -> Option<Self> {
         let moments = || series.clone().flat_map(|points| points.0.keys().copied());
-        let (first, last) = (moments().min()?, moments().max()?);
+        let (first, last) = extent(&moments().collect())?;
         let mut gaps: Vec<i64> = series
             .clone()
             .flat_map(|points| points.0.keys().zip(points.0.keys().skip(1)).map(|(a, b)| b - a))
@@ -101,7 +103,7 @@ impl Grid {
                 let fits = |length: &&i64| **length <= gap + gap / 2;
                 let longest = LENGTHS.iter().rev().find(fits).copied().unwrap_or(SECOND);
                 let usual = if days_only { longest.max(DAY) } else { longest };
-                let full = |length: i64| of(length).full(series.clone());
+                let full = |length: i64| of(length).full(series.clone(), first..=last);
                 if full(usual) >= FULL_MIN {
                     of(usual)
                 } else {
@@ -113,6 +115,7 @@ impl Grid {
         };
         Some(Self {
             length,
+            begin: length.period(first),
             end: length.period(last),
         })
     }
@@ -165,7 +168,7 @@ impl Grid {
         let Some(first) = points.0.keys().next() else {
             return Vec::new();
         };
-        let from = self.length.period(*first).max(self.end - PAST_MAX + 1);
+        let from = self.length.period(*first).max(self.begin).max(self.end - PAST_MAX + 1);
         let count = usize::try_from(self.end - from + 1).unwrap_or(0);
         let mut sums = vec![(0.0, 0_u32); count];
         for (moment, (sum, number)) in &points.0 {
@@ -191,13 +194,31 @@ impl Grid {
     }
 }
 
+/// The first and the last moment. A few that lie farther from all others than those are apart are mistyped (a year 2062 among
+/// months of 2026), and would make the others' time the past.
+fn extent(moments: &BTreeSet<i64>) -> Option<(i64, i64)> {
+    /// One in so many may be mistyped.
+    const FEW: usize = 20;
+    let all: Vec<i64> = moments.iter().copied().collect();
+    let (first, last) = (*all.first()?, *all.last()?);
+    let steps = || all.windows(2).enumerate().filter_map(|(at, step)| Some((at + 1, *step.first()?, *step.last()?)));
+    let is_few = |few: usize| few * FEW <= all.len() - few;
+    let end = steps().find(|(at, before, after)| is_few(all.len() - at) && after.saturating_sub(*before) > before.saturating_sub(first));
+    let end = end.map_or(last, |(_, before, _)| before);
+    let begin = steps()
+        .filter(|(_, before, _)| *before < end)
+        .filter(|(at, before, after)| is_few(*at) && after.saturating_sub(*before) > end.saturating_sub(*after))
+        .last();
+    Some((begin.map_or(first, |(_, _, after)| after), end))
+}
+
 impl Length {
     /// The share of a series' periods, from its first to its last, that has a moment; of several the mean, by their periods.
-    fn full<'a>(self, series: impl Iterator<Item = &'a Points>) -> f64 {
+    fn full<'a>(self, series: impl Iterator<Item = &'a Points>, within: RangeInclusive<i64>) -> f64 {
         let (mut with, mut all) = (0, 0);
         for points in series {
             let mut last = None;
-            for moment in points.0.keys() {
+            for moment in points.0.keys().filter(|moment| within.contains(moment)) {
                 let period = self.period(*moment);
                 if last != Some(period) {
                     with += 1;
@@ -246,6 +267,27 @@ mod tests {
 
     fn grid(moments: &[i64]) -> Grid {
         Grid::of([points(moments)].iter(), None).unwrap()
+    }
+
+    #[test]
+    fn a_mistyped_year_moves_no_end() {
+        let days: Vec<i64> = (0..60).map(|day| day * DAY).collect();
+        let with = |strays: &[i64]| [points(&days), points(strays)];
+        let wanted = grid(&days);
+        for strays in [vec![36 * 365 * DAY], vec![-56 * 365 * DAY], vec![36 * 365 * DAY, 37 * 365 * DAY]] {
+            let all = with(&strays);
+            let found = Grid::of(all.iter(), None).unwrap();
+            assert_eq!(found, wanted, "{strays:?}");
+            assert_eq!(found.values(&all[0], Together::Sum).len(), 60);
+            assert!(found.values(&all[1], Together::Sum).iter().sum::<Option<f64>>().unwrap_or(0.0) == 0.0);
+        }
+        // What only goes on later, or is a good part of all, is no mistake.
+        assert_ne!(Grid::of(with(&[90 * DAY]).iter(), None).unwrap(), wanted);
+        let later: Vec<i64> = (0..10).map(|day| (5_000 + day) * DAY).collect();
+        assert_eq!(
+            Grid::of(with(&later).iter(), Some(Period::Micros(DAY))).unwrap().end,
+            5_009
+        );
     }
 
     #[test]

@@ -4,6 +4,7 @@
 import { query, save } from "../api.js";
 import { table } from "../charts/table.js";
 import { h } from "../dom.js";
+import { inner } from "../format.js";
 
 const ROWS_MAX = 10_000;
 const COLUMNS_MAX = 40;
@@ -55,7 +56,7 @@ export function compile(sql, columns, typed, [by, direction] = [null, 1]) {
   const parameters = [];
   const place = (value) => `$${parameters.push(value)}`;
   const conditions = columns.map((column) => condition(column, typed.get(column.name) ?? "", place)).filter(Boolean);
-  const lines = [`SELECT * FROM (${sql.trim().replace(/;+\s*$/, "")}\n) AS q`];
+  const lines = [`SELECT * FROM (${inner(sql)}\n) AS q`];
   if (conditions.length > 0) lines.push(`WHERE ${conditions.join("\n  AND ")}`);
   if (by !== null) lines.push(`ORDER BY q.${quoted(by)} ${direction > 0 ? "ASC" : "DESC"} NULLS LAST`);
   return { sql: lines.join("\n"), parameters };

@@ -3,7 +3,7 @@
 
 import { query, save } from "../api.js";
 import { h } from "../dom.js";
-import { cell, number } from "../format.js";
+import { cell, inner, number } from "../format.js";
 
 const ALL = "all";
 
@@ -19,9 +19,10 @@ export function compile(sql, { row, column, measure, of }) {
   const [r, c] = [`q.${quoted(row)}`, `q.${quoted(column)}`];
   return [
     `SELECT ${r} AS "row", ${c} AS "column", grouping(${r}) AS all_rows, grouping(${c}) AS all_columns, ${value} AS "value"`,
-    `FROM (${sql.trim().replace(/;+\s*$/, "")}\n) AS q`,
+    `FROM (${inner(sql)}\n) AS q`,
     `GROUP BY GROUPING SETS ((${r}, ${c}), (${r}), (${c}), ())`,
-    "ORDER BY all_rows, all_columns, 1, 2",
+    // Totals first: what is cut off is at the end.
+    "ORDER BY all_rows DESC, all_columns DESC, 1, 2",
   ].join("\n");
 }
 
@@ -107,7 +108,7 @@ function matrix(answer, chosen) {
   return h(
     "div",
     { class: "table" },
-    isCut && h("p", { class: "note" }, `Only the first ${COLUMNS_MAX} columns are drawn; the CSV has all groups.`),
+    isCut && h("p", { class: "note" }, answer.length >= GROUPS_MAX ? `There are more than ${GROUPS_MAX.toLocaleString("en-GB")} groups: some are not drawn; the totals are of all, and the CSV has all groups.` : `Only the first ${COLUMNS_MAX} columns are drawn; the CSV has all groups.`),
     h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Pivot" }, h("table", {}, h("thead", {}, head), body)),
   );
 }
