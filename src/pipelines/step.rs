@@ -157,7 +157,10 @@ fn decode(name: &str, bytes: Vec<u8>, rows_max: usize) -> Result<(SchemaRef, Vec
     }
     // The reader takes the end of the bytes for the end of the rows, too.
     let read = usize::try_from(reader.get_ref().position()).ok();
-    if !read.and_then(|read| bytes.get(..read)).is_some_and(|read| read.ends_with(&END)) {
+    if !read
+        .and_then(|read| bytes.get(..read))
+        .is_some_and(|read| read.ends_with(&END))
+    {
         return Err(QueryError::Invalid(format!(
             "the external step {name} stopped amid its rows: its Arrow stream has no end mark; close the stream's writer before the program ends"
         )));

@@ -379,11 +379,7 @@ pub(crate) fn rests_on_its_row(access: &Access) -> bool {
 
 /// Whether an expression gives the same for the same rows at any time, and calls nothing but what everybody may call, and
 /// models, whose functions are told.
-fn fixed(
-    expression: &Expr,
-    governed: &Governed,
-    functions: &mut BTreeSet<String>,
-) -> Result<bool, DataFusionError> {
+fn fixed(expression: &Expr, governed: &Governed, functions: &mut BTreeSet<String>) -> Result<bool, DataFusionError> {
     let (engine, models) = (governed.system(), &governed.world().models);
     let mut fixed = true;
     expression.apply(|part| {

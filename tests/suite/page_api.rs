@@ -507,7 +507,11 @@ fn an_administrator_edits_a_dashboard_and_nobody_elses_edit_is_lost() {
         ("SELECT min(", "SELEC min(", "filter `"),
     ] {
         assert!(text.contains(right), "{right}");
-        let refused = put("ada", "overview", json!({"text": text.replacen(right, typo, 1), "was": was}));
+        let refused = put(
+            "ada",
+            "overview",
+            json!({"text": text.replacen(right, typo, 1), "was": was}),
+        );
         assert!(refused.status == 400 && refused.text().contains(says), "{refused:?}");
     }
     for name in ["..%2Fusers", "Mine", "a%2Fb", "", &"a".repeat(65)] {

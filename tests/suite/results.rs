@@ -114,8 +114,10 @@ async fn in_part(lab: &Server, sql: &str) {
     let filter = format!("[filter.trial]\ntable = \"lab/chemistry/trial\"\nsql = \"{sql}\"\n");
     std::fs::write(filters, format!("{text}\n{filter}")).unwrap();
     lab.policy("p2, role:lab_analyst, chemistry, lab/chemistry/trial, permissive, trial");
-    lab.until("ana", OF_TRIAL, |answer| answer.as_ref().is_ok_and(|text| text.contains("| 3 ")))
-        .await;
+    lab.until("ana", OF_TRIAL, |answer| {
+        answer.as_ref().is_ok_and(|text| text.contains("| 3 "))
+    })
+    .await;
 }
 
 const OF_TRIAL: &str = "SELECT sum(id) FROM lab.chemistry.trial";
@@ -145,8 +147,10 @@ async fn who_sees_a_table_in_part_is_answered_again_and_never_with_what_was() {
     let filters = lab.dir.join("policies/filters.toml");
     let text = std::fs::read_to_string(&filters).unwrap();
     std::fs::write(&filters, text.replace("status = 'open'", "status = 'kept'")).unwrap();
-    lab.until("ana", OF_TRIAL, |answer| answer.as_ref().is_ok_and(|text| text.contains("| 1 ")))
-        .await;
+    lab.until("ana", OF_TRIAL, |answer| {
+        answer.as_ref().is_ok_and(|text| text.contains("| 1 "))
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -236,18 +240,24 @@ async fn what_models_and_functions_of_tables_said_is_said_again_until_what_it_re
         assert_eq!(again(&lab, "sam").await, answered, "{sql}");
     }
     // A commit to a table counts for what reads it, and for nothing else.
-    lab.update("sam", "INSERT INTO lab.chemistry.series VALUES (DATE '2026-12-31', 1.5)")
-        .await
-        .unwrap();
+    lab.update(
+        "sam",
+        "INSERT INTO lab.chemistry.series VALUES (DATE '2026-12-31', 1.5)",
+    )
+    .await
+    .unwrap();
     lab.text("sam", forecast).await;
     assert_eq!(again(&lab, "sam").await, answered);
     let board = "SELECT candidate, r2 FROM model_leaderboard('lab.chemistry.yield_model') ORDER BY 1";
     lab.text("sam", board).await;
     assert_eq!(again(&lab, "sam").await, answered + 1);
     // A model that is another one now, and one that is none any more.
-    lab.update("ada", "ALTER MODEL lab.chemistry.yield_model SET FUNCTION 'predict_other'")
-        .await
-        .unwrap();
+    lab.update(
+        "ada",
+        "ALTER MODEL lab.chemistry.yield_model SET FUNCTION 'predict_other'",
+    )
+    .await
+    .unwrap();
     lab.text("sam", board).await;
     assert_eq!(again(&lab, "sam").await, answered + 1);
     lab.update("ada", "DROP MODEL lab.chemistry.yield_model").await.unwrap();
@@ -296,7 +306,10 @@ async fn a_dashboard_that_is_opened_again_runs_nothing() {
                 "{user}, {dashboard}, {} charts: first {first:.3?}, again {best:.3?}",
                 charts.len()
             );
-            assert!(answered >= (charts.len() as i64) * i64::from(AGAIN), "{user}: {dashboard}: {answered}");
+            assert!(
+                answered >= (charts.len() as i64) * i64::from(AGAIN),
+                "{user}: {dashboard}: {answered}"
+            );
         }
         // What is compared are two times of the same machine in the same minute.
         let percent = 100.0 * all_again / all_first;

@@ -76,7 +76,11 @@ async fn the_author_is_told_when_a_rules_table_is_gone_and_when_it_is_back() {
     lab.update("ada", &format!("DROP TABLE {RUNS}")).await.unwrap();
     receiver.until(2, &lab).await;
     let told = about(&receiver, "watched").pop().unwrap();
-    assert_eq!((&told["state"], &told["firing"]), (&"error".into(), &serde_json::json!([])), "{told}");
+    assert_eq!(
+        (&told["state"], &told["firing"]),
+        (&"error".into(), &serde_json::json!([])),
+        "{told}"
+    );
     lab.update("ada", &format!("UNDROP TABLE {RUNS}")).await.unwrap();
     until_state(&lab, "watched", "firing").await;
 }

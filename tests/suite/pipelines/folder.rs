@@ -65,8 +65,12 @@ async fn a_folder_of_files_makes_views_and_copies_them_for_another_lab() {
 
     // Two files for one view would make it by turns: the second is told so.
     write("zz_again.sql", "-- like: totals\n-- parameter: least = 9\n");
-    lab.until("ada", &state("zz_again.sql"), says("totals.sql makes the view chemistry.totals already"))
-        .await;
+    lab.until(
+        "ada",
+        &state("zz_again.sql"),
+        says("totals.sql makes the view chemistry.totals already"),
+    )
+    .await;
     assert_eq!(lab.number("ada", version).await, made);
     std::fs::remove_file(dir.join("zz_again.sql")).unwrap();
 

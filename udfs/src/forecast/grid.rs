@@ -201,9 +201,15 @@ fn extent(moments: &BTreeSet<i64>) -> Option<(i64, i64)> {
     const FEW: usize = 20;
     let all: Vec<i64> = moments.iter().copied().collect();
     let (first, last) = (*all.first()?, *all.last()?);
-    let steps = || all.windows(2).enumerate().filter_map(|(at, step)| Some((at + 1, *step.first()?, *step.last()?)));
+    let steps = || {
+        all.windows(2)
+            .enumerate()
+            .filter_map(|(at, step)| Some((at + 1, *step.first()?, *step.last()?)))
+    };
     let is_few = |few: usize| few * FEW <= all.len() - few;
-    let end = steps().find(|(at, before, after)| is_few(all.len() - at) && after.saturating_sub(*before) > before.saturating_sub(first));
+    let end = steps().find(|(at, before, after)| {
+        is_few(all.len() - at) && after.saturating_sub(*before) > before.saturating_sub(first)
+    });
     let end = end.map_or(last, |(_, before, _)| before);
     let begin = steps()
         .filter(|(_, before, _)| *before < end)
@@ -274,12 +280,17 @@ mod tests {
         let days: Vec<i64> = (0..60).map(|day| day * DAY).collect();
         let with = |strays: &[i64]| [points(&days), points(strays)];
         let wanted = grid(&days);
-        for strays in [vec![36 * 365 * DAY], vec![-56 * 365 * DAY], vec![36 * 365 * DAY, 37 * 365 * DAY]] {
+        for strays in [
+            vec![36 * 365 * DAY],
+            vec![-56 * 365 * DAY],
+            vec![36 * 365 * DAY, 37 * 365 * DAY],
+        ] {
             let all = with(&strays);
             let found = Grid::of(all.iter(), None).unwrap();
             assert_eq!(found, wanted, "{strays:?}");
             assert_eq!(found.values(&all[0], Together::Sum).len(), 60);
-            assert!(found.values(&all[1], Together::Sum).iter().sum::<Option<f64>>().unwrap_or(0.0) == 0.0);
+            let stray: Option<f64> = found.values(&all[1], Together::Sum).into_iter().sum();
+            assert!(stray.is_some_and(|sum| sum.abs() < 1e-9), "{strays:?}");
         }
         // What only goes on later, or is a good part of all, is no mistake.
         assert_ne!(Grid::of(with(&[90 * DAY]).iter(), None).unwrap(), wanted);
