@@ -212,9 +212,9 @@ fn extent(moments: &BTreeSet<i64>) -> Option<(i64, i64)> {
     });
     let end = end.map_or(last, |(_, before, _)| before);
     let begin = steps()
+        .rev()
         .filter(|(_, before, _)| *before < end)
-        .filter(|(at, before, after)| is_few(*at) && after.saturating_sub(*before) > end.saturating_sub(*after))
-        .last();
+        .find(|(at, before, after)| is_few(*at) && after.saturating_sub(*before) > end.saturating_sub(*after));
     Some((begin.map_or(first, |(_, _, after)| after), end))
 }
 
