@@ -198,7 +198,9 @@ pub(super) fn plan(names: &[String], cells: &dyn Cells, notation: Notation<'_>) 
             *kind = wanted;
             rescued.extend(odd.then_some(column));
             forced.push(column);
-        } else if *kind == ColumnType::Text && rescue::is_worth(cells, column, style, column >= notation.measured_from)
+        } else if *kind == ColumnType::Text
+            && !evidence.get(column).is_some_and(Evidence::may_be_codes)
+            && rescue::is_worth(cells, column, style, column >= notation.measured_from)
         {
             *kind = ColumnType::Float64(style);
             rescued.push(column);

@@ -118,8 +118,16 @@ pub(super) fn summary_at_end(grid: &Grid, rows: &[usize]) -> Option<(Vec<usize>,
     let is_sure = summed
         .iter()
         .any(|row| first(*row).is_some_and(|cell| word(cell) != MEAN_OR_MEDIUM));
-    // A table of statistics has little else.
-    let is_foot = is_sure && plain.len() > 2 && count * 2 <= plain.len() && !plain.iter().any(|row| is_summed(&row));
+    // A word with a colon names no sample, however few there are. Otherwise a table of statistics has little else.
+    let is_said = summed
+        .iter()
+        .all(|row| first(*row).is_some_and(|cell| cell.ends_with(':') && is_summary(cell)));
+    let is_least = if is_said {
+        !plain.is_empty()
+    } else {
+        plain.len() > 2 && count * 2 <= plain.len()
+    };
+    let is_foot = is_sure && is_least && !plain.iter().any(|row| is_summed(&row));
     is_foot.then(|| (plain.to_vec(), summed.to_vec()))
 }
 

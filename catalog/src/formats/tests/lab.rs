@@ -154,6 +154,9 @@ fn summaries_in_other_words_and_languages() {
         assert_eq!((found.len(), found[0].1.num_rows()), (2, 6), "{foot}");
         assert_eq!(found[1].1.num_rows(), rows, "{foot}");
     }
+    let found = tables("a.csv", "Peak,Area\n1,0.5\n2,1.5\nTotal:,2\n");
+    assert_eq!((found.len(), found[0].1.num_rows()), (2, 2));
+    assert_eq!(table("a.csv", "Peak,Area\n1,0.5\n2,1.5\nTotal,2\n").num_rows(), 3);
     // A medium, a standard and a sample called after a sum are none.
     for last in ["Media,3.5", "Std,3.5", "Total protein,3.5"] {
         let batch = table(
@@ -231,7 +234,7 @@ fn points_that_may_part_thousands() {
 
 #[test]
 fn names_that_read_as_numbers_with_exponents() {
-    let text = lines(9, |at| {
+    let text = lines(19, |at| {
         if at == 0 {
             "Plate,V,cells".to_owned()
         } else {
