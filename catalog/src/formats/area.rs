@@ -5,13 +5,15 @@ use crate::formats::head::{self, HeadLine};
 use crate::formats::layout::{GridCells, Source, is_typed};
 use crate::formats::pinned::contradicted;
 use crate::formats::shapes::{self, Shape};
-use crate::formats::{ReadError, header, infer, layout_names, moment, number};
+use crate::formats::{ReadError, blocks, header, infer, layout_names, moment, number};
 
 /// Rows that show whether a column holds numbers.
 const TYPED_ROWS: usize = 100;
 
 /// Rows below names that show that what stands above the names is a title.
 const TITLE_ROWS_MIN: usize = 3;
+/// Lines of a head above a table of two columns.
+const PAIRS_MAX: usize = 200;
 /// Lines of prose above a table that are looked at.
 const PROSE_ROWS_MAX: usize = 10;
 
@@ -76,6 +78,13 @@ impl Area {
         if width < 2 {
             return Self::single_column(grid, rows, source);
         }
+        if let Some(at) = Self::below_pairs(grid, shape, rows, width, source)? {
+            return Ok(Self {
+                before: rows.get(..at).unwrap_or_default().to_vec(),
+                first: rows.get(at).copied().unwrap_or_default(),
+                ..Self::default()
+            });
+        }
         // A header names most of the columns; lines of a head fill one or two cells.
         let least = if width <= 3 { 2 } else { (width * 6).div_ceil(10) };
         let could_start = |row: &usize| shape.filled_width(*row) >= least && !head::is_marked(&grid.filled(*row));
@@ -123,6 +132,34 @@ impl Area {
             first: rows.get(at).copied().unwrap_or_default(),
             ..Self::default()
         })
+    }
+
+    /// Where below keys and values a table of two columns starts. Lines of a head have two cells as well, so that the first of
+    /// them looks like its header.
+    fn below_pairs(
+        grid: &Grid,
+        shape: &Shape,
+        rows: &[usize],
+        width: usize,
+        source: &Source,
+    ) -> Result<Option<usize>, ReadError> {
+        let Some((first, rest)) = rows.split_first().filter(|_| width == 2) else {
+            return Ok(None);
+        };
+        let head = grid.filled(*first);
+        let mut below = rest.iter().take(PAIRS_MAX);
+        let Some(at) = below.position(|row| grid.filled(*row) != head && blocks::heads_two_columns(grid, *row)) else {
+            return Ok(None);
+        };
+        if blocks::heads_two_columns(grid, *first) {
+            return Err(shapes::not_a_table(
+                grid,
+                shape,
+                "several tables of two columns",
+                source,
+            ));
+        }
+        Ok(Some(at + 1))
     }
 
     fn single_column(grid: &Grid, rows: &[usize], source: &Source) -> Result<Self, ReadError> {

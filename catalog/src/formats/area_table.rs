@@ -6,11 +6,11 @@ use crate::formats::area::Area;
 use crate::formats::column;
 use crate::formats::grid::Grid;
 use crate::formats::head;
-use crate::formats::layout::{Found, FoundTable, GridCells, Source, is_typed, keep};
+use crate::formats::layout::{Found, FoundTable, GridCells, Source, keep};
 use crate::formats::refuse::{self, Outline};
 use crate::formats::sections::{Sectioned, Sections};
 use crate::formats::shapes::{self, Shape};
-use crate::formats::{Confidence, ReadError, blocks, constants, header, infer, layout_names};
+use crate::formats::{Confidence, ReadError, blocks, constants, header, infer, layout_names, units};
 
 impl Area {
     /// Names and types the table.
@@ -43,6 +43,14 @@ impl Area {
             names.insert(0, "");
             notes.push("first column unnamed (row names)".to_owned());
         }
+        // Of two lines of names the lower one may end before the upper.
+        let above = self.before.last().filter(|row| **row + 1 == self.first);
+        if let Some(merged) = above.and_then(|above| layout_names::merged(grid, *above, self.first))
+            && merged.len() > names.len()
+            && !row_names
+        {
+            names.resize(merged.len(), "");
+        }
         let cells = GridCells { grid, rows: &self.body };
         let has_header = match self.pinned_header {
             Some(pinned) => pinned,
@@ -59,7 +67,7 @@ impl Area {
             rows.push(self.first);
             rows.extend(&self.repeated);
             rows.sort_unstable();
-        } else if let Some(units) = second_header(grid, &rows) {
+        } else if let Some(units) = second_header(grid, self.first, &rows) {
             rows.remove(0);
             let named = |column: usize| match &grouped {
                 Some(grouped) => grouped.get(column).map_or("", String::as_str),
@@ -111,6 +119,7 @@ impl Area {
             blank_lines: self.blank_lines,
         };
         if !is_pinned {
+            refuse::sentences(self.first, grid, shape, &rows, source)?;
             refuse::other_shapes(&outline, grid, shape, &rows, source)?;
         }
         let well = has_header
@@ -225,7 +234,7 @@ impl Area {
             .collect();
         let rest = self.body.get(1..).unwrap_or_default();
         header::is_all_labels(&filled)
-            && second_header(grid, &self.body).is_some()
+            && second_header(grid, self.first, &self.body).is_some()
             && header::is_header(names, &GridCells { grid, rows: rest })
     }
 
@@ -273,14 +282,8 @@ impl Area {
     }
 }
 
-/// The first row of the body if it only labels: it has no value itself, and without it at least two columns have a type
-/// that they lack with it.
-fn second_header(grid: &Grid, rows: &[usize]) -> Option<usize> {
+/// The first row of the body if it only labels the columns; see [`units::is_second_header`].
+fn second_header(grid: &Grid, header: usize, rows: &[usize]) -> Option<usize> {
     let (first, rest) = rows.split_first()?;
-    if rest.len() < 2 || !header::is_all_labels(&grid.filled(*first)) {
-        return None;
-    }
-    let rest = GridCells { grid, rows: rest };
-    let labelled = (0..grid.width(*first)).filter(|column| !infer::is_empty(grid.cell(*first, *column)));
-    (labelled.filter(|column| is_typed(rest, *column)).count() >= 2).then_some(*first)
+    units::is_second_header(grid, header, *first, rest).then_some(*first)
 }

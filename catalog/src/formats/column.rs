@@ -13,7 +13,7 @@ use crate::formats::ReadError;
 use crate::formats::constants::{self, WithConstants};
 use crate::formats::infer::{self, ColumnType, Commas, Evidence, Style};
 use crate::formats::pinned::{DATE_ORDER_KEY, DateOrder, Decimal, Notation};
-use crate::formats::{moment, number, rescue};
+use crate::formats::{moment, number, rescue, words};
 
 /// Rows of one batch: large enough for columnar work, small enough to stream.
 const BATCH_ROWS: usize = 65_536;
@@ -30,16 +30,22 @@ pub(super) struct Plan {
     pub(super) types: Vec<ColumnType>,
     /// Columns among whose cells some are no values of its type: those go, as they are, to a column of their own.
     pub(super) rescued: Vec<usize>,
-    /// Columns that are text because two readings fit, and which two.
+    /// Those of them whose words for "no value" say different things: they are all kept.
+    pub(super) told: Vec<usize>,
+    /// Columns that two readings fit, mostly kept as text because two readings fit, and which two.
     pub(super) undecided: Vec<(usize, &'static str)>,
 }
 
 impl Plan {
-    /// A sentence for each column that is text because two readings fit.
+    /// A sentence for each column that two readings fit.
     pub(super) fn undecided_in(&self, names: &[String]) -> Vec<String> {
+        let taken = |column: usize| match self.types.get(column) {
+            Some(ColumnType::Int64 | ColumnType::Float64(_)) => "read as numbers",
+            _ => "kept as text",
+        };
         self.undecided
             .iter()
-            .filter_map(|(column, why)| Some(format!("{:?} kept as text: {why}", names.get(*column)?)))
+            .filter_map(|(column, why)| Some(format!("{:?} {}: {why}", names.get(*column)?, taken(*column))))
             .collect()
     }
 }
@@ -104,10 +110,18 @@ fn has_decimal_commas(evidence: &[Evidence], notation: Notation<'_>) -> bool {
     evidence.iter().any(Evidence::has_sure_comma)
         || (notation.comma_locale && evidence.iter().any(Evidence::has_many_commas))
         || (evidence.iter().any(Evidence::has_dotted_dates) && evidence.iter().any(Evidence::may_have_commas))
+        || (!evidence.iter().any(Evidence::has_sure_point) && may_part_thousands(evidence))
 }
 
-/// What all of a file's cells say of its commas, and the type of each column by its cells alone.
-pub(super) fn types(evidence: &[Evidence], notation: Notation<'_>) -> (Commas, Vec<ColumnType>) {
+/// Whether points part thousands in some column, or may do so in a file whose dates are parted by points.
+fn may_part_thousands(evidence: &[Evidence]) -> bool {
+    let is_local = || evidence.iter().any(Evidence::has_dotted_dates);
+    evidence.iter().any(Evidence::has_thousands_by_point)
+        || (evidence.iter().any(Evidence::may_be_thousands) && is_local())
+}
+
+/// What all of a file's cells say of its commas, and the type of each column by its cells and, where these leave a doubt, its name.
+pub(super) fn types(names: &[String], evidence: &[Evidence], notation: Notation<'_>) -> (Commas, Vec<ColumnType>) {
     let commas = match notation.decimal() {
         Some(Decimal::Comma) => Commas::Decimal,
         Some(Decimal::Point) => Commas::None,
@@ -116,12 +130,22 @@ pub(super) fn types(evidence: &[Evidence], notation: Notation<'_>) -> (Commas, V
     };
     let types = evidence
         .iter()
-        .map(|evidence| evidence.decide_as(commas, notation.decimal(), notation.order()))
+        .enumerate()
+        .map(|(column, evidence)| {
+            let name = names.get(column).map_or("", String::as_str);
+            let is_word =
+                (evidence.is_only_no() && !words::asks(name)) || (evidence.may_be_codes() && words::names_things(name));
+            if is_word {
+                ColumnType::Text
+            } else {
+                evidence.decide_as(commas, notation.decimal(), notation.order())
+            }
+        })
         .collect();
     (commas, types)
 }
 
-/// Columns of text that two readings fit, and which two.
+/// Columns that two readings fit, and which two.
 pub(super) fn undecided(
     evidence: &[Evidence],
     types: &[ColumnType],
@@ -130,7 +154,11 @@ pub(super) fn undecided(
 ) -> Vec<(usize, &'static str)> {
     let why = |column: usize, evidence: &Evidence| {
         if types.get(column) != Some(&ColumnType::Text) {
-            None
+            evidence
+                .may_be_codes()
+                .then_some("cells such as 1E5 may be names as well")
+        } else if commas == Commas::Decimal && evidence.may_be_thousands() {
+            Some("its points may part thousands or fractions")
         } else if let Some(why) = evidence.undecided_dates() {
             Some(why)
         } else if commas == Commas::None && notation.comma_cells && evidence.may_have_commas() {
@@ -159,7 +187,7 @@ pub(super) fn plan(names: &[String], cells: &dyn Cells, notation: Notation<'_>) 
             evidence
         })
         .collect();
-    let (commas, mut types) = types(&evidence, notation);
+    let (commas, mut types) = types(names, &evidence, notation);
     let style = match commas {
         Commas::None => Style::Point,
         Commas::Decimal => Style::Comma,
@@ -170,17 +198,34 @@ pub(super) fn plan(names: &[String], cells: &dyn Cells, notation: Notation<'_>) 
             *kind = wanted;
             rescued.extend(odd.then_some(column));
             forced.push(column);
-        } else if *kind == ColumnType::Text && rescue::is_worth(cells, column, style, column >= notation.measured_from)
+        } else if *kind == ColumnType::Text
+            && !evidence.get(column).is_some_and(Evidence::may_be_codes)
+            && rescue::is_worth(cells, column, style, column >= notation.measured_from)
         {
             *kind = ColumnType::Float64(style);
             rescued.push(column);
+        } else if column >= notation.measured_from && evidence.get(column).is_some_and(Evidence::is_of_nothings) {
+            // None was read in any well: the values are numbers all the same.
+            *kind = ColumnType::Float64(style);
         }
     }
+    let mut told = Vec::new();
+    for (column, (evidence, kind)) in evidence.iter().zip(&types).enumerate() {
+        let nothings = evidence.nothings();
+        if nothings.tell() && *kind != ColumnType::Text {
+            if !rescued.contains(&column) {
+                rescued.push(column);
+            }
+            told.extend(nothings.differ().then_some(column));
+        }
+    }
+    rescued.sort_unstable();
     let mut undecided = undecided(&evidence, &types, commas, notation);
     undecided.retain(|(column, _)| !forced.contains(column));
     Ok(Plan {
         types,
         rescued,
+        told,
         undecided,
     })
 }

@@ -8,6 +8,7 @@ use crate::formats::column::{self, Cells};
 use crate::formats::infer::{self, ColumnType, Evidence, Style};
 use crate::formats::moment::{self, Order};
 use crate::formats::number;
+use crate::formats::words::Nothing;
 
 /// How days are known to be written: as somebody says, and as the column's table has them, which counts where cells do not tell.
 #[derive(Debug, Clone, Copy, Default)]
@@ -76,10 +77,15 @@ pub(super) fn holds(kind: ColumnType, cell: &str) -> bool {
     }
 }
 
-/// Whether a cell holds something that a value of this kind does not say.
-pub(super) fn is_odd(kind: ColumnType, cell: &str) -> bool {
+/// Whether a cell holds something that a value of this kind does not say. Of the words for "no value" `n.d.` does, as it is a
+/// result, and all of them where they are told apart (`told`).
+pub(super) fn is_odd(kind: ColumnType, cell: &str, told: bool) -> bool {
     let cell = cell.trim();
-    !cell.is_empty() && !infer::is_null_word(cell) && !holds(kind, cell)
+    let says = match Nothing::of(cell) {
+        None => !cell.is_empty(),
+        Some(nothing) => told || nothing == Nothing::NotDetected,
+    };
+    says && !holds(kind, cell)
 }
 
 /// Texts of a format that has no cells, as values of a type; and the rows of those that are none. `None` for types that no

@@ -3,13 +3,11 @@
 use crate::formats::dates::Dates;
 use crate::formats::moment::Order;
 use crate::formats::number;
+pub(super) use crate::formats::number::Style;
 use crate::formats::pinned::Decimal;
 use crate::formats::plain::parse;
-
-/// Words that mean "no value" in a column whose other cells are numbers, dates or booleans. In a text column they stay.
-const NULL_WORDS: [&str; 12] = [
-    "na", "n/a", "#n/a", "nan", "null", "none", "-", "--", "n.d.", "n.d", "nd", ".",
-];
+use crate::formats::words::Nothings;
+pub(super) use crate::formats::words::{boolean, is_null_word};
 
 /// Fewer numbers such as 1,234 in a file of semicolons prove nothing.
 const LOCAL_COMMAS_MIN: usize = 8;
@@ -31,34 +29,6 @@ pub(super) enum ColumnType {
     Text,
 }
 
-/// How a column writes its numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Style {
-    /// `1234.5`
-    Point,
-    /// `1234,5`
-    Comma,
-    /// `1,234.5`
-    PointGrouped,
-    /// `1.234,5`
-    CommaGrouped,
-}
-
-impl Style {
-    /// The number a trimmed cell holds.
-    pub(super) fn parse(self, cell: &str) -> Option<number::Number> {
-        match self {
-            Self::Point => number::parse(cell),
-            Self::Comma => number::parse_comma(cell),
-            Self::PointGrouped => number::parse(cell).or_else(|| number::parse_grouped(cell, '.').map(|found| found.0)),
-            // A point parts thousands here, so `1.234` is no fraction.
-            Self::CommaGrouped => {
-                number::parse_comma(cell).or_else(|| number::parse_grouped(cell, ',').map(|found| found.0))
-            }
-        }
-    }
-}
-
 /// What the rest of the file says about decimal commas.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Commas {
@@ -73,32 +43,20 @@ pub(super) fn is_empty(cell: &str) -> bool {
     cell.trim().is_empty()
 }
 
-/// Whether a trimmed cell is one of the words for "no value".
-pub(super) fn is_null_word(cell: &str) -> bool {
-    cell.len() <= 4 && NULL_WORDS.iter().any(|word| cell.eq_ignore_ascii_case(word))
-}
-
-/// `true`/`false`, `yes`/`no`; not 0 and 1, which are numbers.
-pub(super) fn boolean(cell: &str) -> Option<bool> {
-    if cell.eq_ignore_ascii_case("true") || cell.eq_ignore_ascii_case("yes") {
-        Some(true)
-    } else if cell.eq_ignore_ascii_case("false") || cell.eq_ignore_ascii_case("no") {
-        Some(false)
-    } else {
-        None
-    }
-}
-
 /// Counts over the cells of one column.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Evidence {
     values: usize,
+    nothings: Nothings,
     /// A cell that fits no type was seen: the column is text and nothing more need be counted.
     is_text: bool,
     true_false: usize,
     yes_no: usize,
+    yes: usize,
     ints: usize,
     floats: usize,
+    /// Floats such as `1E5`, without a point or a sign: numbers, or names of plates.
+    exponents: usize,
     /// Floats that are whole and written `1.0`.
     point_zeros: usize,
     inexact: usize,
@@ -110,6 +68,8 @@ pub(super) struct Evidence {
     /// Numbers with thousands parted by commas, and those that can be nothing else; the same for points.
     grouped: [usize; 2],
     sure_grouped: [usize; 2],
+    /// Numbers with thousands that only points part: `1.234.567`, `1.234,5`.
+    points_part: usize,
     dates: Dates,
 }
 
@@ -117,7 +77,7 @@ impl Evidence {
     /// Takes one cell into account.
     pub(super) fn see(&mut self, cell: &str) {
         let cell = cell.trim();
-        if cell.is_empty() || is_null_word(cell) {
+        if cell.is_empty() || self.nothings.see(cell) {
             return;
         }
         self.values += 1;
@@ -176,11 +136,14 @@ impl Evidence {
     pub(super) fn merge(&mut self, other: &Self) {
         let Self {
             values,
+            nothings,
             is_text,
             true_false,
             yes_no,
+            yes,
             ints,
             floats,
+            exponents,
             point_zeros,
             inexact,
             maybe_thousands,
@@ -189,14 +152,19 @@ impl Evidence {
             sure_commas,
             grouped,
             sure_grouped,
+            points_part,
             dates,
         } = other;
         self.dates.merge(dates);
+        self.nothings.merge(nothings);
         self.is_text |= is_text;
         for (count, more) in [
             (&mut self.values, values),
             (&mut self.true_false, true_false),
             (&mut self.yes_no, yes_no),
+            (&mut self.yes, yes),
+            (&mut self.exponents, exponents),
+            (&mut self.points_part, points_part),
             (&mut self.ints, ints),
             (&mut self.floats, floats),
             (&mut self.point_zeros, point_zeros),
@@ -218,6 +186,9 @@ impl Evidence {
     /// Whether more cells of the same kind leave the type as it is, however many they are: only a cell of another kind can
     /// change it. A type for which counts of kinds are weighed against one another is not.
     pub(super) fn is_settled(&self, kind: ColumnType) -> bool {
+        if self.is_only_no() || self.may_be_codes() {
+            return false;
+        }
         match kind {
             ColumnType::Null => true,
             ColumnType::Boolean => true,
@@ -236,6 +207,42 @@ impl Evidence {
     /// Of a column of booleans: whether they are `yes` and `no`.
     pub(super) fn is_yes_no(&self) -> bool {
         self.yes_no > 0
+    }
+
+    /// Whether all cells are `no`: nitric oxide, Norway, or an answer where the column's name asks.
+    pub(super) fn is_only_no(&self) -> bool {
+        self.values > 0 && self.yes_no == self.values && self.yes == 0
+    }
+
+    /// Whether all fractions are written as `1E5` is, which may name plates and samples.
+    pub(super) fn may_be_codes(&self) -> bool {
+        self.exponents > 0 && self.exponents == self.floats && self.ints + self.floats == self.values
+    }
+
+    /// The words for "no value" among the cells.
+    pub(super) fn nothings(&self) -> Nothings {
+        self.nothings
+    }
+
+    /// Whether the column holds no other values than such words, and they are its values.
+    pub(super) fn is_of_nothings(&self) -> bool {
+        self.values == 0 && self.nothings.are_values()
+    }
+
+    /// Whether points part the thousands of some of its numbers.
+    pub(super) fn has_thousands_by_point(&self) -> bool {
+        let [_, by_point] = self.grouped;
+        self.points_part > 0 && !self.is_text && self.comma_numbers + by_point == self.values
+    }
+
+    /// Whether all of its fractions may be thousands, as `1.250`.
+    pub(super) fn may_be_thousands(&self) -> bool {
+        self.maybe_thousands > 0 && !self.is_text && self.maybe_thousands == self.floats
+    }
+
+    /// Whether a point in some of its numbers can only be a decimal one.
+    pub(super) fn has_sure_point(&self) -> bool {
+        self.floats > self.maybe_thousands && !self.is_text
     }
 
     /// Whether some cell is a number that may have a decimal comma.
@@ -276,10 +283,10 @@ impl Evidence {
     /// The same where the sign before fractions, or the order of dates, is known.
     pub(super) fn decide_as(&self, commas: Commas, decimal: Option<Decimal>, order: Option<Order>) -> ColumnType {
         let all = |count: usize| count == self.values;
-        if self.values == 0 {
+        if self.values == 0 && !self.nothings.are_values() {
             return ColumnType::Null;
         }
-        if self.is_text {
+        if self.is_text || self.values == 0 {
             return ColumnType::Text;
         }
         if all(self.true_false) || all(self.yes_no) {
@@ -368,6 +375,7 @@ impl Evidence {
             &mut self.yes_no
         };
         *counter += 1;
+        self.yes += usize::from(cell.eq_ignore_ascii_case("yes"));
         true
     }
 
@@ -379,6 +387,7 @@ impl Evidence {
                 self.floats += 1;
                 self.point_zeros += usize::from(number::whole(cell).is_some());
                 self.maybe_thousands += usize::from(is_maybe_thousand(cell));
+                self.exponents += usize::from(is_bare_exponent(cell));
             }
             None => {}
         }
@@ -405,6 +414,7 @@ impl Evidence {
                 continue;
             };
             grouped = true;
+            self.points_part += usize::from(point == ',' && is_sure && cell.contains('.'));
             if let (Some(count), Some(sure)) = (self.grouped.get_mut(at), self.sure_grouped.get_mut(at)) {
                 *count += 1;
                 *sure += usize::from(is_sure);
@@ -421,6 +431,13 @@ impl Evidence {
             self.sure_commas += usize::from(number::is_surely_decimal_comma(cell));
         }
     }
+}
+
+/// `1E5`, but neither `1E+05`, `1.5E5` nor `1E-3`.
+fn is_bare_exponent(cell: &str) -> bool {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let parts = cell.split_once(['E', 'e']);
+    parts.is_some_and(|(whole, exponent)| digits(whole) && digits(exponent) && exponent.len() <= 2)
 }
 
 /// `1.234` and `12.345`, but not `0.125`: what a German or Swiss thousand looks like.

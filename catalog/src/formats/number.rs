@@ -32,6 +32,32 @@ impl Number {
     }
 }
 
+/// How a column writes its numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Style {
+    /// `1234.5`
+    Point,
+    /// `1234,5`
+    Comma,
+    /// `1,234.5`
+    PointGrouped,
+    /// `1.234,5`
+    CommaGrouped,
+}
+
+impl Style {
+    /// The number a trimmed cell holds.
+    pub(super) fn parse(self, cell: &str) -> Option<Number> {
+        match self {
+            Self::Point => parse(cell),
+            Self::Comma => parse_comma(cell),
+            Self::PointGrouped => parse(cell).or_else(|| parse_grouped(cell, '.').map(|found| found.0)),
+            // A point parts thousands here, so `1.234` is no fraction.
+            Self::CommaGrouped => parse_comma(cell).or_else(|| parse_grouped(cell, ',').map(|found| found.0)),
+        }
+    }
+}
+
 /// Parses a trimmed cell written with a decimal point. `None` for leading zeros (`007`), a leading `+`, hexadecimal,
 /// integers of more than 18 digits, and what overflows: those stay text.
 pub(super) fn parse(cell: &str) -> Option<Number> {

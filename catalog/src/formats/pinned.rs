@@ -388,7 +388,7 @@ impl Notation<'_> {
             in_table: column_in_table.order.map(DateOrder::order),
         };
         let kind = fit::kind(&column_in_table.to, found, style, order, all())?;
-        Some((kind, all().any(|cell| fit::is_odd(kind, cell))))
+        Some((kind, all().any(|cell| fit::is_odd(kind, cell, false))))
     }
 }
 

@@ -5,6 +5,7 @@ use crate::formats::area;
 use crate::formats::blocks;
 use crate::formats::grid::Grid;
 use crate::formats::head::{self, HeadLine};
+use crate::formats::header;
 use crate::formats::layout::{GridCells, Source, is_typed};
 use crate::formats::shapes::{self, Shape};
 
@@ -66,6 +67,33 @@ pub(super) fn fragments(
         ));
     }
     Ok(())
+}
+
+/// A few sentences that have as many commas each are no table.
+pub(super) fn sentences(
+    header: usize,
+    grid: &Grid,
+    shape: &Shape,
+    rows: &[usize],
+    source: &Source,
+) -> Result<(), ReadError> {
+    // What is called a table by its name is one.
+    if !source.single_column && are_sentences(grid, header, rows) {
+        return Err(shapes::not_a_table(grid, shape, "sentences", source));
+    }
+    Ok(())
+}
+
+/// Whether every line ends as sentences do, and no cell is a value.
+pub(super) fn are_sentences(grid: &Grid, header: usize, rows: &[usize]) -> bool {
+    /// A text of more such lines is a list of remarks.
+    const SENTENCES_MAX: usize = 10;
+    let is_sentence = |row: usize| {
+        let filled = grid.filled(row);
+        let ends = filled.last().is_some_and(|last| last.ends_with(['.', '!', '?']));
+        ends && filled.iter().all(|cell| header::is_label(cell)) && filled.iter().any(|cell| cell.contains(' '))
+    };
+    rows.len() < SENTENCES_MAX && is_sentence(header) && rows.iter().all(|row| is_sentence(*row))
 }
 
 /// Rectangles that are no tables: groups of plate rows, records of several kinds, lists of keys and values.

@@ -118,18 +118,25 @@ pub(super) fn is_of_words(cells: &dyn Cells, column: usize) -> bool {
 
 /// What did not fit, row by row.
 pub(super) fn texts(names: &[String], plan: &Plan, cells: &dyn Cells) -> Vec<String> {
-    let columns: Vec<(usize, &str, ColumnType)> = plan
+    let columns: Vec<(usize, &str, ColumnType, bool)> = plan
         .rescued
         .iter()
-        .filter_map(|column| Some((*column, names.get(*column)?.as_str(), *plan.types.get(*column)?)))
+        .filter_map(|column| {
+            Some((
+                *column,
+                names.get(*column)?.as_str(),
+                *plan.types.get(*column)?,
+                plan.told.contains(column),
+            ))
+        })
         .collect();
     (0..cells.height())
         .map(|row| {
             let odd: BTreeMap<&str, &str> = columns
                 .iter()
-                .map(|(column, name, kind)| (*name, cells.cell(row, *column).trim(), *kind))
-                .filter(|(_, cell, kind)| fit::is_odd(*kind, cell))
-                .map(|(name, cell, _)| (name, cell))
+                .map(|(column, name, kind, told)| (*name, cells.cell(row, *column).trim(), *kind, *told))
+                .filter(|(_, cell, kind, told)| fit::is_odd(*kind, cell, *told))
+                .map(|(name, cell, _, _)| (name, cell))
                 .collect();
             if odd.is_empty() {
                 String::new()
@@ -162,7 +169,7 @@ impl Cells for Beside<'_> {
             .types
             .get(column)
             .filter(|_| self.plan.rescued.contains(&column));
-        if kind.is_some_and(|kind| fit::is_odd(*kind, cell)) {
+        if kind.is_some_and(|kind| fit::is_odd(*kind, cell, self.plan.told.contains(&column))) {
             ""
         } else {
             cell

@@ -11,7 +11,7 @@ use crate::formats::head::{self, HeadLine};
 use crate::formats::layout::{self, Source};
 use crate::formats::shapes::Shape;
 use crate::formats::workbook_cells::{Kind, SheetGrid, damaged};
-use crate::formats::{Block, Confidence, Limits, Parsed, ReadError, header, moment, number, sheets};
+use crate::formats::{Block, Confidence, Limits, Parsed, ReadError, blocks, header, moment, number, sheets, words};
 
 /// Whether the archive is a workbook at all.
 ///
@@ -27,6 +27,24 @@ pub(super) fn is_workbook(bytes: &[u8], limits: &Limits) -> Result<bool, ReadErr
 
 /// Rows of a sheet of settings; a longer one is a list.
 const SETTINGS_ROWS_MAX: usize = 200;
+
+/// What lists of results call their things; settings have none of these.
+const THINGS: [&str; 14] = [
+    "compound",
+    "compound id",
+    "sample",
+    "sample id",
+    "sample name",
+    "analyte",
+    "well",
+    "probe",
+    "target",
+    "gene",
+    "peak",
+    "substance",
+    "drug",
+    "strain",
+];
 
 /// Reads all visible sheets: the first table is the main block, the others carry their sheet's name.
 ///
@@ -97,7 +115,7 @@ fn assemble(kind: &str, sheets: Vec<SheetGrid>, limits: &Limits) -> Result<Parse
         }
         let is_told = is_notes(&sheet.grid, &shape)
             || is_pairs(&sheet.grid, &shape)
-            || (speaks_of_settings(name) && holds_pairs(&sheet.grid, &shape));
+            || (speaks_of_settings(name) && holds_pairs(&sheet.grid, &shape) && !lists_things(&sheet.grid, &shape));
         if is_told && count > 1 {
             for row in shape.rows() {
                 let mut of_sheet = BTreeMap::new();
@@ -191,6 +209,28 @@ fn holds_pairs(grid: &Grid, shape: &Shape) -> bool {
             .is_some_and(|key| header::is_label(key) && seen.insert(*key));
         count <= SETTINGS_ROWS_MAX && filled.len() <= 2 && key
     })
+}
+
+/// Names of two columns, and below them things that differ in their numbers alone, or with a word for things as their name, each
+/// with a value.
+fn lists_things(grid: &Grid, shape: &Shape) -> bool {
+    let rows: Vec<Vec<&str>> = shape.rows().map(|row| grid.filled(row)).collect();
+    let Some((names, pairs)) = rows.split_first() else {
+        return false;
+    };
+    let is_value = |pair: &Vec<&str>| {
+        let value = pair.get(1);
+        value.is_some_and(|cell| number::parse(cell).is_some() || moment::is_moment(cell) || words::is_mark(cell))
+    };
+    let keys = || pairs.iter().filter_map(|pair| pair.first().copied());
+    let names_things = names
+        .first()
+        .is_some_and(|name| THINGS.contains(&name.trim().to_lowercase().as_str()));
+    let valued = pairs.iter().filter(|pair| is_value(pair)).count();
+    header::is_all_labels(names)
+        && pairs.len() > 1
+        && valued * 5 >= pairs.len() * 4
+        && (names_things || blocks::are_numbered(keys()))
 }
 
 /// A sheet of settings: a title, then at most two cells a row, and no second column of values under a header.

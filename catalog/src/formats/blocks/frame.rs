@@ -2,8 +2,9 @@
 //! as many lines as the plate has rows is one read. And matrices without any header, known only by their size.
 
 use crate::formats::blocks::layer::Layer;
-use crate::formats::blocks::matrix::{self, Run};
+use crate::formats::blocks::matrix;
 use crate::formats::blocks::outline::Outline;
+use crate::formats::blocks::part::Run;
 use crate::formats::blocks::well::{self, Well};
 use crate::formats::grid::Grid;
 use crate::formats::{infer, number};
@@ -105,7 +106,7 @@ pub(super) fn bare<'a>(grid: &'a Grid, outline: &Outline, first: usize) -> Optio
         axis: Vec::new(),
         beside: None,
         framed: true,
-        wells: wells(grid, &rows, Run { start: 0, columns }),
+        wells: wells(grid, &rows, Run::whole(0, columns)),
     };
     let last = rows.last().copied()?;
     Some(Frame {

@@ -7,48 +7,19 @@ use std::collections::{BTreeSet, HashSet};
 use crate::formats::blocks::draft::Draft;
 use crate::formats::blocks::plates::is_value_key;
 use crate::formats::blocks::rows::BLANK_WELLS_MAX;
+use crate::formats::blocks::summary::{is_summary, summary_at_end};
 use crate::formats::blocks::table::Table;
 use crate::formats::blocks::well::Well;
 use crate::formats::column::Cells;
 use crate::formats::grid::Grid;
 use crate::formats::{head, number};
 
-/// Words in place of a well's or group's name that mark a row as computed from others.
-const SUMMARY_WORDS: [&str; 15] = [
-    "average",
-    "avg",
-    "mean",
-    "median",
-    "sd",
-    "stdev",
-    "std dev",
-    "std. dev.",
-    "cv",
-    "cv%",
-    "%cv",
-    "sum",
-    "total",
-    "summary",
-    "pooled",
-];
-/// More of them, which say so at the end of a table alone.
-const END_WORDS: [&str; 5] = ["min", "max", "minimum", "maximum", "range"];
 /// Share of a column's values that are wells in a column of wells.
 const WELLS_MIN: f64 = 0.6;
 /// Rows that show whether a column may hold wells.
 const LOOKED_AT: usize = 100;
 /// Keys of sections that become columns; more are a protocol.
 const KEYS_MAX: usize = 40;
-
-/// Whether a cell may sum up the rows above it, where it stands in the last ones.
-pub(super) fn may_sum_up(cell: &str) -> bool {
-    is_summary(cell) || END_WORDS.contains(&cell.trim().to_lowercase().as_str())
-}
-
-/// Whether a cell stands for several rows.
-pub(super) fn is_summary(cell: &str) -> bool {
-    SUMMARY_WORDS.contains(&cell.trim().to_lowercase().as_str())
-}
 
 /// The tables, each with its title; `head` holds where a section does not say otherwise.
 pub(super) fn drafts<'a>(grid: &'a Grid, head: &[(String, String)], tables: Vec<Table>) -> Vec<Draft<'a>> {
@@ -87,6 +58,8 @@ fn join<'a>(grid: &'a Grid, head: &[(String, String)], tables: &[Table]) -> Vec<
     summary.title = Some(format!("{name} summary").trim().to_owned());
     let wells = well_column(grid, tables);
     for (at, table) in tables.iter().enumerate() {
+        let plain: Vec<usize> = table.body.iter().map(|(row, _)| *row).collect();
+        let foot = summary_at_end(grid, &plain).map_or_else(Vec::new, |(_, summed)| summed);
         for (row, label) in &table.body {
             let cells: Vec<Cow<'a, str>> = table
                 .columns
@@ -102,7 +75,11 @@ fn join<'a>(grid: &'a Grid, head: &[(String, String)], tables: &[Table]) -> Vec<
                 Some(column) => cells.get(column).is_some_and(|cell| is_summary(cell)),
                 None => label.is_some() && cells.first().is_some_and(|cell| is_summary(cell)),
             };
-            let draft = if summed { &mut summary } else { &mut rows };
+            let draft = if summed || foot.contains(row) {
+                &mut summary
+            } else {
+                &mut rows
+            };
             let section = draft.constants(at, || constants.of_table(table));
             draft.push(section, cells);
         }
@@ -144,17 +121,6 @@ pub(super) fn summary_rows(grid: &Grid, rows: &[usize], width: usize) -> Option<
         .iter()
         .partition(|row| is_summary(grid.cell(**row, column)) || is_empty(**row));
     (!summed.is_empty() && !plain.is_empty()).then_some((plain, summed))
-}
-
-/// The last rows of any list, where each starts with a summary word and none before them does.
-fn summary_at_end(grid: &Grid, rows: &[usize]) -> Option<(Vec<usize>, Vec<usize>)> {
-    let first = |row: usize| grid.cells(row).map(str::trim).find(|cell| !cell.is_empty());
-    let is_summed = |row: &&usize| first(**row).is_some_and(may_sum_up) && grid.filled(**row).len() > 1;
-    let count = rows.iter().rev().take_while(is_summed).count();
-    let (plain, summed) = rows.split_at(rows.len() - count);
-    // A table of statistics has little else.
-    let is_foot = count > 0 && plain.len() > 2 && count * 2 <= plain.len() && !plain.iter().any(|row| is_summed(&row));
-    is_foot.then(|| (plain.to_vec(), summed.to_vec()))
 }
 
 /// Rows of a list of wells that say nothing but which well they are, of the columns `from` on: the wells were not used.

@@ -15,6 +15,8 @@ const WELLS_MIN: usize = 4;
 const BEFORE_MAX: usize = 6;
 /// Blank lines between two rows of one list.
 const GAP_MAX: usize = 3;
+/// Different words in the wells of one row that is no other block.
+const WORDS_MAX: usize = 3;
 /// Cells looked at to tell a row of values from another block.
 const LOOKED_AT: usize = 200;
 
@@ -47,13 +49,22 @@ impl Header {
     fn fits(&self, grid: &Grid, outline: &Outline, row: usize) -> bool {
         let cells = (self.start..self.start + self.wells.len()).map(|column| grid.cell(row, column).trim());
         let (mut filled, mut values) = (0usize, 0usize);
+        let mut words = HashSet::new();
         for cell in cells.filter(|cell| !cell.is_empty()).take(LOOKED_AT) {
             filled += 1;
             let is_value = number::parse(cell).is_some() || number::parse_comma(cell).is_some();
-            values += usize::from(is_value || infer::is_null_word(cell));
+            if is_value || infer::is_null_word(cell) {
+                values += 1;
+            } else {
+                words.insert(cell);
+            }
         }
-        // Some readers write a word for what they could not read; most cells are numbers all the same.
-        filled > 0 && values * 2 >= filled && outline.filled_width(row) <= self.start + self.wells.len()
+        // Some readers write a word for what they could not read. Most cells are numbers all the same; or the axis goes on, and
+        // all wells say one of a few words: they are saturated.
+        let mut axis = (0..self.start).map(|column| grid.cell(row, column).trim());
+        let goes_on =
+            words.len() <= WORDS_MAX && axis.any(|cell| cell.starts_with(|first: char| first.is_ascii_digit()));
+        filled > 0 && (values * 2 >= filled || goes_on) && outline.filled_width(row) <= self.start + self.wells.len()
     }
 }
 

@@ -1,8 +1,10 @@
 //! Plate matrices: columns 1, 2, … above, rows A, B, … at the left, one cell a well; maybe several lines a row, several
 //! plates side by side, and the reading's name behind each line.
 
+use crate::formats::blocks::behind::{Behind, Line};
 use crate::formats::blocks::layer::Layer;
 use crate::formats::blocks::outline::Outline;
+use crate::formats::blocks::part::{self, Run};
 use crate::formats::blocks::well::{self, Well};
 use crate::formats::grid::Grid;
 use crate::formats::number;
@@ -12,16 +14,9 @@ const COLUMNS_MIN: usize = 3;
 /// Cells before the first number: letters, a corner, an axis or two.
 const BEFORE_MAX: usize = 3;
 /// Cells behind the last value: the reading's name and a remark.
-const BEHIND_MAX: usize = 2;
+pub(super) const BEHIND_MAX: usize = 2;
 /// Blank lines inside a matrix, one after the other.
 const GAP_MAX: usize = 2;
-
-/// A run of column numbers in a row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Run {
-    pub(super) start: usize,
-    pub(super) columns: usize,
-}
 
 /// A matrix in the grid.
 #[derive(Debug)]
@@ -36,13 +31,17 @@ pub(super) struct Matrix<'a> {
     pub(super) shifted: Vec<usize>,
     /// Lines with a remark behind their values.
     pub(super) remarked: Vec<usize>,
+    /// Keys and values of what was computed from each line and stands behind it.
+    pub(super) summed: Vec<(String, String)>,
+    /// Its column numbers start within the plate or leave some out.
+    is_part: bool,
 }
 
 impl Matrix<'_> {
     /// Rows A, B, … without a gap, but fewer than the plate has.
     pub(super) fn stops_early(&self) -> bool {
         let expected = well::rows_of(self.columns).unwrap_or(0);
-        self.letters.len() < expected && self.letters.iter().copied().eq(0..self.letters.len())
+        !self.is_part && self.letters.len() < expected && self.letters.iter().copied().eq(0..self.letters.len())
     }
 }
 
@@ -63,7 +62,7 @@ pub(super) fn runs(grid: &Grid, row: usize) -> Vec<Run> {
             columns += 1;
         }
         if columns >= COLUMNS_MIN {
-            runs.push(Run { start: column, columns });
+            runs.push(Run::whole(column, columns));
             column += columns;
         } else {
             others.push(column);
@@ -86,8 +85,12 @@ pub(super) fn runs(grid: &Grid, row: usize) -> Vec<Run> {
 
 /// The matrix whose header is `header`. `told`: the file speaks of plates or wells, so small ones count as well.
 pub(super) fn at<'a>(grid: &'a Grid, outline: &Outline, header: usize, told: bool) -> Option<Matrix<'a>> {
-    let runs = runs(grid, header);
-    let sure = |run: &Run| told || run.columns >= well::SURE_COLUMNS;
+    let mut runs = runs(grid, header);
+    let is_part = runs.is_empty();
+    if is_part {
+        runs.extend(part::run(grid, header));
+    }
+    let sure = |run: &Run| told || is_part || run.columns >= well::SURE_COLUMNS;
     let first = runs.first().copied().filter(sure)?;
     let body = outline.next_content(header + 1).filter(|row| row - header <= GAP_MAX)?;
     let lettered = |column: usize| well::plate_letter(grid.cell(body, column).trim()).is_some();
@@ -100,10 +103,8 @@ pub(super) fn at<'a>(grid: &'a Grid, outline: &Outline, header: usize, told: boo
     let end = runs.last().map_or(0, |run| run.start + run.columns) + shift;
     let mut lines = lines(grid, outline, body, letters, &runs, end + BEHIND_MAX);
     let last = lines.last().map_or(header, |line| line.row);
-    let named = lines
-        .iter()
-        .filter(|line| !behind(grid, line.row, end).is_empty())
-        .count();
+    let behind = Behind::of(grid, header, &lines, end, shift);
+    let named = lines.iter().filter(|line| !behind.label(line.row).is_empty()).count();
     let (mut shifted, mut remarked) = (Vec::new(), Vec::new());
     if named > 0 && named < lines.len() {
         if named * 2 >= lines.len() {
@@ -113,16 +114,21 @@ pub(super) fn at<'a>(grid: &'a Grid, outline: &Outline, header: usize, told: boo
         (remarked, shifted) = lines
             .iter()
             .map(|line| line.row)
-            .filter(|row| !behind(grid, *row, end).is_empty())
-            .partition(|row| is_remarked(grid, *row, first..end));
+            .filter(|row| !behind.label(*row).is_empty())
+            .partition(|row| is_remarked(grid, *row, first..end, behind.label(*row)));
         lines.retain(|line| !shifted.contains(&line.row));
     }
     let mut rows: Vec<usize> = lines.iter().map(|line| line.plate_row).collect();
     rows.dedup();
     let known = well::rows_of(first.columns).is_some();
-    if rows.len() < 2 && !known {
+    let is_plate = match is_part {
+        true => part::is_plate(grid, header, first, &rows, told),
+        false => rows.len() >= 2 || known,
+    };
+    if !is_plate {
         return None;
     }
+    let titles = part::titles(grid, outline, header, &runs);
     let corner = if shift == 0 {
         grid.cell(header, letters).trim()
     } else {
@@ -135,7 +141,7 @@ pub(super) fn at<'a>(grid: &'a Grid, outline: &Outline, header: usize, told: boo
     };
     let label_of = |line: &Line| match remarked.contains(&line.row) {
         true => "",
-        false => behind(grid, line.row, end),
+        false => behind.label(line.row),
     };
     let labelled = lines.iter().any(|line| !label_of(line).is_empty());
     let stacked = lines.iter().any(|line| line.part > 0);
@@ -150,9 +156,9 @@ pub(super) fn at<'a>(grid: &'a Grid, outline: &Outline, header: usize, told: boo
     let repeats = labelled && lines.iter().enumerate().any(|(at, line)| before(at, line) > 0);
     let mut layers: Vec<Layer<'a>> = Vec::new();
     for (at, line) in lines.iter().enumerate() {
-        let behind = label_of(line);
+        let name = label_of(line);
         for (plate, run) in runs.iter().enumerate() {
-            let label = (!behind.is_empty()).then(|| behind.to_owned());
+            let label = (!name.is_empty()).then(|| name.to_owned());
             let axis = if stacked && !labelled {
                 vec![("line".to_owned(), (line.part + 1).to_string())]
             } else if repeats {
@@ -160,7 +166,8 @@ pub(super) fn at<'a>(grid: &'a Grid, outline: &Outline, header: usize, told: boo
             } else {
                 Vec::new()
             };
-            let beside = (runs.len() > 1).then(|| (plate + 1).to_string());
+            let title = || titles.as_ref().and_then(|(_, titles)| titles.get(plate).cloned());
+            let beside = (runs.len() > 1).then(|| title().unwrap_or_else(|| (plate + 1).to_string()));
             let layer = Layer {
                 label: label.or_else(|| corner.clone()),
                 axis,
@@ -179,7 +186,7 @@ pub(super) fn at<'a>(grid: &'a Grid, outline: &Outline, header: usize, told: boo
             layer.wells.extend((0..run.columns).map(|column| {
                 let place = Well {
                     row: line.plate_row,
-                    column,
+                    column: run.plate_column(column),
                 };
                 (place, grid.cell(line.row, run.start + shift + column).trim())
             }));
@@ -193,23 +200,15 @@ pub(super) fn at<'a>(grid: &'a Grid, outline: &Outline, header: usize, told: boo
         letters: rows,
         shifted,
         remarked,
+        summed: behind.summed,
+        is_part,
     })
 }
 
 /// Whether the values are numbers and what stands behind them is none: nothing was shifted there.
-fn is_remarked(grid: &Grid, row: usize, mut values: std::ops::Range<usize>) -> bool {
+fn is_remarked(grid: &Grid, row: usize, mut values: std::ops::Range<usize>, behind: &str) -> bool {
     let is_number = |cell: &str| number::parse(cell).is_some() || number::parse_comma(cell).is_some();
-    let end = values.end;
-    values.all(|column| is_number(grid.cell(row, column).trim())) && !is_number(behind(grid, row, end))
-}
-
-/// One line of a matrix.
-#[derive(Debug, Clone, Copy)]
-struct Line {
-    row: usize,
-    plate_row: usize,
-    /// Which line of its plate row, from 0.
-    part: usize,
+    values.all(|column| is_number(grid.cell(row, column).trim())) && !is_number(behind)
 }
 
 fn lines(grid: &Grid, outline: &Outline, body: usize, letters: usize, header: &[Run], end: usize) -> Vec<Line> {
@@ -275,15 +274,8 @@ fn fits(grid: &Grid, outline: &Outline, row: usize, letters: usize, end: usize) 
     outline.filled_width(row) <= end && (0..letters).all(|column| grid.cell(row, column).trim().is_empty())
 }
 
-/// The first cell behind the values.
-fn behind(grid: &Grid, row: usize, end: usize) -> &str {
-    (end..end + BEHIND_MAX)
-        .map(|column| grid.cell(row, column).trim())
-        .find(|cell| !cell.is_empty())
-        .unwrap_or_default()
-}
-
-fn column_number(cell: &str) -> Option<usize> {
+/// The number of a plate's column.
+pub(super) fn column_number(cell: &str) -> Option<usize> {
     let cell = cell.trim();
     let cell = cell.strip_suffix(".0").unwrap_or(cell);
     if !(1..=2).contains(&cell.len()) {
@@ -292,7 +284,7 @@ fn column_number(cell: &str) -> Option<usize> {
     cell.parse().ok()
 }
 
-fn starts_with_digit(cell: &str) -> bool {
+pub(super) fn starts_with_digit(cell: &str) -> bool {
     cell.trim().starts_with(|first: char| first.is_ascii_digit())
 }
 

@@ -4,6 +4,7 @@
 //! The grid is read once from top to bottom ([`scan`]); readings of plates are joined to one row a well ([`plates`]),
 //! plain tables of one shape to one table ([`join`]). A grid of which too much stays unexplained is refused.
 
+mod behind;
 mod context;
 mod draft;
 mod frame;
@@ -12,12 +13,15 @@ mod layer;
 mod list;
 mod matrix;
 mod outline;
+mod part;
 mod planned;
 mod plates;
 mod record;
 mod rows;
 mod scan;
+mod summary;
 mod table;
+mod two;
 mod well;
 
 use std::collections::{BTreeMap, HashSet};
@@ -30,7 +34,7 @@ use crate::formats::grid::Grid;
 use crate::formats::infer::{ColumnType, Style};
 use crate::formats::layout::{Found, FoundTable, Source, keep};
 use crate::formats::shapes::{self, Shape};
-use crate::formats::{Confidence, ReadError, constants, header};
+use crate::formats::{Confidence, ReadError, constants, head, header};
 
 /// Up to this share of rows may be neither in a block nor a title or pair.
 const ODD_ROWS_MAX: f64 = 0.2;
@@ -87,6 +91,9 @@ pub(super) fn read(grid: &Grid, shape: &Shape, source: &Source) -> Result<Found,
     let mut properties = BTreeMap::new();
     for row in &scan.lines {
         keep(grid, *row, source, &mut properties);
+    }
+    for (key, value) in &scan.summed {
+        head::record(&mut properties, key, value);
     }
     let mut confidence = doubts(&scan);
     let odd_rows = scan
@@ -287,9 +294,11 @@ fn finish(
         .collect();
     let pick = |column: &usize| names.get(*column).cloned().zip(plan.types.get(*column).copied());
     let (names, types): (Vec<String>, Vec<ColumnType>) = kept.iter().filter_map(pick).unzip();
+    let told = plan.told.iter().filter_map(place).collect();
     let plan = Plan {
         types,
         rescued,
+        told,
         undecided: Vec::new(),
     };
     let cells = Kept { draft, columns: &kept };
@@ -323,9 +332,9 @@ pub(super) fn summary_rows(grid: &Grid, rows: &[usize], width: usize) -> Option<
     join::summary_rows(grid, rows, width)
 }
 
-/// See [`join::may_sum_up`].
+/// See [`summary::may_sum_up`].
 pub(super) fn may_sum_up(cell: &str) -> bool {
-    join::may_sum_up(cell)
+    summary::may_sum_up(cell)
 }
 
 /// See [`join::unused_wells`].
@@ -347,6 +356,16 @@ pub(super) fn starts_with_numbering(grid: &Grid, rows: &[usize]) -> bool {
     table::only_numbers_columns(grid.cells(*first)) && table::holds_words(grid, below, &columns)
 }
 
+/// See [`two::is_header`].
+pub(super) fn heads_two_columns(grid: &Grid, row: usize) -> bool {
+    two::is_header(grid, row)
+}
+
+/// See [`two::are_numbered`].
+pub(super) fn are_numbered<'k>(keys: impl Iterator<Item = &'k str>) -> bool {
+    two::are_numbered(keys)
+}
+
 /// Whether the cells hold all column numbers of a plate, in order.
 pub(super) fn numbers_columns(cells: &[&str]) -> bool {
     let numbers: Vec<usize> = cells.iter().filter_map(|cell| cell.trim().parse().ok()).collect();
@@ -362,10 +381,11 @@ pub(crate) fn is_well(cell: &str) -> bool {
 /// [`PLATE_ROWS`] rows.
 pub(super) fn could_head_plate<'a>(cells: impl Iterator<Item = &'a str> + Clone) -> bool {
     let cells = cells.take(HEAD_CELLS).map(str::trim);
-    cells.clone().zip(cells.skip(1)).any(|(first, second)| {
+    let mut pairs = cells.clone().zip(cells.clone().skip(1));
+    pairs.any(|(first, second)| {
         let counts = matches!(first, "1" | "01" | "1.0") && matches!(second, "2" | "02" | "2.0");
         counts || (is_well(first) && is_well(second))
-    })
+    }) || part::could_head(cells)
 }
 
 /// Whether the text is the letter of a plate's row.

@@ -9,6 +9,7 @@ use crate::formats::blocks::layer::Layer;
 use crate::formats::blocks::planned::Layouts;
 use crate::formats::blocks::rows::Rows;
 use crate::formats::blocks::scan::Plates;
+use crate::formats::blocks::two::stem;
 use crate::formats::blocks::well;
 use crate::formats::column::Cells;
 
@@ -365,16 +366,4 @@ impl<'g, 'a> Group<'g, 'a> {
 
 pub(super) fn is_value_key(key: &str) -> bool {
     VALUE_KEYS.contains(&key.trim().to_lowercase().as_str())
-}
-
-/// A title without its numbers.
-fn stem(title: &str) -> String {
-    let mut stem = String::new();
-    for character in title.chars() {
-        let character = if character.is_ascii_digit() { '#' } else { character };
-        if character != '#' || !stem.ends_with('#') {
-            stem.push(character);
-        }
-    }
-    stem
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use crate::formats::blocks::draft::Draft;
 use crate::formats::blocks::scan::Scan;
+use crate::formats::blocks::two;
 use crate::formats::grid::Grid;
 use crate::formats::head::{self, HeadLine};
 use crate::formats::layout::{Found, Source, keep};
@@ -37,6 +38,7 @@ pub(super) fn read(grid: &Grid, source: &Source, scan: &Scan<'_>) -> Result<Opti
     let is_record = pairs.len() >= PAIRS_MIN
         && distinct.len() == pairs.len()
         && numbers >= NUMBERS_MIN
+        && !two::are_numbered(pairs.iter().map(|(key, _)| key.as_str()))
         && notes.len() * 4 <= pairs.len();
     if !is_record {
         return Ok(None);

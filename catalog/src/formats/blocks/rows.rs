@@ -38,7 +38,7 @@ impl<'a> Rows<'a> {
         let mut axes: Vec<Vec<String>> = Vec::new();
         let mut places_of_axes: HashMap<Vec<String>, usize> = HashMap::new();
         let mut known: HashMap<Key, HashMap<Well, usize>> = HashMap::new();
-        let mut reads: HashMap<(Key, usize), usize> = HashMap::new();
+        let mut reads: HashMap<(Key, usize), Vec<Reach>> = HashMap::new();
         let mut beside = false;
         let mut framed = false;
         for (at, section) in group.sections.iter().enumerate() {
@@ -53,10 +53,22 @@ impl<'a> Rows<'a> {
                 });
                 let title = section.title.clone().filter(|_| group.long);
                 let mut key: Key = (section.state, section.plate.clone(), title, axis, layer.beside.clone());
-                // The same reading again: another read.
-                let again = reads.entry((key.clone(), column)).or_default();
-                *again += 1;
-                if *again > 1 {
+                // The same reading again: another read, or what the columns before have left out of one plate.
+                let reach = Reach::of(&layer.wells);
+                let known_reads = reads.entry((key.clone(), column)).or_default();
+                let again = match known_reads.iter().position(|known| known.goes_on_in(&reach)) {
+                    Some(at) => {
+                        if let Some(known) = known_reads.get_mut(at) {
+                            known.columns.extend(&reach.columns);
+                        }
+                        at + 1
+                    }
+                    None => {
+                        known_reads.push(reach);
+                        known_reads.len()
+                    }
+                };
+                if again > 1 {
                     key.4 = Some(match &layer.beside {
                         Some(beside) => format!("{beside} ({again})"),
                         None => again.to_string(),
@@ -97,6 +109,26 @@ impl<'a> Rows<'a> {
             axes,
             beside,
         }
+    }
+}
+
+/// Rows and columns of the wells that were read.
+struct Reach {
+    rows: HashSet<usize>,
+    columns: HashSet<usize>,
+}
+
+impl Reach {
+    fn of(wells: &[(Well, &str)]) -> Self {
+        Self {
+            rows: wells.iter().map(|(well, _)| well.row).collect(),
+            columns: wells.iter().map(|(well, _)| well.column).collect(),
+        }
+    }
+
+    /// Whether the other holds the same rows of other columns: a plate printed in halves.
+    fn goes_on_in(&self, other: &Self) -> bool {
+        self.rows == other.rows && self.columns.is_disjoint(&other.columns)
     }
 }
 

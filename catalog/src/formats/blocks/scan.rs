@@ -4,7 +4,7 @@ use crate::formats::blocks::context::{Context, has_word};
 use crate::formats::blocks::layer::Layer;
 use crate::formats::blocks::outline::Outline;
 use crate::formats::blocks::table::{self, Table};
-use crate::formats::blocks::{frame, list, matrix, well};
+use crate::formats::blocks::{frame, list, matrix, part, two, well};
 use crate::formats::grid::Grid;
 use crate::formats::{head, header};
 
@@ -27,6 +27,8 @@ pub(super) struct Scan<'a> {
     pub(super) lines: Vec<usize>,
     /// Those of them that are neither title nor pair.
     pub(super) odd: Vec<usize>,
+    /// What was computed from lines of plates and stands behind them.
+    pub(super) summed: Vec<(String, String)>,
     /// Lines of plates with a cell too many, which are left out.
     pub(super) shifted: Vec<usize>,
     /// Rows that blocks hold.
@@ -50,6 +52,11 @@ impl<'a> Scan<'a> {
             let names = |count: usize| context.numbered(count).map(<[String]>::to_vec);
             let mut end = at;
             let mut layers = None;
+            if part::are_titles(grid, outline, at) {
+                scan.rows_taken += 1;
+                row = outline.next_content(at + 1);
+                continue;
+            }
             if let Some(found) = matrix::at(grid, outline, at, says_plate) {
                 let ends_file = outline.next_content(found.last + 1).is_none();
                 if found.stops_early() && ends_file {
@@ -60,6 +67,7 @@ impl<'a> Scan<'a> {
                 end = found.last;
                 scan.lines.extend(found.shifted.iter().chain(&found.remarked));
                 scan.shifted.extend(found.shifted);
+                scan.summed.extend(found.summed);
                 layers = Some(found.layers);
             } else if let Some(found) = list::at(grid, outline, at, says_plate, names) {
                 end = found.last;
@@ -79,7 +87,10 @@ impl<'a> Scan<'a> {
                     layers,
                     first: at,
                 });
-            } else if let Some(mut found) = table::at(grid, outline, at).or_else(|| table::bare(grid, outline, at)) {
+            } else if let Some(mut found) = table::at(grid, outline, at)
+                .or_else(|| two::at(grid, at))
+                .or_else(|| table::bare(grid, outline, at))
+            {
                 end = found.last;
                 scan.rows_taken += found.body.len() + found.header_rows;
                 says_plate |= found.names.iter().any(|name| speaks_of_plates(name));
@@ -109,6 +120,16 @@ impl<'a> Scan<'a> {
             row = outline.next_content(end + 1);
         }
         scan.leave_head(&mut context, is_first);
+        if !scan.plates.is_empty() {
+            let tables = std::mem::take(&mut scan.tables);
+            for table in tables {
+                match two::layout(grid, &table) {
+                    Some(layout) => scan.plates.push(layout),
+                    None => scan.tables.push(table),
+                }
+            }
+            scan.plates.sort_by_key(|plates| plates.first);
+        }
         scan.cut = early.and_then(|(columns, letters, header)| {
             // Another plate of the file with the same rows: it is how they were exported.
             let same = shapes.iter().any(|shape| *shape == (columns, letters.clone()));

@@ -7,7 +7,7 @@ use crate::formats::column::Cells;
 use crate::formats::grid::Grid;
 use crate::formats::head::{self, HeadLine};
 use crate::formats::layout::{GridCells, is_typed};
-use crate::formats::{header, infer};
+use crate::formats::{header, infer, layout_names, refuse, units};
 
 /// A table of fewer columns among other blocks is a list of keys and values.
 const COLUMNS_MIN: usize = 3;
@@ -41,10 +41,18 @@ pub(super) struct Table {
 /// The table whose header is `first`.
 pub(super) fn at(grid: &Grid, outline: &Outline, first: usize) -> Option<Table> {
     let filled = grid.filled(first);
-    if filled.len() < COLUMNS_MIN || head::is_marked(&filled) || head::classify(&filled) != HeadLine::Row {
+    // A `#` alone in its cell is a name as well: that of numbers.
+    let is_row = filled.first() == Some(&"#") || head::classify(&filled) == HeadLine::Row;
+    if filled.len() < COLUMNS_MIN || head::is_marked(&filled) || !is_row {
         return None;
     }
-    let start = (0..grid.width(first)).find(|column| !grid.cell(first, *column).trim().is_empty())?;
+    let filled_from = |row: usize| (0..grid.width(row)).find(|column| !grid.cell(row, *column).trim().is_empty());
+    let start = filled_from(first)?;
+    // The first column may have no name.
+    let start = match filled_from(first + 1) {
+        Some(below) if below + 1 == start && outline.filled(first + 1) > 1 => below,
+        _ => start,
+    };
     let end = outline.filled_width(first);
     let names: Vec<&str> = (start..end).map(|column| grid.cell(first, column).trim()).collect();
     if !could_be_header(&names) {
@@ -68,10 +76,16 @@ pub(super) fn at(grid: &Grid, outline: &Outline, first: usize) -> Option<Table> 
         rows: &plain,
         start,
     };
-    if plain.is_empty() || !header::is_header(&names, &shifted) || !is_convincing(&names, &shifted) {
+    if plain.is_empty()
+        || refuse::are_sentences(grid, first, &plain)
+        || !header::is_header(&names, &shifted)
+        || !is_convincing(&names, &shifted)
+    {
         return None;
     }
-    let names = names
+    let merged = below.and_then(|below| layout_names::merged(grid, first, below));
+    let merged = merged.and_then(|names| names.get(start..end).map(<[String]>::to_vec));
+    let joined = names
         .iter()
         .enumerate()
         .map(|(at, name)| match below.map(|row| grid.cell(row, start + at).trim()) {
@@ -82,7 +96,7 @@ pub(super) fn at(grid: &Grid, outline: &Outline, first: usize) -> Option<Table> 
         .collect();
     Some(Table {
         context: Context::default(),
-        names,
+        names: merged.unwrap_or(joined),
         columns: (start..end).collect(),
         body: rows,
         header_rows: 1 + usize::from(below.is_some()),
@@ -213,6 +227,9 @@ impl Body<'_> {
             .filter(|column| !self.grid.cell(row, *column).trim().is_empty())
             .filter(|column| is_typed(cells, *column))
             .count();
+        if below.len() > 1 && !units::is_second_header(self.grid, self.header, row, &below) {
+            return None;
+        }
         (over_values >= 2 && over_values * 2 >= filled.len()).then_some(row)
     }
 

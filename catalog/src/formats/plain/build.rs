@@ -15,6 +15,7 @@ use crate::formats::number::{self, Number};
 use crate::formats::plain::parse;
 use crate::formats::plain::scan::Odd;
 use crate::formats::rescue;
+use crate::formats::words::Nothings;
 
 /// How the cells of a column are looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +36,8 @@ pub(super) struct Rule {
 pub(super) struct Seen {
     /// Some cell is blank.
     pub(super) blank: bool,
+    /// Of a column of values: the words for "no value" among them.
+    pub(super) nothings: Nothings,
     pub(super) watch: rescue::Watch,
 }
 
@@ -51,7 +54,7 @@ pub(super) fn column<'t>(
     match rule.kind {
         ColumnType::Null => {
             for (cell, _) in cells {
-                if !is_nothing(cell, seen)? {
+                if !is_nothing(cell, seen)? || seen.nothings.are_values() {
                     return Err(odd(cell, "the column was empty so far"));
                 }
             }
@@ -216,7 +219,7 @@ fn texts<'t>(
 fn is_nothing(cell: &[u8], seen: &mut Seen) -> Result<bool, Odd> {
     let cell = text(cell)?.trim();
     seen.blank |= cell.is_empty();
-    Ok(cell.is_empty() || infer::is_null_word(cell))
+    Ok(cell.is_empty() || seen.nothings.see(cell))
 }
 
 fn text(cell: &[u8]) -> Result<&str, Odd> {

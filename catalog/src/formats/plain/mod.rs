@@ -145,18 +145,19 @@ impl Plain {
             rows.iter().for_each(|row| evidence.see(grid.cell(*row, column)));
             evidence
         };
-        // A second header is one where two columns have a type without it.
+        // A second header is one where columns have a type without it, or would have one but for a word.
         let typed_below = |column: &usize| {
             let below = evidence(rest, *column);
             let kind = below.decide(infer::Commas::Decimal);
             kind == ColumnType::Null || !below.is_settled(ColumnType::Text)
         };
-        if header::is_all_labels(&grid.filled(*first)) && (0..width).filter(typed_below).count() >= 2 {
+        if header::is_all_labels(&grid.filled(*first)) && (0..width).any(|column| typed_below(&column)) {
             return None;
         }
 
         let evidence: Vec<Evidence> = (0..width).map(|column| evidence(&area.body, column)).collect();
-        let (_, types) = column::types(&evidence, source.notation(usize::MAX));
+        let named = header::names(names.iter().copied());
+        let (_, types) = column::types(&named, &evidence, source.notation(usize::MAX));
         let commas = source.comma_cells && evidence.iter().any(Evidence::has_comma);
         let settled = evidence
             .iter()
@@ -192,11 +193,12 @@ impl Plain {
         let witnesses = rules.iter().enumerate().filter_map(is_witness).collect();
         let mut confidence = text_file::doubts_of(&chosen);
         confidence.extend(area.doubts_of_header(&names, &cells, true));
-        let names = header::names(names.into_iter());
+        let names = named;
         let head_bytes = scan::first_row(body, delimiter).ok()?? + if marked { BOM.len() } else { 0 };
         let plan = column::Plan {
             types,
             rescued: Vec::new(),
+            told: Vec::new(),
             undecided: Vec::new(),
         };
         let start = column::build(&names, &plan, &cells).ok()?.into_iter().next()?;
@@ -255,7 +257,7 @@ impl Plain {
     pub(crate) fn surveyed(mut self, survey: &Survey) -> Result<Self, Odd> {
         let evidence = &survey.0;
         let notation = self.source.notation(usize::MAX);
-        let (commas, types) = column::types(evidence, notation);
+        let (commas, types) = column::types(&self.names, evidence, notation);
         if !column::undecided(evidence, &types, commas, notation).is_empty() {
             return Err(Odd::new("a column that two readings fit"));
         }
@@ -289,6 +291,9 @@ impl Plain {
         for (column, rule) in self.rules.iter().enumerate() {
             if rule.watched && seen(column).watch.may_be_numbers() {
                 return Err(Odd::new("a column of text that is mostly numbers"));
+            }
+            if rule.kind != ColumnType::Text && seen(column).nothings.tell() {
+                return Err(Odd::new("words for no value that say different things"));
             }
         }
         if findings.end.1 {
@@ -413,6 +418,7 @@ impl Findings {
         self.bounds.resize(width, None);
         for (seen, more) in self.columns.iter_mut().zip(&other.columns) {
             seen.blank |= more.blank;
+            seen.nothings.merge(&more.nothings);
             seen.watch.merge(&more.watch);
         }
         for (bounds, more) in self.bounds.iter_mut().zip(&other.bounds) {

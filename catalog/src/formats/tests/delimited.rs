@@ -206,7 +206,7 @@ fn ragged_rows() {
 
 #[test]
 fn nulls_only_beside_typed_values() {
-    let batch = table("a.csv", "n,s,nothing\n1,NA,\nNA,x,-\nNaN,-,n.d.\n");
+    let batch = table("a.csv", "n,s,nothing\n1,NA,\nNA,x,-\nNaN,-,n.a.\n");
     assert_eq!(ints(&batch, "n"), [Some(1), None, None]);
     assert_eq!(column(&batch, "s"), ["NA", "x", "-"]);
     assert_eq!(type_of(&batch, "nothing"), DataType::Null);

@@ -238,6 +238,41 @@ fn sheets_become_blocks() {
 }
 
 #[test]
+fn a_list_of_results_is_a_table_whatever_its_sheet_is_called() {
+    let number = |value: &str| format!("<c><v>{value}</v></c>");
+    let raw = [
+        row(1, 'A', &[&text("Compound"), &text("Conc"), &text("Inhib")]),
+        row(2, 'A', &[&text("C1"), &number("0.5"), &number("12.5")]),
+        row(3, 'A', &[&text("C2"), &number("0.5"), &number("17.5")]),
+    ]
+    .concat();
+    let pairs = |pairs: &[(&str, &str)]| {
+        let rows = pairs.iter().enumerate().map(|(at, (key, value))| {
+            let value = if value.starts_with(|first: char| first.is_ascii_digit()) {
+                number(value)
+            } else {
+                text(value)
+            };
+            row(at + 1, 'A', &[&text(key), &value])
+        });
+        rows.collect::<String>()
+    };
+    let results = pairs(&[("Compound", "IC50"), ("Caffeine", "0.5"), ("C2", "1.5"), ("C3", "2.5")]);
+    for name in ["Summary", "Info", "Report summary", "Method"] {
+        let parsed = parse("a.xlsx", book(&[(name, &results), ("Raw", &raw)])).unwrap();
+        let rows: Vec<usize> = parsed.blocks.iter().map(|block| block.batches[0].num_rows()).collect();
+        assert_eq!(rows, [3, 2], "{name}: {}", parsed.taken_for);
+    }
+    // Settings are none, with names of their own or without.
+    for first in [("Parameter", "Value"), ("Operator", "Anna")] {
+        let settings = pairs(&[first, ("Gain", "80"), ("Flashes", "25"), ("Delay", "0.5")]);
+        let parsed = parse("a.xlsx", book(&[("Info", &settings), ("Raw", &raw)])).unwrap();
+        assert_eq!(parsed.blocks.len(), 1, "{}", parsed.taken_for);
+        assert_eq!(parsed.properties["Info: Gain"], "80");
+    }
+}
+
+#[test]
 fn a_merged_value_is_that_of_all_its_rows() {
     let number = |value: &str| format!("<c><v>{value}</v></c>");
     let blank = "<c/>";

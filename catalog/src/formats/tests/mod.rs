@@ -15,6 +15,8 @@ mod delimited;
 mod excel;
 mod hostile;
 mod json;
+mod lab;
+mod lab_blocks;
 mod messy;
 mod molecules;
 mod packed;

@@ -15,7 +15,9 @@ const NAME_KEYS: [&str; 4] = ["name", "key", "id", "parameter"];
 /// Attributes that hold its value.
 const VALUE_KEYS: [&str; 2] = ["value", "val"];
 /// Tables beside the main one.
-const OTHERS_MAX: usize = 8;
+const OTHERS_MAX: usize = 15;
+/// Columns of its own that a table beside it has, where it measures nothing.
+const OWN_COLUMNS_MIN: usize = 2;
 
 /// A table of records.
 #[derive(Debug)]
@@ -132,21 +134,27 @@ pub(super) fn cells(tree: &Tree) -> Option<(String, Vec<Vec<&str>>)> {
 /// The tables of a tree, the main one first; and the names of repeated elements that became none.
 pub(super) fn of(tree: &Tree, columns_max: usize) -> (Vec<Records<'_>>, Vec<String>) {
     let places = Places::of(tree);
-    let mut found: Vec<(usize, Records<'_>)> = Vec::new();
+    let mut found: Vec<(usize, bool, Records<'_>)> = Vec::new();
     let mut left = Vec::new();
     let mut candidates: Vec<usize> = places.repeated.iter().copied().collect();
     candidates.sort_unstable();
     for path in candidates.into_iter().filter(|path| !places.lists.contains(path)) {
         let records = places.records(path, columns_max);
-        let own = records.distinct_from(places.around(path));
+        let around = places.around(path);
+        let own = records.distinct_from(around);
+        let tells = records.measures() || records.columns.len() >= around + OWN_COLUMNS_MIN;
         if own > 0 {
-            found.push((own, records));
+            found.push((own, tells, records));
         }
     }
-    found.sort_by_key(|(own, _)| std::cmp::Reverse(*own));
+    found.sort_by_key(|(own, _, _)| std::cmp::Reverse(*own));
+    // The main table is the one that says most; of the others those that measure go first.
+    if let Some((_, others)) = found.split_first_mut() {
+        others.sort_by_key(|(_, _, records)| !records.measures());
+    }
     let mut kept: Vec<Records<'_>> = Vec::new();
-    for (_, records) in found {
-        if kept.is_empty() || (kept.len() <= OTHERS_MAX && records.measures()) {
+    for (_, tells, records) in found {
+        if kept.is_empty() || (kept.len() <= OTHERS_MAX && tells) {
             kept.push(records);
         } else {
             left.push(format!("{} ({})", records.name, records.rows.len()));
