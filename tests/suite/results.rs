@@ -114,8 +114,10 @@ async fn in_part(lab: &Server, sql: &str) {
     let filter = format!("[filter.trial]\ntable = \"lab/chemistry/trial\"\nsql = \"{sql}\"\n");
     std::fs::write(filters, format!("{text}\n{filter}")).unwrap();
     lab.policy("p2, role:lab_analyst, chemistry, lab/chemistry/trial, permissive, trial");
-    lab.until("ana", OF_TRIAL, |answer| answer.as_ref().is_ok_and(|text| text.contains("| 3 ")))
-        .await;
+    lab.until("ana", OF_TRIAL, |answer| {
+        answer.as_ref().is_ok_and(|text| text.contains("| 3 "))
+    })
+    .await;
 }
 
 const OF_TRIAL: &str = "SELECT sum(id) FROM lab.chemistry.trial";
@@ -145,8 +147,10 @@ async fn who_sees_a_table_in_part_is_answered_again_and_never_with_what_was() {
     let filters = lab.dir.join("policies/filters.toml");
     let text = std::fs::read_to_string(&filters).unwrap();
     std::fs::write(&filters, text.replace("status = 'open'", "status = 'kept'")).unwrap();
-    lab.until("ana", OF_TRIAL, |answer| answer.as_ref().is_ok_and(|text| text.contains("| 1 ")))
-        .await;
+    lab.until("ana", OF_TRIAL, |answer| {
+        answer.as_ref().is_ok_and(|text| text.contains("| 1 "))
+    })
+    .await;
 }
 
 #[tokio::test]
