@@ -51,21 +51,19 @@ impl TableName {
 
     /// Any text as one part of a name: lower case, runs of other characters become `_`, a leading digit gets `t_`. Cyrillic and
     /// Greek are written in Latin letters. Where letters of another script are left out, a digest of the whole text stands
-    /// at the end, so that two texts have two names; so does it in a name for a text without letters.
+    /// at the end, so that two texts have two names; so does it in the name of a text without letters, or of a long one.
     pub fn clean(text: &str) -> String {
         let (latin, scripts) = letters::latin(text);
-        if scripts.is_empty() {
-            let name = clean(&latin, 't', "");
-            let plain = text.chars().any(|ch| ch.is_ascii_alphanumeric());
-            return match name.is_empty() && !plain {
-                true => format!("unnamed_{}", digest(text)),
-                false => name,
-            };
+        let words = cleaned(&latin, 't', "");
+        let is_plain = scripts.is_empty() && words.len() <= NAME_BYTES_MAX;
+        if is_plain && !words.is_empty() {
+            return words;
         }
-        let mut words = clean(&latin, 't', "");
-        if words.is_empty() {
-            words = scripts.into_iter().collect::<Vec<_>>().join("_");
-        }
+        let mut words = match (words.is_empty(), scripts.is_empty()) {
+            (false, _) => words,
+            (true, false) => scripts.into_iter().collect::<Vec<_>>().join("_"),
+            (true, true) => "unnamed".to_owned(),
+        };
         let digest = digest(text);
         words.truncate(NAME_BYTES_MAX - digest.len() - 1);
         format!("{}_{digest}", words.trim_end_matches('_'))
@@ -100,6 +98,13 @@ pub(crate) fn clean_column(heading: &str) -> String {
 }
 
 fn clean(text: &str, prefix: char, nothing: &str) -> String {
+    let mut name = cleaned(text, prefix, nothing);
+    name.truncate(NAME_BYTES_MAX);
+    name.trim_end_matches('_').to_owned()
+}
+
+/// The same, however long it is.
+fn cleaned(text: &str, prefix: char, nothing: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut previous_lower = false;
     for ch in text.chars() {
@@ -120,8 +125,7 @@ fn clean(text: &str, prefix: char, nothing: &str) -> String {
     if name.starts_with(|c: char| c.is_ascii_digit()) {
         name = format!("{prefix}_{name}");
     }
-    name.truncate(NAME_BYTES_MAX);
-    name.trim_end_matches('_').to_owned()
+    name
 }
 
 /// Any character but ASCII letters and digits in letters of a name; `_` where it only separates.
@@ -227,7 +231,7 @@ mod tests {
         // A name is a name already, and long ones keep what tells them apart.
         assert!(names.iter().all(|name| TableName::clean(name) == *name));
         let long = |last: &str| TableName::clean(&("Chemistry ".repeat(30) + last));
-        assert!(long("化").len() <= NAME_BYTES_MAX && long("化") != long("学"));
+        assert!(long("化").len() <= NAME_BYTES_MAX && long("化") != long("学") && long("a") != long("b"));
         // The no: Latin letters with accents are as they were.
         assert_eq!(TableName::clean("Ångström über é"), "angstroem_ueber_e");
     }

@@ -143,9 +143,12 @@ impl Known {
         }
     }
 
-    /// What of two batches came first. Of ledgers from before turns were counted only the time is known.
-    pub(crate) fn order(&self) -> (u64, DateTime<Utc>) {
-        (self.turn, self.at)
+    /// Whether its batch is of a later sweep. Of ledgers from before turns were counted only the time is known.
+    pub(crate) fn is_later_than(&self, other: &Self) -> bool {
+        match (self.turn, other.turn) {
+            (0, 0) => self.at > other.at,
+            (one, two) => one > two,
+        }
     }
 }
 

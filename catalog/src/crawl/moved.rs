@@ -17,9 +17,12 @@ use super::ledger::Did;
 /// Files that tables hold rows of and that are no longer in the landing folder.
 #[derive(Debug, Default)]
 pub(crate) struct Absent {
-    /// By their stamp on a disk, by their digest on a store: a copy in parts has another tag there.
-    by_mark: HashMap<String, Vec<String>>,
+    /// Of a disk, whenever they went.
+    by_stamp: HashMap<String, Vec<String>>,
     is_local: bool,
+    /// Those that went since the last sweep: a file that was only touched has another stamp than it was loaded with, and a copy
+    /// in parts another tag.
+    by_digest: HashMap<String, Vec<String>>,
     /// Those that went since the last sweep, by their table.
     went: BTreeMap<TableName, BTreeMap<String, Went>>,
 }
@@ -44,10 +47,15 @@ impl Absent {
             return;
         }
         let entry = &known.newest().entry;
-        if self.is_local || !known.is_gone() {
-            let mark = bare(if self.is_local { &entry.stamp } else { &entry.sha256 });
-            let path = known.path().to_owned();
-            self.by_mark.entry(mark.to_owned()).or_default().push(path);
+        let put = |by: &mut HashMap<String, Vec<String>>, mark: &str| {
+            let paths = by.entry(bare(mark).to_owned()).or_default();
+            paths.push(known.path().to_owned());
+        };
+        if self.is_local {
+            put(&mut self.by_stamp, &entry.stamp);
+        }
+        if !known.is_gone() {
+            put(&mut self.by_digest, &entry.sha256);
         }
         if let (false, true, Some(table)) = (known.is_gone(), entry.rows > 0, entry.tables.first()) {
             let went = Went {
@@ -64,7 +72,7 @@ impl Absent {
         if paths.is_empty() {
             return;
         }
-        for candidates in self.by_mark.values_mut() {
+        for candidates in self.by_stamp.values_mut().chain(self.by_digest.values_mut()) {
             candidates.retain(|path| !paths.contains_key(path));
         }
         for candidates in self.went.values_mut() {
@@ -77,16 +85,27 @@ impl Absent {
         if history.get(&file.path).is_some_and(History::is_held) {
             return None;
         }
-        let mark = if self.is_local { &file.stamp } else { bare(sha256) };
-        let candidates = self.by_mark.get_mut(mark)?;
-        let is_it = |path: &String| {
+        let is_it = |path: &&String| {
             let known = history.get(path).map(History::newest);
             known.is_some_and(|known| bare(&known.entry.sha256) == bare(sha256))
         };
-        let at = candidates.iter().position(is_it)?;
-        let path = candidates.swap_remove(at);
-        self.went.values_mut().for_each(|went| drop(went.remove(&path)));
+        let by_stamp = self
+            .by_stamp
+            .get(&file.stamp)
+            .and_then(|paths| paths.iter().find(is_it));
+        let by_digest = || self.by_digest.get(bare(sha256)).and_then(|paths| paths.first());
+        let path = by_stamp.or_else(by_digest)?.clone();
+        self.is_taken(&path);
         Some(path)
+    }
+
+    fn is_taken(&mut self, path: &str) {
+        for candidates in self.by_stamp.values_mut().chain(self.by_digest.values_mut()) {
+            candidates.retain(|other| other != path);
+        }
+        for candidates in self.went.values_mut() {
+            candidates.remove(path);
+        }
     }
 
     /// Sizes of files of this table that went, each smaller than one that came: its beginning may be one of them.
@@ -100,14 +119,11 @@ impl Absent {
     /// The path of the longest file of this table that went and is the beginning of one that came, given by the digests of its
     /// beginnings; each is given once.
     pub(crate) fn take_beginning(&mut self, table: &TableName, beginnings: &BTreeMap<u64, String>) -> Option<String> {
-        let went = self.went.get_mut(table)?;
+        let went = self.went.get(table)?;
         let is_it = |(_, went): &(&String, &Went)| beginnings.get(&went.bytes) == Some(&went.sha256);
         let (path, _) = went.iter().filter(is_it).max_by_key(|(_, went)| went.bytes)?;
         let path = path.clone();
-        went.remove(&path);
-        for candidates in self.by_mark.values_mut() {
-            candidates.retain(|other| *other != path);
-        }
+        self.is_taken(&path);
         Some(path)
     }
 }
@@ -139,7 +155,7 @@ pub(crate) fn copied<'h>(
         if copy.at < loaded_after || copy.entry.moved_from.is_some() || !is_there(known.path()) {
             continue;
         }
-        if let Some(at) = went.iter().position(|old| old.newest().order() < copy.order()) {
+        if let Some(at) = went.iter().position(|old| copy.is_later_than(old.newest())) {
             copied.insert(went.swap_remove(at).path().to_owned(), known.path().to_owned());
         }
     }
@@ -160,7 +176,7 @@ pub(crate) fn claimed<'p>(history: &Histories<'_>, absent: impl Iterator<Item = 
                 continue;
             };
             // What came back under its old path since is another file.
-            let Some(old) = history.get(from).filter(|old| old.newest().order() < new.order()) else {
+            let Some(old) = history.get(from).filter(|old| !old.newest().is_later_than(new)) else {
                 continue;
             };
             let is_same = bare(&old.newest().entry.sha256) == bare(&new.entry.sha256);

@@ -7,6 +7,7 @@ use arrow::array::{Int64Array, RecordBatch};
 use labhouse_catalog::FileStatus::{Gone, Ignored, Loaded, Quarantined, Unchanged};
 use labhouse_catalog::{Catalog, FileRecord, Put, TableName, When, append, bring_back, drop_table, restore};
 
+use crate::blocks::workbook;
 use crate::renames::delete;
 use crate::support::{Lab, eager, local_lake, reason};
 
@@ -165,6 +166,48 @@ async fn a_clock_that_was_ahead_puts_nothing_out_of_order() {
         (Loaded, 2, vec!["chem.t".to_owned()])
     );
     assert_eq!(told(&lab, "chem/u/a.csv").await.status, Gone);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crash_between_the_tables_of_a_renamed_file_doubles_none() {
+    let (_folder, lake) = local_lake().await;
+    let lab = Lab::on(&lake, eager()).await;
+    let content = workbook(&[
+        ("runs", "run,yield_pct\nr1,1\nr2,2\nr3,3"),
+        ("lots", "lot,grams\nl1,1\nl2,2\nl3,3"),
+    ]);
+    lab.land("chem/t/a.xlsx", content).await;
+    lab.sweep().await;
+    let tables: Vec<String> = lab
+        .catalog
+        .snapshot()
+        .tables("chem")
+        .map(|table| table.name().table.clone())
+        .collect();
+    assert_eq!(tables.len(), 2);
+    lab.rename("chem/t/a.xlsx", "chem/t/b.xlsx", "").await;
+    lab.sweep().await;
+    let counted = async |lab: &Lab| {
+        let mut counts = Vec::new();
+        for table in &tables {
+            counts.push(lab.number(&format!("select count(*) from chem.{table}")).await);
+        }
+        counts
+    };
+    assert_eq!(counted(&lab).await, [3, 3]);
+    // As if the second table had not been reached.
+    let last = &tables[1];
+    let copies = lake.list(&format!("_labhouse/ledger/chem/{last}")).await.unwrap();
+    lake.delete(copies[1].location.as_ref()).await.unwrap();
+    lake.delete(&format!("tables/chem/{last}/_delta_log/{:020}.json", 1))
+        .await
+        .unwrap();
+    let lab = lab.another().await;
+    lab.sweep().await;
+    assert_eq!(counted(&lab).await, [3, 3]);
+    assert!(!lab.another().await.sweep().await.changed());
+    let sources = format!("select distinct _source_file from chem.{last}");
+    assert_eq!(lab.ask(&sources).await, [["chem/t/b.xlsx"]]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
