@@ -22,6 +22,50 @@ use crate::travel::{When, at};
 /// The property of a table whose rows were brought back: the version that they are of. What the ledger says of landed files is of a
 /// later time, so the crawler looks for a file's rows itself before it adds them.
 pub(crate) const RESTORED_TO: &str = "labhouse.restored_to";
+/// The property that says of which versions the rows of such a table are: pairs of a first and a last one, as JSON.
+const LIVE: &str = "labhouse.live_versions";
+/// Pairs that are kept. A table whose rows were brought back more often, each time to a version after the last one, is told as
+/// if the oldest of these commits were still in it.
+const LIVE_MAX: usize = 64;
+
+/// The versions that a table's rows are of, as ranges; without any, all versions are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Live(Vec<(u64, u64)>);
+
+impl Live {
+    pub(crate) fn of(table: &LakeTable) -> Self {
+        let text = table.properties().get(LIVE);
+        Self(
+            text.and_then(|text| serde_json::from_str(text).ok())
+                .unwrap_or_default(),
+        )
+    }
+
+    /// Whether what this version brought is in the table.
+    pub(crate) fn has(&self, version: u64) -> bool {
+        self.0.is_empty() || self.0.iter().any(|(first, last)| (*first..=*last).contains(&version))
+    }
+
+    /// The same when the rows of `then` are brought back by `version`. `self` is of the table at `then`.
+    fn back(&self, then: u64, version: u64) -> Self {
+        let all = [(0, u64::MAX)];
+        let before = if self.0.is_empty() {
+            all.as_slice()
+        } else {
+            self.0.as_slice()
+        };
+        let kept = before.iter().filter(|(first, _)| *first <= then);
+        let mut live: Vec<(u64, u64)> = kept.map(|(first, last)| (*first, (*last).min(then))).collect();
+        live.push((version, u64::MAX));
+        while live.len() > LIVE_MAX {
+            let (first, _) = live.remove(0);
+            if let Some(oldest) = live.first_mut() {
+                oldest.0 = first;
+            }
+        }
+        Self(live)
+    }
+}
 
 /// Gives a table the rows of an older version: one commit, or none when it has them. Columns, tags, comments and owner stay
 /// those of today, so nobody sees more than before; a column that came since is null in the rows. What the ledger knows of
@@ -62,10 +106,15 @@ pub async fn bring_back(catalog: &Catalog, name: &TableName, when: When) -> Resu
             return Ok(base);
         }
         let back = brought(catalog.lake(), &base, &old, &missing).await?;
+        let live = Live::of(&old).back(old.version(), base.version() + 1);
+        let live = serde_json::to_string(&live.0).map_err(|error| refused(error.to_string()))?;
         let change = Change {
             adds: back.adds,
             removes,
-            properties: BTreeMap::from([(RESTORED_TO.to_owned(), old.version().to_string())]),
+            properties: BTreeMap::from([
+                (RESTORED_TO.to_owned(), old.version().to_string()),
+                (LIVE.to_owned(), live),
+            ]),
             operation: Some(DeltaOperation::Restore {
                 version: Some(old.version()),
                 datetime: None,

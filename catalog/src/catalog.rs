@@ -101,27 +101,36 @@ impl Catalog {
     /// The newest version of one table, published; `None` when there is no such table.
     pub(crate) async fn latest(&self, name: &TableName) -> Result<Option<Arc<LakeTable>>, LakeError> {
         let known = self.snapshot().known(name).cloned();
-        match self.look(name.clone(), known).await {
+        match self.look(name.clone(), known.clone()).await {
             Opened::Same(table) => Ok(Some(table)),
-            Opened::New(table) => {
-                self.publish(Arc::clone(&table)).await;
-                Ok(Some(table))
-            }
+            Opened::New(table) => Ok(Some(self.put(table, known.as_ref()).await)),
             Opened::Absent => Ok(None),
             Opened::Broken(table, reason) => Err(LakeError::Refused { table, reason }),
         }
     }
 
+    /// Puts a version that was committed into the snapshot, unless a later one of the same table is there already: of two
+    /// commits the older may be published last, and whoever made the newer one must see it in his next statement.
     pub(crate) async fn publish(&self, table: Arc<LakeTable>) {
+        self.put(table, None).await;
+    }
+
+    /// The same, and gives what the snapshot has then. `seen` is the version from which the log was read on to `table`: where
+    /// that is still the newest, the log has the last word, also when it was set back.
+    async fn put(&self, table: Arc<LakeTable>, seen: Option<&Arc<LakeTable>>) -> Arc<LakeTable> {
         let _one = self.refreshing.lock().await;
         let old = self.snapshot();
-        if old.known(table.name()).is_some_and(|k| Arc::ptr_eq(k, &table)) {
-            return;
+        if let Some(current) = old.known(table.name()) {
+            let is_seen = seen.is_some_and(|seen| Arc::ptr_eq(seen, current));
+            if Arc::ptr_eq(current, &table) || (!is_seen && current.is_no_older_than(&table)) {
+                return Arc::clone(current);
+            }
         }
         let mut next = CatalogSnapshot::clone(&old);
         next.generation += 1;
-        next.insert(table);
+        next.insert(Arc::clone(&table));
         self.current.store(Arc::new(next));
+        table
     }
 
     async fn look(&self, name: TableName, known: Option<Arc<LakeTable>>) -> Opened {
@@ -222,6 +231,11 @@ impl CatalogSnapshot {
 
     pub fn all(&self) -> impl Iterator<Item = &Arc<LakeTable>> {
         self.tables.values().flat_map(BTreeMap::values)
+    }
+
+    /// The tables that are dropped: nobody is shown them, and what landed for them is not loaded again.
+    pub(crate) fn dropped(&self) -> impl Iterator<Item = &Arc<LakeTable>> {
+        self.dropped.values()
     }
 
     /// The same moment with another version of one table.

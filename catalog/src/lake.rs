@@ -13,9 +13,12 @@ use datafusion::datasource::object_store::ObjectStoreUrl;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use deltalake_core::logstore::{LogStoreRef, StorageConfig, default_logstore};
 use futures::TryStreamExt;
-use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, S3ConditionalPut};
+use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey, S3ConditionalPut};
+use object_store::list::{PaginatedListOptions, PaginatedListStore};
 use object_store::prefix::PrefixStore;
-use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, path::Path as ObjectPath};
+use object_store::{
+    ListResult, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, path::Path as ObjectPath,
+};
 use sha2::{Digest, Sha256};
 use url::Url;
 
@@ -48,8 +51,20 @@ pub struct Lake {
     /// Where the lake lies below `root`.
     prefix: ObjectPath,
     local: Option<PathBuf>,
+    /// The bucket, asked page by page for names as they are.
+    pages: Option<Pages>,
     scan_url: ObjectStoreUrl,
     asked: Arc<Asked>,
+}
+
+/// A store that lists page by page.
+#[derive(Clone)]
+struct Pages(Arc<dyn PaginatedListStore>);
+
+impl std::fmt::Debug for Pages {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Pages")
+    }
 }
 
 impl Lake {
@@ -65,7 +80,7 @@ impl Lake {
         };
         let mut parsed = Url::parse(url).map_err(|e| refuse(e.to_string()))?;
         parsed.set_path(&format!("{}/", parsed.path().trim_end_matches('/')));
-        let (root, prefix, local) = match parsed.scheme() {
+        let (root, prefix, local, pages) = match parsed.scheme() {
             "file" => {
                 let folder = parsed
                     .to_file_path()
@@ -75,12 +90,13 @@ impl Lake {
                     Url::from_directory_path(&folder).map_err(|()| refuse("the folder is not absolute".to_owned()))?;
                 let prefix = ObjectPath::from_absolute_path(&folder).map_err(|e| refuse(e.to_string()))?;
                 let store: Arc<dyn ObjectStore> = Arc::new(object_store::local::LocalFileSystem::new());
-                (store, prefix, Some(folder))
+                (store, prefix, Some(folder), None)
             }
             "s3" => {
-                let store = open_s3(&parsed, options)?;
+                let bucket = Arc::new(open_s3(&parsed, options)?);
+                let store: Arc<dyn ObjectStore> = Arc::clone(&bucket) as Arc<dyn ObjectStore>;
                 let prefix = ObjectPath::from_url_path(parsed.path()).map_err(|e| refuse(e.to_string()))?;
-                (store, prefix, None)
+                (store, prefix, None, Some(Pages(bucket)))
             }
             other => return Err(refuse(format!("the scheme '{other}' is not supported"))),
         };
@@ -92,6 +108,7 @@ impl Lake {
             root,
             prefix,
             local,
+            pages,
             scan_url,
             asked: Arc::default(),
         }))
@@ -106,6 +123,7 @@ impl Lake {
             root,
             prefix: self.prefix.clone(),
             local: self.local.clone(),
+            pages: self.pages.clone(),
             scan_url: self.scan_url.clone(),
             asked: Arc::clone(&self.asked),
         })
@@ -217,6 +235,33 @@ impl Lake {
         Ok(found)
     }
 
+    /// One page of names that begin as `raw` does, which is a name in the bucket as it is; their paths are relative to the lake.
+    pub(crate) async fn list_page(&self, raw: &str, options: PaginatedListOptions) -> object_store::Result<ListResult> {
+        let Some(Pages(store)) = &self.pages else {
+            return Err(object_store::Error::NotImplemented {
+                operation: "listing page by page".to_owned(),
+                implementer: self.url.scheme().to_owned(),
+            });
+        };
+        let mut page = store.list_paginated(Some(raw), options).await?.result;
+        let own = |path: &ObjectPath| path.prefix_match(&self.prefix).map(Iterator::collect);
+        page.common_prefixes = page.common_prefixes.iter().filter_map(own).collect();
+        page.objects.retain_mut(|meta| match own(&meta.location) {
+            Some(location) => {
+                meta.location = location;
+                true
+            }
+            None => false,
+        });
+        Ok(page)
+    }
+
+    /// The name in the bucket of a path relative to the lake.
+    pub(crate) fn raw(&self, path: &ObjectPath) -> String {
+        let whole: ObjectPath = self.prefix.parts().chain(path.parts()).collect();
+        whole.to_string()
+    }
+
     /// Deletes an object; one that is not there is no error.
     pub async fn delete(&self, path: &str) -> Result<(), LakeError> {
         match self.store.delete(&object_path(path)?).await {
@@ -313,7 +358,7 @@ async fn make_folders(folder: PathBuf) -> Result<PathBuf, LakeError> {
         .map_err(LakeError::io("opening the folder", shown))
 }
 
-fn open_s3(url: &Url, options: &BTreeMap<String, String>) -> Result<Arc<dyn ObjectStore>, LakeError> {
+fn open_s3(url: &Url, options: &BTreeMap<String, String>) -> Result<AmazonS3, LakeError> {
     let refuse = |reason: String| LakeError::Url {
         url: url.to_string(),
         reason,
@@ -329,5 +374,5 @@ fn open_s3(url: &Url, options: &BTreeMap<String, String>) -> Result<Arc<dyn Obje
         })?;
         builder = builder.with_config(key, value);
     }
-    Ok(Arc::new(builder.build().map_err(|e| refuse(e.to_string()))?))
+    builder.build().map_err(|e| refuse(e.to_string()))
 }

@@ -44,6 +44,7 @@ mod file_stats;
 mod formats;
 mod journal;
 mod lake;
+mod letters;
 mod name;
 mod parquet_file;
 mod rewrite;

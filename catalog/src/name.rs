@@ -1,6 +1,9 @@
 //! Names that need no quotes in SQL: of tables here, of columns in [`clean_column`].
 
+use sha2::{Digest, Sha256};
+
 use crate::error::LakeError;
+use crate::letters;
 
 /// A name longer than this is cut: some file systems and BI tools stop at 128 bytes.
 pub(crate) const NAME_BYTES_MAX: usize = 128;
@@ -46,9 +49,24 @@ impl TableName {
         })
     }
 
-    /// Any text as one part of a name: lower case, runs of other characters become `_`, a leading digit gets `t_`.
+    /// Any text as one part of a name: lower case, runs of other characters become `_`, a leading digit gets `t_`. Cyrillic and
+    /// Greek are written in Latin letters. Where letters of another script are left out, a digest of the whole text stands
+    /// at the end, so that two texts have two names; so does it in the name of a text without letters, or of a long one.
     pub fn clean(text: &str) -> String {
-        clean(text, 't', "unnamed")
+        let (latin, scripts) = letters::latin(text);
+        let words = cleaned(&latin, 't', "");
+        let is_plain = scripts.is_empty() && words.len() <= NAME_BYTES_MAX;
+        if is_plain && !words.is_empty() {
+            return words;
+        }
+        let mut words = match (words.is_empty(), scripts.is_empty()) {
+            (false, _) => words,
+            (true, false) => scripts.into_iter().collect::<Vec<_>>().join("_"),
+            (true, true) => "unnamed".to_owned(),
+        };
+        let digest = digest(text);
+        words.truncate(NAME_BYTES_MAX - digest.len() - 1);
+        format!("{}_{digest}", words.trim_end_matches('_'))
     }
 
     /// Where the table lies below the lake's root.
@@ -80,6 +98,13 @@ pub(crate) fn clean_column(heading: &str) -> String {
 }
 
 fn clean(text: &str, prefix: char, nothing: &str) -> String {
+    let mut name = cleaned(text, prefix, nothing);
+    name.truncate(NAME_BYTES_MAX);
+    name.trim_end_matches('_').to_owned()
+}
+
+/// The same, however long it is.
+fn cleaned(text: &str, prefix: char, nothing: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut previous_lower = false;
     for ch in text.chars() {
@@ -100,8 +125,7 @@ fn clean(text: &str, prefix: char, nothing: &str) -> String {
     if name.starts_with(|c: char| c.is_ascii_digit()) {
         name = format!("{prefix}_{name}");
     }
-    name.truncate(NAME_BYTES_MAX);
-    name.trim_end_matches('_').to_owned()
+    name
 }
 
 /// Any character but ASCII letters and digits in letters of a name; `_` where it only separates.
@@ -125,6 +149,12 @@ pub(crate) fn plain(ch: char) -> &'static str {
     }
 }
 
+/// Eight hexadecimal digits of a text: among the thousand folders of a lab two have the same once in ten thousand labs.
+fn digest(text: &str) -> String {
+    let digest = Sha256::digest(text.as_bytes());
+    digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// Runs of `_` become one, and none stands at an end.
 fn single(text: &str) -> String {
     text.split('_')
@@ -135,6 +165,8 @@ fn single(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::indexing_slicing, reason = "a test fails by panicking")]
+
     use super::*;
 
     #[test]
@@ -158,11 +190,49 @@ mod tests {
     #[test]
     fn table_names_are_cleaned_or_refused() {
         assert_eq!(TableName::clean("2026 Plates!"), "t_2026_plates");
-        assert_eq!(TableName::clean("…"), "unnamed");
+        assert!(TableName::clean("…").starts_with("unnamed_"));
         assert!(TableName::parse("chemistry.plate_readings").is_ok());
         assert!(TableName::parse("chemistry.Plate").is_err());
         assert!(TableName::parse("chemistry.2x").is_err());
         assert!(TableName::parse("nodot").is_err());
         assert!(TableName::parse("../x.y").is_err());
+    }
+
+    #[test]
+    fn names_of_any_script_are_told_apart() {
+        assert_eq!(TableName::clean("Химия"), "khimiya");
+        assert_eq!(TableName::clean("Выход 2026"), "vykhod_2026");
+        assert_eq!(TableName::clean("Χημεία"), "chimeia");
+        assert_eq!(TableName::clean("β-lactam µM"), "b_lactam_um");
+        // Of what is not written in Latin letters the script is told, or the words beside it, and a digest of the whole.
+        let names: Vec<String> = [
+            "化学",
+            "人事",
+            "数据",
+            "データ",
+            "화학",
+            "كيمياء",
+            "化学 data",
+            "人事 data",
+            "🧪",
+            "⚗",
+            "###",
+        ]
+        .into_iter()
+        .map(TableName::clean)
+        .collect();
+        let distinct: std::collections::BTreeSet<_> = names.iter().collect();
+        assert_eq!(distinct.len(), names.len(), "{names:?}");
+        assert!(names.iter().all(|name| is_clean(name)), "{names:?}");
+        assert!(
+            names[0].starts_with("han_") && names[3].starts_with("kana_") && names[6].starts_with("data_"),
+            "{names:?}"
+        );
+        // A name is a name already, and long ones keep what tells them apart.
+        assert!(names.iter().all(|name| TableName::clean(name) == *name));
+        let long = |last: &str| TableName::clean(&("Chemistry ".repeat(30) + last));
+        assert!(long("化").len() <= NAME_BYTES_MAX && long("化") != long("学") && long("a") != long("b"));
+        // The no: Latin letters with accents are as they were.
+        assert_eq!(TableName::clean("Ångström über é"), "angstroem_ueber_e");
     }
 }

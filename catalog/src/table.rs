@@ -110,6 +110,16 @@ impl LakeTable {
         Ok(self.state()?.metadata().id().to_owned())
     }
 
+    /// Whether `other` is an earlier version of the same table, or this very one.
+    pub(crate) fn is_no_older_than(&self, other: &Self) -> bool {
+        let same = || self.id().ok().zip(other.id().ok()).is_some_and(|(one, two)| one == two);
+        match self.version.cmp(&other.version) {
+            std::cmp::Ordering::Less => false,
+            std::cmp::Ordering::Equal => self.commit_tag == other.commit_tag && same(),
+            std::cmp::Ordering::Greater => same(),
+        }
+    }
+
     /// Whether it was dropped: see [`crate::drop_table`].
     pub(crate) fn is_dropped(&self) -> bool {
         self.properties.get(DROPPED).is_some_and(|value| value == "true")

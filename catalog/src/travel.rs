@@ -136,7 +136,7 @@ async fn read(catalog: &Catalog, table: &LakeTable, when: When) -> Result<LakeTa
     };
     loaded.map_err(|error| LakeError::Refused {
         table: name.clone(),
-        reason: format!("that version cannot be read ({error}); lab.system.commits lists the versions there are"),
+        reason: format!("that version cannot be read ({error}); lab.system.commits has the newest one; of older ones those are there that VACUUM and the log's own cleaning left"),
     })?;
     if let When::Time(time) = when {
         let state = delta

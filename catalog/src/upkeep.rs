@@ -27,8 +27,8 @@ pub struct Optimized {
 }
 
 /// Drops a table: one commit marks it, and no catalog shows it from then on. Its data stays until somebody takes the files
-/// away, so [`restore`] brings it back. Landed files that were loaded into it are not loaded again; a new one makes the
-/// table anew, with its own rows alone.
+/// away, so [`restore`] brings it back. Landed files that were loaded into it are not loaded again; one that is new or changes
+/// makes the table anew, with its own rows alone. Where the ledger that knows them is lost, all are loaded anew at once.
 ///
 /// # Errors
 /// [`LakeError::Refused`] when there is no such table, [`LakeError::Busy`] when other writers keep winning.

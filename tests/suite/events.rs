@@ -184,6 +184,33 @@ async fn a_key_that_no_path_can_have_stops_its_folder_alone() {
         .await;
 }
 
+#[tokio::test]
+async fn a_key_below_the_landing_folder_that_no_path_can_have_stops_nothing_else() {
+    let moto = Moto::start();
+    moto.boto(
+        "s3.create_bucket(Bucket='lake')\n\
+         s3.put_object(Bucket='lake', Key='root/landing//a.csv', Body=b'run,yield_pct\\n1,10\\n')\n\
+         s3.put_object(Bucket='lake', Key='root/landing/../a.csv', Body=b'run,yield_pct\\n1,10\\n')\n\
+         s3.put_object(Bucket='lake', Key='root/landing/(old)/runs/a.csv', Body=b'run,yield_pct\\n1,10\\n')\n\
+         s3.put_object(Bucket='lake', Key='root/landing/chemistry/runs/b.csv', Body=b'run,yield_pct\\n2,20\\n')\n\
+         s3.put_object(Bucket='lake', Key='root/landing/chemistry/deep//x.csv', Body=b'run,yield_pct\\n2,20\\n')\n\
+         s3.put_object(Bucket='lake', Key='root/landing/zoology/others/c.csv', Body=b'run,yield_pct\\n3,30\\n')",
+    );
+    let bucket = Bucket::at(&format!("http://{}", moto.address), "root");
+    let lab = lab::on_bucket(bucket, |config| config);
+    for (table, run) in [("zoology.others", 3), ("chemistry.runs", 2), ("old.runs", 1)] {
+        lab.until("ada", &format!("SELECT run FROM lab.{table}"), lab::shows(run))
+            .await;
+    }
+    let why = "SELECT status, reason FROM system.files WHERE reason LIKE '%give that object another name%'";
+    let why = lab.text("ada", why).await;
+    let keys = ["landing//", "landing/..", "chemistry/deep//"];
+    assert!(
+        keys.iter().all(|key| why.contains(key)) && why.contains("ignored"),
+        "{why}"
+    );
+}
+
 #[test]
 fn a_queue_that_cannot_be_one_is_refused() {
     let own = tempfile::tempdir().unwrap();

@@ -5,26 +5,23 @@
 //! table, and the attempt starts over. So a batch that was committed by another server, or by us just before a crash, is seen
 //! in the ledger and not repeated.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
-use chrono::Utc;
-use deltalake_core::kernel::{Add, LogicalFileView};
 
-use crate::alter::shown;
-use crate::bring_back::RESTORED_TO;
 use crate::catalog::Catalog;
-use crate::delta::{Change, commit};
+use crate::delta::commit;
 use crate::error::LakeError;
 use crate::name::TableName;
 use crate::parquet_file;
 use crate::table::LakeTable;
 
+use super::build::{Built, build};
 use super::columns::Prepared;
 use super::folders::any_says;
-use super::ledger::{self, Did, Entry, Kept, Ledger, Ledgers, Manifest};
-use super::rows::{has_source, unwritable, with_source, without};
+use super::ledger::{self, Did, Entry, Ledger, Ledgers};
+use super::rows::{has_source, unwritable};
 use super::shape::{Existing, Shape, fold};
 use super::stream::Staged;
 use super::told::Told;
@@ -42,15 +39,17 @@ pub(crate) enum Work {
     Nothing,
     /// It left the landing folder; its rows go too if asked.
     Gone { delete: bool },
-    /// It has another path now; its rows go when those of that path come in the same commit.
+    /// It has another path now; its rows go, or get that path, when those of that path come in the same commit.
     Moved { to: String },
+    /// It is the copy by which a file was renamed: that file's rows get its path in place of its own.
+    Instead { of: String },
 }
 
 impl Work {
     pub(crate) fn staged(&self) -> Option<&Staged> {
         match self {
             Self::Rows(rows) => rows.staged.as_deref(),
-            Self::Nothing | Self::Gone { .. } | Self::Moved { .. } => None,
+            Self::Nothing | Self::Gone { .. } | Self::Moved { .. } | Self::Instead { .. } => None,
         }
     }
 }
@@ -98,12 +97,13 @@ pub(crate) enum Became {
     Failed(String),
 }
 
-/// Commits the pieces to one table. The answers are in the order of the pieces.
+/// Commits the pieces to one table; `turn` is that of the sweep. The answers are in the order of the pieces.
 pub(crate) async fn run(
     catalog: &Catalog,
     ledgers: &Ledgers,
     name: &TableName,
     pieces: &[Piece],
+    turn: u64,
 ) -> Result<Vec<Became>, LakeError> {
     let lake = catalog.lake();
     let mut became: HashMap<usize, Became> = HashMap::new();
@@ -119,11 +119,14 @@ pub(crate) async fn run(
             any_says(held.map(|(path, _)| path.as_ref()), column)
         });
 
-        let built = build(catalog, base.as_deref(), name, pieces, &todo, &ledger, &shape).await?;
+        let work: Vec<&Piece> = todo.iter().filter_map(|place| pieces.get(*place)).collect();
+        let turn = turn.max(ledger.turn.saturating_add(1));
+        let built = build(catalog, base.as_deref(), name, &work, &ledger, (&shape, turn)).await?;
         let Built {
             change,
             manifest,
             written,
+            unread,
         } = built;
         match commit(lake, name, base.as_deref(), change).await? {
             Some(table) => {
@@ -131,8 +134,10 @@ pub(crate) async fn run(
                 if let Err(error) = ledger::write(lake, name, &manifest).await {
                     tracing::warn!(%error, table = %name, "the ledger's copy could not be written; the log has it");
                 }
-                for staged in todo.iter().filter_map(|place| pieces.get(*place)?.work.staged()) {
-                    staged.committed().await;
+                for piece in work.iter().filter(|piece| !unread.contains(&piece.path)) {
+                    if let Some(staged) = piece.work.staged() {
+                        staged.committed().await;
+                    }
                 }
                 for (place, entry) in todo.iter().zip(&manifest.files) {
                     became.insert(*place, outcome(entry, manifest.version));
@@ -186,6 +191,10 @@ fn left(pieces: &[Piece], ledger: &Ledger, became: &mut HashMap<usize, Became>) 
             Work::Nothing => !k.entry.held,
             Work::Gone { delete } => k.entry.status == Did::Gone && (!delete || !k.entry.held),
             Work::Moved { .. } => k.entry.status == Did::Gone && !k.entry.held,
+            Work::Instead { of } => {
+                let old = ledger.files.get(of.as_str());
+                old.is_some_and(|old| old.entry.status == Did::Gone && !old.entry.held)
+            }
         });
         if let Some(known) = done {
             became.insert(
@@ -228,7 +237,7 @@ fn fitting(
         .iter()
         .filter_map(|place| match pieces.get(*place).map(|p| &p.work) {
             Some(Work::Rows(rows)) => Some((*place, rows.as_ref())),
-            Some(Work::Nothing | Work::Gone { .. } | Work::Moved { .. }) | None => None,
+            Some(Work::Nothing | Work::Gone { .. } | Work::Moved { .. } | Work::Instead { .. }) | None => None,
         })
         .collect();
     let files: Vec<&Prepared> = with_rows.iter().map(|(_, rows)| *rows).collect();
@@ -245,7 +254,7 @@ fn fitting(
     let comes: BTreeSet<&str> = todo
         .iter()
         .filter_map(|place| pieces.get(*place))
-        .filter(|piece| matches!(piece.work, Work::Rows(_)))
+        .filter(|piece| matches!(piece.work, Work::Rows(_) | Work::Instead { .. }))
         .map(|piece| piece.path.as_str())
         .collect();
     todo.retain(|place| match pieces.get(*place).map(|piece| &piece.work) {
@@ -312,133 +321,6 @@ fn existing(table: &LakeTable, name: &TableName) -> Result<Result<Existing, Stri
             .map(|file| u64::try_from(file.size()).unwrap_or_default())
             .sum(),
     }))
-}
-
-/// A commit that is not made yet.
-struct Built {
-    change: Change,
-    manifest: Manifest,
-    /// Data files that are of no use without it.
-    written: Vec<Add>,
-}
-
-/// The path that a renamed file had before, if no other file has it now: a restored table may hold its rows under that one.
-fn earlier_name(known: Option<&Kept>, ledger: &Ledger) -> Option<String> {
-    let before = known?.moved_from.as_deref()?;
-    let other = ledger.files.get(before).is_some_and(|known| known.entry.held);
-    (!other).then(|| before.to_owned())
-}
-
-/// Writes the data files and puts the commit together.
-async fn build(
-    catalog: &Catalog,
-    base: Option<&LakeTable>,
-    name: &TableName,
-    pieces: &[Piece],
-    todo: &[usize],
-    ledger: &Ledger,
-    shape: &Shape,
-) -> Result<Built, LakeError> {
-    let lake = catalog.lake();
-    let at = Utc::now();
-    let mut entries = Vec::with_capacity(todo.len());
-    let mut gone = BTreeSet::new();
-    let mut batches = Vec::new();
-    let mut staged = Vec::new();
-    // Rows of another time are back, and the ledger may know nothing of them.
-    let restored = base.is_some_and(|table| table.properties().contains_key(RESTORED_TO));
-    for piece in todo.iter().filter_map(|place| pieces.get(*place)) {
-        let known = ledger.files.get(piece.path.as_str()).map(|k| &k.entry);
-        let held = known.is_some_and(|k| k.held);
-        let old_rows = known.map_or(0, |k| k.rows);
-        // The same content came back: its rows are still there.
-        let back = matches!(piece.work, Work::Rows(_)) && held && known.is_some_and(|k| *k.sha256 == *piece.sha256);
-        let (rows, status, holds) = match &piece.work {
-            Work::Rows(_) if back => (old_rows, Did::Loaded, true),
-            Work::Rows(rows) => {
-                if let Some(ready) = &rows.staged {
-                    staged.extend(ready.adds(name, &shape.schema).await?);
-                } else {
-                    let own =
-                        with_source(rows, &piece.path, at, &shape.schema).map_err(|reason| LakeError::Refused {
-                            table: name.clone(),
-                            reason,
-                        })?;
-                    batches.extend(own);
-                }
-                (rows.rows(), if held { Did::Replaced } else { Did::Loaded }, true)
-            }
-            Work::Nothing | Work::Gone { delete: true } | Work::Moved { .. } => (0, Did::Gone, false),
-            Work::Gone { delete: false } => (old_rows, Did::Gone, held),
-        };
-        let stays = matches!(piece.work, Work::Gone { delete: false }) || back;
-        if (held || restored) && !stays {
-            gone.insert(piece.path.clone());
-        }
-        if restored && !stays {
-            gone.extend(earlier_name(known.map(Arc::as_ref), ledger));
-        }
-        entries.push(Entry {
-            path: piece.path.clone(),
-            bytes: piece.bytes,
-            stamp: piece.stamp.clone(),
-            sha256: piece.sha256.clone(),
-            rows,
-            status,
-            held: holds,
-            tables: piece.tables.clone(),
-            taken_for: piece.taken_for.clone(),
-            told: piece.told.clone(),
-            moved_from: piece.moved_from.clone(),
-        });
-    }
-    let mut adds = parquet_file::write(lake, name, &shape.schema, batches).await?;
-    let mut removes = Vec::new();
-    let brings = !adds.is_empty() || !staged.is_empty();
-    let revived = base.filter(|table| table.is_dropped() && brings);
-    if let Some(table) = revived {
-        // What was dropped stays dropped: the table is there again with the new rows alone.
-        let files = table.state()?.log_data();
-        removes.extend(files.iter().map(|file: LogicalFileView| file.remove_action(true)));
-    } else if let Some(table) = base {
-        let rewritten = without(lake, table, &gone, &shape.schema, shape.rewrite).await?;
-        adds.extend(rewritten.adds);
-        removes = rewritten.removes;
-    }
-    let written = adds.clone();
-    adds.extend(staged);
-    let (schema, table_id) = match base {
-        Some(table) => (
-            shape.changed.then(|| Arc::clone(&shape.schema)),
-            table.state()?.metadata().id().to_owned(),
-        ),
-        None => (Some(Arc::clone(&shape.schema)), uuid::Uuid::new_v4().to_string()),
-    };
-    let manifest = Manifest {
-        table_id: table_id.clone(),
-        batch: ledger.batch + 1,
-        version: base.map_or(0, |t| t.version() + 1),
-        at,
-        files: entries,
-    };
-    let json = serde_json::to_string(&manifest).map_err(|e| LakeError::Record {
-        path: format!("the manifest of {name}"),
-        reason: e.to_string(),
-    })?;
-    let change = Change {
-        properties: revived.map(|table| shown(table, BTreeMap::new())).unwrap_or_default(),
-        adds,
-        removes,
-        schema,
-        table_id: Some(table_id),
-        batch: Some((manifest.batch, json)),
-        ..Change::default()
-    };
-    Ok(Built {
-        change,
-        manifest,
-        written,
-    })
 }
 
 fn outcome(entry: &Entry, version: u64) -> Became {

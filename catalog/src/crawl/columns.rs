@@ -28,6 +28,8 @@ pub(crate) struct Prepared {
     pub(crate) staged: Option<Arc<Staged>>,
     /// What the names of the file's folders are as texts, by column.
     pub(crate) folder_texts: HashMap<String, String>,
+    /// What the file's folders say, by column.
+    pub(crate) folders: Vec<(String, FolderColumn)>,
     /// Columns whose type somebody pinned: for these a table of any size is written anew, as one of texts if need be.
     pub(crate) pinned: BTreeSet<String>,
 }
@@ -81,6 +83,7 @@ impl Prepared {
             batch_rows: block.batches.iter().map(RecordBatch::num_rows).collect(),
             staged: None,
             folder_texts: HashMap::new(),
+            folders: Vec::new(),
             pinned: BTreeSet::new(),
         })
     }
@@ -105,6 +108,7 @@ impl Prepared {
                 batch.push(folder.array(*rows));
             }
             self.fields.push(folder.field(&name));
+            self.folders.push((name.clone(), folder.clone()));
             if let Some(text) = folder.text() {
                 self.folder_texts.insert(name, text.to_owned());
             }

@@ -3,7 +3,8 @@
 //! A local folder is walked by its own file system calls: an object store hides names like `run#1`, fails as a whole on a name
 //! that is not UTF-8, and tells no link from a folder.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,16 +12,20 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use object_store::{ObjectMeta, ObjectStoreExt};
+use object_store::ObjectStoreExt;
+use sha2::{Digest, Sha256};
 use tokio::runtime::Handle;
 
 use crate::error::LakeError;
 use crate::lake::{LANDING, Lake, object_path};
 use crate::parquet_file::blocking;
 
+use super::bucket;
+use super::links::{self, Leads, Link};
 use super::pins::Pin;
+use super::quarantine::hex;
 
-/// Folders below `landing/` are followed this deep: a guard against links that lead in circles.
+/// Folders below `landing/` are followed this deep: a guard against mounts that lead in circles.
 const DEPTH_MAX: usize = 32;
 
 /// A file as the listing showed it.
@@ -72,6 +77,8 @@ pub(crate) struct Listing {
     pub(crate) odd: Vec<(String, String)>,
     /// Folders that could not be listed, each with a slash behind: what was known of their files stays.
     pub(crate) unseen: Vec<String>,
+    /// Links to other places in the landing folder, where their files are listed.
+    pub(crate) links: Vec<Link>,
 }
 
 impl Listing {
@@ -99,7 +106,7 @@ pub(crate) async fn list(lake: &Lake) -> Result<Listing, LakeError> {
             let root = root.join(LANDING);
             blocking(move || walk(&root)).await?
         }
-        None => list_store(lake).await?,
+        None => bucket::list(lake).await?,
     };
     listing.files.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(listing)
@@ -114,6 +121,34 @@ pub(crate) async fn read(lake: &Lake, file: &Landed) -> Result<Content, LakeErro
         }
         None => read_store(lake, file).await,
     }
+}
+
+/// The digests of a file's first bytes, for each of some sizes that are smaller than it; none when it is not the file that was
+/// listed.
+pub(crate) async fn beginnings(
+    lake: &Lake,
+    file: &Landed,
+    sizes: BTreeSet<u64>,
+) -> Result<BTreeMap<u64, String>, LakeError> {
+    let Some(mut source) = open(lake, file).await? else {
+        return Ok(BTreeMap::new());
+    };
+    let path = file.path.clone();
+    blocking(move || {
+        let mut digest = Sha256::new();
+        let (mut done, mut found) = (0, BTreeMap::new());
+        for size in sizes {
+            let part = &mut (&mut source).take(size.saturating_sub(done));
+            let read = std::io::copy(part, &mut digest).map_err(LakeError::io("reading", path.clone()))?;
+            done += read;
+            if done < size {
+                break;
+            }
+            found.insert(size, hex(&digest.clone().finalize()));
+        }
+        Ok(if source.is_unchanged() { found } else { BTreeMap::new() })
+    })
+    .await
 }
 
 /// Opens a landed file for reading from its start; `None` when it is not the file that was listed.
@@ -195,79 +230,6 @@ impl std::io::Read for Source {
     }
 }
 
-async fn list_store(lake: &Lake) -> Result<Listing, LakeError> {
-    let root = object_path(LANDING)?;
-    let mut listing = Listing::default();
-    let found = match lake.list(LANDING).await {
-        Err(LakeError::Store {
-            source: object_store::Error::InvalidPath { .. },
-            ..
-        }) => list_by_folder(lake, &mut listing).await?,
-        found => found?,
-    };
-    let folders: BTreeSet<&str> = found
-        .iter()
-        .filter_map(|m| m.location.as_ref().rsplit_once('/'))
-        .map(|(folder, _)| folder)
-        .collect();
-    for meta in &found {
-        let Some(path) = below(&root, &meta.location) else {
-            continue;
-        };
-        // Consoles mark an empty folder by an empty object of its name.
-        let named = meta.location.filename().is_some_and(|name| name.contains('.'));
-        if meta.size == 0 && (!named || folders.contains(meta.location.as_ref())) {
-            listing
-                .odd
-                .push((path, "an empty object that marks a folder".to_owned()));
-            continue;
-        }
-        let stamp = meta
-            .e_tag
-            .clone()
-            .unwrap_or_else(|| format!("{}-{}", meta.size, meta.last_modified.to_rfc3339()));
-        listing.files.push(Landed {
-            path,
-            bytes: meta.size,
-            modified: meta.last_modified,
-            stamp,
-            pin: None,
-        });
-    }
-    Ok(listing)
-}
-
-/// The path of an object below the landing folder; none of one that is elsewhere.
-fn below(root: &object_store::path::Path, location: &object_store::path::Path) -> Option<String> {
-    let parts = location.prefix_match(root)?;
-    Some(parts.map(|part| part.as_ref().to_owned()).collect::<Vec<_>>().join("/"))
-}
-
-/// All objects, folder by folder, when some key has no name that a path can have (`a//b`): only the folder that has it is out of sight.
-async fn list_by_folder(lake: &Lake, listing: &mut Listing) -> Result<Vec<ObjectMeta>, LakeError> {
-    let root = object_path(LANDING)?;
-    let (mut found, mut open) = (Vec::new(), vec![root.clone()]);
-    while let Some(folder) = open.pop() {
-        match lake.store().list_with_delimiter(Some(&folder)).await {
-            Ok(inside) => {
-                found.extend(inside.objects);
-                open.extend(inside.common_prefixes);
-            }
-            Err(object_store::Error::InvalidPath { source }) if folder != root => {
-                let path = below(&root, &folder).unwrap_or_default();
-                let why = format!(
-                    "no file of it can be read while it has a key like this one ({source}): give that object another name; what is known of its files stays as it is"
-                );
-                listing.unseen.push(format!("{path}/"));
-                listing.odd.push((path, why));
-            }
-            Err(source) => return Err(LakeError::store("listing", folder.to_string())(source)),
-        }
-    }
-    found.sort_by(|a, b| a.location.cmp(&b.location));
-    Ok(found)
-}
-
 async fn read_store(lake: &Lake, file: &Landed) -> Result<Content, LakeError> {
     let path = format!("{LANDING}/{}", file.path);
     let found = match lake.store().get(&object_path(&path)?).await {
@@ -291,6 +253,7 @@ fn walk(root: &Path) -> Result<Listing, LakeError> {
     let mut listing = Listing::default();
     // The landing folder itself must be there: if it is not mounted, no file is gone.
     std::fs::read_dir(root).map_err(LakeError::io("listing", root.display().to_string()))?;
+    let landing = std::fs::canonicalize(root).map_err(LakeError::io("listing", root.display().to_string()))?;
     let mut open: Vec<(PathBuf, String, usize)> = vec![(root.to_owned(), String::new(), 0)];
     while let Some((folder, prefix, depth)) = open.pop() {
         let entries = match std::fs::read_dir(&folder).and_then(Iterator::collect::<Result<Vec<_>, _>>) {
@@ -313,6 +276,16 @@ fn walk(root: &Path) -> Result<Listing, LakeError> {
                 continue;
             };
             let path = format!("{prefix}{name}");
+            // Of all names of a file the one without links decides: each file is there once.
+            if entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
+                let leads = links::leads(&landing, &entry.path());
+                listing.unseen.push(format!("{path}/"));
+                listing.odd.push((path.clone(), leads.to_string()));
+                if let Leads::Inside(target) = leads {
+                    listing.links.push(Link { path, target });
+                }
+                continue;
+            }
             match std::fs::metadata(entry.path()) {
                 Ok(meta) if meta.is_dir() && depth < DEPTH_MAX => {
                     open.push((entry.path(), format!("{path}/"), depth + 1))

@@ -32,6 +32,8 @@ const TEMPORARY_ENDINGS: [&str; 8] = [
     ".swp",
     "~",
 ];
+/// Schemas that the server has itself.
+const RESERVED: [&str; 2] = ["system", "information_schema"];
 /// Files that operating systems leave about.
 const SYSTEM_FILES: [&str; 2] = ["thumbs.db", "desktop.ini"];
 /// Endings that say how a file is packed, not what it is.
@@ -247,6 +249,9 @@ fn data(path: &str) -> Result<(&str, Vec<&str>, &str), Target> {
         [] => Err(Target::Misplaced(
             "it needs a schema folder: move it to landing/<schema>/<table>/, for example landing/chemistry/plate_readings/",
         )),
+        [schema, ..] if RESERVED.contains(&TableName::clean(schema).as_str()) => Err(Target::Misplaced(
+            "the schemas system and information_schema are the server's own: give its first folder another name",
+        )),
         [schema, folders @ ..] => Ok((*schema, folders.to_vec(), *file)),
     }
 }
@@ -438,5 +443,8 @@ mod tests {
             assert!(matches!(target(path), Target::Ignored(_)), "{path}");
         }
         assert!(matches!(target("stray.csv"), Target::Misplaced(_)));
+        let own = |path: &str| matches!(target(path), Target::Misplaced(reason) if reason.contains("server's own"));
+        assert!(own("system/x/a.csv") && own("Information Schema/y.csv") && own("SYSTEM/z.csv"));
+        assert_eq!(target("systems/x/a.csv"), table("systems", "x"));
     }
 }

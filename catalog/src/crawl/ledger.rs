@@ -12,6 +12,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
+use crate::bring_back::Live;
 use crate::delta::{BATCH_KEY, CRAWL_APP};
 use crate::error::LakeError;
 use crate::lake::{Lake, Put, STATE};
@@ -54,6 +55,9 @@ pub(crate) struct Entry {
     /// The path it had before it was renamed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) moved_from: Option<String>,
+    /// Its rows went with the table, which was dropped and is there anew.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) dropped: bool,
 }
 
 /// One batch: what is in the commit, and in `_labhouse/ledger/<schema>/<table>/<n>.json`.
@@ -64,6 +68,13 @@ pub(crate) struct Manifest {
     /// The Delta version of the commit.
     pub(crate) version: u64,
     pub(crate) at: DateTime<Utc>,
+    /// Greater than that of every batch of any table that was known when this one was made: their order, whatever clocks say.
+    /// 0 in a ledger written before there was such a thing.
+    #[serde(default)]
+    pub(crate) turn: u64,
+    /// The table had been dropped, and is there anew with the rows of this batch alone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) anew: bool,
     pub(crate) files: Vec<Entry>,
 }
 
@@ -115,6 +126,30 @@ pub(crate) struct Known {
     pub(crate) batch: i64,
     pub(crate) version: u64,
     pub(crate) at: DateTime<Utc>,
+    pub(crate) turn: u64,
+    /// See [`Entry::dropped`].
+    pub(crate) dropped: bool,
+    /// Rows of it that the table has, where RESTORE took back what the entry says.
+    pub(crate) restored: Option<u64>,
+}
+
+impl Known {
+    /// Rows of the file in the table, as far as the ledger can tell.
+    pub(crate) fn rows(&self) -> u64 {
+        match self.restored {
+            _ if self.dropped => 0,
+            Some(rows) => rows,
+            None => self.entry.rows,
+        }
+    }
+
+    /// Whether its batch is of a later sweep. Of ledgers from before turns were counted only the time is known.
+    pub(crate) fn is_later_than(&self, other: &Self) -> bool {
+        match (self.turn, other.turn) {
+            (0, 0) => self.at > other.at,
+            (one, two) => one > two,
+        }
+    }
 }
 
 /// All files of one table up to one batch.
@@ -124,6 +159,12 @@ pub(crate) struct Ledger {
     pub(crate) batch: i64,
     /// The table's version this was read at.
     version: u64,
+    /// The greatest turn of its batches.
+    pub(crate) turn: u64,
+    /// A batch of it is lost. Only a dropped table may do without.
+    has_gap: bool,
+    /// Which versions the table's rows are of.
+    live: Live,
     pub(crate) files: BTreeMap<Box<str>, Known>,
     /// The entry that was added last.
     last: Option<Arc<Kept>>,
@@ -132,13 +173,23 @@ pub(crate) struct Ledger {
 impl Ledger {
     pub(crate) fn apply(&mut self, manifest: &Manifest) {
         self.batch = manifest.batch;
+        self.turn = self.turn.max(manifest.turn);
+        if manifest.anew {
+            self.files.values_mut().for_each(|known| known.dropped = true);
+            self.has_gap = false;
+        }
+        let is_live = self.live.has(manifest.version);
         for entry in &manifest.files {
             let kept = Arc::new(Kept::new(entry, self.last.as_deref()));
+            let before = || self.files.get(entry.path.as_str()).map_or(0, Known::rows);
             let known = Known {
                 entry: Arc::clone(&kept),
                 batch: manifest.batch,
                 version: manifest.version,
                 at: manifest.at,
+                turn: manifest.turn,
+                dropped: entry.dropped,
+                restored: (!is_live).then(before),
             };
             self.last = Some(kept);
             self.files.insert(entry.path.as_str().into(), known);
@@ -153,7 +204,8 @@ pub(crate) struct Ledgers {
 }
 
 impl Ledgers {
-    /// The ledger as of exactly this version of the table. An absent table has an empty one.
+    /// The ledger as of exactly this version of the table. An absent table has an empty one, and so has one that was dropped and
+    /// whose ledger is lost in part: its files are loaded anew.
     pub(crate) async fn of(&self, lake: &Lake, table: Option<&LakeTable>) -> Result<Arc<Ledger>, LakeError> {
         let Some(table) = table else { return Ok(Arc::default()) };
         let state = table.state()?;
@@ -175,7 +227,8 @@ impl Ledgers {
             .await
             .map_err(LakeError::delta("reading the batch number of", table.name()))?
             .unwrap_or(0);
-        let known = known.filter(|known| known.batch <= committed);
+        let live = Live::of(table);
+        let known = known.filter(|known| known.batch <= committed && known.live == live && !known.has_gap);
         let mut first = known.as_ref().map_or(0, |known| known.batch) + 1;
         let mut ledger = match known {
             Some(known) => {
@@ -185,16 +238,37 @@ impl Ledgers {
             }
             None => Arc::new(Ledger {
                 table_id: table_id.clone(),
+                live,
                 ..Ledger::default()
             }),
         };
+        let mut lost = None;
         let grown = Arc::make_mut(&mut ledger);
         while first <= committed {
             let last = committed.min(first.saturating_add(WINDOW - 1));
             let manifests = read_manifests(lake, table, &table_id, first, last).await?;
-            manifests.iter().for_each(|manifest| grown.apply(manifest));
+            for (batch, manifest) in (first..=last).zip(manifests) {
+                match manifest {
+                    Some(manifest) => grown.apply(&manifest),
+                    None => {
+                        grown.has_gap = true;
+                        lost.get_or_insert(batch);
+                    }
+                }
+            }
             first = last + 1;
         }
+        match lost.filter(|_| grown.has_gap) {
+            Some(batch) if !table.is_dropped() => {
+                return Err(LakeError::LedgerGap {
+                    table: table.name().clone(),
+                    batch,
+                });
+            }
+            Some(_) => grown.files.clear(),
+            None => {}
+        }
+        grown.batch = committed;
         grown.version = table.version();
         self.read.lock().insert(table.name().clone(), Arc::clone(&ledger));
         Ok(ledger)
@@ -215,14 +289,15 @@ fn object(name: &TableName, batch: i64) -> String {
     format!("{STATE}/ledger/{}/{}/{batch:020}.json", name.schema, name.table)
 }
 
-/// Batches `first..=last` in order, from their objects, and from the log where an object is missing or of another table.
+/// Batches `first..=last` in order, from their objects, and from the log where an object is missing or of another table; none where
+/// both are lost.
 async fn read_manifests(
     lake: &Lake,
     table: &LakeTable,
     table_id: &str,
     first: i64,
     last: i64,
-) -> Result<Vec<Manifest>, LakeError> {
+) -> Result<Vec<Option<Manifest>>, LakeError> {
     let name = table.name();
     let found: Vec<(i64, Option<Manifest>)> = stream::iter(first..=last)
         .map(|batch| async move {
@@ -239,17 +314,10 @@ async fn read_manifests(
         .map(|(batch, _)| *batch)
         .collect();
     let mut healed = heal(lake, table, missing).await?;
-    let mut manifests = Vec::with_capacity(found.len());
-    for (batch, manifest) in found {
-        let manifest = manifest
-            .or_else(|| healed.remove(&batch))
-            .ok_or_else(|| LakeError::LedgerGap {
-                table: name.clone(),
-                batch,
-            })?;
-        manifests.push(manifest);
-    }
-    Ok(manifests)
+    Ok(found
+        .into_iter()
+        .map(|(batch, manifest)| manifest.or_else(|| healed.remove(&batch)))
+        .collect())
 }
 
 /// Reads manifests out of the commits, newest first, and writes their copies.

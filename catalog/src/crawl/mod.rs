@@ -4,6 +4,8 @@
 //! ([`batch`] is the heart). It may be killed anywhere and run by several servers at once: all that counts is in the Delta log.
 
 mod batch;
+mod bucket;
+mod build;
 mod columns;
 mod convert;
 mod evidence;
@@ -14,6 +16,7 @@ mod landing;
 mod layout;
 mod ledger;
 mod likeness;
+mod links;
 mod moved;
 mod options;
 mod pattern;
@@ -177,11 +180,22 @@ impl Crawler {
             files.insert(one.path.clone(), one.clone());
         }
         let (ledgers, _) = self.all_ledgers().await;
-        for known in Histories::of(&ledgers).iter() {
-            files.insert(known.path().to_owned(), known.recorded());
+        let history = Histories::of(&ledgers);
+        let renamed = history.renamed();
+        for known in history.iter() {
+            let mut file = known.recorded();
+            if let (FileStatus::Gone, false, Some(to)) = (file.status, known.is_held(), renamed.get(known.path())) {
+                file.reason = Some(report::is_now(to));
+            }
+            files.insert(known.path().to_owned(), file);
         }
         for (path, record) in quarantine::read(self.catalog.lake(), &self.quarantined).await? {
-            files.insert(path, record.outcome());
+            let mut file = record.outcome();
+            // What it held before it could not be read any more is in its tables still.
+            if let Some(before) = history.get(&path).filter(|known| known.is_held()) {
+                file = file.beside(before.recorded());
+            }
+            files.insert(path, file);
         }
         Ok(files.into_values().collect())
     }
@@ -207,9 +221,13 @@ impl Crawler {
         let snapshot = self.catalog.snapshot();
         let mut ledgers = Vec::new();
         let mut blocked: Blocked = snapshot.broken.iter().cloned().collect();
-        for table in snapshot.all() {
+        for table in snapshot.all().chain(snapshot.dropped()) {
             match self.ledgers.of(self.catalog.lake(), Some(table)).await {
-                Ok(ledger) => ledgers.push((table.name().clone(), ledger)),
+                Ok(ledger) => ledgers.push(history::Of {
+                    table: table.name().clone(),
+                    ledger,
+                    is_dropped: table.is_dropped(),
+                }),
                 Err(error) => {
                     tracing::warn!(table = %table.name(), %error, "its ledger cannot be read: its files wait");
                     blocked.insert(table.name().clone(), error.to_string());

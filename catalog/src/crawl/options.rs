@@ -17,6 +17,9 @@ pub struct CrawlOptions {
     /// A local file changed less than this ago is left for a later sweep: its writer may not be done.
     pub settle: Duration,
     pub gone: Gone,
+    /// An object that goes within this time after another of the same content was loaded was renamed to that: on a bucket a
+    /// rename is a copy and a deletion, and a sweep may come between the two.
+    pub rename_within: Duration,
     /// Larger files go to quarantine unread: a file is parsed in memory.
     pub file_bytes_max: u64,
     /// A compressed file may unfold to this many bytes.
@@ -32,6 +35,7 @@ impl Default for CrawlOptions {
         Self {
             settle: Duration::from_millis(500),
             gone: Gone::KeepRows,
+            rename_within: Duration::from_secs(15 * 60),
             file_bytes_max: 512 * 1024 * 1024,
             decompressed_bytes_max: 2 * 1024 * 1024 * 1024,
             batch_files_max: 500,

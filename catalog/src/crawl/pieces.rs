@@ -70,6 +70,30 @@ pub(super) fn moves(pieces: &mut Vec<(TableName, Piece)>, file: &Landed, old: &H
     pieces.extend(gone);
 }
 
+/// The pieces of a file that went, of which another one is the copy by which it was renamed. Where both are of this table and
+/// alike in it, the rows of the first get the path of the second; elsewhere they go.
+pub(super) fn instead(
+    (table, old): (&TableName, &History<'_>),
+    known: &Known,
+    copy: &History<'_>,
+) -> Vec<(TableName, Piece)> {
+    let folder = |path: &str| path.rsplit_once('/').map(|(folder, _)| folder.to_owned());
+    let alike = copy.of_table(table).filter(|there| {
+        let (one, two) = (&known.entry, &there.entry);
+        let is_there = one.held && two.held && !there.dropped && !known.dropped;
+        is_there && one.sha256 == two.sha256 && one.tables == two.tables && folder(old.path()) == folder(copy.path())
+    });
+    let piece = |path: &str, known: &Known, work: Work| (table.clone(), piece_of(path, known, work));
+    let Some(there) = alike else {
+        return vec![piece(old.path(), known, Work::Gone { delete: true })];
+    };
+    let to = copy.path().to_owned();
+    let of = old.path().to_owned();
+    let mut second = piece(copy.path(), there, Work::Instead { of: of.clone() });
+    second.1.moved_from = Some(of);
+    vec![piece(old.path(), known, Work::Moved { to }), second]
+}
+
 /// A piece of a file that is not in the landing folder.
 pub(super) fn piece_of(path: &str, known: &Known, work: Work) -> Piece {
     let entry = &known.entry;

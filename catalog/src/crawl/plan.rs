@@ -13,6 +13,7 @@ use super::folders::FolderRule;
 use super::history::{Histories, History};
 use super::landing::{Landed, Listing};
 use super::layout::{self, Counts, Place, Target};
+use super::links;
 use super::moved::{self, Absent};
 use super::options::CrawlOptions;
 use super::pins::{self, Pins};
@@ -46,6 +47,8 @@ pub(crate) struct Plan {
     pub(crate) absent: Absent,
     /// Of those in `gone`, the ones whose rows are in a table under another path, with that.
     pub(crate) moved: BTreeMap<String, String>,
+    /// Of those in `moved`, the ones that the other path is a copy of: what was changed in their rows since is kept.
+    pub(crate) copied: BTreeMap<String, String>,
 }
 
 /// What the crawler remembers between sweeps: the stamp under which a file's digest was last checked.
@@ -112,6 +115,22 @@ pub(crate) fn plan(
     }
     let all = plan.gone.iter().map(String::as_str).chain(kept.iter().copied());
     plan.moved = moved::claimed(history, all);
+    if !is_local {
+        let went = plan.gone.iter().map(String::as_str);
+        let went = went.filter(|path| !plan.moved.contains_key(*path));
+        let since = Utc::now() - options.rename_within;
+        plan.copied = moved::copied(history, went, |path| listing.has(path), since);
+        plan.moved.extend(plan.copied.clone());
+    }
+    // Loaded through a link before links were known for what they are: its own place has its rows, too.
+    for known in history.iter().filter(|_| !listing.links.is_empty()) {
+        let place = links::without(&listing.links, known.path()).filter(|place| listing.has(place));
+        let is_loaded = |place: &String| history.get(place).is_some_and(|there| there.complete().is_some());
+        if let Some(place) = place.filter(|_| known.is_held()).filter(is_loaded) {
+            plan.gone.push(known.path().to_owned());
+            plan.moved.insert(known.path().to_owned(), place);
+        }
+    }
     let again = kept.into_iter().filter(|path| plan.moved.contains_key(*path));
     plan.gone.extend(again.map(str::to_owned));
     plan.gone.sort();

@@ -27,6 +27,14 @@ pub enum FileStatus {
     Ignored,
 }
 
+/// What is said of a file that left with its rows.
+pub(super) const WENT: &str = "its rows went with it";
+
+/// What is said of a file that was renamed.
+pub(super) fn is_now(to: &str) -> String {
+    format!("it is {to} now")
+}
+
 /// One landed file after a sweep.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FileOutcome {
@@ -35,7 +43,7 @@ pub struct FileOutcome {
     /// The tables that hold its rows, as `schema.table`.
     pub tables: Vec<String>,
     pub status: FileStatus,
-    /// Why it is quarantined, waiting or ignored.
+    /// Why it is quarantined, waiting or ignored, and what is held of a file whose rows are not those that it was loaded with.
     pub reason: Option<String>,
     /// Rows over all of its tables.
     pub rows: u64,
@@ -97,6 +105,23 @@ impl FileOutcome {
         self.doubts.clone_from(&told.doubts);
         self.grouped_by.clone_from(&told.grouped_by);
         self.properties.clone_from(&told.properties);
+    }
+
+    /// The same of a file of which an earlier content is still in tables, as `before` tells.
+    pub(crate) fn beside(mut self, before: Self) -> Self {
+        if !before.tables.is_empty() {
+            let reason = self.reason.take().unwrap_or_default();
+            let rows = before.rows;
+            self.reason = Some(format!(
+                "{reason}; {rows} rows of its content before are in {} still",
+                before.tables.join(", ")
+            ));
+        }
+        self.tables = before.tables;
+        self.rows = before.rows;
+        self.version = before.version;
+        self.versions = before.versions;
+        self
     }
 
     pub(crate) fn because(mut self, reason: impl Into<String>) -> Self {

@@ -1,10 +1,11 @@
 //! Rows on their way into a table, and out of it: both as data files of a commit that is not made yet.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, Scalar, StringArray, TimestampMicrosecondArray};
 use arrow::array::{AsArray, new_null_array};
+use arrow::compute::kernels::zip::zip;
 use arrow::compute::{cast, filter_record_batch};
 use arrow::datatypes::{DataType, Field, SchemaRef};
 use chrono::{DateTime, Utc};
@@ -17,8 +18,8 @@ use crate::parquet_file;
 use crate::table::LakeTable;
 
 use super::columns::Prepared;
-use super::folder_columns::refilled;
-use super::folders::FOLDER_KEY;
+use super::folder_columns::{FolderColumn, refilled};
+use super::folders::{FOLDER_KEY, of_path};
 use super::shape::{INGESTED_AT, SOURCE_FILE, SOURCE_ROW};
 use super::types::cast_exact;
 
@@ -82,30 +83,49 @@ pub(crate) struct Rewritten {
     pub(crate) removes: Vec<Remove>,
 }
 
-/// Takes out the rows of the landed files `gone`. With `rewrite` every data file is written anew in `schema`; without, only
-/// those with such rows, and a data file that holds nothing else is just dropped.
+/// Landed files whose rows leave a table, or are of another path from now on.
+#[derive(Default)]
+pub(crate) struct Leaving {
+    pub(crate) gone: BTreeSet<String>,
+    pub(crate) renamed: BTreeMap<String, Renamed>,
+}
+
+/// The path that a file has now.
+#[derive(Clone, Debug)]
+pub(crate) struct Renamed {
+    pub(crate) to: String,
+    /// What its folders say now, by column.
+    pub(crate) folders: Vec<(String, FolderColumn)>,
+}
+
+/// Takes out the rows of landed files that are gone, and gives others their file's new path. With `rewrite` every data file is
+/// written anew in `schema`; without, only those with such rows, and a data file that holds nothing else is just dropped.
 pub(crate) async fn without(
     lake: &Lake,
     table: &LakeTable,
-    gone: &BTreeSet<String>,
+    leaving: &Leaving,
     schema: &SchemaRef,
     rewrite: bool,
 ) -> Result<Rewritten, LakeError> {
     let mut done = Rewritten::default();
-    if gone.is_empty() && !rewrite {
+    if leaving.gone.is_empty() && leaving.renamed.is_empty() && !rewrite {
         return Ok(done);
     }
     let name = table.name();
     let files: Vec<LogicalFileView> = table.state()?.log_data().iter().collect();
-    for file in files.iter().filter(|f| rewrite || may_hold(f, gone)) {
+    for file in files.iter().filter(|f| rewrite || may_hold(f, leaving)) {
         let batches = parquet_file::read(lake, name, file, None).await?;
         let before: usize = batches.iter().map(RecordBatch::num_rows).sum();
         let mut kept = Vec::with_capacity(batches.len());
+        let mut renamed = false;
         for batch in &batches {
-            kept.push(keep(batch, gone).map_err(LakeError::arrow("filtering", name))?);
+            let rest = keep(batch, &leaving.gone).map_err(LakeError::arrow("filtering", name))?;
+            let named = rename(&rest, &leaving.renamed, schema).map_err(LakeError::arrow("renaming", name))?;
+            renamed |= named.is_some();
+            kept.push(named.unwrap_or(rest));
         }
         let after: usize = kept.iter().map(RecordBatch::num_rows).sum();
-        if after == before && !rewrite {
+        if after == before && !renamed && !rewrite {
             continue;
         }
         done.removes.push(file.remove_action(true));
@@ -142,7 +162,7 @@ pub(crate) fn unwritable(table: &LakeTable) -> Result<Option<String>, LakeError>
 }
 
 /// By its statistics: could the data file hold rows of one of these landed files?
-fn may_hold(file: &LogicalFileView, gone: &BTreeSet<String>) -> bool {
+fn may_hold(file: &LogicalFileView, leaving: &Leaving) -> bool {
     let Some(stats) = file
         .stats()
         .and_then(|s| serde_json::from_str::<serde_json::Value>(&s).ok())
@@ -151,8 +171,8 @@ fn may_hold(file: &LogicalFileView, gone: &BTreeSet<String>) -> bool {
     };
     let bound = |kind: &str| stats.get(kind)?.get(SOURCE_FILE)?.as_str().map(str::to_owned);
     let (low, high) = (bound("minValues"), bound("maxValues"));
-    gone.iter()
-        .any(|path| low.as_ref().is_none_or(|l| l <= path) && high.as_ref().is_none_or(|h| path <= h))
+    let mut paths = leaving.gone.iter().chain(leaving.renamed.keys());
+    paths.any(|path| low.as_ref().is_none_or(|l| l <= path) && high.as_ref().is_none_or(|h| path <= h))
 }
 
 fn keep(batch: &RecordBatch, gone: &BTreeSet<String>) -> Result<RecordBatch, arrow::error::ArrowError> {
@@ -166,6 +186,68 @@ fn keep(batch: &RecordBatch, gone: &BTreeSet<String>) -> Result<RecordBatch, arr
         .map(|path| Some(path.is_none_or(|p| !gone.contains(p))))
         .collect();
     filter_record_batch(batch, &mask)
+}
+
+/// The same rows with the new paths of renamed files, and what their folders say; none when no row is of such a file.
+fn rename(
+    batch: &RecordBatch,
+    renamed: &BTreeMap<String, Renamed>,
+    of_table: &SchemaRef,
+) -> Result<Option<RecordBatch>, arrow::error::ArrowError> {
+    let Some(source) = batch.column_by_name(SOURCE_FILE).filter(|_| !renamed.is_empty()) else {
+        return Ok(None);
+    };
+    let source = cast(source, &DataType::Utf8)?;
+    let source = source.as_string::<i32>();
+    let new = |path: &str| renamed.get(path).map_or(path, |renamed| renamed.to.as_str()).to_owned();
+    let paths: StringArray = source.iter().map(|path| path.map(new)).collect();
+    let mut columns = batch.columns().to_vec();
+    let schema = batch.schema();
+    let mut any = false;
+    for (old, renamed) in renamed {
+        let mask: BooleanArray = source.iter().map(|path| Some(path == Some(old.as_str()))).collect();
+        if mask.true_count() == 0 {
+            continue;
+        }
+        any = true;
+        let before = folder(old);
+        for (field, column) in schema.fields().iter().zip(&mut columns) {
+            let is_folders = of_table
+                .field_with_name(field.name())
+                .is_ok_and(|field| field.metadata().contains_key(FOLDER_KEY));
+            if !is_folders || before == folder(&renamed.to) {
+                continue;
+            }
+            let said = renamed.folders.iter().find(|(name, _)| name == field.name());
+            let value = match said {
+                Some((_, said)) => match (said.text(), field.data_type()) {
+                    (Some(text), DataType::Utf8) => Arc::new(StringArray::from(vec![text])) as ArrayRef,
+                    _ => cast(&said.array(1), column.data_type())?,
+                },
+                // The folders of before said it, those of now do not.
+                None if of_path(old).iter().any(|said| said.column == *field.name()) => {
+                    new_null_array(column.data_type(), 1)
+                }
+                None => continue,
+            };
+            let value = cast(&value, column.data_type())?;
+            *column = zip(&mask, &Scalar::new(value), &column.as_ref())?;
+        }
+    }
+    if !any {
+        return Ok(None);
+    }
+    if let Ok(at) = schema.index_of(SOURCE_FILE)
+        && let Some(column) = columns.get_mut(at)
+    {
+        *column = cast(&paths, column.data_type())?;
+    }
+    RecordBatch::try_new(schema, columns).map(Some)
+}
+
+/// The folder of a path.
+fn folder(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(folder, _)| folder)
 }
 
 fn fitted(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, String> {

@@ -10,15 +10,15 @@ use crate::name::TableName;
 
 use super::batch::{self, Became, Piece, Work};
 use super::history::{Histories, History};
-use super::landing::Landed;
+use super::landing::{self, Landed};
 use super::moved::Absent;
-use super::pieces::{by_table, chunks, moves, piece_of, pieces};
+use super::pieces::{by_table, chunks, instead, moves, piece_of, pieces};
 use super::plan::{Due, Plan};
 use super::quarantine::{self, Record};
 use super::reader::{self, Read};
 use super::reconcile::Unfit;
 use super::regroup::Parsed;
-use super::report::{FileOutcome, FileStatus};
+use super::report::{FileOutcome, FileStatus, WENT, is_now};
 use super::told::Told;
 use super::{Crawler, Gone};
 
@@ -82,7 +82,10 @@ impl Crawler {
         let (double, gone): (Vec<String>, Vec<String>) =
             plan.gone.into_iter().partition(|path| plan.moved.contains_key(path));
         plan.gone = gone;
-        for outcome in self.record_gone(&double, &plan.moved, history, false).await {
+        for outcome in self
+            .record_gone(&double, (&plan.moved, &plan.copied), history, false)
+            .await
+        {
             done.insert(outcome.path.clone(), outcome);
         }
         // Those that were gone for a while, and are found now under another path.
@@ -97,7 +100,10 @@ impl Crawler {
             plan.moved.extend(moved);
         }
         plan.gone.extend(found);
-        for outcome in self.record_gone(&plan.gone, &plan.moved, history, nothing_landed).await {
+        for outcome in self
+            .record_gone(&plan.gone, (&plan.moved, &Moved::new()), history, nothing_landed)
+            .await
+        {
             done.insert(outcome.path.clone(), outcome);
         }
         Ok(done.into_values().collect())
@@ -167,26 +173,27 @@ impl Crawler {
                 Unfit::Later(reason) => FileOutcome::new(&file.path, FileStatus::Waiting, file.bytes).because(reason),
             });
         }
-        let mut taken: Vec<Taken> = parsed
-            .into_iter()
-            .map(|one| {
-                let read = (one.sha256.as_str(), one.taken_for.as_str(), &one.told);
-                let mut pieces = pieces(&one.file, read, one.tables, history.get(&one.file.path));
-                let moved_from = absent.take(&one.file, &one.sha256, history);
-                if let Some(old) = moved_from.as_ref().and_then(|old| history.get(old)) {
-                    moves(&mut pieces, &one.file, old);
-                }
-                Taken {
-                    pieces,
-                    moved_from,
-                    file: one.file,
-                    taken_for: one.taken_for,
-                    told: one.told,
-                    sha256: one.sha256,
-                    sample: one.sample,
-                }
-            })
-            .collect();
+        let mut taken: Vec<Taken> = Vec::with_capacity(parsed.len());
+        for one in parsed {
+            let mut moved_from = absent.take(&one.file, &one.sha256, history);
+            if moved_from.is_none() {
+                moved_from = self.grown_from(&one, history, absent).await;
+            }
+            let read = (one.sha256.as_str(), one.taken_for.as_str(), &one.told);
+            let mut pieces = pieces(&one.file, read, one.tables, history.get(&one.file.path));
+            if let Some(old) = moved_from.as_ref().and_then(|old| history.get(old)) {
+                moves(&mut pieces, &one.file, old);
+            }
+            taken.push(Taken {
+                pieces,
+                moved_from,
+                file: one.file,
+                taken_for: one.taken_for,
+                told: one.told,
+                sha256: one.sha256,
+                sample: one.sample,
+            });
+        }
         for (path, reason) in self.misfits(&taken).await {
             if let Some(place) = taken.iter().position(|t| t.file.path == path) {
                 let misfit = taken.swap_remove(place);
@@ -195,7 +202,8 @@ impl Crawler {
             }
         }
         taken.sort_by(|a, b| a.file.path.cmp(&b.file.path));
-        let became = self.commit(taken.iter().flat_map(|t| t.pieces.iter())).await;
+        let turn = history.next_turn();
+        let became = self.commit(taken.iter().flat_map(|t| t.pieces.iter()), turn).await;
         for mut one in taken {
             one.let_go().await;
             let moved_from = one.moved_from.take();
@@ -228,10 +236,11 @@ impl Crawler {
     async fn commit<'a>(
         &self,
         pieces: impl Iterator<Item = &'a (TableName, Piece)>,
+        turn: u64,
     ) -> BTreeMap<String, Vec<(TableName, Became)>> {
         let mut all: BTreeMap<String, Vec<(TableName, Became)>> = BTreeMap::new();
         for (table, pieces) in by_table(pieces) {
-            let became = match batch::run(&self.catalog, &self.ledgers, &table, &pieces).await {
+            let became = match batch::run(&self.catalog, &self.ledgers, &table, &pieces, turn).await {
                 Ok(became) => became,
                 // One table that cannot be written stops its own files, not those of all others.
                 Err(error) => {
@@ -305,7 +314,7 @@ impl Crawler {
     async fn record_gone(
         &self,
         gone: &[String],
-        moved: &Moved,
+        (moved, copied): (&Moved, &Moved),
         history: &Histories<'_>,
         nothing_landed: bool,
     ) -> Vec<FileOutcome> {
@@ -323,22 +332,34 @@ impl Crawler {
             }
             return outcomes;
         }
-        let mut pieces = Vec::new();
+        // Pieces that go into one commit.
+        let mut pieces: Vec<Vec<(TableName, Piece)>> = Vec::new();
         let mut failed: BTreeMap<String, String> = BTreeMap::new();
         for path in gone {
-            for (table, known) in history.get(path).into_iter().flat_map(History::iter) {
+            let Some(old) = history.get(path) else { continue };
+            let copy = copied.get(path).and_then(|copy| history.get(copy));
+            for (table, known) in old.iter() {
                 let delete = delete || moved.contains_key(path);
-                pieces.push((table.clone(), piece_of(path, known, Work::Gone { delete })));
+                pieces.push(match copy {
+                    Some(copy) => instead((table, old), known, copy),
+                    None => vec![(table.clone(), piece_of(path, known, Work::Gone { delete }))],
+                });
             }
         }
+        let turn = history.next_turn();
         for part in pieces.chunks(self.options.batch_files_max.max(1)) {
-            failed.extend(self.commit(part.iter()).await.into_iter().filter_map(|(path, parts)| {
-                parts.into_iter().find_map(|(_, became)| match became {
-                    Became::Failed(reason) => Some((path.clone(), reason)),
-                    Became::Loaded { .. } | Became::Replaced { .. } | Became::Known { .. } => None,
-                    Became::Gone { .. } | Became::Misfit(_) | Became::Raced => None,
-                })
-            }));
+            failed.extend(
+                self.commit(part.iter().flatten(), turn)
+                    .await
+                    .into_iter()
+                    .filter_map(|(path, parts)| {
+                        parts.into_iter().find_map(|(_, became)| match became {
+                            Became::Failed(reason) => Some((path.clone(), reason)),
+                            Became::Loaded { .. } | Became::Replaced { .. } | Became::Known { .. } => None,
+                            Became::Gone { .. } | Became::Misfit(_) | Became::Raced => None,
+                        })
+                    }),
+            );
         }
         for path in gone {
             if let Some(reason) = failed.remove(path) {
@@ -350,12 +371,34 @@ impl Crawler {
                 None => FileOutcome::new(path, FileStatus::Gone, 0),
             };
             if delete || moved.contains_key(path) {
-                outcome.rows = 0;
+                (outcome.rows, outcome.tables, outcome.versions) = (0, Vec::new(), Vec::new());
+                outcome.reason = Some(match moved.get(path) {
+                    Some(to) => is_now(to),
+                    None => WENT.to_owned(),
+                });
             }
-            outcome.reason = moved.get(path).map(|to| format!("it is {to} now"));
             outcomes.push(outcome);
         }
         outcomes
+    }
+
+    /// The path of a file that went since the last sweep and that this new one goes on from: renamed, and written to since.
+    async fn grown_from(&self, one: &Parsed, history: &Histories<'_>, absent: &mut Absent) -> Option<String> {
+        if history.get(&one.file.path).is_some_and(History::is_held) {
+            return None;
+        }
+        let (main, _) = one.tables.first()?;
+        let sizes = absent.sizes_below(main, one.file.bytes);
+        if sizes.is_empty() {
+            return None;
+        }
+        match landing::beginnings(self.catalog.lake(), &one.file, sizes).await {
+            Ok(beginnings) => absent.take_beginning(main, &beginnings),
+            Err(error) => {
+                tracing::warn!(file = one.file.path, %error, "it cannot be compared with files that went");
+                None
+            }
+        }
     }
 
     async fn put_away(&self, file: &Landed, reason: String, content: &[u8]) -> Result<FileOutcome, LakeError> {

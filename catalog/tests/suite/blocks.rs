@@ -7,7 +7,7 @@ use labhouse_catalog::FileStatus::{Gone, Loaded, Quarantined, Replaced, Unchange
 use crate::support::{Lab, eager, file, local_lake, reason};
 
 /// A workbook with these sheets, each as lines of comma separated cells; numbers become numbers.
-fn workbook(sheets: &[(&str, &str)]) -> Vec<u8> {
+pub(crate) fn workbook(sheets: &[(&str, &str)]) -> Vec<u8> {
     const PROGRAM: &str = r#"
 import io, sys, zipfile
 sheets = [(a.split('=', 1)[0], a.split('=', 1)[1]) for a in sys.argv[1:]]

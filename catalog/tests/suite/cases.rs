@@ -7,6 +7,10 @@ use labhouse_catalog::FileStatus::{Gone as IsGone, Ignored, Loaded, Quarantined,
 use labhouse_catalog::{CrawlOptions, Gone, Lake, TableName, When, append, bring_back};
 
 pub(crate) use crate::large::{a_large_file_that_its_table_cannot_take, large_tables_come_in_pieces};
+pub(crate) use crate::renames::{
+    a_file_that_was_renamed_and_written_to, a_rename_that_a_sweep_saw_half_done,
+    a_renamed_file_keeps_what_statements_did,
+};
 use crate::support::{Lab, eager, file, reason};
 
 pub(crate) async fn loads_each_file_once(lake: &Arc<Lake>) {
@@ -171,7 +175,12 @@ pub(crate) async fn a_renamed_file_has_its_rows_once(lake: &Arc<Lake>) {
     let nothing_left = lab.another().await;
     assert!(!nothing_left.sweep().await.changed());
 
-    // The noes: what goes and does not come back keeps its rows, and so does one whose like was there before it went.
+    // The noes: what goes and does not come back keeps its rows, and so does one whose like was there long before it went.
+    let late = CrawlOptions {
+        rename_within: std::time::Duration::ZERO,
+        ..eager()
+    };
+    let lab = Lab::on(lake, late).await;
     lab.land("chem/t/twin.csv", "k,v\nc,3\n").await;
     lab.sweep().await;
     lab.take_away("chem/t/b.csv").await;

@@ -62,6 +62,9 @@ async fn a_lake_on_s3_keeps_every_promise() {
         a_gone_file_is_recorded
         a_renamed_file_has_its_rows_once
     a_restored_table_has_each_file_once
+        a_rename_that_a_sweep_saw_half_done
+        a_renamed_file_keeps_what_statements_did
+        a_file_that_was_renamed_and_written_to
         tables_evolve_without_loss
         what_does_not_fit_is_quarantined
         a_lost_ledger_copy_is_healed
