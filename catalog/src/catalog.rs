@@ -115,7 +115,16 @@ impl Catalog {
         self.put(table, None).await;
     }
 
-    /// The same, and gives what the snapshot has then. `seen` is the version from which the log was read on to `table`: where
+    /// Puts an earlier version in the place of a later one that was staged and is taken back: nobody else has seen it.
+    pub(crate) async fn set_back(&self, table: Arc<LakeTable>) {
+        let _one = self.refreshing.lock().await;
+        let mut next = CatalogSnapshot::clone(&self.snapshot());
+        next.generation += 1;
+        next.insert(table);
+        self.current.store(Arc::new(next));
+    }
+
+    /// As `publish`, and gives what the snapshot has then. `seen` is the version from which the log was read on to `table`: where
     /// that is still the newest, the log has the last word, also when it was set back.
     async fn put(&self, table: Arc<LakeTable>, seen: Option<&Arc<LakeTable>>) -> Arc<LakeTable> {
         let _one = self.refreshing.lock().await;

@@ -96,7 +96,7 @@ impl Stage {
     /// The changes cannot be read.
     pub async fn back_to(&self, then: &Arc<LakeTable>) -> Result<(), LakeError> {
         let written = self.cut(then.version()).await?;
-        self.catalog.publish(Arc::clone(then)).await;
+        self.catalog.set_back(Arc::clone(then)).await;
         self.discard(&written).await;
         Ok(())
     }
