@@ -10,7 +10,8 @@ fn main() -> std::process::ExitCode {
 
 /// Memory in pages of 4 KiB, never of 2 MiB. The kernel fills a huge page with zeros when its first byte is touched, and of
 /// what the allocator sets apart for many threads and small tables most is never touched: a lake of 400 tables took 380 MiB
-/// instead of 97, and the queries of TPC-H a quarter more of the processor. Programs that are started inherit it.
+/// instead of 97, and where other programs wanted memory, too, the queries of TPC-H a quarter more of the processor. Programs
+/// that are started inherit it.
 fn without_huge_pages() {
     #[cfg(target_os = "linux")]
     {
