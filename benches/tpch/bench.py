@@ -67,7 +67,7 @@ def main():
         server.wait(STOP_S)
 
 
-def lay_out(lake, config, threads):
+def lay_out(lake, config, threads, result_cache_mib=0):
     """Config and policies of the benchmark's lake, written anew on every run."""
     policies = lake / "policies"
     policies.mkdir(parents=True, exist_ok=True)
@@ -81,7 +81,7 @@ def lay_out(lake, config, threads):
         '[auth]\nusers = "users.toml"\n\n'
         "[crawl]\nsettle_ms = 0\n\n"  # the files are whole: nobody writes to them while they are read
         # Every answer is worked out: kept ones would be the same few bytes again.
-        f"[limits]\npartitions = {threads}\nresult_cache_mib = 0\n"
+        f"[limits]\npartitions = {threads}\nresult_cache_mib = {result_cache_mib}\n"
     )
 
 
