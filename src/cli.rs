@@ -193,7 +193,8 @@ async fn crawl(config: &Config, json: bool) -> Result<ExitCode, Failure> {
         .await?;
     told?;
     report.files.iter().try_for_each(|file| tell_file(file, json))?;
-    let failed = report.files.iter().any(|file| file.status == FileStatus::Quarantined);
+    let is_left = |file: &FileOutcome| file.status == FileStatus::Quarantined || file.blocked;
+    let failed = report.files.iter().any(is_left);
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 

@@ -4,9 +4,13 @@
     python3 -m venv roapi && roapi/bin/pip install roapi
     venv/bin/python benches/clients/roapi.py --roapi roapi/bin/roapi
 
-The lake is the one of `benches/tpch/bench.py` (built when it is not there). Both servers read the same Delta table. Each
-round asks one server after the other; medians over all rounds are told, with their ratio. labhouse's audit event is on disk
-before the first row, as ever. `--skip-rows` leaves the 6 million rows out.
+The lake is the one of `benches/tpch/bench.py` (built when it is not there). Both servers read the same Delta table, as it lies
+there: by default ROAPI copies it into memory when it starts, so it runs a second time like that. Each round asks one server
+after the other; medians over all rounds are told, with their ratio. labhouse's audit event is on disk before the first row, as
+ever. `--skip-rows` leaves the 6 million rows out.
+
+For `SELECT 1` the processor time that client and server take for a statement is told as well: the client's part is the
+same for any server, and with it what a server that took no time at all would come to.
 
 Beside them: what it takes DuckDB to make Arrow of the same Parquet, and a pyarrow Flight server to stream the rows from
 memory. The first and the second together are what reading and sending take at least.
@@ -61,27 +65,46 @@ def main():
     add = [labhouse, "user", "add", "ada", "--config", lake / "labhouse.toml"]
     subprocess.run(add, env=os.environ | {"LABHOUSE_PASSWORD": password}, check=True)
     with contextlib.ExitStack() as stack:
-        uris = {
-            "labhouse": (serve_labhouse(stack, labhouse, lake), {"username": "ada", "password": password}),
-            "ROAPI": (serve_roapi(stack, arguments.roapi, lake), {}),
+        login = {"username": "ada", "password": password}
+        servers = {
+            "labhouse": (*serve_labhouse(stack, labhouse, lake), login),
+            "ROAPI": (*serve_roapi(stack, arguments.roapi, lake, "false"), {}),
+            "ROAPI from memory": (*serve_roapi(stack, arguments.roapi, lake, "true"), {}),
         }
         connections = {
             name: stack.enter_context(flightsql.connect(uri, db_kwargs=login | BATCH, autocommit=True))
-            for name, (uri, login) in uris.items()
+            for name, (uri, _, login) in servers.items()
         }
-        ones(connections, arguments.rounds, arguments.statements)
+        pids = {name: servers[name][1] for name in ["labhouse", "ROAPI"]}
+        ones(connections, pids, arguments.rounds, arguments.statements)
         if not arguments.skip_rows:
             rows(connections, lake, max(3, arguments.rounds // 3))
 
 
-def ones(connections, rounds, statements):
-    took = {name: [] for name in connections}
-    for connection in connections.values():
-        time_one(connection, WARM)
+def ones(connections, pids, rounds, statements):
+    took = {name: [] for name in pids}
+    own = {name: [0.0, 0.0] for name in pids}
+    for name in pids:
+        time_one(connections[name], WARM)
     for _ in range(rounds):
-        for name, connection in connections.items():
-            took[name] += time_one(connection, statements)
+        for name, pid in pids.items():
+            before = processor_s(pid), processor_s("self")
+            took[name] += time_one(connections[name], statements)
+            own[name][0] += processor_s(pid) - before[0]
+            own[name][1] += processor_s("self") - before[1]
     tell("SELECT 1, ms", {name: [1e3 * value for value in values] for name, values in took.items()})
+    for name, (server, client) in own.items():
+        each = 1e3 / (rounds * statements)
+        print(f"  {name}: {each * server:.2f} ms of a processor in the server, {each * client:.2f} in the client")
+    roapi = 1e3 * statistics.median(took["ROAPI"])
+    none = max(0.0, roapi - 1e3 * own["ROAPI"][0] / (rounds * statements))
+    print(f"  a server that takes no time / ROAPI: about {none / roapi:.2f}", flush=True)
+
+
+def processor_s(pid):
+    """Seconds of processors that a process took until now."""
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def time_one(connection, statements):
@@ -99,7 +122,7 @@ def rows(connections, lake, rounds):
     took = {name: [] for name in [*connections, "DuckDB to Arrow", "pyarrow Flight from memory"]}
     # Those of the newest version: a compaction leaves the files of older ones where they are.
     files = [file.removeprefix("file://") for file in parquet_files(lake / "tables" / "tpch" / "lineitem")]
-    names = {"labhouse": "lab.tpch.lineitem", "ROAPI": "lineitem"}
+    names = {"labhouse": "lab.tpch.lineitem", "ROAPI": "lineitem", "ROAPI from memory": "lineitem"}
     with contextlib.ExitStack() as stack:
         memory = serve_memory(stack, files)
         for _ in range(rounds):
@@ -130,24 +153,25 @@ def tell(what, took):
     print(what)
     for name, values in took.items():
         print(f"  {name}: median {statistics.median(values):.3f}, best {min(values):.3f} ({len(values)} times)")
-    ratio = statistics.median(took["labhouse"]) / statistics.median(took["ROAPI"])
-    print(f"  labhouse / ROAPI: {ratio:.2f}", flush=True)
+    for other in [name for name in took if name.startswith("ROAPI")]:
+        ratio = statistics.median(took["labhouse"]) / statistics.median(took[other])
+        print(f"  labhouse / {other}: {ratio:.2f}", flush=True)
 
 
 def serve_labhouse(stack, labhouse, lake):
     command = [labhouse, "serve", "--config", lake / "labhouse.toml"]
     server = stack.enter_context(running(command, stdout=subprocess.PIPE, text=True))
-    return json.loads(server.stdout.readline().removeprefix("ready "))["flight"]
+    return json.loads(server.stdout.readline().removeprefix("ready "))["flight"], server.pid
 
 
-def serve_roapi(stack, roapi, lake):
+def serve_roapi(stack, roapi, lake, use_memory_table):
     ports = [free_port() for _ in range(3)]
     addresses = zip(["--addr-http", "--addr-postgres", "--addr-flight-sql"], ports)
     options = [word for name, port in addresses for word in (name, f"127.0.0.1:{port}")]
-    table = f"lineitem={lake / 'tables' / 'tpch' / 'lineitem'},format=delta"
-    stack.enter_context(running([roapi, *options, "--table", table], stderr=subprocess.DEVNULL))
+    table = f"lineitem={lake / 'tables' / 'tpch' / 'lineitem'},format=delta,use_memory_table={use_memory_table}"
+    server = stack.enter_context(running([roapi, *options, "--table", table], stderr=subprocess.DEVNULL))
     until_open(ports[2])
-    return f"grpc://127.0.0.1:{ports[2]}"
+    return f"grpc://127.0.0.1:{ports[2]}", server.pid
 
 
 def serve_memory(stack, files):

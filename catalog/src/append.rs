@@ -1,5 +1,6 @@
 //! Plain appends, for tables that come from statements and from the server itself rather than from landed files.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, new_null_array};
@@ -26,14 +27,35 @@ pub async fn append(
     name: &TableName,
     batches: Vec<RecordBatch>,
 ) -> Result<Arc<LakeTable>, LakeError> {
-    let given = batches
+    let given = schema_of(name, &batches)?;
+    create_or_append(catalog, name, &given, batches, Some(&|_| BTreeMap::new())).await
+}
+
+/// Properties that a table gets with rows that come to it, worked out anew for each version that they may come to.
+pub type Noted<'a> = dyn Fn(&LakeTable) -> BTreeMap<String, String> + Send + Sync + 'a;
+
+/// As [`append`], to a table that is there; properties of it are set by the same commit.
+///
+/// # Errors
+/// See [`append`].
+pub async fn append_noting(
+    catalog: &Catalog,
+    name: &TableName,
+    batches: Vec<RecordBatch>,
+    noted: &Noted<'_>,
+) -> Result<Arc<LakeTable>, LakeError> {
+    let given = schema_of(name, &batches)?;
+    create_or_append(catalog, name, &given, batches, Some(noted)).await
+}
+
+fn schema_of(name: &TableName, batches: &[RecordBatch]) -> Result<SchemaRef, LakeError> {
+    batches
         .first()
         .map(RecordBatch::schema)
         .ok_or_else(|| LakeError::Refused {
             table: name.clone(),
             reason: "no batch was given, so there is no schema; pass at least an empty one".to_owned(),
-        })?;
-    create_or_append(catalog, name, &given, batches, true).await
+        })
 }
 
 /// Makes an empty or filled table; refused when it is there already.
@@ -46,21 +68,24 @@ pub async fn create(
     schema: &SchemaRef,
     batches: Vec<RecordBatch>,
 ) -> Result<Arc<LakeTable>, LakeError> {
-    create_or_append(catalog, name, schema, batches, false).await
+    create_or_append(catalog, name, schema, batches, None).await
 }
 
+/// Appends when there is something to be noted of a table that is there; without, it must not be there.
 async fn create_or_append(
     catalog: &Catalog,
     name: &TableName,
     given: &SchemaRef,
     batches: Vec<RecordBatch>,
-    may_exist: bool,
+    noted: Option<&Noted<'_>>,
 ) -> Result<Arc<LakeTable>, LakeError> {
     let refused = |reason: String| LakeError::Refused {
         table: name.clone(),
         reason,
     };
     let lake = catalog.lake();
+    // Writers of this process come one after the other: each would else write its files anew for each that was faster.
+    let _turn = catalog.turn(name).await;
     for _ in 0..ATTEMPTS_MAX {
         let base = catalog.latest(name).await?;
         if base.as_ref().is_some_and(|table| table.is_dropped()) {
@@ -68,7 +93,7 @@ async fn create_or_append(
                 "it was dropped; UNDROP TABLE brings it back, CREATE TABLE … AS makes it anew".to_owned(),
             ));
         }
-        if base.is_some() && !may_exist {
+        if base.is_some() && noted.is_none() {
             return Err(refused(
                 "it exists already; choose another name or DROP it first".to_owned(),
             ));
@@ -93,6 +118,11 @@ async fn create_or_append(
         let change = Change {
             adds,
             schema: base.is_none().then_some(schema),
+            properties: base
+                .as_deref()
+                .zip(noted)
+                .map(|(base, noted)| noted(base))
+                .unwrap_or_default(),
             ..Change::default()
         };
         if let Some(table) = commit(lake, name, base.as_deref(), change).await? {

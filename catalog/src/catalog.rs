@@ -20,7 +20,11 @@ pub struct Catalog {
     current: ArcSwap<CatalogSnapshot>,
     /// One refresh at a time: two would race to publish.
     refreshing: tokio::sync::Mutex<()>,
+    turns: Turns,
 }
+
+/// Whose turn it is to append to a table.
+type Turns = parking_lot::Mutex<BTreeMap<TableName, Arc<tokio::sync::Mutex<()>>>>;
 
 impl Catalog {
     /// Opens every table of the lake.
@@ -32,6 +36,7 @@ impl Catalog {
             lake,
             current: ArcSwap::from_pointee(CatalogSnapshot::default()),
             refreshing: tokio::sync::Mutex::new(()),
+            turns: Turns::default(),
         });
         catalog.refresh().await?;
         Ok(catalog)
@@ -43,7 +48,20 @@ impl Catalog {
             lake,
             current: ArcSwap::from_pointee(CatalogSnapshot::default().with(table)),
             refreshing: tokio::sync::Mutex::new(()),
+            turns: Turns::default(),
         })
+    }
+
+    /// Waits until no other writer of this process appends to a table, in the order in which they came. Writers elsewhere,
+    /// and whatever else changes the table, are met at the commit.
+    pub(crate) async fn turn(&self, name: &TableName) -> tokio::sync::OwnedMutexGuard<()> {
+        let turn = {
+            let mut turns = self.turns.lock();
+            // One that nobody holds or waits for is forgotten.
+            turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+            Arc::clone(turns.entry(name.clone()).or_default())
+        };
+        turn.lock_owned().await
     }
 
     pub fn lake(&self) -> &Arc<Lake> {

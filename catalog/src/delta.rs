@@ -24,6 +24,9 @@ pub(crate) const BATCH_KEY: &str = "labhouse.batch";
 /// Statistics for every column, not only the first 32: replacing a file's rows finds them by `_source_file`, the last but two.
 pub(crate) const ALL_COLUMNS_INDEXED: (&str, &str) = ("delta.dataSkippingNumIndexedCols", "-1");
 
+/// The property in which a table keeps what statements made its rows of. It says nothing of how the table may be written to.
+pub const LINEAGE: &str = "labhouse.lineage";
+
 /// A property that hides a table from every catalog while it is `true`.
 pub(crate) const DROPPED: &str = "labhouse.dropped";
 

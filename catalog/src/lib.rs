@@ -36,6 +36,7 @@ mod append;
 mod arrange;
 mod bring_back;
 mod catalog;
+mod commits;
 mod crawl;
 mod delta;
 mod encodings;
@@ -58,14 +59,16 @@ pub mod uploads;
 
 pub use added::{Added, added_since};
 pub use alter::{OnlyIf, grow, replace, set_properties};
-pub use append::{append, create};
+pub use append::{Noted, append, append_noting, create};
 pub use arrange::{ARRANGE_COLUMNS_MAX, Run, arrange, arranged_by, is_parted_by, only_grew, unarranged_bytes};
 pub use bring_back::bring_back;
 pub use catalog::{Catalog, CatalogSnapshot};
+pub use commits::{Commit, commits};
 pub use crawl::{
     CrawlOptions, Crawler, FileOutcome, FileRecord, FileStatus, Gone, KIND_KEY, PROPOSED_PREFIX, Queue, Received,
     SweepReport, Watch, landing_table,
 };
+pub use delta::LINEAGE;
 pub use error::LakeError;
 pub use journal::{Appended, Journal};
 pub use lake::{Lake, Put, object_store_url};

@@ -4,7 +4,7 @@
 //! their own. All of it is exactly the version after the snapshot that was read, so a row can neither be changed twice nor
 //! be missed because another writer came between.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -121,7 +121,7 @@ pub async fn take_out(lake: &Lake, table: &LakeTable, addresses: &BTreeSet<i64>)
 }
 
 impl TakenOut {
-    /// Commits: the rows taken out are gone, `rows` are there. `None` when another writer was faster: nothing changed.
+    /// Commits: the rows taken out are gone, `rows` are there, and the table has these properties. `None` when another writer was faster: nothing changed.
     ///
     /// # Errors
     /// [`LakeError::Refused`] for values that do not fit the table; nothing changed then either.
@@ -131,6 +131,7 @@ impl TakenOut {
         base: &LakeTable,
         rows: &[RecordBatch],
         change: RowChange,
+        properties: BTreeMap<String, String>,
     ) -> Result<Option<Arc<LakeTable>>, LakeError> {
         let lake = catalog.lake();
         let schema = base.state()?.snapshot().arrow_schema();
@@ -153,6 +154,7 @@ impl TakenOut {
             adds: self.adds.clone(),
             removes: self.removes.clone(),
             operation: Some(operation(change)),
+            properties,
             ..Change::default()
         };
         match commit(lake, &self.name, Some(base), action).await {

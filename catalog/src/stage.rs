@@ -17,7 +17,7 @@ use deltalake_core::protocol::{DeltaOperation, SaveMode};
 
 use crate::append::ATTEMPTS_MAX;
 use crate::catalog::Catalog;
-use crate::delta::{Change, commit};
+use crate::delta::{Change, LINEAGE, commit};
 use crate::error::LakeError;
 use crate::lake::Lake;
 use crate::name::TableName;
@@ -87,7 +87,12 @@ impl Stage {
     /// Whether the table is still the one that the changes began with, by its columns, tags and other properties.
     pub fn is_of(&self, table: &LakeTable) -> bool {
         let same_id = matches!((self.base.id(), table.id()), (Ok(base), Ok(now)) if base == now);
-        same_id && self.base.schema() == table.schema() && self.base.properties() == table.properties()
+        let told = |table: &LakeTable| {
+            let mut properties = table.properties().clone();
+            properties.remove(LINEAGE);
+            properties
+        };
+        same_id && self.base.schema() == table.schema() && told(&self.base) == told(table)
     }
 
     /// Takes changes back that came after the table was as `then` says.
@@ -113,12 +118,20 @@ impl Stage {
             return Ok(Ended::Nothing);
         }
         let only_grows = net.removes.is_empty();
+        let now = self.now();
+        let lineage = now.properties().get_key_value(LINEAGE);
+        let lineage = lineage.filter(|(key, value)| self.base.properties().get(*key) != Some(*value));
+        let lineage: BTreeMap<_, _> = lineage
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .into_iter()
+            .collect();
         let mut base = Arc::clone(&self.base);
         for _ in 0..ATTEMPTS_MAX {
             let change = Change {
                 adds: net.adds.clone(),
                 removes: net.removes.clone(),
                 operation: Some(net.operation()),
+                properties: lineage.clone(),
                 ..Change::default()
             };
             if let Some(table) = commit(catalog.lake(), self.name(), Some(&base), change).await? {

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use datafusion::catalog::TableProvider;
 use parking_lot::Mutex;
-use serde::Deserialize;
 
 use crate::catalog::Catalog;
+use crate::commits::commits;
 use crate::error::LakeError;
 use crate::lake::Lake;
 use crate::table::{LakeTable, plain_scan};
@@ -88,33 +88,12 @@ pub fn beyond(lake: &Lake, table: &LakeTable, other: &LakeTable) -> Result<Arc<d
     Ok(Arc::new(scan.without(&theirs)))
 }
 
-/// What of a commit tells when it was made.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct CommitInfo {
-    timestamp: Option<i64>,
-    in_commit_timestamp: Option<i64>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Line {
-    commit_info: Option<CommitInfo>,
-}
-
 /// When the commit of a table's version was made, as its writer noted it; none when that part of the log was cleaned away.
 ///
 /// # Errors
 /// A store that cannot be read.
-pub async fn committed_at(lake: &Lake, table: &LakeTable) -> Result<Option<DateTime<Utc>>, LakeError> {
-    let path = format!("{}/_delta_log/{:020}.json", table.name().location(), table.version());
-    let Some(bytes) = lake.get(&path).await? else {
-        return Ok(None);
-    };
-    let mut lines = bytes.split(|byte| *byte == b'\n');
-    let info = lines.find_map(|line| serde_json::from_slice::<Line>(line).ok()?.commit_info);
-    let made = info.and_then(|info| info.in_commit_timestamp.or(info.timestamp));
-    Ok(made.and_then(DateTime::from_timestamp_millis))
+pub async fn committed_at(table: &LakeTable) -> Result<Option<DateTime<Utc>>, LakeError> {
+    Ok(commits(table, 1).await?.first().and_then(|commit| commit.at))
 }
 
 async fn read(catalog: &Catalog, table: &LakeTable, when: When) -> Result<LakeTable, LakeError> {
@@ -136,7 +115,7 @@ async fn read(catalog: &Catalog, table: &LakeTable, when: When) -> Result<LakeTa
     };
     loaded.map_err(|error| LakeError::Refused {
         table: name.clone(),
-        reason: format!("that version cannot be read ({error}); lab.system.commits has the newest one; of older ones those are there that VACUUM and the log's own cleaning left"),
+        reason: format!("that version cannot be read ({error}); DESCRIBE HISTORY lists the versions that the log's own cleaning left; of those, the data files are there that VACUUM left"),
     })?;
     if let When::Time(time) = when {
         let state = delta

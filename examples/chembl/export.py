@@ -4,11 +4,12 @@
     export.py chembl_36_sqlite.tar.gz|chembl_36.db LANDING [TABLE …]
 
 Writes LANDING/TABLE/TABLE_0001.csv and so on, PART_LINES rows each, and beside them a _labhouse.toml with the types that the
-database declares, so that a text of digits stays text. Without names all tables with rows are written. Files appear whole
+database declares, so that a text of digits stays text; a BLOB is written in hexadecimal digits. Without names all tables with rows are written. Files appear whole
 or not at all. Prints one line a table. Needs nothing but Python 3.
 """
 
 import csv
+import json
 import os
 import sqlite3
 import sys
@@ -49,7 +50,7 @@ def export(database, landing, table):
         return 0
     folder = os.path.join(landing, table.lower())
     os.makedirs(folder, exist_ok=True)
-    types = [f'{name.lower()} = "{kind(declared)}"\n' for _, name, declared, *_ in columns if kind(declared)]
+    types = [f'{json.dumps(name.lower())} = "{kind(declared)}"\n' for _, name, declared, *_ in columns if kind(declared)]
     whole(os.path.join(folder, "_labhouse.toml"), lambda out: out.writelines(["[types]\n", *types]))
     total = number = 0
     while part:
@@ -58,7 +59,7 @@ def export(database, landing, table):
         def write(out, part=part):
             lines = csv.writer(out, lineterminator="\n")
             lines.writerow([name.lower() for _, name, *_ in columns])
-            lines.writerows(part)
+            lines.writerows([value.hex() if isinstance(value, bytes) else value for value in row] for row in part)
 
         whole(os.path.join(folder, f"{table.lower()}_{number:04}.csv"), write)
         total += len(part)

@@ -51,17 +51,17 @@ use crate::config::{self, Config, Durability, OnFailure};
 use crate::query::Transaction;
 use crate::query::statement::CATALOG;
 use crate::telemetry::TraceParent;
-use event::{Event, Kind};
 use key::Keys;
 use wait::Pending;
 use wal::Log;
 use writer::{Shared, Writer};
 
+pub(crate) use event::{Event, Kind};
 pub(crate) use fold::follow;
 pub(crate) use notes::{Facts, Notes};
 pub(crate) use notices::Told;
 pub(crate) use statement::Account;
-pub(crate) use table::{AuditTable, NAME as AUDIT};
+pub(crate) use table::{AuditTable, NAME as AUDIT, events_of};
 pub(crate) use wait::Wait;
 
 /// Folder and table of the trail below the server's own folder.
@@ -395,10 +395,13 @@ impl Audit {
     /// A table was cared for.
     pub(crate) fn maintained(&self, done: &Done) {
         self.shared.put(Event {
+            at: done.at,
             door: Some(Client::server().door.to_owned()),
             action: Some(done.work.to_owned()),
             targets: vec![format!("{CATALOG}.{}", done.table)],
+            principal: done.principal.clone(),
             verdict: Some(if done.problem.is_none() { "allowed" } else { "failed" }.to_owned()),
+            duration_us: i64::try_from(done.duration.as_micros()).ok(),
             detail: Some(
                 serde_json::json!({"removed": done.files_removed, "added": done.files_added, "columns": done.columns})
                     .to_string(),

@@ -26,7 +26,8 @@ use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream, execut
 use futures::{StreamExt, TryStreamExt, stream};
 use labhouse_policies::{Action, Principal, Tags};
 
-use super::{event::Event, rows};
+use super::event::{Event, Kind};
+use super::rows;
 use crate::engine::Engine;
 use crate::query::QueryError;
 use crate::query::statement::CATALOG;
@@ -141,6 +142,28 @@ impl fmt::Debug for AuditRows {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("System(audit)")
     }
+}
+
+/// All events of one kind, the oldest first. Those that another server on the same lake has not folded yet are missing.
+///
+/// # Errors
+/// The table cannot be read.
+pub(crate) async fn events_of(engine: &Engine, kind: Kind) -> Result<Vec<Event>, DataFusionError> {
+    let reader = Reader {
+        who: String::new(),
+        all: true,
+        schema: rows::schema(),
+    };
+    let wanted = col("event").eq(lit(kind.as_str()));
+    let context = engine.sessions.system().task_ctx();
+    let mut batches = reader.open(engine, vec![wanted], context).await?;
+    let mut found = Vec::new();
+    while let Some(batch) = batches.try_next().await? {
+        let events = rows::events(&batch)?;
+        found.extend(events.into_iter().filter(|event| event.event == kind.as_str()));
+    }
+    found.sort_by_key(|event| event.at);
+    Ok(found)
 }
 
 /// Whether `who` may read everybody's events.

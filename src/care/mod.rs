@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 use labhouse_catalog::{CHECKPOINT_COMMITS, LakeTable, Optimized, TableName, arranged_by};
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -23,8 +23,8 @@ use crate::engine::Engine;
 
 pub(crate) use order::Telling;
 
-/// What is remembered for `system.maintenance`.
-const REMEMBERED_MAX: usize = 1_000;
+/// Failures of which the words are remembered.
+const PROBLEMS_MAX: usize = 1_000;
 /// How often a table is searched for files that nobody needs: a search lists its whole folder.
 const SEARCH: Duration = Duration::from_secs(24 * 3_600);
 /// How long an order that told nobody anything is not looked at again under the same policies.
@@ -34,17 +34,21 @@ const COMMITS_LOOKED_AT: usize = 20;
 /// With so many times the small files that are enough, a table need not rest to be compacted.
 const IMPATIENT: usize = 4;
 
-/// What was done, and what the next look must know.
+/// What the next look must know, and what went wrong.
 #[derive(Default)]
 pub(crate) struct Care {
-    done: Mutex<VecDeque<Done>>,
+    /// Words for what failed, by its moment: the trail takes none, they may hold values.
+    problems: Mutex<VecDeque<(i64, String)>>,
     tables: Mutex<BTreeMap<TableName, Seen>>,
 }
 
 /// One piece of work.
 #[derive(Debug, Clone)]
 pub(crate) struct Done {
-    pub(crate) at: DateTime<Utc>,
+    /// Microseconds since 1970, UTC.
+    pub(crate) at: i64,
+    /// Who asked for it; none when the server saw the need.
+    pub(crate) principal: Option<String>,
     pub(crate) table: TableName,
     /// `compact`, `arrange`, `checkpoint` or `vacuum`.
     pub(crate) work: &'static str,
@@ -80,18 +84,26 @@ enum Need {
 }
 
 impl Care {
-    /// The newest last.
-    pub(crate) fn done(&self) -> Vec<Done> {
-        self.done.lock().iter().cloned().collect()
+    /// What went wrong at that moment, if this process saw it.
+    pub(crate) fn problem(&self, at: i64) -> Option<String> {
+        let problems = self.problems.lock();
+        problems
+            .iter()
+            .find(|(then, _)| *then == at)
+            .map(|(_, words)| words.clone())
     }
+}
 
-    fn remember(&self, done: Done) {
-        let mut kept = self.done.lock();
-        if kept.len() >= REMEMBERED_MAX {
-            kept.pop_front();
+/// Tells the trail what was done, and keeps the words for what went wrong.
+pub(crate) fn tell(engine: &Engine, done: &Done) {
+    if let Some(words) = &done.problem {
+        let mut problems = engine.care.problems.lock();
+        if problems.len() >= PROBLEMS_MAX {
+            problems.pop_front();
         }
-        kept.push_back(done);
+        problems.push_back((done.at, words.clone()));
     }
+    engine.audit.maintained(done);
 }
 
 /// Looks at the tables until the server stops.
@@ -294,7 +306,8 @@ fn finish(
         tracing::warn!(%error, table = %name, work, "care of a table failed; it is tried again when the table has changed");
     }
     let done = Done {
-        at: Utc::now(),
+        at: Utc::now().timestamp_micros(),
+        principal: None,
         table: name.clone(),
         work,
         columns,
@@ -303,8 +316,7 @@ fn finish(
         files_added,
         duration: began.elapsed(),
     };
-    engine.audit.maintained(&done);
-    engine.care.remember(done);
+    tell(engine, &done);
 }
 
 #[cfg(test)]

@@ -12,13 +12,13 @@ use datafusion::common::{Column, DFSchema};
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::expr::Exists;
 use datafusion::logical_expr::{Distinct, Expr, LogicalPlan};
-use labhouse_catalog::LakeTable;
+use labhouse_catalog::{LakeTable, TableName};
 use serde::{Deserialize, Serialize};
 
 use crate::session::Governed;
 
 /// The property in which a table keeps what its rows were made of.
-pub(crate) const PROPERTY: &str = "labhouse.lineage";
+pub(crate) const PROPERTY: &str = labhouse_catalog::LINEAGE;
 /// Columns whose list is longer than this are not kept: a table's properties travel with each of its snapshots.
 const BYTES_MAX: usize = 256 << 10;
 
@@ -45,7 +45,55 @@ pub(crate) struct Roots {
 }
 
 impl Lineage {
-    /// What a statement made the table of; none for a table that files or other tools fill.
+    /// Of rows that were read from these tables and have these columns, each with what its values come from.
+    pub(crate) fn new<'a>(
+        read: &[(Arc<LakeTable>, u64)],
+        columns: impl Iterator<Item = (&'a String, &'a Roots)> + Clone,
+    ) -> Self {
+        let of_others = columns.clone().filter(|(_, roots)| roots.others);
+        Self {
+            sources: read
+                .iter()
+                .map(|(table, version)| (table.name().to_string(), *version))
+                .collect(),
+            of_functions: of_others.map(|(name, _)| name.clone()).collect(),
+            columns: columns
+                .map(|(name, roots)| (name.clone(), roots.columns.clone()))
+                .collect(),
+        }
+    }
+
+    /// The same without the table itself, of which an update reads what it leaves as it is.
+    pub(crate) fn without(mut self, table: &TableName) -> Self {
+        let name = table.to_string();
+        self.sources.remove(&name);
+        let is_own = |origin: &String| origin.rsplit_once('.').is_some_and(|(of, _)| of == name);
+        for origins in self.columns.values_mut() {
+            origins.retain(|origin| !is_own(origin));
+        }
+        self
+    }
+
+    /// What a table rests on after rows of this lineage came to those it had.
+    pub(crate) fn and(mut self, newer: Self) -> Self {
+        self.sources.extend(newer.sources);
+        for (column, origins) in newer.columns {
+            self.columns.entry(column).or_default().extend(origins);
+        }
+        self.of_functions.extend(newer.of_functions);
+        self
+    }
+
+    /// The property of a table that gets rows of this lineage; none when they come from no table.
+    pub(crate) fn added_to(&self, table: &LakeTable) -> BTreeMap<String, String> {
+        if self.sources.is_empty() {
+            return BTreeMap::new();
+        }
+        let all = Self::of(table).unwrap_or_default().and(self.clone());
+        all.property().into_iter().collect()
+    }
+
+    /// What statements made the table's rows of; none for a table that files or other tools fill.
     pub(crate) fn of(table: &LakeTable) -> Option<Self> {
         let text = table.properties().get(PROPERTY).filter(|text| !text.is_empty())?;
         serde_json::from_str(text).ok()

@@ -4,6 +4,7 @@
 //! read here on the same tokens. Whatever is in neither list is refused by name, never handed on.
 
 pub(crate) mod alert;
+mod history;
 
 use std::collections::BTreeMap;
 
@@ -304,7 +305,7 @@ fn unknown(ast: &Ast) -> QueryError {
     let text = ast.to_string();
     let words: Vec<&str> = text.split_whitespace().take(2).collect();
     QueryError::Unsupported(format!(
-        "labhouse does not run this statement ({}); it runs SELECT, EXPLAIN SELECT, EXPLAIN POLICY, SHOW, DESCRIBE, CREATE TABLE, INSERT, UPDATE, DELETE, MERGE, DROP TABLE, UNDROP TABLE, COMMENT ON, OPTIMIZE, VACUUM, CREATE, REFRESH and DROP MATERIALIZED VIEW, CREATE and DROP VIRTUAL LIBRARY, CREATE MODEL, DROP MODEL, CREATE, ALTER and DROP ALERT or REPORT, RESTORE TABLE, RELEASE and IGNORE QUARANTINE, CANCEL QUERY and ALTER TABLE … SET TAGS",
+        "labhouse does not run this statement ({}); it runs SELECT, EXPLAIN SELECT, EXPLAIN POLICY, SHOW, DESCRIBE, DESCRIBE HISTORY, CREATE TABLE, INSERT, UPDATE, DELETE, MERGE, DROP TABLE, UNDROP TABLE, COMMENT ON, OPTIMIZE, VACUUM, CREATE, REFRESH and DROP MATERIALIZED VIEW, CREATE and DROP VIRTUAL LIBRARY, CREATE MODEL, DROP MODEL, CREATE, ALTER and DROP ALERT or REPORT, RESTORE TABLE, RELEASE and IGNORE QUARANTINE, CANCEL QUERY and ALTER TABLE … SET TAGS",
         words.join(" ")
     ))
 }
@@ -370,6 +371,9 @@ fn parse_own(sql: &str) -> Result<Option<Statement>, QueryError> {
     let mut parser = Parser::new(&dialect).try_with_sql(sql).map_err(syntax)?;
     if let Some(upkeep) = upkeep::parse(&mut parser)? {
         return Ok(Some(Statement::Upkeep(upkeep)));
+    }
+    if let Some(history) = history::parse(&mut parser)? {
+        return Ok(Some(history));
     }
     if let Some(quarantine) = quarantine::parse(&mut parser)? {
         return Ok(Some(Statement::Quarantine(quarantine)));

@@ -1,7 +1,7 @@
 //! Statements about whole tables: `DROP`/`UNDROP TABLE`, `CREATE TABLE (columns)`, `COMMENT ON`, `OPTIMIZE`, `VACUUM`,
 //! `OPTIMIZE … ZORDER BY (a, b)`, `RESTORE TABLE … TO VERSION AS OF 3` or `TO TIMESTAMP AS OF '2026-03-01'`.
 
-use chrono::Duration;
+use chrono::{Duration, Utc};
 use datafusion::sql::sqlparser::ast::{
     ColumnDef, CommentObject, DataType, ObjectName, ObjectType, Query, Statement as Ast, TimezoneInfo,
 };
@@ -15,7 +15,7 @@ use super::statement::{end, lake_name, plain, syntax, table_name, word};
 use super::travel::moment;
 use super::write::{count, lake_error, require, reserved};
 use super::{QueryError, errors};
-use crate::care::{Telling, arrange_now, compact_now};
+use crate::care::{self, Done, Telling, arrange_now, compact_now};
 use crate::engine::Engine;
 use crate::pipelines::View;
 use crate::session::{Governed, Library, table_path};
@@ -299,7 +299,14 @@ impl Engine {
             }
         }
         governed.decided().await?;
-        let catalog = &self.catalog;
+        let (catalog, began) = (&self.catalog, Utc::now());
+        let cared = match &work {
+            Work::Optimize => Some(("compact", None)),
+            Work::Arrange { by } => Some(("arrange", Some(by.clone()))),
+            Work::Vacuum { .. } => Some(("vacuum", None)),
+            Work::Drop { .. } | Work::Undrop | Work::Comment { .. } | Work::Restore { .. } => None,
+        };
+        let mut added = 0;
         let done = match work {
             Work::Restore { to } => labhouse_catalog::bring_back(catalog, &name, to).await.map(|table| {
                 governed.wrote(table.version());
@@ -318,22 +325,38 @@ impl Engine {
                     .map(|_| 1)
             }
             Work::Optimize => match governed.world().catalog.table(&name.schema, &name.table) {
-                Some(table) => rewritten(compact_now(self, table).await),
+                Some(table) => rewritten(compact_now(self, table).await, &mut added),
                 None => return Err(QueryError::no_table(&name)),
             },
-            Work::Arrange { by } => rewritten(arrange_now(self, &name, &by).await),
+            Work::Arrange { by } => rewritten(arrange_now(self, &name, &by).await, &mut added),
             Work::Vacuum { retain_hours } => {
                 let retain = Duration::try_hours(retain_hours).unwrap_or(Duration::MAX);
                 labhouse_catalog::vacuum(catalog, &name, retain).await
             }
         };
+        if let Some((work, columns)) = cared {
+            let told = Done {
+                at: Utc::now().timestamp_micros(),
+                principal: Some(governed.who().name.clone()),
+                table: name,
+                work,
+                columns,
+                problem: done.as_ref().err().map(ToString::to_string),
+                files_removed: done.as_ref().map_or(0, |removed| *removed as u64),
+                files_added: added,
+                duration: (Utc::now() - began).to_std().unwrap_or_default(),
+            };
+            care::tell(self, &told);
+        }
         count(done.map_err(lake_error)?)
     }
 }
 
 /// The number of files that are no longer part of the table.
-fn rewritten(done: Result<Optimized, LakeError>) -> Result<usize, LakeError> {
-    done.map(|done| usize::try_from(done.files_removed).unwrap_or(usize::MAX))
+fn rewritten(done: Result<Optimized, LakeError>, added: &mut u64) -> Result<usize, LakeError> {
+    let done = done?;
+    *added = done.files_added;
+    Ok(usize::try_from(done.files_removed).unwrap_or(usize::MAX))
 }
 
 /// Whoever brings rows back changes all of them, those that a filter hides from him as well: so none may.

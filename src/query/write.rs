@@ -59,6 +59,16 @@ impl Collected {
     pub(super) fn roots(&self, governed: &Governed) -> Vec<Roots> {
         lineage::roots(governed, &self.read, &self.origins)
     }
+
+    /// What the rows were made of, for a table whose columns of these names they fill.
+    pub(super) fn lineage(&self, governed: &Governed, names: &[String]) -> Lineage {
+        let roots = self.roots(governed);
+        let columns = names.iter().zip(&roots);
+        Lineage::new(
+            &self.read,
+            columns.filter(|(name, _)| *name != labhouse_catalog::ROW_ADDRESS),
+        )
+    }
 }
 
 impl Engine {
@@ -182,25 +192,14 @@ impl Engine {
             memory,
             ..
         } = collected;
-        let versions: BTreeMap<String, u64> = read
-            .iter()
-            .map(|(table, version)| (table.name().to_string(), *version))
-            .collect();
-        let names = || schema.fields().iter().map(|field| field.name().clone()).zip(&roots);
-        let lineage = Lineage {
-            sources: versions.clone(),
-            columns: names().map(|(name, roots)| (name, roots.columns.clone())).collect(),
-            of_functions: names()
-                .filter_map(|(name, roots)| roots.others.then_some(name))
-                .collect(),
-        };
+        let lineage = Lineage::new(&read, schema.fields().iter().map(|field| field.name()).zip(&roots));
         let tables = read.iter().map(|(table, _)| governed.world().object(table));
         let objects: Vec<TableObject> = tables.chain(governed.given_models()).collect();
         let (schema, tags) = tags::inherit(&schema, &objects, &roots);
         Ok(Source {
             schema,
             batches,
-            versions,
+            versions: lineage.sources.clone(),
             tags,
             lineage,
             memory,

@@ -41,7 +41,7 @@ use crate::models::ModelSnapshot;
 use crate::pipelines::Met;
 use crate::query::statement::CATALOG;
 use crate::search::Searches;
-use crate::system::{SYSTEM, SystemTables};
+use crate::system::{self, SYSTEM, SystemTables};
 
 /// Functions that would name files behind a table.
 const SIDE_DOORS: [&str; 2] = ["input_file_name", "file_row_index"];
@@ -146,6 +146,7 @@ impl Sessions {
         for (name, function) in crate::search::table_functions(governed, &self.searches) {
             state.register_udtf(name, function);
         }
+        state.register_udtf(system::HISTORY, system::history(governed));
         Ok(state)
     }
 

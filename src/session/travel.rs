@@ -77,7 +77,7 @@ impl Governed {
             access.fingerprint.push_str(&format!("@{name}"));
             let provider = govern(inner, &access, Arc::clone(&self.system)).map_err(errors::from_datafusion)?;
             if stop.is_timed {
-                let at = committed_at(catalog.lake(), &old).await.map_err(write::lake_error)?;
+                let at = committed_at(&old).await.map_err(write::lake_error)?;
                 times.push((stop.clone(), at));
             }
             let key = (stop.schema.clone(), stop.name());

@@ -1,7 +1,8 @@
 //! What lies in the folder that is watched over.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use super::SyncError;
 
@@ -27,6 +28,37 @@ pub(super) enum Found {
         path: String,
         reason: String,
     },
+}
+
+/// Which files rest. The time of a file tells how long ago it changed, unless its clock is ahead of ours: such a file rests once it
+/// was found unchanged for as long.
+#[derive(Debug, Default)]
+pub(super) struct Rest(BTreeMap<String, (u64, SystemTime, Instant)>);
+
+impl Rest {
+    /// Whether nobody has written to the file for this long.
+    pub(super) fn has(&mut self, file: &File, long: Duration) -> bool {
+        if let Ok(age) = SystemTime::now().duration_since(file.modified) {
+            self.0.remove(&file.path);
+            return age >= long;
+        }
+        let (bytes, modified, since) =
+            *self
+                .0
+                .entry(file.path.clone())
+                .or_insert((file.bytes, file.modified, Instant::now()));
+        if (bytes, modified) == (file.bytes, file.modified) {
+            return since.elapsed() >= long;
+        }
+        self.0
+            .insert(file.path.clone(), (file.bytes, file.modified, Instant::now()));
+        false
+    }
+
+    /// Files whose clock is ahead, found for the first time and not long enough ago.
+    pub(super) fn is_watching(&self, long: Duration) -> bool {
+        self.0.values().any(|(_, _, since)| since.elapsed() < long)
+    }
 }
 
 /// All files, in the order of their paths; entries that go away meanwhile are left out.

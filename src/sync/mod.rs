@@ -15,11 +15,11 @@ mod send;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use folder::{Found, look};
+use folder::{Found, Rest, look};
 use journal::Journal;
 use send::{SendError, Sender};
 
@@ -94,8 +94,13 @@ pub(crate) async fn run(options: SyncOptions) -> Result<ExitCode, SyncError> {
     let place = place.unwrap_or_else(|| options.dir.join(".labhouse-sync.jsonl"));
     let mut journal = Journal::open(&place, &options.to)?;
     let mut sender = Sender::open(&options).await?;
+    let (mut rest, long) = (Rest::default(), Duration::from_millis(options.settle_ms));
     let Some(every) = options.every else {
-        let tally = pass(&options, &mut journal, &mut sender).await?;
+        let mut tally = pass(&options, &mut journal, &mut sender, &mut rest).await?;
+        if rest.is_watching(long) {
+            tokio::time::sleep(long).await;
+            tally = pass(&options, &mut journal, &mut sender, &mut rest).await?;
+        }
         return Ok(if tally.failed {
             ExitCode::FAILURE
         } else {
@@ -105,8 +110,28 @@ pub(crate) async fn run(options: SyncOptions) -> Result<ExitCode, SyncError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(SyncError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(SyncError::Signals)?;
     let going_on = async {
+        let mut is_away = false;
         loop {
-            pass(&options, &mut journal, &mut sender).await?;
+            // A share that went away took the open journal with it.
+            let opened = match is_away {
+                true => Journal::open(&place, &options.to).map(|opened| journal = opened),
+                false => Ok(()),
+            };
+            let done = match opened {
+                Ok(()) => pass(&options, &mut journal, &mut sender, &mut rest).await,
+                Err(error) => Err(error),
+            };
+            match done {
+                Ok(_) => is_away = false,
+                // It comes back: that it is away is told once.
+                Err(error @ SyncError::File { .. }) => {
+                    if !is_away {
+                        tell(&options, "away", "", 0, &error.to_string())?;
+                    }
+                    is_away = true;
+                }
+                Err(error) => return Err(error),
+            }
             tokio::time::sleep(Duration::from_secs(every)).await;
         }
     };
@@ -119,7 +144,12 @@ pub(crate) async fn run(options: SyncOptions) -> Result<ExitCode, SyncError> {
 }
 
 /// Looks once and sends what is ready and new.
-async fn pass(options: &SyncOptions, journal: &mut Journal, sender: &mut Sender) -> Result<Tally, SyncError> {
+async fn pass(
+    options: &SyncOptions,
+    journal: &mut Journal,
+    sender: &mut Sender,
+    rest: &mut Rest,
+) -> Result<Tally, SyncError> {
     let mut tally = Tally::default();
     for found in look(&options.dir)? {
         let file = match found {
@@ -141,8 +171,7 @@ async fn pass(options: &SyncOptions, journal: &mut Journal, sender: &mut Sender)
             }
             continue;
         }
-        let age = SystemTime::now().duration_since(file.modified).unwrap_or_default();
-        if age < Duration::from_millis(options.settle_ms) {
+        if !rest.has(&file, Duration::from_millis(options.settle_ms)) {
             if options.every.is_none() {
                 tally.failed = true;
                 tell(options, "waiting", &file.path, file.bytes, "it is still being written")?;

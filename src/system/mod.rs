@@ -6,7 +6,9 @@
 
 mod alerts;
 mod histogram;
+mod history;
 mod lineage;
+mod maintenance;
 mod measure;
 mod pipelines;
 mod profiles;
@@ -25,6 +27,7 @@ use datafusion::physical_plan::streaming::PartitionStream;
 use labhouse_catalog::FileStatus;
 use labhouse_policies::Principal;
 
+pub(crate) use history::{NAME as HISTORY, table_function as history};
 use profiles::ProfilesTable;
 pub(crate) use profiles::{NAME as PROFILES, Profiles};
 

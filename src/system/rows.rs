@@ -96,6 +96,7 @@ pub(super) fn schema(name: &str) -> Option<SchemaRef> {
             ("files_removed", NUMBER),
             ("files_added", NUMBER),
             ("duration_ms", NUMBER),
+            ("principal", TEXT),
         ],
         "proposed_tags" => vec![
             ("table_schema", TEXT),
@@ -196,7 +197,7 @@ pub(super) async fn rows(engine: &Engine, name: &str, who: &Principal) -> Result
         "commits" => commits(engine),
         "files" | "quarantine" => files(engine, name == "quarantine").await?,
         "lineage" => super::lineage::rows(engine, who).await?,
-        "maintenance" => maintenance(engine),
+        "maintenance" => super::maintenance::rows(engine).await?,
         "models" => models(engine, who),
         "pipelines" => super::pipelines::rows(engine, who),
         "policies" => policies(engine),
@@ -288,24 +289,6 @@ fn models(engine: &Engine, who: &Principal) -> Vec<ArrayRef> {
         number(records.iter().map(|record| Some(record.rows as u64))),
         text(records.iter().map(|record| Some(data(record)))),
         Arc::new(sees),
-    ]
-}
-
-fn maintenance(engine: &Engine) -> Vec<ArrayRef> {
-    let done = engine.care.done();
-    vec![
-        time(done.iter().map(|done| done.at)),
-        text(done.iter().map(|done| Some(done.table.schema.clone()))),
-        text(done.iter().map(|done| Some(done.table.table.clone()))),
-        text(done.iter().map(|done| Some(done.work.to_owned()))),
-        text(
-            done.iter()
-                .map(|done| done.columns.as_ref().map(|columns| columns.join(", "))),
-        ),
-        text(done.iter().map(|done| done.problem.clone())),
-        number(done.iter().map(|done| Some(done.files_removed))),
-        number(done.iter().map(|done| Some(done.files_added))),
-        number(done.iter().map(|done| u64::try_from(done.duration.as_millis()).ok())),
     ]
 }
 

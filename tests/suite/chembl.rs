@@ -111,8 +111,8 @@ db = sqlite3.connect(path)
 db.execute('CREATE TABLE MOLECULE_DICTIONARY (molregno BIGINT NOT NULL, pref_name VARCHAR(255), chembl_id VARCHAR(20), max_phase NUMERIC(2,1))')
 db.executemany('INSERT INTO MOLECULE_DICTIONARY VALUES (?,?,?,?)',
     [(1, '007', 'CHEMBL1', 4), (2, None, 'CHEMBL2', 0.5), (3, 'a \"b\",\\nc', 'CHEMBL3', None)])
-db.execute('CREATE TABLE activities (activity_id INTEGER, standard_value NUMERIC, standard_units VARCHAR(100))')
-db.executemany('INSERT INTO activities VALUES (?,?,?)', [(n, n * 1.5, 'nM') for n in range(5)])
+db.execute('CREATE TABLE activities (activity_id INTEGER, standard_value NUMERIC, standard_units VARCHAR(100), \"Raw Text\" VARCHAR(9), spectrum BLOB)')
+db.executemany('INSERT INTO activities VALUES (?,?,?,?,?)', [(n, n * 1.5, 'nM', '0%d' % n, bytes([255, n])) for n in range(5)])
 db.execute('CREATE TABLE no_rows (id INTEGER)')
 db.commit(); db.close()
 with tarfile.open(sys.argv[1] + '/chembl_36_sqlite.tar.gz', 'w:gz') as out:
@@ -158,4 +158,6 @@ async fn a_released_database_becomes_tables_with_its_own_types() {
     let kept =
         "SELECT count(*) FROM lab.chembl.molecule_dictionary WHERE pref_name = E'a \"b\",\nc' AND max_phase IS NULL";
     assert_eq!(lab.number("ada", kept).await, 1);
+    let told = "SELECT count(*) FROM lab.chembl.activities WHERE raw_text = '0' || activity_id AND spectrum = 'ff0' || activity_id";
+    assert_eq!(lab.number("ada", told).await, 5);
 }

@@ -198,6 +198,16 @@ fn crawl_says_what_became_of_every_file() {
     assert_eq!(second["status"], "unchanged");
     assert_eq!(second["confidence"], line["confidence"], "known from the ledger");
 
+    // What waits for somebody to mend it is no success, either.
+    let settings = landing.join("runs/_labhouse.toml");
+    write_old(&settings, "[read]\ndecimal = 5\n");
+    write_old(&landing.join("runs/b.csv"), "a,b\n3,4\n");
+    let blocked = crawl();
+    assert!(!blocked.status.success());
+    assert!(String::from_utf8_lossy(&blocked.stdout).contains("\"blocked\":true"));
+    std::fs::remove_file(settings).unwrap();
+    assert!(crawl().status.success());
+
     write_old(&landing.join("runs/bad.csv"), "");
     let third = crawl();
     assert!(!third.status.success(), "something failed, so the exit code says so");

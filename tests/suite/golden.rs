@@ -217,6 +217,11 @@ fn rows() -> Vec<(&'static str, &'static str, Try)> {
         ),
         (
             "table function",
+            "table_history",
+            Read("SELECT count(*) FROM table_history('lab.chemistry.reactions')"),
+        ),
+        (
+            "table function",
             "table_changes",
             Read("SELECT count(*) FROM table_changes('lab.chemistry.reactions', 0)"),
         ),

@@ -182,6 +182,62 @@ async fn changes_are_told_row_by_row_and_hidden_ones_are_none() {
 }
 
 #[tokio::test]
+async fn versions_are_listed_for_whoever_sees_the_whole_table() {
+    let lab = with_runs().await;
+    lab.update("ada", &format!("DELETE FROM {TABLE} WHERE run = 1"))
+        .await
+        .unwrap();
+    lab.update("ada", &format!("OPTIMIZE {TABLE}")).await.unwrap();
+    let told = async |sql: &str| {
+        let text = lab.text("ada", sql).await;
+        let rows = text.lines().skip(3).filter(|line| line.starts_with('|'));
+        rows.map(|line| line.replace('|', " ").split_whitespace().collect::<Vec<_>>().join(" "))
+            .collect::<Vec<_>>()
+    };
+    let columns = "version, operation, rows_added, files_added, files_removed";
+    let history = format!("SELECT {columns} FROM table_history('{TABLE}')");
+    assert_eq!(
+        told(&history).await,
+        [
+            "4 OPTIMIZE 0 1 2",
+            "3 DELETE 2 1 1",
+            "2 WRITE 1 1 0",
+            "1 WRITE 3 1 0",
+            "0 WRITE 0 0 0"
+        ]
+    );
+    let two = format!("SELECT {columns} FROM table_history('{TABLE}', 2)");
+    assert_eq!(told(&two).await, ["4 OPTIMIZE 0 1 2", "3 DELETE 2 1 1"]);
+    let times = format!(
+        "SELECT count(*) FROM table_history('{TABLE}') WHERE committed_at > now() - INTERVAL '1 day' AND committed_at <= now()"
+    );
+    assert_eq!(lab.number("ada", &times).await, 5);
+    let described = lab.text("ada", &format!("DESCRIBE HISTORY {TABLE}")).await;
+    assert_eq!(described.matches("WRITE").count(), 3, "{described}");
+    // Every version that is listed can be read.
+    for version in 0..=4 {
+        let sql = format!("SELECT count(*) FROM {TABLE} FOR VERSION AS OF {version}");
+        assert_eq!(lab.number("ada", &sql).await, [0, 3, 4, 3, 3][version], "{version}");
+    }
+    // A commit counts hidden rows, and a hidden table is none.
+    for sql in [format!("DESCRIBE HISTORY {TABLE}"), history] {
+        let error = lab.query("ana", &sql).await.unwrap_err();
+        assert!(error.contains("only a part"), "{error}");
+        let hidden = lab.query("guest", &sql).await.unwrap_err();
+        let absent = lab.query("guest", &sql.replace("runs", "runx")).await.unwrap_err();
+        assert_eq!(hidden.replace("runs", "X"), absent.replace("runx", "X"));
+    }
+    for wrong in ["'lab.chemistry.runs', 0", "'lab.chemistry.runs', 1, 2", "run", "'runs'"] {
+        assert!(
+            lab.query("ada", &format!("SELECT * FROM table_history({wrong})"))
+                .await
+                .is_err(),
+            "{wrong}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn older_rows_are_brought_back_by_whoever_may_change_them_all() {
     let lab = with_runs().await;
     let sum = format!("SELECT sum(run) FROM {TABLE}");

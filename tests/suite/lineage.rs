@@ -92,3 +92,54 @@ async fn whoever_is_granted_lineage_sees_of_it_what_he_sees_of_the_lab() {
     let gone = "SELECT count(*) FROM system.lineage WHERE target_name = 'chemistry.summary'";
     assert_eq!(lab.number("ada", gone).await, 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_are_added_or_merged_lead_back_to_what_they_were_made_of() {
+    let lab = lab::empty(|config| config);
+    for sql in [
+        "CREATE TABLE lab.chemistry.raw (plate VARCHAR, yield DOUBLE)",
+        "CREATE TABLE lab.chemistry.names (plate VARCHAR, name VARCHAR)",
+        "CREATE TABLE lab.chemistry.best (plate VARCHAR, yield DOUBLE, name VARCHAR)",
+        "INSERT INTO lab.chemistry.raw VALUES ('p1', 1.0), ('p2', 2.0)",
+        "INSERT INTO lab.chemistry.names VALUES ('p1', 'one'), ('p2', 'two')",
+        "INSERT INTO lab.chemistry.best VALUES ('p0', 0.0, 'none')",
+    ] {
+        lab.update("ada", sql).await.unwrap();
+    }
+    let steps = "SELECT source_name, source_column, target_column FROM system.lineage WHERE target_name = 'chemistry.best' AND target_column IS NOT NULL";
+    let told = async || {
+        let text = lab.text("ada", steps).await;
+        let rows = text.lines().skip(3).filter(|line| line.starts_with('|'));
+        let mut rows: Vec<String> = rows
+            .map(|line| line.replace('|', " ").split_whitespace().collect::<Vec<_>>().join(" "))
+            .collect();
+        rows.sort();
+        rows
+    };
+    assert!(told().await.is_empty(), "values come from nowhere");
+    lab.update(
+        "ada",
+        "INSERT INTO lab.chemistry.best (plate, yield) SELECT plate, max(yield) FROM lab.chemistry.raw GROUP BY plate",
+    )
+    .await
+    .unwrap();
+    let added = ["chemistry.raw plate plate", "chemistry.raw yield yield"];
+    assert_eq!(told().await, added);
+    // What an update leaves as it is comes from the table itself, which is no step.
+    lab.update("ada", "UPDATE lab.chemistry.best SET yield = yield + 1")
+        .await
+        .unwrap();
+    assert_eq!(told().await, added);
+    lab.update(
+        "ada",
+        "MERGE INTO lab.chemistry.best b USING lab.chemistry.names n ON b.plate = n.plate WHEN MATCHED THEN UPDATE SET name = n.name",
+    )
+    .await
+    .unwrap();
+    assert_eq!(
+        told().await,
+        [&["chemistry.names name name"], added.as_slice()].concat()
+    );
+    let version = "SELECT max(source_version) FROM system.lineage WHERE source_name = 'chemistry.raw' AND target_name = 'chemistry.best'";
+    assert_eq!(lab.number("ada", version).await, 1);
+}

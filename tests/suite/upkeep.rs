@@ -314,6 +314,14 @@ async fn tables_are_cared_for_without_being_asked_and_those_of_others_are_not() 
     })
     .await;
     assert!(!folder.join("old.parquet").exists() && folder.join("young.parquet").exists());
+    let before = lab.number("ada", &done("compact", "many")).await;
+    assert!(before > 0, "a server that ends takes nothing with it");
+    lab.update("ada", "OPTIMIZE lab.chemistry.many").await.unwrap();
+    let asked = format!("{} AND principal = 'ada'", done("compact", "many"));
+    lab.until("ada", &asked, |answer| {
+        answer.as_ref().is_ok_and(|text| text.contains("| 1 "))
+    })
+    .await;
     assert_eq!(lab.number("ada", "SELECT count(*) FROM lab.chemistry.many").await, 12);
     assert_eq!(lab.number("ada", &files("others")).await, 12);
     let others = "SELECT count(*) FROM system.maintenance WHERE table_name = 'others'";

@@ -178,10 +178,11 @@ pub(crate) fn plan(
             Some(Err(reason)) => {
                 match history.get(&file.path).filter(|known| known.complete().is_some()) {
                     Some(known) => as_it_was(known),
-                    None => plan.settled.push(
-                        FileOutcome::new(&file.path, FileStatus::Waiting, file.bytes)
-                            .because(format!("the settings of its folder cannot be used: {reason}")),
-                    ),
+                    None => plan.settled.push(FileOutcome::blocked(
+                        &file.path,
+                        file.bytes,
+                        format!("the settings of its folder cannot be used: {reason}"),
+                    )),
                 }
                 continue;
             }
@@ -199,8 +200,7 @@ pub(crate) fn plan(
         }
         evidence.see(&main, &said);
         if let Some(reason) = why_blocked(&main, blocked) {
-            plan.settled
-                .push(FileOutcome::new(&file.path, FileStatus::Waiting, file.bytes).because(reason));
+            plan.settled.push(FileOutcome::blocked(&file.path, file.bytes, reason));
             continue;
         }
         if let (Some(known), Some(sha256)) = (known, known.and_then(|known| known.complete())) {
@@ -253,8 +253,11 @@ fn settings(file: &Landed, pins: &Pins) -> FileOutcome {
         .unwrap_or_default()
         .trim_end_matches('/');
     match pins.get(folder) {
-        Some(Err(reason)) => FileOutcome::new(&file.path, FileStatus::Waiting, file.bytes)
-            .because(format!("it cannot be used, and the files of its folder wait: {reason}")),
+        Some(Err(reason)) => FileOutcome::blocked(
+            &file.path,
+            file.bytes,
+            format!("it cannot be used, and the files of its folder wait: {reason}"),
+        ),
         Some(Ok(_)) | None => FileOutcome::new(&file.path, FileStatus::Ignored, file.bytes)
             .because("the settings of its folder, followed for the files in it and below it"),
     }

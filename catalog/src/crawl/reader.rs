@@ -37,7 +37,11 @@ pub(crate) enum Read {
     /// It cannot be loaded.
     Bad { reason: String, content: Bytes },
     /// Look again at the next sweep.
-    Later { reason: String },
+    Later {
+        reason: String,
+        /// It will not get better by itself.
+        blocked: bool,
+    },
 }
 
 /// Reads `file` for the table `main` unless its digest is `known`. `in_table` are types that its table has for some of its
@@ -81,11 +85,13 @@ pub(crate) async fn read(
         Ok(Content::Moving) => {
             return Ok(Read::Later {
                 reason: "it changed while it was read".to_owned(),
+                blocked: false,
             });
         }
         Err(error) => {
             return Ok(Read::Later {
                 reason: error.to_string(),
+                blocked: true,
             });
         }
     };

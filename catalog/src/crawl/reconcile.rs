@@ -123,7 +123,7 @@ impl Crawler {
                     return Ok(Err(Unfit::Later("it changed while it was read".to_owned())));
                 }
                 Read::Same { .. } => return Ok(Err(Unfit::Later("it changed while it was read".to_owned()))),
-                Read::Later { reason } => return Ok(Err(Unfit::Later(reason))),
+                Read::Later { reason, .. } => return Ok(Err(Unfit::Later(reason))),
                 Read::Bad { reason, .. } => {
                     return Ok(Err(Unfit::Mistake(format!(
                         "not all of its columns are what they are in its table, and as such it cannot be read: {reason}"

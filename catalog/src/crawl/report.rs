@@ -45,6 +45,9 @@ pub struct FileOutcome {
     pub status: FileStatus,
     /// Why it is quarantined, waiting or ignored, and what is held of a file whose rows are not those that it was loaded with.
     pub reason: Option<String>,
+    /// It waits until somebody mends what the reason names; the next sweep alone would find it as it is.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub blocked: bool,
     /// Rows over all of its tables.
     pub rows: u64,
     pub bytes: u64,
@@ -85,6 +88,7 @@ impl FileOutcome {
             tables: Vec::new(),
             status,
             reason: None,
+            blocked: false,
             rows: 0,
             bytes,
             sample: None,
@@ -122,6 +126,14 @@ impl FileOutcome {
         self.version = before.version;
         self.versions = before.versions;
         self
+    }
+
+    /// A file that waits for somebody to mend something.
+    pub(crate) fn blocked(path: &str, bytes: u64, reason: impl Into<String>) -> Self {
+        Self {
+            blocked: true,
+            ..Self::new(path, FileStatus::Waiting, bytes).because(reason)
+        }
     }
 
     pub(crate) fn because(mut self, reason: impl Into<String>) -> Self {

@@ -127,6 +127,7 @@ impl Crawler {
                 // One file that cannot be read stops no other.
                 let read = read.unwrap_or_else(|error| Read::Later {
                     reason: error.to_string(),
+                    blocked: true,
                 });
                 (due, read)
             })
@@ -135,7 +136,10 @@ impl Crawler {
             .await;
         for (Due { file, main, folders }, read) in read {
             match read {
-                Read::Later { reason } => {
+                Read::Later { reason, blocked: true } => {
+                    outcomes.push(FileOutcome::blocked(&file.path, file.bytes, reason));
+                }
+                Read::Later { reason, blocked: false } => {
                     outcomes.push(FileOutcome::new(&file.path, FileStatus::Waiting, file.bytes).because(reason));
                 }
                 Read::Bad { reason, content } => outcomes.push(self.put_away(&file, reason, &content).await?),
@@ -266,7 +270,7 @@ impl Crawler {
         for (_, part) in parts {
             // It did fit when it was looked at: another server changed the table since.
             if let Became::Misfit(reason) | Became::Failed(reason) = part {
-                return Ok(FileOutcome::new(&file.path, FileStatus::Waiting, file.bytes).because(reason));
+                return Ok(FileOutcome::blocked(&file.path, file.bytes, reason));
             }
         }
         if parts.iter().any(|(_, part)| *part == Became::Raced) {
@@ -328,7 +332,7 @@ impl Crawler {
             let reason =
                 "the whole landing folder is empty, which looks like a missing mount: its rows are kept for now";
             for path in gone {
-                outcomes.push(FileOutcome::new(path, FileStatus::Waiting, 0).because(reason));
+                outcomes.push(FileOutcome::blocked(path, 0, reason));
             }
             return outcomes;
         }
@@ -363,7 +367,7 @@ impl Crawler {
         }
         for path in gone {
             if let Some(reason) = failed.remove(path) {
-                outcomes.push(FileOutcome::new(path, FileStatus::Waiting, 0).because(reason));
+                outcomes.push(FileOutcome::blocked(path, 0, reason));
                 continue;
             }
             let mut outcome = match history.get(path) {

@@ -1,6 +1,6 @@
 //! Renamed files, seen whole or in part: cases for a folder and a bucket.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +23,9 @@ pub(crate) async fn delete(lab: &Lab, condition: &str) {
     let addresses: BTreeSet<i64> = found.iter().map(|row| row[0].parse().unwrap()).collect();
     assert!(!addresses.is_empty());
     let out = take_out(&lab.lake, &table, &addresses).await.unwrap();
-    let done = out.put_back(&lab.catalog, &table, &[], RowChange::Delete).await;
+    let done = out
+        .put_back(&lab.catalog, &table, &[], RowChange::Delete, BTreeMap::new())
+        .await;
     assert!(done.unwrap().is_some());
 }
 

@@ -1,6 +1,6 @@
 //! Staged changes: one commit or none, whatever others do meanwhile.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::{Int64Array, RecordBatch};
@@ -37,7 +37,9 @@ async fn take_first(stage: &Stage) {
     let lake = stage.catalog().lake();
     let taken = take_out(lake, &table, &BTreeSet::from([0])).await.unwrap();
     assert_eq!(taken.rows.num_rows(), 1);
-    let done = taken.put_back(stage.catalog(), &table, &[], RowChange::Delete).await;
+    let done = taken
+        .put_back(stage.catalog(), &table, &[], RowChange::Delete, BTreeMap::new())
+        .await;
     assert!(done.unwrap().is_some());
 }
 

@@ -106,6 +106,7 @@ async fn settings_beside_the_files_decide_and_their_change_reads_anew() {
         ])
         .await;
     assert!(reason(&report, "chem/runs/c.csv").contains("line 2"), "{report:#?}");
+    assert!(file(&report, "chem/runs/c.csv").blocked, "{report:#?}");
     // Another table: the rows move.
     settings("table = \"plates\"\n[types]\nlot = \"text\"\n").await;
     let report = lab.sweep().await;

@@ -20,6 +20,7 @@ use labhouse_policies::{Access, Action, Decision, Reason, TableObject};
 pub(super) use fill::Fill;
 pub(crate) use parse::{Change, Effect, Part, delete, merge, update};
 
+use super::lineage::Lineage;
 use super::write::{Collected, count, lake_error, require, reserved};
 use super::{QueryError, errors, tags};
 use crate::engine::Engine;
@@ -38,6 +39,16 @@ struct Found {
     /// Columns and new values of each updating part; the address is the first column.
     values: Vec<(Vec<String>, RecordBatch)>,
     inserted: Vec<RecordBatch>,
+    /// Where inserted rows and new values come from.
+    lineage: Lineage,
+}
+
+impl Found {
+    /// Notes where the values of a part come from; its columns have these names.
+    fn learn(&mut self, view: &Governed, table: &LakeTable, names: &[String], given: &Collected) {
+        let lineage = given.lineage(view, names).without(table.name());
+        self.lineage = std::mem::take(&mut self.lineage).and(lineage);
+    }
 }
 
 impl Engine {
@@ -95,7 +106,8 @@ impl Engine {
             Ok(rows)
         }) {
             Ok(rows) => {
-                let done = taken.put_back(catalog, &table, &rows, change.kind).await;
+                let lineage = found.lineage.added_to(&table);
+                let done = taken.put_back(catalog, &table, &rows, change.kind, lineage).await;
                 Ok(done.map_err(lake_error)?.map(|table| {
                     governed.wrote(table.version());
                     touched.len() + inserted
@@ -143,6 +155,7 @@ impl Engine {
                 Effect::Insert(columns) => {
                     let names = filled(columns, access);
                     refuse_loosening(view, table, &names, &given)?;
+                    found.learn(view, table, &names, &given);
                     found.inserted.push(fit(&rows, &names, &table.schema())?);
                 }
                 Effect::Delete => {
@@ -155,6 +168,7 @@ impl Engine {
                     let address = std::iter::once(labhouse_catalog::ROW_ADDRESS.to_owned());
                     let names: Vec<String> = address.chain(columns.iter().cloned()).collect();
                     refuse_loosening(view, table, &names, &given)?;
+                    found.learn(view, table, &names, &given);
                     let set = found.values.len();
                     for (row, address) in addresses(&rows)?.into_iter().enumerate() {
                         if found.updated.insert(address, (set, row)).is_some() {
@@ -187,7 +201,8 @@ impl Engine {
         let given = self.collect(governed, state, query, parameters).await?;
         let names = filled(&columns, &access);
         refuse_loosening(governed, &table, &names, &given)?;
-        self.append_rows(governed, &name, names, &given.batches).await
+        let lineage = given.lineage(governed, &names);
+        self.append(governed, &name, names, &given.batches, &lineage).await
     }
 
     /// Appends rows of values that were bound to an INSERT of these columns, or of all when it names none.
@@ -213,6 +228,17 @@ impl Engine {
         columns: Vec<String>,
         rows: &[RecordBatch],
     ) -> Result<i64, QueryError> {
+        self.append(governed, name, columns, rows, &Lineage::default()).await
+    }
+
+    async fn append(
+        &self,
+        governed: &Governed,
+        name: &TableName,
+        columns: Vec<String>,
+        rows: &[RecordBatch],
+        lineage: &Lineage,
+    ) -> Result<i64, QueryError> {
         reserved(name)?;
         let (access, table) = visible(governed, name)?;
         permit(governed, &access, &table, &Effect::Insert(columns.clone()))?;
@@ -225,7 +251,8 @@ impl Engine {
         let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
         if rows > 0 {
             governed.decided().await?;
-            let grown = labhouse_catalog::append(governed.target(&self.catalog), name, batches).await;
+            let noted = |table: &LakeTable| lineage.added_to(table);
+            let grown = labhouse_catalog::append_noting(governed.target(&self.catalog), name, batches, &noted).await;
             governed.wrote(grown.map_err(lake_error)?.version());
         }
         count(rows)

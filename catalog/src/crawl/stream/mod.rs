@@ -237,6 +237,7 @@ impl Failed {
                 None
             }
             Self::Moving => Some(Read::Later {
+                blocked: false,
                 reason: "it changed while it was read".to_owned(),
             }),
         }
