@@ -9,8 +9,8 @@ or not at all. Prints one line a table. Needs nothing but Python 3.
 """
 
 import csv
-import json
 import os
+import re
 import sqlite3
 import sys
 import tarfile
@@ -28,6 +28,11 @@ KINDS = {
 def kind(declared):
     """The crawler's word for a declared type, or None."""
     return next((kind for name, kind in KINDS.items() if declared.upper().startswith(name)), None)
+
+
+def heading(name):
+    """A column's name as the table will have it."""
+    return re.sub("[^a-z0-9_]+", "_", name.lower()).strip("_") or "column"
 
 
 def quoted(name):
@@ -50,7 +55,7 @@ def export(database, landing, table):
         return 0
     folder = os.path.join(landing, table.lower())
     os.makedirs(folder, exist_ok=True)
-    types = [f'{json.dumps(name.lower())} = "{kind(declared)}"\n' for _, name, declared, *_ in columns if kind(declared)]
+    types = [f'{heading(name)} = "{kind(declared)}"\n' for _, name, declared, *_ in columns if kind(declared)]
     whole(os.path.join(folder, "_labhouse.toml"), lambda out: out.writelines(["[types]\n", *types]))
     total = number = 0
     while part:
@@ -58,7 +63,7 @@ def export(database, landing, table):
 
         def write(out, part=part):
             lines = csv.writer(out, lineterminator="\n")
-            lines.writerow([name.lower() for _, name, *_ in columns])
+            lines.writerow([heading(name) for _, name, *_ in columns])
             lines.writerows([value.hex() if isinstance(value, bytes) else value for value in row] for row in part)
 
         whole(os.path.join(folder, f"{table.lower()}_{number:04}.csv"), write)

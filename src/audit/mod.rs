@@ -48,8 +48,8 @@ use uuid::Uuid;
 use crate::auth::UsersChange;
 use crate::care::Done;
 use crate::config::{self, Config, Durability, OnFailure};
-use crate::query::Transaction;
 use crate::query::statement::CATALOG;
+use crate::query::{Part, Transaction};
 use crate::telemetry::TraceParent;
 use key::Keys;
 use wait::Pending;
@@ -119,6 +119,8 @@ pub(crate) struct Client {
     pub(crate) transaction: Option<Arc<Transaction>>,
     /// What it asks may read and nothing else, whatever the login may do.
     pub(crate) reads_only: bool,
+    /// Of what it asks, one part alone.
+    pub(crate) part: Option<Part>,
 }
 
 impl Client {

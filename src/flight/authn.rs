@@ -17,7 +17,7 @@ use tonic::{Response, Status};
 
 use super::envelope::{MESSAGE_BYTES_MAX, QUERY_ID, Taken, ipc_compression, message_bytes};
 use super::sessions::{self, Session, Sessions};
-use super::{names, status, transactions};
+use super::{endpoints, names, status, transactions};
 use crate::audit::Client;
 use crate::auth::{AuthError, hex_digest};
 use crate::engine::Engine;
@@ -43,6 +43,8 @@ pub(crate) struct Caller {
     pub(super) session: Session,
     /// Whether the call asks for transactions.
     pub(super) transactions: bool,
+    /// How many endpoints of a result the call asks for at most.
+    pub(super) endpoints: usize,
     /// A session token for a caller who sent a password, so that the next call need not.
     token: Option<String>,
     /// The token that a caller showed.
@@ -87,6 +89,7 @@ impl Caller {
                     ipc: ipc_compression(headers)?,
                     message_bytes: message_bytes(headers)?,
                     transactions: transactions::asked(headers)?,
+                    endpoints: endpoints::asked(headers)?,
                     session,
                     ..caller.certified(engine, certificate)?
                 })
@@ -132,6 +135,7 @@ impl Caller {
                 message_bytes: MESSAGE_BYTES_MAX,
                 session: Session::default(),
                 transactions: false,
+                endpoints: 1,
                 token,
                 shown: given,
                 chosen: OnceLock::new(),
@@ -262,6 +266,7 @@ pub(super) fn client(headers: &MetadataMap, peer: Option<SocketAddr>) -> Arc<Cli
         trace: TraceParent::of(headers.get("traceparent").and_then(|parent| parent.to_str().ok())),
         transaction: None,
         reads_only: false,
+        part: None,
     })
 }
 

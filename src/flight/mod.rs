@@ -21,6 +21,7 @@ mod actions;
 pub(crate) mod authn;
 mod bindings;
 mod connections;
+mod endpoints;
 pub(crate) mod envelope;
 mod flights;
 mod handshake;
@@ -77,8 +78,9 @@ const CONNECTIONS_MAX: usize = 4_096;
 const CALLS_PER_CONNECTION_MAX: u32 = 256;
 /// How often an idle connection is asked whether it lives: below the minute after which common proxies forget it.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
-/// How long the answer may take before the connection, and the statements of its calls, are given up.
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long the answer may take before the connection, and the statements of its calls, are given up: longer than a virtual machine is
+/// stopped while it is moved or saved. A client that ends closes its connection, which is seen at once.
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Bytes of request headers: tokens and cookies fit many times.
 const HEADER_BYTES_MAX: u32 = 64 << 10;
 /// How long results that flow may take to end after shutdown was asked for; a reader that sleeps must not hold the server.

@@ -149,8 +149,8 @@ impl Door {
         sealed: &[u8],
         descriptor: FlightDescriptor,
     ) -> Result<FlightInfo, Status> {
-        let (ticket, schema) = self.prepared_ticket(caller, sealed).await?;
-        self.ticket_info(caller, &ticket, descriptor, &schema)
+        let (ticket, description) = self.prepared_ticket(caller, sealed).await?;
+        self.ticket_info(caller, ticket, descriptor, &description)
     }
 
     /// Runs a prepared statement whose handle came in place of a ticket.
@@ -249,7 +249,7 @@ impl Door {
     }
 
     /// A ticket for a handle and its values, and the schema they lead to.
-    async fn prepared_ticket(&self, caller: &Caller, sealed: &[u8]) -> Result<(StatementTicket, SchemaRef), Status> {
+    async fn prepared_ticket(&self, caller: &Caller, sealed: &[u8]) -> Result<(StatementTicket, Description), Status> {
         let handle = self.open_handle(caller, sealed)?;
         let parameters = self.bound_to(&handle)?;
         Parameters::check_count(parameters.as_ref(), handle.parameters)?;
@@ -270,7 +270,7 @@ impl Door {
         let description = self.describe(caller, &place, &handle.sql, &first).await?;
         let mut ticket = StatementTicket::new(handle.sql, &place, Some(&description));
         ticket.bound = bound;
-        Ok((ticket, description.schema))
+        Ok((ticket, description))
     }
 
     /// Plans a statement whose values are still open; `None` when the planner needs them to tell its types.

@@ -82,7 +82,7 @@ impl Door {
                 // The command is the ticket: it holds no secret and is checked like any call when it comes back.
                 let ticket = descriptor.cmd.clone();
                 let schema = question.schema()?;
-                wire::info(descriptor, &schema, ticket, None)
+                wire::info(descriptor, &schema, [ticket], None)
             }
         }
     }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::SchemaRef;
 use arrow_flight::sql::{CommandStatementQuery, CommandStatementUpdate, TicketStatementQuery};
 use arrow_flight::{FlightData, FlightDescriptor, FlightInfo};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
@@ -23,7 +23,7 @@ use super::service::{BoxedStream, Door};
 use super::transactions::Place;
 use super::{status, stream as wire_stream, wire};
 use crate::audit::Client;
-use crate::query::{Announced, Description, Running};
+use crate::query::{Announced, Description, Part, Running};
 
 /// Life of a ticket: from the announcement to the fetch, also through a slow tool; not a capability to keep.
 pub(super) const TICKET_LIFETIME: Duration = Duration::from_secs(600);
@@ -41,6 +41,9 @@ pub(super) struct StatementTicket {
     pub(super) announced: Option<Announced>,
     pub(super) writes: bool,
     pub(super) nonce: String,
+    /// What it fetches of the result, if not all of it.
+    #[serde(default)]
+    pub(super) part: Option<Part>,
 }
 
 impl StatementTicket {
@@ -52,6 +55,7 @@ impl StatementTicket {
             announced: description.map(|description| description.announced),
             writes: description.is_some_and(|description| description.writes),
             nonce: Uuid::new_v4().simple().to_string(),
+            part: None,
         }
     }
 }
@@ -68,7 +72,7 @@ impl Door {
         let sql = caller.named(&self.engine, command.query);
         let description = self.describe(caller, &place, &sql, &[]).await?;
         let ticket = StatementTicket::new(sql, &place, Some(&description));
-        self.ticket_info(caller, &ticket, descriptor, &description.schema)
+        self.ticket_info(caller, ticket, descriptor, &description)
     }
 
     /// The schema of a statement's result.
@@ -82,17 +86,22 @@ impl Door {
         Ok(self.describe(caller, &place, &sql, &[]).await?.schema)
     }
 
-    /// The info of a sealed ticket.
+    /// The info of a ticket, or of one for each part of its result.
     pub(super) fn ticket_info(
         &self,
         caller: &Caller,
-        ticket: &StatementTicket,
+        mut ticket: StatementTicket,
         descriptor: FlightDescriptor,
-        schema: &Schema,
+        description: &Description,
     ) -> Result<FlightInfo, Status> {
         // Only what may be fetched twice gets an expiry on the wire: clients read it as leave to retry.
         let lifetime = (!ticket.writes).then_some(TICKET_LIFETIME);
-        wire::info(descriptor, schema, self.seal_ticket(caller, ticket), lifetime)
+        let parts = self.parts(caller, &ticket, description);
+        let tickets = parts.into_iter().map(|part| {
+            ticket.part = part;
+            self.seal_ticket(caller, &ticket)
+        });
+        wire::info(descriptor, &description.schema, tickets, lifetime)
     }
 
     /// Fetches what a ticket names.
@@ -136,7 +145,14 @@ impl Door {
         caller: &Caller,
         ticket: StatementTicket,
     ) -> Result<BoxedStream<FlightData>, Status> {
-        let Place { client, .. } = self.place_of(caller, ticket.transaction.as_deref())?;
+        let Place { mut client, .. } = self.place_of(caller, ticket.transaction.as_deref())?;
+        if ticket.part.is_some() {
+            let part = ticket.part.clone();
+            client = Arc::new(Client {
+                part,
+                ..client.as_ref().clone()
+            });
+        }
         let boarded = self.flights.board(&ticket.nonce, ticket.writes)?;
         let Some(bound) = &ticket.bound else {
             let running = self.run(caller, &client, &ticket, Vec::new(), &boarded).await?;

@@ -21,18 +21,18 @@ pub(super) fn schema_bytes(schema: &Schema) -> Result<Bytes, Status> {
     Ok(bytes)
 }
 
-/// The info of a result that one ticket fetches over the same connection; sizes are unknown.
+/// The info of a result that these tickets fetch over the same connection, each a part in no order; sizes are unknown.
 pub(super) fn info(
     descriptor: FlightDescriptor,
     schema: &Schema,
-    ticket: impl Into<Bytes>,
+    tickets: impl IntoIterator<Item = Bytes>,
     lifetime: Option<Duration>,
 ) -> Result<FlightInfo, Status> {
     let mut info = FlightInfo::new()
         .with_descriptor(descriptor)
         .with_total_records(-1)
-        .with_total_bytes(-1)
-        .with_endpoint(endpoint(ticket, lifetime));
+        .with_total_bytes(-1);
+    info.endpoint = tickets.into_iter().map(|ticket| endpoint(ticket, lifetime)).collect();
     info.schema = schema_bytes(schema)?;
     Ok(info)
 }

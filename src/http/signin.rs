@@ -157,6 +157,7 @@ fn client(headers: &HeaderMap, peer: Option<SocketAddr>) -> Arc<Client> {
         trace: TraceParent::of(headers.get("traceparent").and_then(|parent| parent.to_str().ok())),
         transaction: None,
         reads_only: false,
+        part: None,
     })
 }
 

@@ -93,6 +93,7 @@ where
         trace: None,
         transaction: None,
         reads_only: false,
+        part: None,
     };
     if named("replication").is_some_and(|value| !["false", "off", "no", "0"].contains(&value)) {
         return Err(fatal(

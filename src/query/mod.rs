@@ -20,6 +20,7 @@ mod literal;
 mod log;
 pub(crate) mod narrow;
 mod open;
+mod parts;
 mod plan;
 mod planning;
 mod plans;
@@ -53,6 +54,7 @@ pub(crate) use errors::QueryError;
 pub(crate) use listing::{VisibleTable, Words};
 pub(crate) use log::QueryLog;
 pub(crate) use open::visit;
+pub(crate) use parts::{Divisible, Part};
 pub(crate) use planning::Announced;
 pub(crate) use plans::Plans;
 pub(crate) use results::{Results, rests_on_its_row, rests_on_rows};
@@ -76,6 +78,8 @@ pub(crate) struct Description {
     pub(crate) parameters: SchemaRef,
     pub(crate) writes: bool,
     pub(crate) announced: Announced,
+    /// What it reads row by row, if it can be fetched in parts.
+    pub(crate) divisible: Option<Divisible>,
 }
 
 /// A running statement: dropping the stream cancels it.
@@ -178,12 +182,16 @@ impl Engine {
             schema,
             parameters,
             writes,
+            divisible: None,
         };
         let reads = |columns: &Schema, parameters| gives(narrow::result_schema(columns), parameters, false);
-        if let Some((columns, parameters)) = self.plans.announced(who, sql, parameters, &world) {
+        if let Some((columns, parameters, divisible)) = self.plans.announced(who, sql, parameters, &world) {
             // The plan that is kept has an account already.
             account.forget();
-            return Ok(reads(&columns, parameters));
+            return Ok(Description {
+                divisible,
+                ..reads(&columns, parameters)
+            });
         }
         if let Some(kept) = self.results.find(governed, sql, parameters) {
             account.described(Facts::clone(&kept.facts));
@@ -234,7 +242,10 @@ impl Engine {
                 Ok(reads(&columns, parameters))
             }
             Outlook::Planned(planned) => {
-                let description = reads(&planned.physical.schema(), Arc::clone(&planned.parameters));
+                let description = Description {
+                    divisible: planned.divisible.clone(),
+                    ..reads(&planned.physical.schema(), Arc::clone(&planned.parameters))
+                };
                 let asked = Asked {
                     who: who.clone(),
                     sql: sql.to_owned(),
@@ -260,9 +271,11 @@ impl Engine {
         let admitted = self.admit(who, client, sql).await;
         let (world, goes_on) = self.world_of(client);
         let admitted = admitted.and_then(|place| goes_on.map(|()| place));
+        // A plan or a result that is kept is of all parts.
+        let is_whole = client.part.is_none();
         let kept = match &admitted {
-            Ok(_) => self.plans.take(who, sql, &parameters, &world),
-            Err(_) => None,
+            Ok(_) if is_whole => self.plans.take(who, sql, &parameters, &world),
+            Ok(_) | Err(_) => None,
         };
         let (kept, account) = match kept {
             Some((planned, (account, accounted))) => (Some((planned, accounted)), account),
@@ -270,24 +283,27 @@ impl Engine {
         };
         let (policy, catalog) = (world.policies.generation(), world.catalog.generation);
         let entry = self.log.start(account.id(), &who.name, client, sql, policy, catalog);
-        let governed = self.govern(who, world);
+        let mut governed = self.govern(who, world);
         governed.account_to(&account);
         let mut fallen = ended::login_fallen(Arc::downgrade(self), who.clone(), client);
-        let asked = Question {
-            governed: &governed,
-            account: &account,
-            client,
-            sql,
-            announced,
-        };
         let started = async {
             let place = admitted?;
             governed.keep_place(&place);
             announced.map_or(Ok(()), |announced| announced.under(governed.world()))?;
+            if let Some(part) = &client.part {
+                governed = self.only(&governed, part).await?;
+            }
+            let asked = Question {
+                governed: &governed,
+                account: &account,
+                client,
+                sql,
+                announced,
+            };
             if let Some((planned, accounted)) = kept {
                 return Ok((place, self.execute(&asked, &parameters, &planned, accounted)?));
             }
-            if let Some(kept) = self.results.find(&governed, sql, &parameters) {
+            if let Some(kept) = self.results.find(&governed, sql, &parameters).filter(|_| is_whole) {
                 return Ok((place, self.again(&asked, &kept)?));
             }
             Ok((place, self.start(&asked, parameters).await?))
@@ -460,10 +476,15 @@ impl Engine {
             .runner
             .start(Arc::clone(&planned.physical), planned.state.task_ctx())
             .map_err(errors::from_datafusion)?;
-        Ok(Started {
-            collecting: self
+        // A part is not what the text alone says.
+        let collecting = match asked.client.part {
+            None => self
                 .results
                 .collect(asked.governed, asked.sql, values, planned, &schema),
+            Some(_) => None,
+        };
+        Ok(Started {
+            collecting,
             running: Running::within(schema, stream),
             accounted,
         })

@@ -13,6 +13,7 @@ use datafusion::scalar::ScalarValue;
 use datafusion::sql::parser::Statement as EngineStatement;
 
 use super::change::Fill;
+use super::parts::Divisible;
 use super::plans::Planned;
 use super::statement::as_engine_statement;
 use super::{QueryError, errors, literal, narrow, open, results};
@@ -54,12 +55,14 @@ pub(super) async fn plan_as_far(
     let bound = with_values(logical, values)?;
     let physical = physical(&governed, &state, &bound).await?;
     let reads = results::reads(&governed, &bound).map_err(errors::from_datafusion)?;
+    let divisible = Divisible::of(&governed, &bound, reads.as_ref()).map_err(errors::from_datafusion)?;
     Ok(Outlook::Planned(Planned {
         physical,
         state,
         parameters,
         facts: Arc::new(governed.notes().facts()),
         reads,
+        divisible,
     }))
 }
 

@@ -16,6 +16,7 @@ use datafusion::scalar::ScalarValue;
 use labhouse_policies::Principal;
 use parking_lot::Mutex;
 
+use super::parts::Divisible;
 use super::results::Reads;
 use crate::audit::{Account, Facts, Wait};
 use crate::session::World;
@@ -35,6 +36,8 @@ pub(super) struct Planned {
     pub(super) facts: Arc<Facts>,
     /// What it reads, if its result may be kept.
     pub(super) reads: Option<Arc<Reads>>,
+    /// What it reads row by row.
+    pub(super) divisible: Option<Divisible>,
 }
 
 /// What a plan was made for.
@@ -79,17 +82,22 @@ impl Plans {
         });
     }
 
-    /// The kept plan's result columns (in the engine's types) and parameters; the plan stays.
+    /// The kept plan's result columns (in the engine's types), parameters and what it reads row by row; the plan stays.
     pub(super) fn announced(
         &self,
         who: &Principal,
         sql: &str,
         values: &[ScalarValue],
         world: &World,
-    ) -> Option<(SchemaRef, SchemaRef)> {
+    ) -> Option<(SchemaRef, SchemaRef, Option<Divisible>)> {
         let kept = self.0.lock();
         let found = kept.iter().find(|kept| kept.fits(who, sql, values, world))?;
-        Some((found.planned.physical.schema(), Arc::clone(&found.planned.parameters)))
+        let planned = &found.planned;
+        Some((
+            planned.physical.schema(),
+            Arc::clone(&planned.parameters),
+            planned.divisible.clone(),
+        ))
     }
 
     /// Takes the kept plan away.

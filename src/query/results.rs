@@ -74,6 +74,17 @@ impl Reads {
         self.tables.is_empty() && !self.asks
     }
 
+    /// Schema and name of the one table that it rests on, if the principal sees all of that.
+    pub(super) fn only_table(&self) -> Option<(&str, &str)> {
+        match self.tables.as_slice() {
+            [read] if !self.asks && read.is_whole => match read.found {
+                Found::Table(..) => Some((&read.schema, &read.table)),
+                Found::Nothing => None,
+            },
+            _ => None,
+        }
+    }
+
     fn see_all(&self) -> bool {
         self.tables.iter().all(|read| read.is_whole)
     }

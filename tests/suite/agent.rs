@@ -44,8 +44,8 @@ impl Drop for Agent {
     }
 }
 
-fn dated(place: &Path, at: SystemTime) {
-    std::fs::write(place, "run,yield\n1,10\n").unwrap();
+fn dated(place: &Path, text: &str, at: SystemTime) {
+    std::fs::write(place, text).unwrap();
     let file = std::fs::File::options().write(true).open(place).unwrap();
     file.set_modified(at).unwrap();
 }
@@ -74,15 +74,18 @@ fn a_share_that_goes_away_and_comes_back_ends_no_agent() {
 fn a_file_whose_clock_is_ahead_is_sent_once_it_rests() {
     let (dir, lake) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let tomorrow = SystemTime::now() + Duration::from_secs(86_400);
-    dated(&dir.path().join("ahead.csv"), tomorrow);
+    dated(&dir.path().join("ahead.csv"), "run,yield\n1,10\n", tomorrow);
     let to = format!("file://{}/landing/chemistry/runs", lake.path().display());
     let mut agent = Agent::start(dir.path(), &to, &["--settle-ms", "300"]);
     agent.next("waiting");
     assert_eq!(agent.next("sent"), "ahead.csv");
     assert!(agent.child.wait().unwrap().success());
     drop(agent);
-    // It is waited for as long as it changes.
-    dated(&dir.path().join("ahead.csv"), tomorrow + Duration::from_secs(1));
+    dated(
+        &dir.path().join("ahead.csv"),
+        "run,yield\n1,11\n",
+        tomorrow + Duration::from_secs(1),
+    );
     let mut agent = Agent::start(dir.path(), &to, &["--every", "1", "--settle-ms", "300"]);
     assert_eq!(agent.next("sent"), "ahead.csv");
 }

@@ -24,6 +24,7 @@ mod clients;
 mod command_line;
 mod crawling;
 mod demo;
+mod endpoints;
 mod events;
 mod explain_policy;
 mod flight;
