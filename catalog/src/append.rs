@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch, new_null_array};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use deltalake_core::kernel::Add;
 
 use crate::catalog::Catalog;
 use crate::delta::{Change, commit, settled};
@@ -84,58 +85,83 @@ async fn create_or_append(
         reason,
     };
     let lake = catalog.lake();
-    // Writers of this process come one after the other: each would else write its files anew for each that was faster.
-    let _turn = catalog.turn(name).await;
-    for _ in 0..ATTEMPTS_MAX {
-        let base = catalog.latest(name).await?;
-        if base.as_ref().is_some_and(|table| table.is_dropped()) {
-            return Err(refused(
-                "it was dropped; UNDROP TABLE brings it back, CREATE TABLE … AS makes it anew".to_owned(),
-            ));
+    // Data files hang on no version, so they are written once, and before it is this writer's turn.
+    let (mut files, mut turn): (Option<(SchemaRef, Vec<Add>)>, _) = (None, None);
+    let appended = async {
+        for _ in 0..ATTEMPTS_MAX {
+            let base = catalog.latest(name).await?;
+            if base.as_ref().is_some_and(|table| table.is_dropped()) {
+                return Err(refused(
+                    "it was dropped; UNDROP TABLE brings it back, CREATE TABLE … AS makes it anew".to_owned(),
+                ));
+            }
+            if base.is_some() && noted.is_none() {
+                return Err(refused(
+                    "it exists already; choose another name or DROP it first".to_owned(),
+                ));
+            }
+            let schema = match &base {
+                Some(table) => table.state()?.snapshot().arrow_schema(),
+                None => settled(&storable(given)).map_err(refused)?,
+            };
+            if let Some(field) = given
+                .fields()
+                .iter()
+                .find(|f| schema.field_with_name(f.name()).is_err())
+            {
+                return Err(refused(format!("it has no column '{}'", field.name())));
+            }
+            let adds = match files.take() {
+                Some((of, adds)) if of == schema => adds,
+                outdated => {
+                    files = outdated;
+                    let fitted = batches
+                        .iter()
+                        .map(|b| fit(b, &schema).map_err(refused))
+                        .collect::<Result<Vec<_>, _>>()?;
+                    let adds = parquet_file::write(lake, name, &schema, fitted).await?;
+                    if let Some((_, outdated)) = files.take() {
+                        parquet_file::discard(lake, name, &outdated).await;
+                    }
+                    adds
+                }
+            };
+            if turn.is_none() {
+                let (own, has_waited) = catalog.turn(name).await;
+                turn = Some(own);
+                if has_waited {
+                    files = Some((schema, adds));
+                    continue;
+                }
+            }
+            let change = Change {
+                adds: adds.clone(),
+                schema: base.is_none().then(|| Arc::clone(&schema)),
+                properties: base
+                    .as_deref()
+                    .zip(noted)
+                    .map(|(base, noted)| noted(base))
+                    .unwrap_or_default(),
+                ..Change::default()
+            };
+            // After an error nobody knows whether it was committed: the files stay.
+            if let Some(table) = commit(lake, name, base.as_deref(), change).await? {
+                let table = Arc::new(table);
+                catalog.publish(Arc::clone(&table)).await;
+                return Ok(table);
+            }
+            files = Some((schema, adds));
         }
-        if base.is_some() && noted.is_none() {
-            return Err(refused(
-                "it exists already; choose another name or DROP it first".to_owned(),
-            ));
-        }
-        let schema = match &base {
-            Some(table) => table.state()?.snapshot().arrow_schema(),
-            None => settled(&storable(given)).map_err(refused)?,
-        };
-        if let Some(field) = given
-            .fields()
-            .iter()
-            .find(|f| schema.field_with_name(f.name()).is_err())
-        {
-            return Err(refused(format!("it has no column '{}'", field.name())));
-        }
-        let fitted = batches
-            .iter()
-            .map(|b| fit(b, &schema).map_err(refused))
-            .collect::<Result<Vec<_>, _>>()?;
-        let adds = parquet_file::write(lake, name, &schema, fitted).await?;
-        let written = adds.clone();
-        let change = Change {
-            adds,
-            schema: base.is_none().then_some(schema),
-            properties: base
-                .as_deref()
-                .zip(noted)
-                .map(|(base, noted)| noted(base))
-                .unwrap_or_default(),
-            ..Change::default()
-        };
-        if let Some(table) = commit(lake, name, base.as_deref(), change).await? {
-            let table = Arc::new(table);
-            catalog.publish(Arc::clone(&table)).await;
-            return Ok(table);
-        }
-        parquet_file::discard(lake, name, &written).await;
+        Err(LakeError::Busy {
+            table: name.clone(),
+            attempts: ATTEMPTS_MAX,
+        })
     }
-    Err(LakeError::Busy {
-        table: name.clone(),
-        attempts: ATTEMPTS_MAX,
-    })
+    .await;
+    if let Some((_, left)) = files {
+        parquet_file::discard(lake, name, &left).await;
+    }
+    appended
 }
 
 /// The nearest types Delta can keep: views and large text become plain, unsigned and narrow numbers become wider ones.

@@ -52,16 +52,19 @@ impl Catalog {
         })
     }
 
-    /// Waits until no other writer of this process appends to a table, in the order in which they came. Writers elsewhere,
-    /// and whatever else changes the table, are met at the commit.
-    pub(crate) async fn turn(&self, name: &TableName) -> tokio::sync::OwnedMutexGuard<()> {
+    /// Waits until no other writer of this process commits an append to a table, in the order in which they came; and says whether
+    /// there was one. Writers elsewhere, and whatever else changes the table, are met at the commit.
+    pub(crate) async fn turn(&self, name: &TableName) -> (tokio::sync::OwnedMutexGuard<()>, bool) {
         let turn = {
             let mut turns = self.turns.lock();
             // One that nobody holds or waits for is forgotten.
             turns.retain(|_, turn| Arc::strong_count(turn) > 1);
             Arc::clone(turns.entry(name.clone()).or_default())
         };
-        turn.lock_owned().await
+        match Arc::clone(&turn).try_lock_owned() {
+            Ok(own) => (own, false),
+            Err(_held) => (turn.lock_owned().await, true),
+        }
     }
 
     pub fn lake(&self) -> &Arc<Lake> {

@@ -1,10 +1,13 @@
 //! The commits of a table, as its log tells of them.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use deltalake_core::logstore::LogStoreRef;
 use futures::{StreamExt, TryStreamExt, stream};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
+use crate::delta::LINEAGE;
 use crate::error::LakeError;
 use crate::name::TableName;
 use crate::table::LakeTable;
@@ -27,6 +30,22 @@ pub struct Commit {
     pub rows_added: Option<u64>,
     pub files_added: u64,
     pub files_removed: u64,
+    /// The table's id, columns, tags and other properties but its lineage, as this commit set them; none of one that left them alone.
+    pub sets: Option<String>,
+}
+
+/// How many of these commits, the newest first, are of the table as it is: with the id, columns, tags and properties of today. The
+/// last of them is the one that set these. What was before may have been another table of the same name.
+pub fn of_today(commits: &[Commit]) -> usize {
+    let setting = || {
+        commits
+            .iter()
+            .enumerate()
+            .filter_map(|(at, commit)| Some((at, commit.sets.as_ref()?)))
+    };
+    let mut older = setting().skip(1);
+    let changed = setting().find(|(_, set)| older.next().is_none_or(|(_, before)| before != *set));
+    changed.map_or(commits.len(), |(at, _)| at + 1)
 }
 
 /// The newest commits of a table, at most `most`, the newest first. It ends where the log's own cleaning began: older
@@ -72,6 +91,15 @@ struct Counted {
     num_records: Option<u64>,
 }
 
+#[derive(Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Table {
+    id: String,
+    schema_string: String,
+    #[serde(default)]
+    configuration: BTreeMap<String, serde_json::Value>,
+}
+
 /// An action, as far as it is told.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -79,6 +107,7 @@ struct Line {
     commit_info: Option<Info>,
     add: Option<Added>,
     remove: Option<serde::de::IgnoredAny>,
+    meta_data: Option<Table>,
 }
 
 /// None when that part of the log was cleaned away.
@@ -112,6 +141,39 @@ async fn commit(log: &LogStoreRef, name: &TableName, version: u64) -> Result<Opt
             }
         }
         told.files_removed += u64::from(line.remove.is_some());
+        if let Some(mut table) = line.meta_data {
+            table.configuration.remove(LINEAGE);
+            told.sets = serde_json::to_string(&table).ok();
+        }
     }
     Ok(Some(told))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_before_the_table_of_today_is_another() {
+        let of = |sets: &[Option<&str>]| {
+            let commits: Vec<Commit> = sets
+                .iter()
+                .map(|sets| Commit {
+                    sets: sets.map(str::to_owned),
+                    ..Commit::default()
+                })
+                .collect();
+            of_today(&commits)
+        };
+        assert_eq!(of(&[]), 0);
+        assert_eq!(of(&[None, None]), 2, "nothing was set while the log remembers");
+        assert_eq!(of(&[None, Some("a"), None, Some("b"), None]), 2);
+        assert_eq!(
+            of(&[None, Some("a"), None, Some("a"), None, Some("b")]),
+            4,
+            "set to what it was"
+        );
+        assert_eq!(of(&[None, None, Some("a")]), 3, "from the first on");
+        assert_eq!(of(&[Some("a"), Some("b"), Some("a")]), 1);
+    }
 }

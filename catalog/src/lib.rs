@@ -64,7 +64,7 @@ pub use append::{Noted, append, append_noting, create};
 pub use arrange::{ARRANGE_COLUMNS_MAX, Run, arrange, arranged_by, is_parted_by, only_grew, unarranged_bytes};
 pub use bring_back::bring_back;
 pub use catalog::{Catalog, CatalogSnapshot};
-pub use commits::{Commit, commits};
+pub use commits::{Commit, commits, of_today};
 pub use crawl::{
     CrawlOptions, Crawler, FileOutcome, FileRecord, FileStatus, Gone, KIND_KEY, PROPOSED_PREFIX, Queue, Received,
     SweepReport, Watch, landing_table,
@@ -74,7 +74,7 @@ pub use error::LakeError;
 pub use journal::{Appended, Journal};
 pub use lake::{Lake, Put, object_store_url};
 pub use name::TableName;
-pub use parts::part;
+pub use parts::{has_parts, part};
 pub use rewrite::{ROW_ADDRESS, RowChange, TakenOut, address_field, addressed, take_out};
 pub use scan::Asked;
 pub use stage::{Ended, Stage};

@@ -131,7 +131,11 @@ impl Stage {
                 adds: net.adds.clone(),
                 removes: net.removes.clone(),
                 operation: Some(net.operation()),
-                properties: lineage.clone(),
+                // Of a table that others have changed since, what they noted stays.
+                properties: match Arc::ptr_eq(&base, &self.base) {
+                    true => lineage.clone(),
+                    false => BTreeMap::new(),
+                },
                 ..Change::default()
             };
             if let Some(table) = commit(catalog.lake(), self.name(), Some(&base), change).await? {
@@ -246,9 +250,9 @@ fn net(name: &TableName, actions: &[Action]) -> Net {
                 }
                 None => net.removes.push(remove.clone()),
             },
-            // Who committed when and how: told anew by the one commit.
-            Action::CommitInfo(_) => {}
-            Action::Metadata(_) | Action::Cdc(_) | Action::Txn(_) | Action::Protocol(_) | Action::DomainMetadata(_) => {
+            // Who committed when and how, and the properties: told anew by the one commit.
+            Action::CommitInfo(_) | Action::Metadata(_) => {}
+            Action::Cdc(_) | Action::Txn(_) | Action::Protocol(_) | Action::DomainMetadata(_) => {
                 tracing::error!(table = %name, "a staged change holds an action that changes of rows do not make");
             }
         }

@@ -77,12 +77,26 @@ fn column<'a>(cells: impl Iterator<Item = Cell<'a>>, field: &Field) -> Result<Ar
 /// # Errors
 /// A column that is missing or of another kind.
 pub(crate) fn events(batch: &RecordBatch) -> Result<Vec<Event>, ArrowError> {
+    for field in schema().fields() {
+        let name = field.name();
+        batch
+            .column_by_name(name)
+            .ok_or_else(|| ArrowError::SchemaError(format!("the column {name} is missing")))?;
+    }
+    fields(batch)
+}
+
+/// The events of a batch of some columns, with what these say of them.
+///
+/// # Errors
+/// A column of another kind.
+pub(crate) fn fields(batch: &RecordBatch) -> Result<Vec<Event>, ArrowError> {
     let mut rows = vec![Event::default(); batch.num_rows()];
     for field in schema().fields() {
         let name = field.name();
-        let column = batch
-            .column_by_name(name)
-            .ok_or_else(|| ArrowError::SchemaError(format!("the column {name} is missing")))?;
+        let Some(column) = batch.column_by_name(name) else {
+            continue;
+        };
         let column = cast(column, field.data_type())?;
         for (at, event) in rows.iter_mut().enumerate() {
             set(event, name, &column, at)?;

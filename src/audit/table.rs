@@ -144,26 +144,42 @@ impl fmt::Debug for AuditRows {
     }
 }
 
-/// All events of one kind, the oldest first. Those that another server on the same lake has not folded yet are missing.
+/// The newest events of one kind with these fields and no others (`at` and `event` among them), the oldest first. Those that another
+/// server on the same lake has not folded yet are missing.
 ///
 /// # Errors
 /// The table cannot be read.
-pub(crate) async fn events_of(engine: &Engine, kind: Kind) -> Result<Vec<Event>, DataFusionError> {
+pub(crate) async fn events_of(
+    engine: &Engine,
+    kind: Kind,
+    fields: &[&str],
+    most: usize,
+) -> Result<Vec<Event>, DataFusionError> {
+    let whole = rows::schema();
+    let places = fields.iter().map(|field| whole.index_of(field));
     let reader = Reader {
         who: String::new(),
         all: true,
-        schema: rows::schema(),
+        schema: Arc::new(whole.project(&places.collect::<Result<Vec<_>, _>>()?)?),
     };
     let wanted = col("event").eq(lit(kind.as_str()));
     let context = engine.sessions.system().task_ctx();
     let mut batches = reader.open(engine, vec![wanted], context).await?;
     let mut found = Vec::new();
     while let Some(batch) = batches.try_next().await? {
-        let events = rows::events(&batch)?;
+        let events = rows::fields(&batch)?;
         found.extend(events.into_iter().filter(|event| event.event == kind.as_str()));
+        if found.len() > 2 * most {
+            keep_newest(&mut found, most);
+        }
     }
-    found.sort_by_key(|event| event.at);
+    keep_newest(&mut found, most);
     Ok(found)
+}
+
+fn keep_newest(events: &mut Vec<Event>, most: usize) {
+    events.sort_by_key(|event| event.at);
+    events.drain(..events.len().saturating_sub(most));
 }
 
 /// Whether `who` may read everybody's events.

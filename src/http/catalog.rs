@@ -119,7 +119,7 @@ fn dataset(governed: &Governed, shown: &Shown, visible: &BTreeSet<String>) -> Va
             tell("dct:modified", json!(at.to_rfc3339()));
         }
     }
-    let sources = table.map(|table| sources(table, visible)).unwrap_or_default();
+    let sources = table.map(|table| sources(table, shown, visible)).unwrap_or_default();
     if !sources.is_empty() {
         tell("prov:wasDerivedFrom", json!(sources));
     }
@@ -157,10 +157,22 @@ fn iri(name: &str) -> String {
 }
 
 /// The tables that its rows were made of, as far as the caller sees them.
-fn sources(table: &LakeTable, visible: &BTreeSet<String>) -> Vec<Value> {
+///
+/// Of a table that he sees in part, those that the columns which he sees were made of.
+fn sources(table: &LakeTable, shown: &Shown, visible: &BTreeSet<String>) -> Vec<Value> {
     let lineage = Lineage::of(table).unwrap_or_default();
-    let seen = lineage.sources.keys().filter(|source| visible.contains(*source));
-    seen.map(|source| json!({ "@id": iri(source) })).collect()
+    let is_whole = shown.access.is_unrestricted();
+    let schema = shown.provider.schema();
+    let of_columns: BTreeSet<&str> = lineage
+        .columns
+        .iter()
+        .filter(|(column, _)| schema.field_with_name(column).is_ok())
+        .flat_map(|(_, origins)| origins.iter().filter_map(|origin| Some(origin.rsplit_once('.')?.0)))
+        .collect();
+    let all = lineage.sources.keys().chain(lineage.added.sources.keys());
+    let told = all.filter(|source| is_whole || of_columns.contains(source.as_str()));
+    let seen: BTreeSet<&String> = told.filter(|source| visible.contains(*source)).collect();
+    seen.into_iter().map(|source| json!({ "@id": iri(source) })).collect()
 }
 
 fn column(field: &Field, tags: &Tags) -> Value {

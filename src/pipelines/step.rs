@@ -114,6 +114,7 @@ fn outcome(source: Source, schema: SchemaRef, batches: Vec<RecordBatch>) -> Sour
             sources: source.lineage.sources,
             columns: columns.map(|field| (field.name().clone(), all.clone())).collect(),
             of_functions,
+            ..Lineage::default()
         },
         versions: source.versions,
         memory: source.memory,

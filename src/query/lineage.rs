@@ -33,6 +33,50 @@ pub(crate) struct Lineage {
     /// Columns whose values come from a function of tables as well, such as `forecast`: from which of their columns, nobody knows.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub(crate) of_functions: BTreeSet<String>,
+    /// What statements brought to rows that were there.
+    #[serde(default, skip_serializing_if = "Added::is_empty")]
+    pub(crate) added: Added,
+}
+
+/// Where rows that were added, and values that were changed, come from. Each step is noted when it is taken first, with the
+/// version of then: a table's properties change with it, at which others who write to it must begin anew.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Added {
+    /// `schema.table` and the version that was read first.
+    pub(crate) sources: BTreeMap<String, u64>,
+    #[serde(default)]
+    pub(crate) columns: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl Added {
+    fn is_empty(&self) -> bool {
+        self.sources.is_empty()
+    }
+
+    /// Takes another's steps along; whether one of them is new.
+    pub(crate) fn take(&mut self, other: &Self) -> bool {
+        let mut is_new = false;
+        for (source, version) in &other.sources {
+            is_new |= !self.sources.contains_key(source);
+            self.sources.entry(source.clone()).or_insert(*version);
+        }
+        for (column, origins) in &other.columns {
+            let known = self.columns.entry(column.clone()).or_default();
+            for origin in origins {
+                is_new |= known.insert(origin.clone());
+            }
+        }
+        is_new
+    }
+
+    /// The property of a table whose rows change so; none when it says all of this already, or has no room for more.
+    pub(crate) fn noted_of(&self, table: &LakeTable) -> BTreeMap<String, String> {
+        let mut lineage = Lineage::of(table).unwrap_or_default();
+        match lineage.added.take(self) {
+            true => lineage.property().into_iter().collect(),
+            false => BTreeMap::new(),
+        }
+    }
 }
 
 /// What the values of one column come from.
@@ -60,37 +104,24 @@ impl Lineage {
             columns: columns
                 .map(|(name, roots)| (name.clone(), roots.columns.clone()))
                 .collect(),
+            added: Added::default(),
         }
     }
 
-    /// The same without the table itself, of which an update reads what it leaves as it is.
-    pub(crate) fn without(mut self, table: &TableName) -> Self {
+    /// As what was added to a table, without the table itself: an update leaves some of it as it is.
+    pub(crate) fn added_to(self, table: &TableName) -> Added {
         let name = table.to_string();
-        self.sources.remove(&name);
+        let mut added = Added {
+            sources: self.sources,
+            columns: self.columns,
+        };
+        added.sources.remove(&name);
         let is_own = |origin: &String| origin.rsplit_once('.').is_some_and(|(of, _)| of == name);
-        for origins in self.columns.values_mut() {
+        for origins in added.columns.values_mut() {
             origins.retain(|origin| !is_own(origin));
         }
-        self
-    }
-
-    /// What a table rests on after rows of this lineage came to those it had.
-    pub(crate) fn and(mut self, newer: Self) -> Self {
-        self.sources.extend(newer.sources);
-        for (column, origins) in newer.columns {
-            self.columns.entry(column).or_default().extend(origins);
-        }
-        self.of_functions.extend(newer.of_functions);
-        self
-    }
-
-    /// The property of a table that gets rows of this lineage; none when they come from no table.
-    pub(crate) fn added_to(&self, table: &LakeTable) -> BTreeMap<String, String> {
-        if self.sources.is_empty() {
-            return BTreeMap::new();
-        }
-        let all = Self::of(table).unwrap_or_default().and(self.clone());
-        all.property().into_iter().collect()
+        added.columns.retain(|_, origins| !origins.is_empty());
+        added
     }
 
     /// What statements made the table's rows of; none for a table that files or other tools fill.
@@ -110,7 +141,7 @@ impl Lineage {
             })
             .ok()?;
         }
-        Some((PROPERTY.to_owned(), text))
+        (text.len() <= BYTES_MAX).then(|| (PROPERTY.to_owned(), text))
     }
 
     /// What a column's values come from; of one that was not kept, that could be anything.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::LogicalPlan;
-use labhouse_catalog::{TableName, When};
+use labhouse_catalog::{LakeTable, TableName, When};
 use serde::{Deserialize, Serialize};
 
 use super::results::Reads;
@@ -23,6 +23,8 @@ use crate::session::Governed;
 pub(crate) struct Divisible {
     schema: String,
     table: String,
+    /// The id that it got when it was made.
+    id: String,
     version: u64,
     /// Its data files: more parts would be empty.
     pub(crate) files: usize,
@@ -67,13 +69,19 @@ impl Divisible {
             })
         })?;
         let read = governed.world().catalog.table(schema, table).filter(|_| row_by_row);
-        Ok(read.map(|read| Self {
-            schema: schema.to_owned(),
-            table: table.to_owned(),
-            version: read.version(),
-            files: read.files(),
-            rows: read.rows(),
-        }))
+        let of = |read: &Arc<LakeTable>| {
+            let is_plain = labhouse_catalog::has_parts(read).is_ok_and(|is_plain| is_plain);
+            let id = read.id().ok().filter(|_| is_plain && read.files() > 1)?;
+            Some(Self {
+                schema: schema.to_owned(),
+                table: table.to_owned(),
+                id,
+                version: read.version(),
+                files: read.files(),
+                rows: read.rows(),
+            })
+        };
+        Ok(read.and_then(of))
     }
 
     /// The parts, at most one for each data file.
@@ -94,30 +102,40 @@ impl Engine {
     /// The table is not there any more, or not as it was.
     pub(super) async fn only(&self, governed: &Governed, part: &Part) -> Result<Arc<Governed>, QueryError> {
         let Divisible {
-            schema, table, version, ..
+            schema,
+            table,
+            id,
+            version,
+            ..
         } = &part.table;
         let name = TableName {
             schema: schema.clone(),
             table: table.clone(),
         };
-        let Some(now) = governed.world().catalog.table(schema, table) else {
+        let access = governed.access(schema, table).map_err(errors::from_datafusion)?;
+        let (Some(access), Some(now)) = (access, governed.world().catalog.table(schema, table)) else {
             return Err(QueryError::no_table(&name));
         };
-        let then = labhouse_catalog::at(&self.catalog, now, When::Version(*version));
-        let then = then.await.map_err(lake_error)?;
         let other = || {
             QueryError::Conflict(format!(
-                "{name} is another table since this part of the result was announced; run the statement again"
+                "{name} is not what it was when this part of the result was announced; run the statement again"
             ))
         };
+        // Whoever sees only some of its rows by now must not learn how they lie in its files.
+        if !access.is_unrestricted() || now.id().map_err(lake_error)? != *id {
+            return Err(other());
+        }
+        let then = labhouse_catalog::at(&self.catalog, now, When::Version(*version));
+        let then = then.await.map_err(lake_error)?;
         if then.schema() != now.schema() {
             return Err(other());
         }
         let rows = labhouse_catalog::part(self.catalog.lake(), &then, part.number, part.of).map_err(lake_error)?;
         let word = format!("part {} of {} of version {version}", part.number, part.of);
         let only = (word, rows.ok_or_else(other)?);
-        governed
-            .with_rows([(name, only)].into())
-            .map_err(errors::from_datafusion)
+        let view = governed.with_rows([(name, only)].into());
+        let view = view.map_err(errors::from_datafusion)?;
+        view.reads_version(now, *version);
+        Ok(view)
     }
 }

@@ -282,6 +282,14 @@ impl Governed {
         Some((Arc::clone(found), found.version()))
     }
 
+    /// What is read of a table is of this version, for the statement's account.
+    pub(crate) fn reads_version(&self, table: &Arc<LakeTable>, version: u64) {
+        let TableName { schema, table: name } = table.name().clone();
+        self.travelled
+            .lock()
+            .insert((schema, name), (Arc::clone(table), version));
+    }
+
     /// A function of the statement reads this table.
     pub(crate) fn give(&self, schema: &str, table: &str) {
         let mut given = self.given.lock();

@@ -55,9 +55,9 @@ impl Rest {
         false
     }
 
-    /// Files whose clock is ahead, found for the first time and not long enough ago.
-    pub(super) fn is_watching(&self, long: Duration) -> bool {
-        self.0.values().any(|(_, _, since)| since.elapsed() < long)
+    /// Whether the clock of the file is ahead of ours.
+    pub(super) fn watches(&self, file: &File) -> bool {
+        self.0.contains_key(&file.path)
     }
 }
 
@@ -70,11 +70,7 @@ pub(super) fn look(dir: &Path) -> Result<Vec<Found>, SyncError> {
             Ok(entries) => entries,
             Err(error) if depth > 0 && error.kind() == std::io::ErrorKind::NotFound => continue,
             Err(source) => {
-                return Err(SyncError::File {
-                    action: "looked into",
-                    path: folder,
-                    source,
-                });
+                return Err(SyncError::Folder { path: folder, source });
             }
         };
         for entry in entries.flatten() {

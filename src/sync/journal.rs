@@ -89,6 +89,7 @@ impl Journal {
         file.place != self.place && self.skipped.insert(file.path.clone())
     }
 
+    /// Remembers a file that arrived, also when the journal cannot be written.
     pub(super) fn arrived(&mut self, file: &File, sha256: &str) -> Result<(), SyncError> {
         let line = Line {
             to: self.to.clone(),
@@ -97,6 +98,7 @@ impl Journal {
             modified_ns: since_epoch(file.modified),
             sha256: sha256.to_owned(),
         };
+        self.arrived.insert(line.path.clone(), line.clone());
         let written = serde_json::to_vec(&line)
             .map_err(std::io::Error::from)
             .and_then(|mut text| {
@@ -108,9 +110,7 @@ impl Journal {
             action: "written",
             path: self.place.clone(),
             source,
-        })?;
-        self.arrived.insert(line.path.clone(), line);
-        Ok(())
+        })
     }
 }
 

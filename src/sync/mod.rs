@@ -65,6 +65,8 @@ pub(crate) enum SyncError {
         path: PathBuf,
         source: std::io::Error,
     },
+    #[error("the folder {path} cannot be looked into: {source}")]
+    Folder { path: PathBuf, source: std::io::Error },
     #[error("no token: put it into LABHOUSE_PASSWORD or a file named with --password-file")]
     NoPassword,
     #[error("nobody is named: a password needs --user or LABHOUSE_USER, a token does not")]
@@ -83,6 +85,8 @@ pub(crate) enum SyncError {
 #[derive(Debug, Default)]
 struct Tally {
     failed: bool,
+    /// A file waits whose time says nothing, since its clock is ahead.
+    is_ahead: bool,
 }
 
 /// Runs the agent; its code is 0 when everything that was ready has arrived.
@@ -97,7 +101,7 @@ pub(crate) async fn run(options: SyncOptions) -> Result<ExitCode, SyncError> {
     let (mut rest, long) = (Rest::default(), Duration::from_millis(options.settle_ms));
     let Some(every) = options.every else {
         let mut tally = pass(&options, &mut journal, &mut sender, &mut rest).await?;
-        if rest.is_watching(long) {
+        if tally.is_ahead {
             tokio::time::sleep(long).await;
             tally = pass(&options, &mut journal, &mut sender, &mut rest).await?;
         }
@@ -124,7 +128,7 @@ pub(crate) async fn run(options: SyncOptions) -> Result<ExitCode, SyncError> {
             match done {
                 Ok(_) => is_away = false,
                 // It comes back: that it is away is told once.
-                Err(error @ SyncError::File { .. }) => {
+                Err(error @ (SyncError::Folder { .. } | SyncError::File { .. })) => {
                     if !is_away {
                         tell(&options, "away", "", 0, &error.to_string())?;
                     }
@@ -172,6 +176,7 @@ async fn pass(
             continue;
         }
         if !rest.has(&file, Duration::from_millis(options.settle_ms)) {
+            tally.is_ahead |= rest.watches(&file);
             if options.every.is_none() {
                 tally.failed = true;
                 tell(options, "waiting", &file.path, file.bytes, "it is still being written")?;
@@ -180,7 +185,11 @@ async fn pass(
         }
         match sender.send(&file, &path).await {
             Ok(sent) => {
-                journal.arrived(&file, &sent.sha256)?;
+                if let Err(error) = journal.arrived(&file, &sent.sha256) {
+                    // Known as long as the agent runs; the next one asks the lake.
+                    tally.failed = true;
+                    tell(options, "unnoted", &file.path, file.bytes, &error.to_string())?;
+                }
                 let word = if sent.was_there { "there" } else { "sent" };
                 tell(options, word, &file.path, file.bytes, "")?;
             }

@@ -1,6 +1,7 @@
 //! `table_history('lab.s.t' [, 100])`, or `DESCRIBE HISTORY lab.s.t`: the versions of a table that there are, the newest first.
 //!
-//! A commit counts the rows of everybody, so only who sees the whole table is told of them.
+//! A commit counts the rows of everybody, so only who sees the whole table is told of them; and from the commit on that gave it
+//! its columns, tags and properties of today, since before it may have held what he does not see. An administrator is told of all.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,9 +16,11 @@ use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
-use labhouse_catalog::{LakeTable, commits};
+use labhouse_catalog::{LakeTable, commits, of_today};
 
+use super::SYSTEM;
 use super::rows::{number, text, time_if_any};
+use crate::auth::marks;
 use crate::models::functions::{text as word, whole};
 use crate::query::QueryError;
 use crate::query::errors::from_datafusion;
@@ -30,6 +33,8 @@ pub(crate) const NAME: &str = "table_history";
 /// Commits told when nothing else is asked for, and at most: each is a file of the log.
 const ROWS_DEFAULT: usize = 100;
 const ROWS_MAX: usize = 10_000;
+/// Commits that are looked at for the one that made the table what it is, however few are to be told.
+const LOOKED_AT_MIN: usize = 1_000;
 
 /// The table function in one statement.
 pub(crate) fn table_function(governed: &Arc<Governed>) -> Arc<dyn TableFunctionImpl> {
@@ -74,8 +79,13 @@ impl History {
             )));
         }
         self.0.give(&name.schema, &name.table);
-        let schema = schema();
-        Ok(Versions { schema, table, most })
+        let who = self.0.who();
+        Ok(Versions {
+            schema: schema(),
+            table,
+            most,
+            from_the_first: self.0.world().policies.is_admin(who) && marks::reaches(who, SYSTEM),
+        })
     }
 }
 
@@ -90,6 +100,7 @@ struct Versions {
     schema: SchemaRef,
     table: Arc<LakeTable>,
     most: usize,
+    from_the_first: bool,
 }
 
 impl PartitionStream for Versions {
@@ -98,8 +109,11 @@ impl PartitionStream for Versions {
     }
 
     fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
-        let (schema, table, most) = (Arc::clone(&self.schema), Arc::clone(&self.table), self.most);
-        let told = async move { rows(schema, &table, most).await.map_err(QueryError::into_datafusion) };
+        let (table, most, from_the_first) = (Arc::clone(&self.table), self.most, self.from_the_first);
+        let told = async move {
+            let told = rows(&table, most, from_the_first).await;
+            told.map_err(QueryError::into_datafusion)
+        };
         let stream = futures::stream::once(told);
         Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), stream))
     }
@@ -126,16 +140,25 @@ fn schema() -> SchemaRef {
     ]))
 }
 
-async fn rows(schema: SchemaRef, table: &LakeTable, most: usize) -> Result<RecordBatch, QueryError> {
-    let told = commits(table, most).await.map_err(lake_error)?;
+async fn rows(table: &LakeTable, most: usize, from_the_first: bool) -> Result<RecordBatch, QueryError> {
+    let looked_at = if from_the_first { most } else { most.max(LOOKED_AT_MIN) };
+    let mut told = commits(table, looked_at).await.map_err(lake_error)?;
+    let today = if from_the_first { told.len() } else { of_today(&told) };
+    // How many files the table before had is a matter of that table.
+    let removed = |at: usize, removed: u64| (from_the_first || at + 1 < today).then_some(removed);
+    told.truncate(today.min(most));
     let columns = vec![
         number(told.iter().map(|commit| Some(commit.version))),
         time_if_any(told.iter().map(|commit| commit.at)),
         text(told.iter().map(|commit| commit.operation.clone())),
         number(told.iter().map(|commit| commit.rows_added)),
         number(told.iter().map(|commit| Some(commit.files_added))),
-        number(told.iter().map(|commit| Some(commit.files_removed))),
+        number(
+            told.iter()
+                .enumerate()
+                .map(|(at, commit)| removed(at, commit.files_removed)),
+        ),
         text(told.iter().map(|commit| commit.engine.clone())),
     ];
-    RecordBatch::try_new(schema, columns).map_err(|error| from_datafusion(error.into()))
+    RecordBatch::try_new(schema(), columns).map_err(|error| from_datafusion(error.into()))
 }

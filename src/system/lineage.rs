@@ -4,7 +4,7 @@
 //! files and versions of tables that he sees whole (a version counts changes of hidden rows, too), models that he may ask. So it
 //! may be granted to anybody. What was asked of tables is in the audit trail, query by query with the versions that were read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::array::ArrayRef;
 use labhouse_catalog::TableName;
@@ -38,6 +38,8 @@ struct Step {
     version: Option<u64>,
     /// The commit of the target that took it up: of a file into its table, of sources into a view.
     target_version: Option<u64>,
+    /// It came to rows that were there, which need not be rows that somebody sees.
+    is_added: bool,
 }
 
 /// A file, table, view or model, or a column of it.
@@ -82,6 +84,7 @@ pub(super) async fn rows(engine: &Engine, who: &Principal) -> Result<Vec<ArrayRe
                 from: End::whole(FILE, &file.path),
                 to: End::whole(TABLE, table),
                 version: None,
+                is_added: false,
                 target_version: file.versions.get(at).copied(),
             });
         }
@@ -111,8 +114,20 @@ pub(super) async fn rows(engine: &Engine, who: &Principal) -> Result<Vec<ArrayRe
             known: BTreeMap::new(),
         };
         let all = std::mem::take(&mut steps);
-        for mut step in all {
-            if seen.sees(&step.from, &step.to)? && seen.sees(&step.to, &step.to)? {
+        let mut by_column: BTreeSet<(String, String)> = BTreeSet::new();
+        let (whole, columns): (Vec<Step>, Vec<Step>) = all.into_iter().partition(|step| step.to.column.is_none());
+        for mut step in columns.into_iter().chain(whole) {
+            let ends = (step.from.name.clone(), step.to.name.clone());
+            // What only hidden rows or columns rest on is not told.
+            let is_told = match (step.to.kind, &step.to.column) {
+                (TABLE | VIEW, _) if seen.is_whole(&step.to.name)? => true,
+                (TABLE | VIEW, None) => step.from.kind == FILE || by_column.contains(&ends),
+                _ => !step.is_added,
+            };
+            if is_told && seen.sees(&step.from, &step.to)? && seen.sees(&step.to, &step.to)? {
+                if step.to.column.is_some() {
+                    by_column.insert(ends);
+                }
                 if !seen.is_whole(&step.from.name)? {
                     step.version = None;
                 }
@@ -147,25 +162,30 @@ fn add(
     lineage: &Lineage,
     kind: impl Fn(&str) -> &'static str,
 ) {
-    for (source, version) in &lineage.sources {
-        steps.push(Step {
-            from: End::whole(kind(source), source),
-            to: to.clone(),
-            version: Some(*version),
-            target_version,
-        });
-    }
-    for (column, origins) in &lineage.columns {
-        for origin in origins {
-            let Some((table, from)) = origin.rsplit_once('.') else {
-                continue;
-            };
+    let added = (&lineage.added.sources, &lineage.added.columns, true);
+    for (sources, columns, is_added) in [(&lineage.sources, &lineage.columns, false), added] {
+        for (source, version) in sources {
             steps.push(Step {
-                from: End::whole(kind(table), table).column(from),
-                to: to.column(column),
-                version: lineage.sources.get(table).copied(),
+                from: End::whole(kind(source), source),
+                to: to.clone(),
+                version: Some(*version),
                 target_version,
+                is_added,
             });
+        }
+        for (column, origins) in columns {
+            for origin in origins {
+                let Some((table, from)) = origin.rsplit_once('.') else {
+                    continue;
+                };
+                steps.push(Step {
+                    from: End::whole(kind(table), table).column(from),
+                    to: to.column(column),
+                    version: sources.get(table).copied(),
+                    target_version,
+                    is_added,
+                });
+            }
         }
     }
 }

@@ -14,6 +14,17 @@ use crate::query::statement::lake_name_from_text;
 
 /// The newest that are told.
 const ROWS_MAX: usize = 10_000;
+/// What of an event is read.
+const FIELDS: [&str; 8] = [
+    "at",
+    "event",
+    "principal",
+    "action",
+    "targets",
+    "verdict",
+    "duration_us",
+    "detail",
+];
 
 /// What an event says in its detail.
 #[derive(Default, Deserialize)]
@@ -25,8 +36,8 @@ struct Detail {
 }
 
 pub(super) async fn rows(engine: &Engine) -> Result<Vec<ArrayRef>, QueryError> {
-    let mut events = events_of(engine, Kind::Maintenance).await.map_err(from_datafusion)?;
-    events.drain(..events.len().saturating_sub(ROWS_MAX));
+    let events = events_of(engine, Kind::Maintenance, &FIELDS, ROWS_MAX).await;
+    let events = events.map_err(from_datafusion)?;
     let details: Vec<Detail> = events
         .iter()
         .map(|event| {

@@ -45,7 +45,7 @@ pub struct FileOutcome {
     pub status: FileStatus,
     /// Why it is quarantined, waiting or ignored, and what is held of a file whose rows are not those that it was loaded with.
     pub reason: Option<String>,
-    /// It waits until somebody mends what the reason names; the next sweep alone would find it as it is.
+    /// It waits for more than time or another server: something that the reason names stands in its way.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub blocked: bool,
     /// Rows over all of its tables.

@@ -20,7 +20,7 @@ use labhouse_policies::{Access, Action, Decision, Reason, TableObject};
 pub(super) use fill::Fill;
 pub(crate) use parse::{Change, Effect, Part, delete, merge, update};
 
-use super::lineage::Lineage;
+use super::lineage::Added;
 use super::write::{Collected, count, lake_error, require, reserved};
 use super::{QueryError, errors, tags};
 use crate::engine::Engine;
@@ -40,14 +40,13 @@ struct Found {
     values: Vec<(Vec<String>, RecordBatch)>,
     inserted: Vec<RecordBatch>,
     /// Where inserted rows and new values come from.
-    lineage: Lineage,
+    lineage: Added,
 }
 
 impl Found {
     /// Notes where the values of a part come from; its columns have these names.
     fn learn(&mut self, view: &Governed, table: &LakeTable, names: &[String], given: &Collected) {
-        let lineage = given.lineage(view, names).without(table.name());
-        self.lineage = std::mem::take(&mut self.lineage).and(lineage);
+        self.lineage.take(&given.lineage(view, names).added_to(table.name()));
     }
 }
 
@@ -106,7 +105,7 @@ impl Engine {
             Ok(rows)
         }) {
             Ok(rows) => {
-                let lineage = found.lineage.added_to(&table);
+                let lineage = found.lineage.noted_of(&table);
                 let done = taken.put_back(catalog, &table, &rows, change.kind, lineage).await;
                 Ok(done.map_err(lake_error)?.map(|table| {
                     governed.wrote(table.version());
@@ -201,7 +200,7 @@ impl Engine {
         let given = self.collect(governed, state, query, parameters).await?;
         let names = filled(&columns, &access);
         refuse_loosening(governed, &table, &names, &given)?;
-        let lineage = given.lineage(governed, &names);
+        let lineage = given.lineage(governed, &names).added_to(&name);
         self.append(governed, &name, names, &given.batches, &lineage).await
     }
 
@@ -228,7 +227,7 @@ impl Engine {
         columns: Vec<String>,
         rows: &[RecordBatch],
     ) -> Result<i64, QueryError> {
-        self.append(governed, name, columns, rows, &Lineage::default()).await
+        self.append(governed, name, columns, rows, &Added::default()).await
     }
 
     async fn append(
@@ -237,7 +236,7 @@ impl Engine {
         name: &TableName,
         columns: Vec<String>,
         rows: &[RecordBatch],
-        lineage: &Lineage,
+        lineage: &Added,
     ) -> Result<i64, QueryError> {
         reserved(name)?;
         let (access, table) = visible(governed, name)?;
@@ -251,7 +250,7 @@ impl Engine {
         let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
         if rows > 0 {
             governed.decided().await?;
-            let noted = |table: &LakeTable| lineage.added_to(table);
+            let noted = |table: &LakeTable| lineage.noted_of(table);
             let grown = labhouse_catalog::append_noting(governed.target(&self.catalog), name, batches, &noted).await;
             governed.wrote(grown.map_err(lake_error)?.version());
         }
