@@ -74,7 +74,7 @@ pub use rewrite::{ROW_ADDRESS, RowChange, TakenOut, address_field, addressed, ta
 pub use scan::Asked;
 pub use stage::{Ended, Stage};
 pub use table::LakeTable;
-pub use travel::{When, at, beyond, committed_at};
+pub use travel::{When, at, beyond, committed_at, may_bring_rows};
 pub use upkeep::{
     CHECKPOINT_COMMITS, Optimized, RETAIN_HOURS_MIN, checkpoint, describe, drop_table, optimize, removable, restore,
     vacuum,

@@ -94,12 +94,53 @@ pub fn beyond(lake: &Lake, table: &LakeTable, other: &LakeTable) -> Result<Arc<d
 struct CommitInfo {
     timestamp: Option<i64>,
     in_commit_timestamp: Option<i64>,
+    operation: Option<String>,
+}
+
+/// A file that a commit adds.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Add {
+    data_change: bool,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Line {
     commit_info: Option<CommitInfo>,
+    add: Option<Add>,
+}
+
+/// Operations that write files anew and bring no rows: they change rows that are there, or take some away.
+const CHANGES: [&str; 2] = ["UPDATE", "DELETE"];
+
+/// The lines of a version's commit that can be read; none when that part of the log was cleaned away.
+async fn lines(lake: &Lake, table: &LakeTable, version: u64) -> Result<Option<Vec<Line>>, LakeError> {
+    let path = format!("{}/_delta_log/{version:020}.json", table.name().location());
+    let Some(bytes) = lake.get(&path).await? else {
+        return Ok(None);
+    };
+    let lines = bytes.split(|byte| *byte == b'\n');
+    Ok(Some(
+        lines.filter_map(|line| serde_json::from_slice(line).ok()).collect(),
+    ))
+}
+
+/// Whether the commit of one of a table's versions may have brought rows, which ones nobody was asked: it added data files with
+/// changes, and was neither an `UPDATE` nor a `DELETE`. One that was cleaned away may have.
+///
+/// # Errors
+/// A store that cannot be read.
+pub async fn may_bring_rows(lake: &Lake, table: &LakeTable, version: u64) -> Result<bool, LakeError> {
+    let Some(lines) = lines(lake, table, version).await? else {
+        return Ok(true);
+    };
+    let is_change = lines
+        .iter()
+        .filter_map(|line| line.commit_info.as_ref()?.operation.as_deref())
+        .any(|operation| CHANGES.contains(&operation));
+    let adds = lines.iter().filter_map(|line| line.add.as_ref());
+    Ok(!is_change && adds.into_iter().any(|add| add.data_change))
 }
 
 /// When the commit of a table's version was made, as its writer noted it; none when that part of the log was cleaned away.
@@ -107,12 +148,10 @@ struct Line {
 /// # Errors
 /// A store that cannot be read.
 pub async fn committed_at(lake: &Lake, table: &LakeTable) -> Result<Option<DateTime<Utc>>, LakeError> {
-    let path = format!("{}/_delta_log/{:020}.json", table.name().location(), table.version());
-    let Some(bytes) = lake.get(&path).await? else {
+    let Some(lines) = lines(lake, table, table.version()).await? else {
         return Ok(None);
     };
-    let mut lines = bytes.split(|byte| *byte == b'\n');
-    let info = lines.find_map(|line| serde_json::from_slice::<Line>(line).ok()?.commit_info);
+    let info = lines.into_iter().find_map(|line| line.commit_info);
     let made = info.and_then(|info| info.in_commit_timestamp.or(info.timestamp));
     Ok(made.and_then(DateTime::from_timestamp_millis))
 }
