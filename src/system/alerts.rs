@@ -3,6 +3,7 @@
 //! What an alert tells others follows from what they see, and its author chose the question. So he is shown what is of his own
 //! view, and a recipient the messages to herself; whether there was anything for somebody else is an administrator's to know.
 
+use std::fmt::Write;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray};
@@ -108,6 +109,27 @@ pub(super) fn alerts(engine: &Engine, who: &Principal) -> Vec<ArrayRef> {
         number(alerts.iter().map(|(_, stored)| Some(reader.waiting(stored)))),
         time_if_any(definitions().map(|definition| Some(definition.created_at))),
     ]
+}
+
+/// What a person is shown of alerts and reports, as a text that differs where that does, but for the times of looks.
+pub(crate) fn alerts_shown(engine: &Engine, who: &Principal) -> String {
+    let reader = Reader::new(engine, who);
+    let mut text = String::new();
+    for (name, stored) in engine.alerts.all() {
+        if reader.owns(&stored) {
+            let (definition, state) = (&stored.record.definition, &stored.record.state);
+            let reason = state.fault.as_ref().and_then(|fault| fault.reason.as_ref());
+            let waiting = reader.waiting(&stored);
+            let labels = (state.word(), state.since, state.firing(), state.no_data());
+            let _ = writeln!(text, "{name} {definition:?} {labels:?} {reason:?} {waiting}");
+        }
+        let seen = stored.record.events.iter().filter(|event| reader.sees(&stored, event));
+        let events = seen.clone().count();
+        if let Some(last) = seen.last() {
+            let _ = writeln!(text, "{name} {events} {:?} {}", last.at, last.event);
+        }
+    }
+    text
 }
 
 /// When an alert that this server did not look at yet was looked at: the record is written for its recipients, too, and the time of

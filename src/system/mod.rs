@@ -25,6 +25,7 @@ use datafusion::physical_plan::streaming::PartitionStream;
 use labhouse_catalog::FileStatus;
 use labhouse_policies::Principal;
 
+pub(crate) use alerts::alerts_shown;
 use profiles::ProfilesTable;
 pub(crate) use profiles::{NAME as PROFILES, Profiles};
 
