@@ -1,7 +1,7 @@
 //! `GET /api/version`: a word that changes when something the caller can see may have changed.
 //!
 //! It is made of the policies' fingerprint of each table that he sees, of the version of those he sees *whole*, of the models he may
-//! ask, and of the states of his alerts. A table of which rows or columns are hidden from him has another version after each commit to
+//! ask, and of the states of his alerts and views. A table of which rows or columns are hidden from him has another version after each commit to
 //! what is hidden, too, and when that changes is nobody's business: of such a table the word holds a number that is raised when a
 //! commit changed something that he sees. Whether one did is asked as himself, once for all commits since the last call, and
 //! only about data files that are not in both versions; nothing is asked while there is no commit.
@@ -33,7 +33,7 @@ use crate::flight::authn::Caller;
 use crate::query::errors::from_datafusion;
 use crate::query::rests_on_its_row;
 use crate::query::statement::CATALOG;
-use crate::system::{SYSTEM, alerts_shown};
+use crate::system::{SYSTEM, alerts_shown, pipelines_shown};
 
 /// Tables of persons whose numbers are kept; beyond it all begin anew, and every open page asks once.
 const SEEN_MAX: usize = 20_000;
@@ -124,8 +124,12 @@ async fn of(door: &Door, caller: &Caller) -> Result<(String, bool), Refusal> {
                 hash.add(&model.record().version.to_le_bytes());
             }
         }
+        // His alerts and views change without any table changing, too: by the clock, or because something fails.
         if access(SYSTEM, "alerts")?.is_some() {
             hash.add(alerts_shown(&door.engine, who).as_bytes());
+        }
+        if access(SYSTEM, "pipelines")?.is_some() {
+            hash.add(pipelines_shown(&door.engine, who).as_bytes());
         }
     }
     let mut asked = 0;

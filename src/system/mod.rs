@@ -26,6 +26,7 @@ use labhouse_catalog::FileStatus;
 use labhouse_policies::Principal;
 
 pub(crate) use alerts::alerts_shown;
+pub(crate) use pipelines::pipelines_shown;
 use profiles::ProfilesTable;
 pub(crate) use profiles::{NAME as PROFILES, Profiles};
 

@@ -250,6 +250,16 @@ async fn a_rule_is_looked_at_by_commits_or_by_the_clock() {
         make(&lab, name, &format!("yield < 20 {when}")).await;
         until_state(&lab, name, "ok").await;
     }
+    for (cron, says) in [
+        ("5/4294967295 * * * *", "longer than the field of the minute"),
+        ("0 0 31 2 *", "never comes"),
+        ("0 8 * * fri-mon", "ranges from small to large"),
+    ] {
+        let sql = format!("CREATE ALERT never ON {RUNS} WHEN yield < 20 CRON '{cron}' NOTIFY sam BY hook");
+        let error = lab.update("sam", &sql).await.unwrap_err();
+        assert!(error.contains(says), "{cron}: {error}");
+    }
+    make(&lab, "weekdays", "yield < 20 CRON '*/59 8 * jan-dec Mon-fri,7'").await;
     lab.land("chemistry/runs/b.csv", "run,plate,yield\n4,P3,10\n");
     for name in ["follows", "often"] {
         until_state(&lab, name, "firing").await;
