@@ -12,7 +12,7 @@ use labhouse_catalog::TableName;
 use labhouse_policies::Principal;
 
 use super::rows::{number, text, time_if_any};
-use crate::alerts::{AlertEvent, Stored, What};
+use crate::alerts::{AlertEvent, State, Stored, What};
 use crate::engine::Engine;
 use crate::query::statement::CATALOG;
 
@@ -94,7 +94,7 @@ pub(super) fn alerts(engine: &Engine, who: &Principal) -> Vec<ArrayRef> {
                 .collect();
             (!labels.is_empty()).then(|| labels.join("; "))
         })),
-        text(states().map(|state| state.fault.as_ref().and_then(|fault| fault.reason.clone()))),
+        text(states().map(reason)),
         Arc::new(
             definitions()
                 .map(|definition| Some(definition.enabled))
@@ -111,6 +111,16 @@ pub(super) fn alerts(engine: &Engine, who: &Principal) -> Vec<ArrayRef> {
     ]
 }
 
+/// Why the state is what it is, where that is to be said: why the rule could not be asked, or which labels that fired have nothing
+/// to judge by any more.
+fn reason(state: &State) -> Option<String> {
+    if let Some(fault) = &state.fault {
+        return fault.reason.clone();
+    }
+    let lost: Vec<String> = state.no_data().into_iter().take(LABELS_MAX).collect();
+    (!lost.is_empty()).then(|| format!("fired, and has nothing to judge by now: {}", lost.join("; ")))
+}
+
 /// What a person is shown of alerts and reports, as a text that differs where that does, but for the times of looks.
 pub(crate) fn alerts_shown(engine: &Engine, who: &Principal) -> String {
     let reader = Reader::new(engine, who);
@@ -123,9 +133,9 @@ pub(crate) fn alerts_shown(engine: &Engine, who: &Principal) -> String {
             let labels = (state.word(), state.since, state.firing(), state.no_data());
             let _ = writeln!(text, "{name} {definition:?} {labels:?} {reason:?} {waiting}");
         }
-        let seen = stored.record.events.iter().filter(|event| reader.sees(&stored, event));
+        let mut seen = stored.record.events.iter().filter(|event| reader.sees(&stored, event));
         let events = seen.clone().count();
-        if let Some(last) = seen.last() {
+        if let Some(last) = seen.next_back() {
             let _ = writeln!(text, "{name} {events} {:?} {}", last.at, last.event);
         }
     }

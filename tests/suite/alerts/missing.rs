@@ -55,6 +55,9 @@ async fn a_label_that_fired_and_lost_its_values_has_no_data_and_is_not_well() {
             (vec!["plate=P3".to_owned()], vec!["plate=P1".to_owned()])
         );
     }
+    let why = "SELECT reason FROM system.alerts WHERE alert_name = 'mean'";
+    lab.until("sam", why, shows("fired, and has nothing to judge by now: plate=P3"))
+        .await;
     // EXISTS is never unknown: there is no such row.
     until_state(&lab, "beside", "ok").await;
     // More of the same is no news; values that are well are.
