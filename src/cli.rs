@@ -19,7 +19,7 @@ use crate::config::Config;
 use crate::engine::{Engine, crawl_options};
 use crate::server::Server;
 use crate::sync::SyncOptions;
-use crate::{auth, demo_lab};
+use crate::{auth, demo_lab, pipelines};
 
 /// Planning recurses over expressions; admission bounds their depth, this bounds what a bounded depth may take.
 pub(crate) const STACK_BYTES: usize = 16 << 20;
@@ -127,6 +127,10 @@ enum UserCommand {
 
 /// Runs the command line.
 pub(crate) fn main() -> ExitCode {
+    // Not a command for people: the server runs its steps so.
+    if let Some(asked) = pipelines::asked(std::env::args_os()) {
+        return pipelines::supervise(&asked);
+    }
     let cli = Cli::parse();
     log(&cli.command);
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -62,6 +62,8 @@ pub(crate) struct Door {
     engine: Arc<Engine>,
     places: Arc<Semaphore>,
     signed_out: SignedOut,
+    good: dashboards::Good,
+    seen_in_part: version::SeenInPart,
 }
 
 /// A call's place; an answer that streams keeps it to its end.
@@ -79,6 +81,8 @@ pub(crate) async fn serve(
         engine,
         places: Arc::new(Semaphore::new(CALLS_MAX)),
         signed_out: SignedOut::default(),
+        good: dashboards::Good::default(),
+        seen_in_part: version::SeenInPart::default(),
     });
     let routes = routes(door);
     let Some(tls) = tls else {

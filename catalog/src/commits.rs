@@ -29,6 +29,8 @@ pub struct Commit {
     /// rows of the files that it wrote anew.
     pub rows_added: Option<u64>,
     pub files_added: u64,
+    /// Those of them that are no mere rewriting of others.
+    pub files_brought: u64,
     pub files_removed: u64,
     /// The table's id, columns, tags and other properties but its lineage, as this commit set them; none of one that left them alone.
     pub sets: Option<String>,
@@ -66,6 +68,24 @@ pub async fn commits(table: &LakeTable, most: usize) -> Result<Vec<Commit>, Lake
         .try_filter_map(|commit| std::future::ready(Ok(commit)))
         .try_collect()
         .await
+}
+
+/// Operations that write files anew and bring no rows: they change rows that are there, or take some away.
+const CHANGES: [&str; 2] = ["UPDATE", "DELETE"];
+
+/// Whether the commit of one of a table's versions may have brought rows, which ones nobody was asked: it added data files with
+/// changes, and was neither an `UPDATE` nor a `DELETE`. One that was cleaned away may have.
+///
+/// # Errors
+/// See [`commits`].
+pub async fn may_bring_rows(table: &LakeTable, version: u64) -> Result<bool, LakeError> {
+    let told = commit(&table.delta().log_store(), table.name(), version).await?;
+    Ok(told.is_none_or(|told| {
+        let is_change = told
+            .operation
+            .is_some_and(|operation| CHANGES.contains(&operation.as_str()));
+        !is_change && told.files_brought > 0
+    }))
 }
 
 #[derive(Default, Deserialize)]
@@ -135,6 +155,7 @@ async fn commit(log: &LogStoreRef, name: &TableName, version: u64) -> Result<Opt
         if let Some(added) = line.add {
             told.files_added += 1;
             if added.data_change {
+                told.files_brought += 1;
                 let counted = added.stats.and_then(|text| serde_json::from_str::<Counted>(&text).ok());
                 let rows = counted.and_then(|counted| counted.num_records);
                 told.rows_added = told.rows_added.zip(rows).map(|(sum, rows)| sum.saturating_add(rows));

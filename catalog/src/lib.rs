@@ -64,7 +64,7 @@ pub use append::{Noted, append, append_noting, create};
 pub use arrange::{ARRANGE_COLUMNS_MAX, Run, arrange, arranged_by, is_parted_by, only_grew, unarranged_bytes};
 pub use bring_back::bring_back;
 pub use catalog::{Catalog, CatalogSnapshot};
-pub use commits::{Commit, commits, of_today};
+pub use commits::{Commit, commits, may_bring_rows, of_today};
 pub use crawl::{
     CrawlOptions, Crawler, FileOutcome, FileRecord, FileStatus, Gone, KIND_KEY, PROPOSED_PREFIX, Queue, Received,
     SweepReport, Watch, landing_table,

@@ -1,5 +1,6 @@
 //! One look at a rule as one person.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,16 +12,19 @@ use labhouse_policies::Principal;
 
 use super::definition::{Rule, Watch};
 use super::rule::{self, Question};
-use super::state::{Outcome, Reading, Watched};
+use super::state::{Judged, Outcome, Reading, Watched};
 use crate::audit::Client;
 use crate::auth::hex_digest;
 use crate::engine::Engine;
 use crate::query::errors::from_datafusion;
+use crate::query::write::lake_error;
 use crate::query::{QueryError, rests_on_its_row};
 
 /// Tries before a rule that a busy server could not answer is called failed.
 const TRIES: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(200);
+/// Commits that are asked one by one whether they brought rows: of a rule that is looked at once a day there may be many.
+const COMMITS_MAX: u32 = 16;
 
 /// What a look found.
 #[derive(Debug, Clone)]
@@ -35,15 +39,17 @@ pub(super) struct Look {
 }
 
 impl Engine {
-    /// Asks a rule as `who`; `watched` is what he saw before.
+    /// Asks a rule as `who`; `watched` is what he saw before, and `fired` are the labels of which it is asked whether they are well
+    /// when the rule holds no more for them.
     pub(super) async fn look(
         self: &Arc<Self>,
         who: &Principal,
         watch: &Watch,
         watched: Option<&Watched>,
+        fired: &BTreeSet<String>,
         now: DateTime<Utc>,
     ) -> Look {
-        let found = self.look_once(who, watch, watched, now).await;
+        let found = self.look_once(who, watch, watched, fired, now).await;
         found.unwrap_or_else(|error| Look {
             sees: !is_hidden(&error),
             passes: passes(&error),
@@ -57,17 +63,22 @@ impl Engine {
         who: &Principal,
         watch: &Watch,
         watched: Option<&Watched>,
+        fired: &BTreeSet<String>,
         now: DateTime<Utc>,
     ) -> Result<Look, QueryError> {
         let mut seen = None;
         let outcome = match rule::question(watch) {
             Question::Labels(sql) => {
                 let rows = self.ask(who, &sql, rule::LABELS_MAX + 1).await?;
-                let labels = rule::read_labels(&rows).map_err(QueryError::Invalid)?;
+                let holds = rule::read_labels(&rows).map_err(QueryError::Invalid)?;
+                let unknown = self.without_values(who, watch, &holds, fired).await?;
                 // Nothing holds: because all is well, or because there is nothing?
-                match labels.is_empty() && count_rows(&self.ask(who, &rule::anything(watch), 1).await?) == 0 {
+                let is_blank = |unknown: &BTreeSet<String>| watch.labels.is_empty() && !unknown.is_empty();
+                match holds.is_empty()
+                    && (is_blank(&unknown) || count_rows(&self.ask(who, &rule::anything(watch), 1).await?) == 0)
+                {
                     true => Outcome::NoData,
-                    false => Outcome::Holds(labels),
+                    false => Outcome::Judged(Judged { holds, unknown }),
                 }
             }
             Question::History(sql) => {
@@ -75,14 +86,21 @@ impl Engine {
                 rule::read_history(&watch.rule, &rows).map_err(QueryError::Invalid)?
             }
             Question::Count(sql) => {
+                let version = self.version_of(&watch.table);
                 let rows = first_number(&self.ask(who, &sql, 1).await?);
-                let now_seen = Watched::after(watched, rows, now);
+                let came = match (watched, version) {
+                    (Some(before), Some(version)) if rows <= before.rows => {
+                        self.came(who, watch, before, version, rows).await?
+                    }
+                    _ => false,
+                };
+                let now_seen = Watched::after(watched, rows, version, came, now);
                 let Rule::NoNewRows { for_s } = watch.rule else {
                     return Err(QueryError::internal(
                         "a rule that counts rows is not about missing ones",
                     ));
                 };
-                let mut labels = std::collections::BTreeMap::new();
+                let mut judged = Judged::default();
                 if now_seen.is_overdue(for_s, now) {
                     let reading = Reading {
                         value: Some(rows as f64),
@@ -91,10 +109,10 @@ impl Engine {
                             now_seen.since.format("%Y-%m-%d %H:%M:%S UTC")
                         )),
                     };
-                    labels.insert(String::new(), reading);
+                    judged.holds.insert(String::new(), reading);
                 }
                 seen = Some(now_seen);
-                Outcome::Holds(labels)
+                Outcome::Judged(judged)
             }
         };
         Ok(Look {
@@ -103,6 +121,93 @@ impl Engine {
             sees: true,
             passes: false,
         })
+    }
+
+    /// Of the labels that fired and for which the rule does not hold now, those that are there with nothing to judge by.
+    async fn without_values(
+        self: &Arc<Self>,
+        who: &Principal,
+        watch: &Watch,
+        holds: &BTreeMap<String, Reading>,
+        fired: &BTreeSet<String>,
+    ) -> Result<BTreeSet<String>, QueryError> {
+        let gone: BTreeSet<&String> = fired.iter().filter(|label| !holds.contains_key(*label)).collect();
+        let Some(sql) = rule::without_values(watch).filter(|_| !gone.is_empty()) else {
+            return Ok(BTreeSet::new());
+        };
+        let mut unknown = match self.ask(who, &sql, rule::HISTORY_MAX).await {
+            Ok(rows) => rule::read_without_values(&rows).map_err(QueryError::Invalid)?,
+            // What can be asked as it is written may be nothing that can be asked the other way round.
+            Err(error) if !passes(&error) => {
+                tracing::debug!(table = watch.table, %error, "labels without values are not known");
+                BTreeSet::new()
+            }
+            Err(error) => return Err(error),
+        };
+        unknown.retain(|label| gone.contains(label));
+        Ok(unknown)
+    }
+
+    /// The version of a table, `schema.table`; none of what has no versions.
+    fn version_of(&self, table: &str) -> Option<u64> {
+        let (schema, table) = table.split_once('.')?;
+        Some(self.catalog.snapshot().table(schema, table)?.version())
+    }
+
+    /// Whether a commit since `before` brought rows that the rule is about, among those that the person sees. There are not more than
+    /// before: an export that is replaced has as many, and the rows are new.
+    async fn came(
+        self: &Arc<Self>,
+        who: &Principal,
+        watch: &Watch,
+        before: &Watched,
+        version: u64,
+        rows: u64,
+    ) -> Result<bool, QueryError> {
+        let seen = match before.version {
+            Some(seen) if seen > version => return Ok(rows > 0), // Another table has its name now.
+            Some(seen) if seen < version => seen,
+            Some(_) | None => return Ok(false),
+        };
+        let catalog = self.catalog.snapshot();
+        let found = watch
+            .table
+            .split_once('.')
+            .and_then(|(schema, table)| catalog.table(schema, table));
+        let Some(table) = found else { return Ok(false) };
+        let mut asked = 0;
+        for commit in (seen + 1..=version).rev() {
+            if asked >= COMMITS_MAX {
+                // Of what is long ago it is enough to know whether it made a difference.
+                return self.came_between(who, watch, seen, commit).await;
+            }
+            let may_bring = labhouse_catalog::may_bring_rows(table, commit);
+            if may_bring.await.map_err(lake_error)? {
+                asked += 1;
+                if self.came_between(who, watch, commit - 1, commit).await? {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    async fn came_between(
+        self: &Arc<Self>,
+        who: &Principal,
+        watch: &Watch,
+        from: u64,
+        to: u64,
+    ) -> Result<bool, QueryError> {
+        match self.ask(who, &rule::came(watch, from, to), 1).await {
+            Ok(rows) => Ok(count_rows(&rows) > 0),
+            Err(error) if passes(&error) => Err(error),
+            // A version that was cleaned away tells nothing: then the number of rows decides, as it does for tables without any.
+            Err(error) => {
+                tracing::debug!(table = watch.table, %error, "the rows of a commit are not known");
+                Ok(false)
+            }
+        }
     }
 
     /// What a person sees of tables now, as a text that differs where that does. A table of which the time of day decides what

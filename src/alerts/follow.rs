@@ -346,7 +346,10 @@ async fn look(engine: &Arc<Engine>, record: &Record, watch: &Watch, now: DateTim
     let owner = &record.definition.owner;
     let mut watched = record.state.watched.clone();
     let by_owner = match engine.auth.named(owner) {
-        Some(who) => engine.look(&who, watch, watched.get(owner), now).await,
+        Some(who) => {
+            let fired = record.state.fired_for(owner, owner);
+            engine.look(&who, watch, watched.get(owner), &fired, now).await
+        }
         None => Look {
             outcome: Outcome::Failed(format!("its owner {owner} is no user any more")),
             watched: None,
@@ -364,7 +367,10 @@ async fn look(engine: &Arc<Engine>, record: &Record, watch: &Watch, now: DateTim
     for recipient in &recipients {
         let look = match engine.auth.named(recipient) {
             _ if recipient == owner => by_owner.clone(),
-            Some(who) => engine.look(&who, watch, watched.get(recipient), now).await,
+            Some(who) => {
+                let fired = record.state.fired_for(recipient, owner);
+                engine.look(&who, watch, watched.get(recipient), &fired, now).await
+            }
             None => {
                 next.blind(recipient);
                 continue;
@@ -405,15 +411,31 @@ async fn look(engine: &Arc<Engine>, record: &Record, watch: &Watch, now: DateTim
 /// The events of going from one state to the next.
 fn transitions(before: &State, after: &State, now: DateTime<Utc>) -> Vec<AlertEvent> {
     let (was, is) = (before.firing(), after.firing());
+    let lost: Vec<String> = after.no_data().difference(&before.no_data()).cloned().collect();
     let fired: Vec<String> = is.difference(&was).cloned().collect();
-    let ended: Vec<String> = was.difference(&is).cloned().collect();
+    let no_data = after.no_data();
+    let mut ended: Vec<String> = was.difference(&is).cloned().collect();
+    ended.extend(before.no_data().difference(&is).cloned());
+    ended.retain(|label| !no_data.contains(label));
     let mut events = Vec::new();
-    if before.word() != after.word() || !fired.is_empty() || !ended.is_empty() {
-        let mut event = AlertEvent::new(now, after.word());
-        event.detail = after.fault.as_ref().and_then(|fault| fault.reason.clone());
-        event.labels = if fired.is_empty() { ended } else { fired };
+    let mut add = |word: &str, labels: Vec<String>| {
+        let mut event = AlertEvent::new(now, word);
+        event.labels = labels;
         event.labels.truncate(notice::LABELS_SHOWN_MAX);
         events.push(event);
+    };
+    let is_lost = !lost.is_empty();
+    if is_lost {
+        add(FaultKind::NoData.word(), lost);
+    }
+    let is_told = is_lost && after.word() == FaultKind::NoData.word();
+    if (before.word() != after.word() && !is_told) || !fired.is_empty() || !ended.is_empty() {
+        let is_well = after.fault.is_none() && is.is_empty() && fired.is_empty() && !ended.is_empty();
+        let word = if is_well { "ok" } else { after.word() };
+        add(word, if fired.is_empty() { ended } else { fired });
+    }
+    if let (Some(event), Some(fault)) = (events.last_mut(), after.fault.as_ref()) {
+        event.detail.clone_from(&fault.reason);
     }
     events
 }

@@ -1,4 +1,4 @@
-//! The grants for watching: on what is read, and on the place where an alert or a report lies.
+//! The grants for watching: on what is read, on the place where an alert or a report lies, and on whom it tells.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -6,10 +6,106 @@ use std::sync::Arc;
 use labhouse_catalog::TableName;
 use labhouse_policies::{Action, Tags};
 
+use super::definition::Target;
+use crate::engine::Engine;
 use crate::query::QueryError;
 use crate::query::errors::from_datafusion;
 use crate::query::write::require;
 use crate::session::{Governed, table_path};
+
+/// Logins and channels that a refusal names.
+const NAMES_MAX: usize = 20;
+
+pub(super) fn is_admin(governed: &Governed) -> bool {
+    governed.world().policies.is_admin(governed.who())
+}
+
+/// Whom an alert or a report called `name` tells, and by which channel each.
+///
+/// Nobody is told by a name that is mistyped, so it is refused at once. Which logins there are is not everybody's to know: an author
+/// names those who see all that is read, `sources`, and of another one he does not hear whether it is there. An administrator may
+/// name every login.
+///
+/// # Errors
+/// A channel that the config does not have, or a login that the author may not name.
+pub(super) fn targets(
+    engine: &Engine,
+    governed: &Governed,
+    name: &TableName,
+    sources: &BTreeSet<TableName>,
+    notify: Vec<Target>,
+) -> Result<BTreeSet<Target>, QueryError> {
+    let channels = || listed(engine.channels.names());
+    let targets = notify.into_iter().map(|target| {
+        let channel = match target.channel.as_str() {
+            "" => engine.channels.default().ok_or_else(|| {
+                QueryError::Invalid(format!(
+                    "NOTIFY {} BY which channel? Those of the config are: {}",
+                    target.recipient,
+                    channels()
+                ))
+            })?,
+            channel if engine.channels.has(channel) => channel,
+            channel => {
+                return Err(QueryError::Invalid(format!(
+                    "there is no channel {channel}; the administrator's config has: {}",
+                    channels()
+                )));
+            }
+        };
+        may_tell(engine, governed, name, sources, &target.recipient)?;
+        Ok(Target {
+            channel: channel.to_owned(),
+            recipient: target.recipient,
+        })
+    });
+    targets.collect()
+}
+
+fn may_tell(
+    engine: &Engine,
+    governed: &Governed,
+    name: &TableName,
+    sources: &BTreeSet<TableName>,
+    recipient: &str,
+) -> Result<(), QueryError> {
+    if recipient == governed.who().name {
+        return Ok(());
+    }
+    let who = engine.auth.named(recipient);
+    if is_admin(governed) {
+        return match who {
+            Some(_) => Ok(()),
+            None => Err(QueryError::Invalid(format!(
+                "NOTIFY {recipient}: there is no such login; the users file has: {}",
+                listed(engine.auth.names().iter().map(String::as_str))
+            ))),
+        };
+    }
+    let sees_all = who.is_some_and(|who| {
+        let theirs = engine.govern(&who, governed.world().clone());
+        match sources.is_empty() {
+            // What reads nothing concerns those who see something where it lies.
+            true => theirs.visible().iter().any(|(schema, _)| *schema == name.schema),
+            false => sources
+                .iter()
+                .all(|source| matches!(theirs.access(&source.schema, &source.table), Ok(Some(_)))),
+        }
+    });
+    match sees_all {
+        true => Ok(()),
+        false => Err(QueryError::Invalid(format!(
+            "NOTIFY {recipient}: no login that you may name here: it is not known, or does not see what is read"
+        ))),
+    }
+}
+
+fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let mut names: Vec<&str> = names.collect();
+    let more = names.len() > NAMES_MAX;
+    names.truncate(NAMES_MAX);
+    names.join(", ") + if more { ", …" } else { "" }
+}
 
 /// A report may read nothing at all, and still its name lies in a schema and its messages leave the server.
 ///

@@ -16,12 +16,21 @@ impl Message {
     fn headline(&self) -> String {
         match (self.kind.as_str(), self.state.as_str()) {
             ("report", _) => format!("Report {}", self.name),
-            (_, "firing") if self.firing.is_empty() && self.over.is_empty() => {
+            (_, "firing") if self.firing.is_empty() && self.over.is_empty() && self.no_data.is_empty() => {
                 format!("{} can be judged again; it fires as before", self.name)
             }
             (_, "firing") if self.firing.is_empty() => format!("{} fires no more for some labels", self.name),
             (_, "firing") => format!("{} fires", self.name),
             (_, "ok") => format!("{} is well again", self.name),
+            (_, "no_data") if self.no_data.is_empty() && !self.over.is_empty() => {
+                format!(
+                    "{} fires no more for some labels; for others it has no data to judge by",
+                    self.name
+                )
+            }
+            (_, "no_data") if self.no_data.iter().any(|label| !label.is_empty()) => {
+                format!("{} has no data to judge by for labels that it fired for", self.name)
+            }
             (_, "no_data") => format!("{} has no data to judge by", self.name),
             _ => format!("{} could not be asked; its owner sees why in system.alerts", self.name),
         }
@@ -56,8 +65,12 @@ impl Message {
         if self.firing.len() > LABELS_SHOWN_MAX {
             lines.push(format!("… and {} more", self.firing.len() - LABELS_SHOWN_MAX));
         }
-        let over = self.over.iter().filter(|label| !label.is_empty());
-        lines.extend(over.map(|label| format!("no more: {label}")));
+        let mut add = |word: &str, labels: &[String]| {
+            let labels = labels.iter().filter(|label| !label.is_empty());
+            lines.extend(labels.map(|label| format!("{word}: {label}")));
+        };
+        add("no more", &self.over);
+        add("no data", &self.no_data);
         lines
     }
 
@@ -152,6 +165,7 @@ pub(super) fn webhook(delivery: &Delivery) -> Value {
             "against": line.against,
         })).collect::<Vec<_>>(),
         "over": message.over,
+        "no_data": message.no_data,
         "columns": message.columns,
         "rows": message.rows,
         "more": message.more,
@@ -212,6 +226,7 @@ mod tests {
                 against: None,
             }],
             over: vec![format!("plate_id={EVIL}2")],
+            no_data: vec![format!("plate_id={EVIL}3")],
             columns: vec![format!("\"><script>{EVIL}")],
             rows: vec![vec![EVIL.into()]],
             more: true,
@@ -241,7 +256,7 @@ mod tests {
         assert_eq!(
             html.matches("&lt;img src=x onerror=&quot;alert(&#39;x&#39;)&quot;&gt;")
                 .count(),
-            6,
+            7,
             "{html}"
         );
         let chat = slack(&delivery)["text"].as_str().unwrap().to_owned();
@@ -257,10 +272,32 @@ mod tests {
         message.firing.clear();
         assert!(message.text().starts_with("lab.s.a fires no more for some labels\n"));
         message.over.clear();
+        message.no_data.clear();
         assert!(
             message
                 .text()
                 .starts_with("lab.s.a can be judged again; it fires as before\n")
+        );
+    }
+
+    #[test]
+    fn labels_without_data_are_told_as_such_and_never_as_well() {
+        let mut message = delivery().message;
+        message.firing.clear();
+        message.state = "no_data".into();
+        message.no_data = vec!["plate=P1".into()];
+        assert_eq!(message.subject(), "[labhouse] no_data: lab.s.a for plate=P1");
+        let text = message.text();
+        assert!(
+            text.contains("no data to judge by") && text.contains("- no data: plate=P1\n"),
+            "{text}"
+        );
+        assert!(!text.contains("well"), "{text}");
+        message.no_data.clear();
+        assert!(
+            message
+                .text()
+                .starts_with("lab.s.a fires no more for some labels; for others")
         );
     }
 

@@ -53,10 +53,10 @@ pub(crate) use definition::{Definition, Direction, Schedule, Series, Target, Wha
 pub(crate) use follow::{Looks, follow, settle};
 pub(crate) use schedule::Cron;
 pub(crate) use send::deliver;
+pub(crate) use state::State;
 pub(crate) use store::{AlertStore, Stored};
 
 use notice::Message;
-use state::State;
 
 /// Events of one alert that its record remembers for its owner, and of messages to each other recipient: what one of them may see
 /// is not pushed out by what he may not. The audit trail keeps all of them.

@@ -1,6 +1,6 @@
 //! What a recipient is told: made as that person, out of nothing but what he sees.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -46,6 +46,9 @@ pub(crate) struct Message {
     /// Labels for which the rule holds now, and those for which it does no more.
     pub(crate) firing: Vec<Line>,
     pub(crate) over: Vec<String>,
+    /// Labels that fired and have nothing to judge by now.
+    #[serde(default)]
+    pub(crate) no_data: Vec<String>,
     pub(crate) columns: Vec<String>,
     pub(crate) rows: Vec<Vec<String>>,
     /// More rows than are shown.
@@ -171,19 +174,24 @@ async fn alert(
         let is_new = known.labels.contains(*label) && !told.labels.contains(*label);
         is_new && known.fault.is_none()
     });
-    let over = told.labels.difference(&known.labels);
+    let firing = lines(news.map(|(label, instance)| (label, &instance.reading)));
+    let lost = known.no_data.difference(&told.no_data);
+    let lost: Vec<String> = lost.take(LABELS_SHOWN_MAX).cloned().collect();
     let mut message = Message {
         table: Some(format!("{CATALOG}.{}", watch.table)),
         state: match known.fault {
             Some(fault) => fault.word(),
-            None if known.labels.is_empty() => "ok",
-            None => "firing",
+            None if firing.is_empty() && !lost.is_empty() => FaultKind::NoData.word(),
+            None if !known.labels.is_empty() => "firing",
+            None if !known.no_data.is_empty() => FaultKind::NoData.word(),
+            None => "ok",
         }
         .to_owned(),
         // Why it could not be asked is for the owner: another's error may hold what is hidden here.
         rule: (known.fault != Some(FaultKind::Error)).then(|| watch.to_string()),
-        firing: lines(news.map(|(label, instance)| (label, &instance.reading))),
-        over: over.take(LABELS_SHOWN_MAX).cloned().collect(),
+        firing,
+        over: told.over(&known).take(LABELS_SHOWN_MAX).cloned().collect(),
+        no_data: lost,
         ..Message::blank("alert", name, record, now)
     };
     if !message.firing.is_empty() {
@@ -264,17 +272,16 @@ pub(super) async fn again(
         }
         What::Alert(watch) => watch,
     };
+    let watched = record.state.watched.get(&who.name);
     let Look {
         outcome, sees, passes, ..
-    } = engine
-        .look(who, watch, record.state.watched.get(&who.name), Utc::now())
-        .await;
+    } = engine.look(who, watch, watched, &BTreeSet::new(), Utc::now()).await;
     if !sees {
         return Again::Withhold;
     }
     let mut message = made.clone();
     let holds = match outcome {
-        Outcome::Holds(labels) => labels,
+        Outcome::Judged(judged) => judged.holds,
         Outcome::Failed(reason) if passes => return Again::Later(reason),
         Outcome::NoData | Outcome::Failed(_) => Default::default(),
     };
@@ -306,6 +313,7 @@ impl Message {
             message: record.definition.message.clone(),
             firing: Vec::new(),
             over: Vec::new(),
+            no_data: Vec::new(),
             columns: Vec::new(),
             rows: Vec::new(),
             more: false,
@@ -322,11 +330,16 @@ impl Message {
 
     /// One line that says it.
     pub(super) fn subject(&self) -> String {
-        let labels = match self.firing.as_slice() {
+        let firing = self.firing.iter().map(|line| &line.label);
+        let labels: Vec<&String> = match self.firing.is_empty() {
+            true => self.no_data.iter().collect(),
+            false => firing.collect(),
+        };
+        let labels = match labels.as_slice() {
             [] => String::new(),
-            [line] if line.label.is_empty() => String::new(),
-            [line] => format!(" for {}", line.label),
-            lines => format!(" for {} labels", lines.len()),
+            [label] if label.is_empty() => String::new(),
+            [label] => format!(" for {label}"),
+            labels => format!(" for {} labels", labels.len()),
         };
         let subject = match self.kind.as_str() {
             "report" => format!("[labhouse] {}", self.name),

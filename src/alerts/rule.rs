@@ -2,7 +2,7 @@
 //!
 //! The SQL is a statement like any other: whoever it is asked as, it is planned over what that person may see.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::array::{Array, AsArray, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Float64Type};
@@ -10,7 +10,7 @@ use datafusion::sql::sqlparser::ast::Ident;
 
 use super::definition::{Rule, Series, Watch};
 use super::series::{Verdict, judge};
-use super::state::{Outcome, Reading};
+use super::state::{Judged, Outcome, Reading};
 use crate::query::statement::CATALOG;
 
 /// Labels that may hold at the same time; more is a rule that says nothing.
@@ -105,6 +105,59 @@ pub(super) fn anything(watch: &Watch) -> String {
     }
 }
 
+/// The statement that gives the labels that are there and for which the condition is never true and never false, and perhaps
+/// those for which it holds; none where the answer to the rule itself tells.
+pub(super) fn without_values(watch: &Watch) -> Option<String> {
+    let labels = labels(watch);
+    let comma = if labels.is_empty() { "" } else { ", " };
+    let select = format!(
+        "SELECT {labels}{comma}CAST(0 AS DOUBLE) AS {VALUE} FROM {CATALOG}.{}",
+        watch.table
+    );
+    let all = conditions(watch, " WHERE ", &[]);
+    match &watch.rule {
+        Rule::Rows { condition } => {
+            let is_false = format!("NOT ({condition})");
+            let is_false = conditions(watch, " WHERE ", &[&is_false]);
+            Some(format!("{select}{all} EXCEPT {select}{is_false} LIMIT {HISTORY_MAX}"))
+        }
+        Rule::Aggregate { condition, .. } if !watch.labels.is_empty() => {
+            let places: Vec<String> = (1..=watch.labels.len()).map(|n| n.to_string()).collect();
+            Some(format!(
+                "{select}{all} GROUP BY {} HAVING ({condition}) IS NULL LIMIT {HISTORY_MAX}",
+                places.join(", ")
+            ))
+        }
+        Rule::Aggregate { .. } | Rule::Moves { .. } | Rule::Deviates { .. } | Rule::NoNewRows { .. } => None,
+    }
+}
+
+/// The statement that gives a row if rows that the rule is about came into its table between two of its versions.
+pub(super) fn came(watch: &Watch, from: u64, to: u64) -> String {
+    let alias = watch.table.split_once('.').map_or("came", |(_, table)| table);
+    format!(
+        "SELECT 1 FROM table_changes('{CATALOG}.{}', {from}, {to}) AS {} WHERE _change_type = 'insert'{} LIMIT 1",
+        watch.table,
+        name(alias),
+        conditions(watch, " AND ", &[])
+    )
+}
+
+/// What the answer to [`without_values`] says.
+pub(super) fn read_without_values(batches: &[RecordBatch]) -> Result<BTreeSet<String>, String> {
+    let (mut labels, mut rows) = (BTreeSet::new(), 0);
+    for_each(batches, |label, _| {
+        rows += 1;
+        labels.insert(label);
+    })?;
+    if rows >= HISTORY_MAX {
+        return Err(format!(
+            "{HISTORY_MAX} labels or more have nothing to judge by: group by fewer columns, or narrow it with WHERE or WITHIN"
+        ));
+    }
+    Ok(labels)
+}
+
 /// The statement that shows some of the rows; none where a rule is not about rows.
 pub(super) fn sample(watch: &Watch, rows: usize) -> Option<String> {
     match &watch.rule {
@@ -182,19 +235,24 @@ pub(super) fn read_history(rule: &Rule, batches: &[RecordBatch]) -> Result<Outco
             "the history has {HISTORY_MAX} periods and labels or more: take longer periods, fewer labels, or WITHIN"
         ));
     }
-    let mut holds = BTreeMap::new();
-    let mut judged = false;
+    let mut judged = Judged::default();
+    let mut is_judged = false;
     for (label, values) in series {
         match judge(rule, &values) {
             Verdict::Holds(reading) => {
-                judged = true;
-                holds.insert(label, reading);
+                is_judged = true;
+                judged.holds.insert(label, reading);
             }
-            Verdict::Fine => judged = true,
-            Verdict::Unknown => {}
+            Verdict::Fine => is_judged = true,
+            Verdict::Unknown => {
+                judged.unknown.insert(label);
+            }
         }
     }
-    Ok(if judged { Outcome::Holds(holds) } else { Outcome::NoData })
+    Ok(match is_judged {
+        true => Outcome::Judged(judged),
+        false => Outcome::NoData,
+    })
 }
 
 /// Runs `each` on every row's label and value; columns that are neither are the periods.

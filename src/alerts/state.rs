@@ -8,12 +8,20 @@ use serde::{Deserialize, Serialize};
 /// What a look at a rule found, for one person.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Outcome {
-    /// The labels for which the rule holds; one label without a name where the rule has none.
-    Holds(BTreeMap<String, Reading>),
+    Judged(Judged),
     /// There is nothing to judge by.
     NoData,
     /// The rule could not be asked.
     Failed(String),
+}
+
+/// Of which labels something is known.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Judged {
+    /// The labels for which the rule holds; one label without a name where the rule has none.
+    pub(crate) holds: BTreeMap<String, Reading>,
+    /// Of the labels for which it held before, those that are there and have nothing to judge by any more.
+    pub(crate) unknown: BTreeSet<String>,
 }
 
 /// What was read where a rule holds.
@@ -27,7 +35,7 @@ pub(crate) struct Reading {
 /// The state that is kept.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub(crate) struct State {
-    /// Labels for which the rule holds.
+    /// Labels for which the rule holds, and those that fired and have nothing to judge by now.
     pub(crate) instances: BTreeMap<String, Instance>,
     pub(crate) fault: Option<Fault>,
     /// What was made known, or would have been but for a silence that is over.
@@ -58,6 +66,9 @@ pub(crate) struct Instance {
     pub(crate) since: DateTime<Utc>,
     pub(crate) firing: bool,
     pub(crate) reading: Reading,
+    /// It fired, and has nothing to judge by now: it neither fires nor is well.
+    #[serde(default)]
+    pub(crate) no_data: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,14 +86,29 @@ pub(crate) enum FaultKind {
 
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(crate) struct Told {
+    /// Labels that fire.
     pub(crate) labels: BTreeSet<String>,
+    /// Labels that fired and have nothing to judge by.
+    #[serde(default)]
+    pub(crate) no_data: BTreeSet<String>,
     pub(crate) fault: Option<FaultKind>,
+}
+
+impl Told {
+    /// Labels that were told of and of which neither is so in `next`: they are well, or not there any more.
+    pub(crate) fn over<'a>(&'a self, next: &'a Self) -> impl Iterator<Item = &'a String> {
+        let all = self.labels.union(&self.no_data);
+        all.filter(|label| !next.labels.contains(*label) && !next.no_data.contains(*label))
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Watched {
     pub(crate) rows: u64,
     pub(crate) since: DateTime<Utc>,
+    /// The table's version that was looked at; none of one that has none, or before it was kept.
+    #[serde(default)]
+    pub(crate) version: Option<u64>,
 }
 
 impl FaultKind {
@@ -99,7 +125,8 @@ impl State {
     pub(crate) fn word(&self) -> &'static str {
         match &self.fault {
             Some(fault) => fault.kind.word(),
-            None if self.instances.values().any(|instance| instance.firing) => "firing",
+            None if self.instances.values().any(Instance::fires) => "firing",
+            None if self.instances.values().any(|instance| instance.no_data) => FaultKind::NoData.word(),
             None if self.instances.is_empty() => "ok",
             None => "pending",
         }
@@ -107,7 +134,28 @@ impl State {
 
     /// The labels that fire.
     pub(crate) fn firing(&self) -> BTreeSet<String> {
-        firing(&self.instances)
+        having(&self.instances, Instance::fires)
+    }
+
+    /// The labels that fired and have nothing to judge by.
+    pub(crate) fn no_data(&self) -> BTreeSet<String> {
+        having(&self.instances, |instance| instance.no_data)
+    }
+
+    /// The labels that fired for a person, or that somebody told so: when the rule holds no more for one of them, is it well?
+    pub(crate) fn fired_for(&self, person: &str, owner: &str) -> BTreeSet<String> {
+        let found = self
+            .seen_by
+            .get(person)
+            .map(|found| (&found.instances, self.told_to.get(person)));
+        let own = (person == owner).then_some((&self.instances, Some(&self.told)));
+        let mut all = BTreeSet::new();
+        for (instances, told) in found.into_iter().chain(own) {
+            all.extend(having(instances, |instance| instance.firing));
+            let told = told.into_iter().flat_map(|told| told.labels.union(&told.no_data));
+            all.extend(told.cloned());
+        }
+        all
     }
 
     /// The state after a look. A fault leaves the labels as they were: nothing is known of them.
@@ -127,9 +175,9 @@ impl State {
                     reason: None,
                 });
             }
-            Outcome::Holds(labels) => {
+            Outcome::Judged(judged) => {
                 next.fault = None;
-                next.instances = instances(&self.instances, &self.told, labels, for_s, now);
+                next.instances = instances(&self.instances, &self.told, judged, for_s, now);
             }
         }
         if next.word() != self.word() || self.since.is_none() {
@@ -241,8 +289,8 @@ impl Found {
         match outcome {
             Outcome::Failed(_) => still(FaultKind::Error),
             Outcome::NoData => still(FaultKind::NoData),
-            Outcome::Holds(labels) => Self {
-                instances: instances(&self.instances, told, labels, for_s, now),
+            Outcome::Judged(judged) => Self {
+                instances: instances(&self.instances, told, judged, for_s, now),
                 fault: None,
             },
         }
@@ -259,60 +307,87 @@ fn fires_at<'a>(instances: impl Iterator<Item = &'a BTreeMap<String, Instance>>,
     pending.map(|instance| instance.since + seconds(for_s)).min()
 }
 
-fn firing(instances: &BTreeMap<String, Instance>) -> BTreeSet<String> {
-    let firing = instances.iter().filter(|(_, instance)| instance.firing);
-    firing.map(|(label, _)| label.clone()).collect()
+fn having(instances: &BTreeMap<String, Instance>, wanted: impl Fn(&Instance) -> bool) -> BTreeSet<String> {
+    let having = instances.iter().filter(|(_, instance)| wanted(instance));
+    having.map(|(label, _)| label.clone()).collect()
 }
 
 fn known(instances: &BTreeMap<String, Instance>, fault: Option<FaultKind>, told: &Told) -> Told {
-    Told {
+    match fault {
         // While nothing is known of the labels, they stay as they were told.
-        labels: match fault {
-            Some(_) => told.labels.clone(),
-            None => firing(instances),
+        Some(_) => Told { fault, ..told.clone() },
+        None => Told {
+            labels: having(instances, Instance::fires),
+            no_data: having(instances, |instance| instance.no_data),
+            fault,
         },
-        fault,
     }
 }
 
-/// The labels that hold, after those before. One that was told of goes on firing.
+/// The labels that hold, after those before. One that was told of goes on firing; one that fired and of which nothing is known
+/// any more is kept as such.
 fn instances(
     before: &BTreeMap<String, Instance>,
     told: &Told,
-    labels: &BTreeMap<String, Reading>,
+    judged: &Judged,
     for_s: u64,
     now: DateTime<Utc>,
 ) -> BTreeMap<String, Instance> {
+    let is_told = |label: &String| told.labels.contains(label) || told.no_data.contains(label);
     let instance = |label: &String, reading: &Reading| {
         let before = before.get(label);
         let since = before.map_or(now, |instance| instance.since);
         let held = now.signed_duration_since(since) >= seconds(for_s);
         Instance {
             since,
-            firing: held || before.is_some_and(|instance| instance.firing) || told.labels.contains(label),
+            firing: held || before.is_some_and(|instance| instance.firing) || is_told(label),
             reading: Reading {
                 // What is no number is equal to nothing, not even to itself.
                 value: reading.value.filter(|value| value.is_finite()),
                 against: reading.against.clone(),
             },
+            no_data: false,
         }
     };
-    let all = labels.iter();
-    all.map(|(label, reading)| (label.clone(), instance(label, reading)))
-        .collect()
+    let held = judged.holds.iter();
+    let held = held.map(|(label, reading)| (label.clone(), instance(label, reading)));
+    let unknown = judged.unknown.iter().filter_map(|label| {
+        let before = before.get(label).filter(|before| before.firing);
+        let since = before.map(|before| before.since).or(is_told(label).then_some(now))?;
+        let instance = Instance {
+            since,
+            firing: true,
+            reading: Reading::default(),
+            no_data: true,
+        };
+        Some((label.clone(), instance))
+    });
+    unknown.chain(held).collect()
+}
+
+impl Instance {
+    /// Whether the rule holds for it, and has for long enough.
+    fn fires(&self) -> bool {
+        self.firing && !self.no_data
+    }
 }
 
 impl Watched {
-    /// What was seen, after `rows` are seen now.
-    pub(crate) fn after(before: Option<&Self>, rows: u64, now: DateTime<Utc>) -> Self {
-        match before {
+    /// What was seen, after `rows` are seen now in a version; `came` says whether a commit since brought rows, be there as many as
+    /// before or fewer.
+    pub(crate) fn after(
+        before: Option<&Self>,
+        rows: u64,
+        version: Option<u64>,
+        came: bool,
+        now: DateTime<Utc>,
+    ) -> Self {
+        let since = match before {
             // Rows that were taken away are no new ones.
-            Some(before) if rows <= before.rows => Self {
-                rows,
-                since: before.since,
-            },
-            Some(_) | None => Self { rows, since: now },
-        }
+            Some(before) if rows <= before.rows && !came => before.since,
+            Some(_) | None => now,
+        };
+        Self { rows, since, version }
     }
 
     /// Whether no rows came for so long.

@@ -15,8 +15,8 @@ use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 use labhouse_catalog::{LakeError, TableName};
 
-use super::definition::{Definition, Rule, Schedule, Target, Watch, What};
-use super::grants::{self, may_watch, watched};
+use super::definition::{Definition, Rule, Schedule, Watch, What};
+use super::grants::{self, is_admin, may_watch, watched};
 use super::rule::{self, Question};
 use super::state::seconds;
 use super::store::Stored;
@@ -84,7 +84,7 @@ impl Engine {
         let read = self.source(governed, state, parsed(&sql)?, Vec::new()).await?.versions;
         let sources = watched(governed, new.relations, &read)?;
         let what = What::Alert(Box::new(watch));
-        let definition = self.definition(governed, what, when, new.clauses, &sources)?;
+        let definition = self.definition(governed, &name, what, when, new.clauses, &sources)?;
         self.make_alert(governed, &name, definition, new.or_replace, new.if_not_exists)
             .await
     }
@@ -109,7 +109,7 @@ impl Engine {
         let read = self.source(governed, state, new.query, Vec::new()).await?.versions;
         let sources = watched(governed, new.relations, &read)?;
         let when = new.clauses.when.clone().unwrap_or(Schedule::OnChange);
-        let definition = self.definition(governed, What::Report { sql }, when, new.clauses, &sources)?;
+        let definition = self.definition(governed, &name, What::Report { sql }, when, new.clauses, &sources)?;
         self.make_alert(governed, &name, definition, new.or_replace, new.if_not_exists)
             .await
     }
@@ -117,35 +117,13 @@ impl Engine {
     fn definition(
         &self,
         governed: &Governed,
+        name: &TableName,
         what: What,
         when: Schedule,
         clauses: Clauses,
         sources: &BTreeSet<TableName>,
     ) -> Result<Definition, QueryError> {
-        let channels = || self.channels.names().collect::<Vec<_>>().join(", ");
-        let notify = clauses.notify.into_iter().map(|target| {
-            let channel = match target.channel.as_str() {
-                "" => self.channels.default().ok_or_else(|| {
-                    QueryError::Invalid(format!(
-                        "NOTIFY {} BY which channel? Those of the config are: {}",
-                        target.recipient,
-                        channels()
-                    ))
-                })?,
-                channel if self.channels.names().any(|known| known == channel) => channel,
-                channel => {
-                    return Err(QueryError::Invalid(format!(
-                        "there is no channel {channel}; the administrator's config has: {}",
-                        channels()
-                    )));
-                }
-            };
-            Ok(Target {
-                recipient: target.recipient,
-                channel: channel.to_owned(),
-            })
-        });
-        let notify: BTreeSet<Target> = notify.collect::<Result<_, QueryError>>()?;
+        let notify = grants::targets(self, governed, name, sources, clauses.notify)?;
         Ok(Definition {
             owner: governed.who().name.clone(),
             created_at: Utc::now(),
@@ -321,10 +299,6 @@ impl Engine {
             (None, _) => Err(QueryError::NotFound(format!("{} '{name}' not found", name.kind))),
         }
     }
-}
-
-fn is_admin(governed: &Governed) -> bool {
-    governed.world().policies.is_admin(governed.who())
 }
 
 /// An alert lies in the schema of its table.

@@ -40,7 +40,7 @@ macro_rules! files {
     };
 }
 
-static FILES: [File; 43] = files![
+static FILES: [File; 44] = files![
     "api.js" JS,
     "app.css" CSS,
     "app.js" JS,
@@ -70,6 +70,7 @@ static FILES: [File; 43] = files![
     "vendor/flechette.min.js" JS,
     "vendor/uplot.css" CSS,
     "vendor/uplot.min.js" JS,
+    "views/absent.js" JS,
     "views/admin.js" JS,
     "views/alerts.js" JS,
     "views/complete.js" JS,

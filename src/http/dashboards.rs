@@ -4,6 +4,9 @@
 //! shipped one of its name. A file holds SQL, and the page sends it through `/api/query` as the person who looks. A
 //! chart or filter that the caller could not ask is left out of the answer, and a dashboard without charts is not there:
 //! absence looks the same as non-existence.
+//!
+//! A file that cannot be read takes nothing away: until it is mended the one before it is shown, or the shipped one of its name.
+//! What is wrong with it, and in which line, is told to those who may mend it.
 
 pub(super) mod edit;
 mod file;
@@ -39,6 +42,16 @@ const SHIPPED: [(&str, &str); 4] = [
     ("insight", include_str!("../../examples/dashboards/insight.toml")),
 ];
 
+/// The files that could be read last, by name: what is shown while somebody mends one.
+#[derive(Default)]
+pub(super) struct Good(parking_lot::Mutex<BTreeMap<String, Dashboard>>);
+
+/// One dashboard, and what is wrong with its file.
+struct Found {
+    dashboard: Option<Dashboard>,
+    problem: Option<String>,
+}
+
 /// The names of the dashboards that have something for the caller; an administrator also hears what is wrong with a file.
 pub(super) async fn list(
     State(door): State<Arc<Door>>,
@@ -48,14 +61,14 @@ pub(super) async fn list(
     let caller = signin::caller(&door, &headers, Some(peer), Call::Reading).await?;
     let is_admin = door.engine.policies.current().is_admin(&caller.principal);
     let (mut found, mut problems) = (Vec::new(), Vec::new());
-    for (name, dashboard) in read_all(&door) {
-        match dashboard {
-            Ok(dashboard) => {
-                if is_admin || has_something(&door, &caller, &dashboard).await {
-                    found.push((dashboard.order, name, dashboard.title));
-                }
-            }
-            Err(error) => problems.push(json!({"name": name, "problem": error.to_string()})),
+    for (name, one) in read_all(&door) {
+        if let Some(dashboard) = one.dashboard
+            && (is_admin || has_something(&door, &caller, &dashboard).await)
+        {
+            found.push((dashboard.order, name.clone(), dashboard.title));
+        }
+        if let Some(problem) = one.problem {
+            problems.push(json!({"name": name, "problem": problem}));
         }
     }
     found.sort();
@@ -79,10 +92,17 @@ pub(super) async fn one(
     let caller = signin::caller(&door, &headers, Some(peer), Call::Reading).await?;
     let is_admin = door.engine.policies.current().is_admin(&caller.principal);
     let absent = || Refusal::not_found(format!("dashboard '{name}' not found"));
-    let mut dashboard = match read_all(&door).remove(&name) {
-        Some(Ok(dashboard)) => dashboard,
-        Some(Err(error)) if is_admin => return Err(Refusal::bad_request(error.to_string())),
-        Some(Err(_)) | None => return Err(absent()),
+    let found = read_all(&door).remove(&name).ok_or_else(absent)?;
+    let mut dashboard = match found {
+        Found {
+            dashboard: Some(dashboard),
+            ..
+        } => dashboard,
+        Found {
+            dashboard: None,
+            problem: Some(problem),
+        } if is_admin => return Err(Refusal::bad_request(problem)),
+        Found { dashboard: None, .. } => return Err(absent()),
     };
     if !is_admin {
         let mut filters = Vec::new();
@@ -107,7 +127,11 @@ pub(super) async fn one(
             return Err(absent());
         }
     }
-    Ok(Json(dashboard).into_response())
+    let mut told = serde_json::to_value(dashboard).map_err(Refusal::internal)?;
+    if let (true, Some(problem), Some(told)) = (is_admin, found.problem, told.as_object_mut()) {
+        told.insert("problem".to_owned(), problem.into());
+    }
+    Ok(Json(told).into_response())
 }
 
 async fn has_something(door: &Door, caller: &Caller, dashboard: &Dashboard) -> bool {
@@ -125,19 +149,50 @@ async fn may_ask(door: &Door, caller: &Caller, sql: &str) -> bool {
     described.is_ok()
 }
 
-fn read_all(door: &Door) -> BTreeMap<String, Result<Dashboard, FileError>> {
-    let mut texts: BTreeMap<String, Result<String, FileError>> = SHIPPED
-        .iter()
-        .map(|(name, text)| ((*name).to_owned(), Ok((*text).to_owned())))
-        .collect();
-    texts.extend(read_folder(&door.engine.config.dashboards.dir));
-    texts
-        .into_iter()
-        .map(|(name, text)| {
-            let dashboard = text.and_then(|text| Dashboard::parse(&name, &text));
-            (name, dashboard)
-        })
-        .collect()
+fn read_all(door: &Door) -> BTreeMap<String, Found> {
+    let shipped = SHIPPED.iter().filter_map(|(name, text)| {
+        let dashboard = Dashboard::parse(name, text).ok()?;
+        Some(((*name).to_owned(), dashboard))
+    });
+    found(
+        shipped.collect(),
+        read_folder(&door.engine.config.dashboards.dir),
+        &door.good,
+    )
+}
+
+/// What is shown of files, and in the place of those that cannot be read.
+fn found(
+    shipped: BTreeMap<String, Dashboard>,
+    files: BTreeMap<String, Result<String, FileError>>,
+    good: &Good,
+) -> BTreeMap<String, Found> {
+    let mut good = good.0.lock();
+    good.retain(|name, _| files.contains_key(name));
+    let whole = |dashboard| Found {
+        dashboard: Some(dashboard),
+        problem: None,
+    };
+    let mut found: BTreeMap<String, Found> = shipped.into_iter().map(|(name, one)| (name, whole(one))).collect();
+    for (name, text) in files {
+        match text.and_then(|text| Dashboard::parse(&name, &text)) {
+            Ok(dashboard) => {
+                good.insert(name.clone(), dashboard.clone());
+                found.insert(name, whole(dashboard));
+            }
+            Err(error) => {
+                let before = good.get(&name).cloned();
+                let (dashboard, shown) = match (before, found.remove(&name)) {
+                    (Some(before), _) => (Some(before), "shown is what it was before"),
+                    (None, Some(shipped)) => (shipped.dashboard, "shown is the shipped one of its name"),
+                    (None, None) => (None, "nothing is shown"),
+                };
+                let problem = Some(format!("{name}.toml cannot be read, {shown}: {}", error.problem));
+                found.insert(name, Found { dashboard, problem });
+            }
+        }
+    }
+    found
 }
 
 /// The files of the lab's folder; one that is not there has none.
@@ -186,6 +241,38 @@ mod tests {
             let dashboard = Dashboard::parse(name, text).unwrap_or_else(|error| panic!("{error}"));
             assert!(!dashboard.charts.is_empty(), "{name}");
         }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_takes_nothing_away() {
+        let titled = |title: &str| Dashboard::parse("x", &format!("title = '{title}'")).unwrap();
+        let shipped = || BTreeMap::from([("plates".to_owned(), titled("Shipped"))]);
+        let file = |name: &str, text: &str| BTreeMap::from([(name.to_owned(), Ok(text.to_owned()))]);
+        let good = Good::default();
+        let look = |files| {
+            let found = found(shipped(), files, &good);
+            let told = |(name, one): (String, Found)| (name, one.dashboard.map(|one| one.title), one.problem);
+            found.into_iter().map(told).collect::<Vec<_>>()
+        };
+        let broken = "title = 'Ours'\nspeed = 9";
+        let (name, title, problem) = look(file("plates", broken)).remove(0);
+        assert_eq!((name.as_str(), title.as_deref()), ("plates", Some("Shipped")));
+        let problem = problem.unwrap();
+        assert!(problem.contains("line 2") && problem.contains("shipped"), "{problem}");
+        // Once it was good, that is what stays; taken away, it is the shipped one again.
+        assert_eq!(look(file("plates", "title = 'Ours'"))[0].1.as_deref(), Some("Ours"));
+        let (_, title, problem) = look(file("plates", broken)).remove(0);
+        assert_eq!(title.as_deref(), Some("Ours"));
+        assert!(problem.unwrap().contains("before"));
+        assert_eq!(
+            look(BTreeMap::new()),
+            [("plates".to_owned(), Some("Shipped".to_owned()), None)]
+        );
+        assert_eq!(look(file("plates", broken))[0].1.as_deref(), Some("Shipped"));
+        // One that never was good shows nothing.
+        let all = look(file("mine", broken));
+        assert_eq!((all[0].0.as_str(), &all[0].1), ("mine", &None));
+        assert!(all[0].2.as_ref().unwrap().contains("nothing is shown") && all[1].2.is_none());
     }
 
     #[test]

@@ -20,6 +20,7 @@ mod shape;
 mod sight;
 mod statement;
 mod step;
+mod supervisor;
 mod turns;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,6 +35,7 @@ use crate::query::view::{Expectation, Refresh};
 pub(crate) use folder::{Files, follow_files};
 pub(crate) use follow::{Calm, Failures, LOOK, follow};
 pub(crate) use present::Met;
+pub(crate) use supervisor::{asked, supervise};
 pub(crate) use turns::Turns;
 
 /// The property of a view's table. Empty for a table that was a view once.

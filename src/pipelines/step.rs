@@ -1,8 +1,8 @@
 //! A view's external step: a program or an address of the administrator's list, which takes the query's rows as an Arrow stream
 //! and gives the view's. For what SQL cannot do: images, sequences, spectra.
 //!
-//! A program runs without a shell, with an empty environment, in the root folder, and dies with its deadline, and with it what
-//! it started; an address is asked without following it elsewhere. Whoever makes the view needs the grant `execute` on
+//! A program runs without a shell, with an empty environment, in the root folder. It ends with its deadline, and when it ends all that
+//! it started ends, too (`supervisor`); an address is asked without following it elsewhere. Whoever makes the view needs the grant `execute` on
 //! `step/<name>`, which no grant on functions gives: a step is a program of the server's machine. Nobody can tell what of its input an output holds, so every tag of the sources is on all of it, and every
 //! column comes from every column.
 
@@ -21,8 +21,8 @@ use labhouse_policies::{Action, TableObject, Tags};
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Client, redirect};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::process::Command;
 
+use super::supervisor::{self, Running};
 use crate::config::Step;
 use crate::engine::Engine;
 use crate::query::lineage::Lineage;
@@ -169,21 +169,6 @@ fn decode(name: &str, bytes: Vec<u8>, rows_max: usize) -> Result<(SchemaRef, Vec
     Ok((schema, batches))
 }
 
-/// A program with all that it started and that did not leave its group: killed when this is dropped.
-struct Group(Option<libc::pid_t>);
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        let Some(group) = self.0.filter(|group| *group > 1) else {
-            return;
-        };
-        #[expect(unsafe_code, reason = "the standard library kills one process, never a group")]
-        // SAFETY: a plain system call with two numbers; the group is the program's own.
-        let sent = unsafe { libc::kill(-group, libc::SIGKILL) };
-        tracing::trace!(group, sent, "a step's processes are ended");
-    }
-}
-
 async fn command(name: &str, step: &Step, input: Vec<u8>) -> Result<Vec<u8>, QueryError> {
     let failed = |what: &str, error: std::io::Error| {
         tracing::error!(step = name, %error, "{what}");
@@ -193,18 +178,16 @@ async fn command(name: &str, step: &Step, input: Vec<u8>) -> Result<Vec<u8>, Que
         .command
         .split_first()
         .ok_or_else(|| QueryError::internal("a step without a command"))?;
-    let mut child = Command::new(program)
-        .args(arguments)
+    let mut child = supervisor::command(program, arguments)
         .env_clear()
         .current_dir("/")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0)
-        .kill_on_drop(true)
         .spawn()
         .map_err(|error| failed("its program does not start", error))?;
-    let _all = Group(child.id().and_then(|id| libc::pid_t::try_from(id).ok()));
+    let running = Running::of(&child);
     let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let (Some(mut stdin), Some(stdout), Some(stderr)) = pipes else {
         return Err(QueryError::internal("a program without its pipes"));
@@ -231,8 +214,12 @@ async fn command(name: &str, step: &Step, input: Vec<u8>) -> Result<Vec<u8>, Que
         .wait()
         .await
         .map_err(|error| failed("its end is not known", error))?;
+    running.ended();
     if !status.success() {
         let complaint = String::from_utf8_lossy(&complaint).into_owned();
+        if let Some(reason) = supervisor::not_started(status, &complaint) {
+            return Err(failed("its program does not start", std::io::Error::other(reason)));
+        }
         tracing::error!(step = name, %status, complaint, "an external step failed");
         return Err(QueryError::Invalid(format!(
             "the external step {name} failed ({status}); the server's log has what it wrote to standard error"

@@ -3,6 +3,7 @@
 //! What an alert tells others follows from what they see, and its author chose the question. So he is shown what is of his own
 //! view, and a recipient the messages to herself; whether there was anything for somebody else is an administrator's to know.
 
+use std::fmt::Write;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray};
@@ -11,7 +12,7 @@ use labhouse_catalog::TableName;
 use labhouse_policies::Principal;
 
 use super::rows::{number, text, time_if_any};
-use crate::alerts::{AlertEvent, Stored, What};
+use crate::alerts::{AlertEvent, State, Stored, What};
 use crate::engine::Engine;
 use crate::query::statement::CATALOG;
 
@@ -93,7 +94,7 @@ pub(super) fn alerts(engine: &Engine, who: &Principal) -> Vec<ArrayRef> {
                 .collect();
             (!labels.is_empty()).then(|| labels.join("; "))
         })),
-        text(states().map(|state| state.fault.as_ref().and_then(|fault| fault.reason.clone()))),
+        text(states().map(reason)),
         Arc::new(
             definitions()
                 .map(|definition| Some(definition.enabled))
@@ -108,6 +109,37 @@ pub(super) fn alerts(engine: &Engine, who: &Principal) -> Vec<ArrayRef> {
         number(alerts.iter().map(|(_, stored)| Some(reader.waiting(stored)))),
         time_if_any(definitions().map(|definition| Some(definition.created_at))),
     ]
+}
+
+/// Why the state is what it is, where that is to be said: why the rule could not be asked, or which labels that fired have nothing
+/// to judge by any more.
+fn reason(state: &State) -> Option<String> {
+    if let Some(fault) = &state.fault {
+        return fault.reason.clone();
+    }
+    let lost: Vec<String> = state.no_data().into_iter().take(LABELS_MAX).collect();
+    (!lost.is_empty()).then(|| format!("fired, and has nothing to judge by now: {}", lost.join("; ")))
+}
+
+/// What a person is shown of alerts and reports, as a text that differs where that does, but for the times of looks.
+pub(crate) fn alerts_shown(engine: &Engine, who: &Principal) -> String {
+    let reader = Reader::new(engine, who);
+    let mut text = String::new();
+    for (name, stored) in engine.alerts.all() {
+        if reader.owns(&stored) {
+            let (definition, state) = (&stored.record.definition, &stored.record.state);
+            let reason = state.fault.as_ref().and_then(|fault| fault.reason.as_ref());
+            let waiting = reader.waiting(&stored);
+            let labels = (state.word(), state.since, state.firing(), state.no_data());
+            let _ = writeln!(text, "{name} {definition:?} {labels:?} {reason:?} {waiting}");
+        }
+        let mut seen = stored.record.events.iter().filter(|event| reader.sees(&stored, event));
+        let events = seen.clone().count();
+        if let Some(last) = seen.next_back() {
+            let _ = writeln!(text, "{name} {events} {:?} {}", last.at, last.event);
+        }
+    }
+    text
 }
 
 /// When an alert that this server did not look at yet was looked at: the record is written for its recipients, too, and the time of

@@ -27,7 +27,9 @@ use datafusion::physical_plan::streaming::PartitionStream;
 use labhouse_catalog::FileStatus;
 use labhouse_policies::Principal;
 
+pub(crate) use alerts::alerts_shown;
 pub(crate) use history::{NAME as HISTORY, table_function as history};
+pub(crate) use pipelines::pipelines_shown;
 use profiles::ProfilesTable;
 pub(crate) use profiles::{NAME as PROFILES, Profiles};
 

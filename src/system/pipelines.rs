@@ -1,6 +1,8 @@
 //! `lab.system.pipelines`: the materialized views, how fresh they are and how they were made, and files that could not be followed;
 //! one's own, an administrator all.
 
+use std::fmt::Write;
+
 use arrow::array::ArrayRef;
 use chrono::{DateTime, Utc};
 use labhouse_policies::Principal;
@@ -27,6 +29,29 @@ struct Row {
     sources: Option<String>,
     statement_sha256: Option<String>,
     sql: Option<String>,
+}
+
+/// What a person is shown of views and files, as a text that differs where that does.
+pub(crate) fn pipelines_shown(engine: &Engine, who: &Principal) -> String {
+    let world = engine.world();
+    let all = world.policies.is_admin(who);
+    let mut text = String::new();
+    for table in world.catalog.all() {
+        let Some(view) = View::of(table).filter(|view| all || view.owner == who.name) else {
+            continue;
+        };
+        let failure = engine.view_failures.get(table.name()).map(|failure| failure.reason);
+        let fresh = view.freshness(&world.catalog);
+        let _ = writeln!(text, "{} {fresh:?} {} {failure:?}", table.name(), view.refreshed_at);
+    }
+    let files = engine.pipeline_files.states();
+    for file in files
+        .iter()
+        .filter(|file| all || file.owner.as_ref() == Some(&who.name))
+    {
+        let _ = writeln!(text, "{file:?}");
+    }
+    text
 }
 
 pub(super) fn rows(engine: &Engine, who: &Principal) -> Vec<ArrayRef> {

@@ -1,7 +1,7 @@
 // The page while the lab changes under it: files land, plates have evil names, the server goes and comes back.
 
 import { spawn } from "node:child_process";
-import { mkdirSync, renameSync, writeFileSync } from "node:fs";
+import { mkdirSync, renameSync, unlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { assert, axe, BASE, basic, card, check, clean, finish, open, PATIENCE, rows, settled, signIn, start, until } from "./lib.mjs";
@@ -126,6 +126,27 @@ await check("17 what is seen in part, and new tables, reach an open page as well
   await page.close();
 });
 
+await check("an open page asks nothing while nothing changes, be its tables seen in part", async () => {
+  for (const user of ["ana", "sam"]) {
+    for (const view of ["overview", ...(user === "sam" ? ["alerts", "pipelines"] : [])]) {
+      const page = await open(`/?view=${view}`, { signedIn: user });
+      if (view === "overview") await settled(page, 4);
+      else await page.locator(".view .table, .view .hint").first().waitFor();
+      const [asked, looks] = [[], []];
+      // What the checks before have begun may still come to its end: from one quiet look on it counts.
+      page.on("request", (request) => (/\/api\/version$/.test(request.url()) ? looks : asked).push(request.url()));
+      let [seen, from] = [0, 0];
+      await until(`five quiet looks of ${user} at ${view}`, () => {
+        if (asked.length > seen) [seen, from] = [asked.length, looks.length];
+        return looks.length >= from + 5;
+      });
+      assert.ok(looks.length <= 20, `${user} at ${view} asked ${asked.length} times in ${looks.length} looks`);
+      await clean(page);
+      await page.close();
+    }
+  }
+});
+
 await check("17 a running query keeps its snapshot", async () => {
   const ask = (sql) => fetch(`${BASE}/api/query`, { method: "POST", headers: { "content-type": "application/json", "accept-encoding": "identity", ...basic("ada") }, body: JSON.stringify({ sql, format: "csv" }) });
   assert.equal((await ask("CREATE TABLE lab.chemistry.kept AS SELECT value AS n FROM generate_series(1, 1000)")).status, 200);
@@ -217,6 +238,41 @@ await check("a dashboard is edited in the page, by administrators only", async (
   await settled(other, 6);
   assert.equal(await other.getByRole("button", { name: "Edit" }).count(), 0);
   await other.close();
+});
+
+await check("a dashboard's broken file takes nothing away, and a link that leads nowhere says so", async () => {
+  mkdirSync(join(DIR, "dashboards"), { recursive: true });
+  const file = join(DIR, "dashboards", "plates.toml");
+  writeFileSync(file, 'title = "Plates"\nspeed = 9\n');
+  writeFileSync(join(DIR, "dashboards", "torn.toml"), 'title = "Torn\n');
+  const page = await open("/?view=plates", { signedIn: "sam" });
+  await settled(page, 4);
+  assert.equal(await page.locator(".view > .problem").count(), 0);
+  await page.goto(`${BASE}/?view=torn`);
+  await page.getByRole("heading", { name: "Not found" }).waitFor();
+  const absent = await page.locator(".view").textContent();
+  await page.goto(`${BASE}/?view=nothing`);
+  await page.getByRole("heading", { name: "Not found" }).waitFor();
+  assert.equal((await page.locator(".view").textContent()).replace("nothing", "torn"), absent);
+  await clean(page);
+  await page.close();
+  const admin = await open("/?view=plates", { signedIn: "ada" });
+  await settled(admin, 4);
+  assert.match(await admin.locator(".view > .problem").textContent(), /plates\.toml cannot be read, shown is the shipped one.*line 2/s);
+  assert.deepEqual(await axe(admin), []);
+  await admin.goto(`${BASE}/?view=torn`);
+  assert.match(await admin.locator(".view > .problem").textContent(), /nothing is shown.*line 1/s);
+  assert.equal(await admin.inputValue("#dashboard-text"), 'title = "Torn\n');
+  assert.deepEqual(await axe(admin), []);
+  await admin.getByRole("button", { name: "Remove this file" }).click();
+  await admin.getByRole("button", { name: "Remove it for good?" }).click();
+  await admin.getByRole("heading", { name: "Overview" }).waitFor();
+  unlinkSync(file);
+  await admin.goto(`${BASE}/?view=plates`);
+  await settled(admin, 4);
+  assert.equal(await admin.locator(".view > .problem").count(), 0);
+  await clean(admin);
+  await admin.close();
 });
 
 await check("18 the server goes: a banner and no blank; it comes back: one sign-in, the same place", async () => {

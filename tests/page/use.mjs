@@ -174,6 +174,13 @@ await check("12 filter: conditions like in a spreadsheet run over all rows, and 
   await until("no row", async () => (await said()) === "0 rows");
   await type("yield_pct", "many");
   await until("why not", async () => /“many” is no number/.test(await page.locator(".pivot .problem").textContent()));
+  // Over what is no question none can be asked.
+  const tabs = () => page.locator(".tabs button").allTextContents();
+  assert.deepEqual(await tabs(), ["Table", "Chart", "Filter", "Pivot"]);
+  await run(page, "-- SELECT\nSHOW TABLES");
+  assert.deepEqual(await tabs(), ["Table", "Chart"]);
+  await run(page, `/* SHOW */ (SELECT well, yield_pct FROM ${REACTIONS} LIMIT 5); -- five`);
+  assert.deepEqual(await tabs(), ["Table", "Chart", "Filter", "Pivot"]);
   assert.deepEqual(await axe(page), []);
   await clean(page);
   await page.close();

@@ -4,7 +4,7 @@ use std::io::Read;
 
 use serde_json::json;
 
-use crate::lab;
+use crate::lab::{self, shows};
 use crate::page_client::{Answer, ask, basic, call, get, login, open};
 
 const COUNT: &str = "SELECT count(*) AS n FROM lab.chemistry.reactions";
@@ -460,6 +460,42 @@ fn a_labs_own_dashboard_acts_without_a_restart_and_a_wrong_one_is_told_to_admini
     let list = |user: &str| get(&lab, user, "/api/dashboards").text();
     assert!(list("sam").contains("Mine") && list("sam").contains("Overview") && !list("guest").contains("Mine"));
     assert!(list("ada").contains("speed") && !list("sam").contains("speed"));
+    assert!(
+        list("ada").contains("line 2") && list("ada").contains("nothing is shown"),
+        "{}",
+        list("ada")
+    );
+    let (mine, own) = (
+        |user: &str| get(&lab, user, "/api/dashboards/broken"),
+        dir.join("plates.toml"),
+    );
+    assert_eq!((mine("ada").status, mine("sam").status), (400, 404));
+    // A shipped one stays as it is shipped while the lab's own is broken, and then as it was before it was.
+    let plates = |user: &str| get(&lab, user, "/api/dashboards/plates").json();
+    for (text, title, told) in [
+        ("title = 'x'\n[[chart]]\nname = 'a'", "Plates", Some("the shipped one")),
+        (&format!("title = 'Our plates'\n{chart}"), "Our plates", None),
+        (
+            &format!("title = 'x'\n\n{chart}sets = 'nothing'\n"),
+            "Our plates",
+            Some("at line 3, chart `lots`"),
+        ),
+    ] {
+        std::fs::write(&own, text).unwrap();
+        for user in ["ada", "sam"] {
+            assert_eq!(plates(user)["title"], title, "{text}");
+            assert!(list(user).contains(title), "{text}");
+        }
+        assert!(plates("sam").get("problem").is_none(), "{text}");
+        let problem = plates("ada");
+        let problem = problem
+            .get("problem")
+            .map(|problem| problem.as_str().unwrap().to_owned());
+        match told {
+            Some(told) => assert!(problem.as_ref().unwrap().contains(told), "{problem:?}"),
+            None => assert_eq!(problem, None),
+        }
+    }
     std::fs::write(dir.join("overview.toml"), format!("title = 'Ours'\n{chart}")).unwrap();
     assert_eq!(get(&lab, "sam", "/api/dashboards/overview").json()["title"], "Ours");
 }
@@ -555,33 +591,129 @@ fn an_administrator_edits_a_dashboard_and_nobody_elses_edit_is_lost() {
     );
 }
 
-/// The word changes with what a person sees whole, and never with what is hidden from him.
+/// The word changes with what a person sees, in whole or in part, and never with what is hidden from him. While nothing changes
+/// nothing is asked.
 #[tokio::test]
 async fn the_version_follows_visible_changes_only() {
     let lab = lab::own();
     let version = |user: &str| -> Answer { get(&lab, user, "/api/version") };
     let (sam, ana) = (version("sam").json(), version("ana").json());
-    assert_eq!((&sam["is_whole"], &ana["is_whole"]), (&json!(true), &json!(false)));
+    assert_eq!((&sam["is_whole"], &ana["is_whole"]), (&json!(true), &json!(true)));
     assert_eq!(version("sam").json(), sam);
-    // Readings are hidden from ana, and of the reactions made of them she sees some rows only.
+    let asked = "SELECT count(*) FROM system.queries WHERE principal = 'ana' AND sql LIKE '%table_changes(%'";
+    let before = lab.number("ada", asked).await;
+    for _ in 0..5 {
+        assert_eq!(version("ana").json(), ana);
+    }
+    assert_eq!(lab.number("ada", asked).await, before);
+    // Readings are hidden from ana, and of the reactions made of them she sees some rows only: P0001 is none of hers.
+    let reactions = |who: &'static str| {
+        let lab = &lab;
+        async move {
+            lab.number(
+                who,
+                "SELECT count(*) FROM lab.chemistry.reactions WHERE plate_id = 'P0001'",
+            )
+            .await
+        }
+    };
+    assert!(reactions("ada").await > 0);
+    let hers = reactions("ana").await;
+    let fresh = |value: &'static str| {
+        let lab = &lab;
+        async move {
+            let change = format!(
+                "UPDATE lab.chemistry.plate_readings SET yield_pct = {value} WHERE plate_id = 'P0001' AND well = 'A1'"
+            );
+            lab.update("ada", &change).await.unwrap();
+            let sql = "SELECT yield_pct FROM lab.chemistry.reactions WHERE reaction_id = 'P0001-A1'";
+            lab.until("ada", sql, |answer| {
+                answer.as_ref().is_ok_and(|text| text.contains(value))
+            })
+            .await;
+        }
+    };
+    fresh("1.0").await;
+    assert_ne!(version("sam").json(), sam);
+    assert_eq!(hers == 0, version("ana").json() == ana, "she sees {hers} of its rows");
+    // What she sees of a table that she sees in part: new and changed rows are told, hidden ones and files written anew are not.
     lab.update(
         "ada",
-        "UPDATE lab.chemistry.plate_readings SET yield_pct = 1.0 WHERE plate_id = 'P0001' AND well = 'A1'",
+        "CREATE TABLE lab.chemistry.partly AS SELECT 'CCO' AS scaffold_smiles, 1 AS n",
     )
     .await
     .unwrap();
-    let fresh = "SELECT yield_pct FROM lab.chemistry.reactions WHERE reaction_id = 'P0001-A1'";
-    lab.until("ada", fresh, |answer| {
-        answer.as_ref().is_ok_and(|text| text.contains("1.0"))
-    })
-    .await;
-    assert_ne!(version("sam").json(), sam);
-    assert_eq!(version("ana").json(), ana);
+    let mut seen = version("ana").json();
+    assert_eq!(seen["is_whole"], json!(true));
+    for (sql, tells) in [
+        ("INSERT INTO lab.chemistry.partly VALUES ('CCN', 2)", true),
+        ("UPDATE lab.chemistry.partly SET n = 3 WHERE n = 2", true),
+        ("OPTIMIZE lab.chemistry.partly", false),
+        ("DELETE FROM lab.chemistry.partly WHERE n = 3", true),
+    ] {
+        lab.update("ada", sql).await.unwrap();
+        let now = version("ana").json();
+        assert_eq!(now != seen, tells, "{sql}");
+        assert_eq!(version("ana").json(), now, "{sql}");
+        seen = now;
+    }
     lab.update(
         "ada",
         "UPDATE lab.chemistry.reagent_lots SET purity_pct = 1.0 WHERE lot = 'XP-2604'",
     )
     .await
     .unwrap();
-    assert_ne!(version("ana").json(), ana);
+    assert_ne!(version("ana").json(), seen);
+}
+
+/// Hidden rows and hidden columns, in a table of which the rest is seen.
+#[tokio::test]
+async fn the_version_says_nothing_of_what_is_hidden() {
+    let lab = lab::empty(|config| config);
+    let header = "reaction_id,plate_id,status,operator,scaffold_smiles,yield_pct\n";
+    lab.land(
+        "chemistry/reactions/a.csv",
+        format!("{header}1,P1,released,mara,CCO,80\n2,P2,draft,jon,CCN,70\n"),
+    );
+    let count = "SELECT count(*) FROM lab.chemistry.reactions";
+    lab.until("ana", count, shows("1")).await;
+    lab.until("ada", count, shows("2")).await;
+    let version = || get(&lab, "ana", "/api/version").json();
+    let seen = version();
+    assert_eq!(seen["is_whole"], json!(true));
+    for hidden in [
+        "UPDATE lab.chemistry.reactions SET yield_pct = 1 WHERE reaction_id = 2",
+        "UPDATE lab.chemistry.reactions SET operator = 'ines' WHERE reaction_id = 1",
+        "DELETE FROM lab.chemistry.reactions WHERE reaction_id = 2",
+        "INSERT INTO lab.chemistry.reactions (reaction_id, status, yield_pct) VALUES (3, 'draft', 5)",
+    ] {
+        lab.update("ada", hidden).await.unwrap();
+        assert_eq!(version(), seen, "{hidden}");
+    }
+    lab.update(
+        "ada",
+        "UPDATE lab.chemistry.reactions SET yield_pct = 81 WHERE reaction_id = 1",
+    )
+    .await
+    .unwrap();
+    assert_ne!(version(), seen);
+    // A lab that keeps nothing of what is seen in part asks by the clock.
+    let lab = lab::own_with(|config| config + "[limits]\nresult_cache_filtered = false\n");
+    assert_eq!(get(&lab, "ana", "/api/version").json()["is_whole"], json!(false));
+    assert_eq!(get(&lab, "sam", "/api/version").json()["is_whole"], json!(true));
+}
+
+#[tokio::test]
+async fn the_version_follows_the_alerts_that_a_person_is_shown() {
+    let lab = lab::own();
+    let version = |user: &str| get(&lab, user, "/api/version").json();
+    let (sam, ada) = (version("sam"), version("ada"));
+    lab.update(
+        "ada",
+        "CREATE ALERT own ON lab.chemistry.reagent_lots WHEN purity_pct > 1000 NOTIFY ada BY outbox",
+    )
+    .await
+    .unwrap();
+    assert_ne!(version("ada"), ada);
+    assert_eq!(version("sam"), sam);
 }

@@ -7,12 +7,30 @@ fn at(second: i64) -> DateTime<Utc> {
 }
 
 fn holds(labels: &[&str]) -> Outcome {
-    Outcome::Holds(
-        labels
-            .iter()
-            .map(|label| ((*label).to_owned(), Reading::default()))
-            .collect(),
-    )
+    judged(labels, &[])
+}
+
+fn judged(holds: &[&str], unknown: &[&str]) -> Outcome {
+    let holds = holds.iter().map(|label| ((*label).to_owned(), Reading::default()));
+    Outcome::Judged(Judged {
+        holds: holds.collect(),
+        unknown: set(unknown),
+    })
+}
+
+fn set(labels: &[&str]) -> BTreeSet<String> {
+    labels.iter().map(|label| (*label).to_owned()).collect()
+}
+
+fn reads(label: &str, value: f64) -> Outcome {
+    let reading = Reading {
+        value: Some(value),
+        against: None,
+    };
+    Outcome::Judged(Judged {
+        holds: [(label.to_owned(), reading)].into(),
+        unknown: BTreeSet::new(),
+    })
 }
 
 #[test]
@@ -59,13 +77,47 @@ fn a_fault_keeps_the_labels_and_is_told_once() {
 }
 
 #[test]
+fn a_label_without_values_is_neither_firing_nor_well() {
+    let mut state = State::default().after(&holds(&["a", "b"]), 0, at(0));
+    state.told = state.known();
+    // Of the labels that fired one is well, of the other nothing is known any more; one that never fired says nothing.
+    let mut state = state.after(&judged(&[], &["a", "c"]), 0, at(1));
+    assert_eq!(
+        (state.word(), state.firing(), state.no_data()),
+        ("no_data", set(&[]), set(&["a"]))
+    );
+    let known = state.known();
+    assert_eq!((known.labels.clone(), known.no_data.clone()), (set(&[]), set(&["a"])));
+    assert_eq!(state.told.over(&known).collect::<Vec<_>>(), ["b"]);
+    assert!(state.is_news() && state.fired_for("sam", "sam") == set(&["a", "b"]));
+    state.told = known;
+    assert!(!state.after(&judged(&[], &["a"]), 0, at(2)).is_news(), "told once");
+    // Values are back: it goes on firing, however long a rule must hold, or it is well.
+    let back = state.after(&holds(&["a"]), 60, at(3));
+    assert_eq!((back.word(), back.known().labels), ("firing", set(&["a"])));
+    let well = state.after(&holds(&[]), 60, at(3));
+    assert_eq!((well.word(), well.known()), ("ok", Told::default()));
+    assert_eq!(state.told.over(&well.known()).collect::<Vec<_>>(), ["a"]);
+    // What only waited to fire just ends, and beside one that fires the alert fires.
+    let pending = State::default().after(&holds(&["a"]), 60, at(0));
+    assert_eq!(pending.after(&judged(&[], &["a"]), 60, at(1)).word(), "ok");
+    assert_eq!(state.after(&judged(&["b"], &["a"]), 0, at(4)).word(), "firing");
+}
+
+#[test]
+fn what_was_kept_before_labels_could_lack_values_is_still_read() {
+    let kept = r#"{"instances":{"a":{"since":"2026-03-01T00:00:00Z","firing":true,"reading":{"value":1.0,"against":null}}},"fault":null,"told":{"labels":["a"],"fault":null},"told_to":{},"watched":{"sam":{"rows":3,"since":"2026-03-01T00:00:00Z"}},"since":null,"slot":null,"evaluated_at":null}"#;
+    let state: State = serde_json::from_str(kept).unwrap();
+    assert_eq!(
+        (state.word(), state.firing(), state.is_news()),
+        ("firing", set(&["a"]), false)
+    );
+}
+
+#[test]
 fn values_alone_are_nothing_to_write_down() {
     let state = State::default().after(&holds(&["a"]), 0, at(0));
-    let reading = Reading {
-        value: Some(2.0),
-        against: None,
-    };
-    let mut later = state.after(&Outcome::Holds([("a".to_owned(), reading)].into()), 0, at(9));
+    let mut later = state.after(&reads("a", 2.0), 0, at(9));
     later.evaluated_at = Some(at(9));
     assert!(!later.differs(&state));
     assert!(state.after(&holds(&["a", "b"]), 0, at(9)).differs(&state));
@@ -96,11 +148,7 @@ fn each_recipient_has_states_and_news_of_her_own() {
     );
     let found = found.after(&holds(&["b", "c"]), &told, 60, at(61));
     let news = found.known(&told);
-    assert_eq!(
-        news.labels,
-        BTreeSet::from(["b".to_owned()]),
-        "the other one is pending"
-    );
+    assert_eq!(news.labels, set(&["b"]), "the other one is pending");
     state.seen_by.insert("ana".into(), found.clone());
     assert!(state.has_news(recipients) && !state.is_news());
     assert!(state.has_news_for("ana") && !state.has_news_for("sam"));
@@ -125,21 +173,19 @@ fn each_recipient_has_states_and_news_of_her_own() {
 
 #[test]
 fn what_is_no_number_does_not_make_states_differ() {
-    let reading = Reading {
-        value: Some(f64::NAN),
-        against: None,
-    };
-    let outcome = Outcome::Holds([("a".to_owned(), reading)].into());
+    let outcome = reads("a", f64::NAN);
     let state = State::default().after(&outcome, 0, at(0));
     assert!(state == state.clone() && state == state.after(&outcome, 0, at(1)));
 }
 
 #[test]
-fn only_more_rows_are_new_rows() {
-    let seen = Watched::after(None, 10, at(0));
-    let fewer = Watched::after(Some(&seen), 4, at(50));
-    assert_eq!((fewer.rows, fewer.since), (4, at(0)));
+fn more_rows_are_new_rows_and_so_are_those_of_a_commit_that_brought_some() {
+    let seen = Watched::after(None, 10, Some(1), false, at(0));
+    let fewer = Watched::after(Some(&seen), 4, Some(2), false, at(50));
+    assert_eq!((fewer.rows, fewer.since, fewer.version), (4, at(0), Some(2)));
     assert!(fewer.is_overdue(60, at(60)) && !fewer.is_overdue(60, at(59)));
-    let more = Watched::after(Some(&fewer), 5, at(60));
+    let more = Watched::after(Some(&fewer), 5, Some(3), false, at(60));
     assert!(!more.is_overdue(60, at(60)));
+    let replaced = Watched::after(Some(&more), 5, Some(5), true, at(100));
+    assert_eq!(replaced.since, at(100));
 }

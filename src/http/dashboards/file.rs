@@ -3,7 +3,7 @@
 //! In a chart's SQL `{{filters}}` stands for the conditions of all filters that are set (`true` when none is), and
 //! `{{NAME}}` for the value of the filter of kind `pick` of that name. Values travel as parameters.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -121,14 +121,20 @@ impl Dashboard {
             problem,
         };
         let dashboard: Self = toml::from_str(text).map_err(|error| wrong(error.to_string()))?;
-        let charts = dashboard.charts.iter().map(|chart| &chart.name).collect();
-        let filters = dashboard.filters.iter().map(|filter| &filter.name).collect();
-        if let Some(problem) = misnamed(charts).or_else(|| misnamed(filters)) {
-            return Err(wrong(problem));
+        let at = |of: &str, place: usize, problem: String| match line(text, of, place) {
+            Some(line) => wrong(format!("at line {line}, {problem}")),
+            None => wrong(problem),
+        };
+        let charts: Vec<_> = dashboard.charts.iter().map(|chart| &chart.name).collect();
+        let filters: Vec<_> = dashboard.filters.iter().map(|filter| &filter.name).collect();
+        for (of, names) in [("chart", charts), ("filter", filters)] {
+            if let Some((place, problem)) = misnamed(&names) {
+                return Err(at(of, place, problem));
+            }
         }
-        for chart in &dashboard.charts {
+        for (place, chart) in dashboard.charts.iter().enumerate() {
             if let Some(problem) = dashboard.problem(chart) {
-                return Err(wrong(format!("chart `{}`: {problem}", chart.name)));
+                return Err(at("chart", place, format!("chart `{}`: {problem}", chart.name)));
             }
         }
         Ok(dashboard)
@@ -196,18 +202,29 @@ impl Dashboard {
     }
 }
 
-/// What is wrong with names that must differ and go into URLs.
-fn misnamed(mut names: Vec<&String>) -> Option<String> {
+/// What is wrong with names that must differ and go into URLs, and with which of them.
+fn misnamed(names: &[&String]) -> Option<(usize, String)> {
     let is_plain = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
-    names.sort();
-    let doubled = names.windows(2).find(|pair| pair.first() == pair.last());
-    if let Some(name) = doubled.and_then(|pair| pair.first()) {
-        return Some(format!("the name `{name}` is there twice"));
-    }
-    let strange = names
-        .iter()
-        .find(|name| name.is_empty() || !name.chars().all(is_plain))?;
-    Some(format!("the name `{strange}` must be made of a-z, 0-9 and _"))
+    let mut known = BTreeSet::new();
+    names.iter().enumerate().find_map(|(place, name)| {
+        let problem = match known.insert(*name) {
+            false => format!("the name `{name}` is there twice"),
+            true if !name.is_empty() && name.chars().all(is_plain) => return None,
+            true => format!("the name `{name}` must be made of a-z, 0-9 and _"),
+        };
+        Some((place, problem))
+    })
+}
+
+/// The line, from 1 on, in which a table such as `[[chart]]` begins for the `place`th time, if it is written so.
+fn line(text: &str, of: &str, place: usize) -> Option<usize> {
+    let header = format!("[[{of}]]");
+    let begins = |line: &str| {
+        let plain: String = line.chars().filter(|letter| !letter.is_whitespace()).collect();
+        plain.starts_with(&header)
+    };
+    let lines = text.lines().enumerate().filter(|(_, line)| begins(line));
+    lines.map(|(at, _)| at + 1).nth(place)
 }
 
 #[cfg(test)]
@@ -247,11 +264,10 @@ mod tests {
             assert!(error.contains(says), "{sql}: {error}");
         }
         let areas = GOOD.replace("'bars'", "'areas'") + "sql = 'SELECT 1'";
-        assert!(
-            Dashboard::parse("t", &areas)
-                .unwrap_err()
-                .to_string()
-                .contains("series")
-        );
+        let error = Dashboard::parse("t", &areas).unwrap_err().to_string();
+        assert!(error.contains("series") && error.contains("at line 14"), "{error}");
+        let twice = GOOD.replace("'plate'", "'lot'") + "sql = 'SELECT 1'";
+        let error = Dashboard::parse("t", &twice).unwrap_err().to_string();
+        assert!(error.contains("at line 8, the name `lot` is there twice"), "{error}");
     }
 }

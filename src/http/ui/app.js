@@ -16,6 +16,7 @@ const FIXED = [
 ];
 const PIPELINES = ["pipelines", "Pipelines", () => import("./views/pipelines.js")];
 const ADMIN = ["admin", "Admin", () => import("./views/admin.js")];
+const absent = (name) => [name, "Not found", () => import("./views/absent.js")];
 
 /** Pause before a server that could not say what there is is asked again. */
 const AGAIN_MS = 2_000;
@@ -75,7 +76,8 @@ async function watch() {
 async function draw() {
   if (!world) return;
   const all = views();
-  const [name, title, bring] = all.find(([name]) => name === view()) ?? all[0];
+  // A link that leads nowhere says so: another view in its place would be taken for it.
+  const [name, title, bring] = all.find(([name]) => name === view()) ?? (view() ? absent(view()) : all[0]);
   navigation(name);
   document.title = `${title} · labhouse`;
   if (shown?.name === name) return shown.update();

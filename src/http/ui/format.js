@@ -33,3 +33,12 @@ export const words = (name) => name.replaceAll("_", " ");
 
 /** A statement as a part of another: without the semicolon that ends it, and what is remarked after it. A remark with a quote in it stays: it may be a text. */
 export const inner = (sql) => sql.trim().replace(/;\s*((--[^\n']*|\/\*[^']*?\*\/)\s*|;\s*)*$/, "");
+
+/** Whether a statement is a question that another one may be asked over: `SHOW TABLES` gives rows, too, and is none. */
+export function isQuestion(sql) {
+  for (let rest = sql.trimStart(); ; ) {
+    const next = rest.replace(/^(\(|--[^\n]*|\/\*[^]*?\*\/)/, "").trimStart();
+    if (next === rest) return /^(select|with|values)\b/i.test(rest);
+    rest = next;
+  }
+}

@@ -1,5 +1,5 @@
 // Fresh without being asked: a cheap word of the server changes when visible data may have changed; what is shown is then
-// asked again. Tables that a person sees in part only say nothing through that word, so for him the clock asks.
+// asked again. Where the word leaves out tables that a person sees in part, the clock asks for him.
 
 import { events, get } from "./api.js";
 

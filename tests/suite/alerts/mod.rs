@@ -2,6 +2,7 @@
 
 mod crash;
 mod demo;
+mod missing;
 mod people;
 mod receiver;
 mod rules;

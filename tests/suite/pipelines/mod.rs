@@ -4,6 +4,7 @@ mod batches;
 mod beside;
 mod folder;
 mod incremental;
+mod outliving;
 mod steps;
 mod tags;
 

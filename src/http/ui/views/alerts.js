@@ -10,8 +10,6 @@ const LIST = "SELECT alert_schema || '.' || alert_name AS alert, kind, state, si
 const HISTORY = "SELECT at, event, labels, recipient, channel, detail FROM lab.system.alert_events WHERE alert_schema || '.' || alert_name = $1 ORDER BY at DESC";
 const SHOWN = ["alert", "kind", "state", "since", "firing", "labels", "reason", "table_name"];
 const marks = (column, value) => column === "state" && (["firing", "error"].includes(value) ? "bad" : value === "ok" && "good");
-/** A state can change without any table changing: by the clock, or because a recipient could not be reached. */
-const LOOK_MS = 2_000;
 const EXAMPLES = ["avg(yield_pct) < 45 BY plate_id", "yield_pct > 100", "avg(yield_pct) FALLS BY 10 PERCENT PER WEEK OF run_at", "avg(yield_pct) DEVIATES PER DAY OF run_at", "NO NEW ROWS FOR 2 DAYS"];
 
 const field = (id, label, input) => h("label", { class: "filter", for: id }, h("span", {}, label), input);
@@ -70,8 +68,7 @@ export async function show(place, world) {
   );
   if (!there) return { update: () => {}, refresh: () => {} };
   await draw();
-  const timer = setInterval(() => document.visibilityState === "visible" && draw(), LOOK_MS);
-  return { update: () => {}, refresh: draw, end: () => clearInterval(timer) };
+  return { update: () => {}, refresh: draw };
 }
 
 function records(rows) {

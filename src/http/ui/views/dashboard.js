@@ -24,6 +24,7 @@ export async function show(place, world, name) {
   place.replaceChildren(
     h("h1", {}, dashboard.title),
     h("p", { class: "lead" }, dashboard.description),
+    ...(dashboard.problem ? [h("p", { class: "problem", role: "alert" }, dashboard.problem)] : []),
     ...(world.isAdmin ? [h("p", { class: "actions" }, edit), edited] : []),
     filters,
     h("div", { class: "cards" }, cards.map((card) => card.element)),

@@ -10,8 +10,6 @@ import * as lineage from "./lineage.js";
 const LIST = "SELECT view_schema || '.' || view_name AS view, state, reason, refresh, owner, refreshed_at, mode, mode_reason, \"rows\", expectations, file, sources, sql FROM lab.system.pipelines ORDER BY 1, file";
 const SHOWN = ["view", "state", "reason", "refresh", "owner", "refreshed_at", "mode", "mode_reason", "rows", "expectations", "file"];
 const marks = (column, value) => column === "state" && (["failed", "orphaned"].includes(value) ? "bad" : value === "fresh" && "good");
-/** A view can become stale or fail without any table changing that is looked at. */
-const LOOK_MS = 2_000;
 
 const quoted = (name) => name.split(".").map((part) => `"${part.replaceAll('"', '""')}"`).join(".");
 
@@ -87,6 +85,5 @@ export async function show(place, world) {
     list,
   );
   await draw();
-  const timer = setInterval(() => document.visibilityState === "visible" && draw(), LOOK_MS);
-  return { update: tell, refresh: draw, end: () => clearInterval(timer) };
+  return { update: tell, refresh: draw };
 }

@@ -5,6 +5,7 @@ import { draw as bars } from "../charts/bars.js";
 import { table } from "../charts/table.js";
 import { draw as timeBars } from "../charts/time_bars.js";
 import { h } from "../dom.js";
+import { isQuestion } from "../format.js";
 import { go, params } from "../state.js";
 import { complete } from "./complete.js";
 import { filter } from "./filter.js";
@@ -109,8 +110,10 @@ function views(sql, rows, fail) {
   const kinds = {
     Table: () => body.replaceChildren(table(rows, { caption: "Result" })),
     Chart: () => body.replaceChildren(...chart(rows, says)),
-    Filter: () => body.replaceChildren(filter(sql, rows, fail)),
-    Pivot: () => body.replaceChildren(pivot(sql, rows, fail)),
+    ...(isQuestion(sql) && {
+      Filter: () => body.replaceChildren(filter(sql, rows, fail)),
+      Pivot: () => body.replaceChildren(pivot(sql, rows, fail)),
+    }),
   };
   const buttons = Object.entries(kinds).map(([name, act]) => {
     const button = h("button", { type: "button", "aria-pressed": "false" }, name);
