@@ -133,7 +133,13 @@ impl Crawler {
             .buffered(READ_AT_ONCE)
             .collect()
             .await;
-        for (Due { file, main, folders }, read) in read {
+        for (due, read) in read {
+            let Due {
+                file,
+                main,
+                folders,
+                kinds,
+            } = due;
             match read {
                 Read::Later { reason } => {
                     outcomes.push(FileOutcome::new(&file.path, FileStatus::Waiting, file.bytes).because(reason));
@@ -156,6 +162,7 @@ impl Crawler {
                     file,
                     main,
                     folders,
+                    kinds,
                     tables,
                     taken_for,
                     told,
