@@ -8,7 +8,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Fields, Schema};
 
 use crate::delta::settled;
-use crate::formats::{Block, DATE_ORDER_KEY};
+use crate::formats::{Block, DATE_ORDER_KEY, DECIMAL_KEY, WELLS_KEY};
 use crate::name::clean_column;
 
 use super::folder_columns::FolderColumn;
@@ -56,8 +56,10 @@ impl Prepared {
             if name != *field.name() {
                 metadata.insert(ORIGINAL_KEY.to_owned(), field.name().clone());
             }
-            if let Some(order) = field.metadata().get(DATE_ORDER_KEY) {
-                metadata.insert(DATE_ORDER_KEY.to_owned(), order.clone());
+            for key in [DATE_ORDER_KEY, DECIMAL_KEY, WELLS_KEY] {
+                if let Some(written) = field.metadata().get(key) {
+                    metadata.insert(key.to_owned(), written.clone());
+                }
             }
             fields.push(Field::new(name, data_type, true).with_metadata(metadata));
             kept.push(index);

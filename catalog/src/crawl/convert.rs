@@ -128,7 +128,8 @@ fn rescue(rows: &mut Prepared, odd: Vec<BTreeMap<usize, Map<String, Value>>>) ->
 
 /// What is said of the columns of which not all values fit.
 fn judged(rows: &Prepared, wanted: &Wanted) -> Result<Vec<String>, String> {
-    let mut odd: BTreeMap<&str, (usize, Vec<String>)> = BTreeMap::new();
+    // How many, those that could not be given as numbers, and some to show.
+    let mut odd: BTreeMap<&str, (usize, usize, Vec<String>)> = BTreeMap::new();
     let names: BTreeMap<&str, &str> = rows
         .fields
         .iter()
@@ -151,8 +152,9 @@ fn judged(rows: &Prepared, wanted: &Wanted) -> Result<Vec<String>, String> {
             let mut seen = HashSet::new();
             for (key, value) in &all {
                 let Some(name) = of(key) else { continue };
-                let (count, shown) = odd.entry(name).or_default();
+                let (count, limits, shown) = odd.entry(name).or_default();
                 *count += usize::from(seen.insert(*name));
+                *limits += usize::from(value.as_str().is_some_and(formats::is_limit));
                 if shown.len() < SHOWN {
                     shown.push(short(value));
                 }
@@ -160,7 +162,7 @@ fn judged(rows: &Prepared, wanted: &Wanted) -> Result<Vec<String>, String> {
         }
     }
     let mut notes = Vec::new();
-    for (name, (count, shown)) in odd {
+    for (name, (count, limits, shown)) in odd {
         let Some(Target { to, has, .. }) = wanted.get(name) else {
             continue;
         };
@@ -169,9 +171,19 @@ fn judged(rows: &Prepared, wanted: &Wanted) -> Result<Vec<String>, String> {
         let all = if to.is_nested() { fit.max(count) } else { fit + count };
         let first = shown.first().map_or("", |first| first.trim_matches('\''));
         let listed = shown.join(", ");
-        if count >= MISTAKE_VALUES_MIN && count * 100 >= all * MISTAKE_PERCENT {
+        // A file all of whose samples are below the limit is no mistake.
+        let is_mistake = count >= MISTAKE_VALUES_MIN && count * 100 >= all * MISTAKE_PERCENT && limits < count;
+        if is_mistake {
             let wants_days = matches!(to, DataType::Date32 | DataType::Timestamp(..));
-            let say = if wants_days && formats::is_moment(first) {
+            // Digits alone do not tell what their signs part.
+            let is_number = |text: &str| {
+                let signs = |c: char| c.is_ascii_digit() || ".,-'".contains(c);
+                text.chars().all(signs) && text.contains(|c: char| c.is_ascii_digit()) && text.contains(['.', ','])
+            };
+            let say = if to.is_floating() && is_number(first) {
+                "[read] decimal = \",\" (or \".\"), where nothing in the file tells fractions and thousands apart"
+                    .to_owned()
+            } else if wants_days && formats::is_moment(first) {
                 "[read] date_order = \"dmy\" (or \"mdy\"), where nothing in the file tells day and month apart"
                     .to_owned()
             } else {

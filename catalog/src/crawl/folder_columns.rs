@@ -11,7 +11,7 @@ use chrono::{Datelike, NaiveDate};
 use crate::formats::{DateOrder, Pinned, PinnedType};
 use crate::name::TableName;
 
-use super::folders::{FOLDER_KEY, MONTH, Said, YEAR, of_path, two_digits, year_of};
+use super::folders::{FOLDER_KEY, MONTH, Said, YEAR, said_of, two_digits, year_of};
 
 /// Keys whose values are numbers however many zeros stand in front.
 const COUNTED: [&str; 10] = [
@@ -179,10 +179,7 @@ impl FolderColumn {
 /// The values of a folder's column for rows that were loaded before the table had it, or had it with this type: out of
 /// where the rows are from.
 pub(crate) fn refilled(name: &str, old: Option<&ArrayRef>, to: &DataType, sources: &StringArray) -> Option<ArrayRef> {
-    let text_of = |path: &str| {
-        let said = of_path(path).into_iter().find(|said| said.column == name)?;
-        said.text
-    };
+    let text_of = |path: &str| said_of(path, name)?.text;
     let texts: Vec<Option<String>> = sources.iter().map(|path| path.and_then(text_of)).collect();
     match (old, to) {
         (None, DataType::Int64) => {
@@ -267,6 +264,7 @@ fn days(date: NaiveDate) -> i32 {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+    use super::super::folders::of_path;
     use super::*;
 
     fn typed(paths: &[&str], order: Option<DateOrder>) -> (DataType, Option<String>) {

@@ -21,6 +21,8 @@ const HIVE_NULL: &str = "__HIVE_DEFAULT_PARTITION__";
 const DATE: &str = "folder_date";
 pub(super) const YEAR: &str = "folder_year";
 pub(super) const MONTH: &str = "folder_month";
+/// The column of folders that are called by a name, where only that tells their files apart: see [`super::kinds`].
+pub(crate) const NAME: &str = "folder_name";
 
 /// Which folders are read so.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -39,7 +41,7 @@ pub(crate) struct Said {
     pub(crate) column: String,
     /// The name as the folder has it, or the form of the date.
     pub(super) key: String,
-    pub(super) text: Option<String>,
+    pub(crate) text: Option<String>,
 }
 
 impl Said {
@@ -50,6 +52,11 @@ impl Said {
             text: Some(text.into()),
         }
     }
+
+    /// The name of a folder that says nothing by its form.
+    pub(super) fn named(name: &str) -> Self {
+        Self::new(NAME, "name", name)
+    }
 }
 
 /// The folders of a path: what they say, and those that say nothing, in order.
@@ -57,6 +64,14 @@ impl Said {
 pub(crate) struct Split<'p> {
     pub(crate) said: Vec<Said>,
     pub(crate) plain: Vec<&'p str>,
+}
+
+impl Split<'_> {
+    /// The folders below the table's that say nothing by their form, as one name.
+    pub(crate) fn below(&self) -> Option<String> {
+        let below = self.plain.get(1..).unwrap_or_default();
+        (!below.is_empty()).then(|| below.join("/"))
+    }
 }
 
 /// Takes the folders below the schema's apart.
@@ -110,9 +125,19 @@ pub(super) fn of_path(path: &str) -> Vec<Said> {
     split(folders, &FolderRule::Form).said
 }
 
+/// What the folders of a landed file say for a column.
+pub(super) fn said_of(path: &str, column: &str) -> Option<Said> {
+    if column == NAME {
+        let parts: Vec<&str> = path.split('/').collect();
+        let folders = parts.get(1..parts.len().saturating_sub(1)).unwrap_or_default();
+        return split(folders, &FolderRule::Form).below().map(|name| Said::named(&name));
+    }
+    of_path(path).into_iter().find(|said| said.column == column)
+}
+
 /// Whether the folders of one of these landed files say something for the column.
 pub(crate) fn any_says<'p>(mut paths: impl Iterator<Item = &'p str>, column: &str) -> bool {
-    paths.any(|path| of_path(path).iter().any(|said| said.column == column))
+    paths.any(|path| said_of(path, column).is_some())
 }
 
 fn hive(folder: &str) -> Option<Said> {
@@ -263,6 +288,9 @@ mod tests {
             let wanted: Vec<(String, String)> = wanted.into_iter().map(|(a, b)| (a.to_owned(), b.to_owned())).collect();
             assert_eq!(said(path), wanted, "{path}");
         }
+        let name = |path: &str| said_of(path, NAME).and_then(|said| said.text);
+        assert_eq!(name("s/t/2026-03-14/P001/raw/a.csv").as_deref(), Some("P001/raw"));
+        assert_eq!((name("s/t/2026/a.csv"), name("s/a.csv")), (None, None));
         let folders = ["runs", "2026", "03", "deep", "lot=7"];
         assert_eq!(split(&folders, &FolderRule::Form).plain, ["runs", "deep"]);
         assert_eq!(split(&folders, &FolderRule::None).plain.len(), 5);

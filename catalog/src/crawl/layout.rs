@@ -47,9 +47,9 @@ const COUNTED_MIN: usize = 3;
 pub(crate) struct Loose {
     schema: String,
     /// Named as the file is, without its date.
-    own: TableName,
+    pub(super) own: TableName,
     /// The table of files that differ in a counter.
-    counted: TableName,
+    pub(super) counted: TableName,
     bare: String,
 }
 
@@ -59,6 +59,8 @@ pub(crate) struct Place {
     pub(crate) target: Target,
     /// What its folders say.
     pub(crate) said: Vec<Said>,
+    /// Its folders below the table's that say nothing by their form, as one name.
+    pub(crate) below: Option<String>,
     pub(crate) loose: Option<Loose>,
 }
 
@@ -145,6 +147,7 @@ pub(crate) fn place(path: &str, rule: &FolderRule) -> Place {
     let nothing = |target| Place {
         target,
         said: Vec::new(),
+        below: None,
         loose: None,
     };
     match data(path) {
@@ -155,6 +158,7 @@ pub(crate) fn place(path: &str, rule: &FolderRule) -> Place {
             let target = table.or_else(|| loose.as_ref().map(|loose| loose.own.clone()));
             Place {
                 target: target.map_or(Target::Ignored("it has no name"), Target::Table),
+                below: (*rule == FolderRule::Form).then(|| split.below()).flatten(),
                 said: split.said,
                 loose,
             }
@@ -253,42 +257,6 @@ fn data(path: &str) -> Result<(&str, Vec<&str>, &str), Target> {
             "the schemas system and information_schema are the server's own: give its first folder another name",
         )),
         [schema, folders @ ..] => Ok((*schema, folders.to_vec(), *file)),
-    }
-}
-
-/// Why a file feeds the table it feeds, in words.
-pub(crate) fn grouped_by(path: &str, pin: Option<&Pin>, main: &TableName, tables: usize) -> String {
-    let rule = pin.map_or(&FolderRule::Form, |pin| &pin.folders);
-    let place = place(path, rule);
-    let schema = path.split('/').next().unwrap_or_default();
-    let group = pin.map(|pin| (pin.group, pin.path.as_str()));
-    let by = match (pin.filter(|pin| pin.names_table()), &place.loose, group) {
-        (Some(pin), ..) => format!("the table pinned in {}", pin.path),
-        (None, _, Some((Group::File, pin))) => format!("a table for each file, as {pin} says"),
-        (None, _, Some((Group::Name, pin))) => format!("the pattern of its name, as {pin} says"),
-        (None, None, _) => {
-            let folders: Vec<&str> = path.split('/').collect();
-            let below = folders.get(1..folders.len().saturating_sub(1)).unwrap_or_default();
-            let named = split(below, rule).plain.first().map_or("", |folder| *folder);
-            format!("its folder {schema}/{named}")
-        }
-        (None, Some(loose), _) if *main == loose.counted && loose.counted != loose.own => {
-            format!("the pattern of its name: files in {schema} differ from it in a number alone")
-        }
-        (None, Some(_), _) if Pattern::of(stem(path.rsplit('/').next().unwrap_or(path))).is_dated => {
-            format!("its own name without its date, as it lies directly in the folder {schema}")
-        }
-        (None, Some(_), _) => format!("its own name, as it lies directly in the folder {schema}"),
-    };
-    let columns: Vec<&str> = place.said.iter().map(|said| said.column.as_str()).collect();
-    let by = match columns.as_slice() {
-        [] => by,
-        columns => format!("{by}; its folders give {}", columns.join(", ")),
-    };
-    match tables.saturating_sub(1) {
-        0 => by,
-        1 => format!("{by}; one more table for its other block"),
-        more => format!("{by}; {more} more tables for its other blocks"),
     }
 }
 
@@ -414,24 +382,9 @@ mod tests {
     }
 
     #[test]
-    fn why_a_file_feeds_its_table() {
-        let by = |path: &str, tables| {
-            let Target::Table(main) = target(path) else {
-                panic!("{path}")
-            };
-            grouped_by(path, None, &main, tables)
-        };
-        assert_eq!(by("chem/runs/deep/a.csv", 1), "its folder chem/runs");
-        let dated = "its folder chem/runs; its folders give folder_year";
-        assert_eq!(by("chem/runs/2026/a.csv", 1), dated);
-        let own = "its own name, as it lies directly in the folder chem; 2 more tables for its other blocks";
-        assert_eq!(by("chem/a.csv", 3), own);
+    fn what_is_not_data_is_left_alone() {
         assert_eq!(target("a/b/_labhouse.toml"), Target::Settings);
         assert!(matches!(target("a/_b/_labhouse.toml"), Target::Ignored(_)));
-    }
-
-    #[test]
-    fn what_is_not_data_is_left_alone() {
         for path in [
             "a/b/.hidden.csv",
             "a/_tmp/x.csv",

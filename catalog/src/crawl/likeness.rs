@@ -4,7 +4,8 @@
 //! a table. They are alike, too, when they have a column in common and either the files' names follow one pattern, or all
 //! that they have not in common are numbers: wide exports name a column after each sample. A column of the same name and
 //! another type does not make things unlike; that file goes to quarantine with the reason. Files that are unlike their
-//! table make `<table>__<their name>` with the ones like them. `group = "folder"` in the settings keeps all in one.
+//! table make `<table>__<their name>` with the ones like them. So do files known to be of another kind (see [`super::apart`]),
+//! unless the columns of the one are all in the other. `group = "folder"` in the settings keeps all in one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,6 +13,7 @@ use arrow::datatypes::{DataType, Field};
 
 use crate::name::{NAME_BYTES_MAX, TableName};
 
+use super::apart::Apart;
 use super::layout::{block_table, numbered, stem};
 use super::pattern::Pattern;
 
@@ -30,11 +32,8 @@ pub(crate) struct Face {
 impl Face {
     /// Columns that come from the crawler are left out.
     pub(crate) fn of<'f>(fields: impl Iterator<Item = &'f Field>) -> Self {
-        let own = |field: &&Field| {
-            !field.name().starts_with('_') && !field.metadata().contains_key(super::folders::FOLDER_KEY)
-        };
         let columns = fields
-            .filter(own)
+            .filter(|field| is_own(field))
             .map(|field| {
                 let numbers = field.data_type().is_numeric() || *field.data_type() == DataType::Null;
                 (field.name().clone(), numbers)
@@ -44,6 +43,11 @@ impl Face {
             columns,
             keys: BTreeSet::new(),
         }
+    }
+
+    /// What the names of its files have in common.
+    pub(crate) fn keys(&self) -> &BTreeSet<String> {
+        &self.keys
     }
 
     pub(crate) fn with_name(mut self, path: &str) -> Self {
@@ -59,12 +63,15 @@ impl Face {
     }
 
     /// How much two have in common, from 0 to 1; none when they are unlike.
-    fn alike(&self, other: &Self) -> Option<f64> {
+    fn alike(&self, other: &Self, apart: &Apart) -> Option<f64> {
         let common = self.common(other);
         let (less, more) = (
             self.columns.len().min(other.columns.len()),
             self.columns.len().max(other.columns.len()),
         );
+        if common < less && apart.are(&self.keys, &other.keys) {
+            return None;
+        }
         let rest_is_numbers = |one: &Self, two: &Self| {
             let mut rest = one.columns.iter().filter(|(name, _)| !two.columns.contains_key(*name));
             rest.all(|(_, numbers)| *numbers)
@@ -80,6 +87,11 @@ impl Face {
         self.columns.extend(other.columns.clone());
         self.keys.extend(other.keys.iter().cloned());
     }
+}
+
+/// Whether a column is the file's, and not the crawler's or its folders'.
+pub(super) fn is_own(field: &Field) -> bool {
+    !field.name().starts_with('_') && !field.metadata().contains_key(super::folders::FOLDER_KEY)
 }
 
 fn key(path: &str) -> String {
@@ -105,22 +117,27 @@ pub(crate) enum Fits {
 }
 
 /// Decides for all files of one main table; `tables` are those that are there: the main one and the ones beside it.
-pub(crate) fn assign(main: &TableName, tables: &BTreeMap<TableName, Face>, files: &[Candidate<'_>]) -> Vec<Fits> {
+pub(crate) fn assign(
+    main: &TableName,
+    tables: &BTreeMap<TableName, Face>,
+    files: &[Candidate<'_>],
+    apart: &Apart,
+) -> Vec<Fits> {
     let mut faces = tables.clone();
-    let mut chosen: Vec<Option<TableName>> = files.iter().map(|file| at_home(file, &faces, main)).collect();
+    let mut chosen: Vec<Option<TableName>> = files.iter().map(|file| at_home(file, &faces, main, apart)).collect();
     // Files whose table is not there yet, in heaps of their kind.
     let mut heaps: Vec<(Face, Vec<usize>)> = Vec::new();
     for (at, file) in files.iter().enumerate() {
         if chosen.get(at).is_some_and(Option::is_some) {
             continue;
         }
-        if let Some(best) = best(&file.face, &faces, main) {
+        if let Some(best) = best(&file.face, &faces, main, apart) {
             if let Some(place) = chosen.get_mut(at) {
                 *place = Some(best);
             }
             continue;
         }
-        let scores = heaps.iter().map(|(face, _)| face.alike(&file.face));
+        let scores = heaps.iter().map(|(face, _)| face.alike(&file.face, apart));
         match greatest(scores) {
             Some(heap) => {
                 if let Some((face, members)) = heaps.get_mut(heap) {
@@ -141,7 +158,10 @@ pub(crate) fn assign(main: &TableName, tables: &BTreeMap<TableName, Face>, files
             .and_then(|at| files.get(*at))
             .map_or("", |file| file.path);
         // A heap may have grown into the likeness of what became a table before it.
-        let known = faces.contains_key(main).then(|| best(&face, &faces, main)).flatten();
+        let known = faces
+            .contains_key(main)
+            .then(|| best(&face, &faces, main, apart))
+            .flatten();
         let Some(table) = known.or_else(|| name_for(main, first, &faces)) else {
             continue;
         };
@@ -153,13 +173,17 @@ pub(crate) fn assign(main: &TableName, tables: &BTreeMap<TableName, Face>, files
         }
     }
     let said = |table: &TableName, file: &Candidate<'_>| {
-        let (common, all) = faces.get(main).map_or((0, 0), |face| {
+        let (common, all, is_other) = faces.get(main).map_or((0, 0, false), |face| {
             let all = file.face.columns.len();
-            (face.common(&file.face), all)
+            (face.common(&file.face), all, apart.are(&face.keys, &file.face.keys))
         });
-        format!(
-            "but its columns are unlike those of {main} ({common} of {all} are in it), so its table is {table}; group = \"folder\" in a _labhouse.toml keeps them in one"
-        )
+        let unlike = match is_other {
+            true => format!(
+                "but it says other things of the same samples than the files of {main} ({common} of its {all} columns are in it)"
+            ),
+            false => format!("but its columns are unlike those of {main} ({common} of {all} are in it)"),
+        };
+        format!("{unlike}, so its table is {table}; group = \"folder\" in a _labhouse.toml keeps them in one")
     };
     files
         .iter()
@@ -178,18 +202,23 @@ pub(crate) fn assign(main: &TableName, tables: &BTreeMap<TableName, Face>, files
 }
 
 /// A file that is loaded stays where it is while its columns allow it.
-fn at_home(file: &Candidate<'_>, faces: &BTreeMap<TableName, Face>, main: &TableName) -> Option<TableName> {
+fn at_home(
+    file: &Candidate<'_>,
+    faces: &BTreeMap<TableName, Face>,
+    main: &TableName,
+    apart: &Apart,
+) -> Option<TableName> {
     let home = file.home?;
     let belongs = home == main || is_beside(main, home);
     let face = faces.get(home).filter(|_| belongs)?;
-    face.alike(&file.face).map(|_| home.clone())
+    face.alike(&file.face, apart).map(|_| home.clone())
 }
 
 /// The table most like the file; the main one when it is as like as another.
-fn best(file: &Face, faces: &BTreeMap<TableName, Face>, main: &TableName) -> Option<TableName> {
+fn best(file: &Face, faces: &BTreeMap<TableName, Face>, main: &TableName, apart: &Apart) -> Option<TableName> {
     let others = faces.iter().filter(|(name, _)| *name != main);
     let ordered: Vec<(&TableName, &Face)> = faces.get_key_value(main).into_iter().chain(others).collect();
-    let at = greatest(ordered.iter().map(|(_, face)| face.alike(file)))?;
+    let at = greatest(ordered.iter().map(|(_, face)| face.alike(file, apart)))?;
     ordered.get(at).map(|(name, _)| (*name).clone())
 }
 
@@ -275,7 +304,7 @@ mod tests {
                 home: None,
             })
             .collect();
-        assign(&table("t"), &faces, &files)
+        assign(&table("t"), &faces, &files, &Apart::default())
             .into_iter()
             .map(|fits| match fits {
                 Fits::Main => "t".to_owned(),
@@ -308,6 +337,37 @@ mod tests {
             tables(there, &beside, &[("s/t/q.csv", "lot supplier ngrams")]),
             ["t__lots"]
         );
+    }
+
+    #[test]
+    fn files_of_another_kind_are_another_table_unless_they_have_nothing_of_their_own() {
+        let main = TableName::new("s", "t");
+        let fits = |columns: &str, keys: &[&str], name: &str| {
+            let face = keys
+                .iter()
+                .fold(face("well plate nvalue"), |face, key| face.with_name(key));
+            let faces = BTreeMap::from([(main.clone(), face)]);
+            let file = Candidate {
+                path: name,
+                face: self::face(columns).with_name(name),
+                home: None,
+            };
+            let mut apart = Apart::default();
+            apart.add("data", "layout");
+            assign(&main, &faces, &[file], &apart).remove(0)
+        };
+        let beside = fits("well plate compound", &["s/t/data.csv"], "s/t/layout.csv");
+        assert!(
+            matches!(&beside, Fits::Beside(table, why) if table.table == "t__layout" && why.contains("2 of its 3"))
+        );
+        assert_eq!(
+            fits("well plate compound", &["s/t/data.csv"], "s/t/other.csv"),
+            Fits::Main
+        );
+        assert_eq!(fits("well plate", &["s/t/data.csv"], "s/t/layout.csv"), Fits::Main);
+        // A table that took both before goes on so.
+        let both = ["s/t/data.csv", "s/t/layout.csv"];
+        assert_eq!(fits("well plate compound", &both, "s/t/layout.csv"), Fits::Main);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! A sweep lists the landing folder, compares it with the ledgers, reads what is new or changed, and commits batch by batch
 //! ([`batch`] is the heart). It may be killed anywhere and run by several servers at once: all that counts is in the Delta log.
 
+mod apart;
 mod batch;
 mod bucket;
 mod build;
@@ -12,6 +13,7 @@ mod evidence;
 mod folder_columns;
 mod folders;
 mod history;
+mod kinds;
 mod landing;
 mod layout;
 mod ledger;
@@ -37,6 +39,7 @@ mod told;
 mod types;
 mod wanted;
 mod watch;
+mod why;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

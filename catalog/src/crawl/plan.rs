@@ -1,6 +1,6 @@
 //! What a sweep has to do, decided purely from listing, ledger and quarantine.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -9,8 +9,9 @@ use crate::formats::Pinned;
 use crate::name::TableName;
 
 use super::folder_columns::{Evidence, FolderColumn};
-use super::folders::FolderRule;
+use super::folders::{FolderRule, Said};
 use super::history::{Histories, History};
+use super::kinds::{Kinds, Verdict};
 use super::landing::{Landed, Listing};
 use super::layout::{self, Counts, Place, Target};
 use super::links;
@@ -27,6 +28,8 @@ pub(crate) struct Due {
     pub(crate) main: TableName,
     /// What its folders say of its rows.
     pub(crate) folders: Vec<FolderColumn>,
+    /// The names of the kinds of files that the folders of its table hold, where there are several.
+    pub(crate) kinds: Arc<BTreeSet<String>>,
 }
 
 /// The sweep's work.
@@ -99,6 +102,7 @@ pub(crate) fn plan(
     };
     let odd: HashSet<&str> = listing.odd.iter().map(|(path, _)| path.as_str()).collect();
     let is_present = |path: &str| listing.has(path) || odd.contains(path) || listing.is_out_of_sight(path);
+    let mut kinds = Kinds::default();
     // Recorded as gone before, with their rows.
     let mut kept = Vec::new();
     for known in history.iter().filter(|known| !is_present(known.path())) {
@@ -106,6 +110,11 @@ pub(crate) fn plan(
             continue;
         }
         plan.absent.see(known);
+        // Folders that were taken away once all was loaded have shown what they held.
+        let place = layout::place(known.path(), &FolderRule::Form);
+        if let (Target::Table(table), Some(below)) = (place.target, &place.below) {
+            kinds.see(&table, below, known.path().rsplit('/').next().unwrap_or_default());
+        }
         if known.is_gone() && !(known.is_held() && options.gone == super::options::Gone::DeleteRows) {
             plan.settled.push(known.outcome(FileStatus::Gone));
             kept.extend(known.is_held().then(|| known.path()));
@@ -146,8 +155,12 @@ pub(crate) fn plan(
     for mut file in listing.files {
         let pinned = pins::of(pins, &file.path);
         let pin = pinned.and_then(|pin| pin.as_ref().ok());
-        let Place { target, said, loose } =
-            layout::place(&file.path, pin.map_or(&FolderRule::Form, |pin| &pin.folders));
+        let Place {
+            target,
+            said,
+            below,
+            loose,
+        } = layout::place(&file.path, pin.map_or(&FolderRule::Form, |pin| &pin.folders));
         let named = match target {
             Target::Table(table) => table,
             Target::Settings => {
@@ -199,6 +212,11 @@ pub(crate) fn plan(
             main = home.clone();
         }
         evidence.see(&main, &said);
+        let below = below.map(|below| Said::named(&below));
+        if let Some(text) = below.as_ref().and_then(|below| below.text.as_deref()) {
+            kinds.see(&main, text, file.name());
+            evidence.see(&main, below.as_slice());
+        }
         if let Some(reason) = why_blocked(&main, blocked) {
             plan.settled.push(FileOutcome::blocked(&file.path, file.bytes, reason));
             continue;
@@ -228,18 +246,26 @@ pub(crate) fn plan(
             plan.settled
                 .push(FileOutcome::new(&file.path, FileStatus::Waiting, file.bytes).because(reason));
         } else {
-            due.push((file, main, said));
+            due.push((file, main, said, below));
         }
     }
     plan.unchanged = count;
     let nothing_pinned = Pinned::default();
+    let mut verdicts: BTreeMap<TableName, Verdict> = BTreeMap::new();
     // Only now all folders are known that decide what the values of one of them are.
     plan.due = due
         .into_iter()
-        .map(|(file, main, said)| {
+        .map(|(file, main, mut said, below)| {
+            let verdict = verdicts.entry(main.clone()).or_insert_with(|| kinds.of(&main));
+            said.extend(below.filter(|_| verdict.names_folders));
             let pinned = file.pin.as_ref().map(|pin| &pin.reading).unwrap_or(&nothing_pinned);
             let folders = evidence.columns(&main, &said, pinned);
-            Due { file, main, folders }
+            Due {
+                file,
+                main,
+                folders,
+                kinds: Arc::clone(&verdict.kinds),
+            }
         })
         .collect();
     plan

@@ -16,11 +16,12 @@ use crate::parquet_file::blocking;
 use super::columns::Prepared;
 use super::folder_columns::FolderColumn;
 use super::landing::{self, Content, Landed};
-use super::layout::{block_table, grouped_by, numbered};
+use super::layout::{block_table, numbered};
 use super::options::CrawlOptions;
 use super::quarantine::{SAMPLE_BYTES_MAX, hex};
 use super::stream;
 use super::told::Told;
+use super::why::grouped_by;
 
 /// A file's content as far as it went.
 pub(crate) enum Read {
@@ -155,6 +156,7 @@ fn parse(
         let prepared = prepared.with_pinned(limits.pinned.types.keys()).with_folders(folders);
         tables.push((table, Arc::new(prepared)));
     }
-    let told = Told::of(&parsed, grouped_by(&file.path, file.pin.as_deref(), main, tables.len()));
+    let by = grouped_by(&file.path, file.pin.as_deref(), (main, tables.len()), folders);
+    let told = Told::of(&parsed, by);
     Ok((parsed.taken_for, told, tables))
 }

@@ -4,11 +4,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use arrow::array::AsArray;
 use arrow::datatypes::DataType;
 use bytes::Bytes;
 
 use crate::error::LakeError;
-use crate::formats::InTable;
+use crate::formats::{Decimal, InTable};
 use crate::name::TableName;
 
 use super::columns::Prepared;
@@ -109,6 +110,8 @@ impl Crawler {
                 let column = InTable {
                     to: target.to.clone(),
                     order: target.order,
+                    decimal: target.decimal,
+                    as_written: target.as_written,
                 };
                 (name.clone(), column)
             });
@@ -138,7 +141,7 @@ impl Crawler {
             match convert(rows, wanted) {
                 Ok(Converted { rows, notes }) => {
                     if let Some((_, before)) = one.tables.get(*block) {
-                        fitted.notes.extend(days_as_before(before, &rows, wanted));
+                        fitted.notes.extend(as_before(before, &rows, wanted));
                     }
                     if let Some((_, place)) = fitted.tables.get_mut(*block) {
                         *place = Arc::new(rows);
@@ -152,14 +155,32 @@ impl Crawler {
     }
 }
 
-/// Columns whose days nothing in the file decides: they are read as the table's earlier files wrote them.
-fn days_as_before(found: &Prepared, rows: &Prepared, wanted: &Wanted) -> Vec<String> {
+/// Columns whose days or fractions nothing in the file decides: they are read as the table's earlier files wrote them.
+fn as_before(found: &Prepared, rows: &Prepared, wanted: &Wanted) -> Vec<String> {
     let type_in = |rows: &Prepared, name: &str| {
         let field = rows.fields.iter().find(|field| field.name() == name);
         field.map(|field| field.data_type().clone())
     };
     let said = wanted.iter().filter_map(|(name, target)| {
         let was_text = type_in(found, name) == Some(DataType::Utf8);
+        let has_comma = || {
+            let texts = found
+                .column(name)
+                .into_iter()
+                .filter_map(|array| array.as_string_opt::<i32>());
+            texts
+                .flat_map(|texts| texts.iter().flatten())
+                .any(|text| text.contains(','))
+        };
+        if target.decimal == Some(Decimal::Comma)
+            && was_text
+            && type_in(rows, name) == Some(DataType::Float64)
+            && has_comma()
+        {
+            return Some(format!(
+                "the commas of column '{name}' are read as decimal ones, as earlier files of its table write them"
+            ));
+        }
         let is_day = matches!(type_in(rows, name), Some(DataType::Date32 | DataType::Timestamp(..)));
         let order = target.order.filter(|_| was_text && is_day)?.word();
         Some(format!(

@@ -1,6 +1,6 @@
 //! Which table a file feeds once its columns are known: [`super::likeness`] asked of what a sweep has read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -8,6 +8,7 @@ use bytes::Bytes;
 use crate::name::TableName;
 
 use super::Crawler;
+use super::apart::{Apart, Listed};
 use super::columns::Prepared;
 use super::folder_columns::FolderColumn;
 use super::history::Histories;
@@ -19,6 +20,8 @@ use super::told::Told;
 
 /// Names of a table's files that are looked at for their pattern.
 const NAMES_MAX: usize = 200;
+/// Kinds of files in one folder that are held against one another.
+const KINDS_MAX: usize = 32;
 
 /// A file that was read, before it is decided which tables it feeds.
 pub(super) struct Parsed {
@@ -26,6 +29,8 @@ pub(super) struct Parsed {
     pub(super) main: TableName,
     /// What its folders say of its rows.
     pub(super) folders: Vec<FolderColumn>,
+    /// See [`super::plan::Due`].
+    pub(super) kinds: Arc<BTreeSet<String>>,
     pub(super) tables: Vec<(TableName, Arc<Prepared>)>,
     pub(super) taken_for: String,
     pub(super) told: Told,
@@ -66,7 +71,8 @@ impl Crawler {
                     })
                     .collect();
                 let (kept, candidates): (Vec<usize>, Vec<Candidate<'_>>) = candidates.into_iter().unzip();
-                (kept, likeness::assign(&main, &faces, &candidates))
+                let apart = apart(parsed.as_slice(), &kept, &candidates);
+                (kept, likeness::assign(&main, &faces, &candidates, &apart))
             };
             for (at, fits) in kept.into_iter().zip(fits) {
                 let Some(one) = parsed.get_mut(at) else { continue };
@@ -117,4 +123,33 @@ impl Crawler {
         }
         faces
     }
+}
+
+/// Which kinds of the files are known to be two. Of those of one folder and one kind the first stands for all.
+fn apart(parsed: &[Parsed], places: &[usize], candidates: &[Candidate<'_>]) -> Apart {
+    let mut apart = Apart::default();
+    let mut folders: BTreeMap<&str, BTreeMap<&str, &Prepared>> = BTreeMap::new();
+    for (one, candidate) in places.iter().filter_map(|at| parsed.get(*at)).zip(candidates) {
+        apart.add_kinds(&one.kinds);
+        let folder = candidate.path.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let of_folder = folders.entry(folder).or_default();
+        let (Some(key), Some((_, rows))) = (candidate.face.keys().first(), one.tables.first()) else {
+            continue;
+        };
+        if of_folder.len() < KINDS_MAX {
+            of_folder.entry(key).or_insert(rows);
+        }
+    }
+    for kinds in folders.values().filter(|kinds| kinds.len() > 1) {
+        let listed = kinds.iter().filter_map(|(key, rows)| Some((*key, Listed::of(rows)?)));
+        let listed: Vec<(&str, Listed)> = listed.collect();
+        for (at, (key, list)) in listed.iter().enumerate() {
+            for (other, beside) in listed.iter().skip(at + 1) {
+                if list.is_beside(beside) {
+                    apart.add(key, other);
+                }
+            }
+        }
+    }
+    apart
 }

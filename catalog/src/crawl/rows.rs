@@ -19,7 +19,7 @@ use crate::table::LakeTable;
 
 use super::columns::Prepared;
 use super::folder_columns::{FolderColumn, refilled};
-use super::folders::{FOLDER_KEY, of_path};
+use super::folders::{FOLDER_KEY, said_of};
 use super::shape::{INGESTED_AT, SOURCE_FILE, SOURCE_ROW};
 use super::types::cast_exact;
 
@@ -225,9 +225,7 @@ fn rename(
                     _ => cast(&said.array(1), column.data_type())?,
                 },
                 // The folders of before said it, those of now do not.
-                None if of_path(old).iter().any(|said| said.column == *field.name()) => {
-                    new_null_array(column.data_type(), 1)
-                }
+                None if said_of(old, field.name()).is_some() => new_null_array(column.data_type(), 1),
                 None => continue,
             };
             let value = cast(&value, column.data_type())?;

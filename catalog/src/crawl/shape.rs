@@ -8,12 +8,12 @@ use datafusion::common::stats::Precision;
 use datafusion::common::{ScalarValue, Statistics};
 
 use crate::delta::settled;
-use crate::formats::DATE_ORDER_KEY;
+use crate::formats::{AS_WRITTEN, DATE_ORDER_KEY, DECIMAL_KEY, DECIMAL_UNSURE, WELLS_KEY};
 
 use super::columns::{ORIGINAL_KEY, Prepared};
 use super::evidence;
 use super::folders::FOLDER_KEY;
-use super::types::{EXACT_FLOAT_MAX, always_fits, cast_exact, is_scalar, samples, spoken, unify};
+use super::types::{EXACT_FLOAT_MAX, always_fits, are_codes, cast_exact, is_scalar, samples, spoken, unify};
 
 pub(crate) const SOURCE_FILE: &str = "_source_file";
 pub(crate) const SOURCE_ROW: &str = "_source_row";
@@ -59,20 +59,20 @@ struct Column {
 }
 
 impl Column {
-    /// Takes in how a file writes the days of the column; whether that changes what is kept of a column that the table has. Once two
-    /// files write them unlike each other, nothing is known of others.
-    fn sees_order(&mut self, field: &Field) -> bool {
+    /// Takes in how a file writes the days, or the fractions, of the column; whether that changes what is kept of a column
+    /// that the table has. Once two files write them unlike each other, nothing is known of others.
+    fn sees_written(&mut self, field: &Field, key: &str) -> bool {
         const UNLIKE: &str = "unlike";
-        let Some(order) = field.metadata().get(DATE_ORDER_KEY) else {
+        let Some(written) = field.metadata().get(key).filter(|written| *written != DECIMAL_UNSURE) else {
             return false;
         };
         let kept = self.field.metadata_mut();
-        match kept.get(DATE_ORDER_KEY).cloned() {
-            Some(known) if known == *order || known == UNLIKE => return false,
-            Some(_) => kept.insert(DATE_ORDER_KEY.to_owned(), UNLIKE.to_owned()),
+        match kept.get(key).cloned() {
+            Some(known) if known == *written || known == UNLIKE => return false,
+            Some(_) => kept.insert(key.to_owned(), UNLIKE.to_owned()),
             // Of an older column it is not known how its other files wrote them.
             None if self.stored.is_some() => return false,
-            None => kept.insert(DATE_ORDER_KEY.to_owned(), order.clone()),
+            None => kept.insert(key.to_owned(), written.clone()),
         };
         self.stored.is_some()
     }
@@ -94,7 +94,7 @@ pub(crate) fn fold(existing: Option<&Existing>, files: &[&Prepared]) -> Result<S
     }
     let mut taken: Vec<&Prepared> = Vec::new();
     let mut misfits = Vec::new();
-    let mut redated = false;
+    let mut rewritten = false;
     for (place, file) in files.iter().enumerate() {
         match fit(&columns, existing, &taken, file) {
             Ok(types) => {
@@ -104,7 +104,9 @@ pub(crate) fn fold(existing: Option<&Existing>, files: &[&Prepared]) -> Result<S
                         Some(column) => {
                             column.field.set_data_type(data_type);
                             column.valued |= valued;
-                            redated |= column.sees_order(field);
+                            for key in [DATE_ORDER_KEY, DECIMAL_KEY] {
+                                rewritten |= column.sees_written(field, key);
+                            }
                         }
                         None => columns.push(Column {
                             field: found(field, file).with_data_type(data_type),
@@ -129,7 +131,7 @@ pub(crate) fn fold(existing: Option<&Existing>, files: &[&Prepared]) -> Result<S
     let mut fields: Vec<Field> = columns.into_iter().map(|c| text_if_empty(c.field)).collect();
     fields.extend(source_fields());
     let schema = settled(&Schema::new(fields))?;
-    let changed = redated || existing.is_none_or(|e| !same(&e.schema, &schema));
+    let changed = rewritten || existing.is_none_or(|e| !same(&e.schema, &schema));
     Ok(Shape {
         schema,
         changed,
@@ -144,6 +146,10 @@ fn found(field: &Field, file: &Prepared) -> Field {
     let heading = field.metadata().get(ORIGINAL_KEY).unwrap_or(field.name());
     let mut metadata = evidence::of(heading, &file.column(field.name()));
     metadata.extend(field.metadata().clone());
+    metadata.retain(|_, value| *value != DECIMAL_UNSURE);
+    if let Some(written) = metadata.get_mut(WELLS_KEY) {
+        AS_WRITTEN.clone_into(written);
+    }
     field.clone().with_metadata(metadata)
 }
 
@@ -186,6 +192,14 @@ fn fit(
                 continue;
             }
             None if file.pinned.contains(name) && *field.data_type() == DataType::Utf8 && is_scalar(now) => {
+                DataType::Utf8
+            }
+            // Whole numbers that turn out to name things.
+            None if *now == DataType::Int64
+                && *field.data_type() == DataType::Utf8
+                && existing.is_none_or(Existing::may_be_rewritten)
+                && are_codes(&arrays) =>
+            {
                 DataType::Utf8
             }
             None => return Err(clash("")),

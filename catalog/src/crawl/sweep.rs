@@ -134,7 +134,13 @@ impl Crawler {
             .buffered(READ_AT_ONCE)
             .collect()
             .await;
-        for (Due { file, main, folders }, read) in read {
+        for (due, read) in read {
+            let Due {
+                file,
+                main,
+                folders,
+                kinds,
+            } = due;
             match read {
                 Read::Later { reason, blocked: true } => {
                     outcomes.push(FileOutcome::blocked(&file.path, file.bytes, reason));
@@ -160,6 +166,7 @@ impl Crawler {
                     file,
                     main,
                     folders,
+                    kinds,
                     tables,
                     taken_for,
                     told,

@@ -7,6 +7,8 @@ use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, Int64Type, TimeUnit};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
+use crate::formats;
+
 /// The greatest integer below which a Float64 holds every one.
 pub(crate) const EXACT_FLOAT_MAX: i64 = 1 << 53;
 
@@ -163,6 +165,32 @@ pub(crate) fn is_scalar(data_type: &DataType) -> bool {
     !data_type.is_nested() && !data_type.is_null()
 }
 
+/// Whether texts are codes that name things, some of which are whole numbers: `001`, `X1`, `7`. In a table they show that its whole
+/// numbers are names, too: as texts all of these are what they are. Numbers with words or units among them show nothing.
+pub(crate) fn are_codes(arrays: &[&ArrayRef]) -> bool {
+    const CHARS_MAX: usize = 32;
+    let texts = arrays.iter().filter_map(|array| array.as_string_opt::<i32>());
+    let (mut codes, mut others) = (0usize, 0usize);
+    for text in texts.flat_map(|texts| texts.iter().flatten()) {
+        let text = text.trim();
+        let is_digits = text.bytes().all(|byte| byte.is_ascii_digit());
+        let is_word = text.len() <= CHARS_MAX
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+        let is_named = text.starts_with(|first: char| first.is_ascii_alphabetic())
+            && text.contains(|character: char| character.is_ascii_digit());
+        if is_digits && (text.len() == 1 || !text.starts_with('0')) {
+            // As whole numbers are written.
+        } else if (is_digits && !text.is_empty()) || (is_named && is_word && !formats::is_moment(text)) {
+            codes += 1;
+        } else {
+            others += 1;
+        }
+    }
+    codes > 0 && others == 0
+}
+
 /// A few values for a message, e.g. `'A1', 'A2'`.
 pub(crate) fn samples(arrays: &[&ArrayRef]) -> String {
     const SHOWN: usize = 3;
@@ -233,6 +261,27 @@ mod tests {
             ),
         ] {
             assert_eq!(unify(&a, &b), to, "{a} with {b}");
+        }
+    }
+
+    #[test]
+    fn codes_are_told_from_values_that_are_no_numbers() {
+        let codes = |values: &[&str]| {
+            let array: ArrayRef = Arc::new(arrow::array::StringArray::from(values.to_vec()));
+            are_codes(&[&array])
+        };
+        assert!(codes(&["001", "2"]) && codes(&["X1"]) && codes(&["P-07", "12", "0"]));
+        for values in [
+            &["1", "2"][..],
+            &["many", "X1"],
+            &["4b"],
+            &["<5", "X1"],
+            &["5 mg"],
+            &["Mar 4, 2026"],
+            &["1.5", "001"],
+            &[],
+        ] {
+            assert!(!codes(values), "{values:?}");
         }
     }
 

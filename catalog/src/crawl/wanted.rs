@@ -11,11 +11,11 @@ use std::collections::BTreeMap;
 use arrow::array::Array;
 use arrow::datatypes::DataType;
 
-use crate::formats::{DATE_ORDER_KEY, DateOrder};
+use crate::formats::{DATE_ORDER_KEY, DECIMAL_KEY, DECIMAL_UNSURE, DateOrder, Decimal, SHORTENED, WELLS_KEY};
 
 use super::columns::Prepared;
 use super::shape::{Existing, all_null, is_folder, is_source, known_range, stored_fits};
-use super::types::{absorb, cast_exact, is_scalar, join, spoken, unify};
+use super::types::{absorb, are_codes, cast_exact, is_scalar, join, spoken, unify};
 
 /// Share of the values of one type in a column that others do not turn to text: `NUMBERS_MIN` of `formats/rescue.rs`.
 const MOST_PERCENT: usize = 80;
@@ -31,6 +31,10 @@ pub(crate) struct Target {
     pub(crate) has: String,
     /// How its days were written in the files that made it.
     pub(crate) order: Option<DateOrder>,
+    /// The sign before the fractions in those files.
+    pub(crate) decimal: Option<Decimal>,
+    /// The names of wells in it are as files write them.
+    pub(crate) as_written: bool,
 }
 
 /// What one file has in one column.
@@ -38,6 +42,10 @@ struct Use<'f> {
     place: usize,
     file: &'f Prepared,
     data_type: &'f DataType,
+    /// Its points may part thousands as well as fractions.
+    unsure: bool,
+    /// How the file writes wells, if it has such in this column.
+    wells: Option<&'f str>,
 }
 
 impl Use<'_> {
@@ -65,14 +73,20 @@ pub(crate) fn of(existing: Option<&Existing>, files: &[&Prepared]) -> Vec<Wanted
             // The names of folders are texts whenever they do not agree: see `folder_columns`.
             let is_own = !is_folder(field) && !is_source(field.name());
             if is_own && !field.data_type().is_null() {
-                let data_type = field.data_type();
-                columns
-                    .entry(field.name())
-                    .or_default()
-                    .push(Use { place, file, data_type });
+                columns.entry(field.name()).or_default().push(Use {
+                    place,
+                    file,
+                    data_type: field.data_type(),
+                    wells: field.metadata().get(WELLS_KEY).map(String::as_str),
+                    unsure: field
+                        .metadata()
+                        .get(DECIMAL_KEY)
+                        .is_some_and(|sign| sign == DECIMAL_UNSURE),
+                });
             }
         }
     }
+    let decimal = existing.and_then(decimal_of);
     for (name, uses) in columns {
         let stored = existing.and_then(|existing| existing.schema.field_with_name(name).ok());
         if stored.is_some_and(is_folder) {
@@ -88,15 +102,28 @@ pub(crate) fn of(existing: Option<&Existing>, files: &[&Prepared]) -> Vec<Wanted
             Some(stored) => widened(existing, name, stored, &uses),
             None => new(name, &uses),
         };
+        // Wells of an older column, or beside others, stay as they are written: the one well would have two names in it.
+        let as_written = match existing.and_then(|existing| existing.schema.field_with_name(name).ok()) {
+            Some(field) => !field.metadata().contains_key(WELLS_KEY),
+            None => uses.iter().any(|one| one.wells.is_none()),
+        };
+        let is_shortened = |one: &Use<'_>| one.wells == Some(SHORTENED) && as_written;
         let has = match stored {
             Some(stored) => format!("{} in the table{}", spoken(stored), known_range(existing, name)),
             None => format!("{} in the files beside it", spoken(&to)),
         };
-        for one in uses.iter().filter(|one| !one.fits(name, &to)) {
+        // Where the table's files write decimal commas, such points are thousands, or the file is another's.
+        let is_other = |one: &Use<'_>| one.unsure && stored.is_some() && decimal == Some(Decimal::Comma);
+        for one in uses
+            .iter()
+            .filter(|one| !one.fits(name, &to) || is_other(one) || is_shortened(one))
+        {
             let target = Target {
                 to: to.clone(),
                 has: has.clone(),
                 order,
+                decimal,
+                as_written,
             };
             if let Some(wanted) = wanted.get_mut(one.place) {
                 wanted.insert(name.to_owned(), target);
@@ -106,10 +133,28 @@ pub(crate) fn of(existing: Option<&Existing>, files: &[&Prepared]) -> Vec<Wanted
     wanted
 }
 
+/// The sign before fractions in the files of a table, where those that show it all have the same.
+fn decimal_of(existing: &Existing) -> Option<Decimal> {
+    let fields = existing.schema.fields().iter();
+    let mut signs = fields.filter_map(|field| field.metadata().get(DECIMAL_KEY));
+    let first = signs.next()?;
+    let decimal = [Decimal::Comma, Decimal::Point]
+        .into_iter()
+        .find(|decimal| decimal.sign() == first)?;
+    signs.all(|sign| sign == first).then_some(decimal)
+}
+
 /// The type of a column that has values of one.
 fn widened(existing: Option<&Existing>, name: &str, stored: &DataType, uses: &[Use<'_>]) -> DataType {
     let is_pinned = uses.iter().any(|one| one.file.pinned.contains(name));
     if is_text_by_pin(name, uses) && is_scalar(stored) {
+        return DataType::Utf8;
+    }
+    let is_codes = |one: &Use<'_>| one.file.staged.is_none() && are_codes(&one.file.column(name));
+    if *stored == DataType::Int64
+        && existing.is_none_or(Existing::may_be_rewritten)
+        && uses.iter().any(|one| *one.data_type == DataType::Utf8 && is_codes(one))
+    {
         return DataType::Utf8;
     }
     if existing.is_some_and(|existing| !existing.may_be_rewritten()) && !is_pinned {

@@ -12,8 +12,9 @@ use arrow::record_batch::RecordBatch;
 use crate::formats::ReadError;
 use crate::formats::constants::{self, WithConstants};
 use crate::formats::infer::{self, ColumnType, Commas, Evidence, Style};
-use crate::formats::pinned::{DATE_ORDER_KEY, DateOrder, Decimal, Notation};
-use crate::formats::{moment, number, rescue, words};
+use crate::formats::keys::{DATE_ORDER_KEY, DECIMAL_KEY, DECIMAL_UNSURE, SHORTENED, WELLS_KEY};
+use crate::formats::pinned::{DateOrder, Decimal, Notation};
+use crate::formats::{moment, number, rescue, wells, words};
 
 /// Rows of one batch: large enough for columnar work, small enough to stream.
 const BATCH_ROWS: usize = 65_536;
@@ -32,6 +33,10 @@ pub(super) struct Plan {
     pub(super) rescued: Vec<usize>,
     /// Those of them whose words for "no value" say different things: they are all kept.
     pub(super) told: Vec<usize>,
+    /// What the numbers of each column show of the sign before their fractions, as it is kept with the column.
+    pub(super) decimals: Vec<Option<&'static str>>,
+    /// How the wells of each column are written, where it is one of wells.
+    pub(super) wells: Vec<Option<&'static str>>,
     /// Columns that two readings fit, mostly kept as text because two readings fit, and which two.
     pub(super) undecided: Vec<(usize, &'static str)>,
 }
@@ -200,9 +205,12 @@ pub(super) fn plan(names: &[String], cells: &dyn Cells, notation: Notation<'_>) 
             forced.push(column);
         } else if *kind == ColumnType::Text
             && !evidence.get(column).is_some_and(Evidence::may_be_codes)
-            && rescue::is_worth(cells, column, style, column >= notation.measured_from)
+            && let Some(numbers) = rescue::numbers(cells, column, style, column >= notation.measured_from)
         {
-            *kind = ColumnType::Float64(style);
+            *kind = match numbers {
+                rescue::Numbers::Whole => ColumnType::Int64,
+                rescue::Numbers::Fractions => ColumnType::Float64(style),
+            };
             rescued.push(column);
         } else if column >= notation.measured_from && evidence.get(column).is_some_and(Evidence::is_of_nothings) {
             // None was read in any well: the values are numbers all the same.
@@ -222,12 +230,35 @@ pub(super) fn plan(names: &[String], cells: &dyn Cells, notation: Notation<'_>) 
     rescued.sort_unstable();
     let mut undecided = undecided(&evidence, &types, commas, notation);
     undecided.retain(|(column, _)| !forced.contains(column));
+    let decimals = types.iter().zip(&evidence);
+    let decimals = decimals
+        .map(|(kind, evidence)| decimal_of(*kind, evidence, notation.decimal()))
+        .collect();
+    let wells = types.iter().enumerate().map(|(column, kind)| {
+        let name = names.get(column).map_or("", String::as_str);
+        let is_free = *kind == ColumnType::Text && !notation.is_as_written(name);
+        is_free.then(|| wells::of_column(name, cells, column)).flatten()
+    });
+    let wells = wells.collect();
     Ok(Plan {
         types,
+        decimals,
+        wells,
         rescued,
         told,
         undecided,
     })
+}
+
+/// What a column's numbers show of the sign before their fractions.
+pub(super) fn decimal_of(kind: ColumnType, evidence: &Evidence, pinned: Option<Decimal>) -> Option<&'static str> {
+    match kind {
+        ColumnType::Float64(_) if pinned.is_some() => pinned.map(Decimal::sign),
+        ColumnType::Float64(Style::Comma | Style::CommaGrouped) => Some(Decimal::Comma.sign()),
+        ColumnType::Float64(_) if evidence.has_sure_point() => Some(Decimal::Point.sign()),
+        ColumnType::Float64(_) if evidence.may_be_thousands() => Some(DECIMAL_UNSURE),
+        _ => None,
+    }
 }
 
 /// Builds the batches of a plan, with a column of what does not fit where there is such.
@@ -235,8 +266,12 @@ pub(super) fn plan(names: &[String], cells: &dyn Cells, notation: Notation<'_>) 
 /// # Errors
 /// As [`table`].
 pub(super) fn build(names: &[String], plan: &Plan, cells: &dyn Cells) -> Result<Vec<RecordBatch>, ReadError> {
+    let shortened = plan.wells.iter().enumerate();
+    let shortened = shortened.filter_map(|(column, written)| (*written == Some(SHORTENED)).then_some(column));
+    let shortened = wells::Shortened::of(cells, shortened);
+    let cells: &dyn Cells = &shortened;
     if plan.rescued.is_empty() {
-        return batches(names, &plan.types, cells);
+        return batches(names, plan, &plan.types, cells);
     }
     let texts = rescue::texts(names, plan, cells);
     let mut names = names.to_vec();
@@ -249,12 +284,23 @@ pub(super) fn build(names: &[String], plan: &Plan, cells: &dyn Cells) -> Result<
         plan,
         texts: &texts,
     };
-    batches(&names, &types, &beside)
+    batches(&names, plan, &types, &beside)
 }
 
 /// Builds batches of given types; a cell that does not fit its type is null, so types come from [`Evidence`].
-fn batches(names: &[String], types: &[ColumnType], cells: &dyn Cells) -> Result<Vec<RecordBatch>, ReadError> {
-    let fields: Vec<Field> = names.iter().zip(types).map(|(name, kind)| field(name, *kind)).collect();
+fn batches(
+    names: &[String],
+    plan: &Plan,
+    types: &[ColumnType],
+    cells: &dyn Cells,
+) -> Result<Vec<RecordBatch>, ReadError> {
+    let fields = names.iter().zip(types).enumerate().map(|(column, (name, kind))| {
+        let mut field = field(name, *kind);
+        let of = |found: &[Option<&'static str>]| found.get(column).copied().flatten();
+        keep(&mut field, of(&plan.decimals), of(&plan.wells));
+        field
+    });
+    let fields: Vec<Field> = fields.collect();
     let schema: SchemaRef = Arc::new(Schema::new(fields));
     let mut batches = Vec::new();
     let mut start = 0;
@@ -272,6 +318,15 @@ fn batches(names: &[String], types: &[ColumnType], cells: &dyn Cells) -> Result<
         start = end;
     }
     Ok(batches)
+}
+
+/// Keeps with a column how its fractions and its wells are written.
+pub(super) fn keep(field: &mut Field, decimal: Option<&'static str>, wells: Option<&'static str>) {
+    for (key, found) in [(DECIMAL_KEY, decimal), (WELLS_KEY, wells)] {
+        if let Some(written) = found {
+            field.metadata_mut().insert(key.to_owned(), written.to_owned());
+        }
+    }
 }
 
 /// A column of a type, with how its days are written where that is open to doubt in other files.

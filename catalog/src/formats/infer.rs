@@ -386,7 +386,7 @@ impl Evidence {
             Some(number::Number::Float(_)) => {
                 self.floats += 1;
                 self.point_zeros += usize::from(number::whole(cell).is_some());
-                self.maybe_thousands += usize::from(is_maybe_thousand(cell));
+                self.maybe_thousands += usize::from(number::is_maybe_thousand(cell));
                 self.exponents += usize::from(is_bare_exponent(cell));
             }
             None => {}
@@ -405,7 +405,7 @@ impl Evidence {
             let could = cell.contains(number::OTHER_SEPARATORS)
                 || match point {
                     '.' => cell.contains(','),
-                    _ => cell.contains('.') && (number.is_none() || is_maybe_thousand(cell)),
+                    _ => cell.contains('.') && (number.is_none() || number::is_maybe_thousand(cell)),
                 };
             if !could {
                 continue;
@@ -438,15 +438,4 @@ fn is_bare_exponent(cell: &str) -> bool {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let parts = cell.split_once(['E', 'e']);
     parts.is_some_and(|(whole, exponent)| digits(whole) && digits(exponent) && exponent.len() <= 2)
-}
-
-/// `1.234` and `12.345`, but not `0.125`: what a German or Swiss thousand looks like.
-fn is_maybe_thousand(cell: &str) -> bool {
-    let cell = cell.trim_start_matches('-');
-    cell.split_once('.').is_some_and(|(whole, fraction)| {
-        (1..=3).contains(&whole.len())
-            && whole != "0"
-            && fraction.len() == 3
-            && fraction.bytes().all(|byte| byte.is_ascii_digit())
-    })
 }

@@ -16,7 +16,7 @@ use crate::formats::{Block, Confidence, Limits, Parsed, ReadError, named};
 
 /// Member names that hold the records of a wrapper. Any other array of objects is a nested list of one record: an
 /// experiment with its `reagents` is one row.
-const WRAPPERS: [&str; 20] = [
+pub(super) const WRAPPERS: [&str; 20] = [
     "records",
     "data",
     "rows",
@@ -193,7 +193,7 @@ fn tell(prefix: &str, members: &[(String, Json)], properties: &mut BTreeMap<Stri
 }
 
 /// What is said of the document and not of its records.
-fn is_about(name: &str, value: &Json) -> bool {
+pub(super) fn is_about(name: &str, value: &Json) -> bool {
     matches!(value, Json::Object(_)) && ABOUT.contains(&name.to_lowercase().as_str())
 }
 

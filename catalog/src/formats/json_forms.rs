@@ -3,8 +3,9 @@
 
 use std::collections::HashSet;
 
-use crate::formats::blocks;
 use crate::formats::json::Json;
+use crate::formats::json_file::{WRAPPERS, is_about};
+use crate::formats::{blocks, json_plate};
 
 /// Keys that make a list of records out of an object; fewer are members of one record.
 const KEYS_MIN: usize = 3;
@@ -22,11 +23,21 @@ pub(super) fn usual(document: Json) -> (Json, Option<&'static str>) {
     match document {
         Json::List(rows) => match of_cells(&rows) {
             Some(records) => (records, Some("a list of rows, the first of which names the columns")),
-            None => (Json::List(rows), None),
+            None => {
+                let alone = vec![("value".to_owned(), Json::List(rows))];
+                match json_plate::wells(&alone, |_| false) {
+                    Some(wells) => (Json::Object(wells), Some("rows of a plate")),
+                    None => (alone.into_iter().next().map_or(Json::Null, |(_, rows)| rows), None),
+                }
+            }
         },
         Json::Object(members) => {
-            if let Some(records) = split(&members) {
+            if let Some(records) = split(&members).or_else(|| within(&members)) {
                 return (records, Some("columns and rows apart"));
+            }
+            let is_wrapper = |name: &str| WRAPPERS.contains(&name.to_lowercase().as_str());
+            if let Some(wells) = json_plate::wells(&members, is_wrapper) {
+                return (Json::Object(flat(wells)), Some("rows of a plate"));
             }
             if let Some(records) = columns(&members) {
                 return (records, Some("a list for each column"));
@@ -59,14 +70,16 @@ fn of_cells(rows: &[Json]) -> Option<Json> {
 
 /// Members that name the columns, and those that hold the rows.
 const NAMES: [&str; 5] = ["columns", "fields", "header", "headers", "names"];
-const ROWS: [&str; 3] = ["data", "rows", "values"];
+const ROWS: [&str; 4] = ["data", "rows", "values", "records"];
+/// What the name of a column stands under, where more is said of it.
+const COLUMN_NAMES: [&str; 4] = ["name", "label", "title", "id"];
 
 /// `{"columns": ["well", "od"], "index": [0], "data": [["A1", 0.5]]}`, as pandas and services write it; names may be objects
 /// with a name.
 fn split(members: &Members) -> Option<Json> {
     let list = |wanted: &[&str]| {
         members.iter().find_map(|(name, value)| match value {
-            Json::List(items) if wanted.contains(&name.as_str()) => Some((name.as_str(), items)),
+            Json::List(items) if wanted.contains(&name.to_lowercase().as_str()) => Some((name.as_str(), items)),
             _ => None,
         })
     };
@@ -74,7 +87,10 @@ fn split(members: &Members) -> Option<Json> {
     let named: Vec<Json> = names
         .iter()
         .map(|name| match name {
-            Json::Object(of) => of.iter().find(|(key, _)| key == "name").map(|(_, name)| name.clone()),
+            Json::Object(of) => {
+                let named = |wanted: &&str| of.iter().find(|(key, _)| key == wanted);
+                COLUMN_NAMES.iter().find_map(named).map(|(_, name)| name.clone())
+            }
             other => Some(other.clone()),
         })
         .collect::<Option<_>>()?;
@@ -94,15 +110,57 @@ fn split(members: &Members) -> Option<Json> {
                     }
                 }
             }
-            scalar if scalar.is_scalar() => constants.push((name.clone(), scalar.clone())),
-            _ => return None,
+            Json::List(_) => return None,
+            other => constants.push((name.clone(), other.clone())),
         }
     }
     if constants.is_empty() {
         return Some(Json::List(all));
     }
     constants.push(("records".to_owned(), Json::List(all)));
-    Some(Json::Object(constants))
+    Some(Json::Object(flat(constants)))
+}
+
+/// The same one level down: `{"status": "ok", "result": {"columns": […], "rows": […]}}`.
+fn within(members: &Members) -> Option<Json> {
+    let mut inner = members.iter().filter_map(|(name, value)| match value {
+        Json::Object(inside) => Some((name, split(inside)?)),
+        _ => None,
+    });
+    let (table, found) = inner.next()?;
+    let others = || members.iter().filter(|(name, _)| name != table);
+    if inner.next().is_some() || others().any(|(_, value)| matches!(value, Json::List(_))) {
+        return None;
+    }
+    let mut all: Members = flat(others().cloned().collect());
+    match found {
+        Json::Object(inside) => {
+            let is_known = |name: &String| all.iter().any(|(known, _)| known == name);
+            let named = inside.into_iter().map(|(name, value)| match is_known(&name) {
+                true => (format!("{table} {name}"), value),
+                false => (name, value),
+            });
+            let named: Members = named.collect();
+            all.extend(named);
+        }
+        records => all.push(("records".to_owned(), records)),
+    }
+    Some(Json::Object(all))
+}
+
+/// Objects beside records as members of their own, but for those that are about the document.
+fn flat(members: Members) -> Members {
+    let mut all = Members::new();
+    for (name, value) in members {
+        match value {
+            Json::Object(inside) if !is_about(&name, &Json::Object(inside.clone())) => {
+                let named = inside.into_iter().map(|(key, value)| (format!("{name} {key}"), value));
+                all.extend(flat(named.collect()));
+            }
+            other => all.push((name, other)),
+        }
+    }
+    all
 }
 
 fn texts(cells: &[Json]) -> Option<Vec<&str>> {

@@ -11,7 +11,7 @@ use crate::formats::grid::Grid;
 use crate::formats::head::{self, HeadLine};
 use crate::formats::pinned::{Notation, Pinned};
 use crate::formats::shapes::Shape;
-use crate::formats::{Confidence, ReadError, blocks, infer, turn};
+use crate::formats::{Confidence, ReadError, abreast, blocks, infer, turn};
 
 /// How the grid came to be, for messages and for reading numbers.
 #[derive(Debug, Clone)]
@@ -85,6 +85,9 @@ fn read_known(grid: &Grid, source: &Source) -> Result<Found, ReadError> {
     }
     if blocks::has_plates(grid) {
         return blocks::read(grid, &shape, source);
+    }
+    if let Some(found) = abreast::read(grid, source)? {
+        return Ok(found);
     }
     let one = Area::find(grid, &shape, source).and_then(|area| area.read(grid, &shape, source));
     match one {

@@ -3,9 +3,9 @@
 //! The road, each step a pure function over memory: **detect** what the bytes are ([`sniff`]; content first, the name
 //! only breaks ties), **unpack** gzip, zstd or a zip archive ([`unpack`], [`archive`]), **decode** text ([`text`]),
 //! **parse** it into a grid of cells ([`dialect`], [`split`], [`workbook`]), find the tables in the grid: one rectangle
-//! ([`layout`], [`area`]), or blocks of several kinds with what stands between them ([`blocks`]), **type** each column over the
+//! ([`layout`], [`area`]), several side by side ([`abreast`]), or blocks of several kinds with what stands between them ([`blocks`]), **type** each column over the
 //! whole file ([`infer`], [`column`]; words among numbers: [`rescue`]; the type of the file's table: [`fit`]). JSON ([`json`], [`json_shape`], [`json_array`],
-//! [`json_records`]), XML ([`xml`]), molecules ([`sdf`], [`smiles`]) and reactions ([`rxn`]), Parquet ([`parquet_file`]), Avro ([`avro`]) and Arrow
+//! [`json_records`], [`json_plate`]), XML ([`xml`]), molecules ([`sdf`], [`smiles`]) and reactions ([`rxn`]), Parquet ([`parquet_file`]), Avro ([`avro`]) and Arrow
 //! ([`arrow_file`]) carry
 //! their own structure and skip the grid. How sure all this is: [`confidence`]; what an administrator says of it: [`pinned`].
 //! Large tables that are plain from their first line to the last need not be held in memory: [`plain`].
@@ -14,6 +14,7 @@
 //! file in quarantine costs a minute; a wrong table costs an experiment. Nothing is dropped or repaired without a word
 //! in [`Parsed::taken_for`].
 
+mod abreast;
 mod aligned;
 mod archive;
 mod area;
@@ -31,19 +32,23 @@ mod fit;
 mod grid;
 mod head;
 mod header;
+mod html;
 mod infer;
 mod json;
 mod json_array;
 mod json_cube;
 mod json_file;
 mod json_forms;
+mod json_plate;
 mod json_records;
 mod json_shape;
+mod keys;
 mod layout;
 mod layout_names;
 mod merged;
 mod molfile;
 mod moment;
+mod months;
 mod normalise;
 mod number;
 mod parquet_file;
@@ -51,8 +56,10 @@ mod pinned;
 mod plain;
 mod refuse;
 mod rescue;
+mod ruled;
 mod rxn;
 mod sdf;
+mod sectioned;
 mod sections;
 mod shapes;
 mod sheets;
@@ -67,6 +74,7 @@ mod turn;
 mod typed;
 mod units;
 mod unpack;
+mod wells;
 mod words;
 mod workbook;
 mod workbook_cells;
@@ -85,10 +93,13 @@ pub(crate) use blocks::is_well;
 pub(crate) use confidence::Confidence;
 pub(crate) use error::ReadError;
 pub(crate) use fit::texts as fitted;
-pub(crate) use moment::{is_moment, month};
-pub(crate) use pinned::{DATE_ORDER_KEY, DateOrder, Decimal, InTable, Pinned, PinnedType};
+pub(crate) use keys::{AS_WRITTEN, DATE_ORDER_KEY, DECIMAL_KEY, DECIMAL_UNSURE, SHORTENED, WELLS_KEY};
+pub(crate) use moment::is_moment;
+pub(crate) use months::month;
+pub(crate) use pinned::{DateOrder, Decimal, InTable, Pinned, PinnedType};
 pub(crate) use plain::{Findings, Odd, Piece, Plain, Reader, Survey};
 pub(crate) use smiles::is_smiles;
+pub(crate) use words::is_limit;
 
 /// How one file is read: how much it may cost, every limit checked before or while the thing it bounds grows, and what an
 /// administrator pinned.
@@ -210,8 +221,18 @@ fn read_content(file_name: &str, bytes: Bytes, limits: &Limits) -> Result<Parsed
         sniff::Kind::Arrow => arrow_file::read(bytes, limits),
         sniff::Kind::Zip | sniff::Kind::Ole => workbook::read(bytes, limits),
         sniff::Kind::Text => {
-            let decoded = text::decode(&bytes, limits.pinned.encoding.as_deref())?;
+            let mut decoded = text::decode(&bytes, limits.pinned.encoding.as_deref())?;
             drop(bytes);
+            if let Some(parsed) = html::read(&decoded.text, limits)? {
+                return Ok(parsed);
+            }
+            if let Some(parsed) = text_file::sequences(&decoded, limits)? {
+                return Ok(parsed);
+            }
+            if let Some(text) = sectioned::untagged(&decoded.text) {
+                decoded.text = text;
+                return text_file::read(file_name, &decoded, limits);
+            }
             if let Some(parsed) = rxn::read(&decoded, limits)? {
                 return Ok(parsed);
             }

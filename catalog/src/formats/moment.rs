@@ -3,6 +3,8 @@
 
 use chrono::{NaiveDate, NaiveDateTime, NaiveTime, TimeDelta};
 
+use crate::formats::months;
+
 /// How a column writes its dates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Order {
@@ -12,7 +14,7 @@ pub(super) enum Order {
     DayFirst,
     /// `03/04/2026`, `3/4/26`.
     MonthFirst,
-    /// `4-Mar-2026`, `4-Mar-26`, `4 March 2026`, `Mar 4, 2026`.
+    /// `4-Mar-2026`, `4-Mar-26`, `4 March 2026`, `Mar 4, 2026`; in other languages `4. März 2026`, `4 de marzo de 2026`.
     MonthName,
 }
 
@@ -85,7 +87,7 @@ pub(super) fn is_short_dotted(cell: &str) -> bool {
 /// or the points of `14.03.26`; a bare time is no moment.
 pub(super) fn parse(cell: &str, order: Order) -> Option<Moment> {
     // The shortest is `1/1/26`; the longest has a month's name, nine digits of a second and a zone.
-    if !(6..=48).contains(&cell.len()) || !cell.is_ascii() {
+    if !(6..=48).contains(&cell.len()) || (order != Order::MonthName && !cell.is_ascii()) {
         return None;
     }
     let (date, rest) = date(cell, order)?;
@@ -137,9 +139,9 @@ fn date(cell: &str, order: Order) -> Option<(NaiveDate, &str)> {
             };
             Some((ymd(year, month, day)?, rest))
         }
-        Order::MonthName if cell.starts_with(|first: char| first.is_ascii_alphabetic()) => {
-            let length = cell.find(|character: char| !character.is_ascii_alphabetic())?;
-            let month = month(cell.get(..length)?)?;
+        Order::MonthName if cell.starts_with(char::is_alphabetic) => {
+            let length = cell.find(|character: char| !character.is_alphabetic())?;
+            let month = months::of(cell.get(..length)?)?;
             let rest = cell.get(length..)?;
             let (day, rest) = digits(rest.strip_prefix('.').unwrap_or(rest).strip_prefix(' ')?, 1, 2)?;
             let (year, rest) = year(rest.strip_prefix(',').unwrap_or(rest).strip_prefix(' ')?, false)?;
@@ -147,15 +149,32 @@ fn date(cell: &str, order: Order) -> Option<(NaiveDate, &str)> {
         }
         Order::MonthName => {
             let (day, rest) = digits(cell, 1, 2)?;
-            let rest = rest.strip_prefix('.').unwrap_or(rest);
-            let separator = rest.chars().next().filter(|character| matches!(character, '-' | ' '))?;
-            let rest = rest.get(1..)?;
-            let length = rest.find(|character: char| !character.is_ascii_alphabetic())?;
-            let month = month(rest.get(..length)?)?;
-            let (year, rest) = year(rest.get(length..)?.strip_prefix(separator)?, separator == '-')?;
+            // `1er mars` and `4. März`; `4.Mär.26` has points for its separators.
+            let rest = rest.strip_prefix("er").unwrap_or(rest);
+            let pointed = rest.strip_prefix('.');
+            let rest = pointed.unwrap_or(rest);
+            let next = rest.chars().next()?;
+            let (separator, rest) = match next {
+                '-' | ' ' | '/' => (next, rest.get(1..)?),
+                _ if pointed.is_some() => ('.', rest),
+                _ => return None,
+            };
+            let rest = without_of(rest, separator);
+            let length = rest.find(|character: char| !character.is_alphabetic())?;
+            let month = months::of(rest.get(..length)?)?;
+            let rest = rest.get(length..)?;
+            let rest = rest.strip_prefix('.').filter(|_| separator != '.').unwrap_or(rest);
+            let rest = rest.strip_prefix(separator)?;
+            let rest = without_of(rest, separator);
+            let (year, rest) = year(rest, separator != ' ')?;
             Some((ymd(year, month, day)?, rest))
         }
     }
+}
+
+/// `marzo de 2026` without its `de`.
+fn without_of(text: &str, separator: char) -> &str {
+    text.strip_prefix("de ").filter(|_| separator == ' ').unwrap_or(text)
 }
 
 /// The year in front of the text: four digits, or two where such are usual.
@@ -175,29 +194,6 @@ fn ymd(year: u32, month: u32, day: u32) -> Option<NaiveDate> {
     // Years before 1000 are typing errors; zero is what broken clocks write.
     let year = i32::try_from(year).ok().filter(|year| *year >= 1000)?;
     NaiveDate::from_ymd_opt(year, month, day)
-}
-
-/// The month of an English name, whole or its first three letters.
-pub(crate) fn month(name: &str) -> Option<u32> {
-    const NAMES: [&str; 12] = [
-        "january",
-        "february",
-        "march",
-        "april",
-        "may",
-        "june",
-        "july",
-        "august",
-        "september",
-        "october",
-        "november",
-        "december",
-    ];
-    let name = name.to_ascii_lowercase();
-    let at = NAMES
-        .iter()
-        .position(|full| *full == name || (name.len() == 3 && full.starts_with(&name)))?;
-    u32::try_from(at + 1).ok()
 }
 
 fn time(text: &str) -> Option<(NaiveTime, &str)> {

@@ -157,6 +157,22 @@ pub(super) fn is_surely_decimal_comma(cell: &str) -> bool {
         && (digits != 3 || matches!(whole, "0" | "-0") || whole.trim_start_matches('-').len() > 3)
 }
 
+/// Whether a trimmed cell is a number whose point can only be a decimal one.
+pub(super) fn shows_point(cell: &str) -> bool {
+    matches!(parse(cell), Some(Number::Float(_))) && cell.contains('.') && !is_maybe_thousand(cell)
+}
+
+/// `1.234` and `12.345`, but not `0.125`: what a German or Swiss thousand looks like.
+pub(super) fn is_maybe_thousand(cell: &str) -> bool {
+    let cell = cell.trim_start_matches('-');
+    cell.split_once('.').is_some_and(|(whole, fraction)| {
+        (1..=3).contains(&whole.len())
+            && whole != "0"
+            && fraction.len() == 3
+            && fraction.bytes().all(|byte| byte.is_ascii_digit())
+    })
+}
+
 struct Shape {
     digits: usize,
     is_int: bool,

@@ -54,10 +54,11 @@ pub(crate) struct InTable {
     pub(crate) to: DataType,
     /// How the files wrote its days whose values decided it.
     pub(crate) order: Option<DateOrder>,
+    /// The sign before the fractions in the table's files, where all whose numbers decide it have the same.
+    pub(crate) decimal: Option<Decimal>,
+    /// Its texts are as files write them, be they wells.
+    pub(crate) as_written: bool,
 }
-
-/// The key under which a column of days keeps how they were written, where a file's values alone may leave it open.
-pub(crate) const DATE_ORDER_KEY: &str = "labhouse.date_order";
 
 /// The sign before a number's fraction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,6 +76,16 @@ pub(crate) enum DateOrder {
     Dmy,
     Mdy,
     Ymd,
+}
+
+impl Decimal {
+    /// As it is kept with a column.
+    pub(crate) fn sign(self) -> &'static str {
+        match self {
+            Self::Comma => ",",
+            Self::Point => ".",
+        }
+    }
 }
 
 impl DateOrder {
@@ -300,6 +311,12 @@ impl<'p> Notation<'p> {
         self.in_table(name).is_some_and(|column| column.to == DataType::Utf8)
     }
 
+    /// Whether a column is to be as the file writes it: somebody says so, or the table has its wells so.
+    pub(super) fn is_as_written(&self, name: &str) -> bool {
+        let pinned = self.pinned.and_then(|pinned| pinned.type_of(name));
+        pinned.is_some() || self.in_table(name).is_some_and(|column| column.as_written)
+    }
+
     fn in_table(&self, name: &str) -> Option<&InTable> {
         let pinned = self.pinned.filter(|pinned| !pinned.in_table.is_empty())?;
         pinned.in_table.get(&clean_column(name))
@@ -331,10 +348,9 @@ impl<'p> Notation<'p> {
             (PinnedType::Text, _) => return Ok(Some((ColumnType::Text, false))),
             (_, ColumnType::Null) => return Ok(Some((ColumnType::Null, false))),
             (PinnedType::Number, found) => {
-                let style = if let ColumnType::Float64(style) = found {
-                    style
-                } else {
-                    style
+                let style = match found {
+                    ColumnType::Float64(found) => found,
+                    _ => style,
                 };
                 let odd = filled().any(|(_, cell)| style.parse(cell).is_none());
                 return Ok(Some((ColumnType::Float64(style), odd)));
@@ -387,6 +403,17 @@ impl Notation<'_> {
             pinned: self.order(),
             in_table: column_in_table.order.map(DateOrder::order),
         };
+        // As earlier files of the table write them, where these numbers may be written so and show nothing themselves.
+        let by_comma = self.comma_cells
+            && self.decimal().is_none()
+            && column_in_table.decimal == Some(Decimal::Comma)
+            && style == Style::Point
+            && !all().any(|cell| number::shows_point(cell.trim()));
+        let (style, found) = match (by_comma, found) {
+            (true, ColumnType::Float64(_)) => (Style::Comma, ColumnType::Float64(Style::Comma)),
+            (true, found) => (Style::Comma, found),
+            (false, found) => (style, found),
+        };
         let kind = fit::kind(&column_in_table.to, found, style, order, all())?;
         Some((kind, all().any(|cell| fit::is_odd(kind, cell, false))))
     }
@@ -414,8 +441,6 @@ fn fits(kind: ColumnType, cell: &str) -> bool {
     }
 }
 
-/// # Errors
-/// Always: the folder's settings and the file do not go together.
 fn is_zero(number: &u64) -> bool {
     *number == 0
 }

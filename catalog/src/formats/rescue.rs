@@ -2,11 +2,13 @@
 //! that one odd well neither turns a column to text nor is lost.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::formats::column::{Cells, Plan};
 use crate::formats::fit;
 use crate::formats::infer::{self, ColumnType, Style};
 use crate::formats::number::{self, Number};
+use crate::formats::words;
 
 /// The column of what did not fit: a JSON object of column names and texts, or nothing.
 pub(super) const NAME: &str = "_rescued";
@@ -14,48 +16,136 @@ pub(super) const NAME: &str = "_rescued";
 const VALUES_MIN: usize = 10;
 /// So many words without a number among them are a column of words.
 const LOOKED_AT: usize = 1000;
-/// Share of numbers in a column that words do not turn to text.
+/// Share of numbers in a column that words do not turn to text, whatever they are.
 const NUMBERS_MIN: f64 = 0.8;
-/// The same where the file's layout says that the values were measured.
+/// The same where the words are few different ones.
+const MOST: f64 = 0.5;
+/// Different words that are few.
+const WORDS_MAX: usize = 3;
+/// Share of numbers where all words stand for numbers that could not be given: `TNTC`, `<0.01`, `Undetermined`.
+const MARKED_MIN: f64 = 0.2;
+/// Fewer numbers among such words, or fewer of such words alone, prove nothing.
+const MARKED_NUMBERS_MIN: usize = 2;
+const CENSORED_MIN: usize = 3;
+/// Share of numbers where the file's layout says that the values were measured.
 const MEASURED_MIN: f64 = 0.1;
 
-/// Whether a column of text is one of numbers with some words in it.
-pub(super) fn is_worth(cells: &dyn Cells, column: usize, style: Style, measured: bool) -> bool {
-    let (mut values, mut numbers, mut fractions) = (0usize, 0usize, 0usize);
+/// What the numbers of a column are that has words, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Numbers {
+    Whole,
+    Fractions,
+}
+
+/// What was seen in a column.
+#[derive(Debug, Clone, Copy, Default)]
+struct Counts {
+    values: usize,
+    numbers: usize,
+    fractions: usize,
+    /// Words that stand for numbers, and those of them that say a bound of theirs.
+    marks: usize,
+    censored: usize,
+    /// The first different ones of all other words.
+    words: [u64; WORDS_MAX],
+    /// How many different ones; one more than these stands for all that are more.
+    kinds: usize,
+    /// Some cell is a code such as `007`, which is no broken number: the column is text.
+    coded: bool,
+}
+
+impl Counts {
+    fn see_word(&mut self, cell: &str) {
+        if words::is_limit(cell) {
+            self.marks += 1;
+            self.censored += usize::from(words::is_bound(cell));
+        } else {
+            let mut hasher = DefaultHasher::new();
+            cell.hash(&mut hasher);
+            self.take(hasher.finish());
+        }
+    }
+
+    fn take(&mut self, word: u64) {
+        let known = self.words.get(..self.kinds.min(WORDS_MAX)).unwrap_or_default();
+        if !known.contains(&word) && self.kinds <= WORDS_MAX {
+            if let Some(place) = self.words.get_mut(self.kinds) {
+                *place = word;
+            }
+            self.kinds += 1;
+        }
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.values += other.values;
+        self.numbers += other.numbers;
+        self.fractions += other.fractions;
+        self.marks += other.marks;
+        self.censored += other.censored;
+        self.coded |= other.coded;
+        let kinds = other.kinds;
+        let words = other.words.get(..kinds.min(WORDS_MAX)).unwrap_or_default();
+        words.iter().for_each(|word| self.take(*word));
+        self.kinds = if kinds > WORDS_MAX { kinds } else { self.kinds };
+    }
+
+    fn numbers(&self) -> Option<Numbers> {
+        let share = |least: f64| self.numbers as f64 >= least * self.values as f64;
+        // Whole numbers with some words among them are names of samples as often as values.
+        let is_measure = self.fractions * 2 > self.numbers && self.values >= VALUES_MIN;
+        let are_few = self.kinds <= WORDS_MAX && self.numbers as f64 > MOST * self.values as f64;
+        // Such a word says that the others are values, be they few.
+        let least = if self.values >= VALUES_MIN { MARKED_MIN } else { MOST };
+        let are_marked = self.kinds == 0 && self.marks > 0 && self.numbers >= MARKED_NUMBERS_MIN && share(least);
+        let are_bounds = self.censored == self.values && self.values >= CENSORED_MIN;
+        if self.coded || !((is_measure && (share(NUMBERS_MIN) || are_few)) || are_marked || are_bounds) {
+            return None;
+        }
+        Some(if self.fractions == 0 && !are_bounds {
+            Numbers::Whole
+        } else {
+            Numbers::Fractions
+        })
+    }
+}
+
+/// Whether a column of text is one of numbers with some words in it, and of which.
+pub(super) fn numbers(cells: &dyn Cells, column: usize, style: Style, measured: bool) -> Option<Numbers> {
+    let mut seen = Counts::default();
     for row in 0..cells.height() {
         let cell = cells.cell(row, column).trim();
         if cell.is_empty() || infer::is_null_word(cell) {
             continue;
         }
-        if values >= LOOKED_AT && numbers == 0 && !measured {
-            return false;
+        if seen.values >= LOOKED_AT && seen.numbers + seen.marks == 0 && !measured {
+            return None;
         }
-        values += 1;
+        seen.values += 1;
         match style.parse(cell) {
             Some(number) => {
-                numbers += 1;
-                fractions += usize::from(matches!(number, Number::Float(_)));
+                seen.numbers += 1;
+                seen.fractions += usize::from(matches!(number, Number::Float(_)));
             }
-            // Codes such as `007` are no broken numbers: the column is text.
-            None if is_code(cell) => return false,
-            None => {}
+            None if is_code(cell) => return None,
+            None => seen.see_word(cell),
         }
     }
-    let share = if measured { MEASURED_MIN } else { NUMBERS_MIN };
-    // Whole numbers with some words among them are names of samples as often as values.
-    let is_measure = measured || fractions * 2 > numbers;
-    let enough = measured || values >= VALUES_MIN;
-    enough && is_measure && numbers > 0 && numbers as f64 >= share * values as f64
+    if measured {
+        let enough = seen.numbers > 0 && seen.numbers as f64 >= MEASURED_MIN * seen.values as f64;
+        return enough.then_some(Numbers::Fractions);
+    }
+    seen.numbers()
+}
+
+/// See [`numbers`].
+pub(super) fn is_worth(cells: &dyn Cells, column: usize, style: Style, measured: bool) -> bool {
+    numbers(cells, column, style, measured).is_some()
 }
 
 /// The same question put to cells one by one, for a column that is text so far and whose file is not held in memory.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Watch {
-    values: usize,
-    numbers: usize,
-    fractions: usize,
-    /// Some cell is a code, so that the column is text whatever else it holds.
-    coded: bool,
+    seen: Counts,
     comma_numbers: usize,
     comma_floats: usize,
 }
@@ -66,16 +156,18 @@ impl Watch {
         if cell.is_empty() || infer::is_null_word(cell) {
             return;
         }
-        self.values += 1;
+        self.seen.values += 1;
         if !cell.starts_with(|first: char| first.is_ascii_digit() || "+-.,:'".contains(first)) {
+            self.seen.see_word(cell);
             return;
         }
         match number::parse(cell) {
             Some(number) => {
-                self.numbers += 1;
-                self.fractions += usize::from(matches!(number, Number::Float(_)));
+                self.seen.numbers += 1;
+                self.seen.fractions += usize::from(matches!(number, Number::Float(_)));
             }
-            None => self.coded |= is_code(cell),
+            None if is_code(cell) => self.seen.coded = true,
+            None => self.seen.see_word(cell),
         }
         if number::parse_comma(cell).is_some() {
             self.comma_numbers += 1;
@@ -84,20 +176,16 @@ impl Watch {
     }
 
     pub(super) fn merge(&mut self, other: &Self) {
-        self.values += other.values;
-        self.numbers += other.numbers;
-        self.fractions += other.fractions;
-        self.coded |= other.coded;
+        self.seen.merge(&other.seen);
         self.comma_numbers += other.comma_numbers;
         self.comma_floats += other.comma_floats;
     }
 
-    /// Whether the general reader might take the column for one of numbers; see [`is_worth`].
+    /// Whether the general reader might take the column for one of numbers; see [`numbers`].
     pub(super) fn may_be_numbers(&self) -> bool {
-        let most = |count: usize| count as f64 >= NUMBERS_MIN * self.values as f64;
-        let points =
-            !self.coded && self.values >= VALUES_MIN && self.fractions * 2 > self.numbers && most(self.numbers);
-        points || (self.comma_floats > 0 && most(self.comma_numbers))
+        let few = self.seen.kinds <= WORDS_MAX && self.comma_numbers * 2 > self.seen.values;
+        let most = self.comma_numbers as f64 >= NUMBERS_MIN * self.seen.values as f64;
+        self.seen.numbers().is_some() || (self.comma_floats > 0 && (most || few))
     }
 }
 

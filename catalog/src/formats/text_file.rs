@@ -1,30 +1,32 @@
 //! Delimited text: dialect, grid, layout.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array, StringArray};
+use arrow::record_batch::RecordBatch;
 
 use crate::formats::dialect::Chosen;
+use crate::formats::grid::Grid;
 use crate::formats::layout::{self, Source};
 use crate::formats::split::{Delimiter, Dialect, split};
 use crate::formats::text::Decoded;
-use crate::formats::{Block, Confidence, Limits, Parsed, ReadError, aligned, dialect, head, tidy};
+use crate::formats::{
+    Block, Confidence, Limits, Parsed, ReadError, aligned, dialect, head, ruled, sectioned, tidy, typed,
+};
 
 /// Another delimiter whose score has less than this share of the best one's raises no doubt.
 pub(super) const RIVAL_MIN: f64 = 0.5;
+/// Lines within which a head ends that says so.
+const HEAD_ROWS: usize = 1000;
 
 /// Reads a decoded text that is not JSON.
 ///
 /// # Errors
 /// See [`ReadError`].
 pub(super) fn read(file_name: &str, decoded: &Decoded, limits: &Limits) -> Result<Parsed, ReadError> {
-    refuse_markup(&decoded.text)?;
     let text = limits.pinned.skip(&decoded.text);
-    let mut confidence = Confidence::default();
-    if decoded.is_guess {
-        confidence.doubt(
-            0.9,
-            format!("its encoding {} is what its bytes look like", decoded.encoding),
-        );
-    }
+    let mut confidence = doubts_of_encoding(decoded);
     let mut dialect = match limits.pinned.delimiter_in(&text)? {
         Some(delimiter) => dialect::with(delimiter, &text, limits),
         None => {
@@ -36,13 +38,29 @@ pub(super) fn read(file_name: &str, decoded: &Decoded, limits: &Limits) -> Resul
     if let Some(quote) = limits.pinned.quote {
         dialect.quote = quote;
     }
-    let mut grid = split(&text, dialect, limits)?.grid;
+    let ruled = match limits.pinned.delimiter {
+        None => ruled::grid(&text, limits)?,
+        Some(_) => None,
+    };
+    if ruled.is_some() {
+        dialect.delimiter = Delimiter::Spaces(2);
+        confidence = doubts_of_encoding(decoded);
+    }
+    let mut grid = match ruled {
+        Some(grid) => grid,
+        None => split(&text, dialect, limits)?.grid,
+    };
     if let Some(cut) = aligned::cut(&grid, limits)? {
         grid = cut;
     }
     let source = source(file_name, dialect, limits);
     let mut passed = BTreeMap::new();
     let mut notes = Vec::new();
+    if limits.pinned.header_row.is_none()
+        && let Some(behind) = behind_head(&grid, &source, &mut passed, limits)?
+    {
+        grid = behind;
+    }
     if limits.pinned.header_row.is_none()
         && let Some((tidied, said)) = tidy::tidy(&grid, &source, &mut passed, limits)?
     {
@@ -72,6 +90,85 @@ pub(super) fn read(file_name: &str, decoded: &Decoded, limits: &Limits) -> Resul
         properties: found.properties,
         confidence,
     })
+}
+
+/// A table of sequences, if the text is one of such.
+///
+/// # Errors
+/// As [`read`].
+pub(super) fn sequences(decoded: &Decoded, limits: &Limits) -> Result<Option<Parsed>, ReadError> {
+    let Some(all) = decoded
+        .text
+        .starts_with('>')
+        .then(|| sectioned::sequences(&decoded.text))
+        .flatten()
+    else {
+        return Ok(None);
+    };
+    typed::check("the number of rows", all.len() as u64, limits.rows_max as u64)?;
+    let columns = (0..3).map(|column| {
+        let texts = all.iter().filter_map(|row| row.get(column));
+        let texts = texts.map(|text| (!text.is_empty()).then_some(text.as_str()));
+        Arc::new(texts.collect::<StringArray>()) as ArrayRef
+    });
+    let lengths = all
+        .iter()
+        .map(|[_, _, sequence]| i64::try_from(sequence.len()).unwrap_or(i64::MAX));
+    let lengths: ArrayRef = Arc::new(lengths.collect::<Int64Array>());
+    let names = ["id", "description", "sequence", "length"];
+    let batch = RecordBatch::try_from_iter(names.into_iter().zip(columns.chain([lengths])));
+    let batch = batch.map_err(|error| ReadError::NotATable {
+        seen: error.to_string(),
+    })?;
+    Ok(Some(Parsed {
+        taken_for: format!("FASTA, {}, {} sequences", decoded.encoding, all.len()),
+        blocks: vec![Block {
+            name: None,
+            batches: vec![batch],
+            first_row: 1,
+        }],
+        properties: BTreeMap::new(),
+        confidence: doubts_of_encoding(decoded),
+    }))
+}
+
+/// The grid without those lines of a head that are neither key and value nor a title, where a line says that the head ends; they
+/// become properties.
+fn behind_head(
+    grid: &Grid,
+    source: &Source,
+    properties: &mut BTreeMap<String, String>,
+    limits: &Limits,
+) -> Result<Option<Grid>, ReadError> {
+    let rows = 0..grid.height().min(HEAD_ROWS);
+    let Some(end) = rows.rev().find(|row| sectioned::ends_head(&grid.filled(*row))) else {
+        return Ok(None);
+    };
+    let mut behind = Grid::default();
+    for row in 0..grid.height() {
+        let filled = grid.filled(row);
+        if row <= end && filled.len() > 2 {
+            layout::keep(grid, row, source, properties);
+        }
+        if row > end || (filled.len() <= 2 && !sectioned::ends_head(&filled)) {
+            let line = grid.line(row);
+            grid.cells(row)
+                .try_for_each(|cell| behind.push_cell(cell, line, limits))?;
+            behind.end_row(line, limits)?;
+        }
+    }
+    Ok(Some(behind))
+}
+
+fn doubts_of_encoding(decoded: &Decoded) -> Confidence {
+    let mut confidence = Confidence::default();
+    if decoded.is_guess {
+        confidence.doubt(
+            0.9,
+            format!("its encoding {} is what its bytes look like", decoded.encoding),
+        );
+    }
+    confidence
 }
 
 /// What speaks against the chosen dialect.
@@ -106,23 +203,4 @@ pub(super) fn called(delimiter: Delimiter) -> String {
         Delimiter::Spaces(_) => "text aligned by spaces".to_owned(),
         Delimiter::None => "text of one column".to_owned(),
     }
-}
-
-/// HTML is text too, but no table; some programs name it `.xls`.
-fn refuse_markup(text: &str) -> Result<(), ReadError> {
-    let start: String = text
-        .trim_start()
-        .chars()
-        .take(20)
-        .collect::<String>()
-        .to_ascii_lowercase();
-    let seen = if ["<html", "<!doctype html", "<table", "<body", "<head"]
-        .iter()
-        .any(|tag| start.starts_with(tag))
-    {
-        "an HTML page"
-    } else {
-        return Ok(());
-    };
-    Err(ReadError::Unsupported { seen: seen.to_owned() })
 }

@@ -1,6 +1,8 @@
 //! Words that stand where values are looked for: words for "no value", marks of what could not be read, units; and headings
 //! that say what kind of words stand below them.
 
+use crate::formats::number;
+
 /// Words that mean "no value" among values, and what each of them says. In a text column they stay.
 const NULL_WORDS: [(&str, Nothing); 13] = [
     ("na", Nothing::Missing),
@@ -20,7 +22,7 @@ const NULL_WORDS: [(&str, Nothing); 13] = [
 /// Chemical elements that are spelled like two of them.
 const ELEMENTS: [&str; 2] = ["Na", "Nd"];
 /// What readers and reports write for what they could not put in numbers.
-const MARKS: [&str; 38] = [
+const MARKS: [&str; 50] = [
     "ovrflw",
     "ovrfl",
     "over",
@@ -59,6 +61,22 @@ const MARKS: [&str; 38] = [
     "pos",
     "negative",
     "positive",
+    "no ct",
+    "noct",
+    "no peak",
+    "not detected",
+    "not calculated",
+    "out of range",
+    "over range",
+    "overrange",
+    "under range",
+    "overload",
+    "below range",
+    "above range",
+];
+/// Those of them that are answers and names of controls as often.
+const QUALITIES: [&str; 8] = [
+    "low", "high", "neg", "pos", "negative", "positive", "missing", "excluded",
 ];
 /// Units without a sign that tells them, in small letters; and the words that name types.
 const UNITS: [&str; 82] = [
@@ -246,6 +264,22 @@ pub(super) fn boolean(cell: &str) -> Option<bool> {
 /// Whether a trimmed cell stands in place of a number that could not be read: `OVRFLW`, `<LOQ`, `TNTC`.
 pub(super) fn is_mark(cell: &str) -> bool {
     cell.starts_with(['<', '>', '≤', '≥']) || is_null_word(cell) || MARKS.contains(&cell.to_lowercase().as_str())
+}
+
+/// Whether a trimmed cell can only stand in place of a number: a bound of it, or a word for one that could not be given.
+pub(crate) fn is_limit(cell: &str) -> bool {
+    let lower = || cell.to_lowercase();
+    is_bound(cell)
+        || (cell.starts_with(['<', '>']) && MARKS.contains(&lower().trim_start_matches(['<', '>', '=', ' '])))
+        || (MARKS.contains(&lower().as_str()) && !QUALITIES.contains(&lower().as_str()))
+}
+
+/// Whether a trimmed cell says less or more than what: `<0.01`, `> 300`, `≤5,5`.
+pub(super) fn is_bound(cell: &str) -> bool {
+    let rest = cell
+        .strip_prefix(['<', '>', '≤', '≥'])
+        .map(|rest| rest.trim_start_matches(['=', ' ']));
+    rest.is_some_and(|rest| number::parse(rest).is_some() || number::parse_comma(rest).is_some())
 }
 
 /// Whether a trimmed cell is spelled like a unit: `mg/l`, `[nm]`, `ppm`.

@@ -27,10 +27,10 @@ use super::batch;
 use super::columns::Prepared;
 use super::folder_columns::FolderColumn;
 use super::landing::{self, Landed};
-use super::layout::grouped_by;
 use super::quarantine::SAMPLE_BYTES_MAX;
 use super::reader::Read;
 use super::told::Told;
+use super::why::grouped_by;
 use work::{Ran, Task, run};
 
 /// Smaller files are read whole: the road here costs a look at the file's start first.
@@ -163,7 +163,10 @@ pub(crate) async fn read(
             prepared.staged = Some(Arc::new(staged));
             Ok(Some(Read::Parsed {
                 sha256,
-                told: Told::of(&parsed, grouped_by(&file.path, file.pin.as_deref(), table, 1)),
+                told: Told::of(
+                    &parsed,
+                    grouped_by(&file.path, file.pin.as_deref(), (table, 1), folders),
+                ),
                 taken_for: parsed.taken_for,
                 tables: vec![(table.clone(), Arc::new(prepared))],
                 sample,

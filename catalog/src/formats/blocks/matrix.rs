@@ -274,10 +274,13 @@ fn fits(grid: &Grid, outline: &Outline, row: usize, letters: usize, end: usize) 
     outline.filled_width(row) <= end && (0..letters).all(|column| grid.cell(row, column).trim().is_empty())
 }
 
-/// The number of a plate's column.
+/// The number of a plate's column: `1`, `01`, `1.0`, `Col 1`, `Column 1`.
 pub(super) fn column_number(cell: &str) -> Option<usize> {
     let cell = cell.trim();
-    let cell = cell.strip_suffix(".0").unwrap_or(cell);
+    let cell = match cell.as_bytes().first() {
+        Some(b'c' | b'C') => well::without(cell, &["column", "col"])?,
+        _ => cell.strip_suffix(".0").unwrap_or(cell),
+    };
     if !(1..=2).contains(&cell.len()) {
         return None;
     }

@@ -295,8 +295,14 @@ fn finish(
     let pick = |column: &usize| names.get(*column).cloned().zip(plan.types.get(*column).copied());
     let (names, types): (Vec<String>, Vec<ColumnType>) = kept.iter().filter_map(pick).unzip();
     let told = plan.told.iter().filter_map(place).collect();
+    let decimals = kept.iter().map(|column| plan.decimals.get(*column).copied().flatten());
     let plan = Plan {
         types,
+        decimals: decimals.collect(),
+        wells: kept
+            .iter()
+            .map(|column| plan.wells.get(*column).copied().flatten())
+            .collect(),
         rescued,
         told,
         undecided: Vec::new(),
@@ -377,13 +383,23 @@ pub(crate) fn is_well(cell: &str) -> bool {
     well::Well::parse(cell).is_some()
 }
 
+/// The name of the well in a row and a column of a plate, both from 0.
+pub(super) fn well_name(row: usize, column: usize) -> String {
+    well::Well { row, column }.name()
+}
+
+/// Whether so many rows and columns are a plate by their numbers alone.
+pub(super) fn is_sure_plate(rows: usize, columns: usize) -> bool {
+    columns >= well::SURE_COLUMNS && well::rows_of(columns) == Some(rows)
+}
+
 /// Whether a row that starts with these cells could head a plate; see [`has_plates`], which looks at the first
 /// [`PLATE_ROWS`] rows.
 pub(super) fn could_head_plate<'a>(cells: impl Iterator<Item = &'a str> + Clone) -> bool {
     let cells = cells.take(HEAD_CELLS).map(str::trim);
     let mut pairs = cells.clone().zip(cells.clone().skip(1));
     pairs.any(|(first, second)| {
-        let counts = matches!(first, "1" | "01" | "1.0") && matches!(second, "2" | "02" | "2.0");
+        let counts = matrix::column_number(first) == Some(1) && matrix::column_number(second) == Some(2);
         counts || (is_well(first) && is_well(second))
     }) || part::could_head(cells)
 }

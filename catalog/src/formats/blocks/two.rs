@@ -113,6 +113,11 @@ fn below(grid: &Grid, first: usize) -> Option<([usize; 2], Vec<usize>)> {
     let has_worth = |style| rescue::is_worth(&cells, value, style, false);
     let is_measured = is_typed(cells, value) || has_worth(Style::Point) || has_worth(Style::Comma);
     let keys = || looked_at.iter().map(|row| grid.cell(*row, key).trim());
+    // `S15, blank` above `S16, 16` is a row as those below it.
+    let own = stem(grid.cell(first, key).trim());
+    if own.contains('#') && keys().next().is_some_and(|key| stem(key) == own) {
+        return None;
+    }
     let are_wells = keys().all(|key| Well::parse(key).is_some());
     let counted = keys()
         .filter(|key| {

@@ -50,12 +50,30 @@ pub(super) fn plate_row(text: &str) -> Option<usize> {
     (row < ROWS_MAX).then_some(row)
 }
 
-/// The same beside a matrix, where small letters are as sure as far as plates of 384 wells go.
+/// The same beside a matrix, where small letters are as sure as far as plates of 384 wells go, and where a row may be called
+/// `Row A` or `A:`.
 pub(super) fn plate_letter(text: &str) -> Option<usize> {
+    let text = text.strip_suffix([':', '.']).unwrap_or(text);
+    let text = without(text, &["row"]).unwrap_or(text);
     match text.as_bytes() {
         [small] if (b'a'..=b'p').contains(small) => plate_row(&text.to_ascii_uppercase()),
         _ => plate_row(text),
     }
+}
+
+/// What stands behind the word that a text starts with, in any case, and a space or a point or none: `Row A`, `Col. 1`, `Col1`.
+pub(super) fn without<'t>(text: &'t str, words: &[&str]) -> Option<&'t str> {
+    let rest = words.iter().find_map(|word| {
+        let start = text.get(..word.len())?;
+        start
+            .eq_ignore_ascii_case(word)
+            .then(|| text.get(word.len()..))
+            .flatten()
+    })?;
+    let bare = rest.trim_start_matches(['.', ' ', '_']);
+    // `Rowa` is a name.
+    let is_apart = bare.len() < rest.len() || bare.starts_with(|first: char| !first.is_ascii_lowercase());
+    (!bare.is_empty() && is_apart).then_some(bare)
 }
 
 /// Row 0 is A, 25 is Z, 26 is AA.

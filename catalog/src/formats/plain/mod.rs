@@ -24,7 +24,8 @@ use crate::formats::layout::{GridCells, Source};
 use crate::formats::shapes::Shape;
 use crate::formats::split::{Delimiter, split};
 use crate::formats::{
-    Block, Confidence, Limits, Parsed, Pinned, blocks, dialect, header, infer, named, rescue, text_file,
+    Block, Confidence, DECIMAL_UNSURE, Limits, Parsed, Pinned, blocks, dialect, header, infer, named, rescue,
+    text_file, wells,
 };
 
 pub(crate) use scan::{Odd, Piece, Pieces};
@@ -159,13 +160,20 @@ impl Plain {
         let named = header::names(names.iter().copied());
         let (_, types) = column::types(&named, &evidence, source.notation(usize::MAX));
         let commas = source.comma_cells && evidence.iter().any(Evidence::has_comma);
-        let settled = evidence
-            .iter()
-            .zip(&types)
-            .all(|(evidence, kind)| evidence.is_settled(*kind));
+        let settled = evidence.iter().zip(&types).all(|(evidence, kind)| {
+            // Later cells may show what the points are.
+            let is_unsure = column::decimal_of(*kind, evidence, None) == Some(DECIMAL_UNSURE);
+            evidence.is_settled(*kind) && !is_unsure
+        });
         let wells = |column: usize| {
             let rows = area.body.iter().take(WELL_ROWS);
             blocks::is_of_wells(rows.map(|row| grid.cell(*row, column).trim()))
+        };
+        let written = |column: usize, kind: ColumnType| {
+            let name = named.get(column).map_or("", String::as_str);
+            (kind == ColumnType::Text)
+                .then(|| wells::of_column(name, &cells, column))
+                .flatten()
         };
         let rules: Vec<Rule> = evidence
             .iter()
@@ -177,6 +185,8 @@ impl Plain {
                 yes_no: evidence.is_yes_no(),
                 watched: *kind == ColumnType::Text && (source.comma_cells || !rescue::is_of_words(&cells, column)),
                 wells: *kind == ColumnType::Text && wells(column),
+                written: written(column, *kind),
+                decimal: column::decimal_of(*kind, evidence, None),
             })
             .collect();
         let varies = |column: usize| {
@@ -197,6 +207,8 @@ impl Plain {
         let head_bytes = scan::first_row(body, delimiter).ok()?? + if marked { BOM.len() } else { 0 };
         let plan = column::Plan {
             types,
+            decimals: rules.iter().map(|rule| rule.decimal).collect(),
+            wells: rules.iter().map(|rule| rule.written).collect(),
             rescued: Vec::new(),
             told: Vec::new(),
             undecided: Vec::new(),
@@ -261,7 +273,9 @@ impl Plain {
         if !column::undecided(evidence, &types, commas, notation).is_empty() {
             return Err(Odd::new("a column that two readings fit"));
         }
-        for (rule, kind) in self.rules.iter_mut().zip(types) {
+        for ((rule, kind), evidence) in self.rules.iter_mut().zip(types).zip(evidence) {
+            rule.decimal = column::decimal_of(kind, evidence, None);
+            rule.written = rule.written.filter(|_| kind == ColumnType::Text);
             rule.watched |= kind == ColumnType::Text && rule.kind != kind;
             rule.kind = kind;
             rule.is_guess = false;
@@ -341,7 +355,11 @@ impl Plain {
 
     fn schema(&self) -> SchemaRef {
         let fields = self.names.iter().zip(&self.rules);
-        let fields = fields.map(|(name, rule)| field(name, rule.kind));
+        let fields = fields.map(|(name, rule)| {
+            let mut field = field(name, rule.kind);
+            column::keep(&mut field, rule.decimal, rule.written);
+            field
+        });
         Arc::new(Schema::new(fields.collect::<Vec<_>>()))
     }
 }

@@ -95,3 +95,68 @@ fn broken_json_is_refused_with_its_place() {
     // A section title is no JSON.
     assert_eq!(table("a.csv", "[Results]\na,b\n1,2\n").num_rows(), 1);
 }
+
+#[test]
+fn columns_and_rows_apart_with_more_around_them() {
+    let table_of = r#""columns": ["well", "od"], "rows": [["A1", 0.5], ["A2", 1.5]]"#;
+    for text in [
+        format!("{{{table_of}}}"),
+        format!(r#"{{"meta": {{"run": 7}}, {table_of}}}"#),
+        format!(r#"{{"status": {{"code": 0}}, "result": {{{table_of}}}}}"#),
+        r#"{"Columns": [{"id": "well", "type": "text"}, {"label": "od"}], "Data": [["A1", 0.5], ["A2", 1.5]]}"#
+            .to_owned(),
+    ] {
+        let batch = table("a.json", text.as_str());
+        assert_eq!(schema(&batch), ["well: Utf8", "od: Float64"], "{text}");
+    }
+    let batch = table(
+        "a.json",
+        format!(r#"{{"plate": "P1", "reader": {{"serial": "007"}}, "table": {{{table_of}}}}}"#),
+    );
+    assert_eq!(column(&batch, "reader serial"), ["007", "007"]);
+    assert_eq!(
+        (column(&batch, "plate")[1].as_str(), floats(&batch, "od")[1]),
+        ("P1", Some(1.5))
+    );
+    // Rows of other widths, and lists that are members of one record.
+    for text in [
+        r#"{"columns": ["well", "od"], "rows": [["A1", 0.5], ["A2"]]}"#,
+        r#"{"columns": ["C18", "HILIC"], "rows": 2, "data": [1, 2]}"#,
+    ] {
+        assert_eq!(table("a.json", text).num_rows(), 1, "{text}");
+    }
+}
+
+#[test]
+fn rows_of_a_plate_are_its_wells() {
+    let plate = |rows: usize, columns: usize| {
+        let row = |row: usize| {
+            let cells: Vec<String> = (0..columns).map(|column| format!("{}.5", row * 100 + column)).collect();
+            format!("[{}]", cells.join(","))
+        };
+        format!("[{}]", (0..rows).map(row).collect::<Vec<_>>().join(","))
+    };
+    let batch = table("a.json", format!(r#"{{"plate": "P1", "data": {}}}"#, plate(8, 12)));
+    assert_eq!(schema(&batch), ["plate: Utf8", "well: Utf8", "value: Float64"]);
+    assert_eq!(
+        (column(&batch, "well")[95].as_str(), floats(&batch, "value")[95]),
+        ("H12", Some(711.5))
+    );
+    assert_eq!(table("a.json", plate(16, 24)).num_rows(), 384);
+    let two = format!(
+        r#"{{"od450": {}, "od600": {}, "setup": {{"temp": 25}}}}"#,
+        plate(8, 12),
+        plate(8, 12)
+    );
+    let batch = table("a.json", two);
+    assert_eq!(
+        schema(&batch),
+        ["setup temp: Int64", "well: Utf8", "od450: Float64", "od600: Float64"]
+    );
+    // Another shape is some matrix, and stays a list.
+    assert_eq!(
+        table("a.json", format!(r#"{{"plate": "P1", "data": {}}}"#, plate(8, 11))).num_rows(),
+        1
+    );
+    assert!(parse("a.json", plate(12, 12)).is_err());
+}

@@ -253,3 +253,40 @@ fn a_number_sign_is_a_name() {
     let parsed = parse("a.csv", "#,made by,X\nid,value,more\n1,0.5,2\n2,0.6,3\n").unwrap();
     assert_eq!(whole(&parsed.blocks[0]).num_rows(), 2);
 }
+
+#[test]
+fn rows_and_columns_that_are_called_so_are_a_plate() {
+    let plate = |row: &dyn Fn(char) -> String, column: &dyn Fn(usize) -> String| {
+        let head: Vec<String> = (1..=12).map(column).collect();
+        let rows = lines(8, |at| {
+            let values: Vec<String> = (0..12).map(|column| format!("{}.5", at * 100 + column)).collect();
+            format!(
+                "{},{}",
+                row(char::from(b'A' + u8::try_from(at).unwrap())),
+                values.join(",")
+            )
+        });
+        table("a.csv", format!(",{}\n{rows}", head.join(",")))
+    };
+    let number = |column: usize| column.to_string();
+    let letter = |letter: char| letter.to_string();
+    for batch in [
+        plate(&|letter| format!("Row {letter}"), &number),
+        plate(&|letter| format!("{letter}:"), &number),
+        plate(&letter, &|column| format!("Col {column}")),
+        plate(&|letter| format!("row {letter}"), &|column| {
+            format!("Column{column:02}")
+        }),
+    ] {
+        assert_eq!(batch.num_rows(), 96, "{:?}", schema(&batch));
+        assert_eq!(value_of(&batch, "H12", "value"), Some(711.5));
+    }
+    // Other things that are counted, and other words before letters.
+    for batch in [
+        plate(&letter, &|column| format!("Coll {column}")),
+        plate(&letter, &|column| format!("Day {column}")),
+        plate(&|letter| format!("Group {letter}"), &|column| format!("Col {column}")),
+    ] {
+        assert_eq!(batch.num_rows(), 8, "{:?}", schema(&batch));
+    }
+}

@@ -1,0 +1,15 @@
+//! What is kept with a column of how its files write it, for files whose values leave that open.
+
+/// The key under which a column of days keeps how they were written, where a file's values alone may leave it open.
+pub(crate) const DATE_ORDER_KEY: &str = "labhouse.date_order";
+
+/// The key under which a column of numbers keeps the sign before their fractions, where the numbers themselves show it.
+pub(crate) const DECIMAL_KEY: &str = "labhouse.decimal";
+/// What stands there for a column all of whose points may part thousands as well. It is kept of no table.
+pub(crate) const DECIMAL_UNSURE: &str = "?";
+
+/// The key under which a column of wells keeps that these are written as plates have them.
+pub(crate) const WELLS_KEY: &str = "labhouse.wells";
+/// What stands there for a column that the file writes so, and for one whose names were brought to that.
+pub(crate) const AS_WRITTEN: &str = "A1";
+pub(crate) const SHORTENED: &str = "A01";
