@@ -214,6 +214,24 @@ async fn versions_are_listed_for_whoever_sees_the_whole_table() {
     assert_eq!(lab.number("ada", &times).await, 5);
     let described = lab.text("ada", &format!("DESCRIBE HISTORY {TABLE}")).await;
     assert_eq!(described.matches("WRITE").count(), 3, "{described}");
+    // What was there before the table got its columns of today is told to an administrator only.
+    let counts = format!("SELECT count(*) FROM table_history('{TABLE}')");
+    assert_eq!(lab.number("sam", &counts).await, 5);
+    lab.update(
+        "ada",
+        &format!("ALTER TABLE {TABLE} ALTER COLUMN operator SET TAGS (unit = 'none')"),
+    )
+    .await
+    .unwrap();
+    assert_eq!(
+        (lab.number("sam", &counts).await, lab.number("ada", &counts).await),
+        (1, 6)
+    );
+    let removed = format!("SELECT count(files_removed) FROM table_history('{TABLE}')");
+    assert_eq!(
+        (lab.number("sam", &removed).await, lab.number("ada", &removed).await),
+        (0, 6)
+    );
     // Every version that is listed can be read.
     for version in 0..=4 {
         let sql = format!("SELECT count(*) FROM {TABLE} FOR VERSION AS OF {version}");

@@ -142,4 +142,67 @@ async fn rows_that_are_added_or_merged_lead_back_to_what_they_were_made_of() {
     );
     let version = "SELECT max(source_version) FROM system.lineage WHERE source_name = 'chemistry.raw' AND target_name = 'chemistry.best'";
     assert_eq!(lab.number("ada", version).await, 1);
+    // The same step once more changes nothing but the rows: whoever compacts or appends meanwhile is not disturbed.
+    let properties = "SELECT count(*) FROM table_history('lab.chemistry.best') WHERE rows_added > 0";
+    let before = lab.number("ada", properties).await;
+    lab.update("ada", "INSERT INTO lab.chemistry.raw VALUES ('p3', 3.0)")
+        .await
+        .unwrap();
+    let again =
+        "INSERT INTO lab.chemistry.best (plate, yield) SELECT plate, yield FROM lab.chemistry.raw WHERE plate = 'p3'";
+    lab.update("ada", again).await.unwrap();
+    assert_eq!(lab.number("ada", version).await, 1, "the version of the first time");
+    assert_eq!(lab.number("ada", properties).await, before + 1);
+    let log = lab.dir.join("tables/chemistry/best/_delta_log");
+    let mut commits: Vec<_> = std::fs::read_dir(&log)
+        .unwrap()
+        .flatten()
+        .map(|entry| entry.path())
+        .collect();
+    commits.retain(|path| path.extension().is_some_and(|kind| kind == "json"));
+    commits.sort();
+    let last = std::fs::read_to_string(commits.last().unwrap()).unwrap();
+    assert!(!last.contains("metaData") && last.contains("\"add\""), "{last}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_hidden_rows_and_columns_are_made_of_is_not_told() {
+    let lab = lab::empty(|config| config);
+    let filters = lab.dir.join("policies/filters.toml");
+    let text = std::fs::read_to_string(&filters).unwrap();
+    let few = "\n[filter.few]\ntable = \"lab/chemistry/runs\"\nsql = \"run < 100\"\n";
+    std::fs::write(&filters, text + few).unwrap();
+    let policy = lab.dir.join("policies/policy.csv");
+    let text = std::fs::read_to_string(&policy).unwrap();
+    let attached = "\np2, role:lab_analyst, chemistry, lab/chemistry/runs, permissive, few\n";
+    std::fs::write(&policy, text + attached).unwrap();
+    for sql in [
+        "CREATE TABLE lab.chemistry.runs (run BIGINT, maker VARCHAR)",
+        "CREATE TABLE lab.chemistry.lots (lot BIGINT, maker VARCHAR)",
+        "INSERT INTO lab.chemistry.lots VALUES (200, 'm')",
+        "INSERT INTO lab.chemistry.runs VALUES (1, 'n')",
+    ] {
+        lab.update("ada", sql).await.unwrap();
+    }
+    lab.until(
+        "ana",
+        "SELECT count(*) FROM lab.chemistry.runs WHERE run < 100",
+        |answer| answer.as_ref().is_ok_and(|text| text.contains("| 1 ")),
+    )
+    .await;
+    let steps =
+        "SELECT count(*) FROM system.lineage WHERE source_name = 'chemistry.lots' AND target_name = 'chemistry.runs'";
+    lab.update(
+        "ada",
+        "INSERT INTO lab.chemistry.runs SELECT lot, maker FROM lab.chemistry.lots",
+    )
+    .await
+    .unwrap();
+    assert_eq!(lab.number("ada", steps).await, 3, "the table, and two columns");
+    assert_eq!(lab.number("sam", steps).await, 3, "who sees all of it");
+    assert_eq!(
+        lab.number("ana", steps).await,
+        0,
+        "whose filter hides the row that came"
+    );
 }
