@@ -12,7 +12,7 @@ use crate::formats::{AS_WRITTEN, DATE_ORDER_KEY, DECIMAL_KEY, DECIMAL_UNSURE, WE
 
 use super::columns::{ORIGINAL_KEY, Prepared};
 use super::evidence;
-use super::folders::FOLDER_KEY;
+use super::folders::{FOLDER_KEY, NAME};
 use super::types::{EXACT_FLOAT_MAX, always_fits, are_codes, cast_exact, is_scalar, samples, spoken, unify};
 
 pub(crate) const SOURCE_FILE: &str = "_source_file";
@@ -126,6 +126,8 @@ pub(crate) fn fold(existing: Option<&Existing>, files: &[&Prepared]) -> Result<S
     let new_folders = columns
         .iter()
         .filter(|c| existing.is_some() && c.stored.is_none() && is_folder(&c.field))
+        // A name that files got on without is not worth writing a large table anew: its rows of before have none.
+        .filter(|c| c.field.name() != NAME || existing.is_none_or(Existing::may_be_rewritten))
         .map(|c| c.field.name().clone())
         .collect();
     let mut fields: Vec<Field> = columns.into_iter().map(|c| text_if_empty(c.field)).collect();

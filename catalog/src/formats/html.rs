@@ -14,10 +14,13 @@ const SPAN_MAX: usize = 64;
 pub(super) fn read(text: &str, limits: &Limits) -> Result<Option<Parsed>, ReadError> {
     let start: String = text.trim_start().chars().take(20).collect();
     let start = start.to_ascii_lowercase();
-    let is_page = ["<html", "<!doctype html", "<table", "<body", "<head>", "<meta"]
-        .iter()
-        .any(|tag| start.starts_with(tag));
-    if !is_page {
+    let starts = |tags: &[&str]| tags.iter().any(|tag| start.starts_with(tag));
+    // XML may call its elements so, too, but has no cells.
+    let has_cells = || {
+        let cell = ["<td>", "<td ", "<TD>", "<TD "].iter().any(|tag| text.contains(tag));
+        cell && starts(&["<table", "<body", "<head", "<meta"])
+    };
+    if !starts(&["<html", "<!doctype html"]) && !has_cells() {
         return Ok(None);
     }
     let tables = tables(text, limits)?;

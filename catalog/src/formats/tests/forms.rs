@@ -52,6 +52,8 @@ fn pages_that_call_themselves_sheets() {
     let batch = table("a.xls", page.as_str());
     assert_eq!(schema(&batch), ["Sample: Utf8", "OD 450: Float64", "LOQ: Utf8"]);
     assert_eq!((batch.num_rows(), column(&batch, "LOQ")[0].as_str()), (5, "<0.1 µM"));
+    let records = lines(4, |at| format!("<row><id>{at}</id><od>{at}.5</od></row>"));
+    assert_eq!(table("a.xml", format!("<table>{records}</table>")).num_rows(), 4);
     for page in [
         "<html><body>No such page</body></html>",
         "<table><tr><td><table></table></td></tr></table>",
