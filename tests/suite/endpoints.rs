@@ -50,7 +50,9 @@ fn tickets(info: &FlightInfo) -> Vec<Ticket> {
 async fn numbers(raw: &mut Raw, ticket: Ticket) -> Result<Vec<i64>, Status> {
     let batches = raw.get(ticket).await?;
     let of = |batch: &arrow::array::RecordBatch| batch["n"].as_primitive::<Int64Type>().values().to_vec();
-    Ok(batches.iter().flat_map(of).collect())
+    let mut all: Vec<i64> = batches.iter().flat_map(of).collect();
+    all.sort_unstable();
+    Ok(all)
 }
 
 #[tokio::test]

@@ -111,7 +111,6 @@ impl Crawler {
                     to: target.to.clone(),
                     order: target.order,
                     decimal: target.decimal,
-                    as_written: target.as_written,
                 };
                 (name.clone(), column)
             });

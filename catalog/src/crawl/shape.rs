@@ -8,7 +8,7 @@ use datafusion::common::stats::Precision;
 use datafusion::common::{ScalarValue, Statistics};
 
 use crate::delta::settled;
-use crate::formats::{AS_WRITTEN, DATE_ORDER_KEY, DECIMAL_KEY, DECIMAL_UNSURE, WELLS_KEY};
+use crate::formats::{DATE_ORDER_KEY, DECIMAL_KEY, DECIMAL_UNSURE};
 
 use super::columns::{ORIGINAL_KEY, Prepared};
 use super::evidence;
@@ -149,9 +149,6 @@ fn found(field: &Field, file: &Prepared) -> Field {
     let mut metadata = evidence::of(heading, &file.column(field.name()));
     metadata.extend(field.metadata().clone());
     metadata.retain(|_, value| *value != DECIMAL_UNSURE);
-    if let Some(written) = metadata.get_mut(WELLS_KEY) {
-        AS_WRITTEN.clone_into(written);
-    }
     field.clone().with_metadata(metadata)
 }
 

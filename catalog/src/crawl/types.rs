@@ -170,7 +170,7 @@ pub(crate) fn is_scalar(data_type: &DataType) -> bool {
 pub(crate) fn are_codes(arrays: &[&ArrayRef]) -> bool {
     const CHARS_MAX: usize = 32;
     let texts = arrays.iter().filter_map(|array| array.as_string_opt::<i32>());
-    let (mut codes, mut others) = (0usize, 0usize);
+    let (mut codes, mut padded, mut whole, mut others) = (0usize, 0usize, 0usize, 0usize);
     for text in texts.flat_map(|texts| texts.iter().flatten()) {
         let text = text.trim();
         let is_digits = text.bytes().all(|byte| byte.is_ascii_digit());
@@ -181,14 +181,17 @@ pub(crate) fn are_codes(arrays: &[&ArrayRef]) -> bool {
         let is_named = text.starts_with(|first: char| first.is_ascii_alphabetic())
             && text.contains(|character: char| character.is_ascii_digit());
         if is_digits && (text.len() == 1 || !text.starts_with('0')) {
-            // As whole numbers are written.
-        } else if (is_digits && !text.is_empty()) || (is_named && is_word && !formats::is_moment(text)) {
+            whole += 1;
+        } else if is_digits && !text.is_empty() {
+            padded += 1;
+        } else if is_named && is_word && !formats::is_moment(text) {
             codes += 1;
         } else {
             others += 1;
         }
     }
-    codes > 0 && others == 0
+    // One `O5` among numbers is a slip of the hand.
+    others == 0 && (codes > whole || (padded > 0 && codes == 0) || (padded > 0 && codes + padded > whole))
 }
 
 /// A few values for a message, e.g. `'A1', 'A2'`.

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use arrow::array::Array;
 use arrow::datatypes::DataType;
 
-use crate::formats::{DATE_ORDER_KEY, DECIMAL_KEY, DECIMAL_UNSURE, DateOrder, Decimal, SHORTENED, WELLS_KEY};
+use crate::formats::{DATE_ORDER_KEY, DECIMAL_KEY, DECIMAL_UNSURE, DateOrder, Decimal};
 
 use super::columns::Prepared;
 use super::shape::{Existing, all_null, is_folder, is_source, known_range, stored_fits};
@@ -33,8 +33,6 @@ pub(crate) struct Target {
     pub(crate) order: Option<DateOrder>,
     /// The sign before the fractions in those files.
     pub(crate) decimal: Option<Decimal>,
-    /// The names of wells in it are as files write them.
-    pub(crate) as_written: bool,
 }
 
 /// What one file has in one column.
@@ -44,8 +42,6 @@ struct Use<'f> {
     data_type: &'f DataType,
     /// Its points may part thousands as well as fractions.
     unsure: bool,
-    /// How the file writes wells, if it has such in this column.
-    wells: Option<&'f str>,
 }
 
 impl Use<'_> {
@@ -77,7 +73,6 @@ pub(crate) fn of(existing: Option<&Existing>, files: &[&Prepared]) -> Vec<Wanted
                     place,
                     file,
                     data_type: field.data_type(),
-                    wells: field.metadata().get(WELLS_KEY).map(String::as_str),
                     unsure: field
                         .metadata()
                         .get(DECIMAL_KEY)
@@ -102,28 +97,18 @@ pub(crate) fn of(existing: Option<&Existing>, files: &[&Prepared]) -> Vec<Wanted
             Some(stored) => widened(existing, name, stored, &uses),
             None => new(name, &uses),
         };
-        // Wells of an older column, or beside others, stay as they are written: the one well would have two names in it.
-        let as_written = match existing.and_then(|existing| existing.schema.field_with_name(name).ok()) {
-            Some(field) => !field.metadata().contains_key(WELLS_KEY),
-            None => uses.iter().any(|one| one.wells.is_none()),
-        };
-        let is_shortened = |one: &Use<'_>| one.wells == Some(SHORTENED) && as_written;
         let has = match stored {
             Some(stored) => format!("{} in the table{}", spoken(stored), known_range(existing, name)),
             None => format!("{} in the files beside it", spoken(&to)),
         };
         // Where the table's files write decimal commas, such points are thousands, or the file is another's.
         let is_other = |one: &Use<'_>| one.unsure && stored.is_some() && decimal == Some(Decimal::Comma);
-        for one in uses
-            .iter()
-            .filter(|one| !one.fits(name, &to) || is_other(one) || is_shortened(one))
-        {
+        for one in uses.iter().filter(|one| !one.fits(name, &to) || is_other(one)) {
             let target = Target {
                 to: to.clone(),
                 has: has.clone(),
                 order,
                 decimal,
-                as_written,
             };
             if let Some(wanted) = wanted.get_mut(one.place) {
                 wanted.insert(name.to_owned(), target);

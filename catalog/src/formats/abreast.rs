@@ -225,7 +225,7 @@ fn are_apart(grid: &Grid, parts: &[Part]) -> bool {
     others.iter().all(|part| {
         let again = part.names.iter().any(|name| first.names.contains(name));
         let ends_elsewhere = ends.len() > 1 && part.holds_values(grid) && first.holds_values(grid);
-        key(part) == key(first) || ends_elsewhere || (again && part.names_things(grid))
+        key(part) == key(first) || ((ends_elsewhere || again) && part.names_things(grid))
     })
 }
 

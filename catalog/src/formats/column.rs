@@ -12,9 +12,9 @@ use arrow::record_batch::RecordBatch;
 use crate::formats::ReadError;
 use crate::formats::constants::{self, WithConstants};
 use crate::formats::infer::{self, ColumnType, Commas, Evidence, Style};
-use crate::formats::keys::{DATE_ORDER_KEY, DECIMAL_KEY, DECIMAL_UNSURE, SHORTENED, WELLS_KEY};
+use crate::formats::keys::{DATE_ORDER_KEY, DECIMAL_KEY, DECIMAL_UNSURE};
 use crate::formats::pinned::{DateOrder, Decimal, Notation};
-use crate::formats::{moment, number, rescue, wells, words};
+use crate::formats::{moment, number, rescue, words};
 
 /// Rows of one batch: large enough for columnar work, small enough to stream.
 const BATCH_ROWS: usize = 65_536;
@@ -35,8 +35,6 @@ pub(super) struct Plan {
     pub(super) told: Vec<usize>,
     /// What the numbers of each column show of the sign before their fractions, as it is kept with the column.
     pub(super) decimals: Vec<Option<&'static str>>,
-    /// How the wells of each column are written, where it is one of wells.
-    pub(super) wells: Vec<Option<&'static str>>,
     /// Columns that two readings fit, mostly kept as text because two readings fit, and which two.
     pub(super) undecided: Vec<(usize, &'static str)>,
 }
@@ -234,16 +232,9 @@ pub(super) fn plan(names: &[String], cells: &dyn Cells, notation: Notation<'_>) 
     let decimals = decimals
         .map(|(kind, evidence)| decimal_of(*kind, evidence, notation.decimal()))
         .collect();
-    let wells = types.iter().enumerate().map(|(column, kind)| {
-        let name = names.get(column).map_or("", String::as_str);
-        let is_free = *kind == ColumnType::Text && !notation.is_as_written(name);
-        is_free.then(|| wells::of_column(name, cells, column)).flatten()
-    });
-    let wells = wells.collect();
     Ok(Plan {
         types,
         decimals,
-        wells,
         rescued,
         told,
         undecided,
@@ -266,10 +257,6 @@ pub(super) fn decimal_of(kind: ColumnType, evidence: &Evidence, pinned: Option<D
 /// # Errors
 /// As [`table`].
 pub(super) fn build(names: &[String], plan: &Plan, cells: &dyn Cells) -> Result<Vec<RecordBatch>, ReadError> {
-    let shortened = plan.wells.iter().enumerate();
-    let shortened = shortened.filter_map(|(column, written)| (*written == Some(SHORTENED)).then_some(column));
-    let shortened = wells::Shortened::of(cells, shortened);
-    let cells: &dyn Cells = &shortened;
     if plan.rescued.is_empty() {
         return batches(names, plan, &plan.types, cells);
     }
@@ -296,8 +283,7 @@ fn batches(
 ) -> Result<Vec<RecordBatch>, ReadError> {
     let fields = names.iter().zip(types).enumerate().map(|(column, (name, kind))| {
         let mut field = field(name, *kind);
-        let of = |found: &[Option<&'static str>]| found.get(column).copied().flatten();
-        keep(&mut field, of(&plan.decimals), of(&plan.wells));
+        keep(&mut field, plan.decimals.get(column).copied().flatten());
         field
     });
     let fields: Vec<Field> = fields.collect();
@@ -320,12 +306,10 @@ fn batches(
     Ok(batches)
 }
 
-/// Keeps with a column how its fractions and its wells are written.
-pub(super) fn keep(field: &mut Field, decimal: Option<&'static str>, wells: Option<&'static str>) {
-    for (key, found) in [(DECIMAL_KEY, decimal), (WELLS_KEY, wells)] {
-        if let Some(written) = found {
-            field.metadata_mut().insert(key.to_owned(), written.to_owned());
-        }
+/// Keeps with a column how its fractions are written.
+pub(super) fn keep(field: &mut Field, decimal: Option<&'static str>) {
+    if let Some(written) = decimal {
+        field.metadata_mut().insert(DECIMAL_KEY.to_owned(), written.to_owned());
     }
 }
 

@@ -7,9 +7,3 @@ pub(crate) const DATE_ORDER_KEY: &str = "labhouse.date_order";
 pub(crate) const DECIMAL_KEY: &str = "labhouse.decimal";
 /// What stands there for a column all of whose points may part thousands as well. It is kept of no table.
 pub(crate) const DECIMAL_UNSURE: &str = "?";
-
-/// The key under which a column of wells keeps that these are written as plates have them.
-pub(crate) const WELLS_KEY: &str = "labhouse.wells";
-/// What stands there for a column that the file writes so, and for one whose names were brought to that.
-pub(crate) const AS_WRITTEN: &str = "A1";
-pub(crate) const SHORTENED: &str = "A01";

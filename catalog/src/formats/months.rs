@@ -1,8 +1,8 @@
 //! Names of months.
 
 /// Names and abbreviations in German, French, Spanish, Italian and Dutch that are no English ones. No two languages call two
-/// months the same.
-const OTHERS: [(&str, u32); 73] = [
+/// months the same; words of other meanings (`gen`, `mag`, `ago`, `set`) are left out.
+const OTHERS: [(&str, u32); 69] = [
     ("januar", 1),
     ("jänner", 1),
     ("janvier", 1),
@@ -10,7 +10,6 @@ const OTHERS: [(&str, u32); 73] = [
     ("enero", 1),
     ("ene", 1),
     ("gennaio", 1),
-    ("gen", 1),
     ("januari", 1),
     ("februar", 2),
     ("février", 2),
@@ -37,7 +36,6 @@ const OTHERS: [(&str, u32); 73] = [
     ("mai", 5),
     ("mayo", 5),
     ("maggio", 5),
-    ("mag", 5),
     ("mei", 5),
     ("juni", 6),
     ("juin", 6),
@@ -53,13 +51,11 @@ const OTHERS: [(&str, u32); 73] = [
     ("août", 8),
     ("aout", 8),
     ("agosto", 8),
-    ("ago", 8),
     ("augustus", 8),
     ("sept", 9),
     ("septembre", 9),
     ("septiembre", 9),
     ("settembre", 9),
-    ("set", 9),
     ("oktober", 10),
     ("okt", 10),
     ("octobre", 10),

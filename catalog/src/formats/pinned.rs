@@ -56,8 +56,6 @@ pub(crate) struct InTable {
     pub(crate) order: Option<DateOrder>,
     /// The sign before the fractions in the table's files, where all whose numbers decide it have the same.
     pub(crate) decimal: Option<Decimal>,
-    /// Its texts are as files write them, be they wells.
-    pub(crate) as_written: bool,
 }
 
 /// The sign before a number's fraction.
@@ -309,12 +307,6 @@ impl<'p> Notation<'p> {
     /// Whether the file's table has made a column of texts of it.
     pub(super) fn is_text_in_table(&self, name: &str) -> bool {
         self.in_table(name).is_some_and(|column| column.to == DataType::Utf8)
-    }
-
-    /// Whether a column is to be as the file writes it: somebody says so, or the table has its wells so.
-    pub(super) fn is_as_written(&self, name: &str) -> bool {
-        let pinned = self.pinned.and_then(|pinned| pinned.type_of(name));
-        pinned.is_some() || self.in_table(name).is_some_and(|column| column.as_written)
     }
 
     fn in_table(&self, name: &str) -> Option<&InTable> {

@@ -2,7 +2,6 @@
 //! that one odd well neither turns a column to text nor is lost.
 
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::formats::column::{Cells, Plan};
 use crate::formats::fit;
@@ -18,15 +17,12 @@ const VALUES_MIN: usize = 10;
 const LOOKED_AT: usize = 1000;
 /// Share of numbers in a column that words do not turn to text, whatever they are.
 const NUMBERS_MIN: f64 = 0.8;
-/// The same where the words are few different ones.
+/// The same of few values whose words all stand for numbers.
 const MOST: f64 = 0.5;
-/// Different words that are few.
-const WORDS_MAX: usize = 3;
 /// Share of numbers where all words stand for numbers that could not be given: `TNTC`, `<0.01`, `Undetermined`.
 const MARKED_MIN: f64 = 0.2;
-/// Fewer numbers among such words, or fewer of such words alone, prove nothing.
+/// Fewer numbers among such words prove nothing.
 const MARKED_NUMBERS_MIN: usize = 2;
-const CENSORED_MIN: usize = 3;
 /// Share of numbers where the file's layout says that the values were measured.
 const MEASURED_MIN: f64 = 0.1;
 
@@ -46,10 +42,8 @@ struct Counts {
     /// Words that stand for numbers, and those of them that say a bound of theirs.
     marks: usize,
     censored: usize,
-    /// The first different ones of all other words.
-    words: [u64; WORDS_MAX],
-    /// How many different ones; one more than these stands for all that are more.
-    kinds: usize,
+    /// Other words.
+    others: usize,
     /// Some cell is a code such as `007`, which is no broken number: the column is text.
     coded: bool,
 }
@@ -60,19 +54,7 @@ impl Counts {
             self.marks += 1;
             self.censored += usize::from(words::is_bound(cell));
         } else {
-            let mut hasher = DefaultHasher::new();
-            cell.hash(&mut hasher);
-            self.take(hasher.finish());
-        }
-    }
-
-    fn take(&mut self, word: u64) {
-        let known = self.words.get(..self.kinds.min(WORDS_MAX)).unwrap_or_default();
-        if !known.contains(&word) && self.kinds <= WORDS_MAX {
-            if let Some(place) = self.words.get_mut(self.kinds) {
-                *place = word;
-            }
-            self.kinds += 1;
+            self.others += 1;
         }
     }
 
@@ -83,28 +65,22 @@ impl Counts {
         self.marks += other.marks;
         self.censored += other.censored;
         self.coded |= other.coded;
-        let kinds = other.kinds;
-        let words = other.words.get(..kinds.min(WORDS_MAX)).unwrap_or_default();
-        words.iter().for_each(|word| self.take(*word));
-        self.kinds = if kinds > WORDS_MAX { kinds } else { self.kinds };
+        self.others += other.others;
     }
 
     fn numbers(&self) -> Option<Numbers> {
         let share = |least: f64| self.numbers as f64 >= least * self.values as f64;
         // Whole numbers with some words among them are names of samples as often as values.
         let is_measure = self.fractions * 2 > self.numbers && self.values >= VALUES_MIN;
-        let are_few = self.kinds <= WORDS_MAX && self.numbers as f64 > MOST * self.values as f64;
         // Such a word says that the others are values, be they few.
         let least = if self.values >= VALUES_MIN { MARKED_MIN } else { MOST };
-        let are_marked = self.kinds == 0 && self.marks > 0 && self.numbers >= MARKED_NUMBERS_MIN && share(least);
-        let are_bounds = self.censored == self.values && self.values >= CENSORED_MIN;
-        if self.coded || !((is_measure && (share(NUMBERS_MIN) || are_few)) || are_marked || are_bounds) {
+        let are_marked = self.others == 0 && self.marks > 0 && self.numbers >= MARKED_NUMBERS_MIN && share(least);
+        if self.coded || !((is_measure && share(NUMBERS_MIN)) || are_marked) {
             return None;
         }
-        Some(if self.fractions == 0 && !are_bounds {
-            Numbers::Whole
-        } else {
-            Numbers::Fractions
+        Some(match self.fractions {
+            0 => Numbers::Whole,
+            _ => Numbers::Fractions,
         })
     }
 }
@@ -131,7 +107,9 @@ pub(super) fn numbers(cells: &dyn Cells, column: usize, style: Style, measured: 
         }
     }
     if measured {
-        let enough = seen.numbers > 0 && seen.numbers as f64 >= MEASURED_MIN * seen.values as f64;
+        // Bounds alone are classes as often as values (`<65`, `>=65`); where values are measured they are values.
+        let are_bounds = seen.values > 0 && seen.censored == seen.values;
+        let enough = are_bounds || seen.numbers > 0 && seen.numbers as f64 >= MEASURED_MIN * seen.values as f64;
         return enough.then_some(Numbers::Fractions);
     }
     seen.numbers()
@@ -183,7 +161,7 @@ impl Watch {
 
     /// Whether the general reader might take the column for one of numbers; see [`numbers`].
     pub(super) fn may_be_numbers(&self) -> bool {
-        let few = self.seen.kinds <= WORDS_MAX && self.comma_numbers * 2 > self.seen.values;
+        let few = self.seen.others == 0 && self.comma_numbers * 2 > self.seen.values;
         let most = self.comma_numbers as f64 >= NUMBERS_MIN * self.seen.values as f64;
         self.seen.numbers().is_some() || (self.comma_floats > 0 && (most || few))
     }

@@ -3,6 +3,7 @@
 //! some rows, which runs of spaces do not show.
 
 use crate::formats::grid::Grid;
+use crate::formats::number;
 use crate::formats::split::lines;
 use crate::formats::{Limits, ReadError};
 
@@ -42,7 +43,16 @@ pub(super) fn grid(text: &str, limits: &Limits) -> Result<Option<Grid>, ReadErro
         let below = all.get(at + 1..).unwrap_or_default();
         let is_row = |line: &str| self::spans(line).is_none() && fitting(line, &spans).is_some();
         let rows = below.iter().take_while(|(_, line)| is_row(line)).count();
-        if names == 0 || rows == 0 {
+        // A word that is longer than its strokes hides that they are no columns: what comes below would be lost for the table.
+        let foot = below.iter().skip(rows).take_while(|(_, line)| !line.trim().is_empty());
+        let is_cut = foot.clone().count() > 1 || foot.clone().any(|(_, line)| !is_foot(line));
+        // Strokes below values stand for what was not measured.
+        let first = above
+            .last()
+            .and_then(|(_, line)| fitting(line, &spans))
+            .unwrap_or_default();
+        let are_values = first.iter().any(|cell| number::parse(cell).is_some());
+        if names == 0 || rows == 0 || is_cut || are_values {
             continue;
         }
         for (number, line) in above.iter().take(above.len() - names) {
@@ -122,6 +132,11 @@ fn fitting(line: &str, spans: &[Span]) -> Option<Vec<String>> {
     // A sentence that happens to have its spaces there fills the first column and no value.
     let is_tabbed = characters.contains(&'\t');
     (!is_tabbed && cells.iter().any(|cell| !cell.is_empty())).then_some(cells)
+}
+
+/// Whether a line is of the kind that ends a table: `(5 rows affected)`, `Totals : 12.5`, another ruler.
+fn is_foot(line: &str) -> bool {
+    line.trim_start().starts_with('(') || line.contains(':') || spans(line).is_some()
 }
 
 fn cut(line: &str, span: &Span) -> String {

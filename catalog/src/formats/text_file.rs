@@ -12,7 +12,7 @@ use crate::formats::layout::{self, Source};
 use crate::formats::split::{Delimiter, Dialect, split};
 use crate::formats::text::Decoded;
 use crate::formats::{
-    Block, Confidence, Limits, Parsed, ReadError, aligned, dialect, head, ruled, sectioned, tidy, typed,
+    Block, Confidence, Limits, Parsed, ReadError, aligned, dialect, head, number, ruled, sectioned, tidy, typed,
 };
 
 /// Another delimiter whose score has less than this share of the best one's raises no doubt.
@@ -140,17 +140,29 @@ fn behind_head(
     properties: &mut BTreeMap<String, String>,
     limits: &Limits,
 ) -> Result<Option<Grid>, ReadError> {
-    let rows = 0..grid.height().min(HEAD_ROWS);
-    let Some(end) = rows.rev().find(|row| sectioned::ends_head(&grid.filled(*row))) else {
+    let mut marks = (0..grid.height().min(HEAD_ROWS)).filter(|row| sectioned::ends_head(&grid.filled(*row)));
+    let Some(mut end) = marks.next() else {
         return Ok(None);
     };
+    // A second head may follow the first at once; values between them are a table.
+    let is_values = |row: usize| {
+        let filled = grid.filled(row);
+        filled.len() > 1 && filled.iter().all(|cell| number::parse(cell.trim()).is_some())
+    };
+    for mark in marks {
+        if (end..mark).any(is_values) {
+            break;
+        }
+        end = mark;
+    }
     let mut behind = Grid::default();
     for row in 0..grid.height() {
         let filled = grid.filled(row);
         if row <= end && filled.len() > 2 {
             layout::keep(grid, row, source, properties);
         }
-        if row > end || (filled.len() <= 2 && !sectioned::ends_head(&filled)) {
+        // The line that ends the head parts it from the names of the table.
+        if row >= end || (filled.len() <= 2 && !sectioned::ends_head(&filled)) {
             let line = grid.line(row);
             grid.cells(row)
                 .try_for_each(|cell| behind.push_cell(cell, line, limits))?;

@@ -74,6 +74,16 @@ async fn whole_numbers_are_names_once_codes_come_to_them() {
         .ask("select code from chem.t order by _source_file, _source_row")
         .await;
     assert_eq!(codes, [["1"], ["2"], ["12"], ["001"], ["7"], ["X1"], ["8"]]);
+    // One slip of the hand among numbers names nothing, either.
+    lab.land("chem/s/a.csv", "n,v\n1,0.5\n2,0.6\n").await;
+    lab.sweep().await;
+    let counts: String = (1..=30).map(|n| format!("{n},0.5\n")).collect();
+    lab.land("chem/s/b.csv", format!("n,v\nO5,0.5\n{counts}")).await;
+    lab.sweep().await;
+    assert_eq!(
+        lab.ask("select distinct arrow_typeof(n) from chem.s").await,
+        [["Int64"]]
+    );
     // Words that could not be given as numbers name nothing, nor do numbers with units.
     lab.land("chem/u/a.csv", "n,v\n1,0.5\n2,0.6\n").await;
     lab.sweep().await;

@@ -31,4 +31,3 @@ mod stage;
 mod support;
 mod told;
 mod venv;
-mod wells;

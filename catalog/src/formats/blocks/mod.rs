@@ -299,10 +299,6 @@ fn finish(
     let plan = Plan {
         types,
         decimals: decimals.collect(),
-        wells: kept
-            .iter()
-            .map(|column| plan.wells.get(*column).copied().flatten())
-            .collect(),
         rescued,
         told,
         undecided: Vec::new(),

@@ -10,13 +10,11 @@ use arrow::array::{
 use arrow::buffer::{NullBuffer, ScalarBuffer};
 
 use crate::formats::infer::{self, ColumnType, Style};
-use crate::formats::keys::SHORTENED;
 use crate::formats::moment::{self, Order};
 use crate::formats::number::{self, Number};
 use crate::formats::plain::parse;
 use crate::formats::plain::scan::Odd;
 use crate::formats::rescue;
-use crate::formats::wells;
 use crate::formats::words::Nothings;
 
 /// How the cells of a column are looked at.
@@ -31,8 +29,6 @@ pub(super) struct Rule {
     pub(super) watched: bool,
     /// Of text: every cell must be a well.
     pub(super) wells: bool,
-    /// Of wells that are known to be such: how they are written.
-    pub(super) written: Option<&'static str>,
     /// Of numbers: what they show of the sign before their fractions.
     pub(super) decimal: Option<&'static str>,
 }
@@ -202,23 +198,6 @@ fn texts<'t>(
             plain.push_str(cell);
             plain = plain.replace("\"\"", "\"");
             cell = &plain;
-        }
-        if let Some(written) = rule.written {
-            let well = cell.trim();
-            let is_other = match written {
-                SHORTENED => wells::is_short(well),
-                _ => wells::is_long(well),
-            };
-            if !well.is_empty() && (!crate::formats::blocks::is_well(well) || is_other) {
-                return Err(odd(
-                    cell.as_bytes(),
-                    "the column's cells so far are wells, written alike",
-                ));
-            }
-            if written == SHORTENED && wells::is_long(well) {
-                builder.append_value(wells::short(well));
-                continue;
-            }
         }
         // Text stays as written; only a cell of nothing but spaces is no value.
         let starts_graphic = cell.as_bytes().first().is_some_and(u8::is_ascii_graphic);

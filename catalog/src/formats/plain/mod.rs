@@ -24,8 +24,7 @@ use crate::formats::layout::{GridCells, Source};
 use crate::formats::shapes::Shape;
 use crate::formats::split::{Delimiter, split};
 use crate::formats::{
-    Block, Confidence, DECIMAL_UNSURE, Limits, Parsed, Pinned, blocks, dialect, header, infer, named, rescue,
-    text_file, wells,
+    Block, Confidence, DECIMAL_UNSURE, Limits, Parsed, Pinned, blocks, dialect, header, infer, named, rescue, text_file,
 };
 
 pub(crate) use scan::{Odd, Piece, Pieces};
@@ -169,12 +168,6 @@ impl Plain {
             let rows = area.body.iter().take(WELL_ROWS);
             blocks::is_of_wells(rows.map(|row| grid.cell(*row, column).trim()))
         };
-        let written = |column: usize, kind: ColumnType| {
-            let name = named.get(column).map_or("", String::as_str);
-            (kind == ColumnType::Text)
-                .then(|| wells::of_column(name, &cells, column))
-                .flatten()
-        };
         let rules: Vec<Rule> = evidence
             .iter()
             .zip(&types)
@@ -185,7 +178,6 @@ impl Plain {
                 yes_no: evidence.is_yes_no(),
                 watched: *kind == ColumnType::Text && (source.comma_cells || !rescue::is_of_words(&cells, column)),
                 wells: *kind == ColumnType::Text && wells(column),
-                written: written(column, *kind),
                 decimal: column::decimal_of(*kind, evidence, None),
             })
             .collect();
@@ -208,7 +200,6 @@ impl Plain {
         let plan = column::Plan {
             types,
             decimals: rules.iter().map(|rule| rule.decimal).collect(),
-            wells: rules.iter().map(|rule| rule.written).collect(),
             rescued: Vec::new(),
             told: Vec::new(),
             undecided: Vec::new(),
@@ -275,7 +266,6 @@ impl Plain {
         }
         for ((rule, kind), evidence) in self.rules.iter_mut().zip(types).zip(evidence) {
             rule.decimal = column::decimal_of(kind, evidence, None);
-            rule.written = rule.written.filter(|_| kind == ColumnType::Text);
             rule.watched |= kind == ColumnType::Text && rule.kind != kind;
             rule.kind = kind;
             rule.is_guess = false;
@@ -357,7 +347,7 @@ impl Plain {
         let fields = self.names.iter().zip(&self.rules);
         let fields = fields.map(|(name, rule)| {
             let mut field = field(name, rule.kind);
-            column::keep(&mut field, rule.decimal, rule.written);
+            column::keep(&mut field, rule.decimal);
             field
         });
         Arc::new(Schema::new(fields.collect::<Vec<_>>()))
