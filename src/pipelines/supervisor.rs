@@ -7,7 +7,7 @@
 //! everything below itself until there is nothing left.
 //!
 //! What is not ended: what the program asked somebody else to start (a service manager, a container engine, `cron`), and what runs
-//! as another user. Elsewhere than on Linux the program is started directly and its process group is killed.
+//! as another user. A program that kills the process above it ends with it; what it started may stay. Elsewhere than on Linux the program is started directly and its process group is killed.
 
 use std::ffi::OsString;
 use std::io;
@@ -164,7 +164,8 @@ mod linux {
     use std::fs::File;
     use std::io;
     use std::os::fd::AsRawFd;
-    use std::process::Command;
+    use std::os::unix::process::CommandExt;
+    use std::process::{Child, Command};
     use std::time::{Duration, Instant};
 
     use libc::{c_int, pid_t};
@@ -184,7 +185,7 @@ mod linux {
         let server = server.to_str().and_then(|server| server.parse::<pid_t>().ok());
         adopt_orphans()?;
         let signals = Signals::held()?;
-        let child = Command::new(program).args(arguments).spawn()?;
+        let child = start(program, arguments)?;
         let program = pid_t::try_from(child.id()).map_err(io::Error::other)?;
         let code = watch(&signals, program, server);
         if !end_all() {
@@ -193,6 +194,29 @@ mod linux {
             unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
         }
         code
+    }
+
+    /// Starts the program in a group of its own, so that what it sends to its group does not come here; it ends when this process does.
+    fn start(program: &OsString, arguments: &[OsString]) -> io::Result<Child> {
+        // SAFETY: a plain system call without arguments.
+        let own = unsafe { libc::getpid() };
+        let mut command = Command::new(program);
+        command.args(arguments).process_group(0);
+        // SAFETY: between fork and exec there are only plain system calls with numbers, and nothing is allocated.
+        unsafe {
+            command.pre_exec(move || {
+                let (signal, none): (libc::c_ulong, libc::c_ulong) = (libc::SIGKILL as libc::c_ulong, 0);
+                if libc::prctl(libc::PR_SET_PDEATHSIG, signal, none, none, none) != 0 {
+                    return Err(io::Error::last_os_error());
+                }
+                // It may have ended before that was said.
+                match libc::getppid() == own {
+                    true => Ok(()),
+                    false => Err(io::Error::from_raw_os_error(libc::ESRCH)),
+                }
+            });
+        }
+        command.spawn()
     }
 
     /// Waits until the program ended, the server asks for the end, or is gone; the code that the program ended with.

@@ -99,3 +99,33 @@ async fn a_name_cut_amid_a_letter_hides_nothing() {
     assert!(number(&note).is_some());
     until(&note, false).await;
 }
+
+#[tokio::test]
+async fn signals_to_its_group_or_its_parent_do_not_free_a_program() {
+    let own = tempfile::tempdir().unwrap();
+    let note = own.path().join("rash");
+    let shown = note.display();
+    let steps = [
+        ("loud", "trap '' TERM; kill -TERM 0; cat".to_owned()),
+        (
+            "rash",
+            format!("echo $$ > {shown}.part; mv {shown}.part {shown}; kill -KILL $PPID; exec sleep 600"),
+        ),
+    ];
+    let steps = steps.map(|(name, script)| {
+        format!("[pipelines.steps.{name}]\ncommand = [\"/bin/sh\", \"-c\", {script:?}]\ntimeout_s = 60\n")
+    });
+    let lab = runs_with(
+        |config| config + steps.concat().as_str(),
+        "run,kind,yield\n1,x,10\n2,y,20\n",
+    )
+    .await;
+    let view =
+        |name: &str| format!("CREATE MATERIALIZED VIEW lab.chemistry.{name} VIA {name} AS SELECT run FROM {RUNS}");
+    lab.update("ada", &view("loud")).await.unwrap();
+    assert_eq!(lab.number("ada", "SELECT sum(run) FROM lab.chemistry.loud").await, 3);
+    let error = lab.update("ada", &view("rash")).await.unwrap_err();
+    assert!(error.contains("the external step rash failed"), "{error}");
+    assert!(number(&note).is_some());
+    until(&note, false).await;
+}
