@@ -7,7 +7,8 @@
 //! everything below itself until there is nothing left.
 //!
 //! What is not ended: what the program asked somebody else to start (a service manager, a container engine, `cron`), and what runs
-//! as another user. A program that kills the process above it ends with it; what it started may stay. Elsewhere than on Linux the program is started directly and its process group is killed.
+//! as another user. A program that kills the process above it ends with it; what it started may stay. Elsewhere than on Linux the
+//! program is started directly and its process group is killed.
 
 use std::ffi::OsString;
 use std::io;

@@ -213,6 +213,50 @@ async fn what_waits_is_sent_under_the_rights_of_the_moment_it_leaves() {
 }
 
 #[tokio::test]
+async fn a_label_that_is_over_is_told_only_while_it_is_seen() {
+    let receiver = Receiver::start();
+    let lab = with_reactions(&receiver).await;
+    lab.land(
+        "chemistry/reactions/b.csv",
+        format!("{HEADER}2,PSECRET,released,jon,CCN,11\n3,P3,released,jon,CCC,12\n"),
+    );
+    lab.until("ana", &format!("SELECT count(*) FROM {REACTIONS}"), shows("3"))
+        .await;
+    let make = format!("CREATE ALERT low ON {REACTIONS} WHEN min(yield_pct) < 40 BY plate_id NOTIFY sam, ana BY email");
+    lab.update("sam", &make).await.unwrap();
+    until_events(&lab, "low", "sent", 2).await;
+    receiver.set("down", true);
+    let change = |set: &str, which: &str| format!("UPDATE {REACTIONS} SET {set} WHERE {which}");
+    lab.update("ada", &change("yield_pct = 90", "yield_pct < 40"))
+        .await
+        .unwrap();
+    let waiting = "SELECT waiting FROM system.alerts WHERE alert_name = 'low'";
+    lab.until("ada", waiting, shows("2")).await;
+    // One of the two that are well again is hidden from her before she is told.
+    lab.update("ada", &change("status = 'draft'", "plate_id = 'PSECRET'"))
+        .await
+        .unwrap();
+    lab.update(
+        "ada",
+        &format!("ALTER TABLE {REACTIONS} ALTER COLUMN scaffold_smiles SET TAGS (pii = true)"),
+    )
+    .await
+    .unwrap();
+    receiver.set("down", false);
+    until_events(&lab, "low", "sent", 4).await;
+    let (sam, ana) = (got(&receiver, "sam"), got(&receiver, "ana"));
+    assert!(
+        sam[1].to_string().contains("PSECRET") && sam[1].to_string().contains("P3"),
+        "{sam:#?}"
+    );
+    assert_eq!(state(&ana[1]), "ok");
+    assert!(
+        ana[1].to_string().contains("P3") && !ana[1].to_string().contains("PSECRET"),
+        "{ana:#?}"
+    );
+}
+
+#[tokio::test]
 async fn a_recipient_whose_look_fails_is_told_as_soon_as_it_does_not() {
     let receiver = Receiver::start();
     let lab = lab_with(&receiver).await;
