@@ -123,7 +123,8 @@ impl Engine {
         })
     }
 
-    /// Of the labels that fired and for which the rule does not hold now, those that are there with nothing to judge by.
+    /// Of the labels that fired and for which the rule does not hold now, those that are there with nothing to judge by. Where that
+    /// takes too long or there are too many, none are known: what fired is over then, rather than firing for ever.
     async fn without_values(
         self: &Arc<Self>,
         who: &Principal,
@@ -136,7 +137,14 @@ impl Engine {
             return Ok(BTreeSet::new());
         };
         let mut unknown = match self.ask(who, &sql, rule::HISTORY_MAX).await {
-            Ok(rows) => rule::read_names(&rows).map_err(QueryError::Invalid)?,
+            Ok(rows) => rule::read_names(&rows).unwrap_or_else(|error| {
+                tracing::warn!(table = watch.table, error, "labels without values are not known");
+                BTreeSet::new()
+            }),
+            Err(error @ QueryError::Deadline(_)) => {
+                tracing::warn!(table = watch.table, %error, "labels without values are not known");
+                BTreeSet::new()
+            }
             // What can be asked as it is written may be nothing that can be asked the other way round.
             Err(error) if !passes(&error) => {
                 tracing::debug!(table = watch.table, %error, "labels without values are not known");
