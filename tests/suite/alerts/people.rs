@@ -256,6 +256,39 @@ async fn a_label_that_is_over_is_told_only_while_it_is_seen() {
     );
 }
 
+/// Statements that make sure of an alert go on working after a recipient has left, or sees less than before.
+#[tokio::test]
+async fn an_alert_that_is_there_is_not_refused_for_its_recipients() {
+    let receiver = Receiver::start();
+    let lab = lab_with(&receiver).await;
+    lab.update(
+        "sam",
+        &format!("CREATE ALERT low ON {RUNS} WHEN yield < 0 NOTIFY sam BY outbox"),
+    )
+    .await
+    .unwrap();
+    let report = "CREATE REPORT weekly CRON '0 7 * * 1' NOTIFY sam BY outbox AS SELECT run FROM lab.chemistry.runs";
+    lab.update("sam", report).await.unwrap();
+    for (sql, word) in [
+        (
+            format!("CREATE ALERT low ON {RUNS} WHEN yield < 0 NOTIFY nobody BY outbox"),
+            "ALERT",
+        ),
+        (report.replace("NOTIFY sam", "NOTIFY nobody"), "REPORT"),
+    ] {
+        let error = lab.update("sam", &sql).await.unwrap_err();
+        assert!(error.contains("NOTIFY nobody"), "{sql}: {error}");
+        let sure = sql.replacen(word, &format!("{word} IF NOT EXISTS"), 1);
+        lab.update("sam", &sure)
+            .await
+            .unwrap_or_else(|error| panic!("{sure}: {error}"));
+        // One that is not there is.
+        let absent = sure.replace(" low ", " other ").replace(" weekly ", " other ");
+        let error = lab.update("sam", &absent).await.unwrap_err();
+        assert!(error.contains("NOTIFY nobody"), "{absent}: {error}");
+    }
+}
+
 #[tokio::test]
 async fn a_recipient_whose_look_fails_is_told_as_soon_as_it_does_not() {
     let receiver = Receiver::start();
