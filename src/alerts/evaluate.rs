@@ -123,7 +123,8 @@ impl Engine {
         })
     }
 
-    /// Of the labels that fired and for which the rule does not hold now, those that are there with nothing to judge by.
+    /// Of the labels that fired and for which the rule does not hold now, those that are there with nothing to judge by. Where that
+    /// takes too long or there are too many, none are known: what fired is over then, rather than firing for ever.
     async fn without_values(
         self: &Arc<Self>,
         who: &Principal,
@@ -136,7 +137,14 @@ impl Engine {
             return Ok(BTreeSet::new());
         };
         let mut unknown = match self.ask(who, &sql, rule::HISTORY_MAX).await {
-            Ok(rows) => rule::read_without_values(&rows).map_err(QueryError::Invalid)?,
+            Ok(rows) => rule::read_names(&rows).unwrap_or_else(|error| {
+                tracing::warn!(table = watch.table, error, "labels without values are not known");
+                BTreeSet::new()
+            }),
+            Err(error @ QueryError::Deadline(_)) => {
+                tracing::warn!(table = watch.table, %error, "labels without values are not known");
+                BTreeSet::new()
+            }
             // What can be asked as it is written may be nothing that can be asked the other way round.
             Err(error) if !passes(&error) => {
                 tracing::debug!(table = watch.table, %error, "labels without values are not known");
@@ -146,6 +154,34 @@ impl Engine {
         };
         unknown.retain(|label| gone.contains(label));
         Ok(unknown)
+    }
+
+    /// Of some labels, those that the person sees now, whatever the rule says of them. What cannot be told is not seen.
+    pub(super) async fn seen_of(
+        self: &Arc<Self>,
+        who: &Principal,
+        watch: &Watch,
+        labels: &[String],
+    ) -> BTreeSet<String> {
+        if labels.is_empty() {
+            return BTreeSet::new();
+        }
+        let Some(sql) = rule::there(watch) else {
+            // The one label without a name says nothing that is in the table.
+            return labels.iter().filter(|label| label.is_empty()).cloned().collect();
+        };
+        let found = self.ask(who, &sql, rule::HISTORY_MAX).await;
+        let found = found.map_err(|error| error.to_string());
+        let mut seen = found.and_then(|rows| rule::read_names(&rows)).unwrap_or_else(|error| {
+            tracing::warn!(
+                table = watch.table,
+                error,
+                "it is not known which labels a recipient sees"
+            );
+            BTreeSet::new()
+        });
+        seen.retain(|label| labels.contains(label));
+        seen
     }
 
     /// The version of a table, `schema.table`; none of what has no versions.

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::definition::{Watch, What};
 use super::evaluate::{Look, passes};
 use super::rule;
-use super::state::{FaultKind, Outcome, Reading, Told};
+use super::state::{FaultKind, Judged, Outcome, Reading, Told};
 use super::{AlertEvent, Delivery, Record};
 use crate::engine::Engine;
 use crate::query::statement::CATALOG;
@@ -273,25 +273,37 @@ pub(super) async fn again(
         What::Alert(watch) => watch,
     };
     let watched = record.state.watched.get(&who.name);
+    let not_firing: BTreeSet<String> = made.over.iter().chain(&made.no_data).cloned().collect();
     let Look {
         outcome, sees, passes, ..
-    } = engine.look(who, watch, watched, &BTreeSet::new(), Utc::now()).await;
+    } = engine.look(who, watch, watched, &not_firing, Utc::now()).await;
     if !sees {
         return Again::Withhold;
     }
     let mut message = made.clone();
-    let holds = match outcome {
-        Outcome::Judged(judged) => judged.holds,
+    let (Judged { holds, unknown }, is_judged) = match outcome {
+        Outcome::Judged(judged) => (judged, true),
         Outcome::Failed(reason) if passes => return Again::Later(reason),
-        Outcome::NoData | Outcome::Failed(_) => Default::default(),
+        Outcome::NoData | Outcome::Failed(_) => (Judged::default(), false),
     };
     message.firing = lines(
         holds
             .iter()
             .filter(|(label, _)| made.firing.iter().any(|line| line.label == **label)),
     );
+    // Of the others it tells only those that he sees and of which it is still so.
+    message.no_data.retain(|label| unknown.contains(label));
+    let seen = match is_judged {
+        true => engine.seen_of(who, watch, &made.over).await,
+        false => BTreeSet::new(),
+    };
+    let is_well = |label: &String| seen.contains(label) && !holds.contains_key(label) && !unknown.contains(label);
+    message.over.retain(is_well);
     (message.columns, message.rows, message.more) = Default::default();
-    if message.firing.is_empty() && !made.firing.is_empty() {
+    let has_lost_all = message.over.is_empty() && message.no_data.is_empty() && !not_firing.is_empty();
+    // That all is well needs no label.
+    let says_nothing = has_lost_all && !(is_judged && message.state == "ok");
+    if message.firing.is_empty() && (!made.firing.is_empty() || says_nothing) {
         return Again::Withhold;
     }
     if !message.firing.is_empty() {

@@ -132,6 +132,18 @@ pub(super) fn without_values(watch: &Watch) -> Option<String> {
     }
 }
 
+/// The statement that gives the labels that are there, whatever the rule says of them; none of a rule without labels.
+pub(super) fn there(watch: &Watch) -> Option<String> {
+    (!watch.labels.is_empty()).then(|| {
+        format!(
+            "SELECT DISTINCT {}, CAST(0 AS DOUBLE) AS {VALUE} FROM {CATALOG}.{}{} LIMIT {HISTORY_MAX}",
+            labels(watch),
+            watch.table,
+            conditions(watch, " WHERE ", &[])
+        )
+    })
+}
+
 /// The statement that gives a row if rows that the rule is about came into its table between two of its versions.
 pub(super) fn came(watch: &Watch, from: u64, to: u64) -> String {
     let alias = watch.table.split_once('.').map_or("came", |(_, table)| table);
@@ -143,8 +155,8 @@ pub(super) fn came(watch: &Watch, from: u64, to: u64) -> String {
     )
 }
 
-/// What the answer to [`without_values`] says.
-pub(super) fn read_without_values(batches: &[RecordBatch]) -> Result<BTreeSet<String>, String> {
+/// The labels of an answer to [`without_values`] or to [`there`].
+pub(super) fn read_names(batches: &[RecordBatch]) -> Result<BTreeSet<String>, String> {
     let (mut labels, mut rows) = (BTreeSet::new(), 0);
     for_each(batches, |label, _| {
         rows += 1;
@@ -152,7 +164,7 @@ pub(super) fn read_without_values(batches: &[RecordBatch]) -> Result<BTreeSet<St
     })?;
     if rows >= HISTORY_MAX {
         return Err(format!(
-            "{HISTORY_MAX} labels or more have nothing to judge by: group by fewer columns, or narrow it with WHERE or WITHIN"
+            "there are {HISTORY_MAX} labels or more: group by fewer columns, or narrow it with WHERE or WITHIN"
         ));
     }
     Ok(labels)

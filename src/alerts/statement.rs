@@ -83,6 +83,9 @@ impl Engine {
         let (Question::Labels(sql) | Question::History(sql) | Question::Count(sql)) = rule::question(&watch);
         let read = self.source(governed, state, parsed(&sql)?, Vec::new()).await?.versions;
         let sources = watched(governed, new.relations, &read)?;
+        if new.if_not_exists && !new.or_replace && self.has_own(governed, &name) {
+            return Ok(0);
+        }
         let what = What::Alert(Box::new(watch));
         let definition = self.definition(governed, &name, what, when, new.clauses, &sources)?;
         self.make_alert(governed, &name, definition, new.or_replace, new.if_not_exists)
@@ -108,10 +111,19 @@ impl Engine {
         let sql = new.query.to_string();
         let read = self.source(governed, state, new.query, Vec::new()).await?.versions;
         let sources = watched(governed, new.relations, &read)?;
+        if new.if_not_exists && !new.or_replace && self.has_own(governed, &name) {
+            return Ok(0);
+        }
         let when = new.clauses.when.clone().unwrap_or(Schedule::OnChange);
         let definition = self.definition(governed, &name, What::Report { sql }, when, new.clauses, &sources)?;
         self.make_alert(governed, &name, definition, new.or_replace, new.if_not_exists)
             .await
+    }
+
+    /// Whether there is something of that name already that the principal may change: whom it tells is asked of nobody anew.
+    fn has_own(&self, governed: &Governed, name: &TableName) -> bool {
+        let there = self.alerts.get(name);
+        there.is_some_and(|stored| may_change(governed, &stored.record))
     }
 
     fn definition(
@@ -146,7 +158,7 @@ impl Engine {
         if_not_exists: bool,
     ) -> Result<i64, QueryError> {
         let kind = definition.kind();
-        let may_replace = |record: &Record| record.definition.owner == governed.who().name || is_admin(governed);
+        let may_replace = |record: &Record| may_change(governed, record);
         let decide = |existing: Option<&Record>| match existing.filter(|record| !record.dropped) {
             None => Ok(true),
             Some(record) if or_replace && may_replace(record) => Ok(true),
@@ -299,6 +311,10 @@ impl Engine {
             (None, _) => Err(QueryError::NotFound(format!("{} '{name}' not found", name.kind))),
         }
     }
+}
+
+fn may_change(governed: &Governed, record: &Record) -> bool {
+    record.definition.owner == governed.who().name || is_admin(governed)
 }
 
 /// An alert lies in the schema of its table.

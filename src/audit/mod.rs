@@ -121,6 +121,8 @@ pub(crate) struct Client {
     pub(crate) reads_only: bool,
     /// Of what it asks, one part alone.
     pub(crate) part: Option<Part>,
+    /// The server asks it of itself, to answer something else that the client asked: it counts as the client's, and is not shown to him.
+    pub(crate) unasked: bool,
 }
 
 impl Client {
@@ -129,6 +131,14 @@ impl Client {
         Self {
             door: "server",
             ..Self::default()
+        }
+    }
+
+    /// Of what the server asks of itself to answer this client.
+    pub(crate) fn unasked(&self) -> Self {
+        Self {
+            unasked: true,
+            ..self.clone()
         }
     }
 

@@ -267,6 +267,7 @@ pub(super) fn client(headers: &MetadataMap, peer: Option<SocketAddr>) -> Arc<Cli
         transaction: None,
         reads_only: false,
         part: None,
+        unasked: false,
     })
 }
 

@@ -158,6 +158,7 @@ fn client(headers: &HeaderMap, peer: Option<SocketAddr>) -> Arc<Client> {
         transaction: None,
         reads_only: false,
         part: None,
+        unasked: false,
     })
 }
 

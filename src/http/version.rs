@@ -195,10 +195,9 @@ async fn has_changed(door: &Door, caller: &Caller, part: &Part, since: u64) -> b
         "SELECT 1 FROM table_changes('{CATALOG}.{}.{}', {since}, {}) LIMIT 1",
         part.schema, part.table, part.version
     );
+    let client = caller.client.unasked();
     let rows = async {
-        let running = door
-            .engine
-            .run(&caller.principal, &caller.client, &sql, Vec::new(), None);
+        let running = door.engine.run(&caller.principal, &client, &sql, Vec::new(), None);
         let mut running = running.await.ok()?;
         let mut rows = 0;
         while let Some(batch) = running.stream.try_next().await.ok()? {

@@ -187,8 +187,8 @@ async fn command(name: &str, step: &Step, input: Vec<u8>) -> Result<Vec<u8>, Que
         .process_group(0)
         .spawn()
         .map_err(|error| failed("its program does not start", error))?;
-    let running = Running::of(&child);
     let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let mut running = Running::of(child);
     let (Some(mut stdin), Some(stdout), Some(stderr)) = pipes else {
         return Err(QueryError::internal("a program without its pipes"));
     };
@@ -210,11 +210,10 @@ async fn command(name: &str, step: &Step, input: Vec<u8>) -> Result<Vec<u8>, Que
     if output.len() as u64 > most {
         return Err(too_much(name, step));
     }
-    let status = child
+    let status = running
         .wait()
         .await
         .map_err(|error| failed("its end is not known", error))?;
-    running.ended();
     if !status.success() {
         let complaint = String::from_utf8_lossy(&complaint).into_owned();
         if let Some(reason) = supervisor::not_started(status, &complaint) {

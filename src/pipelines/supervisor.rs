@@ -7,16 +7,24 @@
 //! everything below itself until there is nothing left.
 //!
 //! What is not ended: what the program asked somebody else to start (a service manager, a container engine, `cron`), and what runs
-//! as another user. Elsewhere than on Linux the program is started directly and its process group is killed.
+//! as another user. A program that kills the process above it ends with it; what it started may stay. Elsewhere than on Linux the
+//! program is started directly and its process group is killed.
 
 use std::ffi::OsString;
-use std::process::ExitCode;
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{ExitCode, ExitStatus};
+use std::time::Duration;
+
+use tokio::process::Child;
 
 /// The word by which the binary is this process; people have no use for it, so no help tells of it.
 const WORD: &str = "step-supervisor";
 /// How its complaint begins when the program cannot be started, and what it then exits with.
 const COMPLAINT: &str = "labhouse step-supervisor: ";
 const NOT_STARTED: u8 = 127;
+/// How long the server waits for it to end after SIGTERM: longer than it tries to end the rest.
+const SEE_OFF: Duration = Duration::from_secs(15);
 
 /// What the command line asks to be started under supervision, if it does: the server's process number, and the program with
 /// its arguments.
@@ -27,7 +35,7 @@ pub(crate) fn asked(arguments: impl Iterator<Item = OsString>) -> Option<Vec<OsS
 }
 
 /// Whether a program's end and its last words say that it could not be started; the reason if so.
-pub(super) fn not_started(status: std::process::ExitStatus, complaint: &str) -> Option<&str> {
+pub(super) fn not_started(status: ExitStatus, complaint: &str) -> Option<&str> {
     let reason = complaint.strip_prefix(COMPLAINT)?;
     (status.code() == Some(NOT_STARTED.into())).then_some(reason.trim_end())
 }
@@ -50,39 +58,82 @@ pub(super) fn command(program: &str, arguments: &[String]) -> tokio::process::Co
     }
 }
 
-/// Ends what [`command`] started when it is dropped, unless it is known to have ended.
-pub(super) struct Running(Option<libc::pid_t>);
+/// What [`command`] started; it is ended when this is dropped, unless it is known to have ended.
+pub(super) struct Running {
+    child: Option<Child>,
+    /// Its number while that is its own.
+    process: Option<libc::pid_t>,
+}
 
 impl Running {
     /// Of a process that leads a group of its own.
-    pub(super) fn of(child: &tokio::process::Child) -> Self {
+    pub(super) fn of(child: Child) -> Self {
         let process = child.id().and_then(|id| libc::pid_t::try_from(id).ok());
-        Self(process.filter(|process| *process > 1))
+        Self {
+            child: Some(child),
+            process: process.filter(|process| *process > 1),
+        }
     }
 
-    /// It was waited for: its number may be another's now.
-    pub(super) fn ended(mut self) {
+    /// Waits for its end.
+    pub(super) async fn wait(&mut self) -> io::Result<ExitStatus> {
+        let child = self.child.as_mut();
+        let child = child.ok_or_else(|| io::Error::other("a program that was let go of"))?;
+        let status = child.wait().await?;
         if cfg!(target_os = "linux") {
-            self.0 = None;
+            // The number may be another's now.
+            self.process = None;
+            tell_of_left(status);
         }
+        Ok(status)
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let Some(process) = self.0 else { return };
-        let (whom, how) = match cfg!(target_os = "linux") {
-            true => (process, libc::SIGTERM),
-            false => (-process, libc::SIGKILL),
-        };
-        #[expect(
-            unsafe_code,
-            reason = "the standard library kills one process, never asks it to end nor a group"
-        )]
-        // SAFETY: a plain system call with two numbers; the process is our child, and was not waited for.
-        let sent = unsafe { libc::kill(whom, how) };
-        tracing::trace!(process, sent, "a step's processes are ended");
+        let Some(process) = self.process else { return };
+        if !cfg!(target_os = "linux") {
+            send(-process, libc::SIGKILL);
+            return;
+        }
+        send(process, libc::SIGTERM);
+        // Without a runtime the server is about to end, and what it started sees that.
+        if let (Some(child), Ok(runtime)) = (self.child.take(), tokio::runtime::Handle::try_current()) {
+            runtime.spawn(see_off(child, process));
+        }
     }
+}
+
+/// Waits for the end of a supervisor that was asked for it, and kills it when it does not come.
+async fn see_off(mut child: Child, process: libc::pid_t) {
+    let ended = match tokio::time::timeout(SEE_OFF, child.wait()).await {
+        Ok(ended) => ended,
+        Err(_elapsed) => {
+            send(-process, libc::SIGKILL);
+            child.wait().await
+        }
+    };
+    match ended {
+        Ok(status) => tell_of_left(status),
+        Err(error) => tracing::warn!(process, %error, "the end of a step's processes is not known"),
+    }
+}
+
+/// A supervisor that a signal ended, its own or another's, did not end everything below itself.
+fn tell_of_left(status: ExitStatus) {
+    if status.signal().is_some() {
+        tracing::warn!(%status, "processes that a step's program started may be left: they could not be ended");
+    }
+}
+
+#[expect(
+    unsafe_code,
+    reason = "the standard library kills one process, never asks it to end nor a group"
+)]
+fn send(whom: libc::pid_t, signal: libc::c_int) {
+    // SAFETY: a plain system call with two numbers; the process is our child, and was not waited for.
+    let sent = unsafe { libc::kill(whom, signal) };
+    tracing::trace!(whom, signal, sent, "a step's processes are ended");
 }
 
 /// Runs a program as asked on the command line; the exit code is the program's, or 128 and the signal that ended it.
@@ -114,15 +165,19 @@ mod linux {
     use std::fs::File;
     use std::io;
     use std::os::fd::AsRawFd;
-    use std::process::Command;
-    use std::time::Duration;
+    use std::os::unix::process::CommandExt;
+    use std::process::{Child, Command};
+    use std::time::{Duration, Instant};
 
     use libc::{c_int, pid_t};
 
     /// How often it is looked whether the server is still there.
     const LOOK_S: libc::time_t = 1;
-    /// Between two rounds of killing: what was killed needs a moment to go.
+    /// Between two rounds of killing: what was killed needs a moment to go. The pause grows while the same ones stay.
     const PAUSE: Duration = Duration::from_millis(5);
+    const PAUSE_MAX: Duration = Duration::from_millis(500);
+    /// For how long it is tried to end everything: what runs as another user, or hangs in the kernel, does not go.
+    const END_FOR: Duration = Duration::from_secs(10);
 
     pub(super) fn run(asked: &[OsString]) -> io::Result<u8> {
         let [server, program, arguments @ ..] = asked else {
@@ -131,11 +186,38 @@ mod linux {
         let server = server.to_str().and_then(|server| server.parse::<pid_t>().ok());
         adopt_orphans()?;
         let signals = Signals::held()?;
-        let child = Command::new(program).args(arguments).spawn()?;
+        let child = start(program, arguments)?;
         let program = pid_t::try_from(child.id()).map_err(io::Error::other)?;
         let code = watch(&signals, program, server);
-        end_all();
+        if !end_all() {
+            // Its own end by a signal tells the server that something is left.
+            // SAFETY: plain system calls with numbers.
+            unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
+        }
         code
+    }
+
+    /// Starts the program in a group of its own, so that what it sends to its group does not come here; it ends when this process does.
+    fn start(program: &OsString, arguments: &[OsString]) -> io::Result<Child> {
+        // SAFETY: a plain system call without arguments.
+        let own = unsafe { libc::getpid() };
+        let mut command = Command::new(program);
+        command.args(arguments).process_group(0);
+        // SAFETY: between fork and exec there are only plain system calls with numbers, and nothing is allocated.
+        unsafe {
+            command.pre_exec(move || {
+                let (signal, none): (libc::c_ulong, libc::c_ulong) = (libc::SIGKILL as libc::c_ulong, 0);
+                if libc::prctl(libc::PR_SET_PDEATHSIG, signal, none, none, none) != 0 {
+                    return Err(io::Error::last_os_error());
+                }
+                // It may have ended before that was said.
+                match libc::getppid() == own {
+                    true => Ok(()),
+                    false => Err(io::Error::from_raw_os_error(libc::ESRCH)),
+                }
+            });
+        }
+        command.spawn()
     }
 
     /// Waits until the program ended, the server asks for the end, or is gone; the code that the program ended with.
@@ -235,23 +317,33 @@ mod linux {
         u8::try_from(code).unwrap_or(u8::MAX)
     }
 
-    /// Kills all that is below this process: its children, then those that thereby became its children, until there is none.
-    fn end_all() {
-        loop {
-            for process in children() {
+    /// Kills all that is below this process: its children, then those that thereby became its children, until there is none;
+    /// whether it came so far.
+    fn end_all() -> bool {
+        let begun = Instant::now();
+        let (mut before, mut pause) = (Vec::new(), PAUSE);
+        while begun.elapsed() < END_FOR {
+            let found = children();
+            for process in &found {
                 // SAFETY: a plain system call with two numbers. Nobody else takes note of the ends of our children, so
                 // the number is still that one's.
-                unsafe { libc::kill(process, libc::SIGKILL) };
+                unsafe { libc::kill(*process, libc::SIGKILL) };
             }
             loop {
                 match reap() {
                     Reaped::One(..) => {}
                     Reaped::Alive => break,
-                    Reaped::Nobody => return,
+                    Reaped::Nobody => return true,
                 }
             }
-            std::thread::sleep(PAUSE);
+            std::thread::sleep(pause);
+            pause = match found == before {
+                true => (pause * 2).min(PAUSE_MAX),
+                false => PAUSE,
+            };
+            before = found;
         }
+        false
     }
 
     fn children() -> Vec<pid_t> {
@@ -262,10 +354,11 @@ mod linux {
         processes.filter(|process| parent(*process) == Some(own)).collect()
     }
 
-    /// The parent of a process: the second word after its name, which may hold anything.
+    /// The parent of a process: the second word after its name, which may hold anything and be cut amid a letter.
     fn parent(process: pid_t) -> Option<pid_t> {
-        let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-        let (_, rest) = stat.rsplit_once(')')?;
-        rest.split_whitespace().nth(1)?.parse().ok()
+        let stat = std::fs::read(format!("/proc/{process}/stat")).ok()?;
+        let name_end = stat.iter().rposition(|byte| *byte == b')')?;
+        let rest = std::str::from_utf8(stat.get(name_end + 1..)?).ok()?;
+        rest.split_ascii_whitespace().nth(1)?.parse().ok()
     }
 }

@@ -94,6 +94,7 @@ where
         transaction: None,
         reads_only: false,
         part: None,
+        unasked: false,
     };
     if named("replication").is_some_and(|value| !["false", "off", "no", "0"].contains(&value)) {
         return Err(fatal(

@@ -36,6 +36,8 @@ pub(crate) struct QueryLog {
 pub(crate) struct Entry {
     pub(crate) id: Uuid,
     pub(crate) principal: String,
+    /// Nobody sent it: the server asked on the principal's behalf. When it does so tells of commits that he may not see.
+    pub(crate) is_servers: bool,
     pub(crate) sql: String,
     pub(crate) started_at: DateTime<Utc>,
     pub(crate) state: &'static str,
@@ -81,6 +83,7 @@ impl QueryLog {
         let entry = Arc::new(Mutex::new(Entry {
             id,
             principal: principal.to_owned(),
+            is_servers: client.is_server() || client.unasked,
             sql: shorten(sql),
             started_at: Utc::now(),
             state: RUNNING,

@@ -1,6 +1,7 @@
 //! `lab.system.*`: what the server knows of itself, as tables, governed like any other.
 //!
-//! Rows are made when a statement reads them. `system.queries`, `system.training` and `system.audit` show a person his own statements,
+//! Rows are made when a statement reads them. `system.queries`, `system.training` and `system.audit` show a person his own statements
+//! (`system.queries` none that the server asked for him, which would tell when there was a commit),
 //! `system.alerts` and `system.alert_events` his own alerts, and all of them to an administrator; the rest is visible to whoever a policy grants it.
 //! `system.profiles` is made of each reader's own view of the tables.
 

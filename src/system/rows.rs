@@ -332,7 +332,7 @@ fn queries(engine: &Engine, who: &Principal) -> Vec<ArrayRef> {
         .log
         .entries()
         .into_iter()
-        .filter(|entry| all || entry.principal == who.name)
+        .filter(|entry| all || (entry.principal == who.name && !entry.is_servers))
         .collect();
     vec![
         text(entries.iter().map(|entry| Some(entry.id.to_string()))),

@@ -678,6 +678,9 @@ async fn the_version_says_nothing_of_what_is_hidden() {
     let count = "SELECT count(*) FROM lab.chemistry.reactions";
     lab.until("ana", count, shows("1")).await;
     lab.until("ada", count, shows("2")).await;
+    lab.policy("p, role:catalog_reader, system, lab/system/queries/**, select, allow");
+    lab.until("ana", "SELECT count(*) FROM system.queries", Result::is_ok)
+        .await;
     let version = || get(&lab, "ana", "/api/version").json();
     let seen = version();
     assert_eq!(seen["is_whole"], json!(true));
@@ -690,6 +693,10 @@ async fn the_version_says_nothing_of_what_is_hidden() {
         lab.update("ada", hidden).await.unwrap();
         assert_eq!(version(), seen, "{hidden}");
     }
+    // Nor does what the server asked itself to know it.
+    let asked = "SELECT count(*) FROM system.queries WHERE principal = 'ana' AND sql LIKE '%table_changes(%' AND sql NOT LIKE '%system.queries%'";
+    assert!(lab.number("ada", asked).await > 0);
+    assert_eq!(lab.number("ana", asked).await, 0);
     lab.update(
         "ada",
         "UPDATE lab.chemistry.reactions SET yield_pct = 81 WHERE reaction_id = 1",

@@ -80,6 +80,33 @@ async fn a_label_that_fired_and_lost_its_values_has_no_data_and_is_not_well() {
     }
 }
 
+/// Labels without values, more than are read, keep nothing from being well again.
+#[tokio::test]
+async fn what_fired_is_over_though_ever_so_many_labels_have_no_values() {
+    let receiver = Receiver::start();
+    let lab = lab_with(&receiver).await;
+    lab.update(
+        "ada",
+        "CREATE TABLE lab.chemistry.lots AS SELECT value AS lot, CAST(CASE value WHEN 1 THEN 10 END AS DOUBLE) AS area FROM generate_series(1, 100002)",
+    )
+    .await
+    .unwrap();
+    lab.update(
+        "sam",
+        "CREATE ALERT low ON lab.chemistry.lots WHEN area < 55 BY lot NOTIFY sam BY hook",
+    )
+    .await
+    .unwrap();
+    until_events(&lab, "low", "sent", 1).await;
+    assert_eq!(lines(&about(&receiver, "low")[0], "firing"), ["lot=1"]);
+    lab.update("ada", "UPDATE lab.chemistry.lots SET area = 90 WHERE lot = 1")
+        .await
+        .unwrap();
+    until_state(&lab, "low", "ok").await;
+    until_events(&lab, "low", "sent", 2).await;
+    assert_eq!(lines(&about(&receiver, "low")[1], "over"), ["lot=1"]);
+}
+
 /// Without labels it is the alert itself that has no data.
 #[tokio::test]
 async fn rows_that_lost_their_values_are_not_well_either() {

@@ -213,6 +213,83 @@ async fn what_waits_is_sent_under_the_rights_of_the_moment_it_leaves() {
 }
 
 #[tokio::test]
+async fn a_label_that_is_over_is_told_only_while_it_is_seen() {
+    let receiver = Receiver::start();
+    let lab = with_reactions(&receiver).await;
+    lab.land(
+        "chemistry/reactions/b.csv",
+        format!("{HEADER}2,PSECRET,released,jon,CCN,11\n3,P3,released,jon,CCC,12\n"),
+    );
+    lab.until("ana", &format!("SELECT count(*) FROM {REACTIONS}"), shows("3"))
+        .await;
+    let make = format!("CREATE ALERT low ON {REACTIONS} WHEN min(yield_pct) < 40 BY plate_id NOTIFY sam, ana BY email");
+    lab.update("sam", &make).await.unwrap();
+    until_events(&lab, "low", "sent", 2).await;
+    receiver.set("down", true);
+    let change = |set: &str, which: &str| format!("UPDATE {REACTIONS} SET {set} WHERE {which}");
+    lab.update("ada", &change("yield_pct = 90", "yield_pct < 40"))
+        .await
+        .unwrap();
+    let waiting = "SELECT waiting FROM system.alerts WHERE alert_name = 'low'";
+    lab.until("ada", waiting, shows("2")).await;
+    // One of the two that are well again is hidden from her before she is told.
+    lab.update("ada", &change("status = 'draft'", "plate_id = 'PSECRET'"))
+        .await
+        .unwrap();
+    lab.update(
+        "ada",
+        &format!("ALTER TABLE {REACTIONS} ALTER COLUMN scaffold_smiles SET TAGS (pii = true)"),
+    )
+    .await
+    .unwrap();
+    receiver.set("down", false);
+    until_events(&lab, "low", "sent", 4).await;
+    let (sam, ana) = (got(&receiver, "sam"), got(&receiver, "ana"));
+    assert!(
+        sam[1].to_string().contains("PSECRET") && sam[1].to_string().contains("P3"),
+        "{sam:#?}"
+    );
+    assert_eq!(state(&ana[1]), "ok");
+    assert!(
+        ana[1].to_string().contains("P3") && !ana[1].to_string().contains("PSECRET"),
+        "{ana:#?}"
+    );
+}
+
+/// Statements that make sure of an alert go on working after a recipient has left, or sees less than before.
+#[tokio::test]
+async fn an_alert_that_is_there_is_not_refused_for_its_recipients() {
+    let receiver = Receiver::start();
+    let lab = lab_with(&receiver).await;
+    lab.update(
+        "sam",
+        &format!("CREATE ALERT low ON {RUNS} WHEN yield < 0 NOTIFY sam BY outbox"),
+    )
+    .await
+    .unwrap();
+    let report = "CREATE REPORT weekly CRON '0 7 * * 1' NOTIFY sam BY outbox AS SELECT run FROM lab.chemistry.runs";
+    lab.update("sam", report).await.unwrap();
+    for (sql, word) in [
+        (
+            format!("CREATE ALERT low ON {RUNS} WHEN yield < 0 NOTIFY nobody BY outbox"),
+            "ALERT",
+        ),
+        (report.replace("NOTIFY sam", "NOTIFY nobody"), "REPORT"),
+    ] {
+        let error = lab.update("sam", &sql).await.unwrap_err();
+        assert!(error.contains("NOTIFY nobody"), "{sql}: {error}");
+        let sure = sql.replacen(word, &format!("{word} IF NOT EXISTS"), 1);
+        lab.update("sam", &sure)
+            .await
+            .unwrap_or_else(|error| panic!("{sure}: {error}"));
+        // One that is not there is.
+        let absent = sure.replace(" low ", " other ").replace(" weekly ", " other ");
+        let error = lab.update("sam", &absent).await.unwrap_err();
+        assert!(error.contains("NOTIFY nobody"), "{absent}: {error}");
+    }
+}
+
+#[tokio::test]
 async fn a_recipient_whose_look_fails_is_told_as_soon_as_it_does_not() {
     let receiver = Receiver::start();
     let lab = lab_with(&receiver).await;

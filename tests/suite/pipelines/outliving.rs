@@ -80,3 +80,52 @@ async fn what_left_everything_behind_ends_with_its_step() {
     until(&note("orphan"), false).await;
     assert!(making.await.unwrap().is_err());
 }
+
+#[tokio::test]
+async fn a_name_cut_amid_a_letter_hides_nothing() {
+    let own = tempfile::tempdir().unwrap();
+    let note = own.path().join("odd");
+    // The kernel keeps 15 bytes of it.
+    let odd = own.path().join("aaaaaaaaaaaaaa\u{e9}");
+    std::os::unix::fs::symlink("/bin/sh", &odd).unwrap();
+    let (shown, odd) = (note.display(), odd.display());
+    let script = format!(
+        "(setsid {odd} -c 'echo $$ > {shown}.part; mv {shown}.part {shown}; while :; do sleep 1; done' &); until [ -e {shown} ]; do sleep 0.05; done; cat"
+    );
+    let step = format!("[pipelines.steps.odd]\ncommand = [\"/bin/sh\", \"-c\", {script:?}]\n");
+    let lab = runs_with(|config| config + step.as_str(), "run,kind,yield\n1,x,10\n2,y,20\n").await;
+    let view = format!("CREATE MATERIALIZED VIEW lab.chemistry.odd VIA odd AS SELECT run FROM {RUNS}");
+    lab.update("ada", &view).await.unwrap();
+    assert!(number(&note).is_some());
+    until(&note, false).await;
+}
+
+#[tokio::test]
+async fn signals_to_its_group_or_its_parent_do_not_free_a_program() {
+    let own = tempfile::tempdir().unwrap();
+    let note = own.path().join("rash");
+    let shown = note.display();
+    let steps = [
+        ("loud", "trap '' TERM; kill -TERM 0; cat".to_owned()),
+        (
+            "rash",
+            format!("echo $$ > {shown}.part; mv {shown}.part {shown}; kill -KILL $PPID; exec sleep 600"),
+        ),
+    ];
+    let steps = steps.map(|(name, script)| {
+        format!("[pipelines.steps.{name}]\ncommand = [\"/bin/sh\", \"-c\", {script:?}]\ntimeout_s = 60\n")
+    });
+    let lab = runs_with(
+        |config| config + steps.concat().as_str(),
+        "run,kind,yield\n1,x,10\n2,y,20\n",
+    )
+    .await;
+    let view =
+        |name: &str| format!("CREATE MATERIALIZED VIEW lab.chemistry.{name} VIA {name} AS SELECT run FROM {RUNS}");
+    lab.update("ada", &view("loud")).await.unwrap();
+    assert_eq!(lab.number("ada", "SELECT sum(run) FROM lab.chemistry.loud").await, 3);
+    let error = lab.update("ada", &view("rash")).await.unwrap_err();
+    assert!(error.contains("the external step rash failed"), "{error}");
+    assert!(number(&note).is_some());
+    until(&note, false).await;
+}
