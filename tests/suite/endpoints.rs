@@ -88,7 +88,7 @@ async fn parts_of_a_result_are_together_what_it_is_in_one_piece() {
     let mut sam = Raw::login(&lab, "sam").await;
     assert_eq!(
         numbers(&mut sam, parts[0].clone()).await.unwrap_err().code(),
-        Code::Unauthenticated
+        Code::InvalidArgument
     );
     lab.update("ada", &format!("CREATE OR REPLACE TABLE {TABLE} AS SELECT 'x' AS n"))
         .await

@@ -180,15 +180,13 @@ async fn what_hidden_rows_and_columns_are_made_of_is_not_told() {
         "CREATE TABLE lab.chemistry.runs (run BIGINT, maker VARCHAR)",
         "CREATE TABLE lab.chemistry.lots (lot BIGINT, maker VARCHAR)",
         "INSERT INTO lab.chemistry.lots VALUES (200, 'm')",
-        "INSERT INTO lab.chemistry.runs VALUES (1, 'n')",
+        "INSERT INTO lab.chemistry.runs VALUES (1, 'n'), (150, 'n')",
     ] {
         lab.update("ada", sql).await.unwrap();
     }
-    lab.until(
-        "ana",
-        "SELECT count(*) FROM lab.chemistry.runs WHERE run < 100",
-        |answer| answer.as_ref().is_ok_and(|text| text.contains("| 1 ")),
-    )
+    lab.until("ana", "SELECT count(*) FROM lab.chemistry.runs", |answer| {
+        answer.as_ref().is_ok_and(|text| text.contains("| 1 "))
+    })
     .await;
     let steps =
         "SELECT count(*) FROM system.lineage WHERE source_name = 'chemistry.lots' AND target_name = 'chemistry.runs'";
