@@ -273,10 +273,12 @@ mod tests {
             let array: ArrayRef = Arc::new(arrow::array::StringArray::from(values.to_vec()));
             are_codes(&[&array])
         };
-        assert!(codes(&["001", "2"]) && codes(&["X1"]) && codes(&["P-07", "12", "0"]));
+        assert!(codes(&["001", "2"]) && codes(&["X1"]) && codes(&["P-07", "P-08", "0"]));
+        assert!(codes(&["X1", "007", "1"]));
         for values in [
             &["1", "2"][..],
             &["many", "X1"],
+            &["O5", "12", "0", "7"],
             &["4b"],
             &["<5", "X1"],
             &["5 mg"],
