@@ -24,7 +24,7 @@ use crate::formats::layout::{GridCells, Source};
 use crate::formats::shapes::Shape;
 use crate::formats::split::{Delimiter, split};
 use crate::formats::{
-    Block, Confidence, DECIMAL_UNSURE, Limits, Parsed, Pinned, blocks, dialect, header, infer, named, rescue, text_file,
+    Block, Confidence, Limits, Parsed, Pinned, blocks, dialect, header, infer, named, rescue, text_file,
 };
 
 pub(crate) use scan::{Odd, Piece, Pieces};
@@ -159,11 +159,12 @@ impl Plain {
         let named = header::names(names.iter().copied());
         let (_, types) = column::types(&named, &evidence, source.notation(usize::MAX));
         let commas = source.comma_cells && evidence.iter().any(Evidence::has_comma);
-        let settled = evidence.iter().zip(&types).all(|(evidence, kind)| {
-            // Later cells may show what the points are.
-            let is_unsure = column::decimal_of(*kind, evidence, None) == Some(DECIMAL_UNSURE);
-            evidence.is_settled(*kind) && !is_unsure
-        });
+        // That later cells may show what the points are is no reason to look at all of them before: where it matters, in a table of
+        // decimal commas, the file is read on the general road.
+        let settled = evidence
+            .iter()
+            .zip(&types)
+            .all(|(evidence, kind)| evidence.is_settled(*kind));
         let wells = |column: usize| {
             let rows = area.body.iter().take(WELL_ROWS);
             blocks::is_of_wells(rows.map(|row| grid.cell(*row, column).trim()))
