@@ -74,7 +74,7 @@ pub use error::LakeError;
 pub use journal::{Appended, Journal};
 pub use lake::{Lake, Put, object_store_url};
 pub use name::TableName;
-pub use parts::{has_parts, part};
+pub use parts::part;
 pub use rewrite::{ROW_ADDRESS, RowChange, TakenOut, address_field, addressed, take_out};
 pub use scan::Asked;
 pub use stage::{Ended, Stage};

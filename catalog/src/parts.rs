@@ -8,16 +8,7 @@ use object_store::path::Path as ObjectPath;
 
 use crate::error::LakeError;
 use crate::lake::Lake;
-use crate::scan::needs_delta_reader;
 use crate::table::{LakeTable, plain_scan};
-
-/// Whether a table can be read in parts: whether it is a plain list of files.
-///
-/// # Errors
-/// A snapshot that cannot be read.
-pub fn has_parts(table: &LakeTable) -> Result<bool, LakeError> {
-    Ok(needs_delta_reader(table.state()?).is_none())
-}
 
 /// The rows of one of `of` parts of this version of a table, counted from 0. Each data file is in one part, always in the same one, and
 /// the parts have about the same bytes; with fewer files than parts some are empty. None where the table is not a plain list of files.

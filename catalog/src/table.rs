@@ -27,6 +27,7 @@ pub struct LakeTable {
     delta: DeltaTable,
     version: u64,
     provider: Arc<dyn TableProvider>,
+    is_plain: bool,
     properties: BTreeMap<String, String>,
     description: Option<String>,
     rows: Option<usize>,
@@ -100,6 +101,11 @@ impl LakeTable {
     /// its field's metadata under the same key.
     pub fn properties(&self) -> &BTreeMap<String, String> {
         &self.properties
+    }
+
+    /// Whether this version is a plain list of files, which can be read in parts: see [`crate::part`].
+    pub fn is_plain(&self) -> bool {
+        self.is_plain
     }
 
     /// The id that the table got when it was made: another one made in its place has another.
@@ -199,7 +205,9 @@ impl LakeTable {
                 .zip(file.num_records())
                 .map(|(sum, n)| sum.saturating_add(n.saturating_sub(deleted)));
         }
-        let provider: Arc<dyn TableProvider> = match plain_scan(lake, name, state) {
+        let plain = plain_scan(lake, name, state);
+        let is_plain = plain.is_some();
+        let provider: Arc<dyn TableProvider> = match plain {
             Some(scan) => Arc::new(scan),
             None => {
                 let planned = delta.table_provider().await;
@@ -213,6 +221,7 @@ impl LakeTable {
             name: name.clone(),
             version,
             provider,
+            is_plain,
             properties,
             description,
             rows,

@@ -70,8 +70,7 @@ impl Divisible {
         })?;
         let read = governed.world().catalog.table(schema, table).filter(|_| row_by_row);
         let of = |read: &Arc<LakeTable>| {
-            let is_plain = labhouse_catalog::has_parts(read).is_ok_and(|is_plain| is_plain);
-            let id = read.id().ok().filter(|_| is_plain && read.files() > 1)?;
+            let id = read.id().ok().filter(|_| read.is_plain() && read.files() > 1)?;
             Some(Self {
                 schema: schema.to_owned(),
                 table: table.to_owned(),
