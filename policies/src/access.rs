@@ -22,7 +22,7 @@ use datafusion::logical_expr::Expr;
 use sha2::{Digest, Sha256};
 
 use crate::action::Action;
-use crate::attached::{held_masks, masks, row_filter};
+use crate::attached::{held_masks, keyed, masks, row_filter};
 use crate::decision::{Decision, Reason, RuleRef, Weighed};
 use crate::explain::{Note, Notes};
 use crate::inside::Inside;
@@ -84,6 +84,9 @@ pub struct Access {
     pub masks: BTreeMap<String, Expr>,
     /// Types of the masked columns of which fields are left out; the other columns keep theirs.
     pub types: BTreeMap<String, DataType>,
+    /// Whether an expression holds the policy secret: a hash mask, or `$secret.salt`. Such an access stays on the node that
+    /// was given the secret.
+    pub keyed: bool,
     /// The rules that decided, in file order.
     pub determined_by: Vec<RuleRef>,
     /// SHA-256 in hex over all of the above: two accesses with the same fingerprint show the same.
@@ -228,6 +231,7 @@ pub(crate) fn table(
         row_filter,
         masks,
         types,
+        keyed: keyed(set, &decided),
         determined_by: decided,
         fingerprint: String::new(),
     };

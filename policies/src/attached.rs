@@ -114,6 +114,15 @@ fn filtered_by(notes: &mut Notes, filter: &Attachment, condition: &Expr) {
     });
 }
 
+/// Whether one of the row filters and masks that were put on, by the rules that decided, holds the policy secret.
+pub(crate) fn keyed(set: &PolicySet, decided: &[RuleRef]) -> bool {
+    let rules = &set.engine.rules;
+    let on = |attached: &Attachment| decided.contains(&attached.reference());
+    let filter = |f: &&Attachment| set.entries.filters.get(&f.name).is_some_and(|e| e.template.uses_secret);
+    let mask = |m: &&Attachment| set.entries.masks.get(&m.name).is_some_and(|e| e.how.uses_secret());
+    rules.filters.iter().filter(filter).any(on) || rules.masks.iter().filter(mask).any(on)
+}
+
 /// The masks of the roles that the principal holds in the department.
 pub(crate) fn held_masks<'a>(set: &'a PolicySet, subject: &Subject, department: &str) -> Vec<&'a Attachment> {
     let held = set.engine.held(subject, department);

@@ -10,7 +10,8 @@
 //! # The road
 //! `policy.csv` → strict loader → compiled rules, beside a plain Casbin enforcer that must agree → [`Access`] with expressions
 //! that are typed, total and bound to the principal → [`govern`] → a leaf in the user's plan. Below the leaf: scan, row
-//! filter, masks. Above it: whatever the user wrote.
+//! filter, masks. Above it: whatever the user wrote. The leaf can be cut into [`slices`] and sent to other nodes of the
+//! lake ([`wire`]), always whole: nothing outside this crate looks below.
 //!
 //! # What is deliberately absent
 //! No default grant: what nothing allows is refused. No user's expression below the barrier, but comparisons that cannot fail
@@ -47,10 +48,11 @@ mod template;
 mod total;
 mod until;
 mod verify;
+pub mod wire;
 
 pub use access::{Access, TableAccess, TableObject};
 pub use action::{Action, UnknownAction};
-pub use barrier::{govern, learn, public_schema};
+pub use barrier::{govern, is_governed_scan, learn, public_schema, scan_bytes, slices};
 pub use decision::{Decision, Reason, RuleRef};
 pub use defaults::default_files;
 pub use explain::{

@@ -21,6 +21,8 @@ use sha2::Sha256;
 
 /// What stands for the rest of a partly shown text: always the same, so the length is not told.
 const REST: &str = "***";
+/// What plans call a mask.
+pub(crate) const NAME: &str = "labhouse_mask";
 const MICROS_PER_DAY: i64 = 86_400_000_000;
 
 /// A short kind of mask.
@@ -286,7 +288,7 @@ impl Hash for MaskFunction {
 
 impl ScalarUDFImpl for MaskFunction {
     fn name(&self) -> &str {
-        "labhouse_mask"
+        NAME
     }
 
     fn signature(&self) -> &Signature {
@@ -309,9 +311,10 @@ impl ScalarUDFImpl for MaskFunction {
     }
 }
 
-/// Whether an expression's function is one of these masks.
-pub(crate) fn is_mask_function(function: &dyn ScalarUDFImpl) -> bool {
-    (function as &dyn Any).is::<MaskFunction>()
+/// The mask, if an expression's function is one.
+pub(crate) fn mask_of(function: &dyn ScalarUDFImpl) -> Option<&Mask> {
+    let function = (function as &dyn Any).downcast_ref::<MaskFunction>()?;
+    Some(&function.mask)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! field around it or of the column allows it, and none of these denies it. What remains of the column is a [`Shape`], put on
 //! as the last step below the barrier, as a function that no statement can call.
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
@@ -143,11 +144,15 @@ impl Shape {
 
     /// The column as an expression over `raw`.
     pub(crate) fn over(self, raw: Expr) -> Expr {
+        self.function().call(vec![raw])
+    }
+
+    /// The shape as a function of the raw column.
+    pub(crate) fn function(self) -> ScalarUDF {
         ScalarUDF::new_from_impl(ShapeFunction {
             shape: self,
             signature: Signature::any(1, Volatility::Immutable),
         })
-        .call(vec![raw])
     }
 
     fn apply(&self, raw: &ArrayRef) -> Result<ArrayRef> {
@@ -186,6 +191,14 @@ impl Shape {
 
 /// The name of the one column that the expression of a nested mask is evaluated on; it is found by its place.
 const VALUE: &str = "value";
+/// What plans call a shape.
+pub(crate) const NAME: &str = "labhouse_shape";
+
+/// The shape, if an expression's function is one.
+pub(crate) fn shape_of(function: &dyn ScalarUDFImpl) -> Option<&Shape> {
+    let function = (function as &dyn Any).downcast_ref::<ShapeFunction>()?;
+    Some(&function.shape)
+}
 
 struct ShapeFunction {
     shape: Shape,
@@ -214,7 +227,7 @@ impl std::hash::Hash for ShapeFunction {
 
 impl ScalarUDFImpl for ShapeFunction {
     fn name(&self) -> &str {
-        "labhouse_shape"
+        NAME
     }
 
     fn signature(&self) -> &Signature {

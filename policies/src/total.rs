@@ -10,7 +10,7 @@ use datafusion::common::DFSchema;
 use datafusion::logical_expr::expr::{InList, ScalarFunction};
 use datafusion::logical_expr::{Between, BinaryExpr, Case, Expr, ExprSchemable, Like, Operator};
 
-use crate::mask::is_mask_function;
+use crate::mask::mask_of;
 
 /// Why an expression is not accepted, and what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -195,7 +195,7 @@ fn operator(op: Operator, left: &DataType, right: &DataType) -> Result<(), NotTo
 
 fn function(call: &ScalarFunction, schema: &DFSchema) -> Result<(), NotTotal> {
     call.args.iter().try_for_each(|arg| check(arg, schema))?;
-    if is_mask_function(call.func.inner().as_ref()) {
+    if mask_of(call.func.inner().as_ref()).is_some() {
         return Ok(());
     }
     let name = call.func.name();

@@ -42,6 +42,8 @@ pub(crate) struct Below {
     pub rechunk: bool,
     /// Partitions shown above, whatever `plan` has; it has no more.
     pub partitions: usize,
+    /// Whether the policy secret is in `plan`.
+    pub keyed: bool,
 }
 
 /// A scan of a governed table: a leaf without children, metrics, orderings or statistics.
@@ -63,6 +65,11 @@ impl BarrierExec {
             below,
             properties: Arc::new(properties),
         }
+    }
+
+    /// What it hides: for this crate alone.
+    pub(crate) fn below(&self) -> &Below {
+        &self.below
     }
 
     /// Remembers what left it, if all of it did.
@@ -182,7 +189,8 @@ impl ExecutionPlan for BarrierExec {
     }
 }
 
-fn below_context(system: &SessionState, query: &TaskContext) -> TaskContext {
+/// What plans below are run and read with.
+pub(crate) fn below_context(system: &SessionState, query: &TaskContext) -> TaskContext {
     let own = TaskContext::from(system).with_runtime(query.runtime_env());
     match query.task_id() {
         Some(task) => own.with_task_id(task),

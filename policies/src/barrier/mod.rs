@@ -12,6 +12,7 @@
 //! * [`leakproof`]: the few conditions of a user that may go inside, to skip files and row groups.
 //! * [`schema`]: the public schema.
 //! * [`sanitise`]: no byte of a hidden value in the buffers that leave.
+//! * [`under`]: what may stand below a barrier that leaves this process; [`slices`]: such a barrier cut into parts.
 //!
 //! Left open, on purpose: time. How long a scan takes, and in which order rows come, depends on hidden rows too.
 
@@ -22,8 +23,10 @@ mod leakproof;
 mod redact;
 mod sanitise;
 mod schema;
+mod slices;
 mod source;
 mod table;
+pub(crate) mod under;
 
 use std::sync::Arc;
 
@@ -35,6 +38,12 @@ use crate::access::Access;
 
 pub use counts::learn;
 pub use schema::public_schema;
+pub use slices::{is_governed_scan, scan_bytes, slices};
+
+pub(crate) use counts::Rows;
+pub(crate) use exec::{BarrierExec, Below, below_context};
+pub(crate) use redact::redact;
+pub(crate) use sanitise::{Residue, can_sanitise};
 
 /// Wraps a table so that it can only be read as `access` says.
 ///

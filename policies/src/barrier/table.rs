@@ -212,6 +212,7 @@ impl GovernedTable {
             residue: self.residue,
             rechunk: self.access.row_filter.is_some(),
             partitions: self.partitions(),
+            keyed: self.access.keyed,
         })))
     }
 }
