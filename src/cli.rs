@@ -64,7 +64,7 @@ enum Command {
     Sql(SqlOptions),
     /// Upload new files of a folder to a lake, from an instrument's PC
     Sync(SyncOptions),
-    /// A node of the distributed engine (not there yet)
+    /// Run parts of large statements for servers that name this node in [cluster] of their config
     Worker(ConfigFile),
 }
 
@@ -167,9 +167,7 @@ async fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::User(command) => user(command)?,
         Command::Sql(options) => client::run(options).await?,
         Command::Sync(options) => return Ok(crate::sync::run(options).await?),
-        Command::Worker(_) => {
-            return Err("`labhouse worker` is not there yet; `labhouse serve` runs on one node".into());
-        }
+        Command::Worker(file) => crate::cluster::work(Config::read(&file.config)?).await?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -6,6 +6,7 @@
 pub(crate) mod alerts;
 mod auth;
 mod care;
+mod cluster;
 mod pipelines;
 mod telemetry;
 mod tls;
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use auth::{Auth, Oidc};
 pub(crate) use care::Care;
+pub(crate) use cluster::Cluster;
 pub(crate) use pipelines::{Pipelines, Step};
 pub(crate) use telemetry::Telemetry;
 pub(crate) use tls::{CertificateLogin, Tls};
@@ -51,6 +53,8 @@ pub(crate) struct Config {
     pub(crate) alerts: alerts::Alerts,
     #[serde(default)]
     pub(crate) telemetry: Telemetry,
+    #[serde(default)]
+    pub(crate) cluster: Cluster,
     #[serde(default)]
     pub(crate) limits: Limits,
 }
@@ -346,6 +350,7 @@ impl Config {
             }
         }
         config.alerts.settle(&base);
+        config.cluster.settle(&base);
         if !config.lake.url.contains("://") {
             config.lake.url = format!("file://{}", base.join(&config.lake.url).display());
         }
@@ -410,6 +415,7 @@ impl Config {
         }
         self.tls.check(path)?;
         self.auth.check(path)?;
+        self.cluster.check(path)?;
         if !self.telemetry.is_usable() {
             return wrong(
                 "telemetry.otlp_endpoint",

@@ -22,6 +22,9 @@
 //! and nothing of the lake is delivered before that is durable. `describe` walks the same road and stops
 //! before running, so what is announced is what comes.
 //!
+//! A large statement is shared with other processes where there are some (`cluster`): planned, checked and decided here, run
+//! there in parts.
+//!
 //! A commit to a watched table asks the rules on it, as their owners; what changes is told to their recipients, each in what he may
 //! see (`alerts`).
 //!
@@ -43,7 +46,9 @@ mod auth;
 mod care;
 mod cli;
 mod client;
+mod cluster;
 mod config;
+mod connections;
 mod demo;
 mod demo_lab;
 mod engine;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use labhouse_catalog::{FileStatus, SweepReport};
 
+use crate::cluster::NodeState;
 use crate::engine::Engine;
 use crate::system::status;
 
@@ -135,6 +136,21 @@ pub(crate) fn page(engine: &Engine) -> String {
         "Statements that wait for their turn",
         admission.waiting(),
     );
+    if let Some(cluster) = &engine.cluster {
+        let (shared, again) = cluster.counts();
+        page.counter("labhouse_shared_total", "Statements shared with workers", shared);
+        page.counter(
+            "labhouse_shared_lost_total",
+            "Statements whose worker was lost: run again here, or failed",
+            again,
+        );
+        let ready = cluster
+            .all()
+            .iter()
+            .filter(|node| node.state == NodeState::Ready)
+            .count();
+        page.gauge("labhouse_workers_ready", "Workers that can be used", ready);
+    }
     let (memory, spilled) = engine.sessions.used();
     page.gauge("labhouse_memory_bytes", "Memory that running statements hold", memory);
     page.gauge("labhouse_spill_bytes", "Disk that running statements hold", spilled);

@@ -139,6 +139,9 @@ impl Server {
         ));
         background.spawn(crate::care::follow(Arc::clone(&self.engine), stopped.clone()));
         background.spawn(crate::alerts::follow(Arc::clone(&self.engine), stopped.clone()));
+        if let Some(cluster) = &self.engine.cluster {
+            background.spawn(crate::cluster::follow(Arc::clone(cluster), stopped.clone()));
+        }
         background.spawn(crate::alerts::deliver(Arc::clone(&self.engine), stopped.clone()));
 
         let traces = tokio::spawn(crate::telemetry::follow(Arc::clone(&self.engine.traces)));

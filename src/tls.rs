@@ -37,6 +37,8 @@ pub(crate) struct TlsError {
 /// The certificates of this server.
 pub(crate) struct Tls {
     files: config::Tls,
+    /// Whether a client without a certificate is turned away.
+    strict: bool,
     current: ArcSwap<ServerConfig>,
     seen: Mutex<Stamps>,
 }
@@ -50,13 +52,32 @@ impl Tls {
         if files.cert.is_empty() {
             return Ok(None);
         }
-        let seen = Mutex::new(stamps(files));
-        let current = ArcSwap::from_pointee(read(files)?);
-        Ok(Some(Arc::new(Self {
-            files: files.clone(),
+        Self::of(files.clone(), false).map(Some)
+    }
+
+    /// Of a node's door: whoever calls must show a certificate. None when the nodes of the config talk in plain text.
+    pub(crate) fn of_nodes(cluster: &config::Cluster) -> Result<Option<Arc<Self>>, TlsError> {
+        if !cluster.is_encrypted() {
+            return Ok(None);
+        }
+        let files = config::Tls {
+            cert: cluster.cert.clone(),
+            key: cluster.key.clone(),
+            client_ca: cluster.ca.clone(),
+            ..config::Tls::default()
+        };
+        Self::of(files, true).map(Some)
+    }
+
+    fn of(files: config::Tls, strict: bool) -> Result<Arc<Self>, TlsError> {
+        let seen = Mutex::new(stamps(&files));
+        let current = ArcSwap::from_pointee(read(&files, strict)?);
+        Ok(Arc::new(Self {
+            files,
+            strict,
             current,
             seen,
-        })))
+        }))
     }
 
     /// Agrees on keys with a client that speaks `protocol`.
@@ -81,7 +102,7 @@ impl Tls {
             }
             *seen = now;
         }
-        match read(&self.files) {
+        match read(&self.files, self.strict) {
             Ok(config) => {
                 self.current.store(Arc::new(config));
                 tracing::info!(
@@ -111,7 +132,7 @@ pub(crate) async fn follow(tls: Arc<Tls>, mut stopped: watch::Receiver<bool>) {
     }
 }
 
-fn read(files: &config::Tls) -> Result<ServerConfig, TlsError> {
+fn read(files: &config::Tls, strict: bool) -> Result<ServerConfig, TlsError> {
     let provider = Arc::new(ring::default_provider());
     let chain = certificates(&files.cert)?;
     let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| wrong(&files.key, error))?;
@@ -121,26 +142,30 @@ fn read(files: &config::Tls) -> Result<ServerConfig, TlsError> {
     let builder = if files.client_ca.is_empty() {
         builder.with_no_client_auth()
     } else {
-        builder.with_client_cert_verifier(verifier(&files.client_ca, provider)?)
+        builder.with_client_cert_verifier(verifier(&files.client_ca, provider, strict)?)
     };
     builder
         .with_single_cert(chain, key)
         .map_err(|error| wrong(&files.cert, error))
 }
 
-/// Certificates are asked for and, when shown, must be good; a client without one logs in by other means.
+/// Certificates are asked for and, when shown, must be good; a client without one logs in by other means, or not at all.
 fn verifier(
     authorities: &str,
     provider: Arc<CryptoProvider>,
+    strict: bool,
 ) -> Result<Arc<dyn tokio_rustls::rustls::server::danger::ClientCertVerifier>, TlsError> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(authorities)? {
         roots.add(certificate).map_err(|error| wrong(authorities, error))?;
     }
-    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
-        .allow_unauthenticated()
-        .build()
-        .map_err(|error| wrong(authorities, error))
+    let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+    let builder = if strict {
+        builder
+    } else {
+        builder.allow_unauthenticated()
+    };
+    builder.build().map_err(|error| wrong(authorities, error))
 }
 
 fn certificates(path: &str) -> Result<Vec<CertificateDer<'static>>, TlsError> {

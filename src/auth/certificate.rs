@@ -33,6 +33,11 @@ pub(super) fn login(certificate: &[u8], from: CertificateLogin) -> Option<String
     names.is_empty().then_some(name)
 }
 
+/// Whether a DNS name is among the alternative names.
+pub(super) fn has_dns_name(certificate: &[u8], name: &str) -> bool {
+    alternative_names(certificate, DNS).is_some_and(|names| names.iter().any(|one| one.eq_ignore_ascii_case(name)))
+}
+
 fn common_names(certificate: &[u8]) -> Option<Vec<String>> {
     let (subject, _) = subject_and_rest(certificate)?;
     let mut names = Vec::new();
@@ -206,6 +211,16 @@ mod tests {
         assert_eq!(login(&der, CertificateLogin::CommonName), None);
         assert_eq!(login(&der, CertificateLogin::Dns), None);
         assert_eq!(login(&der, CertificateLogin::Mail), None);
+    }
+
+    #[test]
+    fn a_node_may_have_several_names_and_has_those_only() {
+        let der = made("/CN=labhouse-node", "subjectAltName=DNS:a.lab,DNS:labhouse-node");
+        assert!(has_dns_name(&der, "labhouse-node"));
+        assert!(!has_dns_name(&der, "b.lab"));
+        // The common name is not among them, and neither is an address of another kind.
+        let other = made("/CN=labhouse-node", "subjectAltName=email:labhouse-node");
+        assert!(!has_dns_name(&other, "labhouse-node"));
     }
 
     #[test]

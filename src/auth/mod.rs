@@ -37,6 +37,11 @@ pub(crate) use users::{
 };
 use users::{Users, UsersFile};
 
+/// Whether a certificate, which TLS has verified, has `name` among its DNS names.
+pub(crate) fn names_node(certificate: &[u8], name: &str) -> bool {
+    certificate::has_dns_name(certificate, name)
+}
+
 /// Failed logins in a row that lock a login: guessing stays hopeless, and a tool with an old password in it does not
 /// lock its owner out at once.
 const FAILURES_MAX: u32 = 20;

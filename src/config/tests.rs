@@ -86,6 +86,17 @@ fn unknown_keys_and_wrong_values_are_refused_by_name() {
             "[lake]\nurl = \"x\"\n[pipelines.steps.\"A b\"]\nurl = \"https://x.lab/\"",
             "step's name",
         ),
+        (
+            "[lake]\nurl = \"x\"\n[cluster]\nlisten = \"0.0.0.0:50060\"",
+            "plain text",
+        ),
+        (
+            "[lake]\nurl = \"x\"\n[cluster]\nworkers = [\"10.0.0.5:50060\"]",
+            "cluster.workers",
+        ),
+        ("[lake]\nurl = \"x\"\n[cluster]\nworkers = [\"here\"]", "HOST:PORT"),
+        ("[lake]\nurl = \"x\"\n[cluster]\ncert = \"c.pem\"", "cluster.ca"),
+        ("[lake]\nurl = \"x\"\n[cluster]\ntasks_max = 0", "cluster.tasks_max"),
         ("[listen]\n", "lake"),
     ] {
         let error = parse(text).unwrap_err().to_string();
@@ -106,7 +117,19 @@ fn the_commented_example_states_the_defaults() {
         .lines()
         .filter(|line| line.contains(" = ") && !line.starts_with('#'))
         .count();
-    assert_eq!(keys, 68, "a new key needs a line in the example");
+    assert_eq!(keys, 80, "a new key needs a line in the example");
+}
+
+#[test]
+fn nodes_beyond_loopback_are_encrypted_and_names_of_this_machine_need_not_be() {
+    let with = |cluster: &str| parse(&format!("[lake]\nurl = \"x\"\n[cluster]\n{cluster}"));
+    let files = "cert = \"c.pem\"\nkey = \"k.pem\"\nca = \"a.pem\"\n";
+    let config = with(&format!(
+        "{files}listen = \"0.0.0.0:50060\"\nworkers = [\"workers.lab:50060\"]"
+    ))
+    .unwrap();
+    assert_eq!(config.cluster.ca, "/lab/a.pem");
+    assert!(with("workers = [\"localhost:1\", \"127.0.0.2:1\", \"[::1]:1\"]").is_ok());
 }
 
 #[test]

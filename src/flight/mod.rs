@@ -20,7 +20,6 @@
 mod actions;
 pub(crate) mod authn;
 mod bindings;
-mod connections;
 mod endpoints;
 pub(crate) mod envelope;
 mod flights;
@@ -59,6 +58,7 @@ use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tower_service::Service;
 
+use crate::connections;
 use crate::engine::Engine;
 use crate::tls::Tls;
 use envelope::Envelope;

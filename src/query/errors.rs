@@ -77,6 +77,12 @@ impl QueryError {
         }
     }
 
+    /// Carries this error through an engine stream that may begin on another node, as its kind and its words.
+    pub(crate) fn into_portable(self) -> DataFusionError {
+        let words = DataFusionError::Execution(self.to_string());
+        DataFusionError::Context(format!("{PORTABLE}{}", self.word()), Box::new(words))
+    }
+
     /// Carries this error through an engine stream; `from_datafusion` takes it out again.
     pub(crate) fn into_datafusion(self) -> DataFusionError {
         DataFusionError::External(Box::new(self))
@@ -110,11 +116,28 @@ fn translate(error: &DataFusionError) -> QueryError {
         DataFusionError::Internal(cause) | DataFusionError::Ffi(cause) => QueryError::internal(cause),
         DataFusionError::ExecutionJoin(cause) => QueryError::internal(cause),
         DataFusionError::External(cause) => external(cause.as_ref()),
-        DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => translate(inner),
+        DataFusionError::Context(kind, inner) => portable(kind, inner).unwrap_or_else(|| translate(inner)),
+        DataFusionError::Diagnostic(_, inner) => translate(inner),
         DataFusionError::Shared(inner) => translate(inner),
         DataFusionError::Collection(all) => all
             .first()
             .map_or_else(|| QueryError::internal("an empty collection of errors"), translate),
+    }
+}
+
+/// Begins the context that names the kind of an error of ours.
+const PORTABLE: &str = "labhouse error ";
+
+/// An error of ours that came from another node.
+fn portable(kind: &str, words: &DataFusionError) -> Option<QueryError> {
+    let (kind, DataFusionError::Execution(words)) = (kind.strip_prefix(PORTABLE)?, words) else {
+        return None;
+    };
+    let words = words.clone();
+    match kind {
+        "exhausted" => Some(QueryError::Exhausted(words)),
+        "invalid" => Some(QueryError::Invalid(words)),
+        _ => None,
     }
 }
 
@@ -203,6 +226,15 @@ mod tests {
         let inner = QueryError::Deadline("late".into()).into_datafusion();
         let wrapped = DataFusionError::Shared(std::sync::Arc::new(inner.context("somewhere")));
         assert!(matches!(from_datafusion(wrapped), QueryError::Deadline(_)));
+    }
+
+    #[test]
+    fn an_error_that_came_from_another_node_keeps_its_kind_and_words() {
+        let error = QueryError::Exhausted("too much".into()).into_portable();
+        let far = DataFusionError::Shared(std::sync::Arc::new(error.context("a node")));
+        assert!(matches!(from_datafusion(far), QueryError::Exhausted(text) if text == "too much"));
+        let other = DataFusionError::Execution("labhouse error exhausted".into()).context("labhouse error nothing");
+        assert!(matches!(from_datafusion(other), QueryError::Invalid(_)));
     }
 
     #[test]

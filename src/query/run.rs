@@ -4,13 +4,17 @@
 //! it. Batches cross to the door through a short queue, so a slow reader holds back the plan and not the memory.
 //! Dropping the stream ends the plan: joins give way between their batches, which the engine's own rule does for scans
 //! only, and a join of three large tables may never come back to its scan.
+//!
+//! A large plan is shared with other nodes where there are some, and only then looks different from what was planned.
 
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::error::DataFusionError;
 use datafusion::execution::TaskContext;
 use datafusion::physical_plan::coop::CooperativeExec;
+use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::physical_plan::joins::{
     CrossJoinExec, HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec, SymmetricHashJoinExec,
 };
@@ -19,7 +23,11 @@ use datafusion::physical_plan::unnest::UnnestExec;
 use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream, execute_stream};
 use futures::StreamExt;
 use labhouse_policies::learn;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::mpsc::Sender;
+
+use super::QueryError;
+use crate::cluster::Cluster;
 
 /// Batches that wait between a plan and its reader.
 const QUEUE: usize = 2;
@@ -27,17 +35,27 @@ const QUEUE: usize = 2;
 /// The threads that run plans.
 pub(crate) struct Runner {
     runtime: Option<Runtime>,
+    /// Who shares the work of large plans.
+    cluster: Option<Arc<Cluster>>,
 }
 
 impl Runner {
-    pub(crate) fn new(threads: usize, stack_bytes: usize) -> std::io::Result<Self> {
+    pub(crate) fn new(threads: usize, stack_bytes: usize, cluster: Option<Arc<Cluster>>) -> std::io::Result<Self> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(threads.max(1))
             .thread_name("plan")
             .thread_stack_size(stack_bytes)
             .enable_all()
             .build()?;
-        Ok(Self { runtime: Some(runtime) })
+        Ok(Self {
+            runtime: Some(runtime),
+            cluster,
+        })
+    }
+
+    /// The threads, for whoever starts plans by himself; none when the runner ends.
+    pub(crate) fn handle(&self) -> Option<&Handle> {
+        self.runtime.as_ref().map(Runtime::handle)
     }
 
     /// Starts a plan; it ends when the stream is dropped.
@@ -46,10 +64,20 @@ impl Runner {
         plan: Arc<dyn ExecutionPlan>,
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream, DataFusionError> {
-        let plan = giving_way(plan)?;
         let mut stream = RecordBatchReceiverStream::builder(plan.schema(), QUEUE);
-        let sender = stream.tx();
+        let (sender, cluster) = (stream.tx(), self.cluster.clone());
         let run = async move {
+            let outcome = match cluster {
+                Some(cluster) => shared(&cluster, &plan, &context, &sender).await?,
+                None => Outcome::Here,
+            };
+            let plan = match outcome {
+                Outcome::Done => return Ok(()),
+                Outcome::Here => plan,
+                // What an attempt has left in the plan is not gone on with.
+                Outcome::Again => reset_plan_states(plan)?,
+            };
+            let plan = giving_way(plan)?;
             let mut batches = execute_stream(Arc::clone(&plan), context)?;
             while let Some(batch) = batches.next().await {
                 let failed = batch.is_err();
@@ -60,13 +88,68 @@ impl Runner {
             learn(&plan);
             Ok(())
         };
-        match &self.runtime {
-            Some(runtime) => stream.spawn_on(run, runtime.handle()),
+        match self.handle() {
+            Some(threads) => stream.spawn_on(run, threads),
             None => stream.spawn(run),
         }
         Ok(stream.build())
     }
 }
+
+type Rows = Sender<Result<RecordBatch, DataFusionError>>;
+
+/// What came of sharing a plan.
+enum Outcome {
+    /// Its rows went out, or its error.
+    Done,
+    /// It was not shared.
+    Here,
+    /// A node was lost before there was a row.
+    Again,
+}
+
+/// Runs a plan together with other nodes, if that is worth it.
+async fn shared(
+    cluster: &Cluster,
+    plan: &Arc<dyn ExecutionPlan>,
+    context: &TaskContext,
+    rows: &Rows,
+) -> Result<Outcome, DataFusionError> {
+    let parts = match cluster.share(plan, context).await {
+        Ok(Some(parts)) => parts,
+        Ok(None) => return Ok(Outcome::Here),
+        Err(error) => {
+            tracing::warn!(%error, "a plan could not be shared; it runs here");
+            return Ok(Outcome::Here);
+        }
+    };
+    tracing::debug!(nodes = parts.nodes, "a statement is shared");
+    let mut batches = execute_stream(giving_way(Arc::clone(&parts.plan))?, Arc::clone(&parts.context))?;
+    let mut gone = false;
+    while let Some(batch) = batches.next().await {
+        let batch = match batch {
+            Err(error) if cluster.is_lost(&parts, &error) => {
+                if !gone {
+                    tracing::warn!(%error, "a node was lost; the statement runs again, here alone");
+                    return Ok(Outcome::Again);
+                }
+                tracing::warn!(%error, "a node was lost while rows went out");
+                Err(QueryError::Unavailable(LOST.into()).into_datafusion())
+            }
+            other => other,
+        };
+        let failed = batch.is_err();
+        gone |= batch.as_ref().is_ok_and(|batch| batch.num_rows() > 0);
+        if rows.send(batch).await.is_err() || failed {
+            break;
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+/// A statement of which rows are with the client already cannot begin anew.
+const LOST: &str =
+    "a node that ran a part of this statement was lost while rows were on their way; run the statement again";
 
 impl Drop for Runner {
     fn drop(&mut self) {

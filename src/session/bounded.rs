@@ -107,7 +107,7 @@ impl ScalarUDFImpl for Bounded {
                 bytes >> 20,
                 BYTES_MAX >> 20
             );
-            return Err(QueryError::Exhausted(text).into_datafusion());
+            return Err(QueryError::Exhausted(text).into_portable());
         }
         self.inner.invoke_with_args(args)
     }

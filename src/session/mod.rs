@@ -9,6 +9,7 @@ mod bounded;
 mod catalog;
 mod combinations;
 mod derived;
+mod distributed;
 mod found;
 mod governed;
 mod library;
@@ -31,9 +32,11 @@ use labhouse_policies::{PolicySet, Principal};
 
 pub(crate) use combinations::COMBINATIONS_MAX;
 pub(crate) use derived::Derived;
+pub(crate) use distributed::distributed;
 pub(crate) use found::Found;
 pub(crate) use governed::{Governed, Stand, model_object, table_object, table_path};
 pub(crate) use library::{Library, LibraryPart, LibrarySource, PROPERTY as LIBRARY};
+pub(crate) use mended::{forgetting, is_forgetting};
 pub(crate) use shown::Shown;
 
 use crate::config::Limits;

@@ -47,7 +47,7 @@ pub(crate) struct SystemTables(pub(crate) Weak<Engine>);
 
 impl SystemTables {
     /// All of them, sorted.
-    pub(crate) const NAMES: [&'static str; 18] = [
+    pub(crate) const NAMES: [&'static str; 19] = [
         "alert_events",
         "alerts",
         AUDIT,
@@ -56,6 +56,7 @@ impl SystemTables {
         "lineage",
         "maintenance",
         "models",
+        "nodes",
         "pipelines",
         "policies",
         "policy_files",

@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 use labhouse_catalog::{FileRecord, FileStatus, KIND_KEY, PROPOSED_PREFIX, TableName};
 use labhouse_policies::Principal;
 
+use crate::cluster::Node;
 use crate::engine::Engine;
 use crate::query::QueryError;
 use crate::query::errors::from_datafusion;
@@ -97,6 +98,14 @@ pub(super) fn schema(name: &str) -> Option<SchemaRef> {
             ("files_added", NUMBER),
             ("duration_ms", NUMBER),
             ("principal", TEXT),
+        ],
+        "nodes" => vec![
+            ("node", TEXT),
+            ("state", TEXT),
+            ("since", time()),
+            ("heard_at", time()),
+            ("latency_ms", DataType::Float64),
+            ("version", TEXT),
         ],
         "proposed_tags" => vec![
             ("table_schema", TEXT),
@@ -199,6 +208,7 @@ pub(super) async fn rows(engine: &Engine, name: &str, who: &Principal) -> Result
         "lineage" => super::lineage::rows(engine, who).await?,
         "maintenance" => super::maintenance::rows(engine).await?,
         "models" => models(engine, who),
+        "nodes" => nodes(engine),
         "pipelines" => super::pipelines::rows(engine, who),
         "policies" => policies(engine),
         "policy_files" => policy_files(engine),
@@ -289,6 +299,20 @@ fn models(engine: &Engine, who: &Principal) -> Vec<ArrayRef> {
         number(records.iter().map(|record| Some(record.rows as u64))),
         text(records.iter().map(|record| Some(data(record)))),
         Arc::new(sees),
+    ]
+}
+
+/// The workers that this server shares statements with.
+fn nodes(engine: &Engine) -> Vec<ArrayRef> {
+    let nodes = engine.cluster.as_ref().map(|cluster| cluster.all()).unwrap_or_default();
+    let latency = |node: &Node| node.latency.map(|took| took.as_secs_f64() * 1e3);
+    vec![
+        text(nodes.iter().map(|node| Some(node.address.to_string()))),
+        text(nodes.iter().map(|node| Some(node.state.word().to_owned()))),
+        time(nodes.iter().map(|node| node.since)),
+        time_if_any(nodes.iter().map(|node| node.heard_at)),
+        Arc::new(nodes.iter().map(latency).collect::<Float64Array>()),
+        text(nodes.iter().map(|node| Some(node.version.clone()))),
     ]
 }
 

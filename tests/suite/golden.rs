@@ -97,6 +97,7 @@ fn rows() -> Vec<(&'static str, &'static str, Try)> {
             "proposed_tags",
             Read("SELECT count(*) FROM system.proposed_tags"),
         ),
+        ("system table", "nodes", Read("SELECT count(*) FROM system.nodes")),
         (
             "system table",
             "maintenance",

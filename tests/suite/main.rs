@@ -21,6 +21,7 @@ mod bucket;
 mod changes;
 mod chembl;
 mod clients;
+mod cluster;
 mod command_line;
 mod crawling;
 mod demo;

@@ -7,7 +7,7 @@ use crate::page_client::get;
 use crate::raw::{Raw, query};
 
 /// The numbers as an administrator reads them.
-fn metrics(lab: &Server) -> String {
+pub(crate) fn metrics(lab: &Server) -> String {
     let answer = get(lab, "ada", "/metrics");
     assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(answer.header("content-type"), Some("text/plain; version=0.0.4"));

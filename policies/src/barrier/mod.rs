@@ -26,6 +26,7 @@ mod schema;
 mod slices;
 mod source;
 mod table;
+mod travel;
 pub(crate) mod under;
 
 use std::sync::Arc;
@@ -39,6 +40,7 @@ use crate::access::Access;
 pub use counts::learn;
 pub use schema::public_schema;
 pub use slices::{is_governed_scan, scan_bytes, slices};
+pub use travel::{Travel, travel};
 
 pub(crate) use counts::Rows;
 pub(crate) use exec::{BarrierExec, Below, below_context};

@@ -29,6 +29,7 @@ pub(crate) mod keep;
 pub(crate) mod lab;
 mod mask;
 // The rules by which the server mends the engine: without them it answers wrongly on visible rows, too.
+#[allow(dead_code, unused_imports, reason = "nodes of a cluster use the rest")]
 #[path = "../../../src/session/mended/mod.rs"]
 mod mended;
 mod policy;

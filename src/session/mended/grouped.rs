@@ -32,7 +32,7 @@ impl PhysicalOptimizerRule for GroupingSets {
                 .downcast_ref::<AggregateExec>()
                 .is_some_and(|aggregate| aggregate.group_expr().has_grouping_set());
             Ok(match by_sets {
-                true => Transformed::yes(Arc::new(ForgettingExec::new(node)) as Arc<dyn ExecutionPlan>),
+                true => Transformed::yes(forgetting(node)),
                 false => Transformed::no(node),
             })
         })?;
@@ -53,6 +53,16 @@ impl PhysicalOptimizerRule for GroupingSets {
 struct ForgettingExec {
     below: Arc<dyn ExecutionPlan>,
     properties: Arc<PlanProperties>,
+}
+
+/// The node above an aggregation by grouping sets.
+pub(crate) fn forgetting(below: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
+    Arc::new(ForgettingExec::new(below))
+}
+
+/// Whether this is that node.
+pub(crate) fn is_forgetting(node: &Arc<dyn ExecutionPlan>) -> bool {
+    node.is::<ForgettingExec>()
 }
 
 impl ForgettingExec {

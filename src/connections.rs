@@ -1,4 +1,4 @@
-//! The connections of the door: so many and no more, encrypted if there is TLS.
+//! The connections of a gRPC door: so many and no more, encrypted if there is TLS.
 
 use std::future::ready;
 use std::io::{IoSlice, Result};
@@ -21,13 +21,13 @@ const HTTP2: &[u8] = b"h2";
 const HANDSHAKES_MAX: usize = 256;
 
 /// A connection, with its place among those that may be open.
-pub(super) struct Connection<S> {
+pub(crate) struct Connection<S> {
     stream: S,
     place: OwnedSemaphorePermit,
 }
 
 /// The connections that come, at most `max` at the same time; one more is closed at once, before anything of it is read.
-pub(super) fn capped(
+pub(crate) fn capped(
     incoming: impl Stream<Item = Result<TcpStream>> + Send + 'static,
     max: usize,
 ) -> impl Stream<Item = Result<Connection<TcpStream>>> + Send + 'static {
@@ -37,7 +37,7 @@ pub(super) fn capped(
         ready(match (stream, place) {
             (Ok(stream), Ok(place)) => Some(Ok(Connection { stream, place })),
             (Ok(_), Err(_)) => {
-                tracing::warn!(max, "a connection to the Flight SQL door is one too many");
+                tracing::warn!(max, "a connection is one too many");
                 None
             }
             (Err(error), _) => Some(Err(error)),
@@ -46,7 +46,7 @@ pub(super) fn capped(
 }
 
 /// Connections that have agreed on keys. A client that takes its time holds up none of the others.
-pub(super) fn agreed(
+pub(crate) fn agreed(
     incoming: impl Stream<Item = Result<Connection<TcpStream>>> + Send + 'static,
     tls: Arc<Tls>,
 ) -> impl Stream<Item = Result<Connection<TlsStream<TcpStream>>>> + Send + 'static {

@@ -1,0 +1,179 @@
+//! A worker's door: who may send work, and how its answers end.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use datafusion_distributed::Worker;
+use http::HeaderMap;
+use http_body::{Frame, SizeHint};
+use tokio::net::TcpListener;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tonic::body::Body;
+use tonic::server::NamedService;
+use tonic::transport::Server;
+use tonic::transport::server::{TcpConnectInfo, TcpIncoming, TlsConnectInfo};
+use tower_service::Service;
+
+use super::guard::panics;
+use crate::auth::names_node;
+use crate::config;
+use crate::connections;
+use crate::tls::Tls;
+
+/// Connections at the same time: those of all servers and workers, and some.
+const CONNECTIONS_MAX: usize = 1_024;
+/// Bytes of request headers.
+const HEADER_BYTES_MAX: u32 = 64 << 10;
+
+/// Serves parts of statements until it is dropped; once `stopped`, it takes no new ones. Plans run on `plans`, so that pings are answered however busy they are.
+///
+/// # Errors
+/// The listener fails.
+pub(super) async fn serve(
+    worker: Worker,
+    listener: TcpListener,
+    tls: Option<Arc<Tls>>,
+    config: &config::Cluster,
+    plans: Handle,
+    stopped: watch::Receiver<bool>,
+) -> Result<(), tonic::transport::Error> {
+    let service = worker
+        .into_worker_server()
+        .max_decoding_message_size(config.plan_mib_max << 20);
+    let service = Parts {
+        inner: service,
+        plans,
+        name: tls.is_some().then(|| config.name.as_str().into()),
+        stopped,
+    };
+    let half = config.silent() / 2;
+    let router = Server::builder()
+        .http2_keepalive_interval(Some(half))
+        .http2_keepalive_timeout(Some(half))
+        .http2_max_header_list_size(HEADER_BYTES_MAX)
+        .add_service(service);
+    let incoming = TcpIncoming::from(listener)
+        .with_nodelay(Some(true))
+        .with_keepalive(Some(half));
+    let incoming = connections::capped(incoming, CONNECTIONS_MAX);
+    // Connections stay open while running parts end: other nodes still ask for their rows.
+    match tls {
+        None => router.serve_with_incoming(incoming).await,
+        Some(tls) => router.serve_with_incoming(connections::agreed(incoming, tls)).await,
+    }
+}
+
+/// The worker's service behind its checks.
+#[derive(Clone)]
+struct Parts<S> {
+    inner: S,
+    plans: Handle,
+    /// What a caller's certificate must name; none in plain text.
+    name: Option<Arc<str>>,
+    stopped: watch::Receiver<bool>,
+}
+
+impl<S: NamedService> NamedService for Parts<S> {
+    const NAME: &'static str = S::NAME;
+}
+
+impl<S> Service<http::Request<Body>> for Parts<S>
+where
+    S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        if let Some(name) = &self.name
+            && !is_node(&request, name)
+        {
+            let status = tonic::Status::permission_denied("only nodes of this lake may send work");
+            return Box::pin(async move { Ok(status.into_http()) });
+        }
+        // What runs goes on; a part that is wanted of a statement that runs already is no new work.
+        if *self.stopped.borrow() && !request.uri().path().ends_with("/ExecuteTask") {
+            let status = tonic::Status::unavailable("this worker is shutting down");
+            return Box::pin(async move { Ok(status.into_http()) });
+        }
+        let (mut inner, began) = (self.inner.clone(), panics());
+        let answering = self.plans.spawn(async move { inner.call(request).await });
+        Box::pin(async move {
+            Ok(match answering.await {
+                Ok(Ok(answer)) => answer.map(|body| {
+                    Body::new(Ending {
+                        body,
+                        began,
+                        ended: false,
+                    })
+                }),
+                Ok(Err(never)) => match never {},
+                Err(error) => tonic::Status::internal(format!("a part could not be begun: {error}")).into_http(),
+            })
+        })
+    }
+}
+
+/// Whether the caller showed a node's certificate.
+fn is_node(request: &http::Request<Body>, name: &str) -> bool {
+    let shown = request.extensions().get::<TlsConnectInfo<TcpConnectInfo>>();
+    let certificates = shown.and_then(TlsConnectInfo::peer_certs);
+    let own = certificates.as_ref().and_then(|chain| chain.first());
+    own.is_some_and(|certificate| names_node(certificate.as_ref(), name))
+}
+
+/// An answer that does not end well when something panicked while it flowed: rows may be missing.
+struct Ending {
+    body: Body,
+    began: u64,
+    ended: bool,
+}
+
+impl http_body::Body for Ending {
+    type Data = Bytes;
+    type Error = tonic::Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        let ends = match &polled {
+            Poll::Ready(None) => true,
+            Poll::Ready(Some(Ok(frame))) => frame.is_trailers(),
+            _ => false,
+        };
+        self.ended = ends;
+        if !ends || panics() == self.began {
+            return polled;
+        }
+        let status = tonic::Status::unavailable("something panicked on this worker while the answer flowed");
+        let mut trailers = HeaderMap::new();
+        match status.add_header(&mut trailers) {
+            Ok(()) => Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
+            Err(error) => Poll::Ready(Some(Err(error))),
+        }
+    }
+
+    /// Never before the end was seen: it may yet have to say something else.
+    fn is_end_stream(&self) -> bool {
+        false
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::default()
+    }
+}

@@ -1,0 +1,171 @@
+//! Which plans may be shared with other nodes.
+//!
+//! A closed list: what is not on it stays here. An operator must have bytes of its own and do the same for each part of the
+//! rows; a function must be the very one that a worker finds under its name, since functions travel by name; and each leaf
+//! must be a governed scan that can be cut into slices, or one that is as good on one node as on another.
+
+use std::sync::Arc;
+
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::error::Result;
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::{AggregateUDF, WindowUDF};
+use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
+use datafusion::physical_expr::window::{
+    PlainAggregateWindowExpr, SlidingAggregateWindowExpr, StandardWindowExpr, WindowExpr,
+};
+use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::aggregates::AggregateExec;
+use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
+use datafusion::physical_plan::coop::CooperativeExec;
+use datafusion::physical_plan::empty::EmptyExec;
+use datafusion::physical_plan::filter::FilterExec;
+use datafusion::physical_plan::joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec};
+use datafusion::physical_plan::limit::{GlobalLimitExec, LocalLimitExec};
+use datafusion::physical_plan::placeholder_row::PlaceholderRowExec;
+use datafusion::physical_plan::projection::ProjectionExec;
+use datafusion::physical_plan::repartition::RepartitionExec;
+use datafusion::physical_plan::sorts::sort::SortExec;
+use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
+use datafusion::physical_plan::union::{InterleaveExec, UnionExec};
+use datafusion::physical_plan::unnest::UnnestExec;
+use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec, WindowUDFExpr};
+use labhouse_policies::{Travel, travel};
+
+use crate::session::is_forgetting;
+
+/// What a plan reads, if it may be shared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fit {
+    /// It may; bytes of the files that it scans.
+    Shared(u64),
+    /// It stays here, for this reason.
+    Stays(&'static str),
+}
+
+/// Whether a plan may be shared with nodes that have these functions.
+pub(super) fn fit(plan: &Arc<dyn ExecutionPlan>, functions: &SessionState) -> Fit {
+    let (mut bytes, mut stays) = (0_u64, None);
+    let walked = plan.apply(|node| {
+        stays = match leaf(node) {
+            Some(Ok(more)) => {
+                bytes = bytes.saturating_add(more);
+                None
+            }
+            Some(Err(why)) => Some(why),
+            None => operator(node, functions)?,
+        };
+        Ok(match stays {
+            Some(_) => TreeNodeRecursion::Stop,
+            None => TreeNodeRecursion::Continue,
+        })
+    });
+    match (walked, stays) {
+        (Err(_), _) => Fit::Stays("an expression cannot be looked into"),
+        (Ok(_), Some(why)) => Fit::Stays(why),
+        (Ok(_), None) => Fit::Shared(bytes),
+    }
+}
+
+/// Bytes that a leaf scans, or why it stays; none for what is no leaf.
+fn leaf(node: &Arc<dyn ExecutionPlan>) -> Option<Result<u64, &'static str>> {
+    match travel(node) {
+        Some(Travel::Slices(bytes)) => return Some(Ok(bytes)),
+        Some(Travel::Whole) => return Some(Ok(0)),
+        Some(Travel::Stays) => return Some(Err("a table that is not a plain list of files, or a keyed mask")),
+        None => {}
+    }
+    if node.is::<EmptyExec>() || node.is::<PlaceholderRowExec>() {
+        return Some(Ok(0));
+    }
+    node.children()
+        .is_empty()
+        .then_some(Err("a source of rows that only this server has"))
+}
+
+/// Why an operator stays, if it does.
+fn operator(node: &Arc<dyn ExecutionPlan>, functions: &SessionState) -> Result<Option<&'static str>> {
+    let known = node.is::<FilterExec>()
+        || node.is::<ProjectionExec>()
+        || node.is::<SortExec>()
+        || node.is::<SortPreservingMergeExec>()
+        || node.is::<CoalescePartitionsExec>()
+        || node.is::<RepartitionExec>()
+        || node.is::<CooperativeExec>()
+        || node.is::<UnionExec>()
+        || node.is::<InterleaveExec>()
+        || node.is::<GlobalLimitExec>()
+        || node.is::<LocalLimitExec>()
+        || node.is::<HashJoinExec>()
+        || node.is::<SortMergeJoinExec>()
+        || node.is::<NestedLoopJoinExec>()
+        || node.is::<CrossJoinExec>()
+        || node.is::<UnnestExec>()
+        || is_forgetting(node);
+    let by_name = if let Some(aggregate) = node.downcast_ref::<AggregateExec>() {
+        aggregate.aggr_expr().iter().all(|call| is_aggregate(call, functions))
+    } else if let Some(window) = node.downcast_ref::<WindowAggExec>() {
+        window.window_expr().iter().all(|call| is_window(call, functions))
+    } else if let Some(window) = node.downcast_ref::<BoundedWindowAggExec>() {
+        window.window_expr().iter().all(|call| is_window(call, functions))
+    } else if known {
+        true
+    } else {
+        return Ok(Some("an operator that only runs here"));
+    };
+    if !by_name {
+        return Ok(Some("a function that workers do not have"));
+    }
+    let mut all = true;
+    node.apply_expressions(&mut |expr| {
+        all = all && has_functions(expr, functions)?;
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok((!all).then_some("a function that workers do not have"))
+}
+
+/// Whether each function called is the one of its name.
+fn has_functions(expr: &Arc<dyn PhysicalExpr>, functions: &SessionState) -> Result<bool> {
+    let mut all = true;
+    expr.apply(|part| {
+        if let Some(call) = part.downcast_ref::<ScalarFunctionExpr>() {
+            let found = functions.scalar_functions().get(call.fun().name());
+            all = all && found.is_some_and(|found| found.as_ref() == call.fun());
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(all)
+}
+
+fn is_aggregate(call: &AggregateFunctionExpr, functions: &SessionState) -> bool {
+    is_that_aggregate(call.fun(), functions)
+}
+
+fn is_that_aggregate(function: &AggregateUDF, functions: &SessionState) -> bool {
+    let found = functions.aggregate_functions().get(function.name());
+    found.is_some_and(|found| found.as_ref() == function)
+}
+
+fn is_that_window(function: &WindowUDF, functions: &SessionState) -> bool {
+    let found = functions.window_functions().get(function.name());
+    found.is_some_and(|found| found.as_ref() == function)
+}
+
+fn is_window(call: &Arc<dyn WindowExpr>, functions: &SessionState) -> bool {
+    let call = call.as_any();
+    if let Some(plain) = call.downcast_ref::<PlainAggregateWindowExpr>() {
+        return is_aggregate(plain.get_aggregate_expr(), functions);
+    }
+    if let Some(sliding) = call.downcast_ref::<SlidingAggregateWindowExpr>() {
+        return is_aggregate(sliding.get_aggregate_expr(), functions);
+    }
+    if let Some(standard) = call.downcast_ref::<StandardWindowExpr>() {
+        let function = standard
+            .get_standard_func_expr()
+            .as_any()
+            .downcast_ref::<WindowUDFExpr>();
+        return function.is_some_and(|function| is_that_window(function.fun(), functions));
+    }
+    false
+}

@@ -1,0 +1,156 @@
+//! The worker: a process that runs parts of statements which servers send.
+//!
+//! It opens the lake with its own credentials, and has no users, no policy files, no catalog and no crawler. What it may
+//! read is what a sealed scan names; who may send one is decided by certificates.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::SessionState;
+use datafusion_distributed::{
+    ChannelResolver, DistributedExt, Worker, WorkerPlanRewriteEvent, WorkerPlanRewriteEventResponse,
+    WorkerQueryContext, WorkerSessionBuilder,
+};
+use labhouse_catalog::{Lake, LakeError, object_store_url};
+use labhouse_policies::wire;
+use tokio::net::TcpListener;
+use tokio::runtime::Handle;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+use super::channel::{Channels, lost};
+use super::codec::GroupingSetsCodec;
+use super::guard::{count_panics, guarded};
+use super::{VERSION_HEADER, door, version};
+use crate::config::Config;
+use crate::query::Runner;
+use crate::session::Sessions;
+use crate::tls::{Tls, TlsError};
+
+/// Why a worker does not start, or ended badly.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WorkError {
+    #[error(transparent)]
+    Lake(#[from] LakeError),
+    #[error("the query engine does not start: {0}")]
+    Session(#[from] DataFusionError),
+    #[error("cluster.listen = \"{address}\": {source}; another program may use it, choose another address or port 0")]
+    Listen { address: String, source: std::io::Error },
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error("the worker's door failed: {0}")]
+    Door(#[from] tonic::transport::Error),
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}
+
+/// Runs a worker until a signal; then what runs may end for `limits.drain_s`, or until a second signal.
+///
+/// # Errors
+/// See [`WorkError`].
+pub(crate) async fn run(config: Config) -> std::result::Result<(), WorkError> {
+    let lake = Lake::open(&config.lake.url, &config.lake.options).await?;
+    let sessions = Arc::new(Sessions::new(&config.limits, &lake)?);
+    let runner = Runner::new(sessions.partitions(), crate::cli::STACK_BYTES, None)?;
+    count_panics();
+    let version: Arc<str> = version(object_store_url(&lake).as_str())?.into();
+    let at = |source| WorkError::Listen {
+        address: config.cluster.listen.clone(),
+        source,
+    };
+    let listener = TcpListener::bind(&config.cluster.listen).await.map_err(at)?;
+    let address = listener.local_addr()?;
+    let tls = Tls::of_nodes(&config.cluster)?;
+    let host = Host {
+        sessions: Arc::clone(&sessions),
+        channels: Channels::new(&config.cluster, Handle::current()),
+        version: Arc::clone(&version),
+        tasks: Arc::new(Semaphore::new(config.cluster.tasks_max)),
+    };
+    let tasks = Arc::clone(&host.tasks);
+    let worker = Worker::from_session_builder(host)
+        .with_runtime_env(Arc::clone(sessions.system().runtime_env()))
+        .with_version(version.to_string());
+
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let (stop, stopped) = watch::channel(false);
+    let scheme = if config.cluster.is_encrypted() { "https" } else { "http" };
+    let ready = serde_json::json!({ "cluster": format!("{scheme}://{address}"), "pid": std::process::id() });
+    {
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "ready {ready}").and_then(|()| out.flush())?;
+    }
+    tracing::info!(%address, %version, "waiting for work");
+    let follow_tls = tls
+        .clone()
+        .map(|tls| tokio::spawn(crate::tls::follow(tls, stopped.clone())));
+    let plans = runner.handle().cloned().unwrap_or_else(Handle::current);
+    let serving = door::serve(worker, listener, tls, &config.cluster, plans, stopped);
+    tokio::pin!(serving);
+    tokio::select! {
+        served = &mut serving => return Ok(served?),
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("draining: running parts may end, new ones are refused; a second signal ends at once");
+    stop.send_replace(true);
+    let all = u32::try_from(config.cluster.tasks_max).unwrap_or(u32::MAX);
+    let drained = async {
+        let limit = std::time::Duration::from_secs(config.limits.drain_s);
+        let _ = tokio::time::timeout(limit, tasks.acquire_many(all)).await;
+    };
+    tokio::select! {
+        () = drained => tracing::info!("drained"),
+        served = &mut serving => served?,
+        _ = terminate.recv() => tracing::warn!("second signal: running parts are cut off"),
+        _ = interrupt.recv() => tracing::warn!("second signal: running parts are cut off"),
+    }
+    if let Some(follow) = follow_tls {
+        follow.abort();
+    }
+    Ok(())
+}
+
+/// Makes the session of each part.
+struct Host {
+    sessions: Arc<Sessions>,
+    channels: Arc<Channels>,
+    version: Arc<str>,
+    tasks: Arc<Semaphore>,
+}
+
+/// Held as long as a part is kept.
+struct Place {
+    _permit: OwnedSemaphorePermit,
+}
+
+#[async_trait]
+impl WorkerSessionBuilder for Host {
+    async fn build_session_state(&self, asked: WorkerQueryContext) -> Result<SessionState> {
+        let theirs = asked.headers.get(VERSION_HEADER).and_then(|value| value.to_str().ok());
+        if theirs != Some(self.version.as_ref()) {
+            // It was replaced between two looks of the server.
+            return Err(refused("this worker is of another version"));
+        }
+        let permit = Arc::clone(&self.tasks).try_acquire_owned();
+        let permit = permit.map_err(|_| refused("this worker has as many parts as it takes (cluster.tasks_max)"))?;
+        tracing::debug!("a part of a statement begins");
+        let channels: Arc<dyn ChannelResolver + Send + Sync> = Arc::<Channels>::clone(&self.channels);
+        let rewrite = |event: WorkerPlanRewriteEvent<'_>| guarded(event.plan).map(WorkerPlanRewriteEventResponse::new);
+        let system = Arc::clone(self.sessions.system());
+        self.sessions.of_part(asked.builder, move |config| {
+            config
+                .with_extension(Arc::new(Place { _permit: permit }))
+                .with_distributed_user_codec(wire::codec(system))
+                .with_distributed_user_codec(GroupingSetsCodec)
+                .with_distributed_channel_resolver(channels)
+                .with_distributed_worker_plan_rewrite_handler(rewrite)
+        })
+    }
+}
+
+fn refused(why: &str) -> DataFusionError {
+    lost("refused", DataFusionError::Execution(why.to_owned()))
+}

@@ -1,0 +1,227 @@
+//! A statement answers the same however many nodes share it, and whoever asks.
+
+use std::path::Path;
+
+use super::{Grid, grid, lines};
+
+/// The 22 queries of TPC-H, by name.
+fn queries() -> Vec<(String, String)> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/tpch");
+    let mut all: Vec<(String, String)> = std::fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|kind| kind == "sql"))
+        .map(|path| {
+            let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+            (name, std::fs::read_to_string(path).unwrap())
+        })
+        .collect();
+    all.sort();
+    assert_eq!(all.len(), 22);
+    all
+}
+
+/// Those whose scalar subqueries keep them on the server.
+const ALONE: [&str; 3] = ["q11", "q15", "q22"];
+
+#[tokio::test]
+async fn all_of_tpch_answers_the_same_on_two_workers() {
+    let grid = grid(2, |config| config).await;
+    for (name, sql) in queries() {
+        let (before, parts) = (grid.counts(), parts(&grid));
+        let here = lines(&grid.alone, "ada", &sql).await.unwrap();
+        let there = lines(&grid.shared, "ada", &sql).await.unwrap();
+        assert_eq!(here, there, "{name}");
+        let (after, now) = (grid.counts(), self::parts(&grid));
+        let is_shared = !ALONE.contains(&name.as_str());
+        assert_eq!(
+            after.0 - before.0,
+            u64::from(is_shared),
+            "{name}\n{}",
+            grid.shared.log()
+        );
+        assert_eq!(after.1, 0, "{name}: a worker was lost");
+        if is_shared {
+            assert!(
+                now.iter().zip(&parts).all(|(now, before)| now > before),
+                "{name}: {parts:?} {now:?}"
+            );
+        } else {
+            assert_eq!(now, parts, "{name}");
+        }
+    }
+}
+
+fn parts(grid: &Grid) -> Vec<usize> {
+    grid.workers.iter().map(super::Worker::parts).collect()
+}
+
+/// What people ask of tables that they see in part.
+const GOVERNED: [&str; 9] = [
+    "SELECT count(*), sum(l_quantity), min(l_extendedprice), max(l_shipdate) FROM lab.tpch.lineitem",
+    "SELECT l_returnflag, l_linestatus, count(*), sum(l_extendedprice) FROM lab.tpch.lineitem GROUP BY ALL ORDER BY ALL",
+    "SELECT * FROM lab.tpch.customer WHERE c_custkey < 40",
+    "SELECT c_mktsegment, count(DISTINCT c_name), min(c_phone), max(c_acctbal) FROM lab.tpch.customer GROUP BY c_mktsegment",
+    "SELECT c_name, sum(l_quantity) AS q FROM lab.tpch.customer JOIN lab.tpch.orders ON c_custkey = o_custkey
+       JOIN lab.tpch.lineitem ON o_orderkey = l_orderkey GROUP BY c_name ORDER BY q DESC, c_name LIMIT 20",
+    "SELECT o_orderpriority, count(*) FROM lab.tpch.orders WHERE NOT EXISTS
+       (SELECT 1 FROM lab.tpch.lineitem WHERE l_orderkey = o_orderkey) GROUP BY ALL",
+    "SELECT l_orderkey, row_number() OVER (PARTITION BY l_suppkey ORDER BY l_orderkey, l_linenumber) AS n
+       FROM lab.tpch.lineitem WHERE l_suppkey < 5",
+    "SELECT n_name, count(*) FROM lab.tpch.nation LEFT JOIN lab.tpch.customer ON n_nationkey = c_nationkey GROUP BY ROLLUP (n_name)",
+    "SELECT l_shipmode FROM lab.tpch.lineitem UNION SELECT o_orderpriority FROM lab.tpch.orders UNION ALL SELECT upper(left(c_name, 3)) FROM lab.tpch.customer",
+];
+
+/// What `ana` sees: fewer rows, and masks of each kind that may travel. `sam` has a keyed one.
+const FILTERS: &str = r#"
+[filter.small]
+table = "lab/tpch/lineitem"
+sql = "l_quantity < 25 AND l_shipdate < DATE '1997-01-01'"
+[filter.near]
+table = "lab/tpch/customer"
+sql = "c_nationkey = 1 OR c_nationkey = 2 OR c_mktsegment LIKE 'B%'"
+[mask.phone]
+column = "lab/tpch/customer/c_phone"
+kind = "partial"
+keep = 3
+[mask.part]
+column = "lab/tpch/lineitem/l_partkey"
+kind = "bucket"
+width = 100
+[mask.commit]
+column = "lab/tpch/lineitem/l_commitdate"
+kind = "date_trunc"
+unit = "month"
+[mask.address]
+column = "lab/tpch/customer/c_address"
+sql = "upper(c_address)"
+[mask.comment]
+column = "lab/tpch/customer/c_comment"
+kind = "null"
+[mask.token]
+column = "lab/tpch/customer/c_name"
+kind = "hash"
+"#;
+const RULES: &str = "
+g, user:ana, role:grid_part, tpch
+g, user:sam, role:grid_keyed, tpch
+p, role:grid_part, tpch, lab/tpch/**, use|select, allow
+p, role:grid_keyed, tpch, lab/tpch/**, use|select, allow
+p2, role:grid_part, tpch, lab/tpch/lineitem, permissive, small
+p2, role:grid_part, tpch, lab/tpch/customer, permissive, near
+p3, role:grid_part, tpch, lab/tpch/customer/c_phone, phone
+p3, role:grid_part, tpch, lab/tpch/lineitem/l_partkey, part
+p3, role:grid_part, tpch, lab/tpch/lineitem/l_commitdate, commit
+p3, role:grid_part, tpch, lab/tpch/customer/c_address, address
+p3, role:grid_part, tpch, lab/tpch/customer/c_comment, comment
+p3, role:grid_keyed, tpch, lab/tpch/customer/c_name, token
+";
+
+#[tokio::test]
+async fn whoever_asks_sees_the_same_on_two_workers() {
+    let grid = grid(2, |config| config).await;
+    govern(&grid).await;
+    for user in ["ada", "ana", "sam"] {
+        for sql in GOVERNED {
+            let (here, there) = (
+                lines(&grid.alone, user, sql).await,
+                lines(&grid.shared, user, sql).await,
+            );
+            assert_eq!(here, there, "{user}: {sql}");
+            // Each of them may ask each of these, or the test would compare refusals.
+            here.unwrap_or_else(|error| panic!("{user}: {sql}: {error}"));
+        }
+    }
+    let (shared, lost) = grid.counts();
+    assert_eq!(lost, 0, "{}", grid.shared.log());
+    assert!(shared >= 20, "{shared} were shared");
+    // A plan with the policies' secret is not among them.
+    let before = grid.counts();
+    lines(&grid.shared, "sam", "SELECT c_name FROM lab.tpch.customer")
+        .await
+        .unwrap();
+    assert_eq!(grid.counts(), before);
+    lines(&grid.shared, "ana", "SELECT c_name FROM lab.tpch.customer")
+        .await
+        .unwrap();
+    assert_eq!(grid.counts().0, before.0 + 1);
+    for worker in &grid.workers {
+        let log = worker.log();
+        for word in ["ana", "sam", "lab_analyst", "1997"] {
+            assert!(!log.contains(word), "a worker's log says {word}:\n{log}");
+        }
+    }
+}
+
+/// Gives `ana` and `sam` their views of the tables, and waits until both servers act on it.
+async fn govern(grid: &Grid) {
+    let dir = grid.shared.dir.join("policies");
+    // The filters first: a rule that names one that is not there would be refused.
+    for (file, text) in [("filters.toml", FILTERS), ("policy.csv", RULES)] {
+        let path = dir.join(file);
+        let before = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, format!("{before}\n{text}\n")).unwrap();
+    }
+    for server in [&grid.alone, &grid.shared] {
+        let sql = "SELECT max(l_quantity) < 25 FROM lab.tpch.lineitem";
+        server.until("ana", sql, crate::lab::shows("true")).await;
+    }
+}
+
+#[tokio::test]
+async fn errors_are_those_of_one_node() {
+    let grid = grid(2, |config| config).await;
+    for sql in [
+        "SELECT CAST(c_name AS INT) FROM lab.tpch.customer",
+        "SELECT 1 / (c_custkey - c_custkey) FROM lab.tpch.customer",
+        "SELECT repeat(c_comment, 100000000) FROM lab.tpch.customer",
+    ] {
+        let here = lines(&grid.alone, "ada", sql).await.unwrap_err();
+        let there = lines(&grid.shared, "ada", sql).await.unwrap_err();
+        assert_eq!(here, there, "{sql}");
+    }
+    let (shared, lost) = grid.counts();
+    assert_eq!(
+        (shared, lost),
+        (3, 0),
+        "an error is not the loss of a node:\n{}",
+        grid.shared.log()
+    );
+}
+
+#[tokio::test]
+async fn what_only_the_server_has_stays_there_and_reads_of_writes_are_shared() {
+    let grid = grid(2, |config| config).await;
+    let before = grid.counts().0;
+    for sql in [
+        "SELECT count(*) FROM lab.system.files",
+        "EXPLAIN SELECT count(*) FROM lab.tpch.lineitem",
+        "SELECT count(*) FROM lab.tpch.lineitem, lab.system.nodes",
+        "WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 5) SELECT count(*) FROM n, lab.tpch.region",
+        "SELECT 1",
+    ] {
+        let here = lines(&grid.alone, "ada", sql).await;
+        if !sql.contains("nodes") {
+            assert_eq!(here, lines(&grid.shared, "ada", sql).await, "{sql}");
+        } else {
+            lines(&grid.shared, "ada", sql).await.unwrap();
+        }
+        assert_eq!(grid.counts().0, before, "{sql}");
+    }
+    let made =
+        "CREATE TABLE lab.tpch.per_mode AS SELECT l_shipmode, count(*) AS n FROM lab.tpch.lineitem GROUP BY l_shipmode";
+    grid.shared.update("ada", made).await.unwrap();
+    assert_eq!(grid.counts().0, before + 1);
+    let sum = "SELECT sum(n) FROM lab.tpch.per_mode";
+    let all = grid
+        .shared
+        .number("ada", "SELECT count(*) FROM lab.tpch.lineitem")
+        .await;
+    assert_eq!(grid.shared.number("ada", sum).await, all);
+    // A plan tells nothing of nodes.
+    let plan = grid
+        .shared
+        .text("ada", "EXPLAIN ANALYZE SELECT count(*) FROM lab.tpch.lineitem")
+        .await;
+    assert!(!plan.contains("Network") && !plan.contains("Distributed"), "{plan}");
+}
