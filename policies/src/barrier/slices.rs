@@ -13,7 +13,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use super::counts::Rows;
 use super::exec::{BarrierExec, Below};
 use super::redact::redact;
-use super::under::{Leaf, counts_rows, leaf, on_leaf};
+use super::under::{Leaf, is_limited, leaf, on_leaf};
 
 /// Bytes of the smallest part that a file is cut into: opening a file costs more than reading less.
 const PART_BYTES_MIN: u64 = 4 << 20;
@@ -72,7 +72,7 @@ fn cut(
 
 fn sliceable(plan: &Arc<dyn ExecutionPlan>) -> Option<(&Below, &FileScanConfig)> {
     let below = plan.downcast_ref::<BarrierExec>()?.below();
-    if below.keyed || counts_rows(&below.plan) {
+    if below.keyed || is_limited(&below.plan) {
         return None;
     }
     match leaf(&below.plan)? {
