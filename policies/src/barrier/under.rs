@@ -16,6 +16,8 @@ use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::{ChildrenPropertiesMode, ExecutionPlan, Partitioning, ReplaceChildrenOptions};
 
+type Plan = Arc<dyn ExecutionPlan>;
+
 /// What a plan reads.
 pub(crate) enum Leaf<'a> {
     /// Parquet files, of which a path, a size, a range and partition values say everything.
@@ -34,7 +36,7 @@ enum Step {
 }
 
 /// What the plan reads, if all of it may leave this process.
-pub(crate) fn leaf(plan: &Arc<dyn ExecutionPlan>) -> Option<Leaf<'_>> {
+pub(crate) fn leaf(plan: &Plan) -> Option<Leaf<'_>> {
     let mut at = plan;
     loop {
         if at.is::<EmptyExec>() {
@@ -53,19 +55,16 @@ pub(crate) fn leaf(plan: &Arc<dyn ExecutionPlan>) -> Option<Leaf<'_>> {
     }
 }
 
-/// Whether the plan gives each row by itself: no limit counts them.
-pub(crate) fn counts_rows(plan: &Arc<dyn ExecutionPlan>) -> bool {
-    plan.fetch().is_some() || step(plan) == Some(Step::Limit) || plan.children().into_iter().any(counts_rows)
+/// Whether a limit is somewhere in the plan: which rows it gives, and how many, then depends on the others.
+pub(crate) fn is_limited(plan: &Plan) -> bool {
+    plan.fetch().is_some() || step(plan) == Some(Step::Limit) || plan.children().into_iter().any(is_limited)
 }
 
 /// The plan over another leaf.
 ///
 /// # Errors
 /// The plan has a step with several inputs, or a step refuses what is put below it.
-pub(crate) fn on_leaf(
-    plan: &Arc<dyn ExecutionPlan>,
-    change: &dyn Fn(&Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>>,
-) -> Result<Arc<dyn ExecutionPlan>> {
+pub(crate) fn on_leaf(plan: &Plan, change: &dyn Fn(&Plan) -> Result<Plan>) -> Result<Plan> {
     match plan.children().as_slice() {
         [] => change(plan),
         [below] => {
@@ -76,7 +75,7 @@ pub(crate) fn on_leaf(
     }
 }
 
-fn step(plan: &Arc<dyn ExecutionPlan>) -> Option<Step> {
+fn step(plan: &Plan) -> Option<Step> {
     let round_robin = |repartition: &RepartitionExec| {
         matches!(repartition.partitioning(), Partitioning::RoundRobinBatch(_)) && !repartition.preserve_order()
     };

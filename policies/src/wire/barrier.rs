@@ -211,3 +211,11 @@ fn hinted(plan: &Arc<dyn ExecutionPlan>, footer_bytes_hint: usize) -> Result<Arc
     let scan = FileScanConfigBuilder::from(config.clone()).with_source(Arc::new(source));
     Ok(DataSourceExec::from_data_source(scan.build()))
 }
+
+#[cfg(test)]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "tests build the session that the server builds in src/session"
+)]
+#[path = "tests.rs"]
+mod tests;

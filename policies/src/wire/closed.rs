@@ -88,10 +88,8 @@ fn files(scan: &ParquetScanExecNode) -> Result<()> {
     if options.global.is_none() || conf.schema.is_none() || conf.statistics.is_none() {
         return Err(missing());
     }
-    let projected = conf.projection_exprs.iter().flat_map(|exprs| &exprs.projections);
-    projected
-        .map(|projected| condition(projected.expr.as_ref()))
-        .collect::<Result<()>>()?;
+    let mut projected = conf.projection_exprs.iter().flat_map(|exprs| &exprs.projections);
+    projected.try_for_each(|projected| condition(projected.expr.as_ref()))?;
     conf.batch_size.map_or(Ok(()), rows_in_batch)?;
     partitions(conf.file_groups.len() as u64)?;
     let unordered = conf.output_ordering.is_empty() && conf.output_partitioning.is_none();

@@ -153,3 +153,106 @@ fn to_shape(part: &Part) -> Option<Shape> {
     }
     (!kept.is_empty()).then_some(Shape::Fields(kept))
 }
+
+#[cfg(test)]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "tests build the session that the server builds in src/session"
+)]
+mod tests {
+    use datafusion::execution::session_state::SessionStateBuilder;
+    use datafusion::functions::string::expr_fn::starts_with;
+    use datafusion::logical_expr::{Expr, Volatility, create_udf, lit};
+    use datafusion::physical_expr::expressions;
+
+    use super::*;
+
+    fn system() -> SessionState {
+        SessionStateBuilder::new().with_default_features().build()
+    }
+
+    fn sent(function: &ScalarUDF) -> Result<Arc<ScalarUDF>> {
+        let mut buf = Vec::new();
+        encode(function, &mut buf, &system())?;
+        decode(function.name(), &buf, &system())
+    }
+
+    #[test]
+    fn masks_and_shapes_come_back_equal() {
+        let mut masks = vec![Mask::Partial(0), Mask::Partial(u32::MAX), Mask::Bucket(0.1)];
+        masks.extend(UNITS.map(Mask::Truncate));
+        for mask in masks {
+            let function = ScalarUDF::new_from_impl(MaskFunction::new(mask.clone()));
+            let back = sent(&function).unwrap();
+            assert_eq!(back.as_ref(), &function);
+            assert_eq!(mask_of(back.inner().as_ref()), Some(&mask));
+        }
+        let inner = Shape::Fields(vec![(0, Shape::Whole), (3, Shape::Fields(vec![(1, Shape::Whole)]))]);
+        for shape in [Shape::Whole, inner.clone(), Shape::Fields(vec![(2, inner)])] {
+            let function = shape.clone().function();
+            let back = sent(&function).unwrap();
+            assert_eq!(back.as_ref(), &function);
+            assert_eq!(shape_of(back.inner().as_ref()), Some(&shape));
+        }
+    }
+
+    #[test]
+    fn secrets_and_what_is_not_known_stay() {
+        let secret = b"a-secret-of-more-than-16-characters".to_vec();
+        let masked = Shape::Masked(expressions::lit(1i64));
+        let own = create_udf(
+            "starts_with",
+            vec![],
+            arrow::datatypes::DataType::Boolean,
+            Volatility::Immutable,
+            Arc::new(|_| not_impl_err!("never called")),
+        );
+        for function in [
+            ScalarUDF::new_from_impl(MaskFunction::new(Mask::Hash(secret))),
+            masked.clone().function(),
+            Shape::Fields(vec![(0, masked)]).function(),
+            // Of the name of one that is known, and another.
+            own,
+        ] {
+            let mut buf = Vec::new();
+            let error = encode(&function, &mut buf, &system()).unwrap_err().to_string();
+            assert!(buf.is_empty() && !error.contains("a-secret"), "{error}");
+        }
+        let Expr::ScalarFunction(known) = starts_with(lit("a"), lit("b")) else {
+            panic!("a function is a function");
+        };
+        assert_eq!(sent(&known.func).unwrap(), known.func);
+        assert!(decode("no_such_function", &[], &system()).is_err());
+    }
+
+    #[test]
+    fn messages_that_no_policy_makes_are_refused() {
+        let shape = |part| Kind::Shape(part);
+        let leaf = |at| Part {
+            at,
+            whole: true,
+            parts: Vec::new(),
+        };
+        let of = |parts| Part {
+            at: 0,
+            whole: false,
+            parts,
+        };
+        for (name, kind) in [
+            (mask::NAME, Some(Kind::Truncate(7))),
+            (mask::NAME, Some(Kind::Bucket(0.0))),
+            (mask::NAME, Some(Kind::Bucket(f64::NAN))),
+            (mask::NAME, Some(shape(leaf(0)))),
+            (mask::NAME, None),
+            (nested::NAME, Some(Kind::Partial(3))),
+            (nested::NAME, Some(shape(of(Vec::new())))),
+            (nested::NAME, Some(shape(of(vec![leaf(1), leaf(1)])))),
+            ("concat", Some(Kind::Partial(3))),
+        ] {
+            let bytes = Function { kind }.encode_to_vec();
+            // A message of nothing has no bytes, and then the name counts.
+            assert!(decode(name, &bytes, &system()).is_err(), "{name} {bytes:?}");
+        }
+        assert!(decode(mask::NAME, b"\xff\xff\xff", &system()).is_err());
+    }
+}
