@@ -11,7 +11,7 @@ use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tonic::body::Body;
 use tonic::server::NamedService;
 use tonic::transport::Server;
@@ -29,7 +29,7 @@ const CONNECTIONS_MAX: usize = 1_024;
 /// Bytes of request headers.
 const HEADER_BYTES_MAX: u32 = 64 << 10;
 
-/// Serves parts of statements until it is dropped; once `stopped`, it takes no new ones. Plans run on `plans`, so that pings are answered however busy they are.
+/// Serves parts of statements, each in a place of `tasks`, until it is dropped; once `stopped`, it takes no new ones. Plans run on `plans`, so that pings are answered however busy they are.
 ///
 /// # Errors
 /// The listener fails.
@@ -39,7 +39,7 @@ pub(super) async fn serve(
     tls: Option<Arc<Tls>>,
     config: &config::Cluster,
     plans: Handle,
-    stopped: watch::Receiver<bool>,
+    (tasks, stopped): (Arc<Semaphore>, watch::Receiver<bool>),
 ) -> Result<(), tonic::transport::Error> {
     let service = worker
         .into_worker_server()
@@ -48,6 +48,7 @@ pub(super) async fn serve(
         inner: service,
         plans,
         name: tls.is_some().then(|| config.name.as_str().into()),
+        tasks,
         stopped,
     };
     let half = config.silent() / 2;
@@ -74,6 +75,8 @@ struct Parts<S> {
     plans: Handle,
     /// What a caller's certificate must name; none in plain text.
     name: Option<Arc<str>>,
+    /// Places for parts.
+    tasks: Arc<Semaphore>,
     stopped: watch::Receiver<bool>,
 }
 
@@ -102,10 +105,24 @@ where
             return Box::pin(async move { Ok(status.into_http()) });
         }
         // What runs goes on; a part that is wanted of a statement that runs already is no new work.
+        let begins = request.uri().path().ends_with("/CoordinatorChannel");
+        // Until the sender's side of the channel ends, which it does when his statement ends, however it does.
+        let place = match begins.then(|| Arc::clone(&self.tasks).try_acquire_owned()).transpose() {
+            Ok(place) => place,
+            Err(_) => {
+                let status = "this worker has as many parts as it takes (cluster.tasks_max)";
+                let status = tonic::Status::resource_exhausted(status);
+                return Box::pin(async move { Ok(status.into_http()) });
+            }
+        };
         if *self.stopped.borrow() && !request.uri().path().ends_with("/ExecuteTask") {
             let status = tonic::Status::unavailable("this worker is shutting down");
             return Box::pin(async move { Ok(status.into_http()) });
         }
+        let request = match place {
+            Some(_place) => request.map(|body| Body::new(Held { body, _place })),
+            None => request,
+        };
         let (mut inner, began) = (self.inner.clone(), panics());
         let answering = self.plans.spawn(async move { inner.call(request).await });
         Box::pin(async move {
@@ -137,6 +154,32 @@ struct Ending {
     body: Body,
     began: u64,
     ended: bool,
+}
+
+/// What the sender of a part says, from its plan to the end of its statement, in the part's place.
+struct Held {
+    body: Body,
+    _place: OwnedSemaphorePermit,
+}
+
+impl http_body::Body for Held {
+    type Data = Bytes;
+    type Error = tonic::Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 impl http_body::Body for Ending {

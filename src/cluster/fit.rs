@@ -9,7 +9,7 @@ use std::sync::Arc;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::error::Result;
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::{AggregateUDF, WindowUDF};
+use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion::physical_expr::window::{
     PlainAggregateWindowExpr, SlidingAggregateWindowExpr, StandardWindowExpr, WindowExpr,
@@ -31,22 +31,29 @@ use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMerge
 use datafusion::physical_plan::union::{InterleaveExec, UnionExec};
 use datafusion::physical_plan::unnest::UnnestExec;
 use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec, WindowUDFExpr};
+use datafusion_distributed::{BroadcastExec, NetworkBoundaryExt};
 use labhouse_policies::{Travel, travel};
 
+use crate::models::{ModelSnapshot, SentModel};
 use crate::session::is_forgetting;
 
 /// What a plan reads, if it may be shared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) enum Fit {
-    /// It may; bytes of the files that it scans.
-    Shared(u64),
+    /// It may; bytes of the files that it scans, and the models that it asks.
+    Shared(u64, Vec<SentModel>),
     /// It stays here, for this reason.
     Stays(&'static str),
 }
 
-/// Whether a plan may be shared with nodes that have these functions.
-pub(super) fn fit(plan: &Arc<dyn ExecutionPlan>, functions: &SessionState) -> Fit {
+/// Whether a plan may be shared with nodes that have these functions, and models of the lake that the statement met.
+pub(super) fn fit(plan: &Arc<dyn ExecutionPlan>, functions: &SessionState, models: Option<&ModelSnapshot>) -> Fit {
     let (mut bytes, mut stays) = (0_u64, None);
+    let mut named = Named {
+        functions,
+        models,
+        sent: Vec::new(),
+    };
     let walked = plan.apply(|node| {
         stays = match leaf(node) {
             Some(Ok(more)) => {
@@ -54,7 +61,7 @@ pub(super) fn fit(plan: &Arc<dyn ExecutionPlan>, functions: &SessionState) -> Fi
                 None
             }
             Some(Err(why)) => Some(why),
-            None => operator(node, functions)?,
+            None => operator(node, &mut named)?,
         };
         Ok(match stays {
             Some(_) => TreeNodeRecursion::Stop,
@@ -64,7 +71,32 @@ pub(super) fn fit(plan: &Arc<dyn ExecutionPlan>, functions: &SessionState) -> Fi
     match (walked, stays) {
         (Err(_), _) => Fit::Stays("an expression cannot be looked into"),
         (Ok(_), Some(why)) => Fit::Stays(why),
-        (Ok(_), None) => Fit::Shared(bytes),
+        (Ok(_), None) => Fit::Shared(bytes, named.sent),
+    }
+}
+
+/// What another node finds under a name.
+struct Named<'a> {
+    functions: &'a SessionState,
+    models: Option<&'a ModelSnapshot>,
+    /// The models met so far.
+    sent: Vec<SentModel>,
+}
+
+impl Named<'_> {
+    /// Whether the function is the one of its name there, or a model that can be had there under it.
+    fn has(&mut self, function: &ScalarUDF) -> bool {
+        let found = self.functions.scalar_functions().get(function.name());
+        if found.is_some_and(|found| found.as_ref() == function) {
+            return true;
+        }
+        let sent = self.models.and_then(|models| models.sent(function));
+        match sent {
+            Some(model) if !self.sent.contains(&model) => self.sent.push(model),
+            Some(_) => {}
+            None => return false,
+        }
+        true
     }
 }
 
@@ -84,9 +116,28 @@ fn leaf(node: &Arc<dyn ExecutionPlan>) -> Option<Result<u64, &'static str>> {
         .then_some(Err("a source of rows that only this server has"))
 }
 
-/// Why an operator stays, if it does.
-fn operator(node: &Arc<dyn ExecutionPlan>, functions: &SessionState) -> Result<Option<&'static str>> {
-    let known = node.is::<FilterExec>()
+/// Whether every operator of a part that another node sent is one that nodes send: a part that reads or writes anything else
+/// does not run here, whoever sent it.
+pub(super) fn is_part(plan: &Arc<dyn ExecutionPlan>) -> Result<bool> {
+    let mut all = true;
+    plan.apply(|node| {
+        all = is_known(node)
+            || travel(node).is_some()
+            || node.is::<EmptyExec>()
+            || node.is::<PlaceholderRowExec>()
+            || node.is::<BroadcastExec>()
+            || node.is_network_boundary();
+        Ok(match all {
+            true => TreeNodeRecursion::Continue,
+            false => TreeNodeRecursion::Stop,
+        })
+    })?;
+    Ok(all)
+}
+
+/// Whether an operator is on the list.
+fn is_known(node: &Arc<dyn ExecutionPlan>) -> bool {
+    node.is::<FilterExec>()
         || node.is::<ProjectionExec>()
         || node.is::<SortExec>()
         || node.is::<SortPreservingMergeExec>()
@@ -102,36 +153,44 @@ fn operator(node: &Arc<dyn ExecutionPlan>, functions: &SessionState) -> Result<O
         || node.is::<NestedLoopJoinExec>()
         || node.is::<CrossJoinExec>()
         || node.is::<UnnestExec>()
-        || is_forgetting(node);
+        || node.is::<AggregateExec>()
+        || node.is::<WindowAggExec>()
+        || node.is::<BoundedWindowAggExec>()
+        || is_forgetting(node)
+}
+
+/// Why an operator stays, if it does.
+fn operator(node: &Arc<dyn ExecutionPlan>, named: &mut Named<'_>) -> Result<Option<&'static str>> {
+    if !is_known(node) {
+        return Ok(Some("an operator that only runs here"));
+    }
+    let functions = named.functions;
     let by_name = if let Some(aggregate) = node.downcast_ref::<AggregateExec>() {
         aggregate.aggr_expr().iter().all(|call| is_aggregate(call, functions))
     } else if let Some(window) = node.downcast_ref::<WindowAggExec>() {
         window.window_expr().iter().all(|call| is_window(call, functions))
     } else if let Some(window) = node.downcast_ref::<BoundedWindowAggExec>() {
         window.window_expr().iter().all(|call| is_window(call, functions))
-    } else if known {
-        true
     } else {
-        return Ok(Some("an operator that only runs here"));
+        true
     };
     if !by_name {
         return Ok(Some("a function that workers do not have"));
     }
     let mut all = true;
     node.apply_expressions(&mut |expr| {
-        all = all && has_functions(expr, functions)?;
+        all = all && has_functions(expr, named)?;
         Ok(TreeNodeRecursion::Continue)
     })?;
     Ok((!all).then_some("a function that workers do not have"))
 }
 
 /// Whether each function called is the one of its name.
-fn has_functions(expr: &Arc<dyn PhysicalExpr>, functions: &SessionState) -> Result<bool> {
+fn has_functions(expr: &Arc<dyn PhysicalExpr>, named: &mut Named<'_>) -> Result<bool> {
     let mut all = true;
     expr.apply(|part| {
         if let Some(call) = part.downcast_ref::<ScalarFunctionExpr>() {
-            let found = functions.scalar_functions().get(call.fun().name());
-            all = all && found.is_some_and(|found| found.as_ref() == call.fun());
+            all = all && named.has(call.fun());
         }
         Ok(TreeNodeRecursion::Continue)
     })?;

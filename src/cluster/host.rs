@@ -5,29 +5,39 @@
 
 use std::io::Write;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::SessionState;
 use datafusion_distributed::{
-    ChannelResolver, DistributedExt, Worker, WorkerPlanRewriteEvent, WorkerPlanRewriteEventResponse,
-    WorkerQueryContext, WorkerSessionBuilder,
+    ChannelResolver, DistributedExt, ExecuteTaskRequest, ProducerHead, TaskKey, Worker, WorkerPlanRewriteEvent,
+    WorkerPlanRewriteEventResponse, WorkerQueryContext, WorkerSessionBuilder,
 };
+use http::HeaderMap;
 use labhouse_catalog::{Lake, LakeError, object_store_url};
 use labhouse_policies::wire;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
+use uuid::Uuid;
 
 use super::channel::{Channels, lost};
 use super::codec::GroupingSetsCodec;
+use super::fit::is_part;
 use super::guard::{count_panics, guarded};
-use super::{VERSION_HEADER, door, version};
+use super::{MODELS_HEADER, VERSION_HEADER, door, version};
 use crate::config::Config;
+use crate::models::{SentModel, SentModels};
 use crate::query::Runner;
 use crate::session::Sessions;
 use crate::tls::{Tls, TlsError};
+
+/// How long an ended part may hold memory.
+const TIDY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Why a worker does not start, or ended badly.
 #[derive(Debug, thiserror::Error)]
@@ -64,16 +74,17 @@ pub(crate) async fn run(config: Config) -> std::result::Result<(), WorkError> {
     let address = listener.local_addr()?;
     let tls = Tls::of_nodes(&config.cluster)?;
     let host = Host {
+        models: SentModels::new(Arc::clone(&lake)),
         sessions: Arc::clone(&sessions),
         channels: Channels::new(&config.cluster, Handle::current()),
         version: Arc::clone(&version),
-        tasks: Arc::new(Semaphore::new(config.cluster.tasks_max)),
     };
-    let tasks = Arc::clone(&host.tasks);
+    let tasks = Arc::new(Semaphore::new(config.cluster.tasks_max));
     let worker = Worker::from_session_builder(host)
         .with_runtime_env(Arc::clone(sessions.system().runtime_env()))
         .with_version(version.to_string());
 
+    let tidying = tokio::spawn(tidy(worker.clone()));
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let (stop, stopped) = watch::channel(false);
     let scheme = if config.cluster.is_encrypted() { "https" } else { "http" };
@@ -87,7 +98,14 @@ pub(crate) async fn run(config: Config) -> std::result::Result<(), WorkError> {
         .clone()
         .map(|tls| tokio::spawn(crate::tls::follow(tls, stopped.clone())));
     let plans = runner.handle().cloned().unwrap_or_else(Handle::current);
-    let serving = door::serve(worker, listener, tls, &config.cluster, plans, stopped);
+    let serving = door::serve(
+        worker,
+        listener,
+        tls,
+        &config.cluster,
+        plans,
+        (Arc::clone(&tasks), stopped),
+    );
     tokio::pin!(serving);
     tokio::select! {
         served = &mut serving => return Ok(served?),
@@ -98,32 +116,51 @@ pub(crate) async fn run(config: Config) -> std::result::Result<(), WorkError> {
     stop.send_replace(true);
     let all = u32::try_from(config.cluster.tasks_max).unwrap_or(u32::MAX);
     let drained = async {
-        let limit = std::time::Duration::from_secs(config.limits.drain_s);
-        let _ = tokio::time::timeout(limit, tasks.acquire_many(all)).await;
+        let limit = Duration::from_secs(config.limits.drain_s);
+        tokio::time::timeout(limit, tasks.acquire_many(all)).await.is_ok()
     };
     tokio::select! {
-        () = drained => tracing::info!("drained"),
+        drained = drained => match drained {
+            true => tracing::info!("drained"),
+            false => tracing::warn!("parts still ran when the drain time ended; they are cut off"),
+        },
         served = &mut serving => served?,
         _ = terminate.recv() => tracing::warn!("second signal: running parts are cut off"),
         _ = interrupt.recv() => tracing::warn!("second signal: running parts are cut off"),
     }
+    tidying.abort();
     if let Some(follow) = follow_tls {
         follow.abort();
     }
     Ok(())
 }
 
+/// Lets what ended parts have left go. The engine keeps parts in a cache that is tidied by those who use it only, so the last ones
+/// of a busy hour would hold their memory until the next.
+async fn tidy(worker: Worker) {
+    loop {
+        tokio::time::sleep(TIDY_INTERVAL).await;
+        let nobodys = ExecuteTaskRequest {
+            task_key: TaskKey {
+                query_id: Uuid::nil(),
+                stage_id: 0,
+                task_number: 0,
+            },
+            target_partition_start: 0,
+            target_partition_end: 0,
+            producer_head: ProducerHead::None,
+        };
+        // It looks the part up, and would then wait for its plan.
+        let _ = tokio::time::timeout(Duration::ZERO, worker.execute_task(nobodys)).await;
+    }
+}
+
 /// Makes the session of each part.
 struct Host {
+    models: SentModels,
     sessions: Arc<Sessions>,
     channels: Arc<Channels>,
     version: Arc<str>,
-    tasks: Arc<Semaphore>,
-}
-
-/// Held as long as a part is kept.
-struct Place {
-    _permit: OwnedSemaphorePermit,
 }
 
 #[async_trait]
@@ -134,21 +171,40 @@ impl WorkerSessionBuilder for Host {
             // It was replaced between two looks of the server.
             return Err(refused("this worker is of another version"));
         }
-        let permit = Arc::clone(&self.tasks).try_acquire_owned();
-        let permit = permit.map_err(|_| refused("this worker has as many parts as it takes (cluster.tasks_max)"))?;
         tracing::debug!("a part of a statement begins");
         let channels: Arc<dyn ChannelResolver + Send + Sync> = Arc::<Channels>::clone(&self.channels);
-        let rewrite = |event: WorkerPlanRewriteEvent<'_>| guarded(event.plan).map(WorkerPlanRewriteEventResponse::new);
+        let rewrite = |event: WorkerPlanRewriteEvent<'_>| match is_part(&event.plan)? {
+            true => guarded(event.plan).map(WorkerPlanRewriteEventResponse::new),
+            false => Err(refused("the part holds an operator that nodes do not send")),
+        };
+        let mut functions = Vec::new();
+        for model in models(&asked.headers)? {
+            let function = self
+                .models
+                .function(&model)
+                .await
+                .map_err(|error| lost("refused", error))?;
+            functions.push(Arc::new(function));
+        }
         let system = Arc::clone(self.sessions.system());
-        self.sessions.of_part(asked.builder, move |config| {
+        self.sessions.of_part(asked.builder, functions, move |config| {
             config
-                .with_extension(Arc::new(Place { _permit: permit }))
                 .with_distributed_user_codec(wire::codec(system))
                 .with_distributed_user_codec(GroupingSetsCodec)
                 .with_distributed_channel_resolver(channels)
                 .with_distributed_worker_plan_rewrite_handler(rewrite)
         })
     }
+}
+
+/// The models that a part asks.
+fn models(headers: &HeaderMap) -> Result<Vec<SentModel>> {
+    let Some(models) = headers.get(MODELS_HEADER) else {
+        return Ok(Vec::new());
+    };
+    let bytes = STANDARD.decode(models).ok();
+    let models = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    models.ok_or_else(|| refused("the part does not say which models it asks"))
 }
 
 fn refused(why: &str) -> DataFusionError {

@@ -42,6 +42,9 @@ pub(crate) use share::Cluster;
 /// Header that carries a coordinator's version to its workers.
 const VERSION_HEADER: &str = "labhouse-version";
 
+/// Header that says where the models of a part are, as base64 of JSON.
+const MODELS_HEADER: &str = "labhouse-models";
+
 /// What two nodes must have in common to share a statement: plans and functions travel by name and position, so the very
 /// same program, and the same lake.
 ///

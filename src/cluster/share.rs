@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use datafusion::error::Result;
 use datafusion::execution::{SessionState, TaskContext};
 use datafusion::physical_plan::ExecutionPlan;
@@ -19,12 +21,16 @@ use super::channel::Channels;
 use super::codec::GroupingSetsCodec;
 use super::fit::{Fit, fit};
 use super::nodes::{Chosen, Node, Nodes};
-use super::{VERSION_HEADER, version};
+use super::{MODELS_HEADER, VERSION_HEADER, version};
 use crate::config;
-use crate::session::{Sessions, distributed};
+use crate::models::SentModel;
+use crate::session::{Governed, Sessions, distributed};
 
 /// Bytes that wait in each connection between two nodes.
 const CONNECTION_BUFFER_BYTES: usize = 16 << 20;
+
+/// What models may take of a call's headers.
+const MODELS_BYTES_MAX: usize = 32 << 10;
 
 /// The workers of a server, and the way plans get to them.
 pub(crate) struct Cluster {
@@ -49,8 +55,8 @@ struct Counts {
 pub(crate) struct Shared {
     pub(crate) plan: Arc<dyn ExecutionPlan>,
     pub(crate) context: Arc<TaskContext>,
-    /// Nodes that take part.
-    pub(crate) nodes: usize,
+    /// Parts that each of its stages has at most.
+    pub(crate) tasks: usize,
     losses: u64,
 }
 
@@ -115,16 +121,23 @@ impl Cluster {
         if nodes.is_empty() {
             return Ok(None);
         }
-        match fit(plan, &self.functions) {
+        let view = context.session_config().get_extension::<Governed>();
+        let models = view.as_ref().map(|view| view.world().models.as_ref());
+        let models = match fit(plan, &self.functions, models) {
             Fit::Stays(why) => {
                 tracing::debug!(why, "a statement stays here");
                 return Ok(None);
             }
-            Fit::Shared(bytes) if bytes < self.config.statement_mib_min << 20 => return Ok(None),
-            Fit::Shared(_) => {}
-        }
-        let (count, losses) = (nodes.len(), self.channels.losses().count());
-        let config = self.session(context.session_config().clone(), Chosen(nodes))?;
+            Fit::Shared(bytes, _) if bytes < self.config.statement_mib_min << 20 => return Ok(None),
+            Fit::Shared(_, models) => models,
+        };
+        let Some(headers) = headers(&self.version, &models) else {
+            tracing::debug!("a statement stays here: it asks too many models");
+            return Ok(None);
+        };
+        // One worker alone runs two parts: with a single one the engine would see nothing to share.
+        let (tasks, losses) = (nodes.len().max(2), self.channels.losses().count());
+        let config = self.session(context.session_config().clone(), tasks, Chosen(nodes), headers)?;
         let (plan, context) = distributed(Arc::clone(plan), config, context).await?;
         if !plan.is::<DistributedExec>() {
             return Ok(None);
@@ -133,7 +146,7 @@ impl Cluster {
         Ok(Some(Shared {
             plan,
             context,
-            nodes: count,
+            tasks,
             losses,
         }))
     }
@@ -147,18 +160,11 @@ impl Cluster {
         lost
     }
 
-    fn session(&self, config: SessionConfig, nodes: Chosen) -> Result<SessionConfig> {
-        let count = nodes.0.len();
-        let mut headers = HeaderMap::new();
-        let version = HeaderValue::from_str(&self.version);
-        headers.insert(
-            VERSION_HEADER,
-            version.map_err(|error| datafusion::error::DataFusionError::External(error.into()))?,
-        );
+    fn session(&self, config: SessionConfig, tasks: usize, nodes: Chosen, headers: HeaderMap) -> Result<SessionConfig> {
         let wanted = move |asked: DesiredTaskCountEvent<'_>| -> Option<Result<DesiredTaskCountEventResponse>> {
             let leaf = travel(asked.plan)?;
             Some(Ok(match leaf {
-                Travel::Slices(_) => DesiredTaskCountEventResponse::desired(count),
+                Travel::Slices(_) => DesiredTaskCountEventResponse::desired(tasks),
                 Travel::Whole | Travel::Stays => DesiredTaskCountEventResponse::maximum(1),
             }))
         };
@@ -177,10 +183,25 @@ impl Cluster {
             .with_distributed_desired_task_count_handler(wanted)
             .with_distributed_scale_up_leaf_node_handler(cut)
             .with_distributed_passthrough_headers(headers)?
+            .with_distributed_max_tasks_per_stage(tasks)?
             .with_distributed_metrics_collection(false)?
             .with_distributed_children_isolator_unions(false)?
             .with_distributed_worker_connection_buffer_budget_bytes(CONNECTION_BUFFER_BYTES)
     }
+}
+
+/// What each part brings beside its plan; none if it is too much.
+fn headers(version: &str, models: &[SentModel]) -> Option<HeaderMap> {
+    let mut headers = HeaderMap::new();
+    headers.insert(VERSION_HEADER, HeaderValue::from_str(version).ok()?);
+    if !models.is_empty() {
+        let models = STANDARD.encode(serde_json::to_vec(models).ok()?);
+        if models.len() > MODELS_BYTES_MAX {
+            return None;
+        }
+        headers.insert(MODELS_HEADER, HeaderValue::from_str(&models).ok()?);
+    }
+    Some(headers)
 }
 
 /// A governed scan as one slice for each task.

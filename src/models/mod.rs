@@ -12,6 +12,7 @@ mod reading;
 mod replay;
 mod runs;
 pub(crate) mod scalar;
+mod sent;
 mod series;
 mod statement;
 #[cfg(test)]
@@ -33,6 +34,7 @@ use labhouse_udfs::{Model, Timing};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use sent::{SentModel, SentModels};
 pub(crate) use training::Trainings;
 
 use crate::query::QueryError;
@@ -291,14 +293,7 @@ impl ModelStore {
         name: &TableName,
         version: u64,
     ) -> Result<Option<(ModelRecord, Vec<u8>)>, LakeError> {
-        let Some(object) = self.lake.get(&object_path(name, version)).await? else {
-            return Ok(None);
-        };
-        let stored = split_line(&object).and_then(|(head, bytes)| {
-            let record: ModelRecord = serde_json::from_slice(head).ok()?;
-            (!record.dropped).then(|| (record, bytes.to_vec()))
-        });
-        Ok(stored)
+        stored(&self.lake, name, version).await
     }
 
     /// A file of the lake, of at most so many bytes.
@@ -355,6 +350,17 @@ impl ModelStore {
             }
         }
     }
+}
+
+/// As [`ModelStore::version`], of any lake.
+async fn stored(lake: &Lake, name: &TableName, version: u64) -> Result<Option<(ModelRecord, Vec<u8>)>, LakeError> {
+    let Some(object) = lake.get(&object_path(name, version)).await? else {
+        return Ok(None);
+    };
+    Ok(split_line(&object).and_then(|(head, bytes)| {
+        let record: ModelRecord = serde_json::from_slice(head).ok()?;
+        (!record.dropped).then(|| (record, bytes.to_vec()))
+    }))
 }
 
 fn unread(error: &object_store::Error) -> QueryError {

@@ -123,7 +123,7 @@ async fn shared(
             return Ok(Outcome::Here);
         }
     };
-    tracing::debug!(nodes = parts.nodes, "a statement is shared");
+    tracing::debug!(tasks = parts.tasks, "a statement is shared");
     let mut batches = execute_stream(giving_way(Arc::clone(&parts.plan))?, Arc::clone(&parts.context))?;
     let mut gone = false;
     while let Some(batch) = batches.next().await {

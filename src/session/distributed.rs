@@ -9,7 +9,7 @@ use datafusion::common::DFSchema;
 use datafusion::error::Result;
 use datafusion::execution::context::QueryPlanner;
 use datafusion::execution::{FunctionRegistry, SessionState, SessionStateBuilder, TaskContext};
-use datafusion::logical_expr::{EmptyRelation, LogicalPlan};
+use datafusion::logical_expr::{EmptyRelation, LogicalPlan, ScalarUDF};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionConfig;
 use datafusion_distributed::{DistributedConfig, SessionStateBuilderExt};
@@ -67,7 +67,7 @@ impl Sessions {
     }
 
     /// The session of a part that another node sent: the settings and functions of every session here, and nothing to
-    /// plan with. `with` adds to its config.
+    /// plan with. `models` are the functions that ask one. `with` adds to its config.
     ///
     /// # Errors
     /// A function cannot be registered.
@@ -78,6 +78,7 @@ impl Sessions {
     pub(crate) fn of_part(
         &self,
         mut builder: SessionStateBuilder,
+        models: Vec<Arc<ScalarUDF>>,
         with: impl FnOnce(SessionConfig) -> SessionConfig,
     ) -> Result<SessionState> {
         let mut config = builder.config().take().unwrap_or_default();
@@ -92,6 +93,9 @@ impl Sessions {
         }
         for function in self.user.scalar_functions().values() {
             state.register_udf(Arc::clone(function))?;
+        }
+        for function in models {
+            state.register_udf(function)?;
         }
         Ok(state)
     }

@@ -128,4 +128,4 @@ pub use sight::Sight;
 pub use smiles::{Descriptors, describe};
 pub use table::training_bytes;
 pub use train::train;
-pub use udf::{predict_udf, predict_udf_to};
+pub use udf::{predict_udf, predict_udf_to, predicted_by};

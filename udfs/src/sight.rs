@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, StructArray};
 use arrow::compute::filter_record_batch;
+use serde::{Deserialize, Serialize};
 
 use crate::error::PredictError;
 use crate::feature::Feature;
@@ -14,7 +15,7 @@ use crate::group::scaffold_of;
 use crate::model::Model;
 
 /// Columns of the training data that somebody may not see; the default sees everything.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Sight {
     /// Not even their names are told.
     pub unnamed: BTreeSet<String>,

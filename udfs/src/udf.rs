@@ -1,5 +1,6 @@
 //! A model as a SQL function.
 
+use std::any::Any;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
@@ -40,6 +41,13 @@ pub fn predict_udf_to(name: &str, model: Arc<Model>, sight: Arc<Sight>) -> Scala
         sight,
         signature,
     })
+}
+
+/// The model that a function asks and what of it may be told, if it is a function of [`predict_udf_to`].
+pub fn predicted_by(function: &ScalarUDF) -> Option<(&Arc<Model>, &Arc<Sight>)> {
+    let function = function.inner().as_ref() as &dyn Any;
+    let function = function.downcast_ref::<PredictUdf>()?;
+    Some((&function.model, &function.sight))
 }
 
 #[derive(Debug)]
@@ -100,7 +108,8 @@ impl ScalarUDFImpl for PredictUdf {
         let predicted = self
             .model
             .answer(&columns, rows)
-            .map_err(|error| DataFusionError::External(Box::new(self.sight.error(&self.model, error))))?;
+            // By its words: an error that begins on another node has no type here.
+            .map_err(|error| DataFusionError::Execution(self.sight.error(&self.model, error).to_string()))?;
         if constant && !predicted.is_empty() {
             return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&predicted, 0)?));
         }

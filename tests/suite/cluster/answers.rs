@@ -105,6 +105,8 @@ kind = "hash"
 const RULES: &str = "
 g, user:ana, role:grid_part, tpch
 g, user:sam, role:grid_keyed, tpch
+p, role:grid_part, tpch, lab, use, allow
+p, role:grid_keyed, tpch, lab, use, allow
 p, role:grid_part, tpch, lab/tpch/**, use|select, allow
 p, role:grid_keyed, tpch, lab/tpch/**, use|select, allow
 p2, role:grid_part, tpch, lab/tpch/lineitem, permissive, small
@@ -224,4 +226,48 @@ async fn what_only_the_server_has_stays_there_and_reads_of_writes_are_shared() {
         .text("ada", "EXPLAIN ANALYZE SELECT count(*) FROM lab.tpch.lineitem")
         .await;
     assert!(!plan.contains("Network") && !plan.contains("Distributed"), "{plan}");
+}
+
+#[tokio::test]
+async fn models_answer_on_workers_as_they_do_here_whichever_version_is_asked() {
+    let grid = grid(2, |config| config).await;
+    let make = |columns: &str| {
+        format!(
+            "CREATE OR REPLACE MODEL lab.tpch.price OPTIONS (target = 'o_totalprice', kind = 'ridge', function = 'predict_price')
+             AS SELECT {columns}, o_totalprice FROM lab.tpch.orders"
+        )
+    };
+    let asked = "SELECT o_orderkey, predict_price(o_custkey, o_shippriority) AS price FROM lab.tpch.orders WHERE o_orderkey < 4000";
+    let mut answers = Vec::new();
+    for columns in ["o_custkey, o_shippriority", "o_shippriority, o_custkey"] {
+        grid.shared.update("ada", &make(columns)).await.unwrap();
+        let there = lines(&grid.shared, "ada", asked).await.unwrap();
+        // The other server meets the new version at its next look.
+        let deadline = std::time::Instant::now() + crate::lab::PATIENCE;
+        while lines(&grid.alone, "ada", asked).await.ok().as_ref() != Some(&there) {
+            assert!(std::time::Instant::now() < deadline, "they never answer the same");
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+        answers.push(there);
+    }
+    assert_ne!(
+        answers[0], answers[1],
+        "the columns changed places, the answers did not"
+    );
+    // Both statements were shared, and each worker answered some of it.
+    let before = (grid.counts(), parts(&grid));
+    lines(&grid.shared, "ada", asked).await.unwrap();
+    assert_eq!(grid.counts(), (before.0.0 + 1, 0), "{}", grid.shared.log());
+    assert!(parts(&grid).iter().zip(&before.1).all(|(now, before)| now > before));
+    // What a model refuses it refuses there, in its own words.
+    let wrong = "SELECT predict_price(o_custkey) FROM lab.tpch.orders";
+    assert_eq!(
+        lines(&grid.alone, "ada", wrong).await.unwrap_err(),
+        lines(&grid.shared, "ada", wrong).await.unwrap_err()
+    );
+    // A model asked by its name rests on the server's own view of models and stays there.
+    let by_name = "SELECT sum(predict('lab.tpch.price', o_shippriority, o_custkey)) FROM lab.tpch.orders";
+    let shared = grid.counts().0;
+    lines(&grid.shared, "ada", by_name).await.unwrap();
+    assert_eq!(grid.counts().0, shared);
 }

@@ -2,6 +2,7 @@
 
 mod answers;
 mod lost;
+mod partition;
 mod trust;
 
 use std::fs::{self, File};
@@ -29,6 +30,28 @@ const SCALE: f64 = 0.01;
 /// Files of each large table, so that there is something to share.
 const FILES: i32 = 6;
 
+/// Where a process runs.
+#[derive(Clone)]
+pub(super) enum Network {
+    Here,
+    /// A network namespace.
+    Space(String),
+}
+
+impl Network {
+    /// A command of the binary there.
+    fn command(&self) -> Command {
+        match self {
+            Self::Here => Command::new(BINARY),
+            Self::Space(name) => {
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", name, BINARY]);
+                command
+            }
+        }
+    }
+}
+
 /// A worker process; killed when dropped.
 pub(super) struct Worker {
     child: Child,
@@ -41,19 +64,22 @@ pub(super) struct Worker {
 impl Worker {
     /// Starts a worker on a lake, with what is to stand in its `[cluster]`.
     pub(super) fn start(lake: &Path, name: &str, cluster: &str) -> Self {
+        Self::start_in(&Network::Here, lake, name, cluster)
+    }
+
+    pub(super) fn start_in(network: &Network, lake: &Path, name: &str, cluster: &str) -> Self {
         let config = lake.join(format!("{name}.toml"));
-        let listen = if cluster.contains("listen") {
-            ""
-        } else {
-            "listen = \"127.0.0.1:0\"\n"
+        let listen = match cluster.contains("listen") {
+            true => "",
+            false => "listen = \"127.0.0.1:0\"\n",
         };
         let text = format!("[lake]\nurl = \".\"\n[limits]\npartitions = 2\n[cluster]\n{listen}{cluster}\n");
         fs::write(&config, text).unwrap();
-        Self::of(config)
+        Self::of(network, config)
     }
 
-    fn of(config: PathBuf) -> Self {
-        let mut command = Command::new(BINARY);
+    fn of(network: &Network, config: PathBuf) -> Self {
+        let mut command = network.command();
         command.args(["worker", "--config"]).arg(&config);
         command.env("LABHOUSE_LOG", "info,labhouse::cluster=debug");
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -92,7 +118,7 @@ impl Worker {
         let text = fs::read_to_string(&self.config).unwrap();
         let text = text.replace("127.0.0.1:0", &self.address);
         fs::write(&self.config, text).unwrap();
-        Self::of(self.config.clone())
+        Self::of(&Network::Here, self.config.clone())
     }
 
     pub(super) fn kill(&mut self) {
@@ -211,17 +237,27 @@ fn land<R: RecordBatchReader>(landing: &Path, table: &str, files: i32, rows: imp
 
 /// A server with a config of its own on a lab's lake.
 pub(super) fn serve(dir: &Path, name: &str, more: &str) -> Server {
+    serve_in(&Network::Here, dir, name, more, |config| config)
+}
+
+pub(super) fn serve_in(
+    network: &Network,
+    dir: &Path,
+    name: &str,
+    more: &str,
+    edit: impl FnOnce(String) -> String,
+) -> Server {
     let config = dir.join(format!("{name}.toml"));
-    let text = fs::read_to_string(dir.join("labhouse.toml")).unwrap();
+    let text = edit(fs::read_to_string(dir.join("labhouse.toml")).unwrap());
     let limits = "[limits]\npartitions = 2\nresult_cache_mib = 0\n";
     fs::write(&config, format!("{text}{limits}{more}")).unwrap();
-    let mut command = Command::new(BINARY);
+    let mut command = network.command();
     command.env("LABHOUSE_LOG", "info,labhouse=debug");
     lab::start(command.args(["serve", "--config"]).arg(&config), dir, None)
 }
 
 /// Waits until all eight tables have all their files.
-async fn loaded(server: &Server) {
+pub(super) async fn loaded(server: &Server) {
     let sql = "SELECT count(*) FROM lab.system.files WHERE status IN ('loaded', 'unchanged')";
     server.until("ada", sql, lab::shows(2 + 6 * FILES)).await;
     let sql = "SELECT sum(rows) FROM lab.system.commits WHERE table_schema = 'tpch'";

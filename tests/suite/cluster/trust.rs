@@ -7,12 +7,12 @@ use super::{Worker, cluster, grid, laid_out, lines, ready, serve};
 use crate::lab::{self, BINARY};
 
 /// An authority and what it signs, made by OpenSSL.
-struct Authority {
+pub(super) struct Authority {
     dir: PathBuf,
 }
 
 impl Authority {
-    fn new(dir: PathBuf) -> Self {
+    pub(super) fn new(dir: PathBuf) -> Self {
         std::fs::create_dir_all(&dir).unwrap();
         let authority = Self { dir };
         authority.openssl(&[
@@ -45,7 +45,7 @@ impl Authority {
     }
 
     /// A certificate for a DNS name, as lines of `[cluster]`.
-    fn sign(&self, name: &str) -> String {
+    pub(super) fn sign(&self, name: &str) -> String {
         let (key, request, cert) = (format!("{name}.key"), format!("{name}.csr"), format!("{name}.pem"));
         self.openssl(&[
             "req",
