@@ -416,6 +416,13 @@ impl Config {
         self.tls.check(path)?;
         self.auth.check(path)?;
         self.cluster.check(path)?;
+        if !self.cluster.ca.is_empty() && self.cluster.ca == self.tls.client_ca {
+            return wrong(
+                "cluster.ca",
+                &self.cluster.ca,
+                "is tls.client_ca, too: whom it signs as a user would be a node, and read all of the lake",
+            );
+        }
         if !self.telemetry.is_usable() {
             return wrong(
                 "telemetry.otlp_endpoint",

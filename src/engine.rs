@@ -3,7 +3,7 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use labhouse_catalog::{Catalog, CrawlOptions, Crawler, Gone, Lake, LakeError, object_store_url};
+use labhouse_catalog::{Catalog, CrawlOptions, Crawler, Gone, Lake, LakeError};
 use labhouse_policies::{PolicyErrors, PolicyStore, Principal};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -12,7 +12,7 @@ use crate::alerts::{AlertStore, Channels, Looks};
 use crate::audit::{Audit, AuditError};
 use crate::auth::{Authenticator, UserError};
 use crate::care::Care;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, ClusterError};
 use crate::config::{Config, RemovedFiles};
 use crate::metrics::Metrics;
 use crate::models::{ModelStore, Trainings};
@@ -75,8 +75,8 @@ pub(crate) enum StartError {
     Channel(#[from] crate::alerts::ChannelError),
     #[error("threads for statements cannot be started: {0}; raise the limit on processes")]
     Threads(std::io::Error),
-    #[error("the program's own file cannot be read, which tells its workers whether they are of the same version: {0}")]
-    Program(std::io::Error),
+    #[error("work cannot be shared with other nodes: {0}")]
+    Cluster(#[from] ClusterError),
     #[error("traces cannot be sent: {0}; see [telemetry] of the config")]
     Telemetry(String),
     #[error("the query engine does not start: {0}")]
@@ -95,8 +95,7 @@ impl Engine {
         let sessions = Sessions::new(&config.limits, &lake)?;
         let policies = PolicyStore::open(&config.policies.dir)?;
         let network = tokio::runtime::Handle::current();
-        let tag = object_store_url(&lake);
-        let cluster = Cluster::open(&config.cluster, tag.as_str(), &sessions, network).map_err(StartError::Program)?;
+        let cluster = Cluster::open(&config.cluster, &lake, &sessions, network).await?;
         let runner = Runner::new(sessions.partitions(), crate::cli::STACK_BYTES, cluster.clone());
         let runner = runner.map_err(StartError::Threads)?;
         let tickets = Arc::new(Sealer::new());

@@ -28,7 +28,8 @@ use crate::scan::Asked;
 /// Raw files as they arrive.
 pub(crate) const LANDING: &str = "landing";
 /// Delta tables.
-pub(crate) const TABLES: &str = "tables";
+/// Folder of a lake that holds its tables.
+pub const TABLES: &str = "tables";
 /// The server's own state.
 pub(crate) const STATE: &str = "_labhouse";
 

@@ -72,7 +72,7 @@ pub use crawl::{
 pub use delta::LINEAGE;
 pub use error::LakeError;
 pub use journal::{Appended, Journal};
-pub use lake::{Lake, Put, object_store_url};
+pub use lake::{Lake, Put, TABLES, object_store_url};
 pub use name::TableName;
 pub use parts::part;
 pub use rewrite::{ROW_ADDRESS, RowChange, TakenOut, address_field, addressed, take_out};

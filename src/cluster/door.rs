@@ -4,20 +4,25 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use datafusion_distributed::Worker;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use http_body::{Frame, SizeHint};
+use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio_util::task::AbortOnDropHandle;
 use tonic::body::Body;
 use tonic::server::NamedService;
 use tonic::transport::Server;
 use tonic::transport::server::{TcpConnectInfo, TcpIncoming, TlsConnectInfo};
 use tower_service::Service;
 
+use super::SECRET_HEADER;
+use super::channel::{CONNECTION_WINDOW_BYTES, STREAM_WINDOW_BYTES};
 use super::guard::panics;
 use crate::auth::names_node;
 use crate::config;
@@ -26,6 +31,10 @@ use crate::tls::Tls;
 
 /// Connections at the same time: those of all servers and workers, and some.
 const CONNECTIONS_MAX: usize = 1_024;
+/// Answers at the same time to one node: of each part the plan's and those of its stages.
+const STREAMS_MAX: u32 = 8_192;
+/// How long a part may take to begin, beyond the silence after which its sender is lost.
+const BEGIN_MAX: Duration = Duration::from_secs(30);
 /// Bytes of request headers.
 const HEADER_BYTES_MAX: u32 = 64 << 10;
 
@@ -39,14 +48,15 @@ pub(super) async fn serve(
     tls: Option<Arc<Tls>>,
     config: &config::Cluster,
     plans: Handle,
-    (tasks, stopped): (Arc<Semaphore>, watch::Receiver<bool>),
+    (tasks, secret, stopped): (Arc<Semaphore>, HeaderValue, watch::Receiver<bool>),
 ) -> Result<(), tonic::transport::Error> {
     let service = worker
         .into_worker_server()
-        .max_decoding_message_size(config.plan_mib_max << 20);
+        .max_decoding_message_size(config.plan_mib_max.saturating_mul(1 << 20));
     let service = Parts {
         inner: service,
         plans,
+        secret,
         name: tls.is_some().then(|| config.name.as_str().into()),
         tasks,
         stopped,
@@ -56,6 +66,10 @@ pub(super) async fn serve(
         .http2_keepalive_interval(Some(half))
         .http2_keepalive_timeout(Some(half))
         .http2_max_header_list_size(HEADER_BYTES_MAX)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_concurrent_streams(STREAMS_MAX)
+        .timeout(config.silent().saturating_add(BEGIN_MAX))
         .add_service(service);
     let incoming = TcpIncoming::from(listener)
         .with_nodelay(Some(true))
@@ -73,6 +87,8 @@ pub(super) async fn serve(
 struct Parts<S> {
     inner: S,
     plans: Handle,
+    /// What only nodes of this lake can say.
+    secret: HeaderValue,
     /// What a caller's certificate must name; none in plain text.
     name: Option<Arc<str>>,
     /// Places for parts.
@@ -98,9 +114,8 @@ where
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        if let Some(name) = &self.name
-            && !is_node(&request, name)
-        {
+        let is_stranger = self.name.as_ref().is_some_and(|name| !is_node(&request, name));
+        if is_stranger || !knows(&request, &self.secret) {
             let status = tonic::Status::permission_denied("only nodes of this lake may send work");
             return Box::pin(async move { Ok(status.into_http()) });
         }
@@ -124,7 +139,7 @@ where
             None => request,
         };
         let (mut inner, began) = (self.inner.clone(), panics());
-        let answering = self.plans.spawn(async move { inner.call(request).await });
+        let answering = AbortOnDropHandle::new(self.plans.spawn(async move { inner.call(request).await }));
         Box::pin(async move {
             Ok(match answering.await {
                 Ok(Ok(answer)) => answer.map(|body| {
@@ -135,10 +150,20 @@ where
                     })
                 }),
                 Ok(Err(never)) => match never {},
-                Err(error) => tonic::Status::internal(format!("a part could not be begun: {error}")).into_http(),
+                // What it panicked of may quote a row.
+                Err(_) => tonic::Status::unavailable("a part could not be begun").into_http(),
             })
         })
     }
+}
+
+/// Whether the caller says what only nodes of this lake can; how long the answer takes does not tell how much of it is right.
+fn knows(request: &http::Request<Body>, secret: &HeaderValue) -> bool {
+    let said = request
+        .headers()
+        .get(SECRET_HEADER)
+        .map(|said| Sha256::digest(said.as_bytes()));
+    said.is_some_and(|said| said == Sha256::digest(secret.as_bytes()))
 }
 
 /// Whether the caller showed a node's certificate.

@@ -11,6 +11,10 @@ use datafusion::error::Result;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
+use datafusion::physical_expr::expressions::{
+    BinaryExpr, CaseExpr, CastExpr, Column, DynamicFilterPhysicalExpr, InListExpr, IsNotNullExpr, IsNullExpr, LikeExpr,
+    Literal, NegativeExpr, NotExpr, TryCastExpr,
+};
 use datafusion::physical_expr::window::{
     PlainAggregateWindowExpr, SlidingAggregateWindowExpr, StandardWindowExpr, WindowExpr,
 };
@@ -21,7 +25,9 @@ use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::filter::FilterExec;
-use datafusion::physical_plan::joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec};
+use datafusion::physical_plan::joins::{
+    CrossJoinExec, HashJoinExec, NestedLoopJoinExec, PartitionMode, SortMergeJoinExec,
+};
 use datafusion::physical_plan::limit::{GlobalLimitExec, LocalLimitExec};
 use datafusion::physical_plan::placeholder_row::PlaceholderRowExec;
 use datafusion::physical_plan::projection::ProjectionExec;
@@ -32,7 +38,8 @@ use datafusion::physical_plan::union::{InterleaveExec, UnionExec};
 use datafusion::physical_plan::unnest::UnnestExec;
 use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec, WindowUDFExpr};
 use datafusion_distributed::{BroadcastExec, NetworkBoundaryExt};
-use labhouse_policies::{Travel, travel};
+use labhouse_catalog::TABLES;
+use labhouse_policies::{Travel, reads_only, travel};
 
 use crate::models::{ModelSnapshot, SentModel};
 use crate::session::is_forgetting;
@@ -41,7 +48,7 @@ use crate::session::is_forgetting;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Fit {
     /// It may; bytes of the files that it scans, and the models that it asks.
-    Shared(u64, Vec<SentModel>),
+    Shared(u64, Vec<(SentModel, Arc<ScalarUDF>)>),
     /// It stays here, for this reason.
     Stays(&'static str),
 }
@@ -80,7 +87,7 @@ struct Named<'a> {
     functions: &'a SessionState,
     models: Option<&'a ModelSnapshot>,
     /// The models met so far.
-    sent: Vec<SentModel>,
+    sent: Vec<(SentModel, Arc<ScalarUDF>)>,
 }
 
 impl Named<'_> {
@@ -92,8 +99,8 @@ impl Named<'_> {
         }
         let sent = self.models.and_then(|models| models.sent(function));
         match sent {
-            Some(model) if !self.sent.contains(&model) => self.sent.push(model),
-            Some(_) => {}
+            Some(model) if self.sent.iter().any(|(sent, _)| *sent == model) => {}
+            Some(model) => self.sent.push((model, Arc::new(function.clone()))),
             None => return false,
         }
         true
@@ -116,13 +123,13 @@ fn leaf(node: &Arc<dyn ExecutionPlan>) -> Option<Result<u64, &'static str>> {
         .then_some(Err("a source of rows that only this server has"))
 }
 
-/// Whether every operator of a part that another node sent is one that nodes send: a part that reads or writes anything else
-/// does not run here, whoever sent it.
-pub(super) fn is_part(plan: &Arc<dyn ExecutionPlan>) -> Result<bool> {
+/// Whether every operator of a part that another node sent is one that nodes send, and every scan one of tables in the lake that
+/// plans call `store`: a part that reads or writes anything else does not run here, whoever sent it.
+pub(super) fn is_part(plan: &Arc<dyn ExecutionPlan>, store: &str) -> Result<bool> {
     let mut all = true;
     plan.apply(|node| {
         all = is_known(node)
-            || travel(node).is_some()
+            || reads_only(node, store, TABLES)
             || node.is::<EmptyExec>()
             || node.is::<PlaceholderRowExec>()
             || node.is::<BroadcastExec>()
@@ -177,24 +184,90 @@ fn operator(node: &Arc<dyn ExecutionPlan>, named: &mut Named<'_>) -> Result<Opti
     if !by_name {
         return Ok(Some("a function that workers do not have"));
     }
-    let mut all = true;
+    let mut stays = shape(node);
     node.apply_expressions(&mut |expr| {
-        all = all && has_functions(expr, named)?;
-        Ok(TreeNodeRecursion::Continue)
-    })?;
-    Ok((!all).then_some("a function that workers do not have"))
-}
-
-/// Whether each function called is the one of its name.
-fn has_functions(expr: &Arc<dyn PhysicalExpr>, named: &mut Named<'_>) -> Result<bool> {
-    let mut all = true;
-    expr.apply(|part| {
-        if let Some(call) = part.downcast_ref::<ScalarFunctionExpr>() {
-            all = all && named.has(call.fun());
+        if stays.is_none() {
+            stays = expression(expr, named)?;
         }
         Ok(TreeNodeRecursion::Continue)
     })?;
-    Ok(all)
+    Ok(stays)
+}
+
+/// Why an operator stays for what it holds or stands on, if it does.
+fn shape(node: &Arc<dyn ExecutionPlan>) -> Option<&'static str> {
+    let children = node.children();
+    // Its build side is sent to all tasks, and each would take the first rows that come to it.
+    let collects = node.is::<CrossJoinExec>()
+        || node.is::<NestedLoopJoinExec>()
+        || node
+            .downcast_ref::<HashJoinExec>()
+            .is_some_and(|join| *join.partition_mode() == PartitionMode::CollectLeft);
+    if collects && children.first().is_some_and(|left| counts_rows(left)) {
+        return Some("a join with so many rows of one side");
+    }
+    let sets = node.downcast_ref::<AggregateExec>().map(AggregateExec::group_expr);
+    if sets.is_some_and(|sets| sets.has_grouping_set() && sets.expr().is_empty()) {
+        return Some("grouping sets without columns");
+    }
+    let is_window = node.is::<WindowAggExec>() || node.is::<BoundedWindowAggExec>();
+    (is_window && !children.iter().all(|below| is_sorted_there(below)))
+        .then_some("a window over rows whose order other nodes do not know of")
+}
+
+/// Whether a plan gives a number of rows, whichever come first.
+fn counts_rows(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    if plan.is::<CooperativeExec>() || plan.is::<ProjectionExec>() {
+        return plan.children().into_iter().any(counts_rows);
+    }
+    plan.is::<CoalescePartitionsExec>() && plan.fetch().is_some()
+}
+
+/// Whether rows get their order, if they need one, in the very part that looks at it: the message of a part says nothing of
+/// the order in which rows come to it.
+fn is_sorted_there(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    if plan.is::<SortExec>() || plan.is::<SortPreservingMergeExec>() || plan.is::<CoalescePartitionsExec>() {
+        return true;
+    }
+    let passes = plan.is::<FilterExec>()
+        || plan.is::<ProjectionExec>()
+        || plan.is::<CooperativeExec>()
+        || plan.is::<LocalLimitExec>()
+        || plan.is::<GlobalLimitExec>()
+        || plan.is::<WindowAggExec>()
+        || plan.is::<BoundedWindowAggExec>();
+    passes && plan.children().into_iter().all(is_sorted_there)
+}
+
+/// Why an expression stays, if it does: it is none of the kinds that are known, or calls what another node does not have.
+fn expression(expr: &Arc<dyn PhysicalExpr>, named: &mut Named<'_>) -> Result<Option<&'static str>> {
+    let mut stays = None;
+    expr.apply(|part| {
+        let known = part.is::<Column>()
+            || part.is::<Literal>()
+            || part.is::<BinaryExpr>()
+            || part.is::<NotExpr>()
+            || part.is::<IsNullExpr>()
+            || part.is::<IsNotNullExpr>()
+            || part.is::<NegativeExpr>()
+            || part.is::<InListExpr>()
+            || part.is::<CaseExpr>()
+            || part.is::<CastExpr>()
+            || part.is::<TryCastExpr>()
+            || part.is::<LikeExpr>()
+            || part.is::<DynamicFilterPhysicalExpr>();
+        stays = match part.downcast_ref::<ScalarFunctionExpr>() {
+            Some(call) if named.has(call.fun()) => None,
+            Some(_) => Some("a function that workers do not have"),
+            None if known => None,
+            None => Some("an expression that only this server knows"),
+        };
+        Ok(match stays {
+            Some(_) => TreeNodeRecursion::Stop,
+            None => TreeNodeRecursion::Continue,
+        })
+    })?;
+    Ok(stays)
 }
 
 fn is_aggregate(call: &AggregateFunctionExpr, functions: &SessionState) -> bool {

@@ -4,6 +4,7 @@
 //! had come. So the operators of each part run inside [`GuardExec`], which makes an error of a panic; and whatever else
 //! panics in the process while an answer flows (see [`panics`]) makes the door end that answer as failed.
 
+use std::cell::Cell;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
@@ -28,18 +29,34 @@ use futures::{Stream, StreamExt};
 
 static PANICS: AtomicU64 = AtomicU64::new(0);
 
-/// Panics of this process so far.
+thread_local! {
+    /// Guards that the thread is inside of.
+    static GUARDS: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Panics of this process so far, but for those that a guard made errors of.
 pub(super) fn panics() -> u64 {
     PANICS.load(Ordering::Acquire)
 }
 
-/// Counts panics from now on, and logs where they were.
+/// Counts panics from now on, and logs where they were and not what they say: it may quote a row.
 pub(super) fn count_panics() {
     std::panic::set_hook(Box::new(|panic| {
-        PANICS.fetch_add(1, Ordering::AcqRel);
+        let guarded = GUARDS.get() > 0;
+        if !guarded {
+            PANICS.fetch_add(1, Ordering::AcqRel);
+        }
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        tracing::error!(place, "a panic; the statements that ran here fail");
+        tracing::error!(place, guarded, "a panic");
     }));
+}
+
+/// Runs what may panic; then there is an error in its place.
+fn inside<T>(run: impl FnOnce() -> T) -> Result<T> {
+    GUARDS.set(GUARDS.get() + 1);
+    let outcome = std::panic::catch_unwind(AssertUnwindSafe(run));
+    GUARDS.set(GUARDS.get().saturating_sub(1));
+    outcome.map_err(|_| DataFusionError::Internal("an operator panicked on a worker".into()))
 }
 
 /// Puts the guard into a part of a statement: below the operator that gives rows to other nodes, which is made anew for
@@ -105,17 +122,12 @@ impl ExecutionPlan for GuardExec {
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let starting = AssertUnwindSafe(|| self.below.execute(partition, context));
-        let below = std::panic::catch_unwind(starting).unwrap_or_else(|_| Err(panicked()))?;
+        let below = inside(|| self.below.execute(partition, context))??;
         Ok(Box::pin(Guarded {
             schema: self.below.schema(),
             below: Some(below),
         }))
     }
-}
-
-fn panicked() -> DataFusionError {
-    DataFusionError::Internal("an operator panicked on a worker".into())
 }
 
 struct Guarded {
@@ -131,11 +143,11 @@ impl Stream for Guarded {
         let Some(below) = self.below.as_mut() else {
             return Poll::Ready(None);
         };
-        match std::panic::catch_unwind(AssertUnwindSafe(|| below.poll_next_unpin(context))) {
+        match inside(|| below.poll_next_unpin(context)) {
             Ok(polled) => polled,
-            Err(_) => {
+            Err(panicked) => {
                 self.below = None;
-                Poll::Ready(Some(Err(panicked())))
+                Poll::Ready(Some(Err(panicked)))
             }
         }
     }
@@ -144,5 +156,60 @@ impl Stream for Guarded {
 impl RecordBatchStream for Guarded {
     fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::datatypes::{DataType, Field, Schema};
+    use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+    use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
+
+    use super::*;
+
+    /// One batch, and then it panics.
+    #[derive(Debug)]
+    struct Falls(SchemaRef);
+
+    impl PartitionStream for Falls {
+        fn schema(&self) -> &SchemaRef {
+            &self.0
+        }
+
+        fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
+            let batch = RecordBatch::new_empty(Arc::clone(&self.0));
+            let rows = futures::stream::iter([0, 1]).map(move |nth| match nth {
+                0 => Ok(batch.clone()),
+                _ => panic!("it falls"),
+            });
+            Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.0), rows))
+        }
+    }
+
+    fn falling() -> Arc<dyn ExecutionPlan> {
+        let schema = Arc::new(Schema::new(vec![Field::new("a", DataType::Int64, true)]));
+        let partition = Arc::new(Falls(Arc::clone(&schema)));
+        Arc::new(StreamingTableExec::try_new(schema, vec![partition], None, Vec::new(), false, None).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_an_error_and_no_end() {
+        let plan = guarded(falling()).unwrap();
+        let mut rows = plan.execute(0, Arc::new(TaskContext::default())).unwrap();
+        assert!(rows.next().await.unwrap().is_ok());
+        let error = rows.next().await.unwrap().unwrap_err();
+        assert!(error.to_string().contains("panicked"), "{error}");
+        assert!(rows.next().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn it_stands_below_what_gives_rows_to_other_nodes() {
+        let below = falling();
+        let by_turns = datafusion::physical_plan::Partitioning::RoundRobinBatch(3);
+        let plan = guarded(Arc::new(RepartitionExec::try_new(below, by_turns).unwrap())).unwrap();
+        assert!(plan.is::<RepartitionExec>());
+        assert!(plan.children()[0].is::<GuardExec>());
+        let broadcast = guarded(Arc::new(BroadcastExec::new(falling(), 2))).unwrap();
+        assert!(broadcast.is::<BroadcastExec>() && broadcast.children()[0].is::<GuardExec>());
     }
 }

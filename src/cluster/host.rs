@@ -13,7 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::SessionState;
 use datafusion_distributed::{
-    ChannelResolver, DistributedExt, ExecuteTaskRequest, ProducerHead, TaskKey, Worker, WorkerPlanRewriteEvent,
+    DistributedExt, ExecuteTaskRequest, ProducerHead, TaskKey, Worker, WorkerPlanRewriteEvent,
     WorkerPlanRewriteEventResponse, WorkerQueryContext, WorkerSessionBuilder,
 };
 use http::HeaderMap;
@@ -25,17 +25,19 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 use uuid::Uuid;
 
-use super::channel::{Channels, lost};
+use super::channel::{Calls, Channels, lost};
 use super::codec::GroupingSetsCodec;
 use super::fit::is_part;
 use super::guard::{count_panics, guarded};
-use super::{MODELS_HEADER, VERSION_HEADER, door, version};
+use super::{ClusterError, MODELS_HEADER, VERSION_HEADER, door, secret, version};
 use crate::config::Config;
 use crate::models::{SentModel, SentModels};
 use crate::query::Runner;
 use crate::session::Sessions;
 use crate::tls::{Tls, TlsError};
 
+/// Models that one part asks.
+const MODELS_MAX: usize = 16;
 /// How long an ended part may hold memory.
 const TIDY_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -48,6 +50,8 @@ pub(crate) enum WorkError {
     Session(#[from] DataFusionError),
     #[error("cluster.listen = \"{address}\": {source}; another program may use it, choose another address or port 0")]
     Listen { address: String, source: std::io::Error },
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
     #[error(transparent)]
     Tls(#[from] TlsError),
     #[error("the worker's door failed: {0}")]
@@ -66,6 +70,7 @@ pub(crate) async fn run(config: Config) -> std::result::Result<(), WorkError> {
     let runner = Runner::new(sessions.partitions(), crate::cli::STACK_BYTES, None)?;
     count_panics();
     let version: Arc<str> = version(object_store_url(&lake).as_str())?.into();
+    let secret = secret(&lake).await.map_err(ClusterError::from)?;
     let at = |source| WorkError::Listen {
         address: config.cluster.listen.clone(),
         source,
@@ -76,7 +81,8 @@ pub(crate) async fn run(config: Config) -> std::result::Result<(), WorkError> {
     let host = Host {
         models: SentModels::new(Arc::clone(&lake)),
         sessions: Arc::clone(&sessions),
-        channels: Channels::new(&config.cluster, Handle::current()),
+        channels: Channels::new(&config.cluster, secret.clone(), Handle::current()),
+        store: object_store_url(&lake).as_str().to_owned(),
         version: Arc::clone(&version),
     };
     let tasks = Arc::new(Semaphore::new(config.cluster.tasks_max));
@@ -104,7 +110,7 @@ pub(crate) async fn run(config: Config) -> std::result::Result<(), WorkError> {
         tls,
         &config.cluster,
         plans,
-        (Arc::clone(&tasks), stopped),
+        (Arc::clone(&tasks), secret, stopped),
     );
     tokio::pin!(serving);
     tokio::select! {
@@ -160,6 +166,8 @@ struct Host {
     models: SentModels,
     sessions: Arc<Sessions>,
     channels: Arc<Channels>,
+    /// Under which plans name the lake.
+    store: String,
     version: Arc<str>,
 }
 
@@ -172,8 +180,9 @@ impl WorkerSessionBuilder for Host {
             return Err(refused("this worker is of another version"));
         }
         tracing::debug!("a part of a statement begins");
-        let channels: Arc<dyn ChannelResolver + Send + Sync> = Arc::<Channels>::clone(&self.channels);
-        let rewrite = |event: WorkerPlanRewriteEvent<'_>| match is_part(&event.plan)? {
+        let calls = Calls::new(&self.channels, &Arc::default());
+        let store = self.store.clone();
+        let rewrite = move |event: WorkerPlanRewriteEvent<'_>| match is_part(&event.plan, &store)? {
             true => guarded(event.plan).map(WorkerPlanRewriteEventResponse::new),
             false => Err(refused("the part holds an operator that nodes do not send")),
         };
@@ -191,7 +200,7 @@ impl WorkerSessionBuilder for Host {
             config
                 .with_distributed_user_codec(wire::codec(system))
                 .with_distributed_user_codec(GroupingSetsCodec)
-                .with_distributed_channel_resolver(channels)
+                .with_distributed_channel_resolver(calls)
                 .with_distributed_worker_plan_rewrite_handler(rewrite)
         })
     }
@@ -203,8 +212,10 @@ fn models(headers: &HeaderMap) -> Result<Vec<SentModel>> {
         return Ok(Vec::new());
     };
     let bytes = STANDARD.decode(models).ok();
-    let models = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    models.ok_or_else(|| refused("the part does not say which models it asks"))
+    let models: Option<Vec<SentModel>> = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    models
+        .filter(|models| models.len() <= MODELS_MAX && models.iter().all(SentModel::is_sound))
+        .ok_or_else(|| refused("the part does not say which models it asks"))
 }
 
 fn refused(why: &str) -> DataFusionError {

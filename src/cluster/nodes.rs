@@ -3,7 +3,7 @@
 //! The config names them; the addresses behind a name are asked for again at each look, so workers come and go without a
 //! word to the servers. A node is ready while it answers, says the same version, and no call to it failed since.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,6 +17,11 @@ use url::Url;
 
 use super::channel::Channels;
 use super::share::Cluster;
+
+/// Addresses of one name that are used.
+const ADDRESSES_MAX: usize = 256;
+/// Time between a failed call and the look that follows.
+const AFTER_LOSS: Duration = Duration::from_millis(200);
 
 /// What is known of a worker.
 #[derive(Debug, Clone)]
@@ -68,50 +73,55 @@ impl Nodes {
     }
 
     /// All that the config names, by address.
-    pub(super) fn all(&self) -> Vec<Node> {
-        self.known.load().values().cloned().collect()
+    pub(super) fn all(&self, channels: &Channels) -> Vec<Node> {
+        let mut all: Vec<Node> = self.known.load().values().cloned().collect();
+        for node in all.iter_mut().filter(|node| channels.is_suspect(&node.url)) {
+            become_state(node, NodeState::Away);
+        }
+        all
     }
 
     /// The workers that can be used now.
-    pub(super) fn ready(&self) -> Vec<Url> {
+    pub(super) fn ready(&self, channels: &Channels) -> Vec<Url> {
         let known = self.known.load();
         let ready = known.values().filter(|node| node.state == NodeState::Ready);
-        ready.map(|node| node.url.clone()).collect()
+        ready
+            .filter(|node| !channels.is_suspect(&node.url))
+            .map(|node| node.url.clone())
+            .collect()
     }
 
     /// Looks at each worker once.
-    async fn look(&self, names: &[String], channels: &Channels, version: &str, patience: Duration) {
+    async fn look(&self, names: &mut Names, channels: &Channels, version: &str, patience: Duration) {
         let before = self.known.load_full();
-        let asked = addresses(names).await.into_iter().filter_map(|address| {
+        let asked = names.addresses(patience).await.into_iter().filter_map(|address| {
             let url = channels.url(address)?;
             let before = before.get(&address).cloned();
-            Some(async move { (address, ask(address, url, before, channels, version, patience).await) })
+            Some(async move {
+                let node = ask(address, url, before, channels, version, patience).await;
+                (address, node)
+            })
         });
         let now: BTreeMap<_, _> = join_all(asked).await.into_iter().collect();
         for (address, node) in &now {
-            let was = before.get(address).map(|node| node.state);
-            match node.state {
-                state if Some(state) == was => {}
-                NodeState::Ready => tracing::info!(%address, "a worker is ready"),
-                NodeState::Other => tracing::warn!(
-                    %address, theirs = node.version, ours = version,
-                    "a worker is of another version or lake and gets no work"
-                ),
-                NodeState::Away => tracing::warn!(%address, "a worker is away"),
+            if before.get(address).map(|node| node.state) != Some(node.state) {
+                tell(node, version);
             }
         }
+        channels.keep(|url| now.values().any(|node| node.url == *url));
         self.known.store(Arc::new(now));
     }
+}
 
-    /// A call to these failed: they get no work until they answer again.
-    fn lost(&self, nodes: &[Url]) {
-        self.known.rcu(|known| {
-            let mut known = BTreeMap::clone(known);
-            for node in known.values_mut().filter(|node| nodes.contains(&node.url)) {
-                become_state(node, NodeState::Away);
-            }
-            known
-        });
+fn tell(node: &Node, version: &str) {
+    let address = node.address;
+    match node.state {
+        NodeState::Ready => tracing::info!(%address, "a worker is ready"),
+        NodeState::Other => tracing::warn!(
+            %address, theirs = node.version, ours = version,
+            "a worker is of another version or lake and gets no work"
+        ),
+        NodeState::Away => tracing::warn!(%address, "a worker is away"),
     }
 }
 
@@ -131,21 +141,29 @@ fn become_state(node: &mut Node, state: NodeState) {
     }
 }
 
-/// The addresses behind the names; a name that is not known now has none.
-async fn addresses(names: &[String]) -> Vec<SocketAddr> {
-    let found = names.iter().map(|name| async move {
-        match tokio::net::lookup_host(name).await {
-            Ok(found) => found.collect(),
-            Err(error) => {
-                tracing::warn!(name, %error, "no address of a worker");
-                Vec::new()
+/// The names of workers in the config, with the addresses that each had when it was looked up last.
+struct Names(Vec<(String, Vec<SocketAddr>)>);
+
+impl Names {
+    fn new(names: &[String]) -> Self {
+        Self(names.iter().map(|name| (name.clone(), Vec::new())).collect())
+    }
+
+    /// The addresses behind all names now; a name that cannot be looked up keeps those it had.
+    async fn addresses(&mut self, patience: Duration) -> BTreeSet<SocketAddr> {
+        let looked_up = self.0.iter_mut().map(|(name, known)| async move {
+            match tokio::time::timeout(patience, tokio::net::lookup_host(name.as_str())).await {
+                Ok(Ok(found)) => *known = found.take(ADDRESSES_MAX).collect(),
+                Ok(Err(error)) => tracing::warn!(name, %error, "no address of a worker; the last ones stay"),
+                Err(_) => tracing::warn!(
+                    name,
+                    "looking up the address of a worker takes too long; the last ones stay"
+                ),
             }
-        }
-    });
-    let mut all: Vec<SocketAddr> = join_all(found).await.into_iter().flatten().collect();
-    all.sort_unstable();
-    all.dedup();
-    all
+        });
+        join_all(looked_up).await;
+        self.0.iter().flat_map(|(_, known)| known.iter().copied()).collect()
+    }
 }
 
 async fn ask(
@@ -172,6 +190,7 @@ async fn ask(
     };
     let state = match tokio::time::timeout(patience, asking).await {
         Ok(Ok(told)) => {
+            channels.trust(&node.url);
             node.heard_at = Some(Utc::now());
             node.latency = Some(asked.elapsed());
             node.version = told.version;
@@ -192,29 +211,25 @@ async fn ask(
     node
 }
 
-/// Looks at the workers until shutdown: at each interval, and at once when one was lost.
+/// Looks at the workers until shutdown: at each interval, and soon after a call to one failed.
 pub(crate) async fn follow(cluster: Arc<Cluster>, mut stopped: watch::Receiver<bool>) {
     let (config, channels) = (cluster.config(), cluster.channels());
     // The first of two answers may connect.
     let patience = config.connect() * 2;
+    let mut names = Names::new(&config.workers);
     while !*stopped.borrow() {
-        cluster
-            .nodes()
-            .look(&config.workers, channels, cluster.version(), patience)
-            .await;
+        tokio::select! {
+            _ = stopped.changed() => break,
+            () = cluster.nodes().look(&mut names, channels, cluster.version(), patience) => {}
+        }
         tokio::select! {
             _ = stopped.changed() => break,
             () = tokio::time::sleep(config.look()) => {}
-            () = channels.losses().told() => {
-                let lost = channels.losses().take();
-                lost.iter().for_each(|node| channels.forget(node));
-                cluster.nodes().lost(&lost);
-                // What made it fail has a moment to end.
-                tokio::select! {
-                    _ = stopped.changed() => break,
-                    () = tokio::time::sleep(Duration::from_millis(200)) => {}
-                }
-            }
+            // What made a call fail has a moment to end.
+            () = async {
+                channels.suspected().await;
+                tokio::time::sleep(AFTER_LOSS).await;
+            } => {}
         }
     }
 }

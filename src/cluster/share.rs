@@ -5,29 +5,40 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use datafusion::error::Result;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SessionState, TaskContext};
+use datafusion::logical_expr::ScalarUDF;
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
+use datafusion::physical_plan::sorts::sort::SortExec;
+use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
 use datafusion::prelude::SessionConfig;
 use datafusion_distributed::{
-    ChannelResolver, DesiredTaskCountEvent, DesiredTaskCountEventResponse, DistributedExec, DistributedExt,
-    DistributedLeafExec, ScaleUpLeafNodeEvent, ScaleUpLeafNodeEventResponse,
+    DesiredTaskCountEvent, DesiredTaskCountEventResponse, DistributedExec, DistributedExt, DistributedLeafExec,
+    ScaleUpLeafNodeEvent, ScaleUpLeafNodeEventResponse,
 };
+use datafusion_proto::physical_plan::PhysicalExtensionCodec;
 use http::{HeaderMap, HeaderValue};
+use labhouse_catalog::{Lake, object_store_url};
 use labhouse_policies::{Travel, slices, travel, wire};
 use tokio::runtime::Handle;
 
-use super::channel::Channels;
+use super::channel::{Calls, Channels, Trouble, is_loss};
 use super::codec::GroupingSetsCodec;
 use super::fit::{Fit, fit};
+use super::guard::{count_panics, panics};
 use super::nodes::{Chosen, Node, Nodes};
-use super::{MODELS_HEADER, VERSION_HEADER, version};
+use super::roundtrip::survives;
+use super::{ClusterError, MODELS_HEADER, VERSION_HEADER, secret, version};
 use crate::config;
 use crate::models::SentModel;
 use crate::session::{Governed, Sessions, distributed};
 
-/// Bytes that wait in each connection between two nodes.
-const CONNECTION_BUFFER_BYTES: usize = 16 << 20;
+/// Bytes that wait in each connection between two nodes, of one statement.
+const CONNECTION_BUFFER_BYTES: usize = 4 << 20;
+/// Rows of a sorted and limited result that are merged as they come from each node: few enough to fit into what waits.
+const MERGED_ROWS_MAX: usize = 4_096;
 
 /// What models may take of a call's headers.
 const MODELS_BYTES_MAX: usize = 32 << 10;
@@ -48,7 +59,7 @@ pub(crate) struct Cluster {
 #[derive(Debug, Default)]
 struct Counts {
     shared: AtomicU64,
-    again: AtomicU64,
+    lost: AtomicU64,
 }
 
 /// A plan whose parts run on other nodes.
@@ -57,28 +68,48 @@ pub(crate) struct Shared {
     pub(crate) context: Arc<TaskContext>,
     /// Parts that each of its stages has at most.
     pub(crate) tasks: usize,
-    losses: u64,
+    trouble: Arc<Trouble>,
+    /// Panics of this process when it began.
+    panics: u64,
+}
+
+impl Shared {
+    /// Whether an attempt failed because of a node, so that the statement may run again.
+    pub(crate) fn is_lost(&self, error: &DataFusionError) -> bool {
+        is_loss(error) || self.trouble.is_there()
+    }
+
+    /// Waits until a node is lost, or does not take its part: the engine hears of it late.
+    pub(crate) async fn lost(&self) {
+        self.trouble.comes().await;
+    }
+
+    /// Whether its end is the end of its rows: a panic in the threads between nodes would look the same.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.panics == panics()
+    }
 }
 
 impl Cluster {
     /// None when the config names no workers. Connections live on `network`.
     ///
     /// # Errors
-    /// The program's own file cannot be read, which tells one version from another.
-    pub(crate) fn open(
+    /// The lake does not give its nodes' secret, or the program's own file cannot be read.
+    pub(crate) async fn open(
         config: &config::Cluster,
-        lake: &str,
+        lake: &Lake,
         sessions: &Sessions,
         network: Handle,
-    ) -> std::io::Result<Option<Arc<Self>>> {
+    ) -> std::result::Result<Option<Arc<Self>>, ClusterError> {
         if config.workers.is_empty() {
             return Ok(None);
         }
+        count_panics();
         Ok(Some(Arc::new(Self {
             config: config.clone(),
-            channels: Channels::new(config, network),
+            channels: Channels::new(config, secret(lake).await?, network),
             nodes: Nodes::new(),
-            version: version(lake)?,
+            version: version(object_store_url(lake).as_str())?,
             functions: Arc::clone(sessions.functions()),
             system: Arc::clone(sessions.system()),
             counts: Counts::default(),
@@ -103,13 +134,18 @@ impl Cluster {
 
     /// All workers that the config names, by address.
     pub(crate) fn all(&self) -> Vec<Node> {
-        self.nodes.all()
+        self.nodes.all(&self.channels)
     }
 
     /// Statements shared so far, and those of them that ran again because a node was lost.
     pub(crate) fn counts(&self) -> (u64, u64) {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        (read(&self.counts.shared), read(&self.counts.again))
+        (read(&self.counts.shared), read(&self.counts.lost))
+    }
+
+    /// A statement that was shared runs again, or failed, because a node was lost.
+    pub(crate) fn count_loss(&self) {
+        self.counts.lost.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The plan shared among the nodes that are ready; none when it stays here. The plan itself is left as it is.
@@ -117,7 +153,7 @@ impl Cluster {
     /// # Errors
     /// The plan cannot be cut into parts.
     pub(crate) async fn share(&self, plan: &Arc<dyn ExecutionPlan>, context: &TaskContext) -> Result<Option<Shared>> {
-        let nodes = self.nodes.ready();
+        let nodes = self.nodes.ready(&self.channels);
         if nodes.is_empty() {
             return Ok(None);
         }
@@ -128,17 +164,33 @@ impl Cluster {
                 tracing::debug!(why, "a statement stays here");
                 return Ok(None);
             }
-            Fit::Shared(bytes, _) if bytes < self.config.statement_mib_min << 20 => return Ok(None),
+            Fit::Shared(bytes, _) if bytes < self.config.statement_mib_min.saturating_mul(1 << 20) => return Ok(None),
             Fit::Shared(_, models) => models,
         };
         let Some(headers) = headers(&self.version, &models) else {
             tracing::debug!("a statement stays here: it asks too many models");
             return Ok(None);
         };
+        let plan = sorted_here(Arc::clone(plan))?;
+        let functions: Vec<_> = models.into_iter().map(|(_, function)| function).collect();
+        match survives(&plan, self.codecs(), &self.functions, &functions) {
+            Ok(true) => {}
+            Ok(false) => {
+                tracing::debug!("a statement stays here: other nodes would read another one");
+                return Ok(None);
+            }
+            Err(error) => {
+                tracing::debug!(%error, "a statement stays here: it cannot be told to other nodes");
+                return Ok(None);
+            }
+        }
         // One worker alone runs two parts: with a single one the engine would see nothing to share.
-        let (tasks, losses) = (nodes.len().max(2), self.channels.losses().count());
-        let config = self.session(context.session_config().clone(), tasks, Chosen(nodes), headers)?;
-        let (plan, context) = distributed(Arc::clone(plan), config, context).await?;
+        let (tasks, trouble) = (nodes.len().max(2), Arc::new(Trouble::default()));
+        let calls = Calls::new(&self.channels, &trouble);
+        let panics = panics();
+        let config = context.session_config().clone();
+        let config = self.session(config, tasks, Chosen(nodes), calls, headers)?;
+        let (plan, context) = distributed(plan, config, context).await?;
         if !plan.is::<DistributedExec>() {
             return Ok(None);
         }
@@ -147,20 +199,27 @@ impl Cluster {
             plan,
             context,
             tasks,
-            losses,
+            trouble,
+            panics,
         }))
     }
 
-    /// Whether an attempt failed because of a node, so that the statement may run again.
-    pub(crate) fn is_lost(&self, shared: &Shared, error: &datafusion::error::DataFusionError) -> bool {
-        let lost = super::is_loss(error) || self.channels.losses().count() > shared.losses;
-        if lost {
-            self.counts.again.fetch_add(1, Ordering::Relaxed);
-        }
-        lost
+    /// What knows our own operators, in the order that all nodes have them in.
+    fn codecs(&self) -> Vec<Arc<dyn PhysicalExtensionCodec>> {
+        vec![
+            Arc::new(wire::codec(Arc::clone(&self.system))),
+            Arc::new(GroupingSetsCodec),
+        ]
     }
 
-    fn session(&self, config: SessionConfig, tasks: usize, nodes: Chosen, headers: HeaderMap) -> Result<SessionConfig> {
+    fn session(
+        &self,
+        config: SessionConfig,
+        tasks: usize,
+        nodes: Chosen,
+        calls: Calls,
+        headers: HeaderMap,
+    ) -> Result<SessionConfig> {
         let wanted = move |asked: DesiredTaskCountEvent<'_>| -> Option<Result<DesiredTaskCountEventResponse>> {
             let leaf = travel(asked.plan)?;
             Some(Ok(match leaf {
@@ -174,12 +233,11 @@ impl Cluster {
             }
             Some(in_slices(asked.plan, asked.task_count).map(ScaleUpLeafNodeEventResponse::new))
         };
-        let channels: Arc<dyn ChannelResolver + Send + Sync> = Arc::<Channels>::clone(&self.channels);
         config
             .with_distributed_user_codec(wire::codec(Arc::clone(&self.system)))
             .with_distributed_user_codec(GroupingSetsCodec)
             .with_distributed_worker_resolver(nodes)
-            .with_distributed_channel_resolver(channels)
+            .with_distributed_channel_resolver(calls)
             .with_distributed_desired_task_count_handler(wanted)
             .with_distributed_scale_up_leaf_node_handler(cut)
             .with_distributed_passthrough_headers(headers)?
@@ -190,12 +248,34 @@ impl Cluster {
     }
 }
 
+/// The plan with its rows sorted here and not merged: one connection brings all partitions of a node, and a merge that waits
+/// for one while another fills what the connection may hold would wait for ever. A sort spills what it cannot hold.
+fn sorted_here(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    let sorted = plan.transform_up(|node| {
+        let Some(merge) = node.downcast_ref::<SortPreservingMergeExec>() else {
+            return Ok(Transformed::no(node));
+        };
+        if merge.fetch().is_some_and(|rows| rows <= MERGED_ROWS_MAX) {
+            return Ok(Transformed::no(node));
+        }
+        let input = match merge.input().downcast_ref::<SortExec>() {
+            Some(sort) if sort.fetch().is_none() => sort.input(),
+            _ => merge.input(),
+        };
+        let together = Arc::new(CoalescePartitionsExec::new(Arc::clone(input)));
+        let sort = SortExec::new(merge.expr().clone(), together).with_fetch(merge.fetch());
+        Ok(Transformed::yes(Arc::new(sort) as Arc<dyn ExecutionPlan>))
+    })?;
+    Ok(sorted.data)
+}
+
 /// What each part brings beside its plan; none if it is too much.
-fn headers(version: &str, models: &[SentModel]) -> Option<HeaderMap> {
+fn headers(version: &str, models: &[(SentModel, Arc<ScalarUDF>)]) -> Option<HeaderMap> {
     let mut headers = HeaderMap::new();
     headers.insert(VERSION_HEADER, HeaderValue::from_str(version).ok()?);
     if !models.is_empty() {
-        let models = STANDARD.encode(serde_json::to_vec(models).ok()?);
+        let models: Vec<&SentModel> = models.iter().map(|(model, _)| model).collect();
+        let models = STANDARD.encode(serde_json::to_vec(&models).ok()?);
         if models.len() > MODELS_BYTES_MAX {
             return None;
         }

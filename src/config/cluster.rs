@@ -8,6 +8,10 @@ use serde::Deserialize;
 
 use super::ConfigError;
 
+/// Upper ends of two settings.
+const TASKS_MAX: usize = 65_536;
+const PLAN_MIB_MAX: usize = 2_047;
+
 /// How a server finds its workers, and how a worker is found. Both read the same section, so one file serves all nodes.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -125,8 +129,12 @@ impl Cluster {
                 return wrong("cluster.workers", worker, PLAIN);
             }
         }
-        if self.tasks_max == 0 || self.plan_mib_max == 0 {
-            return wrong("cluster.tasks_max", "0", "and cluster.plan_mib_max must be at least 1");
+        if !(1..=TASKS_MAX).contains(&self.tasks_max) || !(1..=PLAN_MIB_MAX).contains(&self.plan_mib_max) {
+            return wrong(
+                "cluster.tasks_max",
+                &self.tasks_max.to_string(),
+                "is not 1 to 65536, or cluster.plan_mib_max is not 1 to 2047",
+            );
         }
         Ok(())
     }

@@ -97,6 +97,10 @@ fn unknown_keys_and_wrong_values_are_refused_by_name() {
         ("[lake]\nurl = \"x\"\n[cluster]\nworkers = [\"here\"]", "HOST:PORT"),
         ("[lake]\nurl = \"x\"\n[cluster]\ncert = \"c.pem\"", "cluster.ca"),
         ("[lake]\nurl = \"x\"\n[cluster]\ntasks_max = 0", "cluster.tasks_max"),
+        (
+            "[lake]\nurl = \"x\"\n[tls]\ncert = \"c\"\nkey = \"k\"\nclient_ca = \"a\"\n[cluster]\ncert = \"c\"\nkey = \"k\"\nca = \"a\"",
+            "cluster.ca",
+        ),
         ("[listen]\n", "lake"),
     ] {
         let error = parse(text).unwrap_err().to_string();

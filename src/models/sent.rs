@@ -26,6 +26,14 @@ pub(crate) struct SentModel {
     sight: Sight,
 }
 
+impl SentModel {
+    /// Whether its names are names, and no path to another place.
+    pub(crate) fn is_sound(&self) -> bool {
+        let is_name = |name: &str| !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\']);
+        is_name(&self.schema) && is_name(&self.name)
+    }
+}
+
 impl ModelSnapshot {
     /// The model behind a function of a statement, to be found by another node. None if the function asks no model, or one
     /// that is not in the lake as it is.

@@ -126,14 +126,24 @@ async fn shared(
     tracing::debug!(tasks = parts.tasks, "a statement is shared");
     let mut batches = execute_stream(giving_way(Arc::clone(&parts.plan))?, Arc::clone(&parts.context))?;
     let mut gone = false;
-    while let Some(batch) = batches.next().await {
+    loop {
+        let next = tokio::select! {
+            biased;
+            next = batches.next() => next,
+            () = parts.lost(), if !gone => Some(Err(DataFusionError::Execution("a node did not take its part".into()))),
+        };
+        let batch = match next {
+            None if parts.is_whole() => return Ok(Outcome::Done),
+            None => Err(DataFusionError::Execution("a panic between nodes".into())),
+            Some(batch) => batch,
+        };
         let batch = match batch {
-            Err(error) if cluster.is_lost(&parts, &error) => {
+            Err(error) if parts.is_lost(&error) || !parts.is_whole() => {
+                cluster.count_loss();
+                tracing::warn!(%error, again = !gone, "a statement lost a node");
                 if !gone {
-                    tracing::warn!(%error, "a node was lost; the statement runs again, here alone");
                     return Ok(Outcome::Again);
                 }
-                tracing::warn!(%error, "a node was lost while rows went out");
                 Err(QueryError::Unavailable(LOST.into()).into_datafusion())
             }
             other => other,
@@ -141,10 +151,9 @@ async fn shared(
         let failed = batch.is_err();
         gone |= batch.as_ref().is_ok_and(|batch| batch.num_rows() > 0);
         if rows.send(batch).await.is_err() || failed {
-            break;
+            return Ok(Outcome::Done);
         }
     }
-    Ok(Outcome::Done)
 }
 
 /// A statement of which rows are with the client already cannot begin anew.

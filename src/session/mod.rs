@@ -29,6 +29,7 @@ use datafusion::execution::{FunctionRegistry, SessionState, SessionStateBuilder}
 use datafusion::prelude::SessionConfig;
 use labhouse_catalog::{CatalogSnapshot, Lake};
 use labhouse_policies::{PolicySet, Principal};
+use url::Url;
 
 pub(crate) use combinations::COMBINATIONS_MAX;
 pub(crate) use derived::Derived;
@@ -185,6 +186,10 @@ fn runtime(limits: &Limits, lake: &Lake) -> Result<Arc<RuntimeEnv>, DataFusionEr
         .with_memory_pool(Arc::new(TrackConsumersPool::new(pool, CONSUMERS_NAMED)))
         .with_disk_manager_builder(disk)
         .build_arc()?;
+    // The engine brings this machine's files along; no plan reads them.
+    if let Ok(files) = Url::parse("file:///") {
+        runtime.deregister_object_store(&files)?;
+    }
     lake.register(&runtime);
     Ok(runtime)
 }

@@ -40,7 +40,7 @@ use crate::access::Access;
 pub use counts::learn;
 pub use schema::public_schema;
 pub use slices::{is_governed_scan, scan_bytes, slices};
-pub use travel::{Travel, travel};
+pub use travel::{Travel, reads_only, travel};
 
 pub(crate) use counts::Rows;
 pub(crate) use exec::{BarrierExec, Below, below_context};

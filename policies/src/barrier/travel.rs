@@ -6,7 +6,7 @@ use datafusion::physical_plan::ExecutionPlan;
 
 use super::exec::BarrierExec;
 use super::slices::scan_bytes;
-use super::under::leaf;
+use super::under::{Leaf, leaf};
 
 /// How a governed scan gets to other nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,4 +30,21 @@ pub fn travel(plan: &Arc<dyn ExecutionPlan>) -> Option<Travel> {
         Some(bytes) if below.partitions > 1 => Travel::Slices(bytes),
         _ => Travel::Whole,
     })
+}
+
+/// Whether the plan's root is a governed scan that reads nothing but Parquet files of one folder of one store: a scan that came
+/// from another node may name any.
+pub fn reads_only(plan: &Arc<dyn ExecutionPlan>, store: &str, folder: &str) -> bool {
+    let Some(scan) = plan.downcast_ref::<BarrierExec>() else {
+        return false;
+    };
+    match leaf(&scan.below().plan) {
+        None => false,
+        Some(Leaf::Nothing) => true,
+        Some(Leaf::Files(config, _)) => {
+            let mut files = config.file_groups.iter().flat_map(|group| group.files());
+            config.object_store_url.as_str() == store
+                && files.all(|file| file.path().parts().next().is_some_and(|first| first.as_ref() == folder))
+        }
+    }
 }

@@ -170,13 +170,85 @@ async fn govern(grid: &Grid) {
     }
 }
 
+/// What the engine's messages between nodes leave out, or would do otherwise in several parts.
+const HARD: [&str; 15] = [
+    "SELECT l_orderkey, l_linenumber, count(*) FILTER (WHERE l_quantity > 25) OVER (PARTITION BY l_suppkey) AS c FROM lab.tpch.lineitem",
+    "SELECT l_orderkey, l_linenumber, sum(l_quantity) FILTER (WHERE l_tax > 0.04) OVER (PARTITION BY l_suppkey ORDER BY l_orderkey, l_linenumber
+       ROWS BETWEEN 3 PRECEDING AND CURRENT ROW) AS s FROM lab.tpch.lineitem",
+    "SELECT l_orderkey, l_linenumber, lag(nullif(l_linenumber, 2)) IGNORE NULLS OVER (PARTITION BY l_suppkey ORDER BY l_orderkey, l_linenumber) AS p
+       FROM lab.tpch.lineitem",
+    "SELECT l_orderkey, l_linenumber, first_value(nullif(l_linenumber, 1)) IGNORE NULLS OVER (PARTITION BY l_suppkey ORDER BY l_orderkey, l_linenumber) AS f
+       FROM lab.tpch.lineitem",
+    "SELECT l_orderkey, l_linenumber, lag(l_partkey) OVER (PARTITION BY l_suppkey ORDER BY l_orderkey, l_linenumber) AS a,
+       lag(l_partkey) OVER (PARTITION BY l_suppkey ORDER BY l_orderkey DESC, l_linenumber DESC) AS b,
+       lead(l_partkey) OVER (PARTITION BY l_suppkey ORDER BY l_orderkey DESC, l_linenumber DESC) AS c FROM lab.tpch.lineitem",
+    "SELECT count(DISTINCT o_orderkey) FROM lab.tpch.lineitem CROSS JOIN (SELECT o_orderkey FROM lab.tpch.orders WHERE o_orderkey % 2 < 5 LIMIT 10) o",
+    "SELECT count(DISTINCT l_orderkey) FROM lab.tpch.lineitem JOIN
+       (SELECT o_orderkey FROM lab.tpch.orders WHERE o_orderkey % 2 < 5 LIMIT 10) o ON l_orderkey = o_orderkey",
+    "SELECT count(DISTINCT l_orderkey) FROM lab.tpch.lineitem WHERE l_orderkey IN
+       (SELECT o_orderkey FROM lab.tpch.orders JOIN lab.tpch.customer ON o_custkey = c_custkey LIMIT 10)",
+    "SELECT count(*) FROM (SELECT l_orderkey, count(*) FROM lab.tpch.lineitem GROUP BY l_orderkey LIMIT 4294967296)",
+    "SELECT count(*) FROM (SELECT o_orderkey FROM lab.tpch.orders WHERE o_orderkey % 2 < 5 LIMIT 4294967296)",
+    "SELECT count(*) FROM lab.tpch.lineitem JOIN (SELECT o_orderkey FROM lab.tpch.orders WHERE o_orderkey % 2 < 5 OFFSET 4294967296) o ON l_orderkey = o_orderkey",
+    "SELECT l_orderkey AS k, row_number() OVER (PARTITION BY l_orderkey ORDER BY l_linenumber) AS n
+       FROM (SELECT l_orderkey, l_linenumber FROM lab.tpch.lineitem ORDER BY l_orderkey, l_linenumber LIMIT 20000) t
+     UNION ALL SELECT o_orderkey, o_custkey FROM lab.tpch.orders",
+    "SELECT count(*) FROM lab.tpch.lineitem GROUP BY GROUPING SETS ((), ())",
+    "SELECT l_orderkey, array_transform(make_array(l_linenumber, l_suppkey), x -> x + l_partkey) FROM lab.tpch.lineitem",
+    "SELECT * FROM lab.tpch.lineitem ORDER BY l_orderkey, l_linenumber",
+];
+
+#[tokio::test]
+async fn what_does_not_survive_the_way_to_other_nodes_stays_here() {
+    let grid = grid(2, |config| config).await;
+    let deep = format!(
+        "SELECT max(l_partkey{}) FROM lab.tpch.lineitem",
+        " + l_suppkey - l_linenumber".repeat(60)
+    );
+    let star: String = (0..26)
+        .map(|nth| format!(" JOIN lab.tpch.nation n{nth} ON l_linenumber = n{nth}.n_nationkey"))
+        .collect();
+    let star = format!("SELECT count(*) FROM lab.tpch.lineitem{star}");
+    for sql in HARD.into_iter().chain([deep.as_str(), star.as_str()]) {
+        let here = lines(&grid.alone, "ada", sql).await;
+        let there = lines(&grid.shared, "ada", sql).await;
+        assert!(here == there, "{sql}\n{:?}\n{:?}", few(&here), few(&there));
+        here.unwrap();
+    }
+    assert_eq!(grid.counts().1, 0, "{}", grid.shared.log());
+    // In its order, too, and not by staying here.
+    let before = grid.counts().0;
+    let sql = "SELECT l_orderkey, l_linenumber FROM lab.tpch.lineitem ORDER BY l_orderkey DESC, l_linenumber";
+    let (here, there) = (grid.alone.text("ada", sql).await, grid.shared.text("ada", sql).await);
+    assert!(here == there);
+    assert_eq!(grid.counts().0, before + 1);
+}
+
+fn few(answer: &Result<Vec<String>, String>) -> Result<Vec<String>, String> {
+    answer.clone().map(|lines| lines.into_iter().take(6).collect())
+}
+
 #[tokio::test]
 async fn errors_are_those_of_one_node() {
-    let grid = grid(2, |config| config).await;
+    // A third worker that is not there: what fails is not its fault.
+    let mut dead = None;
+    let grid = grid(2, |config| {
+        let free = std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap();
+        dead = Some(free);
+        config.replace("workers = [", &format!("workers = [\"{free}\", "))
+    })
+    .await;
+    let dead = dead.unwrap().to_string();
+    let sql = format!("SELECT state FROM lab.system.nodes WHERE node = '{dead}'");
+    grid.shared.until("ada", &sql, crate::lab::shows("away")).await;
     for sql in [
         "SELECT CAST(c_name AS INT) FROM lab.tpch.customer",
         "SELECT 1 / (c_custkey - c_custkey) FROM lab.tpch.customer",
         "SELECT repeat(c_comment, 100000000) FROM lab.tpch.customer",
+        "SELECT c_custkey, 1 / (c_custkey - 1499) FROM lab.tpch.customer",
     ] {
         let here = lines(&grid.alone, "ada", sql).await.unwrap_err();
         let there = lines(&grid.shared, "ada", sql).await.unwrap_err();
@@ -185,7 +257,7 @@ async fn errors_are_those_of_one_node() {
     let (shared, lost) = grid.counts();
     assert_eq!(
         (shared, lost),
-        (3, 0),
+        (4, 0),
         "an error is not the loss of a node:\n{}",
         grid.shared.log()
     );

@@ -116,7 +116,7 @@ async fn a_worker_that_is_asked_to_end_lets_its_parts_end_first() {
     leaving.signal("TERM");
     eventually("the word that it drains", || leaving.log().contains("draining")).await;
     ready(&grid.shared, 1).await;
-    // New work goes elsewhere, and what is open is not cut off.
+    // New work goes elsewhere, at once, and what is open is not cut off.
     assert_eq!(lines(&grid.shared, "ada", HEAVY).await.unwrap(), right);
     for _ in 0..20 {
         assert!(open.next().await.unwrap().is_ok());
@@ -125,6 +125,57 @@ async fn a_worker_that_is_asked_to_end_lets_its_parts_end_first() {
     let mut leaving = leaving;
     assert!(leaving.ended().success());
     assert_eq!(grid.counts().1, before);
+}
+
+#[tokio::test]
+async fn a_worker_that_refuses_costs_no_wait_and_keeps_its_place() {
+    let own = tempfile::tempdir().unwrap();
+    let dir = super::laid_out(&own);
+    // Two parts of one statement do not fit.
+    let worker = super::Worker::start(&dir, "full", "tasks_max = 1\nsilent_s = 2");
+    let server = super::serve(&dir, "server", &super::cluster(std::slice::from_ref(&worker)));
+    super::loaded(&server).await;
+    ready(&server, 1).await;
+    let count = "SELECT count(*) FROM lab.tpch.lineitem";
+    let right = server
+        .number(
+            "ada",
+            "SELECT sum(rows) FROM lab.system.commits WHERE table_name = 'lineitem'",
+        )
+        .await;
+    let asked = Instant::now();
+    for _ in 0..3 {
+        assert_eq!(server.number("ada", count).await, right);
+    }
+    // The engine by itself would wait ten seconds for a plan that never comes, each time.
+    assert!(asked.elapsed() < Duration::from_secs(20), "{:?}", asked.elapsed());
+    ready(&server, 1).await;
+    assert!(server.log().contains("as many parts as it takes"), "{}", server.log());
+    assert!(!server.log().contains("a worker is away"), "{}", server.log());
+}
+
+#[tokio::test]
+async fn readers_who_pause_hold_up_nobody() {
+    let grid = grid(2, |config| config).await;
+    let right = lines(&grid.alone, "ada", HEAVY).await.unwrap();
+    let mut paused = Vec::new();
+    for _ in 0..6 {
+        let mut client = grid.shared.client("ada").await;
+        let sql = "SELECT a.l_comment || b.l_comment, a.l_comment FROM lab.tpch.lineitem a JOIN lab.tpch.lineitem b ON a.l_suppkey = b.l_suppkey";
+        let info = client.execute(sql.to_owned(), None).await.unwrap();
+        let mut open = client.do_get(info.endpoint[0].ticket.clone().unwrap()).await.unwrap();
+        assert!(open.next().await.unwrap().is_ok());
+        paused.push(open);
+    }
+    for _ in 0..3 {
+        assert_eq!(lines(&grid.shared, "ada", HEAVY).await.unwrap(), right);
+    }
+    ready(&grid.shared, 2).await;
+    assert_eq!(grid.counts().1, 0, "{}", grid.shared.log());
+    assert!(!grid.shared.log().contains("a worker is away"));
+    for mut open in paused {
+        assert!(open.next().await.unwrap().is_ok());
+    }
 }
 
 #[tokio::test]

@@ -143,6 +143,23 @@ async fn a_worker_of_another_lake_gets_no_work() {
 }
 
 #[tokio::test]
+async fn only_who_can_read_the_lake_is_a_node() {
+    let grid = grid(1, |config| config).await;
+    let secret = grid.shared.dir.join("_labhouse/cluster/secret");
+    let good = std::fs::read_to_string(&secret).unwrap();
+    assert_eq!(good.len(), 64);
+    // A server of the same lake by name that does not know what lies there.
+    std::fs::write(&secret, "0".repeat(64)).unwrap();
+    let stranger = serve(&grid.shared.dir, "stranger", &cluster(&grid.workers));
+    std::fs::write(&secret, &good).unwrap();
+    stranger
+        .until("ada", "SELECT state FROM lab.system.nodes", lab::shows("away"))
+        .await;
+    let knows = serve(&grid.shared.dir, "knows", &cluster(&grid.workers));
+    ready(&knows, 1).await;
+}
+
+#[tokio::test]
 async fn nodes_are_the_administrators_business() {
     let grid = grid(1, |config| config).await;
     let sql = "SELECT node, state, version FROM lab.system.nodes";
