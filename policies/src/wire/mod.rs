@@ -12,11 +12,11 @@
 //! Values do travel: literals of row filters, attributes of the principal among them, and paths inside the lake. So the
 //! messages are for nodes that may read all of the lake, over connections that nobody else reads.
 //!
-//! A message is not trusted to be whole: see [`closed`] for what may be in one. It is trusted to be from such a node.
+//! A message is not trusted to be whole: see `closed` for what may be in one. It is trusted to be from such a node.
 //!
-//! * [`barrier`]: the message.
-//! * [`closed`]: what may be in it.
-//! * [`functions`]: masks and shapes, which have no name that could be looked up.
+//! * `barrier`: the message.
+//! * `closed`: what may be in it.
+//! * `functions`: masks and shapes, which have no name that could be looked up.
 
 mod barrier;
 mod closed;

@@ -27,7 +27,7 @@ use crate::fixture::{
 use crate::lake::{CONVERTER, Lake, STORE, ana, holds, policies};
 
 /// How many of the cases are there for their masks.
-const MASKS: usize = 14;
+const MASKS: usize = 9;
 
 /// Masks and row filters of each kind that travels.
 fn cases() -> Vec<PolicySet> {
@@ -45,7 +45,7 @@ fn cases() -> Vec<PolicySet> {
     ]
     .map(|(column, mask)| policies("dept = 'chem'", column, mask))
     .into();
-    let units = ["year", "quarter", "month", "week", "day", "hour", "minute"];
+    let units = ["quarter", "week"];
     cases.extend(units.map(|unit| {
         let mask = format!("kind = \"date_trunc\"\nunit = \"{unit}\"");
         policies("dept = 'chem'", "d", &mask)
