@@ -37,6 +37,8 @@ EDIT_S = (2.0, 6.0)
 SLIP = "p, role:lab_analyst, chemistry, lab/chemistry/**, use|select, perhaps\n"
 # On a bucket that fails: how many statements may end with an error that names the store, in a hundred.
 STORE_ERRORS_MAX = 2.0
+# How often a start on such a bucket may be tried, as a supervisor would.
+STARTS_MAX = 20
 STORE_WORDS = ("storage did not answer", "503", "Generic S3 error", "SlowDown")
 
 
@@ -104,10 +106,12 @@ class Editor(threading.Thread):
 
 def start(world):
     """Starts the server; on a bucket that fails the start may fail, too."""
-    for _ in range(1 if world.store is None else 5):
+    for _ in range(1 if world.store is None else STARTS_MAX):
         if world.server.start():
             return
-        world.told.say("the server did not start; its log says why")
+        world.log.flush()
+        said = [line for line in pathlib.Path(world.log.name).read_text(errors="replace").splitlines() if line.startswith("labhouse: ")]
+        world.told.say(f"the server did not start: {said[-1][:300] if said else 'its log says why'}")
     world.told.violation("start", "the server does not start")
     raise RuntimeError("the server does not start")
 

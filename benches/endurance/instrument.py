@@ -146,7 +146,7 @@ class Instrument(threading.Thread):
     def act(self):
         table = self.chance.choice(list(TABLES))
         files = self.ledger.of_table[table]
-        there = [file for file in files if not file.removed and not file.broken]
+        there = [file for file in files if not file.removed and not file.broken and file.moved_from is None]
         removed = [file for file in files if file.removed]
         marred = [file for file in files if file.broken]
         action = self.chance.choices(list(ACTIONS), ACTIONS.values())[0]
@@ -218,12 +218,7 @@ class Instrument(threading.Thread):
             return
         stem, ending = file.path.rsplit(".", 1)
         new = f"{stem.split('-', 1)[0]}-{self.chance.randrange(10**6):06d}.{ending}"
-        if not self.place.renames:
-            with self.ledger.lock:
-                file.twice_since = time.monotonic()
-        self.place.rename(file.path, new)
-        if not self.place.renames:
-            with self.ledger.lock:
-                file.twice_since = time.monotonic()
+        old = file.path
         with self.ledger.lock:
-            file.path = new
+            file.moved_from, file.path, file.may_be_twice = old, new, not self.place.renames
+        self.place.rename(old, new)

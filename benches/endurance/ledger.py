@@ -32,8 +32,11 @@ class File:
     versions: list
     broken: bool = False
     removed: bool = False
-    # A bucket knows no renaming: between copy and deletion there are two objects. Since when, until seen once again.
-    twice_since: float | None = None
+    # Its path before a renaming that the crawler has not followed yet. What would be done to it meanwhile could not be told from
+    # a removal and a new file, of which both keep their rows.
+    moved_from: str | None = None
+    # A bucket knows no renaming: between copy and deletion there are two objects, until both are seen as one again.
+    may_be_twice: bool = False
 
 
 class Ledger:
@@ -82,11 +85,11 @@ class Ledger:
             known = {file.number for file in own}
             problems += [("invented", f"{table}: rows of file {number}, which is not there") for number in seen if number not in known]
             for file in own:
-                if file.number in doubled and (strict or file.twice_since is None or file.twice_since > ended):
+                if file.number in doubled and (strict or not file.may_be_twice):
                     problems.append(("doubled", f"{table}: rows of {file.path} more than once"))
                 problems += self._judge_file(file, seen.get(file.number, {}), begun, ended, rule, strict)
                 if whole:
-                    self._confirm(file, seen.get(file.number, {}), begun, ended, file.number in doubled)
+                    self._confirm(file, seen.get(file.number, {}), ended, file.number in doubled)
             self.most_rows[table] = max(self.most_rows[table], len(ids))
         return problems
 
@@ -115,12 +118,19 @@ class Ledger:
         possible = [v for v in file.versions if v.number >= confirmed and v.landed < ended]
         return possible if confirmed else [None, *possible]
 
-    def _confirm(self, file, seen, begun, ended, twice):
+    def _confirm(self, file, seen, ended, twice):
         for version in file.versions:
             if version.confirmed is None and version.count and seen.get(version.number) == version.count:
                 version.confirmed = ended
-        if file.twice_since is not None and not twice and file.twice_since < begun - SETTLED_S:
-            file.twice_since = None
+        if file.moved_from is None and not twice:
+            file.may_be_twice = False
+
+    def follow(self, paths):
+        """The crawler's list of files: which renamings it has followed."""
+        with self.lock:
+            for file in self.files.values():
+                if file.moved_from is not None and file.path in paths and file.moved_from not in paths:
+                    file.moved_from = None
 
     def waiting(self):
         """Files whose last version nobody has seen yet."""
@@ -145,10 +155,6 @@ class Ledger:
             held = [rows.ids_of(f.number, f.versions[-1].number, f.versions[-1].count) for f in self.of_table[table] if f.versions]
         names, counts = np.unique(rows.departments(np.concatenate(held)), return_counts=True)
         return dict(zip(names.tolist(), counts.tolist()))
-
-
-# A copy whose original is gone stays noted as such for so long: sweeps come each second.
-SETTLED_S = 30
 
 
 class Timeline:

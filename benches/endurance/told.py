@@ -16,7 +16,7 @@ class Told:
         self.times = collections.defaultdict(list)
         self.expected_errors = collections.Counter()
         self.violations = collections.Counter()
-        self.shown = []
+        self.shown, self.known = [], set()
         self.files = collections.Counter()
         # Marks of statements that were answered, which the audit trail has to hold.
         self.marks = collections.Counter()
@@ -42,12 +42,15 @@ class Told:
             self.files[action] += 1
 
     def violation(self, kind, text):
+        """Counts it; shows it unless the same was shown before, asked by another statement."""
         with self.lock:
             self.violations[kind] += 1
-            line = f"[{time.monotonic() - self.start:7.1f} s] {kind}: {text}"
-            if self.violations[kind] <= SHOWN:
+            line, what = f"[{time.monotonic() - self.start:7.1f} s] {kind}: {text}", text.split(" <- ")[0]
+            new = what not in self.known and len(self.shown) < SHOWN
+            if new:
+                self.known.add(what)
                 self.shown.append(line)
-        if self.violations[kind] <= SHOWN:
+        if new:
             print(f"VIOLATION {line}", flush=True)
 
     def say(self, text):
