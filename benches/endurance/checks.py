@@ -70,18 +70,19 @@ class Checks:
         return self.ask(f"SELECT reason FROM lab.system.quarantine WHERE path LIKE '%{path}'").column(0).to_pylist()
 
     def notes(self):
+        with self.world.lock:
+            batches = {batch: state[0] for batch, state in self.world.batches.items()}
         answer = self.ask(f"SELECT batch, count(*), count(DISTINCT id) FROM {people.NOTES} GROUP BY 1")
         there = {batch: (count, different) for batch, count, different in zip(*(column.to_pylist() for column in answer.columns))}
-        with self.world.lock:
-            batches = dict(self.world.batches)
-        # Batches sent after the question are not in its answer; those acknowledged before are.
         problems = []
-        for batch, acknowledged in batches.items():
+        for batch, state in batches.items():
             count, different = there.get(batch, (0, 0))
             if count != different or count not in (0, people.BATCH):
                 problems.append(("doubled", f"{people.NOTES}: batch {batch} has {count} rows, {different} different ones"))
-            elif acknowledged and not count and batch < max(there, default=0):
+            elif state == people.TAKEN and not count:
                 problems.append(("lost", f"{people.NOTES}: batch {batch} was acknowledged and is not there"))
+            elif state == people.REFUSED and count:
+                problems.append(("doubled", f"{people.NOTES}: of batch {batch} its writer heard \"{people.NOT_TAKEN}; try again\", and it is there: trying again doubles it"))
         return problems
 
     def view(self):
@@ -95,18 +96,17 @@ class Checks:
         texts = self.ask("SELECT statement FROM lab.system.audit WHERE event = 'statement' AND verdict = 'allowed' AND statement IS NOT NULL").column(0).to_pylist()
         audited = collections.Counter(mark for text in texts for mark in re.findall(r"\b[mc]\d+(?:_\d+)?\b", text))
         missing = [mark for mark, count in self.told.marks.items() if audited[mark] < count]
-        # `SELECT 1` reads nothing: nothing waits for its event, so a kill may lose it (c: charts).
-        firm = [mark for mark in missing if mark.startswith("m")]
-        if firm:
-            self.told.violation("audit", f"{len(firm)} statements were answered and are not in the trail, such as {firm[:5]}")
+        if missing:
+            self.told.violation("audit", f"{len(missing)} statements were answered and are not in the trail, such as {missing[:5]}")
         return len(texts)
 
-    def on_disk(self, folder):
+    def on_disk(self, lake, options):
         """What a reader that knows nothing of labhouse finds in the lake."""
         from deltalake import DeltaTable
 
         for table in TABLES:
-            ids = DeltaTable(str(folder / "tables" / table.removeprefix("lab.").replace(".", "/"))).to_pyarrow_table(columns=["id"]).column(0).to_numpy()
+            read = DeltaTable(f"{lake}/tables/{table.removeprefix('lab.').replace('.', '/')}", storage_options=options)
+            ids = read.to_pyarrow_table(columns=["id"]).column(0).to_numpy()
             now = time.monotonic()
             for kind, text in self.ledger.judge(table, ids, now, now, rows.ALL, strict=True)[:5]:
                 self.told.violation(kind, f"on disk: {text}")

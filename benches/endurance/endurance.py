@@ -39,7 +39,7 @@ SLIP = "p, role:lab_analyst, chemistry, lab/chemistry/**, use|select, perhaps\n"
 STORE_ERRORS_MAX = 2.0
 # How often a start on such a bucket may be tried, as a supervisor would.
 STARTS_MAX = 20
-STORE_WORDS = ("storage did not answer", "503", "Generic S3 error", "SlowDown")
+STORE_WORDS = ("lake's storage did not", "503", "Generic S3 error", "SlowDown")
 
 
 class World:
@@ -48,7 +48,7 @@ class World:
     def __init__(self, arguments, folder):
         self.end, self.lock, self.trained = threading.Event(), threading.Lock(), threading.Event()
         self.batches = {}
-        self.store = store.Store(folder, arguments.faults, arguments.seed) if arguments.s3 else None
+        self.store = store.Store(folder, arguments.faults, arguments.seed, arguments.faults_at) if arguments.s3 else None
         self.told = Told(self.excused)
         self.ledger, self.timeline = Ledger(list(instrument.TABLES)), Timeline(arguments.takeover)
         self.folder = folder / "lab"
@@ -227,8 +227,7 @@ def verify(world, checks):
         world.told.violation("audit", f"verify ended with {verified.returncode}: {words[:800]}")
     else:
         world.told.say(f"audit verify: {words[:200]}")
-    if world.store is None:
-        checks.on_disk(world.folder)
+    checks.on_disk(*world.store.reader() if world.store else (world.folder, None))
     start(world)
     checks.quiet()
     world.told.say(f"audit trail: {checks.trail()} allowed statements, {sum(world.told.marks.values())} of them marked and delivered")
@@ -245,7 +244,7 @@ def report(world, arguments, begun, ended, edits, sampler):
     for line in told.statements():
         print(line)
     print(f"files: {', '.join(f'{action} {count}' for action, count in sorted(told.files.items()))}; rows {', '.join(f'{table} {world.ledger.count(table)}' for table in instrument.TABLES)}")
-    written = list(world.batches.values())
+    written = [state[0] == people.TAKEN for state in world.batches.values()]
     print(f"edits of policies {edits}; INSERTs acknowledged {sum(written)} of {len(written)}")
     print(f"kill -9: {server.kills}, SIGTERM: {server.terms} (longest {max(server.stops, default=0):.1f} s); starts that failed {server.failed_starts}; longest start {max(server.starts):.2f} s")
     for line in told.errors():
@@ -290,6 +289,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--s3", action="store_true", help="the lake is a bucket behind a proxy that injects faults")
     parser.add_argument("--faults", type=float, default=0.03, help="share of the requests that meet a fault")
+    parser.add_argument("--faults-at", default="", help="a regular expression: only requests whose `METHOD /path` has it meet faults, such as '^PUT .*_delta_log'")
     parser.add_argument("--keep", action="store_true", help="leave the lab's folder there, as after a failure")
     arguments = parser.parse_args()
     sys.unraisablehook = quietly

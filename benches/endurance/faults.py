@@ -12,6 +12,7 @@ import collections
 import json
 import pathlib
 import random
+import re
 import signal
 import socket
 import struct
@@ -28,8 +29,9 @@ class Cut(Exception):
 
 
 class Proxy:
-    def __init__(self, host, port, share, seed):
+    def __init__(self, host, port, share, seed, only):
         self.host, self.port, self.share, self.chance = host, port, share, random.Random(seed)
+        self.only = re.compile(only)
         self.counts = collections.Counter()
 
     async def client(self, reader, writer):
@@ -53,11 +55,11 @@ class Proxy:
 
     async def exchange(self, head, reader, writer, from_store, to_store):
         """One request and its answer; false when the connection is not to be used again."""
-        method, _, _ = head.split(b"\r\n", 1)[0].split(b" ")
+        method, path, _ = head.split(b"\r\n", 1)[0].split(b" ")
         fields = parse(head)
         self.counts["requests"] += 1
         fault = None
-        if self.chance.random() < self.share:
+        if self.chance.random() < self.share and self.only.search(f"{method.decode()} {path.decode('latin-1')}"):
             fault = self.chance.choice(FAULTS)
             if fault == "cut upload" and not int(fields.get("content-length", "0")):
                 fault = "busy"
@@ -152,7 +154,7 @@ def reset(writer):
 
 async def serve(arguments):
     host, _, port = arguments.to.partition(":")
-    proxy = Proxy(host, int(port), arguments.share, arguments.seed)
+    proxy = Proxy(host, int(port), arguments.share, arguments.seed, arguments.only)
     end = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, end.set)
     server = await asyncio.start_server(proxy.client, "127.0.0.1", arguments.listen, limit=HEAD_MAX)
@@ -167,6 +169,7 @@ def main():
     parser.add_argument("--listen", type=int, required=True)
     parser.add_argument("--to", required=True)
     parser.add_argument("--share", type=float, default=0.04)
+    parser.add_argument("--only", default="", help="a regular expression: faults meet only requests whose `METHOD /path` has it")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--told", type=pathlib.Path, required=True)
     asyncio.run(serve(parser.parse_args()))

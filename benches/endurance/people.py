@@ -36,6 +36,11 @@ CHARTS = (
 MASKED = frozenset(rows.SMILES.tolist())
 MODEL = "lab.chemistry.endurance_model"
 NOTES, BATCH = "lab.chemistry.notes", 5
+# Pause of whoever finds no server.
+AWAY_S = 0.3
+# What a writer was told of his rows: nothing, that they are there, or that they are not.
+UNKNOWN, TAKEN, REFUSED = "unknown", "taken", "refused"
+NOT_TAKEN = "did not take the change"
 STALE = "LOGIN OF BEFORE THE RESTART"
 VIEW = "lab.chemistry.counts_by_department"
 
@@ -123,8 +128,8 @@ class Person(threading.Thread):
                 getattr(self, task)()
             except Exception as error:  # noqa: BLE001: an answer the script cannot judge is a finding, too
                 self.told.violation("script", f"{type(self).__name__}.{task}: {error!r}")
-            if self.door.__class__ is Flight and self.door.connection is None or self.world.server.process is None:
-                self.world.end.wait(0.1)
+            if self.world.server.process is None:
+                self.world.end.wait(AWAY_S)
         self.door.close()
 
     def mark(self):
@@ -181,7 +186,8 @@ class Scientist(Person):
         # Of few values, so that some answers are kept ones.
         mark = f"c{self.chance.randrange(40)}"
         sql = self.chance.choice(CHARTS).format(t=table, m=mark, v=int(mark[1:]))
-        self.ask("chart", sql, mark)
+        # Nothing waits for the event of a statement that reads nothing, so a kill may lose it.
+        self.ask("chart", sql, mark if table in sql else None)
 
     def adhoc(self):
         table, mark = self.chance.choice(lab.FILTERED), self.mark()
@@ -337,8 +343,14 @@ class Writer(Person):
     def insert(self):
         self.asked += 1
         values = ", ".join(f"({self.asked * BATCH + at}, {self.asked})" for at in range(BATCH))
+        state = [UNKNOWN]
         with self.world.lock:
-            self.world.batches[self.asked] = False
-        if self.ask("insert", f"INSERT INTO {NOTES} VALUES {values}", None, update=True):
-            with self.world.lock:
-                self.world.batches[self.asked] = True
+            self.world.batches[self.asked] = state
+
+        def refused(text, begun, ended):
+            if NOT_TAKEN in text:
+                state[0] = REFUSED
+            return False
+
+        if self.ask("insert", f"INSERT INTO {NOTES} VALUES {values}", None, refused, update=True):
+            state[0] = TAKEN

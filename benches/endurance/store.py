@@ -19,7 +19,7 @@ START_S = 60
 
 
 class Store:
-    def __init__(self, folder, share, seed):
+    def __init__(self, folder, share, seed, only):
         ports = free_pairs()
         data = folder / "store"
         data.mkdir()
@@ -39,7 +39,7 @@ class Store:
             held.bind(("127.0.0.1", 0))
             port = held.getsockname()[1]
         script = pathlib.Path(__file__).with_name("faults.py")
-        command = [sys.executable, script, "--listen", str(port), "--to", f"127.0.0.1:{ports[3]}", "--share", str(share), "--seed", str(seed), "--told", self.told]
+        command = [sys.executable, script, "--listen", str(port), "--to", f"127.0.0.1:{ports[3]}", "--share", str(share), "--seed", str(seed), "--only", only, "--told", self.told]
         self.proxy = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.log, text=True)
         if self.proxy.stdout.readline() != "ready\n":
             raise RuntimeError("the proxy did not start")
@@ -54,6 +54,11 @@ class Store:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.3)
+
+    def reader(self):
+        """How a foreign reader gets at the lake: its address, and the options of `deltalake`."""
+        options = {**KEYS, "AWS_ENDPOINT_URL": self.direct, "AWS_ALLOW_HTTP": "true", "AWS_REGION": "us-east-1"}
+        return f"s3://{BUCKET}/{PREFIX}", options
 
     def close(self):
         """Ends both; what the proxy did."""
