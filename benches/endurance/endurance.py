@@ -288,7 +288,7 @@ def main():
     parser.add_argument("--settle", type=float, default=90, help="seconds after which, at rest, everything must be there")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--s3", action="store_true", help="the lake is a bucket behind a proxy that injects faults")
-    parser.add_argument("--faults", type=float, default=0.03, help="share of the requests that meet a fault")
+    parser.add_argument("--faults", type=float, default=0.01, help="share of the requests that meet a fault")
     parser.add_argument("--faults-at", default="", help="a regular expression: only requests whose `METHOD /path` has it meet faults, such as '^PUT .*_delta_log'")
     parser.add_argument("--keep", action="store_true", help="leave the lab's folder there, as after a failure")
     arguments = parser.parse_args()
