@@ -182,24 +182,22 @@ class Sampler(threading.Thread):
                 tenths[min(int(10 * (sample[0] - begun) / (ended - begun)), 9)].append(sample)
         if not all(tenths):
             return ["memory: too few samples"], None
+        samples = [sample for tenth in tenths for sample in tenth]
         middle = [statistics.median(sample[3] for sample in tenth) for tenth in tenths]
         lines = [
-            f"memory of the server, MiB: medians of the tenths {', '.join(f'{value:.0f}' for value in middle)}; at most {max(s[3] for s in self.samples):.0f}",
-            f"  slope over the run {self.slope(begun, ended):+.1f} MiB an hour; within lives, from their 20th second on, {self.slope_in_lives():+.2f} MiB a minute",
+            f"memory of the server, MiB: medians of the tenths {', '.join(f'{value:.0f}' for value in middle)}; at most {max(s[3] for s in samples):.0f}",
+            f"  slope over the run {3600 * _slope([(sample[0], sample[3]) for sample in samples]):+.1f} MiB an hour; within lives, from their 20th second on, {self.slope_in_lives(samples):+.2f} MiB a minute",
         ]
         for at, what in ((4, "descriptors"), (5, "threads")):
             medians = [statistics.median(sample[at] for sample in tenth) for tenth in (tenths[1], tenths[-1])]
-            lines.append(f"{what}: second tenth {medians[0]:.0f}, last {medians[1]:.0f}, at most {max(sample[at] for sample in self.samples)}")
+            lines.append(f"{what}: second tenth {medians[0]:.0f}, last {medians[1]:.0f}, at most {max(sample[at] for sample in samples)}")
         return lines, 100 * (middle[-1] / middle[1] - 1)
 
-    def slope(self, begun, ended):
-        points = [(sample[0], sample[3]) for sample in self.samples if begun <= sample[0] < ended]
-        return 3600 * _slope(points)
-
-    def slope_in_lives(self):
+    @staticmethod
+    def slope_in_lives(samples):
         slopes = []
-        for life in {sample[2] for sample in self.samples}:
-            points = [(sample[1], sample[3]) for sample in self.samples if sample[2] == life and sample[1] > 20]
+        for life in {sample[2] for sample in samples}:
+            points = [(sample[1], sample[3]) for sample in samples if sample[2] == life and sample[1] > 20]
             if len(points) > 10:
                 slopes.append(60 * _slope(points))
         return statistics.median(slopes) if slopes else 0.0
