@@ -174,11 +174,13 @@ def crowd(world, seed):
 def interrupt(world, number):
     """Kill -9, or SIGTERM every other time; then a new server on the same lake."""
     with world.stays:
+        begun = time.monotonic()
         if number % 2 == 0:
             world.server.kill()
         elif (code := world.server.stop()) != 0:
             world.told.violation("stop", f"SIGTERM ended with {'a kill, as it took too long' if code is None else code}")
         start(world)
+        world.told.say(f"{'SIGTERM' if number % 2 else 'kill -9'}, ready again after {time.monotonic() - begun:.1f} s")
 
 
 def run(world, arguments, source, checks):

@@ -139,6 +139,11 @@ class Server:
         with self.lock:
             return any(start <= ended and (end is None or end + AFTER_S >= begun) for start, end in self.away)
 
+    def ready_for(self):
+        """Seconds since the last start."""
+        with self.lock:
+            return time.monotonic() - (self.away[-1][1] or time.monotonic())
+
     def pid(self):
         with self.lock:
             return (self.process.pid, self.life) if self.process else (None, self.life)

@@ -244,8 +244,10 @@ class Analyst(Person):
         if honest:
             return self.tell(min(honest, key=len), sql)
         hidden = min((int((~rule.visible(ids)).sum()), rule.name) for rule in possible)
-        names = ", ".join(rule.name for rule in possible)
-        self.told.violation("leak", f"{table}: {len(ids)} rows, {hidden[0]} of them hidden under {hidden[1]}; in force: {names} <- {sql}")
+        self.told.violation("leak", f"{table}: {len(ids)} rows, {hidden[0]} of them hidden under {hidden[1]}; {self.in_force(possible)} <- {sql}")
+
+    def in_force(self, possible):
+        return f"in force: {', '.join(rule.name for rule in possible)}; ready for {self.world.server.ready_for():.1f} s"
 
     def masked(self, column, sql):
         shown = set(column.unique().to_pylist())
@@ -260,7 +262,7 @@ class Analyst(Person):
             pairs = [column.to_numpy(zero_copy_only=False) for column in answer.columns[:2]]
             possible = self.timeline.between(begun, ended, table)
             if len(answer) and not any(rule.sql and rule.sees(*pairs).all() for rule in possible):
-                self.told.violation("leak", f"{table}: groups {list(zip(*pairs))}; in force: {', '.join(rule.name for rule in possible)} <- {sql}")
+                self.told.violation("leak", f"{table}: groups {list(zip(*pairs))}; {self.in_force(possible)} <- {sql}")
 
     def hidden(self):
         """Asks for what the rule of the moment hides, in a form that statistics could answer."""
@@ -272,7 +274,7 @@ class Analyst(Person):
             possible = self.timeline.between(begun, ended, table)
             shown = any(rule.sql and bool(rule.sees(rows.DEPARTMENTS[rows.DEPARTMENTS == department], rows.VISIBILITIES[rows.VISIBILITIES == visibility][:1]).all()) for rule in possible)
             if answer.column(0)[0].as_py() and not shown:
-                self.told.violation("leak", f"{table}: {answer.to_pylist()}; in force: {', '.join(rule.name for rule in possible)} <- {sql}")
+                self.told.violation("leak", f"{table}: {answer.to_pylist()}; {self.in_force(possible)} <- {sql}")
 
     def joined(self):
         one, other = self.chance.sample(lab.FILTERED, 2)
@@ -284,7 +286,7 @@ class Analyst(Person):
                 ids = column.drop_null().to_numpy()
                 possible = self.timeline.between(begun, ended, table)
                 if not any(rule.visible(ids).all() for rule in possible):
-                    self.told.violation("leak", f"{table}: hidden rows in a join; in force: {', '.join(rule.name for rule in possible)} <- {sql}")
+                    self.told.violation("leak", f"{table}: hidden rows in a join; {self.in_force(possible)} <- {sql}")
 
     def star(self):
         table, mark = self.chance.choice(lab.FILTERED), self.mark()
