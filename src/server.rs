@@ -109,6 +109,11 @@ impl Server {
     /// The line that scripts wait for, on standard output. Whoever has read it may send a signal.
     pub(crate) fn announce(&mut self) -> Result<(), ServeError> {
         self.signals = Some(signals()?);
+        // What was edited while the lake was opened acts on the first answer.
+        let looked = self.engine.policies.reload(|set| self.engine.check_policies(set));
+        if let Err(problem) = looked {
+            tracing::error!("the edited policies are refused, the old ones stay in force:\n{problem}");
+        }
         let ready = serde_json::json!({
             "flight": self.flight_url, "http": self.http_url, "postgres": self.postgres_url, "pid": std::process::id(),
         });

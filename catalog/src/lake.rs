@@ -24,11 +24,11 @@ use url::Url;
 
 use crate::error::LakeError;
 use crate::scan::Asked;
+use crate::sure::{SureStore, surely};
 
 /// Raw files as they arrive.
 pub(crate) const LANDING: &str = "landing";
-/// Delta tables.
-/// Folder of a lake that holds its tables.
+/// Folder of a lake that holds its Delta tables.
 pub const TABLES: &str = "tables";
 /// The server's own state.
 pub(crate) const STATE: &str = "_labhouse";
@@ -95,7 +95,7 @@ impl Lake {
             }
             "s3" => {
                 let bucket = Arc::new(open_s3(&parsed, options)?);
-                let store: Arc<dyn ObjectStore> = Arc::clone(&bucket) as Arc<dyn ObjectStore>;
+                let store: Arc<dyn ObjectStore> = Arc::new(SureStore(Arc::clone(&bucket) as Arc<dyn ObjectStore>));
                 let prefix = ObjectPath::from_url_path(parsed.path()).map_err(|e| refuse(e.to_string()))?;
                 (store, prefix, None, Some(Pages(bucket)))
             }
@@ -265,7 +265,8 @@ impl Lake {
 
     /// Deletes an object; one that is not there is no error.
     pub async fn delete(&self, path: &str) -> Result<(), LakeError> {
-        match self.store.delete(&object_path(path)?).await {
+        let location = object_path(path)?;
+        match surely(|| self.store.delete(&location)).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(source) => Err(LakeError::Store {
                 action: "deleting",
@@ -273,6 +274,18 @@ impl Lake {
                 source,
             }),
         }
+    }
+
+    /// Deletes objects in their order, up to the first that cannot be deleted now; gives back that one and those behind it.
+    pub async fn delete_all(&self, paths: Vec<String>) -> Vec<String> {
+        let mut left = paths.into_iter();
+        while let Some(path) = left.next() {
+            if let Err(error) = self.delete(&path).await {
+                tracing::debug!(%error, path, "an object could not be deleted now");
+                return std::iter::once(path).chain(left).collect();
+            }
+        }
+        Vec::new()
     }
 
     /// Lets a session of this runtime read the lake's tables. Do it once for each `RuntimeEnv`.

@@ -53,6 +53,7 @@ mod rewrite;
 mod scan;
 pub mod search;
 mod stage;
+mod sure;
 mod table;
 mod travel;
 mod upkeep;

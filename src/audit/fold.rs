@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use labhouse_catalog::{Appended, Lake};
+use labhouse_catalog::Appended;
 use tokio::sync::watch;
 
 use super::anchor::{self, Anchor};
@@ -43,9 +43,11 @@ pub(crate) async fn follow(audit: Arc<Audit>, mut stopped: watch::Receiver<bool>
 impl Audit {
     /// Brings all written events into the table and lets go of their segments.
     pub(super) async fn fold(&self) -> Result<(), AuditError> {
-        self.sweep().await?;
         let events: Vec<Arc<Event>> = self.shared.tail.lock().events.iter().cloned().collect();
-        let Some(last) = events.last() else { return Ok(()) };
+        let Some(last) = events.last() else {
+            self.sweep().await;
+            return Ok(());
+        };
         let Appended { provider, committed } = self.append(&self.chain, &events).await?;
         self.shared.folded(last.seq, provider);
         let anchor = Anchor::new(&self.chain, last.seq, &last.hash);
@@ -53,7 +55,8 @@ impl Audit {
         if committed && let Err(error) = self.journal.compact().await {
             tracing::warn!(%error, "the audit table's small files were not merged");
         }
-        self.sweep().await
+        self.sweep().await;
+        Ok(())
     }
 
     /// Folds what dead servers left, and gives an event for each of them.
@@ -104,10 +107,16 @@ impl Audit {
                 );
                 continue;
             }
-            for path in left.paths {
-                self.lake.delete(&path).await?;
+            // What is in the table already is garbage, and what stays of it is found again.
+            let garbage = self.lake.delete_all(left.paths).await;
+            match garbage.is_empty() {
+                true => wal::leave(&self.lake, &chain),
+                false => tracing::warn!(
+                    chain,
+                    left = garbage.len(),
+                    "folded segments of the audit trail stay for now"
+                ),
             }
-            wal::leave(&self.lake, &chain);
         }
         Ok(told)
     }
@@ -123,17 +132,16 @@ impl Audit {
         Ok(self.journal.append(&application(chain), last, missing).await?)
     }
 
-    async fn sweep(&self) -> Result<(), AuditError> {
+    /// Lets go of segments whose events are in the table; what cannot be deleted now is tried again.
+    async fn sweep(&self) {
         let garbage = std::mem::take(&mut *self.shared.garbage.lock());
-        remove(&self.lake, garbage).await
+        let left = self.lake.delete_all(garbage).await;
+        if !left.is_empty() {
+            tracing::warn!(left = left.len(), "folded segments of the audit trail stay for now");
+            // Before what came meanwhile: a chain loses its segments from its beginning on, or it would seem torn.
+            self.shared.garbage.lock().splice(0..0, left);
+        }
     }
-}
-
-pub(super) async fn remove(lake: &Lake, paths: Vec<String>) -> Result<(), AuditError> {
-    for path in paths {
-        lake.delete(&path).await?;
-    }
-    Ok(())
 }
 
 pub(super) fn application(chain: &str) -> String {

@@ -281,7 +281,12 @@ impl Audit {
             self.fold().await?;
             // Only now: until here the lock on the segments says that this server is alive.
             let Some(mut log) = log else { return Ok(()) };
-            fold::remove(&self.lake, log.forget(self.shared.folded_to())).await
+            let left = self.lake.delete_all(log.forget(self.shared.folded_to())).await;
+            if left.is_empty() {
+                Ok(())
+            } else {
+                Err(AuditError::Failing)
+            }
         };
         match folded.await {
             Ok(()) => wal::leave(&self.lake, &self.chain),

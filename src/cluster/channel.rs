@@ -80,6 +80,14 @@ fn is_refusal(error: &DataFusionError) -> bool {
     )
 }
 
+/// Whether a node does not know the caller for one.
+pub(super) fn is_stranger(error: &DataFusionError) -> bool {
+    let DataFusionError::External(cause) = error else {
+        return false;
+    };
+    cause.downcast_ref::<tonic::Status>().map(tonic::Status::code) == Some(Code::PermissionDenied)
+}
+
 /// Marks an error as the loss of a node.
 pub(super) fn lost(node: impl std::fmt::Display, error: DataFusionError) -> DataFusionError {
     DataFusionError::Context(format!("{LOST}: {node}"), Box::new(error))

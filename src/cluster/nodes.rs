@@ -15,7 +15,7 @@ use futures::future::join_all;
 use tokio::sync::watch;
 use url::Url;
 
-use super::channel::Channels;
+use super::channel::{Channels, is_stranger};
 use super::share::Cluster;
 
 /// Addresses of one name that are used.
@@ -45,6 +45,8 @@ pub(crate) enum NodeState {
     Ready,
     /// Another program, or another lake.
     Other,
+    /// It does not know this server for a node: another lake, or another name in the certificate.
+    Refused,
     /// It does not answer, or it does not take work.
     Away,
 }
@@ -55,6 +57,7 @@ impl NodeState {
         match self {
             Self::Ready => "ready",
             Self::Other => "other_version",
+            Self::Refused => "refused",
             Self::Away => "away",
         }
     }
@@ -120,6 +123,9 @@ fn tell(node: &Node, version: &str) {
         NodeState::Other => tracing::warn!(
             %address, theirs = node.version, ours = version,
             "a worker is of another version or lake and gets no work"
+        ),
+        NodeState::Refused => tracing::warn!(
+            %address, "a worker does not know this server for a node: it is of another lake, or asks for another certificate"
         ),
         NodeState::Away => tracing::warn!(%address, "a worker is away"),
     }
@@ -200,11 +206,14 @@ async fn ask(
             }
         }
         failed => {
-            if let Ok(Err(error)) = failed {
+            if let Ok(Err(error)) = &failed {
                 tracing::debug!(%address, %error, "a worker does not answer");
             }
             channels.forget(&node.url);
-            NodeState::Away
+            match failed {
+                Ok(Err(error)) if is_stranger(&error) => NodeState::Refused,
+                _ => NodeState::Away,
+            }
         }
     };
     become_state(&mut node, state);

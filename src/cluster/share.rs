@@ -15,8 +15,8 @@ use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
 use datafusion::prelude::SessionConfig;
 use datafusion_distributed::{
-    DesiredTaskCountEvent, DesiredTaskCountEventResponse, DistributedExec, DistributedExt, DistributedLeafExec,
-    ScaleUpLeafNodeEvent, ScaleUpLeafNodeEventResponse,
+    DesiredTaskCountEvent, DesiredTaskCountEventResponse, DistributedCodec, DistributedExec, DistributedExt,
+    DistributedLeafExec, ScaleUpLeafNodeEvent, ScaleUpLeafNodeEventResponse,
 };
 use datafusion_proto::physical_plan::PhysicalExtensionCodec;
 use http::{HeaderMap, HeaderValue};
@@ -204,9 +204,10 @@ impl Cluster {
         }))
     }
 
-    /// What knows our own operators, in the order that all nodes have them in.
+    /// What knows the engine's and our own operators, in the order that all nodes have them in.
     fn codecs(&self) -> Vec<Arc<dyn PhysicalExtensionCodec>> {
         vec![
+            Arc::new(DistributedCodec),
             Arc::new(wire::codec(Arc::clone(&self.system))),
             Arc::new(GroupingSetsCodec),
         ]

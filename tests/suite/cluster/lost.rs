@@ -194,6 +194,7 @@ async fn a_reader_who_leaves_frees_the_workers() {
     })
     .await;
     reading.abort();
+    assert!(reading.await.unwrap_err().is_cancelled());
     // A worker that ends by itself has no part left: it would wait for them until its drain time ends.
     for mut worker in grid.workers {
         let asked = Instant::now();

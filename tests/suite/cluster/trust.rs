@@ -108,13 +108,13 @@ async fn nodes_show_each_other_certificates_of_one_authority_and_of_one_name() {
 
     // Another authority, another name, and nobody at all: the server works alone, and no work gets there.
     let parts = worker.parts();
-    for (name, shown) in [
-        ("foreign", theirs.sign("labhouse-node")),
-        ("named", ours.sign("somebody-else")),
+    for (name, shown, state) in [
+        ("foreign", theirs.sign("labhouse-node"), "away"),
+        ("named", ours.sign("somebody-else"), "refused"),
     ] {
         let server = serve(&dir, name, &format!("{}{shown}", cluster(workers)));
         server
-            .until("ada", "SELECT state FROM lab.system.nodes", lab::shows("away"))
+            .until("ada", "SELECT state FROM lab.system.nodes", lab::shows(state))
             .await;
         server.until("ada", count, lab::shows(15_000)).await;
         assert_eq!(lines(&server, "ada", sql).await.unwrap(), right, "{name}");
@@ -133,6 +133,9 @@ async fn nodes_show_each_other_certificates_of_one_authority_and_of_one_name() {
 async fn a_worker_of_another_lake_gets_no_work() {
     let grid = grid(1, |config| config).await;
     let other = tempfile::tempdir().unwrap();
+    let secret = "_labhouse/cluster/secret";
+    std::fs::create_dir_all(other.path().join("_labhouse/cluster")).unwrap();
+    std::fs::copy(grid.shared.dir.join(secret), other.path().join(secret)).unwrap();
     let stranger = Worker::start(other.path(), "stranger", "");
     let server = serve(&grid.shared.dir, "one", &cluster(std::slice::from_ref(&stranger)));
     let sql = "SELECT state FROM lab.system.nodes";
@@ -153,7 +156,7 @@ async fn only_who_can_read_the_lake_is_a_node() {
     let stranger = serve(&grid.shared.dir, "stranger", &cluster(&grid.workers));
     std::fs::write(&secret, &good).unwrap();
     stranger
-        .until("ada", "SELECT state FROM lab.system.nodes", lab::shows("away"))
+        .until("ada", "SELECT state FROM lab.system.nodes", lab::shows("refused"))
         .await;
     let knows = serve(&grid.shared.dir, "knows", &cluster(&grid.workers));
     ready(&knows, 1).await;
