@@ -308,9 +308,9 @@ async fn models_answer_on_workers_as_they_do_here_whichever_version_is_asked() {
              AS SELECT {columns}, o_totalprice FROM lab.tpch.orders"
         )
     };
-    let asked = "SELECT o_orderkey, predict_price(o_custkey, o_shippriority) AS price FROM lab.tpch.orders WHERE o_orderkey < 4000";
+    let asked = "SELECT o_orderkey, predict_price(o_custkey, o_orderkey) AS price FROM lab.tpch.orders WHERE o_orderkey < 4000";
     let mut answers = Vec::new();
-    for columns in ["o_custkey, o_shippriority", "o_shippriority, o_custkey"] {
+    for columns in ["o_custkey, o_orderkey", "o_orderkey, o_custkey"] {
         grid.shared.update("ada", &make(columns)).await.unwrap();
         let there = lines(&grid.shared, "ada", asked).await.unwrap();
         // The other server meets the new version at its next look.
@@ -337,7 +337,7 @@ async fn models_answer_on_workers_as_they_do_here_whichever_version_is_asked() {
         lines(&grid.shared, "ada", wrong).await.unwrap_err()
     );
     // A model asked by its name rests on the server's own view of models and stays there.
-    let by_name = "SELECT sum(predict('lab.tpch.price', o_shippriority, o_custkey)) FROM lab.tpch.orders";
+    let by_name = "SELECT sum(predict('lab.tpch.price', o_orderkey, o_custkey)) FROM lab.tpch.orders";
     let shared = grid.counts().0;
     lines(&grid.shared, "ada", by_name).await.unwrap();
     assert_eq!(grid.counts().0, shared);
