@@ -71,10 +71,6 @@ impl Sessions {
     ///
     /// # Errors
     /// A function cannot be registered.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "it plans nothing and names no table: it runs a part that was planned elsewhere"
-    )]
     pub(crate) fn of_part(
         &self,
         mut builder: SessionStateBuilder,
