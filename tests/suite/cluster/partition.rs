@@ -17,32 +17,30 @@ const NODES: [(&str, &str); 3] = [("server", "10.77.99.1"), ("a", "10.77.99.2"),
 const HERE: &str = "10.77.99.254/24";
 
 impl Wires {
-    /// None where namespaces cannot be made.
+    /// None where namespaces or bridges cannot be made.
     fn lay() -> Option<Self> {
         let wires = Self {
             tag: format!("lh{}", std::process::id()),
         };
-        if !ip(&format!("netns add {}", wires.space("server"))) {
-            return None;
-        }
         let bridge = wires.bridge();
-        must(&format!("link add {bridge} type bridge"));
-        must(&format!("addr add {HERE} dev {bridge}"));
-        must(&format!("link set {bridge} up"));
+        let mut steps = vec![
+            format!("link add {bridge} type bridge"),
+            format!("addr add {HERE} dev {bridge}"),
+            format!("link set {bridge} up"),
+        ];
         for (name, address) in NODES {
-            let space = wires.space(name);
-            if name != "server" {
-                must(&format!("netns add {space}"));
-            }
-            let outer = wires.outer(name);
-            must(&format!("link add {outer} type veth peer name eth0 netns {space}"));
-            must(&format!("link set {outer} master {bridge}"));
-            must(&format!("link set {outer} up"));
-            must(&format!("-n {space} addr add {address}/24 dev eth0"));
-            must(&format!("-n {space} link set eth0 up"));
-            must(&format!("-n {space} link set lo up"));
+            let (space, outer) = (wires.space(name), wires.outer(name));
+            steps.extend([
+                format!("netns add {space}"),
+                format!("link add {outer} type veth peer name eth0 netns {space}"),
+                format!("link set {outer} master {bridge}"),
+                format!("link set {outer} up"),
+                format!("-n {space} addr add {address}/24 dev eth0"),
+                format!("-n {space} link set eth0 up"),
+                format!("-n {space} link set lo up"),
+            ]);
         }
-        Some(wires)
+        steps.iter().all(|step| ip(step)).then_some(wires)
     }
 
     fn space(&self, name: &str) -> String {
