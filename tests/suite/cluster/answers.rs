@@ -308,7 +308,8 @@ async fn models_answer_on_workers_as_they_do_here_whichever_version_is_asked() {
              AS SELECT {columns}, o_totalprice FROM lab.tpch.orders"
         )
     };
-    let asked = "SELECT o_orderkey, predict_price(o_custkey, o_orderkey) AS price FROM lab.tpch.orders WHERE o_orderkey < 4000";
+    let asked =
+        "SELECT o_orderkey, predict_price(o_custkey, o_orderkey) AS price FROM lab.tpch.orders WHERE o_orderkey < 4000";
     let mut answers = Vec::new();
     for columns in ["o_custkey, o_orderkey", "o_orderkey, o_custkey"] {
         grid.shared.update("ada", &make(columns)).await.unwrap();
