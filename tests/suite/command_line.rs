@@ -125,7 +125,15 @@ fn policy_check_accepts_the_shipped_files_and_names_file_and_line_of_an_error() 
 }
 
 #[test]
-fn what_is_not_there_yet_says_so() {
-    let output = Command::new(BINARY).arg("worker").output().unwrap();
-    assert!(!output.status.success() && err(&output).contains("not there yet"));
+fn a_worker_without_a_config_says_which_file_it_wants() {
+    let output = Command::new(BINARY)
+        .arg("worker")
+        .current_dir(std::env::temp_dir())
+        .output()
+        .unwrap();
+    assert!(
+        !output.status.success() && err(&output).contains("--config"),
+        "{}",
+        err(&output)
+    );
 }
