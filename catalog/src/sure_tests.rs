@@ -38,7 +38,11 @@ impl Breaking {
     fn cut(&self, all: BoxStream<'static, Result<ObjectMeta>>) -> BoxStream<'static, Result<ObjectMeta>> {
         match self.names {
             0 => all,
-            names => all.take(names).chain(stream::iter([broken()])).boxed(),
+            names => {
+                let each = all.enumerate();
+                let each = each.map(move |(nth, meta)| if nth < names { meta } else { broken() });
+                each.take(names + 1).boxed()
+            }
         }
     }
 }
