@@ -4,18 +4,24 @@ use std::sync::Arc;
 
 use datafusion::common::{internal_err, not_impl_err};
 use datafusion::error::Result;
-use datafusion::execution::TaskContext;
+use datafusion::execution::{SessionState, TaskContext};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion_proto::physical_plan::{PhysicalExtensionCodec, PhysicalProtoConverterExtension};
+use labhouse_policies::wire;
 
 use crate::session::{forgetting, is_forgetting};
+
+/// What knows our own operators. A message names its codec by its place, so all nodes have them in this order.
+pub(super) fn own(system: Arc<SessionState>) -> [Arc<dyn PhysicalExtensionCodec>; 2] {
+    [Arc::new(wire::codec(system)), Arc::new(GroupingSetsCodec)]
+}
 
 /// What stands for the operator above grouping sets; it has no state of its own.
 const FORGETTING: &[u8] = b"labhouse.forgetting";
 
 /// Knows the operator above grouping sets.
 #[derive(Debug)]
-pub(super) struct GroupingSetsCodec;
+struct GroupingSetsCodec;
 
 impl PhysicalExtensionCodec for GroupingSetsCodec {
     fn try_decode(

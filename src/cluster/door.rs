@@ -38,7 +38,8 @@ const BEGIN_MAX: Duration = Duration::from_secs(30);
 /// Bytes of request headers.
 const HEADER_BYTES_MAX: u32 = 64 << 10;
 
-/// Serves parts of statements, each in a place of `tasks`, until it is dropped; once `stopped`, it takes no new ones. Plans run on `plans`, so that pings are answered however busy they are.
+/// Serves parts of statements, each in a place of `tasks`, until it is dropped; once `stopped`, it takes no new ones. Plans
+/// run on `plans`, so that pings are answered however busy they are.
 ///
 /// # Errors
 /// The listener fails.
@@ -119,7 +120,6 @@ where
             let status = tonic::Status::permission_denied("only nodes of this lake may send work");
             return Box::pin(async move { Ok(status.into_http()) });
         }
-        // What runs goes on; a part that is wanted of a statement that runs already is no new work.
         let begins = request.uri().path().ends_with("/CoordinatorChannel");
         // Until the sender's side of the channel ends, which it does when his statement ends, however it does.
         let place = match begins.then(|| Arc::clone(&self.tasks).try_acquire_owned()).transpose() {
@@ -130,6 +130,7 @@ where
                 return Box::pin(async move { Ok(status.into_http()) });
             }
         };
+        // What runs goes on; a part that is wanted of a statement that runs already is no new work.
         if *self.stopped.borrow() && !request.uri().path().ends_with("/ExecuteTask") {
             let status = tonic::Status::unavailable("this worker is shutting down");
             return Box::pin(async move { Ok(status.into_http()) });

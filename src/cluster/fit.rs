@@ -9,7 +9,7 @@ use std::sync::Arc;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::error::Result;
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
+use datafusion::logical_expr::{ScalarUDF, WindowUDF};
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion::physical_expr::expressions::{
     BinaryExpr, CaseExpr, CastExpr, Column, DynamicFilterPhysicalExpr, InListExpr, IsNotNullExpr, IsNullExpr, LikeExpr,
@@ -271,12 +271,8 @@ fn expression(expr: &Arc<dyn PhysicalExpr>, named: &mut Named<'_>) -> Result<Opt
 }
 
 fn is_aggregate(call: &AggregateFunctionExpr, functions: &SessionState) -> bool {
-    is_that_aggregate(call.fun(), functions)
-}
-
-fn is_that_aggregate(function: &AggregateUDF, functions: &SessionState) -> bool {
-    let found = functions.aggregate_functions().get(function.name());
-    found.is_some_and(|found| found.as_ref() == function)
+    let found = functions.aggregate_functions().get(call.fun().name());
+    found.is_some_and(|found| found.as_ref() == call.fun())
 }
 
 fn is_that_window(function: &WindowUDF, functions: &SessionState) -> bool {

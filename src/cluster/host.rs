@@ -1,7 +1,7 @@
 //! The worker: a process that runs parts of statements which servers send.
 //!
 //! It opens the lake with its own credentials, and has no users, no policy files, no catalog and no crawler. What it may
-//! read is what a sealed scan names; who may send one is decided by certificates.
+//! read is what a sealed scan of `tables/` names; who may send one is decided by the secret of the lake's nodes and by certificates.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -12,13 +12,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::SessionState;
+use datafusion::prelude::SessionConfig;
 use datafusion_distributed::{
     DistributedExt, ExecuteTaskRequest, ProducerHead, TaskKey, Worker, WorkerPlanRewriteEvent,
     WorkerPlanRewriteEventResponse, WorkerQueryContext, WorkerSessionBuilder,
 };
 use http::HeaderMap;
 use labhouse_catalog::{Lake, LakeError, object_store_url};
-use labhouse_policies::wire;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
@@ -26,10 +26,9 @@ use tokio::sync::{Semaphore, watch};
 use uuid::Uuid;
 
 use super::channel::{Calls, Channels, lost};
-use super::codec::GroupingSetsCodec;
 use super::fit::is_part;
 use super::guard::{count_panics, guarded};
-use super::{ClusterError, MODELS_HEADER, VERSION_HEADER, door, secret, version};
+use super::{ClusterError, MODELS_HEADER, VERSION_HEADER, codec, door, secret, version};
 use crate::config::Config;
 use crate::models::{SentModel, SentModels};
 use crate::query::Runner;
@@ -197,9 +196,9 @@ impl WorkerSessionBuilder for Host {
         }
         let system = Arc::clone(self.sessions.system());
         self.sessions.of_part(asked.builder, functions, move |config| {
-            config
-                .with_distributed_user_codec(wire::codec(system))
-                .with_distributed_user_codec(GroupingSetsCodec)
+            codec::own(system)
+                .into_iter()
+                .fold(config, SessionConfig::with_distributed_user_codec_arc)
                 .with_distributed_channel_resolver(calls)
                 .with_distributed_worker_plan_rewrite_handler(rewrite)
         })

@@ -21,16 +21,15 @@ use datafusion_distributed::{
 use datafusion_proto::physical_plan::PhysicalExtensionCodec;
 use http::{HeaderMap, HeaderValue};
 use labhouse_catalog::{Lake, object_store_url};
-use labhouse_policies::{Travel, slices, travel, wire};
+use labhouse_policies::{Travel, slices, travel};
 use tokio::runtime::Handle;
 
 use super::channel::{Calls, Channels, Trouble, is_loss};
-use super::codec::GroupingSetsCodec;
 use super::fit::{Fit, fit};
 use super::guard::{count_panics, panics};
 use super::nodes::{Chosen, Node, Nodes};
 use super::roundtrip::survives;
-use super::{ClusterError, MODELS_HEADER, VERSION_HEADER, secret, version};
+use super::{ClusterError, MODELS_HEADER, VERSION_HEADER, codec, secret, version};
 use crate::config;
 use crate::models::SentModel;
 use crate::session::{Governed, Sessions, distributed};
@@ -39,7 +38,6 @@ use crate::session::{Governed, Sessions, distributed};
 const CONNECTION_BUFFER_BYTES: usize = 4 << 20;
 /// Rows of a sorted and limited result that are merged as they come from each node: few enough to fit into what waits.
 const MERGED_ROWS_MAX: usize = 4_096;
-
 /// What models may take of a call's headers.
 const MODELS_BYTES_MAX: usize = 32 << 10;
 
@@ -172,8 +170,10 @@ impl Cluster {
             return Ok(None);
         };
         let plan = sorted_here(Arc::clone(plan))?;
+        let mut codecs: Vec<Arc<dyn PhysicalExtensionCodec>> = vec![Arc::new(DistributedCodec)];
+        codecs.extend(codec::own(Arc::clone(&self.system)));
         let functions: Vec<_> = models.into_iter().map(|(_, function)| function).collect();
-        match survives(&plan, self.codecs(), &self.functions, &functions) {
+        match survives(&plan, codecs, &self.functions, &functions) {
             Ok(true) => {}
             Ok(false) => {
                 tracing::debug!("a statement stays here: other nodes would read another one");
@@ -204,15 +204,6 @@ impl Cluster {
         }))
     }
 
-    /// What knows the engine's and our own operators, in the order that all nodes have them in.
-    fn codecs(&self) -> Vec<Arc<dyn PhysicalExtensionCodec>> {
-        vec![
-            Arc::new(DistributedCodec),
-            Arc::new(wire::codec(Arc::clone(&self.system))),
-            Arc::new(GroupingSetsCodec),
-        ]
-    }
-
     fn session(
         &self,
         config: SessionConfig,
@@ -234,9 +225,9 @@ impl Cluster {
             }
             Some(in_slices(asked.plan, asked.task_count).map(ScaleUpLeafNodeEventResponse::new))
         };
-        config
-            .with_distributed_user_codec(wire::codec(Arc::clone(&self.system)))
-            .with_distributed_user_codec(GroupingSetsCodec)
+        codec::own(Arc::clone(&self.system))
+            .into_iter()
+            .fold(config, SessionConfig::with_distributed_user_codec_arc)
             .with_distributed_worker_resolver(nodes)
             .with_distributed_channel_resolver(calls)
             .with_distributed_desired_task_count_handler(wanted)
