@@ -41,6 +41,9 @@ pub(crate) enum ChannelError {
     Unusable { channel: String, reason: String },
 }
 
+/// Whether a message may still be told as it was made.
+pub(super) type May = Box<dyn Fn() -> bool + Send + Sync>;
+
 /// Why a message was not taken.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SendError {
@@ -132,11 +135,12 @@ impl Channels {
     }
 
     /// Hands one message over; done when the receiver said that it has it. It takes as long as that, within bounds of the
-    /// channel's own: whoever stopped waiting would not know whether it was taken.
-    pub(super) async fn send(&self, delivery: &Delivery, who: &Principal) -> Result<(), SendError> {
+    /// channel's own: whoever stopped waiting would not know whether it was taken. What is a conversation asks just before the
+    /// message itself whether it `may` still be told.
+    pub(super) async fn send(&self, delivery: &Delivery, who: &Principal, may: May) -> Result<(), SendError> {
         match self.0.get(&delivery.target.channel) {
             None => Err(unconfigured(&delivery.target.channel)),
-            Some(Channel::Mail(mailer)) => mailer.send(delivery, who).await,
+            Some(Channel::Mail(mailer)) => mailer.send(delivery, who, may).await,
             Some(Channel::Webhook { client, url, secret }) => {
                 let body = body(&markup::webhook(delivery))?;
                 let at = Utc::now().timestamp();

@@ -12,7 +12,7 @@ use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
 use lettre::transport::smtp::extension::{ClientId, Extension, MailBodyParameter, MailParameter};
 
 use super::Delivery;
-use super::channel::{ChannelError, SendError, read_file, secret};
+use super::channel::{ChannelError, May, SendError, read_file, secret};
 use crate::config::alerts::{EMAIL, Smtp, SmtpTls};
 
 /// The attribute of a login that holds its address.
@@ -77,7 +77,8 @@ impl Mailer {
         Ok(Self { from, server })
     }
 
-    pub(super) async fn send(&self, delivery: &Delivery, who: &Principal) -> Result<(), SendError> {
+    /// Hands a mail over, if it `may` still be told when the server is ready for it: the conversation before takes a while.
+    pub(super) async fn send(&self, delivery: &Delivery, who: &Principal, may: May) -> Result<(), SendError> {
         let to = address(who).ok_or_else(|| {
             SendError::Later(format!(
                 "{} has no address: labhouse user add {} --attribute {ADDRESS}=…",
@@ -87,19 +88,19 @@ impl Mailer {
         let mail = compose(delivery, self.from.clone(), to)?;
         // The client blocks: its asynchronous twin would have every crate built anew that uses `futures`.
         let server = Arc::clone(&self.server);
-        let handed_over = tokio::task::spawn_blocking(move || server.hand_over(&mail)).await;
+        let handed_over = tokio::task::spawn_blocking(move || server.hand_over(&mail, &may)).await;
         handed_over.unwrap_or_else(|error| Err(SendError::Later(error.to_string())))
     }
 }
 
 impl MailServer {
     /// One conversation about one mail.
-    fn hand_over(&self, mail: &lettre::Message) -> Result<(), SendError> {
+    fn hand_over(&self, mail: &lettre::Message, may: &May) -> Result<(), SendError> {
         let deadline = Instant::now() + self.step * STEPS_MAX;
         let (hello, at) = (ClientId::default(), (self.host.as_str(), self.port));
         let wrapper = self.parameters.as_ref().filter(|_| self.tls == SmtpTls::Tls);
         let mut talk = SmtpConnection::connect(at, Some(self.step), &hello, wrapper, None).map_err(later)?;
-        let said = self.converse(&mut talk, &hello, mail, deadline);
+        let said = self.converse(&mut talk, &hello, mail, may, deadline);
         // Whatever came of it, the server hears the end; how it takes that changes nothing.
         if talk.set_timeout(Some(GOODBYE)).is_ok() {
             talk.abort();
@@ -112,6 +113,7 @@ impl MailServer {
         talk: &mut SmtpConnection,
         hello: &ClientId,
         mail: &lettre::Message,
+        may: &May,
         deadline: Instant,
     ) -> Result<(), SendError> {
         let in_time = || match Instant::now() < deadline {
@@ -146,6 +148,11 @@ impl MailServer {
             talk.command(Rcpt::new(to.clone(), Vec::new())).map_err(of_recipient)?;
         }
         in_time()?;
+        if !may() {
+            return Err(SendError::Later(
+                "what the recipient may see changed while the mail server was spoken to".to_owned(),
+            ));
+        }
         talk.command(Data).map_err(later)?;
         // From here on only the server knows whether it has the mail: what it says is waited for.
         let waits = talk.set_timeout(Some(self.step * ANSWER));

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use labhouse_catalog::{LakeError, TableName};
+use labhouse_policies::Principal;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::channel::{SendError, unconfigured};
+use super::channel::{May, SendError, unconfigured};
 use super::notice::Again;
 use super::state::seconds;
 use super::store::Stored;
@@ -279,7 +280,8 @@ async fn hand_over(
         return Ok(Fate::Withheld);
     }
     // Does he see something else than when it was made? What of it may he see now?
-    let renewed = match delivery.sight == engine.sight(&who, &record.definition.sources) {
+    let sight = engine.sight(&who, &record.definition.sources);
+    let renewed = match delivery.sight == sight {
         true => None,
         false => match notice::again(engine, name, record, &who, &delivery.message).await {
             Again::Message(message) => Some(Delivery {
@@ -298,8 +300,20 @@ async fn hand_over(
             None => return Ok(Fate::Lost),
         }
     }
-    let sending = engine.channels.send(renewed.as_ref().unwrap_or(delivery), &who);
+    let may = may(engine, &who, &record.definition.sources, sight);
+    let sending = engine.channels.send(renewed.as_ref().unwrap_or(delivery), &who, may);
     Ok(fate(outcome(engine, name, &delivery.id, end, sending).await))
+}
+
+/// Whether somebody still sees what he saw when the message was made for him. What the time of day decides is another thing each
+/// time; it was made a moment ago.
+fn may(engine: &Arc<Engine>, who: &Principal, sources: &[String], sight: String) -> May {
+    let (engine, name, sources) = (Arc::clone(engine), who.name.clone(), sources.to_vec());
+    let rests = engine.sight(who, &sources) == sight;
+    Box::new(move || {
+        let who = engine.auth.named(&name);
+        who.is_some_and(|who| !rests || engine.sight(&who, &sources) == sight)
+    })
 }
 
 fn fate(sent: Result<(), SendError>) -> Fate {

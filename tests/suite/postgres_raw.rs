@@ -90,6 +90,11 @@ impl Raw {
         let _ = self.stream.write_all(bytes);
     }
 
+    /// Ends what is sent; one that was closed by the other side has ended.
+    fn says_no_more(&mut self) {
+        let _ = self.stream.shutdown(std::net::Shutdown::Write);
+    }
+
     /// The next message; none when the connection has ended.
     pub(crate) fn one(&mut self) -> Option<(u8, Vec<u8>)> {
         let mut head = [0; 5];
@@ -234,7 +239,7 @@ fn what_is_no_message_ends_its_connection_and_the_server_goes_on() {
     ] {
         let mut raw = Raw::connect(&lab);
         raw.send(bytes);
-        raw.stream.shutdown(std::net::Shutdown::Write).unwrap();
+        raw.says_no_more();
         let said = raw.until_ready();
         assert!(
             said.0.iter().all(|(kind, _)| *kind == b'E'),
@@ -281,7 +286,7 @@ fn what_is_no_message_ends_its_connection_and_the_server_goes_on() {
         }
         let mut raw = Raw::login(&lab, "sam", "sam-demo");
         raw.send(&bytes);
-        raw.stream.shutdown(std::net::Shutdown::Write).unwrap();
+        raw.says_no_more();
         while let Some((kind, _)) = raw.one() {
             assert!(b"12sTDCZEtnNI3".contains(&kind), "{bytes:?}: {kind}");
         }

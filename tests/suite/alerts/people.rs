@@ -190,6 +190,9 @@ async fn what_waits_is_sent_under_the_rights_of_the_moment_it_leaves() {
     )
     .await
     .unwrap();
+    // What was under way then has ended.
+    let before = lab.log().matches("is tried again").count();
+    until_tried(&lab, before + 2).await;
     receiver.set("down", false);
     until_events(&lab, "low", "sent", 2).await;
     let (sam, ana) = (got(&receiver, "sam"), got(&receiver, "ana"));
@@ -206,6 +209,9 @@ async fn what_waits_is_sent_under_the_rights_of_the_moment_it_leaves() {
     lab.update("ada", &format!("ALTER TABLE {REACTIONS} SET TAGS (pii = true)"))
         .await
         .unwrap();
+    // What was under way then has ended.
+    let before = lab.log().matches("is tried again").count();
+    until_tried(&lab, before + 2).await;
     receiver.set("down", false);
     until_events(&lab, "again", "sent", 1).await;
     until_events(&lab, "again", "withheld", 1).await;
@@ -242,6 +248,9 @@ async fn a_label_that_is_over_is_told_only_while_it_is_seen() {
     )
     .await
     .unwrap();
+    // What was under way then has ended.
+    let before = lab.log().matches("is tried again").count();
+    until_tried(&lab, before + 2).await;
     receiver.set("down", false);
     until_events(&lab, "low", "sent", 4).await;
     let (sam, ana) = (got(&receiver, "sam"), got(&receiver, "ana"));

@@ -149,7 +149,8 @@ async fn whoever_asks_sees_the_same_on_two_workers() {
     assert_eq!(grid.counts().0, before.0 + 1);
     for worker in &grid.workers {
         let log = worker.log();
-        for word in ["ana", "sam", "lab_analyst", "1997"] {
+        // The date whole: its year alone stands in a moment or a number now and then.
+        for word in ["ana", "sam", "lab_analyst", "1997-"] {
             assert!(!log.contains(word), "a worker's log says {word}:\n{log}");
         }
     }
