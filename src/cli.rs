@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use labhouse_catalog::{Catalog, Crawler, FileOutcome, FileStatus, Lake};
@@ -23,6 +24,9 @@ use crate::{auth, demo_lab, pipelines};
 
 /// Planning recurses over expressions; admission bounds their depth, this bounds what a bounded depth may take.
 pub(crate) const STACK_BYTES: usize = 16 << 20;
+/// How long a thread for blocking work waits for more. Such threads take turns, so a few calls a second would keep as many alive
+/// as a burst once needed, each with memory that it freed or that others freed for it.
+pub(crate) const IDLE: Duration = Duration::from_millis(250);
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -136,6 +140,7 @@ pub(crate) fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_stack_size(STACK_BYTES)
+        .thread_keep_alive(IDLE)
         .build();
     let outcome = match runtime {
         Ok(runtime) => {

@@ -45,6 +45,7 @@ impl Runner {
             .worker_threads(threads.max(1))
             .thread_name("plan")
             .thread_stack_size(stack_bytes)
+            .thread_keep_alive(crate::cli::IDLE)
             .enable_all()
             .build()?;
         Ok(Self {
