@@ -357,7 +357,7 @@ fn random_tables(rng: &mut Rng) -> Vec<RecordBatch> {
             let value = |_| (!rng.chance(15)).then(|| rng.between(0, most));
             Arc::new((0..rows).map(value).collect::<Int64Array>())
         };
-        let (a, b, c) = (whole(3), whole(2), whole(9));
+        let (a, b, c) = (whole(3), whole(2), whole(4));
         let floats = [0.0, -0.0, f64::NAN, 1.0, 2.0];
         let f: ArrayRef = Arc::new(
             (0..rows)
@@ -492,7 +492,7 @@ async fn random_joins_give_the_same_rows_in_any_order() {
         }
     }
     assert!(moved > LABS as usize, "{moved} of the statements were ordered anew");
-    assert!(filled > LABS as usize, "{filled} of the statements gave rows");
+    assert!(filled > LABS as usize / 2, "{filled} of the statements gave rows");
 }
 
 /// Counts and bounds, as a table that is seen whole would tell them.

@@ -1,14 +1,17 @@
 //! Inner joins that stand together.
 //!
+//! `x IN (SELECT key … GROUP BY key)` is one of them: where the other side has one row for each value, to ask whether there is
+//! one is to join it. So a few large orders are found before their lines are, and not after.
+//!
 //! The walk goes down through inner joins, and through what may lie between them: conditions, columns chosen and renamed. Each
 //! column on the way is traced to the relation it comes from, so what was said of a derived table is said of its relations.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema, JoinType, NullEquality};
 use datafusion::logical_expr::utils::split_conjunction;
-use datafusion::logical_expr::{BinaryExpr, Expr, Join, LogicalPlan, Operator};
+use datafusion::logical_expr::{BinaryExpr, Distinct, Expr, ExprSchemable, Join, LogicalPlan, Operator};
 
 use super::total::{asks_nothing_that_fails, is_total};
 
@@ -58,15 +61,61 @@ pub(super) fn is_within(plan: &LogicalPlan, through: bool) -> bool {
     is_open_join(plan) || (through && leads_to_join(plan))
 }
 
-/// Whether a plan is an inner join whose conditions may be moved.
+/// Whether a plan is a join of a group: one whose conditions may be moved.
 fn is_open_join(plan: &LogicalPlan) -> bool {
-    matches!(plan, LogicalPlan::Join(join) if is_open(join))
+    let LogicalPlan::Join(join) = plan else { return false };
+    let is_kind = match join.join_type {
+        JoinType::Inner => true,
+        JoinType::LeftSemi => join.filter.is_none() && leads_to_join(&join.left) && is_unique(&join.right, join),
+        _ => false,
+    };
+    is_kind && join.null_equality == NullEquality::NullEqualsNothing && asks_nothing_that_fails(join)
 }
 
-fn is_open(join: &Join) -> bool {
-    join.join_type == JoinType::Inner
-        && join.null_equality == NullEquality::NullEqualsNothing
-        && asks_nothing_that_fails(join)
+/// Whether no two rows of the join's right side have the same keys.
+fn is_unique(right: &LogicalPlan, join: &Join) -> bool {
+    let is_exact = |key: &Expr| {
+        let data_type = key.get_type(right.schema());
+        // Groups tell zeros apart that are equal.
+        data_type.is_ok_and(|data_type| !data_type.is_floating())
+    };
+    let keys = join.on.iter().map(|(_, key)| match key {
+        Expr::Column(column) if is_exact(key) => right.schema().maybe_index_of_column(column),
+        _ => None,
+    });
+    keys.collect::<Option<BTreeSet<usize>>>()
+        .is_some_and(|keys| one_row_for_each(right, keys))
+}
+
+/// Whether no two rows have the same values in these columns.
+fn one_row_for_each(plan: &LogicalPlan, mut keys: BTreeSet<usize>) -> bool {
+    let mut plan = plan;
+    for _ in 0..DEPTH_MAX {
+        plan = match plan {
+            LogicalPlan::Filter(filter) => &filter.input,
+            LogicalPlan::SubqueryAlias(alias) => &alias.input,
+            LogicalPlan::Projection(projection) => {
+                let below = keys.iter().filter_map(|key| {
+                    let column = chosen(projection.expr.get(*key)?)?;
+                    projection.input.schema().maybe_index_of_column(column)
+                });
+                keys = below.collect();
+                &projection.input
+            }
+            LogicalPlan::Aggregate(aggregate) => {
+                let sets = aggregate
+                    .group_expr
+                    .iter()
+                    .any(|expr| matches!(expr, Expr::GroupingSet(_)));
+                return !sets && (0..aggregate.group_expr.len()).all(|group| keys.contains(&group));
+            }
+            LogicalPlan::Distinct(Distinct::All(input)) => {
+                return (0..input.schema().fields().len()).all(|column| keys.contains(&column));
+            }
+            _ => return false,
+        };
+    }
+    false
 }
 
 #[derive(Default)]
@@ -144,7 +193,10 @@ impl Walk {
             let r = moved(r, join.right.schema(), &right_columns)?;
             self.equalities.push((l, r));
         }
-        let columns = [left_columns, right_columns].concat();
+        let columns = match join.join_type {
+            JoinType::LeftSemi => left_columns,
+            _ => [left_columns, right_columns].concat(),
+        };
         if let Some(filter) = &join.filter {
             self.must_hold(filter, &join.schema, &columns)?;
         }

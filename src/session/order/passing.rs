@@ -116,8 +116,8 @@ fn one(part: &Expr, columns: &Columns, depth: usize) -> f64 {
             left + right - left * right
         }
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => match op {
-            Operator::Eq => equal(of(left), of(right)),
-            Operator::NotEq => 1.0 - equal(of(left), of(right)),
+            Operator::Eq => equal(of(left), of(right), text(left).or(text(right))),
+            Operator::NotEq => 1.0 - equal(of(left), of(right), text(left).or(text(right))),
             Operator::Lt | Operator::LtEq | Operator::Gt | Operator::GtEq => BEYOND,
             _ => OTHER,
         },
@@ -138,8 +138,8 @@ fn one(part: &Expr, columns: &Columns, depth: usize) -> f64 {
             if *negated { 1.0 - inside } else { inside }
         }
         Expr::InList(InList { expr, list, negated }) => {
-            #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-            let inside = (equal(of(expr), None) * list.len() as f64).min(0.5);
+            let each = list.iter().map(|value| equal(of(expr), None, text(value)));
+            let inside = each.sum::<f64>().min(0.5);
             if *negated { 1.0 - inside } else { inside }
         }
         Expr::Like(like) => {
@@ -155,11 +155,22 @@ fn one(part: &Expr, columns: &Columns, depth: usize) -> f64 {
     }
 }
 
-/// The part for which two values are equal, of which at least one is a column's.
-fn equal(left: Option<&Values>, right: Option<&Values>) -> f64 {
+/// The part for which two values are equal, of which at least one is a column's. Where nothing is known of texts: a flag of
+/// one letter is in many rows, a whole phrase in few.
+fn equal(left: Option<&Values>, right: Option<&Values>, text: Option<f64>) -> f64 {
     let distinct = |values: Option<&Values>| values.and_then(|values| values.distinct);
     let different = distinct(left).into_iter().chain(distinct(right)).reduce(f64::max);
-    different.map_or(EQUAL, |different| 1.0 / different.max(1.0))
+    let guess = || text.map_or(EQUAL, |letters| 0.5 / (1.0 + letters));
+    different.map_or_else(guess, |different| 1.0 / different.max(1.0))
+}
+
+/// Letters of a constant, if it is a text.
+#[expect(clippy::cast_precision_loss, reason = "an estimate")]
+fn text(expr: &Expr) -> Option<f64> {
+    match expr {
+        Expr::Literal(value, _) => value.try_as_str().flatten().map(|text| text.len() as f64),
+        _ => None,
+    }
 }
 
 /// The column that an expression is, whatever type it is read as.
