@@ -40,8 +40,10 @@ pub(super) struct Member {
     pub(super) relation: usize,
     pub(super) expr: Expr,
     distinct: f64,
-    /// Whether there may be one row for each value.
+    /// Whether there is one row for each value.
     is_key: bool,
+    /// Whether there may be.
+    may_be_key: bool,
     dense: bool,
 }
 
@@ -67,7 +69,13 @@ pub(super) struct Graph {
 impl Graph {
     /// What must hold between the relations of a group; nothing if a size is not known, or a condition cannot be placed.
     pub(super) fn of(group: &Group) -> Option<Self> {
-        let sizes = group.relations.iter().map(size).collect::<Option<Vec<_>>>()?;
+        let sizes = group.relations.iter().map(|relation| {
+            let size = size(relation)?;
+            // Less than a row is no estimate: who asks for a region by its name finds one.
+            let rows = size.rows.max(1.0);
+            Some(Size { rows, ..size })
+        });
+        let sizes = sizes.collect::<Option<Vec<_>>>()?;
         let mut graph = Self {
             classes: Vec::new(),
             conditions: Vec::new(),
@@ -166,21 +174,25 @@ impl Graph {
             relation,
             expr: expr.clone(),
             distinct: distinct.unwrap_or(base).clamp(1.0, base),
-            is_key: distinct.is_none_or(|distinct| distinct >= 0.99 * base),
+            is_key: known.is_some_and(|known| known.is_key),
+            may_be_key: distinct.is_none_or(|distinct| distinct >= 0.99 * base),
             dense: distinct.is_none() || range.is_none_or(|range| base >= DENSE * range),
         })
     }
 
     /// The smallest relation of a class that may have one row for each value is taken for the one where the values come
-    /// from: the others have no more.
+    /// from: the others have no more, and those with one row for each value no more rows.
     fn key_guess(&mut self) {
         for class in &mut self.classes {
-            let keys = class.members.iter().filter(|member| member.is_key && member.dense);
+            let keys = class.members.iter().filter(|member| member.may_be_key && member.dense);
             let Some(most) = keys.map(|member| member.distinct).reduce(f64::min) else {
                 continue;
             };
-            for member in &mut class.members {
-                member.distinct = member.distinct.min(most);
+            for member in class.members.iter_mut().filter(|member| member.distinct > most) {
+                if let (true, Some(size)) = (member.is_key, self.sizes.get_mut(member.relation)) {
+                    size.rows *= most / member.distinct;
+                }
+                member.distinct = most;
             }
         }
     }

@@ -132,6 +132,7 @@ fn values(known: &ColumnStatistics, data_type: &DataType, rows: f64) -> Values {
         distinct: counted.or(possible).map(|distinct| distinct.clamp(1.0, rows.max(1.0))),
         bounds,
         nulls: known.null_count.get_value().map(|nulls| *nulls as f64 / rows.max(1.0)),
+        is_key: false,
     }
 }
 
@@ -174,10 +175,12 @@ fn grouped(aggregate: &Aggregate, size: Size) -> Option<Size> {
     }
     let rows = groups.min(size.rows).max(1.0);
     let names = aggregate.group_expr.iter().zip(aggregate.schema.columns());
-    let columns = names.filter_map(|(expr, name)| {
-        let mut known = *size.columns.get(column_of(expr)?)?;
+    let columns = names.map(|(expr, name)| {
+        let known = column_of(expr).and_then(|column| size.columns.get(column));
+        let mut known = known.copied().unwrap_or_default();
         known.distinct = known.distinct.map(|distinct| distinct.min(rows));
-        Some((name, known))
+        known.is_key = aggregate.group_expr.len() == 1;
+        (name, known)
     });
     Some(Size {
         rows,
@@ -204,6 +207,7 @@ fn paired(join: &Join, left: Size, right: Size) -> Size {
     matching = matching.min(left.base.min(right.base).max(1.0)).max(1.0);
     let mut columns = left.columns;
     columns.extend(right.columns);
+    columns.values_mut().for_each(|known| known.is_key = false);
     let inner = left.rows * right.rows / matching * passing(&join.filter, &columns);
     let met = |rows: f64, other: f64| rows * (other / matching).min(1.0);
     let rows = match join.join_type {
