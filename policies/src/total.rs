@@ -61,6 +61,12 @@ const CONSTANT_ARGUMENTS: &[&str] = &["date_part", "digest", "encode", "left", "
 /// Functions that are total on floating point numbers.
 const FLOAT_ARGUMENTS: &[&str] = &["abs", "ceil", "floor", "signum"];
 
+/// Whether no row of `schema` can make `expr` fail, nor give it another value the next time, so that it does not matter how
+/// many rows it meets. What is not known to be so is not.
+pub fn never_fails(expr: &Expr, schema: &DFSchema) -> bool {
+    check(expr, schema).is_ok()
+}
+
 /// Accepts `expr` if no row can make it fail.
 pub(crate) fn check(expr: &Expr, schema: &DFSchema) -> Result<(), NotTotal> {
     let all = |parts: &[&Expr]| parts.iter().try_for_each(|part| check(part, schema));

@@ -15,6 +15,7 @@ mod governed;
 mod library;
 mod mended;
 mod models;
+mod order;
 mod shown;
 mod travel;
 mod truth;
@@ -203,6 +204,7 @@ fn state(config: SessionConfig, runtime: Arc<RuntimeEnv>) -> Result<SessionState
         .with_config(config)
         .with_runtime_env(runtime)
         .with_default_features()
+        .with_optimizer_rules(order::rules())
         .with_physical_optimizer_rules(mended::rules())
         .build();
     state.table_factories_mut().clear();

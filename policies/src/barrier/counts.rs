@@ -5,6 +5,9 @@
 //! (equal fingerprints show equal rows, so whoever may ask could have counted them). Both are estimates; a table that has
 //! changed since is only planned a little worse.
 //!
+//! Before it is known what a scan reads, the order of joins needs numbers of the whole table: see [`told`]. Bounds of columns
+//! are told there too, of a table of which every row is shown, for the columns that are shown as they are.
+//!
 //! Whether a scan came to its end must not be told either: in a statement that failed or that stops early it depends on
 //! how much hidden lay on the way. So nothing is remembered before a statement came to its good end, and then only of
 //! scans that its plan reads whole whatever the hidden rows are: see [`learn`].
@@ -13,6 +16,10 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 
+use arrow::datatypes::SchemaRef;
+use datafusion::catalog::TableProvider;
+use datafusion::common::stats::Precision;
+use datafusion::common::{ColumnStatistics, Statistics};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
@@ -29,6 +36,7 @@ use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 use parking_lot::Mutex;
 
 use super::exec::BarrierExec;
+use crate::access::Access;
 
 /// Counts remembered: one for each table and each way it is shown. A server with more starts over.
 const REMEMBERED_MAX: usize = 4_096;
@@ -146,4 +154,34 @@ pub(crate) fn below(plan: &Arc<dyn ExecutionPlan>) -> Option<usize> {
         .compute(plan.as_ref(), &StatisticsArgs::new())
         .ok()?;
     statistics.num_rows.get_value().copied()
+}
+
+/// What the user's planner may know of a whole table, all of it estimates: nothing may be answered from it. `public` has the
+/// columns that are shown, `open` those of them that are shown as they are.
+pub(crate) fn told(
+    inner: &dyn TableProvider,
+    access: &Access,
+    public: &SchemaRef,
+    open: &SchemaRef,
+) -> Option<Statistics> {
+    let mut told = Statistics::new_unknown(public);
+    if access.row_filter.is_some() {
+        told.num_rows = Precision::Inexact(remembered(&access.fingerprint, true)?);
+        return Some(told);
+    }
+    let raw = inner.statistics()?;
+    told.num_rows = Precision::Inexact(*raw.num_rows.get_value()?);
+    let columns = access.columns.iter().zip(public.fields());
+    for ((at, field), told) in columns.zip(&mut told.column_statistics) {
+        if let (Ok(_), Some(raw)) = (open.field_with_name(field.name()), raw.column_statistics.get(*at)) {
+            *told = ColumnStatistics {
+                null_count: raw.null_count.to_inexact(),
+                min_value: raw.min_value.clone().to_inexact(),
+                max_value: raw.max_value.clone().to_inexact(),
+                distinct_count: raw.distinct_count.to_inexact(),
+                ..ColumnStatistics::new_unknown()
+            };
+        }
+    }
+    Some(told)
 }

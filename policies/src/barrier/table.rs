@@ -1,14 +1,14 @@
 //! The governed table: what a session may hold in place of a raw one.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow::datatypes::{Schema, SchemaRef};
 use async_trait::async_trait;
 use chrono::Utc;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{Column, plan_err};
+use datafusion::common::{Column, Statistics, plan_err};
 use datafusion::datasource::provider_as_source;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::session_state::SessionState;
@@ -43,6 +43,8 @@ pub(crate) struct GovernedTable {
     /// nothing is hidden is not to be seen either.
     row_filter: Option<Expr>,
     residue: Residue,
+    /// What the user's planner was told. Once: all of a statement is planned on the same numbers.
+    told: OnceLock<Option<Statistics>>,
 }
 
 impl fmt::Debug for GovernedTable {
@@ -97,6 +99,7 @@ impl GovernedTable {
             open,
             row_filter,
             residue,
+            told: OnceLock::new(),
         })
     }
 
@@ -225,6 +228,12 @@ impl TableProvider for GovernedTable {
 
     fn table_type(&self) -> TableType {
         TableType::Base
+    }
+
+    /// Estimates for ordering joins, of nothing that is hidden: see [`super::counts`].
+    fn statistics(&self) -> Option<Statistics> {
+        let told = || counts::told(self.inner.as_ref(), &self.access, &self.public, &self.open);
+        self.told.get_or_init(told).clone()
     }
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {

@@ -22,6 +22,7 @@ use super::grammar::{Literals, Seen};
 use super::keep::{Keeper, Keepers, Store, pieces};
 use super::mask::SECRET;
 use super::mended;
+use super::order;
 use super::policy::{Policy, USER};
 use super::rng::Rng;
 use super::table::{Row, Table};
@@ -400,6 +401,7 @@ fn person(batch_size: usize, system: &SessionContext) -> (SessionContext, Arc<Mu
         .with_config(config)
         .with_runtime_env(system.runtime_env())
         .with_default_features()
+        .with_optimizer_rules(order::rules())
         .with_physical_optimizer_rules(mended::rules())
         .build();
     let context = SessionContext::new_with_state(state);

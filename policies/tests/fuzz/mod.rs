@@ -32,6 +32,8 @@ mod mask;
 #[allow(dead_code, unused_imports, reason = "nodes of a cluster use the rest")]
 #[path = "../../../src/session/mended/mod.rs"]
 mod mended;
+#[path = "../../../src/session/order/mod.rs"]
+pub(crate) mod order;
 mod policy;
 pub(crate) mod rng;
 mod shrink;

@@ -26,6 +26,7 @@ mod keeps;
 mod lake;
 mod loader;
 mod nested;
+mod order;
 mod residue;
 mod store;
 mod totality;
