@@ -109,6 +109,11 @@ impl Graph {
         Some(graph)
     }
 
+    /// What to expect of a relation.
+    pub(super) fn size(&self, relation: usize) -> Option<&Size> {
+        self.sizes.get(relation)
+    }
+
     /// A better order than `written`, if there is one.
     pub(super) fn better(&self, written: &Tree) -> Option<Tree> {
         let (_, now) = self.cost(written);

@@ -235,7 +235,7 @@ fn leads_to_join(plan: &LogicalPlan) -> bool {
 }
 
 /// The column that an expression of a projection only chooses or renames.
-fn chosen(expr: &Expr) -> Option<&Column> {
+pub(super) fn chosen(expr: &Expr) -> Option<&Column> {
     match expr {
         Expr::Column(column) => Some(column),
         Expr::Alias(alias) => match alias.expr.as_ref() {

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 use arrow::datatypes::DataType;
 use datafusion::common::stats::Precision;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, ColumnStatistics, JoinType};
 use datafusion::datasource::source_as_provider;
 use datafusion::logical_expr::{Aggregate, Distinct, Expr, FetchType, Join, LogicalPlan, Projection, TableScan};
@@ -28,6 +29,18 @@ pub(super) struct Size {
 /// The size of a plan, if all that it reads has one.
 pub(super) fn size(plan: &LogicalPlan) -> Option<Size> {
     at(plan, 0)
+}
+
+/// Rows of all the tables that a plan reads.
+pub(super) fn scanned(plan: &LogicalPlan) -> Option<f64> {
+    let mut rows = Some(0.0);
+    let walked = plan.apply(|node| {
+        if let LogicalPlan::TableScan(scan) = node {
+            rows = rows.zip(table(scan)).map(|(rows, size)| rows + size.base);
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    walked.ok().and(rows)
 }
 
 fn at(plan: &LogicalPlan, depth: usize) -> Option<Size> {
