@@ -23,11 +23,6 @@ const BY_KEYS: &str = "SELECT count(*), sum(b.id), min(s.id) FROM lab.chemistry.
 #[tokio::test]
 async fn joins_are_ordered_by_what_the_reader_may_know() {
     let lab = lab::own();
-    let filters = lab.dir.join("policies/filters.toml");
-    let text = fs::read_to_string(&filters).unwrap();
-    let own = "\n[filter.order_seen]\ntable = \"lab/chemistry/order_big\"\nsql = \"id <= 100\"\n";
-    fs::write(&filters, text + own).unwrap();
-    lab.policy("p2, role:lab_analyst, chemistry, lab/chemistry/order_big, permissive, order_seen");
     for (name, rows, next) in [("big", 30_000, 3_000), ("middle", 3_000, 30), ("small", 30, 1)] {
         let sql = format!(
             "CREATE TABLE lab.chemistry.order_{name} AS SELECT value AS id, 1 + value % {next} AS next FROM generate_series(1, {rows})"
@@ -40,6 +35,11 @@ async fn joins_are_ordered_by_what_the_reader_may_know() {
     let all = lab.text("ada", BY_KEYS).await;
     assert!(all.contains("30000"), "{all}");
 
+    let filters = lab.dir.join("policies/filters.toml");
+    let text = fs::read_to_string(&filters).unwrap();
+    let own = "\n[filter.order_seen]\ntable = \"lab/chemistry/order_big\"\nsql = \"id <= 100\"\n";
+    fs::write(&filters, text + own).unwrap();
+    lab.policy("p2, role:lab_analyst, chemistry, lab/chemistry/order_big, permissive, order_seen");
     // How much the analyst sees is not known before she saw it: her joins stay as she wrote them.
     lab.until("ana", seen, lab::shows(100)).await;
     let told = format!("EXPLAIN {BY_KEYS}");

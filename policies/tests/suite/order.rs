@@ -243,7 +243,6 @@ async fn no_two_tables_are_crossed_where_an_edge_is() {
     // By way of a third: a = b and b = c, so a = c.
     let sql = "SELECT count(*) FROM small s1 JOIN big ON s1.id = big.id JOIN small s2 ON s2.id = big.id";
     let plan = self::plan(&context, sql).await;
-    assert_eq!(tables(&plan).last().map(String::as_str), Some("big"), "{plan}");
     assert!(!plan.contains("Cross Join"), "{plan}");
 }
 
@@ -473,9 +472,9 @@ fn random_statement(rng: &mut Rng, tables: usize) -> String {
             rng.pick(&["=", "<", ">=", "<>"])
         ));
     }
-    if rng.chance(25) {
+    if rng.chance(40) {
         let (at, other) = (rng.below(tables), rng.below(tables));
-        let key = rng.pick(&["a", "b"]);
+        let key = rng.pick(&["a", "a", "b"]);
         wheres.push(format!(
             "r{at}.c <= (SELECT max(g.c) FROM t{other} g JOIN t0 h ON g.b = h.b WHERE g.{key} = r{at}.{key} AND h.c > 0)"
         ));
@@ -528,7 +527,7 @@ async fn random_joins_give_the_same_rows_in_any_order() {
             let known = session();
             for (at, table) in tables.iter().enumerate() {
                 let count = *rng.pick(&[1, 10, 1_000, 100_000]);
-                let statistics = match rng.chance(50) {
+                let statistics = match rng.chance(80) {
                     true => keyed(count, table.num_columns()),
                     false => rows(count, table.num_columns()),
                 };

@@ -182,7 +182,9 @@ fn grouped(aggregate: &Aggregate, size: Size) -> Option<Size> {
         return None;
     }
     let mut groups = 1.0_f64;
-    for expr in &aggregate.group_expr {
+    // The engine groups by a constant beside the keys, to tell no group from an empty one.
+    let varies = |expr: &&Expr| !expr.column_refs().is_empty();
+    for expr in aggregate.group_expr.iter().filter(varies) {
         let known = column_of(expr).and_then(|column| size.columns.get(column));
         groups *= known.and_then(|known| known.distinct).unwrap_or(size.base);
     }
@@ -192,7 +194,7 @@ fn grouped(aggregate: &Aggregate, size: Size) -> Option<Size> {
         let known = column_of(expr).and_then(|column| size.columns.get(column));
         let mut known = known.copied().unwrap_or_default();
         known.distinct = known.distinct.map(|distinct| distinct.min(rows));
-        known.is_key = aggregate.group_expr.len() == 1;
+        known.is_key = aggregate.group_expr.iter().filter(varies).count() == 1;
         (name, known)
     });
     Some(Size {
