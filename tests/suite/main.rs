@@ -51,6 +51,7 @@ mod model_options;
 mod model_rights;
 mod models;
 mod operations;
+mod order;
 mod page_api;
 mod page_browser;
 mod page_client;

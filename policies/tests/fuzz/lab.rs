@@ -18,6 +18,7 @@ use labhouse_policies::{
 };
 
 use super::condition::{PROJECTS, SITE};
+use super::counted::Counted;
 use super::grammar::{Literals, Seen};
 use super::keep::{Keeper, Keepers, Store, pieces};
 use super::mask::SECRET;
@@ -117,13 +118,10 @@ impl Lab {
             let every_row = visible.len() == rows.len() && visible.len() == other.len();
             let layout = rng.fork();
             for (at, rows) in [&rows, &other].into_iter().enumerate() {
-                let raw = keeper[at]
-                    .keep(
-                        table,
-                        batch(table, rows, &arrow_schema(table)),
-                        if every_row { layout.clone() } else { rng.fork() },
-                    )
-                    .await;
+                let rows = batch(table, rows, &arrow_schema(table));
+                let layout = if every_row { layout.clone() } else { rng.fork() };
+                let raw = keeper[at].keep(table, rows.clone(), layout).await;
+                let raw = Counted::of(raw, &rows);
                 let system = Arc::new(keeper[at].session().state());
                 let access = match sets[at].table(
                     &principal(&policy),

@@ -23,6 +23,8 @@ const HELD: f64 = 2.0;
 const BETTER: f64 = 0.95;
 /// From this part of its range on a column of numbers is taken for a key with gaps, and not for a sample of another's.
 const DENSE: f64 = 0.2;
+/// Values that come from a key go at most so many times as far.
+const WIDER: f64 = 2.0;
 
 /// A set of relations: bit `i` is relation `i`.
 pub(super) type Set = u64;
@@ -45,6 +47,8 @@ pub(super) struct Member {
     /// Whether there may be.
     may_be_key: bool,
     dense: bool,
+    /// From the smallest to the largest value.
+    range: Option<f64>,
 }
 
 /// Another condition, to be asked where its relations are first together.
@@ -107,6 +111,11 @@ impl Graph {
         graph.key_guess();
         graph.tie();
         Some(graph)
+    }
+
+    /// What to expect of a relation.
+    pub(super) fn size(&self, relation: usize) -> Option<&Size> {
+        self.sizes.get(relation)
     }
 
     /// A better order than `written`, if there is one.
@@ -177,6 +186,7 @@ impl Graph {
             is_key: known.is_some_and(|known| known.is_key),
             may_be_key: distinct.is_none_or(|distinct| distinct >= 0.99 * base),
             dense: distinct.is_none() || range.is_none_or(|range| base >= DENSE * range),
+            range,
         })
     }
 
@@ -185,10 +195,16 @@ impl Graph {
     fn key_guess(&mut self) {
         for class in &mut self.classes {
             let keys = class.members.iter().filter(|member| member.may_be_key && member.dense);
-            let Some(most) = keys.map(|member| member.distinct).reduce(f64::min) else {
+            let Some(key) = keys.min_by(|a, b| a.distinct.total_cmp(&b.distinct)) else {
                 continue;
             };
+            let (most, range) = (key.distinct, key.range);
+            // Values that go far beyond the key's are not from there.
+            let is_from = |member: &Member| member.range.zip(range).is_none_or(|(own, key)| own <= WIDER * key);
             for member in class.members.iter_mut().filter(|member| member.distinct > most) {
+                if !is_from(member) {
+                    continue;
+                }
                 if let (true, Some(size)) = (member.is_key, self.sizes.get_mut(member.relation)) {
                     size.rows *= most / member.distinct;
                 }

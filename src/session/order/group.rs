@@ -107,7 +107,8 @@ fn one_row_for_each(plan: &LogicalPlan, mut keys: BTreeSet<usize>) -> bool {
                     .group_expr
                     .iter()
                     .any(|expr| matches!(expr, Expr::GroupingSet(_)));
-                return !sets && (0..aggregate.group_expr.len()).all(|group| keys.contains(&group));
+                let mut groups = aggregate.group_expr.iter().enumerate();
+                return !sets && groups.all(|(at, group)| keys.contains(&at) || group.column_refs().is_empty());
             }
             LogicalPlan::Distinct(Distinct::All(input)) => {
                 return (0..input.schema().fields().len()).all(|column| keys.contains(&column));
@@ -235,7 +236,7 @@ fn leads_to_join(plan: &LogicalPlan) -> bool {
 }
 
 /// The column that an expression of a projection only chooses or renames.
-fn chosen(expr: &Expr) -> Option<&Column> {
+pub(super) fn chosen(expr: &Expr) -> Option<&Column> {
     match expr {
         Expr::Column(column) => Some(column),
         Expr::Alias(alias) => match alias.expr.as_ref() {

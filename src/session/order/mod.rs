@@ -10,13 +10,14 @@
 //!   that an earlier join would have left out.
 //! * [`size`]: how many rows to expect, from the numbers that governed tables tell of themselves. Where one is not known, the
 //!   order stays as it was written.
-//! * [`graph`]: the order. [`rebuild`]: the plan.
+//! * [`graph`]: the order. [`rebuild`]: the plan. [`keys`]: groups that a join would drop are not made.
 //!
 //! The rule moves conditions that cannot fail and nothing else, so any order gives the same rows: numbers that are wrong or old
 //! only cost time.
 
 mod graph;
 mod group;
+mod keys;
 mod passing;
 mod rebuild;
 mod size;
@@ -31,7 +32,7 @@ use datafusion::optimizer::optimizer::Optimizer;
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 
 use graph::Graph;
-use group::Group;
+use group::{Group, Tree};
 
 /// The engine's rule after which conditions are where they belong and joins are still bare: ours comes next.
 const AFTER: &str = "push_down_filter";
@@ -72,11 +73,10 @@ impl OptimizerRule for JoinOrder {
 /// The plan with each of its groups in order.
 fn ordered(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     plan.transform_down_with_subqueries(|node| {
-        let Some(group) = Group::of(&node) else {
+        let Some(mut group) = Group::of(&node) else {
             return Ok(Transformed::no(node));
         };
-        let better = Graph::of(&group).and_then(|graph| Some((graph.better(&group.written)?, graph)));
-        let Some((tree, graph)) = better else {
+        let Some((tree, graph)) = order(&mut group)? else {
             let through = group.through;
             // What is below was looked at with the group.
             return Ok(jump(inside(node, through)?));
@@ -90,6 +90,29 @@ fn ordered(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
         let plan = rebuild::joined(node.schema(), &group, relations, &graph, &tree)?;
         Ok(jump(Transformed::yes(plan)))
     })
+}
+
+/// The order of a group, if it is to be put together anew.
+fn order(group: &mut Group) -> Result<Option<(Tree, Graph)>> {
+    let Some(graph) = Graph::of(group) else {
+        return Ok(None);
+    };
+    let narrowed = keys::narrowed(group, &graph)?;
+    if narrowed.is_empty() {
+        return Ok(graph.better(&group.written).map(|tree| (tree, graph)));
+    }
+    for (relation, plan) in group
+        .relations
+        .iter_mut()
+        .enumerate()
+        .filter_map(|(at, relation)| Some((relation, narrowed.get(&at)?)))
+    {
+        *relation = plan.clone();
+    }
+    Ok(Graph::of(group).map(|graph| {
+        let tree = graph.better(&group.written);
+        (tree.unwrap_or_else(|| group.written.clone()), graph)
+    }))
 }
 
 /// A group that stays as it is, with its relations in order.

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 use arrow::datatypes::DataType;
 use datafusion::common::stats::Precision;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, ColumnStatistics, JoinType};
 use datafusion::datasource::source_as_provider;
 use datafusion::logical_expr::{Aggregate, Distinct, Expr, FetchType, Join, LogicalPlan, Projection, TableScan};
@@ -28,6 +29,18 @@ pub(super) struct Size {
 /// The size of a plan, if all that it reads has one.
 pub(super) fn size(plan: &LogicalPlan) -> Option<Size> {
     at(plan, 0)
+}
+
+/// Rows of all the tables that a plan reads.
+pub(super) fn scanned(plan: &LogicalPlan) -> Option<f64> {
+    let mut rows = Some(0.0);
+    let walked = plan.apply(|node| {
+        if let LogicalPlan::TableScan(scan) = node {
+            rows = rows.zip(table(scan)).map(|(rows, size)| rows + size.base);
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    walked.ok().and(rows)
 }
 
 fn at(plan: &LogicalPlan, depth: usize) -> Option<Size> {
@@ -169,7 +182,9 @@ fn grouped(aggregate: &Aggregate, size: Size) -> Option<Size> {
         return None;
     }
     let mut groups = 1.0_f64;
-    for expr in &aggregate.group_expr {
+    // The engine groups by a constant beside the keys, to tell no group from an empty one.
+    let varies = |expr: &&Expr| !expr.column_refs().is_empty();
+    for expr in aggregate.group_expr.iter().filter(varies) {
         let known = column_of(expr).and_then(|column| size.columns.get(column));
         groups *= known.and_then(|known| known.distinct).unwrap_or(size.base);
     }
@@ -179,7 +194,7 @@ fn grouped(aggregate: &Aggregate, size: Size) -> Option<Size> {
         let known = column_of(expr).and_then(|column| size.columns.get(column));
         let mut known = known.copied().unwrap_or_default();
         known.distinct = known.distinct.map(|distinct| distinct.min(rows));
-        known.is_key = aggregate.group_expr.len() == 1;
+        known.is_key = aggregate.group_expr.iter().filter(varies).count() == 1;
         (name, known)
     });
     Some(Size {
