@@ -245,6 +245,8 @@ pub(crate) struct Limits {
     pub(crate) result_cache_mib: usize,
     /// Whether those who see a table in part are answered from it, too.
     pub(crate) result_cache_filtered: bool,
+    /// Memory for columns of data files as they were decoded, beside `memory_mib`, in MiB; 0 = none is kept.
+    pub(crate) column_cache_mib: usize,
     /// Models trained at the same time.
     pub(crate) concurrent_trainings: usize,
     /// Threads of one training; 0 = as many as there are cores. They stand behind the threads of queries.
@@ -272,6 +274,7 @@ impl Default for Limits {
             partitions: 0,
             result_cache_mib: 64,
             result_cache_filtered: true,
+            column_cache_mib: 0,
             concurrent_trainings: 1,
             training_threads: 0,
             drain_s: 30,

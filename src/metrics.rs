@@ -155,6 +155,19 @@ pub(crate) fn page(engine: &Engine) -> String {
     page.gauge("labhouse_memory_bytes", "Memory that running statements hold", memory);
     page.gauge("labhouse_spill_bytes", "Disk that running statements hold", spilled);
 
+    let (kept, found, decoded) = engine.sessions.columns();
+    page.gauge("labhouse_columns_bytes", "Memory of columns that are kept", kept);
+    page.counter(
+        "labhouse_columns_found_total",
+        "Columns of row groups that were kept when they were asked for again",
+        found,
+    );
+    page.counter(
+        "labhouse_columns_decoded_total",
+        "Columns of row groups that were asked for again and had to be decoded",
+        decoded,
+    );
+
     page.counter("labhouse_sweeps_total", "Sweeps of the crawler", of(&metrics.sweeps));
     page.counter(
         "labhouse_sweeps_failed_total",

@@ -77,7 +77,7 @@ pub use lake::{Lake, Put, TABLES, object_store_url};
 pub use name::TableName;
 pub use parts::part;
 pub use rewrite::{ROW_ADDRESS, RowChange, TakenOut, address_field, addressed, take_out};
-pub use scan::Asked;
+pub use scan::{Asked, ColumnCache, kept};
 pub use stage::{Ended, Stage};
 pub use table::LakeTable;
 pub use travel::{When, at, beyond, committed_at};

@@ -52,7 +52,9 @@ pub mod wire;
 
 pub use access::{Access, TableAccess, TableObject};
 pub use action::{Action, UnknownAction};
-pub use barrier::{Travel, govern, is_governed_scan, learn, public_schema, reads_only, scan_bytes, slices, travel};
+pub use barrier::{
+    Reading, Travel, govern, is_governed_scan, learn, public_schema, reads_only, scan_bytes, slices, travel,
+};
 pub use decision::{Decision, Reason, RuleRef};
 pub use defaults::default_files;
 pub use explain::{

@@ -28,8 +28,8 @@ use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{FunctionRegistry, SessionState, SessionStateBuilder};
 use datafusion::prelude::SessionConfig;
-use labhouse_catalog::{CatalogSnapshot, Lake};
-use labhouse_policies::{PolicySet, Principal};
+use labhouse_catalog::{CatalogSnapshot, ColumnCache, Lake, kept};
+use labhouse_policies::{PolicySet, Principal, Reading};
 use url::Url;
 
 pub(crate) use combinations::COMBINATIONS_MAX;
@@ -57,6 +57,8 @@ const CONSUMERS_NAMED: std::num::NonZeroUsize = std::num::NonZeroUsize::MIN;
 pub(crate) struct Sessions {
     user: Arc<SessionState>,
     system: Arc<SessionState>,
+    /// Columns of data files, kept between statements.
+    columns: Arc<ColumnCache>,
     /// Indexes of what people search, kept between statements.
     searches: Arc<Searches>,
 }
@@ -105,9 +107,20 @@ impl Sessions {
         }
         user.register_function_rewrite(Arc::new(truth::Truth))?;
         let user = Arc::new(user);
-        let system = Arc::new(state(config(partitions), runtime)?);
+        let columns = Arc::new(ColumnCache::new(limits.column_cache_mib.saturating_mul(1 << 20)));
+        let mut below = config(partitions);
+        if limits.column_cache_mib > 0 {
+            let columns = Arc::clone(&columns);
+            below.set_extension(Arc::new(Reading::new(move |scan| kept(scan, &columns))));
+        }
+        let system = Arc::new(state(below, runtime)?);
         let searches = Arc::default();
-        Ok(Self { user, system, searches })
+        Ok(Self {
+            user,
+            system,
+            columns,
+            searches,
+        })
     }
 
     /// The session that plans below the barrier.
@@ -119,6 +132,12 @@ impl Sessions {
     pub(crate) fn used(&self) -> (usize, u64) {
         let runtime = self.user.runtime_env();
         (runtime.memory_pool.reserved(), runtime.disk_manager.used_disk_space())
+    }
+
+    /// Bytes of columns that are kept, how many parts of columns were found there and how many had to be decoded.
+    pub(crate) fn columns(&self) -> (usize, u64, u64) {
+        let (hits, misses) = self.columns.counts();
+        (self.columns.bytes(), hits, misses)
     }
 
     /// Threads that one statement uses.

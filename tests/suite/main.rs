@@ -22,6 +22,7 @@ mod changes;
 mod chembl;
 mod clients;
 mod cluster;
+mod columns;
 mod command_line;
 mod crawling;
 mod demo;

@@ -14,7 +14,7 @@ pub(crate) fn metrics(lab: &Server) -> String {
     answer.text()
 }
 
-fn metric(page: &str, name: &str) -> f64 {
+pub(crate) fn metric(page: &str, name: &str) -> f64 {
     let line = page.lines().find(|line| line.split(' ').next() == Some(name));
     let line = line.unwrap_or_else(|| panic!("no {name} in\n{page}"));
     line.split(' ').nth(1).unwrap().parse().unwrap()

@@ -4,12 +4,16 @@
 //! files outside its folder *is* a list of Parquet files with statistics, so it is planned as one.
 
 mod asked;
+mod columns;
 mod files;
 mod inexact;
+mod kept;
 mod provider;
 mod stats;
 
 pub use asked::Asked;
+pub use columns::ColumnCache;
 pub(crate) use files::needs_delta_reader;
 pub(crate) use inexact::Inexact;
+pub use kept::kept;
 pub(crate) use provider::ParquetScan;

@@ -28,7 +28,7 @@ use super::files::{Columns, FileList, join, list, native_schema, total};
 use super::stats::Prunable;
 
 /// Bytes from a Parquet file's end to fetch at once: footer and page index of a table of some hundred columns in one request.
-const FOOTER_BYTES_HINT: usize = 512 * 1024;
+pub(super) const FOOTER_BYTES_HINT: usize = 512 * 1024;
 /// Files smaller than this are not split between partitions: opening costs more than reading.
 const SPLIT_FILE_BYTES_MIN: usize = 4 * 1024 * 1024;
 

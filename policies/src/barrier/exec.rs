@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
 use arrow::array::RecordBatch;
@@ -27,6 +27,7 @@ use futures::{Stream, StreamExt};
 use super::counts::{Learn, Rows};
 use super::redact::redact;
 use super::sanitise::{Residue, sanitise};
+use super::under::on_leaf;
 
 /// What a barrier hides and how it lets it out.
 #[derive(Clone)]
@@ -46,9 +47,26 @@ pub(crate) struct Below {
     pub keyed: bool,
 }
 
+/// How a scan below a barrier is read, when it is: an extension of the system session's settings. Given a leaf, the same leaf
+/// with the same rows in the same partitions, read another way; none leaves it as it is.
+pub struct Reading(Box<Read>);
+
+type Read = dyn Fn(&Arc<dyn ExecutionPlan>) -> Option<Arc<dyn ExecutionPlan>> + Send + Sync;
+
+impl Reading {
+    /// Reads leaves as `read` says.
+    pub fn new(
+        read: impl Fn(&Arc<dyn ExecutionPlan>) -> Option<Arc<dyn ExecutionPlan>> + Send + Sync + 'static,
+    ) -> Self {
+        Self(Box::new(read))
+    }
+}
+
 /// A scan of a governed table: a leaf without children, metrics, orderings or statistics.
 pub(crate) struct BarrierExec {
     below: Below,
+    /// What is run for `below.plan`: all partitions are of one.
+    run: OnceLock<Arc<dyn ExecutionPlan>>,
     properties: Arc<PlanProperties>,
 }
 
@@ -63,8 +81,24 @@ impl BarrierExec {
         .with_scheduling_type(SchedulingType::Cooperative);
         Self {
             below,
+            run: OnceLock::new(),
             properties: Arc::new(properties),
         }
+    }
+
+    fn run(&self) -> &Arc<dyn ExecutionPlan> {
+        self.run.get_or_init(|| {
+            let plan = &self.below.plan;
+            let Some(reading) = self.below.system.config().get_extension::<Reading>() else {
+                return Arc::clone(plan);
+            };
+            let read = on_leaf(plan, &|leaf| Ok((reading.0)(leaf).unwrap_or_else(|| Arc::clone(leaf))));
+            let same = |read: &Arc<dyn ExecutionPlan>| {
+                read.output_partitioning().partition_count() == plan.output_partitioning().partition_count()
+            };
+            // A plan of another kind, which has no one leaf, is run as it is.
+            read.ok().filter(same).unwrap_or_else(|| Arc::clone(plan))
+        })
     }
 
     /// What it hides: for this crate alone.
@@ -169,8 +203,7 @@ impl ExecutionPlan for BarrierExec {
         let context = below_context(&self.below.system, &context);
         let size = context.session_config().batch_size();
         let inner = self
-            .below
-            .plan
+            .run()
             .execute(partition, Arc::new(context))
             .map_err(|e| redact(&e, &self.below.table))?;
         let inner = make_cooperative(inner);

@@ -38,6 +38,7 @@ use datafusion::execution::session_state::SessionState;
 use crate::access::Access;
 
 pub use counts::learn;
+pub use exec::Reading;
 pub use schema::public_schema;
 pub use slices::{is_governed_scan, scan_bytes, slices};
 pub use travel::{Travel, reads_only, travel};

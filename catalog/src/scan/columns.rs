@@ -1,0 +1,255 @@
+//! Columns of Parquet files as they were decoded, kept for the next scan.
+//!
+//! A data file never changes, so what was read of it stays true for as long as anybody asks: a new version of a table is
+//! other files. What a scan may read, and of which files, is decided as ever; this only saves decoding it once more.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayData, ArrayRef};
+use parking_lot::Mutex;
+
+/// Columns of files of which it is known that they were asked for once; beyond, all are forgotten.
+const ASKED_MAX: usize = 1 << 16;
+/// One column of one row group may take this part of the room.
+const SHARE: usize = 16;
+
+/// One version of one file, read in batches of one size.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct FileId {
+    /// The store that it is in.
+    pub(super) store: String,
+    pub(super) path: String,
+    pub(super) size: u64,
+    /// Milliseconds since 1970.
+    pub(super) modified: i64,
+    pub(super) batch_rows: usize,
+}
+
+/// A column of a row group.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Key {
+    file: Arc<FileId>,
+    group: usize,
+    column: usize,
+}
+
+/// The batches of one column of one row group.
+pub(super) type Chunk = Arc<Vec<ArrayRef>>;
+
+/// Decoded columns, up to a number of bytes. A column is kept from the second time on that it is asked for.
+pub struct ColumnCache {
+    bytes_max: usize,
+    kept: Mutex<Kept>,
+    asked: Mutex<HashSet<(Arc<FileId>, usize)>>,
+}
+
+#[derive(Default)]
+struct Kept {
+    /// Where each is in `all`.
+    places: HashMap<Key, usize>,
+    all: Vec<(Key, Chunk, usize)>,
+    bytes: usize,
+    hits: u64,
+    misses: u64,
+    /// Which one makes room next. By chance: where a scan is larger than the room, that keeps a part of it, and the one that was
+    /// not asked for longest would keep nothing.
+    chance: u64,
+}
+
+impl std::fmt::Debug for ColumnCache {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ColumnCache").finish_non_exhaustive()
+    }
+}
+
+impl ColumnCache {
+    /// Room for so many bytes.
+    pub fn new(bytes_max: usize) -> Self {
+        Self {
+            bytes_max,
+            kept: Mutex::default(),
+            asked: Mutex::default(),
+        }
+    }
+
+    /// Bytes that are kept.
+    pub fn bytes(&self) -> usize {
+        self.kept.lock().bytes
+    }
+
+    /// Columns of row groups that were found here, and those that had to be decoded.
+    pub fn counts(&self) -> (u64, u64) {
+        let kept = self.kept.lock();
+        (kept.hits, kept.misses)
+    }
+
+    /// Whether all of these columns were asked for before. From now on they were.
+    pub(super) fn asked_again(&self, file: &Arc<FileId>, columns: &[usize]) -> bool {
+        let mut asked = self.asked.lock();
+        if asked.len() > ASKED_MAX {
+            asked.clear();
+        }
+        let mut again = true;
+        for column in columns {
+            again &= !asked.insert((Arc::clone(file), *column));
+        }
+        again
+    }
+
+    pub(super) fn get(&self, file: &Arc<FileId>, group: usize, column: usize) -> Option<Chunk> {
+        let key = Key {
+            file: Arc::clone(file),
+            group,
+            column,
+        };
+        let mut kept = self.kept.lock();
+        let found = kept.places.get(&key).and_then(|at| kept.all.get(*at));
+        let found = found.map(|(_, chunk, _)| Arc::clone(chunk));
+        match found {
+            Some(_) => kept.hits += 1,
+            None => kept.misses += 1,
+        }
+        found
+    }
+
+    pub(super) fn put(&self, file: &Arc<FileId>, group: usize, column: usize, chunk: &Chunk) {
+        let bytes = bytes_of(chunk);
+        if bytes > self.bytes_max / SHARE {
+            return;
+        }
+        let key = Key {
+            file: Arc::clone(file),
+            group,
+            column,
+        };
+        let mut kept = self.kept.lock();
+        if kept.places.contains_key(&key) {
+            return;
+        }
+        while kept.bytes + bytes > self.bytes_max && kept.make_room() {}
+        let at = kept.all.len();
+        kept.places.insert(key.clone(), at);
+        kept.all.push((key, Arc::clone(chunk), bytes));
+        kept.bytes += bytes;
+    }
+}
+
+impl Kept {
+    /// Lets go of one; false if there is none.
+    fn make_room(&mut self) -> bool {
+        if self.all.is_empty() {
+            return false;
+        }
+        // Marsaglia's xorshift; zero would stay zero.
+        self.chance |= 1;
+        self.chance ^= self.chance << 13;
+        self.chance ^= self.chance >> 7;
+        self.chance ^= self.chance << 17;
+        let at = usize::try_from(self.chance >> 1).unwrap_or_default() % self.all.len();
+        let (key, _, bytes) = self.all.swap_remove(at);
+        self.places.remove(&key);
+        self.bytes -= bytes;
+        if let Some((moved, _, _)) = self.all.get(at) {
+            self.places.insert(moved.clone(), at);
+        }
+        true
+    }
+}
+
+/// The memory behind some batches; what several of them share counts once.
+fn bytes_of(chunk: &[ArrayRef]) -> usize {
+    let mut seen = HashSet::new();
+    chunk.iter().map(|array| buffers(&array.to_data(), &mut seen)).sum()
+}
+
+fn buffers(data: &ArrayData, seen: &mut HashSet<usize>) -> usize {
+    let nulls = data.nulls().map(|nulls| nulls.buffer());
+    let own = data.buffers().iter().chain(nulls);
+    let own: usize = own
+        .filter(|buffer| seen.insert(buffer.data_ptr().as_ptr().addr()))
+        .map(arrow::buffer::Buffer::capacity)
+        .sum();
+    let below: usize = data.child_data().iter().map(|child| buffers(child, seen)).sum();
+    own + below + size_of::<ArrayData>()
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::Int64Array;
+
+    use super::*;
+
+    fn file(path: &str) -> Arc<FileId> {
+        Arc::new(FileId {
+            store: "file:///".into(),
+            path: path.into(),
+            size: 1,
+            modified: 1,
+            batch_rows: 8192,
+        })
+    }
+
+    fn chunk(rows: i64) -> Chunk {
+        Arc::new(vec![Arc::new((0..rows).collect::<Int64Array>()) as ArrayRef])
+    }
+
+    #[test]
+    fn what_is_kept_is_of_one_column_of_one_group_of_one_file() {
+        let cache = ColumnCache::new(1 << 20);
+        let one = file("a");
+        cache.put(&one, 0, 0, &chunk(10));
+        assert_eq!(cache.get(&one, 0, 0).unwrap()[0].len(), 10);
+        assert!(cache.get(&one, 1, 0).is_none() && cache.get(&one, 0, 1).is_none());
+        let like = |edit: fn(&mut FileId)| {
+            let mut other = FileId::clone(&one);
+            edit(&mut other);
+            Arc::new(other)
+        };
+        for other in [
+            like(|file| file.store = "s3://b".into()),
+            like(|file| file.path = "b".into()),
+            like(|file| file.size = 2),
+            like(|file| file.modified = 2),
+            like(|file| file.batch_rows = 1),
+        ] {
+            assert!(cache.get(&other, 0, 0).is_none(), "{other:?}");
+        }
+        assert_eq!(cache.counts(), (1, 7));
+    }
+
+    #[test]
+    fn room_is_bounded_and_what_is_too_large_is_not_kept() {
+        let cache = ColumnCache::new(64 << 10);
+        for group in 0..100 {
+            cache.put(&file("a"), group, 0, &chunk(400));
+            assert!(cache.bytes() <= 64 << 10);
+        }
+        assert!(cache.bytes() > 48 << 10);
+        let found = (0..100).filter(|group| cache.get(&file("a"), *group, 0).is_some());
+        let found = found.count();
+        assert!((10..=20).contains(&found), "{found}");
+        let before = cache.bytes();
+        cache.put(&file("b"), 0, 0, &chunk(10_000));
+        assert_eq!(cache.bytes(), before);
+    }
+
+    #[test]
+    fn a_column_is_kept_from_the_second_time_on() {
+        let cache = ColumnCache::new(1);
+        let one = file("a");
+        assert!(!cache.asked_again(&one, &[0, 1]));
+        assert!(!cache.asked_again(&one, &[1, 2]));
+        assert!(cache.asked_again(&one, &[0, 1, 2]));
+        assert!(!cache.asked_again(&file("b"), &[0]));
+    }
+
+    #[test]
+    fn memory_that_batches_share_counts_once() {
+        let whole: ArrayRef = Arc::new((0..1000).collect::<Int64Array>());
+        let one = bytes_of(std::slice::from_ref(&whole));
+        assert!((8000..9000).contains(&one), "{one}");
+        let twice = bytes_of(&[Arc::clone(&whole), whole]);
+        assert!(twice < one + 500, "{twice}");
+    }
+}
