@@ -287,6 +287,7 @@ async fn search(engine: &Engine, settings: &Settings, table: &LakeTable) {
         Err(error) => return finish(engine, "vacuum", None, name, began, Some(error), 0, 0),
     }
     let outcome = labhouse_catalog::vacuum(&engine.catalog, name, retain).await;
+    engine.sessions.forget_columns();
     let removed = outcome.as_ref().map_or(0, |removed| *removed as u64);
     finish(engine, "vacuum", None, name, began, outcome.err(), removed, 0);
 }

@@ -331,7 +331,9 @@ impl Engine {
             Work::Arrange { by } => rewritten(arrange_now(self, &name, &by).await, &mut added),
             Work::Vacuum { retain_hours } => {
                 let retain = Duration::try_hours(retain_hours).unwrap_or(Duration::MAX);
-                labhouse_catalog::vacuum(catalog, &name, retain).await
+                let outcome = labhouse_catalog::vacuum(catalog, &name, retain).await;
+                self.sessions.forget_columns();
+                outcome
             }
         };
         if let Some((work, columns)) = cared {

@@ -140,6 +140,11 @@ impl Sessions {
         (self.columns.bytes(), hits, misses)
     }
 
+    /// Files were deleted for good: nothing of any file is kept.
+    pub(crate) fn forget_columns(&self) {
+        self.columns.clear();
+    }
+
     /// Threads that one statement uses.
     pub(crate) fn partitions(&self) -> usize {
         self.system.config().target_partitions()

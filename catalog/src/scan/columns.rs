@@ -41,7 +41,7 @@ pub(super) type Chunk = Arc<Vec<ArrayRef>>;
 pub struct ColumnCache {
     bytes_max: usize,
     kept: Mutex<Kept>,
-    asked: Mutex<HashSet<(Arc<FileId>, usize)>>,
+    asked: Mutex<HashSet<(Arc<FileId>, i64, usize)>>,
 }
 
 #[derive(Default)]
@@ -84,15 +84,29 @@ impl ColumnCache {
         (kept.hits, kept.misses)
     }
 
-    /// Whether all of these columns were asked for before. From now on they were.
-    pub(super) fn asked_again(&self, file: &Arc<FileId>, columns: &[usize]) -> bool {
+    /// Lets go of everything.
+    pub fn clear(&self) {
+        self.asked.lock().clear();
+        let mut kept = self.kept.lock();
+        kept.places.clear();
+        kept.all.clear();
+        kept.bytes = 0;
+    }
+
+    /// Whether there is room for a column of so many bytes.
+    pub(super) fn has_room(&self, bytes: usize) -> bool {
+        bytes <= self.bytes_max / SHARE
+    }
+
+    /// Whether all of these columns were asked for before, of the part of the file that begins at `from`. From now on they were.
+    pub(super) fn asked_again(&self, file: &Arc<FileId>, from: i64, columns: &[usize]) -> bool {
         let mut asked = self.asked.lock();
         if asked.len() > ASKED_MAX {
             asked.clear();
         }
         let mut again = true;
         for column in columns {
-            again &= !asked.insert((Arc::clone(file), *column));
+            again &= !asked.insert((Arc::clone(file), from, *column));
         }
         again
     }
@@ -115,7 +129,7 @@ impl ColumnCache {
 
     pub(super) fn put(&self, file: &Arc<FileId>, group: usize, column: usize, chunk: &Chunk) {
         let bytes = bytes_of(chunk);
-        if bytes > self.bytes_max / SHARE {
+        if !self.has_room(bytes) {
             return;
         }
         let key = Key {
@@ -232,16 +246,25 @@ mod tests {
         let before = cache.bytes();
         cache.put(&file("b"), 0, 0, &chunk(10_000));
         assert_eq!(cache.bytes(), before);
+        cache.clear();
+        assert_eq!(cache.bytes(), 0);
+        assert!((0..100).all(|group| cache.get(&file("a"), group, 0).is_none()));
     }
 
     #[test]
     fn a_column_is_kept_from_the_second_time_on() {
         let cache = ColumnCache::new(1);
         let one = file("a");
-        assert!(!cache.asked_again(&one, &[0, 1]));
-        assert!(!cache.asked_again(&one, &[1, 2]));
-        assert!(cache.asked_again(&one, &[0, 1, 2]));
-        assert!(!cache.asked_again(&file("b"), &[0]));
+        assert!(!cache.asked_again(&one, 0, &[0, 1]));
+        assert!(!cache.asked_again(&one, 0, &[1, 2]));
+        assert!(cache.asked_again(&one, 0, &[0, 1, 2]));
+        assert!(
+            !cache.asked_again(&one, 100, &[0]),
+            "the other part of the file in the same scan"
+        );
+        assert!(!cache.asked_again(&file("b"), 0, &[0]));
+        cache.clear();
+        assert!(!cache.asked_again(&one, 0, &[0]));
     }
 
     #[test]

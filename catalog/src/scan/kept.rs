@@ -1,7 +1,8 @@
 //! A Parquet scan that takes columns from [`ColumnCache`] and leaves them there.
 //!
 //! It stands in for the engine's own scan when a plan is run, and prunes row groups as that does. Where it has nothing to gain
-//! (columns asked for the first time, files of an older shape, partition columns, no column at all) the engine's reads the file.
+//! (columns asked for the first time, files of an older shape, partition columns, nested ones, no column at all) or where a row group is
+//! too large to be decoded as a whole, the engine's reads the file.
 
 use std::fmt;
 use std::ops::Range;
@@ -37,10 +38,13 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::arrow::async_reader::{AsyncFileReader, ParquetRecordBatchStreamBuilder};
 use parquet::errors::Result as ParquetResult;
-use parquet::file::metadata::ParquetMetaData;
+use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 
 use super::columns::{Chunk, ColumnCache, FileId};
 use super::provider::FOOTER_BYTES_HINT;
+
+/// Bytes of one value that is no text: a decimal of the larger kind. Of a text these are the bytes beside its letters.
+const VALUE_BYTES_MAX: usize = 32;
 
 /// The same scan, with its columns kept; none if it is another kind of plan, or of a kind whose columns are not kept.
 pub fn kept(plan: &Arc<dyn ExecutionPlan>, cache: &Arc<ColumnCache>) -> Option<Arc<dyn ExecutionPlan>> {
@@ -49,7 +53,12 @@ pub fn kept(plan: &Arc<dyn ExecutionPlan>, cache: &Arc<ColumnCache>) -> Option<A
     let schema = inner.table_schema();
     let is_plain = schema.table_partition_cols().is_empty() && schema.virtual_columns().is_empty();
     let columns = inner.projection()?.column_indices();
-    if !is_plain || columns.is_empty() || config.expr_adapter_factory.is_some() {
+    let is_nested = schema
+        .file_schema()
+        .fields()
+        .iter()
+        .any(|field| field.data_type().is_nested());
+    if !is_plain || is_nested || columns.is_empty() || config.expr_adapter_factory.is_some() {
         return None;
     }
     let source = KeptSource {
@@ -190,7 +199,8 @@ impl Morselizer for KeptFiles {
             batch_rows: self.own.source.batch_rows,
         });
         let is_whole = file.extensions.is_empty();
-        if !is_whole || !self.own.source.cache.asked_again(&id, &self.own.columns) {
+        let from = file.range.as_ref().map_or(0, |range| range.start);
+        if !is_whole || !self.own.source.cache.asked_again(&id, from, &self.own.columns) {
             return self.inner.plan_file(file);
         }
         Ok(Box::new(Planner::Unopened(Box::new(Unopened {
@@ -282,6 +292,10 @@ impl Own {
             wanted.prune_by_statistics(&shape, columns, groups, &predicate, &metrics);
         }
         let wanted: Vec<usize> = wanted.row_group_indexes().collect();
+        let mut taken = wanted.iter().filter_map(|group| groups.get(*group));
+        if taken.any(|group| !self.fits(group)) {
+            return Ok(None);
+        }
         let projector = self.projection.make_projector(&self.read)?;
         let (file, id) = (file.clone(), Arc::clone(id));
         let own = Arc::clone(&self);
@@ -295,6 +309,21 @@ impl Own {
             stream::iter(0..count).map(move |at| projector.project_batch(&own.batch(&chunks, at)?))
         });
         Ok(Some(rows.try_flatten().boxed()))
+    }
+
+    /// Whether each of the columns that are read can be kept of this row group: it is decoded before its first row leaves.
+    fn fits(&self, group: &RowGroupMetaData) -> bool {
+        let rows = usize::try_from(group.num_rows()).unwrap_or(usize::MAX);
+        self.columns.iter().all(|column| {
+            let pages = group
+                .columns()
+                .get(*column)
+                .map_or(i64::MAX, |column| column.uncompressed_size());
+            let pages = usize::try_from(pages).unwrap_or(usize::MAX);
+            self.source
+                .cache
+                .has_room(pages.max(rows.saturating_mul(VALUE_BYTES_MAX)))
+        })
     }
 
     fn reader(&self, file: &PartitionedFile) -> Result<Reader> {

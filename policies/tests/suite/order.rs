@@ -258,6 +258,8 @@ async fn what_can_fail_keeps_its_place() {
         "SELECT count(*) FROM big JOIN middle ON big.middle_id = middle.id JOIN small ON CAST(concat(small.v, 'x') AS INT) = big.id",
         "SELECT count(*) FROM big JOIN middle ON big.middle_id = middle.id JOIN small ON small.id = middle.small_id AND 1 / (big.v - small.v) > 0",
         "SELECT count(*) FROM big JOIN middle ON big.middle_id = middle.id JOIN small ON small.id = middle.small_id AND random() + big.v > small.v",
+        // Whether its constants are any is found out when it runs.
+        "SELECT count(*) FROM big JOIN middle ON big.middle_id = middle.id JOIN small ON small.id = middle.small_id AND date_part('nonsense', arrow_cast(big.v, 'Timestamp(Second, None)')) > small.v",
     ] {
         let (found, wanted) = (plan(&known, sql).await, plan(&unknown, sql).await);
         let last = |plan: &str| tables(plan).last().cloned();
@@ -348,6 +350,32 @@ async fn null_equals_null_where_it_was_said_and_nowhere_else() {
 }
 
 /// `few` asks for one group of `many`: only that is made, and not where it could fail or where most are asked for.
+#[tokio::test]
+async fn a_set_with_a_key_twice_is_asked_and_not_joined() {
+    let (known, unknown) = (session(), session());
+    three(&known, true);
+    three(&unknown, false);
+    for groups in ["m.small_id, random()", "m.small_id, m.v", "m.small_id, 1", "m.small_id"] {
+        let sql = format!(
+            "SELECT big.id FROM big JOIN middle ON big.middle_id = middle.id WHERE big.middle_id IN (SELECT m.small_id FROM middle m GROUP BY {groups})"
+        );
+        let (_, rows) = answer(&known, &sql).await.unwrap();
+        assert_eq!(rows, ["1", "2", "3", "4"], "{sql}\n{}", plan(&known, &sql).await);
+        assert_eq!(answer(&known, &sql).await, answer(&unknown, &sql).await, "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn sizes_beyond_all_bounds_lose_no_table() {
+    let context = session();
+    let one = RecordBatch::try_from_iter([("id", numbers(&[1])), ("v", numbers(&[3]))]).unwrap();
+    register(&context, "huge", &one, Some(rows(usize::MAX, 2)));
+    register(&context, "few", &one, Some(rows(2, 2)));
+    let pairs: String = (1..=20).map(|at| format!(" LEFT JOIN huge h{at} ON true")).collect();
+    let sql = format!("SELECT few.v, h0.v, h20.v FROM few JOIN (huge h0{pairs}) ON few.id = h0.id");
+    assert_eq!(answer(&context, &sql).await.unwrap().1, ["3|3|3"]);
+}
+
 #[tokio::test]
 async fn groups_that_nobody_asks_for_are_not_made() {
     let (known, unknown) = (session(), session());

@@ -120,10 +120,11 @@ impl Graph {
 
     /// A better order than `written`, if there is one.
     pub(super) fn better(&self, written: &Tree) -> Option<Tree> {
-        let (_, now) = self.cost(written);
+        let (every, now) = self.cost(written);
         let tree = self.best();
-        let (_, cost) = self.cost(&tree);
-        (cost < now * BETTER).then_some(tree)
+        let (joined, cost) = self.cost(&tree);
+        // Sizes without a bound leave no order to choose by.
+        (joined == every && now.is_finite() && cost < now * BETTER).then_some(tree)
     }
 
     /// Takes the equality of two expressions in, each of one relation.

@@ -108,7 +108,7 @@ fn one_row_for_each(plan: &LogicalPlan, mut keys: BTreeSet<usize>) -> bool {
                     .iter()
                     .any(|expr| matches!(expr, Expr::GroupingSet(_)));
                 let mut groups = aggregate.group_expr.iter().enumerate();
-                return !sets && groups.all(|(at, group)| keys.contains(&at) || group.column_refs().is_empty());
+                return !sets && groups.all(|(at, group)| keys.contains(&at) || is_one_value(group));
             }
             LogicalPlan::Distinct(Distinct::All(input)) => {
                 return (0..input.schema().fields().len()).all(|column| keys.contains(&column));
@@ -117,6 +117,11 @@ fn one_row_for_each(plan: &LogicalPlan, mut keys: BTreeSet<usize>) -> bool {
         };
     }
     false
+}
+
+/// Whether an expression is the same for every row; `random()` has no column either, and is not.
+fn is_one_value(expr: &Expr) -> bool {
+    expr.column_refs().is_empty() && !expr.is_volatile()
 }
 
 #[derive(Default)]
