@@ -5,7 +5,7 @@ use std::time::Instant;
 use chrono::{Duration, SecondsFormat, Utc};
 use serde_json::json;
 
-use crate::lab::{self, Server, shows};
+use crate::lab::{self, Server};
 use crate::page_client::{ask, get};
 
 const MEAN: &str = "SELECT count(*), avg(yield_pct), count(DISTINCT status) FROM lab.chemistry.reactions";
