@@ -8,9 +8,9 @@ const KEEPING: &str = "[limits]\nresult_cache_mib = 0\ncolumn_cache_mib = 64\npa
 
 /// Questions that read in different ways: all columns, some, conditions, groups, none at all, joins.
 const QUESTIONS: [&str; 9] = [
-    "SELECT * FROM lab.chemistry.reactions ORDER BY reaction_id",
+    "SELECT * FROM lab.chemistry.reactions ORDER BY reaction_id LIMIT 50",
     "SELECT status, count(*), avg(yield_pct), min(scaffold_smiles) FROM lab.chemistry.reactions GROUP BY status ORDER BY status",
-    "SELECT reaction_id, yield_pct FROM lab.chemistry.reactions WHERE yield_pct > 50 ORDER BY reaction_id",
+    "SELECT reaction_id, yield_pct FROM lab.chemistry.reactions WHERE yield_pct > 50 ORDER BY reaction_id LIMIT 50",
     "SELECT upper(catalyst) AS c, count(*) FROM lab.chemistry.reactions WHERE plate_id LIKE 'P%' GROUP BY 1 ORDER BY 1",
     "SELECT count(*) FROM lab.chemistry.reactions",
     "SELECT reaction_id FROM lab.chemistry.reactions WHERE yield_pct > 1000000",
