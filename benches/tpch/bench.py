@@ -32,6 +32,7 @@ def main():
     parser.add_argument("--sf", type=float, default=1.0, help="scale factor; 1 needs about 1 GB of disk")
     parser.add_argument("--dir", type=pathlib.Path, help="where the lake is kept; default: target/bench/sf<N>")
     parser.add_argument("--threads", type=int, default=2, help="for both engines")
+    parser.add_argument("--column-cache-mib", type=int, default=0, help="memory for decoded columns (default: none, as in the server)")
     parser.add_argument("--skip-build", action="store_true", help="take the release build that is there")
     parser.add_argument("rest", nargs="*", help="passed on to run.py, after --")
     arguments = parser.parse_args()
@@ -44,7 +45,7 @@ def main():
     lake = (arguments.dir or target / "bench" / f"sf{arguments.sf:g}").resolve()
     config = lake / "labhouse.toml"
     passwords = {user: secrets.token_urlsafe(12) for user in ("ada", *FILTERED)}
-    lay_out(lake, config, arguments.threads)
+    lay_out(lake, config, arguments.threads, column_cache_mib=arguments.column_cache_mib)
     for user, password in passwords.items():
         environment = os.environ | {"LABHOUSE_PASSWORD": password}
         subprocess.run([labhouse, "user", "add", user, "--config", config], env=environment, check=True)
@@ -67,7 +68,7 @@ def main():
         server.wait(STOP_S)
 
 
-def lay_out(lake, config, threads, result_cache_mib=0):
+def lay_out(lake, config, threads, result_cache_mib=0, column_cache_mib=0):
     """Config and policies of the benchmark's lake, written anew on every run."""
     policies = lake / "policies"
     policies.mkdir(parents=True, exist_ok=True)
@@ -82,6 +83,7 @@ def lay_out(lake, config, threads, result_cache_mib=0):
         "[crawl]\nsettle_ms = 0\n\n"  # the files are whole: nobody writes to them while they are read
         # Every answer is worked out: kept ones would be the same few bytes again.
         f"[limits]\npartitions = {threads}\nresult_cache_mib = {result_cache_mib}\n"
+        f"column_cache_mib = {column_cache_mib}\n"
     )
 
 
