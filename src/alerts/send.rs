@@ -306,13 +306,16 @@ async fn hand_over(
 }
 
 /// Whether somebody still sees what he saw when the message was made for him. What the time of day decides is another thing each
-/// time; it was made a moment ago.
+/// time, and twice in a row too; it was made a moment ago.
 fn may(engine: &Arc<Engine>, who: &Principal, sources: &[String], sight: String) -> May {
     let (engine, name, sources) = (Arc::clone(engine), who.name.clone(), sources.to_vec());
-    let rests = engine.sight(who, &sources) == sight;
     Box::new(move || {
+        let sees = |who: &Principal| engine.sight(who, &sources);
         let who = engine.auth.named(&name);
-        who.is_some_and(|who| !rests || engine.sight(&who, &sources) == sight)
+        who.is_some_and(|who| {
+            let now = sees(&who);
+            now == sight || now != sees(&who)
+        })
     })
 }
 

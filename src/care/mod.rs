@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
-use labhouse_catalog::{CHECKPOINT_COMMITS, LakeTable, Optimized, TableName, arranged_by};
+use labhouse_catalog::{CHECKPOINT_COMMITS, Catalog, LakeError, LakeTable, Optimized, TableName, arranged_by};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
@@ -277,6 +277,18 @@ async fn checkpoint(engine: &Engine, table: &LakeTable) {
     }
 }
 
+/// Deletes the files of a table that no version within `retain` needs, and what is kept of them in memory; how many there were.
+pub(crate) async fn vacuum(
+    engine: &Engine,
+    catalog: &Catalog,
+    name: &TableName,
+    retain: chrono::Duration,
+) -> Result<usize, LakeError> {
+    let removed = labhouse_catalog::vacuum(catalog, name, retain).await;
+    engine.sessions.forget_columns();
+    removed
+}
+
 async fn search(engine: &Engine, settings: &Settings, table: &LakeTable) {
     let (name, began) = (table.name(), Instant::now());
     engine.care.tables.lock().entry(name.clone()).or_default().searched = Some(began);
@@ -286,8 +298,7 @@ async fn search(engine: &Engine, settings: &Settings, table: &LakeTable) {
         Ok(_) => {}
         Err(error) => return finish(engine, "vacuum", None, name, began, Some(error), 0, 0),
     }
-    let outcome = labhouse_catalog::vacuum(&engine.catalog, name, retain).await;
-    engine.sessions.forget_columns();
+    let outcome = vacuum(engine, &engine.catalog, name, retain).await;
     let removed = outcome.as_ref().map_or(0, |removed| *removed as u64);
     finish(engine, "vacuum", None, name, began, outcome.err(), removed, 0);
 }

@@ -331,9 +331,7 @@ impl Engine {
             Work::Arrange { by } => rewritten(arrange_now(self, &name, &by).await, &mut added),
             Work::Vacuum { retain_hours } => {
                 let retain = Duration::try_hours(retain_hours).unwrap_or(Duration::MAX);
-                let outcome = labhouse_catalog::vacuum(catalog, &name, retain).await;
-                self.sessions.forget_columns();
-                outcome
+                care::vacuum(self, catalog, &name, retain).await
             }
         };
         if let Some((work, columns)) = cared {

@@ -1,7 +1,11 @@
 //! Columns of Parquet files as they were decoded, kept for the next scan.
 //!
 //! A data file never changes, so what was read of it stays true for as long as anybody asks: a new version of a table is
-//! other files. What a scan may read, and of which files, is decided as ever; this only saves decoding it once more.
+//! other files. What a scan may read, and of which files, is decided as ever; this only saves decoding it once more. Files that are
+//! deleted for good must be forgotten ([`ColumnCache::clear`]), or whoever reads an older version would still find them here.
+//!
+//! Bytes are those of the arrays. Where a store hands several pages out in one piece and the file is not compressed, texts hold on to
+//! the whole piece, and more memory is held than is counted.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

@@ -16,7 +16,7 @@ use datafusion::physical_plan::ExecutionPlan;
 
 pub(crate) struct Counted {
     inner: Arc<dyn TableProvider>,
-    statistics: Statistics,
+    statistics: Option<Statistics>,
 }
 
 impl Counted {
@@ -34,6 +34,11 @@ impl Counted {
                 told.max_value = Precision::Inexact(ScalarValue::Int64(max(numbers)));
             }
         }
+        Self::telling(inner, Some(statistics))
+    }
+
+    /// The table, which tells just this of itself.
+    pub(crate) fn telling(inner: Arc<dyn TableProvider>, statistics: Option<Statistics>) -> Arc<dyn TableProvider> {
         Arc::new(Self { inner, statistics })
     }
 }
@@ -55,7 +60,7 @@ impl TableProvider for Counted {
     }
 
     fn statistics(&self) -> Option<Statistics> {
-        Some(self.statistics.clone())
+        self.statistics.clone()
     }
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {

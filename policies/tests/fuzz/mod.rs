@@ -24,7 +24,7 @@
 )]
 
 mod condition;
-mod counted;
+pub(crate) mod counted;
 pub(crate) mod grammar;
 pub(crate) mod keep;
 pub(crate) mod lab;

@@ -1,67 +1,21 @@
 //! Joins in the order that costs least: the same rows in any order, what can fail in its place, and nothing told of what is
 //! hidden. The rule is the server's (`src/session/order`); here it meets tables that say of themselves what a test wants.
 
-use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use async_trait::async_trait;
-use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::stats::Precision;
 use datafusion::common::{ColumnStatistics, ScalarValue, Statistics};
 use datafusion::datasource::MemTable;
-use datafusion::error::Result;
 use datafusion::execution::SessionStateBuilder;
-use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
-use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use labhouse_policies::govern;
 
 use crate::fixture::{FILTERS, Kept, Lab, POLICY, batch, load};
+use crate::fuzz::counted::Counted;
 use crate::fuzz::order;
 use crate::fuzz::rng::Rng;
-
-/// A table that says of itself what it is told to.
-struct Told {
-    inner: Arc<dyn TableProvider>,
-    statistics: Option<Statistics>,
-}
-
-impl fmt::Debug for Told {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Told")
-    }
-}
-
-#[async_trait]
-impl TableProvider for Told {
-    fn schema(&self) -> arrow::datatypes::SchemaRef {
-        self.inner.schema()
-    }
-
-    fn table_type(&self) -> TableType {
-        TableType::Base
-    }
-
-    fn statistics(&self) -> Option<Statistics> {
-        self.statistics.clone()
-    }
-
-    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
-        self.inner.supports_filters_pushdown(filters)
-    }
-
-    async fn scan(
-        &self,
-        state: &dyn Session,
-        projection: Option<&Vec<usize>>,
-        filters: &[Expr],
-        limit: Option<usize>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        self.inner.scan(state, projection, filters, limit).await
-    }
-}
 
 /// A session whose joins are ordered as in the server.
 fn session() -> SessionContext {
@@ -93,7 +47,7 @@ fn keyed(count: usize, columns: usize) -> Statistics {
 fn register(context: &SessionContext, name: &str, batch: &RecordBatch, statistics: Option<Statistics>) {
     let inner = Arc::new(MemTable::try_new(batch.schema(), vec![vec![batch.clone()]]).unwrap());
     context
-        .register_table(name, Arc::new(Told { inner, statistics }))
+        .register_table(name, Counted::telling(inner, statistics))
         .unwrap();
 }
 
@@ -605,10 +559,7 @@ async fn hidden_rows_do_not_move_a_join() {
         if hidden == 1 {
             statistics.num_rows = Precision::Exact(batch.num_rows() * 100);
         }
-        let told = Arc::new(Told {
-            inner: Arc::clone(&lab.raw),
-            statistics: Some(statistics),
-        });
+        let told = Counted::telling(Arc::clone(&lab.raw), Some(statistics));
         let access = lab.access(&policies, "ana");
         let governed = govern(told as _, &access, Arc::clone(&lab.system)).unwrap();
         let context = session();
@@ -637,10 +588,7 @@ async fn a_masked_or_hidden_column_has_no_bounds() {
     let policies = load(&policy, &filters).unwrap();
     let batch = batch(0);
     let lab = Lab::new(Kept::Memory, &batch).await;
-    let told = Arc::new(Told {
-        inner: Arc::clone(&lab.raw),
-        statistics: Some(truth(&batch)),
-    });
+    let told = Counted::telling(Arc::clone(&lab.raw), Some(truth(&batch)));
     let access = lab.access(&policies, "ana");
     assert!(access.row_filter.is_none() && access.masks.contains_key("n"));
     let governed = govern(told, &access, Arc::clone(&lab.system)).unwrap();

@@ -11,7 +11,7 @@ use std::collections::{BTreeSet, HashMap};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema, JoinType, NullEquality};
 use datafusion::logical_expr::utils::split_conjunction;
-use datafusion::logical_expr::{BinaryExpr, Distinct, Expr, ExprSchemable, Join, LogicalPlan, Operator};
+use datafusion::logical_expr::{Aggregate, BinaryExpr, Distinct, Expr, ExprSchemable, Join, LogicalPlan, Operator};
 
 use super::total::{asks_nothing_that_fails, is_total};
 
@@ -103,12 +103,8 @@ fn one_row_for_each(plan: &LogicalPlan, mut keys: BTreeSet<usize>) -> bool {
                 &projection.input
             }
             LogicalPlan::Aggregate(aggregate) => {
-                let sets = aggregate
-                    .group_expr
-                    .iter()
-                    .any(|expr| matches!(expr, Expr::GroupingSet(_)));
                 let mut groups = aggregate.group_expr.iter().enumerate();
-                return !sets && groups.all(|(at, group)| keys.contains(&at) || is_one_value(group));
+                return !has_sets(aggregate) && groups.all(|(at, group)| keys.contains(&at) || is_one_value(group));
             }
             LogicalPlan::Distinct(Distinct::All(input)) => {
                 return (0..input.schema().fields().len()).all(|column| keys.contains(&column));
@@ -119,8 +115,14 @@ fn one_row_for_each(plan: &LogicalPlan, mut keys: BTreeSet<usize>) -> bool {
     false
 }
 
+/// Whether an aggregation makes several kinds of groups.
+pub(super) fn has_sets(aggregate: &Aggregate) -> bool {
+    let mut groups = aggregate.group_expr.iter();
+    groups.any(|expr| matches!(expr, Expr::GroupingSet(_)))
+}
+
 /// Whether an expression is the same for every row; `random()` has no column either, and is not.
-fn is_one_value(expr: &Expr) -> bool {
+pub(super) fn is_one_value(expr: &Expr) -> bool {
     expr.column_refs().is_empty() && !expr.is_volatile()
 }
 

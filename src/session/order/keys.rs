@@ -13,7 +13,7 @@ use datafusion::common::{JoinType, NullEquality, Result};
 use datafusion::logical_expr::{Aggregate, Expr, Join, JoinConstraint, LogicalPlan, Projection, SubqueryAlias};
 
 use super::graph::{Graph, bit};
-use super::group::{Group, chosen};
+use super::group::{Group, chosen, has_sets};
 use super::size::scanned;
 use super::total::{asks_nothing_that_fails, is_total};
 
@@ -80,13 +80,7 @@ fn aggregation(relation: &LogicalPlan) -> Option<&Aggregate> {
             LogicalPlan::Filter(filter) => &filter.input,
             LogicalPlan::SubqueryAlias(alias) => &alias.input,
             LogicalPlan::Projection(projection) => &projection.input,
-            LogicalPlan::Aggregate(aggregate) => {
-                let sets = aggregate
-                    .group_expr
-                    .iter()
-                    .any(|expr| matches!(expr, Expr::GroupingSet(_)));
-                return (!sets).then_some(aggregate);
-            }
+            LogicalPlan::Aggregate(aggregate) => return (!has_sets(aggregate)).then_some(aggregate),
             _ => return None,
         };
     }

@@ -12,6 +12,7 @@ use datafusion::common::{Column, ColumnStatistics, JoinType};
 use datafusion::datasource::source_as_provider;
 use datafusion::logical_expr::{Aggregate, Distinct, Expr, FetchType, Join, LogicalPlan, Projection, TableScan};
 
+use super::group::{has_sets, is_one_value};
 use super::passing::{Columns, Values, column_of, number, passing};
 
 /// Levels of a plan that are looked into, as each is a stack frame.
@@ -174,16 +175,12 @@ fn grouped(aggregate: &Aggregate, size: Size) -> Option<Size> {
     if aggregate.group_expr.is_empty() {
         return Some(plain(1.0));
     }
-    if aggregate
-        .group_expr
-        .iter()
-        .any(|expr| matches!(expr, Expr::GroupingSet(_)))
-    {
+    if has_sets(aggregate) {
         return None;
     }
     let mut groups = 1.0_f64;
     // The engine groups by a constant beside the keys, to tell no group from an empty one.
-    let varies = |expr: &&Expr| !expr.column_refs().is_empty();
+    let varies = |expr: &&Expr| !is_one_value(expr);
     for expr in aggregate.group_expr.iter().filter(varies) {
         let known = column_of(expr).and_then(|column| size.columns.get(column));
         groups *= known.and_then(|known| known.distinct).unwrap_or(size.base);

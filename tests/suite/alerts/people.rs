@@ -47,6 +47,12 @@ async fn until_tried(lab: &Server, times: usize) {
     .await;
 }
 
+/// Waits until what was under way to two recipients has ended.
+async fn until_both_tried_again(lab: &Server) {
+    let before = lab.log().matches("is tried again").count();
+    until_tried(lab, before + 2).await;
+}
+
 #[tokio::test]
 async fn each_recipient_is_told_what_he_sees_and_the_blind_nothing() {
     let receiver = Receiver::start();
@@ -190,9 +196,7 @@ async fn what_waits_is_sent_under_the_rights_of_the_moment_it_leaves() {
     )
     .await
     .unwrap();
-    // What was under way then has ended.
-    let before = lab.log().matches("is tried again").count();
-    until_tried(&lab, before + 2).await;
+    until_both_tried_again(&lab).await;
     receiver.set("down", false);
     until_events(&lab, "low", "sent", 2).await;
     let (sam, ana) = (got(&receiver, "sam"), got(&receiver, "ana"));
@@ -209,9 +213,7 @@ async fn what_waits_is_sent_under_the_rights_of_the_moment_it_leaves() {
     lab.update("ada", &format!("ALTER TABLE {REACTIONS} SET TAGS (pii = true)"))
         .await
         .unwrap();
-    // What was under way then has ended.
-    let before = lab.log().matches("is tried again").count();
-    until_tried(&lab, before + 2).await;
+    until_both_tried_again(&lab).await;
     receiver.set("down", false);
     until_events(&lab, "again", "sent", 1).await;
     until_events(&lab, "again", "withheld", 1).await;
@@ -248,9 +250,7 @@ async fn a_label_that_is_over_is_told_only_while_it_is_seen() {
     )
     .await
     .unwrap();
-    // What was under way then has ended.
-    let before = lab.log().matches("is tried again").count();
-    until_tried(&lab, before + 2).await;
+    until_both_tried_again(&lab).await;
     receiver.set("down", false);
     until_events(&lab, "low", "sent", 4).await;
     let (sam, ana) = (got(&receiver, "sam"), got(&receiver, "ana"));
