@@ -1,6 +1,6 @@
 //! The schema a table must have to hold its rows and those of new files: decided purely, file by file, in the order given.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
@@ -95,8 +95,9 @@ pub(crate) fn fold(existing: Option<&Existing>, files: &[&Prepared]) -> Result<S
     let mut taken: Vec<&Prepared> = Vec::new();
     let mut misfits = Vec::new();
     let mut rewritten = false;
+    let coded = coded(files);
     for (place, file) in files.iter().enumerate() {
-        match fit(&columns, existing, &taken, file) {
+        match fit(&columns, existing, &coded, &taken, file) {
             Ok(types) => {
                 for (field, data_type) in file.fields.iter().zip(types) {
                     let valued = !field.data_type().is_null();
@@ -152,10 +153,22 @@ fn found(field: &Field, file: &Prepared) -> Field {
     field.clone().with_metadata(metadata)
 }
 
+/// The columns that one of the files has codes in: they name things in all of them, whichever comes first, as
+/// `wanted::of` decided it when it had the others read as texts.
+fn coded<'f>(files: &[&'f Prepared]) -> HashSet<&'f str> {
+    let names = |file: &'f Prepared| {
+        let texts = file.fields.iter().filter(|field| *field.data_type() == DataType::Utf8);
+        let is_coded = |name: &&str| file.staged.is_none() && are_codes(&file.column(name));
+        texts.map(|field| field.name().as_str()).filter(is_coded)
+    };
+    files.iter().flat_map(|file| names(file)).collect()
+}
+
 /// The types the file's columns lead to, in their order; or the reason why the file cannot be taken.
 fn fit(
     columns: &[Column],
     existing: Option<&Existing>,
+    coded: &HashSet<&str>,
     taken: &[&Prepared],
     file: &Prepared,
 ) -> Result<Vec<DataType>, String> {
@@ -197,7 +210,7 @@ fn fit(
             None if *now == DataType::Int64
                 && *field.data_type() == DataType::Utf8
                 && existing.is_none_or(Existing::may_be_rewritten)
-                && are_codes(&arrays) =>
+                && (coded.contains(name.as_str()) || are_codes(&arrays)) =>
             {
                 DataType::Utf8
             }

@@ -230,6 +230,19 @@ async fn what_comes_together_decides_together() {
     // Names of samples: text for all, whoever comes first by name.
     lab.land("chem/s/a.csv", "sample,v\n1,1\n2,2\n").await;
     lab.land("chem/s/b.csv", "sample,v\nS3,3\nS4,4.5\n").await;
+    // So are they where the table has whole numbers, and what shows it comes last.
+    lab.land("chem/n/a.csv", "sample,v\n0,1\n").await;
+    lab.sweep().await;
+    for (name, sample) in [("b", "0"), ("c", "007"), ("d", "12")] {
+        lab.land(&format!("chem/n/{name}.csv"), format!("sample,v\n{sample},2\n"))
+            .await;
+    }
+    let report = lab.sweep().await;
+    assert_eq!(report.count(Loaded), 3, "{report:#?}");
+    assert_eq!(
+        lab.ask("select sample from chem.n order by _source_file").await,
+        [["0"], ["0"], ["007"], ["12"]]
+    );
     // One bad file among measured values takes nothing from the others.
     for n in 0..9 {
         lab.land(&format!("chem/m/{n}.csv"), format!("od,k\n0.{n}5,a\n1.{n}5,b\n"))
@@ -237,7 +250,7 @@ async fn what_comes_together_decides_together() {
     }
     lab.land("chem/m/a.csv", "od,k\nlow,a\nhigh,b\n").await;
     let report = lab.sweep().await;
-    assert_eq!(report.count(Loaded), 12, "{report:#?}");
+    assert_eq!(report.count(Loaded), 10, "{report:#?}");
     assert_eq!(
         lab.ask("select sample, v from chem.s order by 1").await,
         [["1", "1.0"], ["2", "2.0"], ["S3", "3.0"], ["S4", "4.5"]]
