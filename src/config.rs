@@ -274,7 +274,7 @@ impl Default for Limits {
             partitions: 0,
             result_cache_mib: 64,
             result_cache_filtered: true,
-            column_cache_mib: 0,
+            column_cache_mib: 512,
             concurrent_trainings: 1,
             training_threads: 0,
             drain_s: 30,

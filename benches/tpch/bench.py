@@ -32,7 +32,7 @@ def main():
     parser.add_argument("--sf", type=float, default=1.0, help="scale factor; 1 needs about 1 GB of disk")
     parser.add_argument("--dir", type=pathlib.Path, help="where the lake is kept; default: target/bench/sf<N>")
     parser.add_argument("--threads", type=int, default=2, help="for both engines")
-    parser.add_argument("--column-cache-mib", type=int, default=0, help="memory for decoded columns (default: none, as in the server)")
+    parser.add_argument("--column-cache-mib", type=int, default=512, help="memory for decoded columns (default: 512, as in the server)")
     parser.add_argument("--skip-build", action="store_true", help="take the release build that is there")
     parser.add_argument("rest", nargs="*", help="passed on to run.py, after --")
     arguments = parser.parse_args()
@@ -68,7 +68,7 @@ def main():
         server.wait(STOP_S)
 
 
-def lay_out(lake, config, threads, result_cache_mib=0, column_cache_mib=0):
+def lay_out(lake, config, threads, result_cache_mib=0, column_cache_mib=512):
     """Config and policies of the benchmark's lake, written anew on every run."""
     policies = lake / "policies"
     policies.mkdir(parents=True, exist_ok=True)

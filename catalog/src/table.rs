@@ -184,6 +184,15 @@ impl LakeTable {
 
     /// A loaded Delta table with everything a reader asks for worked out once.
     pub(crate) async fn of(lake: &Lake, name: &TableName, delta: DeltaTable) -> Result<Self, LakeError> {
+        Self::scanned(lake, name, delta, false).await
+    }
+
+    /// The same of a version that is or may become an older one.
+    pub(crate) async fn of_past(lake: &Lake, name: &TableName, delta: DeltaTable) -> Result<Self, LakeError> {
+        Self::scanned(lake, name, delta, true).await
+    }
+
+    async fn scanned(lake: &Lake, name: &TableName, delta: DeltaTable, is_past: bool) -> Result<Self, LakeError> {
         let state = delta
             .snapshot()
             .map_err(LakeError::delta("reading the snapshot of", name))?;
@@ -208,6 +217,7 @@ impl LakeTable {
         let plain = plain_scan(lake, name, state);
         let is_plain = plain.is_some();
         let provider: Arc<dyn TableProvider> = match plain {
+            Some(scan) if is_past => Arc::new(scan.past()),
             Some(scan) => Arc::new(scan),
             None => {
                 let planned = delta.table_provider().await;

@@ -85,7 +85,7 @@ pub fn beyond(lake: &Lake, table: &LakeTable, other: &LakeTable) -> Result<Arc<d
         .iter()
         .map(|file| file.object_store_path())
         .collect();
-    Ok(Arc::new(scan.without(&theirs)))
+    Ok(Arc::new(scan.past().without(&theirs)))
 }
 
 /// When the commit of a table's version was made, as its writer noted it; none when that part of the log was cleaned away.
@@ -130,5 +130,5 @@ async fn read(catalog: &Catalog, table: &LakeTable, when: When) -> Result<LakeTa
             });
         }
     }
-    LakeTable::of(catalog.lake(), name, delta).await
+    LakeTable::of_past(catalog.lake(), name, delta).await
 }

@@ -26,6 +26,7 @@ mod check;
 mod compile;
 mod decision;
 mod defaults;
+mod distinct;
 mod explain;
 mod filters;
 mod index;
@@ -57,6 +58,7 @@ pub use barrier::{
 };
 pub use decision::{Decision, Reason, RuleRef};
 pub use defaults::default_files;
+pub use distinct::bind_distinct;
 pub use explain::{
     Closed, ColumnVerdict, ColumnWhy, Explanation, Fact, FilterWhy, Nearest, RowVerdict, RuleLine, Verdict,
 };

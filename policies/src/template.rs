@@ -12,6 +12,7 @@ use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, Word};
 
 use crate::compile::Bindings;
+use crate::distinct::bind_distinct;
 
 /// Bytes of SQL in one entry at most. A filter is a condition, not a program, and the parser is recursive.
 pub(crate) const SQL_BYTES_MAX: usize = 8 << 10;
@@ -50,13 +51,14 @@ impl Template {
         let uses_secret = tokens
             .iter()
             .any(|t| matches!(&t.token, Token::Placeholder(id) if id == SECRET_SALT));
-        let expr = DFParserBuilder::new(ParserInput::Tokens(tokens))
+        let mut expr = DFParserBuilder::new(ParserInput::Tokens(tokens))
             .build()
             .and_then(|mut parser| parser.parse_into_expr())
             .map_err(|e| e.strip_backtrace())?;
         if expr.alias.is_some() {
             return Err("the expression has an alias".to_owned());
         }
+        bind_distinct(&mut expr.expr);
         Ok(Template { expr, uses_secret })
     }
 

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::counting::{Reader, When, conditions_of};
 use super::picking::{PICKED_MAX, Picked, judge, picking_plan};
 use super::telling::{fact_json, rules_json, write_fact, write_rules};
-use super::{Lab, Trouble};
+use super::{Lab, Trouble, condition_of};
 use crate::session::Governed;
 
 /// What is asked.
@@ -134,9 +134,7 @@ async fn pick(
     }
     let table = reader.provider(name)?;
     let schema = DFSchema::try_from(table.schema().as_ref().clone())?;
-    let condition = reader
-        .state
-        .create_logical_expr(condition, &schema)
+    let condition = condition_of(&reader.state, condition, &schema)
         .map_err(|error| format!("--row {condition:?}: {}", error.strip_backtrace()))?;
     let by: BTreeSet<String> = condition
         .column_refs()

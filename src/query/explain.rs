@@ -21,7 +21,9 @@ use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::Token;
 use futures::TryStreamExt;
 use labhouse_catalog::TableName;
-use labhouse_policies::{Access, Action, Explanation, Fact, Principal, RuleRef, TableAccess, TableObject, Verdict};
+use labhouse_policies::{
+    Access, Action, Explanation, Fact, Principal, RuleRef, TableAccess, TableObject, Verdict, bind_distinct,
+};
 
 use super::statement::{CATALOG, lake_name, syntax, word};
 use super::write::require;
@@ -300,7 +302,7 @@ impl Engine {
         state: &Arc<SessionState>,
         table: &TableName,
         explanation: &Explanation,
-        condition: Ast,
+        mut condition: Ast,
     ) -> Result<Vec<Fact>, QueryError> {
         if table.schema == SYSTEM {
             return Err(QueryError::Unsupported(
@@ -309,6 +311,7 @@ impl Engine {
         }
         let provider = whole(governed, table)?;
         let columns = DFSchema::try_from(provider.schema().as_ref().clone()).map_err(errors::from_datafusion)?;
+        bind_distinct(&mut condition);
         let condition = ExprWithAlias {
             expr: condition,
             alias: None,

@@ -220,6 +220,15 @@ pub(crate) fn visit<V: VisitorMut<Break = ()>>(statement: &mut EngineStatement, 
     }
 }
 
+/// Reads the comparisons of a statement as SQL means them: see [`labhouse_policies::bind_distinct`].
+pub(super) fn bind_distinct(statement: &mut EngineStatement) {
+    match statement {
+        EngineStatement::Statement(ast) => labhouse_policies::bind_distinct(ast.as_mut()),
+        EngineStatement::Explain(explain) => bind_distinct(&mut explain.statement),
+        EngineStatement::CreateExternalTable(_) | EngineStatement::CopyTo(_) | EngineStatement::Reset(_) => {}
+    }
+}
+
 /// The number of a parameter, if an expression is one.
 pub(super) fn number_of(expr: &Ast) -> Option<usize> {
     match expr {

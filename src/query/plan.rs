@@ -98,6 +98,7 @@ pub(super) async fn logical(state: &SessionState, mut statement: EngineStatement
     if let Some(governed) = state.config().get_extension::<Governed>() {
         calls::by_position(&governed, &mut statement)?;
     }
+    open::bind_distinct(&mut statement);
     let plan = state
         .statement_to_plan(statement)
         .await

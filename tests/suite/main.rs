@@ -48,6 +48,7 @@ mod libraries;
 mod lifecycle;
 mod lineage;
 mod logins;
+mod meaning;
 mod model_options;
 mod model_rights;
 mod models;

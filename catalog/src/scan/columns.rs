@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 /// Columns of files of which it is known that they were asked for once; beyond, all are forgotten.
 const ASKED_MAX: usize = 1 << 16;
 /// One column of one row group may take this part of the room.
-const SHARE: usize = 16;
+const SHARE: usize = 8;
 
 /// One version of one file, read in batches of one size.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -56,6 +56,8 @@ struct Kept {
     bytes: usize,
     hits: u64,
     misses: u64,
+    /// How often everything was let go of.
+    cleared: u64,
     /// Which one makes room next. By chance: where a scan is larger than the room, that keeps a part of it, and the one that was
     /// not asked for longest would keep nothing.
     chance: u64,
@@ -95,11 +97,17 @@ impl ColumnCache {
         kept.places.clear();
         kept.all.clear();
         kept.bytes = 0;
+        kept.cleared += 1;
     }
 
-    /// Whether there is room for a column of so many bytes.
+    /// Whether a column of so many bytes may be kept.
     pub(super) fn has_room(&self, bytes: usize) -> bool {
         bytes <= self.bytes_max / SHARE
+    }
+
+    /// Tells apart what was read before [`Self::clear`] and after.
+    pub(super) fn epoch(&self) -> u64 {
+        self.kept.lock().cleared
     }
 
     /// Whether all of these columns were asked for before, of the part of the file that begins at `from`. From now on they were.
@@ -131,8 +139,15 @@ impl ColumnCache {
         found
     }
 
-    pub(super) fn put(&self, file: &Arc<FileId>, group: usize, column: usize, chunk: &Chunk) {
-        let bytes = bytes_of(chunk);
+    /// Keeps what takes so many bytes, unless everything was let go of since `epoch`.
+    pub(super) fn put(
+        &self,
+        file: &Arc<FileId>,
+        group: usize,
+        column: usize,
+        (chunk, bytes): (Chunk, usize),
+        epoch: u64,
+    ) {
         if !self.has_room(bytes) {
             return;
         }
@@ -142,13 +157,13 @@ impl ColumnCache {
             column,
         };
         let mut kept = self.kept.lock();
-        if kept.places.contains_key(&key) {
+        if kept.cleared != epoch || kept.places.contains_key(&key) {
             return;
         }
         while kept.bytes + bytes > self.bytes_max && kept.make_room() {}
         let at = kept.all.len();
         kept.places.insert(key.clone(), at);
-        kept.all.push((key, Arc::clone(chunk), bytes));
+        kept.all.push((key, chunk, bytes));
         kept.bytes += bytes;
     }
 }
@@ -175,10 +190,32 @@ impl Kept {
     }
 }
 
-/// The memory behind some batches; what several of them share counts once.
-fn bytes_of(chunk: &[ArrayRef]) -> usize {
-    let mut seen = HashSet::new();
-    chunk.iter().map(|array| buffers(&array.to_data(), &mut seen)).sum()
+/// The batches of one column, as they come.
+#[derive(Default)]
+pub(super) struct Growing {
+    batches: Vec<ArrayRef>,
+    /// Memory of batches that was counted: several of them may share it.
+    seen: HashSet<usize>,
+    bytes: usize,
+}
+
+impl Growing {
+    /// Adds a batch; the bytes that it adds.
+    pub(super) fn push(&mut self, batch: &ArrayRef) -> usize {
+        let more = buffers(&batch.to_data(), &mut self.seen);
+        self.batches.push(Arc::clone(batch));
+        self.bytes += more;
+        more
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// All of them and their bytes.
+    pub(super) fn done(self) -> (Chunk, usize) {
+        (Arc::new(self.batches), self.bytes)
+    }
 }
 
 fn buffers(data: &ArrayData, seen: &mut HashSet<usize>) -> usize {
@@ -208,15 +245,22 @@ mod tests {
         })
     }
 
-    fn chunk(rows: i64) -> Chunk {
-        Arc::new(vec![Arc::new((0..rows).collect::<Int64Array>()) as ArrayRef])
+    fn chunk(rows: i64) -> (Chunk, usize) {
+        grown(&[Arc::new((0..rows).collect::<Int64Array>())])
+    }
+
+    fn grown(batches: &[ArrayRef]) -> (Chunk, usize) {
+        let mut growing = Growing::default();
+        let bytes: usize = batches.iter().map(|batch| growing.push(batch)).sum();
+        assert_eq!(bytes, growing.bytes());
+        growing.done()
     }
 
     #[test]
     fn what_is_kept_is_of_one_column_of_one_group_of_one_file() {
         let cache = ColumnCache::new(1 << 20);
         let one = file("a");
-        cache.put(&one, 0, 0, &chunk(10));
+        cache.put(&one, 0, 0, chunk(10), 0);
         assert_eq!(cache.get(&one, 0, 0).unwrap()[0].len(), 10);
         assert!(cache.get(&one, 1, 0).is_none() && cache.get(&one, 0, 1).is_none());
         let like = |edit: fn(&mut FileId)| {
@@ -240,7 +284,7 @@ mod tests {
     fn room_is_bounded_and_what_is_too_large_is_not_kept() {
         let cache = ColumnCache::new(64 << 10);
         for group in 0..100 {
-            cache.put(&file("a"), group, 0, &chunk(400));
+            cache.put(&file("a"), group, 0, chunk(400), 0);
             assert!(cache.bytes() <= 64 << 10);
         }
         assert!(cache.bytes() > 48 << 10);
@@ -248,11 +292,22 @@ mod tests {
         let found = found.count();
         assert!((10..=20).contains(&found), "{found}");
         let before = cache.bytes();
-        cache.put(&file("b"), 0, 0, &chunk(10_000));
+        cache.put(&file("b"), 0, 0, chunk(10_000), 0);
         assert_eq!(cache.bytes(), before);
         cache.clear();
         assert_eq!(cache.bytes(), 0);
         assert!((0..100).all(|group| cache.get(&file("a"), group, 0).is_none()));
+    }
+
+    #[test]
+    fn what_was_read_before_all_was_let_go_of_does_not_come_back() {
+        let cache = ColumnCache::new(1 << 20);
+        let before = cache.epoch();
+        cache.clear();
+        cache.put(&file("a"), 0, 0, chunk(10), before);
+        assert!(cache.get(&file("a"), 0, 0).is_none());
+        cache.put(&file("a"), 0, 0, chunk(10), cache.epoch());
+        assert!(cache.get(&file("a"), 0, 0).is_some());
     }
 
     #[test]
@@ -274,9 +329,9 @@ mod tests {
     #[test]
     fn memory_that_batches_share_counts_once() {
         let whole: ArrayRef = Arc::new((0..1000).collect::<Int64Array>());
-        let one = bytes_of(std::slice::from_ref(&whole));
+        let one = grown(&[Arc::clone(&whole)]).1;
         assert!((8000..9000).contains(&one), "{one}");
-        let twice = bytes_of(&[Arc::clone(&whole), whole]);
+        let twice = grown(&[Arc::clone(&whole), whole]).1;
         assert!(twice < one + 500, "{twice}");
     }
 }

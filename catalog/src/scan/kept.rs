@@ -1,8 +1,8 @@
 //! A Parquet scan that takes columns from [`ColumnCache`] and leaves them there.
 //!
 //! It stands in for the engine's own scan when a plan is run, and prunes row groups as that does. Where it has nothing to gain
-//! (columns asked for the first time, files of an older shape, partition columns, nested ones, no column at all) or where a row group is
-//! too large to be decoded as a whole, the engine's reads the file.
+//! (columns asked for the first time, files of an older shape, partition columns, nested ones, no column at all) or where what it keeps
+//! could be gone from the store meanwhile (older versions), the engine's reads the file.
 
 use std::fmt;
 use std::ops::Range;
@@ -15,7 +15,8 @@ use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, internal_datafusion_err, internal_err};
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::parquet::{
-    ParquetAccessPlan, RowGroupAccessPlanFilter, apply_file_schema_type_coercions,
+    PagePruningAccessPlanFilter, ParquetAccessPlan, RowGroupAccess, RowGroupAccessPlanFilter,
+    apply_file_schema_type_coercions,
 };
 use datafusion::datasource::physical_plan::{
     FileOpener, FileScanConfig, FileScanConfigBuilder, FileSource, ParquetFileMetrics, ParquetFileReaderFactory,
@@ -23,6 +24,7 @@ use datafusion::datasource::physical_plan::{
 };
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::projection::ProjectionExprs;
 use datafusion::physical_expr::utils::reassign_expr_columns;
@@ -35,19 +37,25 @@ use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 use object_store::ObjectStore;
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, RowSelection};
 use parquet::arrow::async_reader::{AsyncFileReader, ParquetRecordBatchStreamBuilder};
 use parquet::errors::Result as ParquetResult;
 use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 
-use super::columns::{Chunk, ColumnCache, FileId};
-use super::provider::FOOTER_BYTES_HINT;
+use super::columns::{ColumnCache, FileId};
+use super::decoding::RowGroup;
+use super::provider::{FOOTER_BYTES_HINT, PAST};
 
-/// Bytes of one value that is no text: a decimal of the larger kind. Of a text these are the bytes beside its letters.
-const VALUE_BYTES_MAX: usize = 32;
+/// Less than this part of a row group are few rows.
+const FEW: usize = 4;
 
-/// The same scan, with its columns kept; none if it is another kind of plan, or of a kind whose columns are not kept.
-pub fn kept(plan: &Arc<dyn ExecutionPlan>, cache: &Arc<ColumnCache>) -> Option<Arc<dyn ExecutionPlan>> {
+/// The same scan, with its columns kept; none if it is another kind of plan, or of a kind whose columns are not kept. What is decoded
+/// takes of the query's memory until it is kept.
+pub fn kept(
+    plan: &Arc<dyn ExecutionPlan>,
+    cache: &Arc<ColumnCache>,
+    memory: &Arc<dyn MemoryPool>,
+) -> Option<Arc<dyn ExecutionPlan>> {
     let scan = plan.downcast_ref::<DataSourceExec>()?;
     let (config, inner) = scan.downcast_to_file_source::<ParquetSource>()?;
     let schema = inner.table_schema();
@@ -58,13 +66,15 @@ pub fn kept(plan: &Arc<dyn ExecutionPlan>, cache: &Arc<ColumnCache>) -> Option<A
         .fields()
         .iter()
         .any(|field| field.data_type().is_nested());
-    if !is_plain || is_nested || columns.is_empty() || config.expr_adapter_factory.is_some() {
+    let is_past = inner.table_parquet_options().key_value_metadata.contains_key(PAST);
+    if !is_plain || is_nested || is_past || columns.is_empty() || config.expr_adapter_factory.is_some() {
         return None;
     }
     let source = KeptSource {
         reader: Arc::clone(inner.parquet_file_reader_factory()?),
         inner: inner.clone(),
         cache: Arc::clone(cache),
+        memory: Arc::clone(memory),
         batch_rows: 0,
     };
     let config = FileScanConfigBuilder::from(config.clone()).with_source(Arc::new(source));
@@ -77,6 +87,7 @@ struct KeptSource {
     inner: ParquetSource,
     reader: Arc<dyn ParquetFileReaderFactory>,
     cache: Arc<ColumnCache>,
+    memory: Arc<dyn MemoryPool>,
     batch_rows: usize,
 }
 
@@ -200,6 +211,7 @@ impl Morselizer for KeptFiles {
         });
         let is_whole = file.extensions.is_empty();
         let from = file.range.as_ref().map_or(0, |range| range.start);
+        let epoch = self.own.source.cache.epoch();
         if !is_whole || !self.own.source.cache.asked_again(&id, from, &self.own.columns) {
             return self.inner.plan_file(file);
         }
@@ -208,6 +220,7 @@ impl Morselizer for KeptFiles {
             own: Arc::clone(&self.own),
             file,
             id,
+            epoch,
         }))))
     }
 }
@@ -217,6 +230,7 @@ struct Unopened {
     own: Arc<Own>,
     file: PartitionedFile,
     id: Arc<FileId>,
+    epoch: u64,
 }
 
 enum Planner {
@@ -234,8 +248,14 @@ impl MorselPlanner for Planner {
     fn plan(self: Box<Self>) -> Result<Option<MorselPlan>> {
         Ok(Some(match *self {
             Self::Unopened(unopened) => MorselPlan::new().with_pending_planner(async move {
-                let Unopened { inner, own, file, id } = *unopened;
-                match own.open(&file, &id).await? {
+                let Unopened {
+                    inner,
+                    own,
+                    file,
+                    id,
+                    epoch,
+                } = *unopened;
+                match own.open(&file, &id, epoch).await? {
                     Some(rows) => Ok(Box::new(Self::Opened(rows)) as Box<dyn MorselPlanner>),
                     None => inner.plan_file(file),
                 }
@@ -265,6 +285,7 @@ impl Own {
         self: Arc<Self>,
         file: &PartitionedFile,
         id: &Arc<FileId>,
+        epoch: u64,
     ) -> Result<Option<BoxStream<'static, Result<RecordBatch>>>> {
         let metadata = self.reader(file)?.get_metadata(None).await?;
         let options = ArrowReaderOptions::new();
@@ -280,50 +301,80 @@ impl Own {
         if let Some(range) = &file.range {
             wanted.prune_by_range(groups, range);
         }
-        let predicate = self.source.inner.filter().map(|filter| {
-            PruningPredicateBuilder::new()
-                .with_file_schema(Arc::clone(&shape))
-                .try_build(filter)
-        });
-        // A predicate that cannot prune is no error: the filter above the scan still decides.
-        if let Some(Ok(predicate)) = predicate {
-            let metrics = ParquetFileMetrics::new(self.partition, &id.path, self.source.inner.metrics());
-            let columns = metadata.file_metadata().schema_descr();
-            wanted.prune_by_statistics(&shape, columns, groups, &predicate, &metrics);
-        }
-        let wanted: Vec<usize> = wanted.row_group_indexes().collect();
-        let mut taken = wanted.iter().filter_map(|group| groups.get(*group));
-        if taken.any(|group| !self.fits(group)) {
-            return Ok(None);
-        }
+        let wanted = match self.source.inner.filter() {
+            None => wanted.build(),
+            Some(filter) => {
+                let metrics = ParquetFileMetrics::new(self.partition, &id.path, self.source.inner.metrics());
+                let columns = metadata.file_metadata().schema_descr();
+                let pages = PagePruningAccessPlanFilter::new(&filter, Arc::clone(&shape));
+                let predicate = PruningPredicateBuilder::new()
+                    .with_file_schema(Arc::clone(&shape))
+                    .try_build(filter);
+                // A predicate that cannot prune is no error: the filter above the scan still decides.
+                if let Ok(predicate) = predicate {
+                    wanted.prune_by_statistics(&shape, columns, groups, &predicate, &metrics);
+                }
+                pages.prune_plan_with_page_index(wanted.build(), &shape, columns, &metadata, &metrics)
+            }
+        };
+        let wanted = wanted.into_inner().into_iter().zip(groups).enumerate();
+        let wanted: Vec<(usize, Option<RowSelection>)> = wanted
+            .filter_map(|(group, (access, of))| match access {
+                RowGroupAccess::Skip => None,
+                RowGroupAccess::Scan => Some((group, None)),
+                RowGroupAccess::Selection(rows) => Some((group, Some(rows).filter(|rows| are_few(rows, of)))),
+            })
+            .collect();
         let projector = self.projection.make_projector(&self.read)?;
         let (file, id) = (file.clone(), Arc::clone(id));
-        let own = Arc::clone(&self);
-        let groups = stream::iter(wanted).then(move |group| {
-            let (own, file, id, loaded) = (Arc::clone(&own), file.clone(), Arc::clone(&id), loaded.clone());
-            async move { own.group(&file, &id, loaded, group).await }
+        let groups = stream::iter(wanted).map(move |(group, few)| {
+            let found = self
+                .columns
+                .iter()
+                .map(|column| self.source.cache.get(&id, group, *column));
+            let group = RowGroup {
+                cache: Arc::clone(&self.source.cache),
+                epoch,
+                file: Arc::clone(&id),
+                group,
+                columns: self.columns.clone(),
+                schema: Arc::clone(&self.read),
+                found: found.collect(),
+            };
+            self.rows(&file, loaded.clone(), group, few)
         });
-        let rows = groups.map_ok(move |chunks| {
-            let (own, projector) = (Arc::clone(&self), projector.clone());
-            let count = chunks.first().map_or(0, |chunk| chunk.len());
-            stream::iter(0..count).map(move |at| projector.project_batch(&own.batch(&chunks, at)?))
-        });
-        Ok(Some(rows.try_flatten().boxed()))
+        let rows = groups.try_flatten();
+        Ok(Some(rows.map(move |batch| projector.project_batch(&batch?)).boxed()))
     }
 
-    /// Whether each of the columns that are read can be kept of this row group: it is decoded before its first row leaves.
-    fn fits(&self, group: &RowGroupMetaData) -> bool {
-        let rows = usize::try_from(group.num_rows()).unwrap_or(usize::MAX);
-        self.columns.iter().all(|column| {
-            let pages = group
-                .columns()
-                .get(*column)
-                .map_or(i64::MAX, |column| column.uncompressed_size());
-            let pages = usize::try_from(pages).unwrap_or(usize::MAX);
-            self.source
-                .cache
-                .has_room(pages.max(rows.saturating_mul(VALUE_BYTES_MAX)))
-        })
+    /// The rows of a row group; where only a few of them can be wanted, those.
+    fn rows(
+        &self,
+        file: &PartitionedFile,
+        loaded: ArrowReaderMetadata,
+        mut group: RowGroup,
+        few: Option<RowSelection>,
+    ) -> Result<BoxStream<'static, Result<RecordBatch>>> {
+        if group.missing().is_empty() {
+            return Ok(group.rows());
+        }
+        let mut decoder = ParquetRecordBatchStreamBuilder::new_with_metadata(self.reader(file)?, loaded);
+        let room = match few {
+            // Not for these is a whole column decoded.
+            Some(rows) => {
+                group.found.fill(None);
+                decoder = decoder.with_row_selection(rows);
+                None
+            }
+            None => Some(MemoryConsumer::new("columns to be kept").register(&self.source.memory)),
+        };
+        let mask = ProjectionMask::roots(decoder.parquet_schema(), group.missing());
+        let decoded = decoder
+            .with_row_groups(vec![group.group])
+            .with_projection(mask)
+            .with_batch_size(self.source.batch_rows)
+            .build()?;
+        Ok(group.rows_with(decoded, room))
     }
 
     fn reader(&self, file: &PartitionedFile) -> Result<Reader> {
@@ -334,55 +385,6 @@ impl Own {
             .reader
             .create_reader(self.partition, file.clone(), hint, metrics)?;
         Ok(Reader(reader))
-    }
-
-    /// The columns of one row group, each in batches.
-    async fn group(
-        &self,
-        file: &PartitionedFile,
-        id: &Arc<FileId>,
-        loaded: ArrowReaderMetadata,
-        group: usize,
-    ) -> Result<Vec<Chunk>> {
-        let cache = &self.source.cache;
-        let mut found: Vec<Option<Chunk>> = self
-            .columns
-            .iter()
-            .map(|column| cache.get(id, group, *column))
-            .collect();
-        let missing = self.columns.iter().zip(&found).filter(|(_, chunk)| chunk.is_none());
-        let missing: Vec<usize> = missing.map(|(column, _)| *column).collect();
-        if !missing.is_empty() {
-            let mask = ProjectionMask::roots(loaded.parquet_schema(), missing.iter().copied());
-            let rows = ParquetRecordBatchStreamBuilder::new_with_metadata(self.reader(file)?, loaded)
-                .with_row_groups(vec![group])
-                .with_projection(mask)
-                .with_batch_size(self.source.batch_rows)
-                .build()?;
-            let batches: Vec<RecordBatch> = rows.try_collect().await?;
-            let decoded = missing.iter().enumerate().map(|(place, column)| {
-                let batches = batches.iter().map(|batch| Arc::clone(batch.column(place)));
-                let chunk = Arc::new(batches.collect::<Vec<_>>());
-                cache.put(id, group, *column, &chunk);
-                chunk
-            });
-            let mut decoded = decoded.collect::<Vec<_>>().into_iter();
-            for place in found.iter_mut().filter(|chunk| chunk.is_none()) {
-                *place = decoded.next();
-            }
-        }
-        found
-            .into_iter()
-            .collect::<Option<_>>()
-            .ok_or_else(|| internal_datafusion_err!("a column of a row group was not decoded"))
-    }
-
-    fn batch(&self, chunks: &[Chunk], at: usize) -> Result<RecordBatch> {
-        let columns = chunks.iter().map(|chunk| chunk.get(at).cloned());
-        let columns = columns
-            .collect::<Option<Vec<_>>>()
-            .ok_or_else(|| internal_datafusion_err!("columns of a row group in unlike batches"))?;
-        Ok(RecordBatch::try_new(Arc::clone(&self.read), columns)?)
     }
 }
 
@@ -404,6 +406,11 @@ impl AsyncFileReader for Reader {
     ) -> BoxFuture<'a, ParquetResult<Arc<ParquetMetaData>>> {
         self.0.as_mut().get_metadata(options)
     }
+}
+
+/// Whether it pays to read these rows of a row group alone.
+fn are_few(rows: &RowSelection, of: &RowGroupMetaData) -> bool {
+    usize::try_from(of.num_rows()).is_ok_and(|all| rows.row_count() < all / FEW)
 }
 
 /// Whether both have the same columns in the same order.

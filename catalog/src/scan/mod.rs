@@ -5,6 +5,7 @@
 
 mod asked;
 mod columns;
+mod decoding;
 mod files;
 mod inexact;
 mod kept;

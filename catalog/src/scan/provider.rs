@@ -29,6 +29,8 @@ use super::stats::Prunable;
 
 /// Bytes from a Parquet file's end to fetch at once: footer and page index of a table of some hundred columns in one request.
 pub(super) const FOOTER_BYTES_HINT: usize = 512 * 1024;
+/// In the options of a scan, which travel with it: it is of an older version, whose files may be deleted from the store at any time.
+pub(super) const PAST: &str = "labhouse.past";
 /// Files smaller than this are not split between partitions: opening costs more than reading.
 const SPLIT_FILE_BYTES_MIN: usize = 4 * 1024 * 1024;
 
@@ -46,6 +48,8 @@ pub(crate) struct ParquetScan {
     location: String,
     /// Where scans are noted.
     asked: Option<Arc<Asked>>,
+    /// It is not the newest version.
+    is_past: bool,
 }
 
 impl ParquetScan {
@@ -88,12 +92,19 @@ impl ParquetScan {
             statistics,
             location: location.to_owned(),
             asked: None,
+            is_past: false,
         })
     }
 
     /// The same, of which each scan is noted.
     pub(crate) fn noted(mut self, asked: &Arc<Asked>) -> Self {
         self.asked = Some(Arc::clone(asked));
+        self
+    }
+
+    /// The same as a scan of an older version.
+    pub(crate) fn past(mut self) -> Self {
+        self.is_past = true;
         self
     }
 
@@ -204,6 +215,9 @@ impl TableProvider for ParquetScan {
         };
         // Spark's old INT96 times reach beyond what nanoseconds can count.
         options.global.coerce_int96 = Some("us".to_owned());
+        if self.is_past {
+            options.key_value_metadata.insert(PAST.to_owned(), None);
+        }
         let runtime = state.runtime_env();
         let reader = CachedParquetFileReaderFactory::new(
             runtime.object_store(&self.store)?,

@@ -27,7 +27,7 @@ use futures::{Stream, StreamExt};
 use super::counts::{Learn, Rows};
 use super::redact::redact;
 use super::sanitise::{Residue, sanitise};
-use super::under::on_leaf;
+use super::under::{on_leaf, only_leaf};
 
 /// What a barrier hides and how it lets it out.
 #[derive(Clone)]
@@ -51,12 +51,12 @@ pub(crate) struct Below {
 /// with the same rows in the same partitions, read another way; none leaves it as it is.
 pub struct Reading(Box<Read>);
 
-type Read = dyn Fn(&Arc<dyn ExecutionPlan>) -> Option<Arc<dyn ExecutionPlan>> + Send + Sync;
+type Read = dyn Fn(&Arc<dyn ExecutionPlan>, &TaskContext) -> Option<Arc<dyn ExecutionPlan>> + Send + Sync;
 
 impl Reading {
-    /// Reads leaves as `read` says.
+    /// Reads leaves as `read` says, with the memory of the query.
     pub fn new(
-        read: impl Fn(&Arc<dyn ExecutionPlan>) -> Option<Arc<dyn ExecutionPlan>> + Send + Sync + 'static,
+        read: impl Fn(&Arc<dyn ExecutionPlan>, &TaskContext) -> Option<Arc<dyn ExecutionPlan>> + Send + Sync + 'static,
     ) -> Self {
         Self(Box::new(read))
     }
@@ -86,19 +86,20 @@ impl BarrierExec {
         }
     }
 
-    fn run(&self) -> &Arc<dyn ExecutionPlan> {
+    fn run(&self, context: &TaskContext) -> &Arc<dyn ExecutionPlan> {
         self.run.get_or_init(|| {
             let plan = &self.below.plan;
-            let Some(reading) = self.below.system.config().get_extension::<Reading>() else {
-                return Arc::clone(plan);
-            };
-            let read = on_leaf(plan, &|leaf| Ok((reading.0)(leaf).unwrap_or_else(|| Arc::clone(leaf))));
-            let same = |read: &Arc<dyn ExecutionPlan>| {
-                read.output_partitioning().partition_count() == plan.output_partitioning().partition_count()
-            };
-            // A plan of another kind, which has no one leaf, is run as it is.
-            read.ok().filter(same).unwrap_or_else(|| Arc::clone(plan))
+            self.read(plan, context).unwrap_or_else(|| Arc::clone(plan))
         })
+    }
+
+    /// The plan over the leaf as it is read; none if that is how it is. A plan that has no one leaf is run as it is.
+    fn read(&self, plan: &Arc<dyn ExecutionPlan>, context: &TaskContext) -> Option<Arc<dyn ExecutionPlan>> {
+        let reading = self.below.system.config().get_extension::<Reading>()?;
+        let leaf = (reading.0)(only_leaf(plan)?, context)?;
+        let read = on_leaf(plan, &|_| Ok(Arc::clone(&leaf))).ok()?;
+        let count = |plan: &Arc<dyn ExecutionPlan>| plan.output_partitioning().partition_count();
+        (count(&read) == count(plan)).then_some(read)
     }
 
     /// What it hides: for this crate alone.
@@ -203,7 +204,7 @@ impl ExecutionPlan for BarrierExec {
         let context = below_context(&self.below.system, &context);
         let size = context.session_config().batch_size();
         let inner = self
-            .run()
+            .run(&context)
             .execute(partition, Arc::new(context))
             .map_err(|e| redact(&e, &self.below.table))?;
         let inner = make_cooperative(inner);

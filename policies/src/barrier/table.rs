@@ -164,15 +164,19 @@ impl GovernedTable {
     }
 
     /// What the user's planner may know about the number of rows: see [`super::counts`].
-    fn rows(&self, below: &Arc<dyn ExecutionPlan>, unconditional: bool, limit: Option<usize>) -> Rows {
+    fn rows(&self, below: &Arc<dyn ExecutionPlan>, filters: &[Expr], limit: Option<usize>) -> Rows {
+        let conditions = counts::met(filters);
         let estimate = match &self.access.row_filter {
             None => counts::below(below),
-            Some(_) => counts::remembered(&self.access.fingerprint, unconditional),
+            Some(_) => counts::remembered(&self.access.fingerprint, conditions),
         };
-        let learn = self.access.row_filter.is_some() && unconditional && limit.is_none();
+        let learn = self.access.row_filter.is_some() && limit.is_none();
         Rows {
             estimate: estimate.map(|rows| limit.map_or(rows, |limit| rows.min(limit))),
-            learn: learn.then(|| Arc::new(Learn::new(self.access.fingerprint.clone(), self.partitions()))),
+            learn: learn.then(|| {
+                let fingerprint = self.access.fingerprint.clone();
+                Arc::new(Learn::new(fingerprint, conditions, self.partitions()))
+            }),
         }
     }
 
@@ -207,7 +211,7 @@ impl GovernedTable {
             self.spread(physical, limit.is_some())
         };
         let below = below.await.map_err(|e| redact(&e, &table))?;
-        let rows = self.rows(&below, filters.is_empty(), limit);
+        let rows = self.rows(&below, filters, limit);
         Ok(Arc::new(BarrierExec::new(Below {
             plan: below,
             rows,

@@ -55,6 +55,19 @@ pub(crate) fn leaf(plan: &Plan) -> Option<Leaf<'_>> {
     }
 }
 
+/// What is below all steps; none if one of them has several inputs.
+pub(crate) fn only_leaf(plan: &Plan) -> Option<&Plan> {
+    let mut at = plan;
+    loop {
+        let children = at.children();
+        match children.as_slice() {
+            [] => return Some(at),
+            [below] => at = *below,
+            _ => return None,
+        }
+    }
+}
+
 /// Whether a limit is somewhere in the plan: which rows it gives, and how many, then depends on the others.
 pub(crate) fn is_limited(plan: &Plan) -> bool {
     plan.fetch().is_some() || step(plan) == Some(Step::Limit) || plan.children().into_iter().any(is_limited)

@@ -399,7 +399,7 @@ fn person(batch_size: usize, system: &SessionContext) -> (SessionContext, Arc<Mu
         .with_config(config)
         .with_runtime_env(system.runtime_env())
         .with_default_features()
-        .with_optimizer_rules(order::rules())
+        .with_optimizer_rules(mended::logical(order::rules()))
         .with_physical_optimizer_rules(mended::rules())
         .build();
     let context = SessionContext::new_with_state(state);

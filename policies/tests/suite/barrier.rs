@@ -8,6 +8,7 @@ use datafusion::datasource::MemTable;
 use datafusion::logical_expr::{TableProviderFilterPushDown, cast, col, lit};
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::limit::GlobalLimitExec;
+use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, collect, displayable};
 use datafusion::prelude::SessionContext;
 use futures::StreamExt;
@@ -399,4 +400,53 @@ async fn the_planner_may_expect_only_what_its_principal_could_count() {
         (few.as_str(), few.clone()),
         ("Inexact(140)", told(&ana, &[col("n").eq(lit(ABSENT_NUMBER))]).await.0)
     );
+    // Of a condition what met it is remembered: of a hidden value as of one that is not there.
+    for number in [FORBIDDEN_NUMBER, ABSENT_NUMBER] {
+        let (_, plan) = told(&ana, &[col("n").eq(lit(number))]).await;
+        collect(Arc::clone(&plan), context.task_ctx()).await.unwrap();
+        learn(&plan);
+        assert_eq!(told(&ana, &[col("n").eq(lit(number))]).await.0, "Inexact(0)");
+    }
+    assert_eq!(told(&ana, &[]).await.0, "Inexact(700)");
+}
+
+#[tokio::test]
+async fn the_planner_may_expect_what_met_the_same_conditions_before() {
+    let filters = FILTERS.replace("dept = 'chem'", "dept = 'chem' AND id >= -1");
+    let lab = Lab::new(Kept::Parquet, &batch(0)).await;
+    let set = load(POLICY, &filters).unwrap();
+    let ana = lab.governed(&set, "ana");
+    let context = SessionContext::new();
+    let plan = async |conditions: &[datafusion::prelude::Expr]| {
+        ana.scan(&context.state(), Some(&vec![0]), conditions, None)
+            .await
+            .unwrap()
+    };
+    let expected = async |conditions: &[datafusion::prelude::Expr]| {
+        let arguments = StatisticsArgs::new();
+        let statistics = StatisticsContext::new().compute(plan(conditions).await.as_ref(), &arguments);
+        statistics.unwrap().num_rows.get_value().copied()
+    };
+    let (few, other) = (col("id").lt(lit(100_i64)), col("id").gt_eq(lit(900_i64)));
+    let both = [few.clone(), col("n").gt(lit(0_i64))];
+    assert_eq!(expected(&both).await, None);
+    let scan = plan(&both).await;
+    let rows: usize = collect(Arc::clone(&scan), context.task_ctx())
+        .await
+        .unwrap()
+        .iter()
+        .map(RecordBatch::num_rows)
+        .sum();
+    assert!((1..100).contains(&rows), "{rows}");
+    learn(&scan);
+    let [one, two] = both.clone();
+    assert_eq!(expected(&[two, one]).await, Some(rows), "in any order");
+    assert_eq!(expected(&[few]).await, Some(rows), "others: the most that is known");
+    assert_eq!(expected(&[other]).await, Some(rows));
+    assert_eq!(expected(&[]).await, Some(rows * 5), "all are more than some");
+    let scan = plan(&[]).await;
+    collect(Arc::clone(&scan), context.task_ctx()).await.unwrap();
+    learn(&scan);
+    assert_eq!(expected(&[]).await, Some(700));
+    assert_eq!(expected(&both).await, Some(rows));
 }

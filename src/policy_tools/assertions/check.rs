@@ -10,7 +10,7 @@ use labhouse_policies::{Action, ColumnVerdict, Explanation, PolicySet, RuleRef, 
 use super::{Assertion, Claim, Count, Look, Object};
 use crate::policy_tools::counting::{Reader, When, conditions_of};
 use crate::policy_tools::rights::{Right, on_table, to_create};
-use crate::policy_tools::{Lab, Trouble};
+use crate::policy_tools::{Lab, Trouble, condition_of};
 use crate::query::statement::CATALOG;
 use crate::session::{Governed, model_object};
 
@@ -230,7 +230,7 @@ impl Counted {
             None => None,
             Some(sql) => {
                 let schema = DFSchema::try_from(explanation.schema.as_ref().clone())?;
-                let parsed = reader.state.create_logical_expr(sql, &schema);
+                let parsed = condition_of(&reader.state, sql, &schema);
                 Some(parsed.map_err(|error| format!("where {sql}: {}", error.strip_backtrace()))?)
             }
         };

@@ -1,0 +1,119 @@
+//! Statements that the engine below answers wrongly when it is left alone, silently; found by comparing with DuckDB.
+
+use crate::lab;
+
+/// Two small relations with columns of the same names.
+const TWO: &str = "WITH x(id, k, g) AS (VALUES (1, 10, 1), (2, 20, 2), (3, 30, 3)), y(id, k, g) AS (VALUES (1, 5, 7), (2, 25, 2), (3, 3, 1)) ";
+
+async fn answers(cases: &[(&str, i64)]) {
+    let lab = lab::shared();
+    for user in ["ada", "ana"] {
+        for (sql, wanted) in cases {
+            let sql = format!("{TWO}{sql}");
+            assert_eq!(lab.number(user, &sql).await, *wanted, "{user}: {sql}");
+        }
+    }
+}
+
+/// The condition is asked of the join, not of the one side that has columns of these names.
+#[tokio::test]
+async fn a_condition_over_columns_of_one_name_is_asked_of_both() {
+    answers(&[
+        (
+            "SELECT count(*) FROM x JOIN y ON x.id = y.id WHERE abs(y.k) > 0 AND x.k > y.k + (SELECT count(*) FROM y WHERE id > 9)",
+            2,
+        ),
+        (
+            "SELECT count(*) FROM x JOIN (SELECT id, k FROM y GROUP BY id, k HAVING count(*) > 0) z ON x.id = z.id WHERE x.k < z.k + (SELECT min(id) FROM x)",
+            1,
+        ),
+        (
+            "SELECT sum(x.k) FROM x JOIN y ON x.id = y.id WHERE abs(x.k) > 0 AND abs(y.k) > 0 AND x.k - y.k > (SELECT max(id) FROM x)",
+            40,
+        ),
+    ])
+    .await;
+    let lab = lab::shared();
+    // Over tables, for who sees them in part too.
+    let with = |sub: &str| {
+        format!(
+            "SELECT count(*) FROM lab.chemistry.reactions a JOIN lab.chemistry.reactions b ON a.plate_id = b.plate_id WHERE upper(b.catalyst) <> 'X' AND a.yield_pct > b.yield_pct + {sub}"
+        )
+    };
+    for user in ["ada", "ana"] {
+        let plain = lab.number(user, &with("0")).await;
+        assert!(plain > 0);
+        let sub = "(SELECT count(*) FROM lab.chemistry.reactions WHERE yield_pct > 1000000)";
+        assert_eq!(lab.number(user, &with(sub)).await, plain, "{user}");
+    }
+}
+
+#[tokio::test]
+async fn is_distinct_from_binds_tighter_than_and() {
+    let flags = "FROM (VALUES (1, true), (2, false), (3, NULL), (4, true)) AS t(id, b) WHERE";
+    for (sql, wanted) in [
+        ("b IS NOT DISTINCT FROM true AND id < 0", 0),
+        ("b IS NOT DISTINCT FROM false OR id < 2", 2),
+        ("NOT b IS DISTINCT FROM true AND id > 1", 1),
+        ("b IS DISTINCT FROM (true AND id < 0)", 3),
+        (
+            "CASE WHEN b IS DISTINCT FROM true AND id = 3 THEN true ELSE false END",
+            1,
+        ),
+    ] {
+        let sql = format!("SELECT count(*) {flags} {sql}");
+        assert_eq!(lab::shared().number("ana", &sql).await, wanted, "{sql}");
+    }
+    answers(&[(
+        "SELECT count(*) FROM x JOIN y ON x.id IS NOT DISTINCT FROM y.id AND x.g = y.g",
+        1,
+    )])
+    .await;
+}
+
+#[tokio::test]
+async fn a_subquery_compares_the_column_that_it_names() {
+    answers(&[
+        ("SELECT count(*) FROM x a WHERE EXISTS (SELECT * FROM x b JOIN y c ON true WHERE a.g = c.g)", 2),
+        ("SELECT count(*) FROM x a WHERE EXISTS (SELECT * FROM x b JOIN y c ON true WHERE a.g = b.g AND a.k > c.k AND c.g = 7)", 3),
+        ("SELECT count(*) FROM x a WHERE NOT EXISTS (SELECT * FROM x b, y c WHERE a.g = c.g AND b.id = c.id)", 1),
+        ("SELECT count(*) FROM x a WHERE a.id IN (SELECT b.g FROM x b JOIN y c ON b.id = c.id WHERE c.g = a.g)", 1),
+        ("SELECT sum(m) FROM (SELECT (SELECT max(b.k) FROM x b JOIN y c ON true WHERE c.g = a.g AND b.g = a.g) AS m FROM x a)", 30),
+        ("SELECT count(*) FROM x a WHERE a.id = 3 OR EXISTS (SELECT * FROM x b JOIN y c ON true WHERE a.g = c.g)", 3),
+    ])
+    .await;
+}
+
+/// `n` has a value that is NULL, `e` has no row at all.
+#[tokio::test]
+async fn not_in_is_never_true_of_what_may_be_equal() {
+    let lab = lab::shared();
+    let with = "WITH x(id, j) AS (VALUES (1, 10), (2, 20), (3, NULL)), n(id, k) AS (VALUES (1, 10), (2, NULL)), m(id, k) AS (VALUES (1, 10), (5, 50)), e AS (SELECT * FROM n WHERE id > 9) ";
+    for (condition, wanted) in [
+        ("x.j NOT IN (SELECT k FROM n)", "0"),
+        ("x.j NOT IN (SELECT k FROM m)", "2"),
+        ("x.j NOT IN (SELECT k FROM e)", "1, 2, 3"),
+        ("x.j NOT IN (SELECT k FROM n) OR x.id = 3", "3"),
+        ("x.j NOT IN (SELECT k FROM m) OR x.id = 3", "2, 3"),
+        ("x.j NOT IN (SELECT k FROM e) OR x.id = 7", "1, 2, 3"),
+        ("NOT (x.j IN (SELECT k FROM m) AND x.id < 9)", "2"),
+        ("NOT (x.j NOT IN (SELECT k FROM n) OR x.id = 2)", "1"),
+        ("NOT (x.id = 1 OR x.j IN (SELECT k FROM n))", "0"),
+        ("30 NOT IN (SELECT k FROM n)", "0"),
+        ("30 NOT IN (SELECT k FROM m)", "1, 2, 3"),
+        ("NULL NOT IN (SELECT k FROM m)", "0"),
+        ("x.j NOT IN (SELECT k FROM n WHERE n.id < x.id)", "1, 2"),
+        ("x.j NOT IN (SELECT k FROM n WHERE n.id = x.id)", "3"),
+        ("x.j NOT IN (SELECT k FROM n WHERE n.id = x.id) OR x.id = 1", "1, 3"),
+        ("x.j NOT IN (SELECT max(k) FROM n WHERE n.id <> x.id)", "2"),
+        ("x.j NOT IN (SELECT j FROM x WHERE j > 10) OR x.id = 9", "1"),
+        ("x.j NOT IN (SELECT x.id FROM x) OR x.id = 3", "1, 2, 3"),
+    ] {
+        let sql = format!(
+            "{with}SELECT coalesce(string_agg(CAST(id AS VARCHAR), ', ' ORDER BY id), '0') AS ids FROM x WHERE {condition}"
+        );
+        let text = lab.text("ana", &sql).await;
+        let row = text.lines().nth(3).unwrap_or_default();
+        assert_eq!(row.trim_matches(['|', ' ']), wanted, "{condition}\n{text}");
+    }
+}
