@@ -38,6 +38,7 @@ pub(crate) use distributed::distributed;
 pub(crate) use found::Found;
 pub(crate) use governed::{Governed, Stand, model_object, table_object, table_path};
 pub(crate) use library::{Library, LibraryPart, LibrarySource, PROPERTY as LIBRARY};
+use mended::PhysicalRules;
 pub(crate) use mended::{forgetting, is_forgetting};
 pub(crate) use shown::Shown;
 
@@ -100,7 +101,8 @@ impl Sessions {
             0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             some => some,
         };
-        let mut user = state(config(partitions).with_information_schema(true), Arc::clone(&runtime))?;
+        let own = config(partitions).with_information_schema(true);
+        let mut user = state(own, Arc::clone(&runtime), mended::rules())?;
         bounded::bound(&mut user)?;
         for function in labhouse_udfs::smiles_functions() {
             user.register_udf(Arc::new(function))?;
@@ -111,9 +113,11 @@ impl Sessions {
         let mut below = config(partitions);
         if limits.column_cache_mib > 0 {
             let columns = Arc::clone(&columns);
-            below.set_extension(Arc::new(Reading::new(move |scan| kept(scan, &columns))));
+            below.set_extension(Arc::new(Reading::new(move |scan, task| {
+                kept(scan, &columns, task.memory_pool())
+            })));
         }
-        let system = Arc::new(state(below, runtime)?);
+        let system = Arc::new(state(below, runtime, mended::rules_below())?);
         let searches = Arc::default();
         Ok(Self {
             user,
@@ -223,13 +227,17 @@ fn runtime(limits: &Limits, lake: &Lake) -> Result<Arc<RuntimeEnv>, DataFusionEr
     clippy::disallowed_methods,
     reason = "this is the one place where sessions are built"
 )]
-fn state(config: SessionConfig, runtime: Arc<RuntimeEnv>) -> Result<SessionState, DataFusionError> {
+fn state(
+    config: SessionConfig,
+    runtime: Arc<RuntimeEnv>,
+    physical_rules: PhysicalRules,
+) -> Result<SessionState, DataFusionError> {
     let mut state = SessionStateBuilder::new()
         .with_config(config)
         .with_runtime_env(runtime)
         .with_default_features()
-        .with_optimizer_rules(order::rules())
-        .with_physical_optimizer_rules(mended::rules())
+        .with_optimizer_rules(mended::logical(order::rules()))
+        .with_physical_optimizer_rules(physical_rules)
         .build();
     state.table_factories_mut().clear();
     for name in SIDE_DOORS {
