@@ -34,7 +34,7 @@ impl VisitorMut for Binding {
 }
 
 enum Word {
-    Operand(Expr),
+    Operand(Box<Expr>),
     Not,
     Between(Link),
 }
@@ -119,7 +119,7 @@ fn read(expr: Expr, words: &mut Vec<Word>) {
             words.push(Word::Not);
             return read(*expr, words);
         }
-        operand => return words.push(Word::Operand(operand)),
+        operand => return words.push(Word::Operand(Box::new(operand))),
     };
     read(*left, words);
     words.push(Word::Between(link));
@@ -129,7 +129,7 @@ fn read(expr: Expr, words: &mut Vec<Word>) {
 /// Reads on as long as what comes binds tighter.
 fn condition(words: &mut Peekable<IntoIter<Word>>, tighter_than: u8) -> Option<Expr> {
     let mut left = match words.next()? {
-        Word::Operand(expr) => expr,
+        Word::Operand(expr) => *expr,
         Word::Not => Expr::UnaryOp {
             op: UnaryOperator::Not,
             expr: Box::new(condition(words, NOT)?),

@@ -84,6 +84,37 @@ async fn a_subquery_compares_the_column_that_it_names() {
     .await;
 }
 
+#[tokio::test]
+async fn zero_is_in_a_list_whatever_its_sign() {
+    let lab = lab::shared();
+    let of =
+        "SELECT count(*) FROM (SELECT CAST(v AS DOUBLE) * -1 AS f FROM (VALUES (0), (1), (2)) AS t(v)) AS s WHERE f";
+    for (condition, wanted) in [
+        ("IN (15e-1, 0e0, 25e-1, 2e0)", 1),
+        ("NOT IN (15e-1, 0e0, 25e-1, -2e0)", 1),
+        ("= 0e0", 1),
+        ("IN (15e-1, 1e0, 25e-1, 2e0)", 0),
+    ] {
+        assert_eq!(
+            lab.number("ana", &format!("{of} {condition}")).await,
+            wanted,
+            "{condition}"
+        );
+    }
+}
+
+/// The two sides of a join have names in common, and what is read of one is asked before the join is made.
+#[tokio::test]
+async fn outer_joins_keep_the_rows_without_a_partner() {
+    answers(&[
+        ("SELECT count(*) FROM x RIGHT JOIN (SELECT * FROM y WHERE abs(k) > 0) z ON x.id = z.g WHERE x.id IS NULL", 1),
+        ("SELECT count(*) FROM x RIGHT JOIN (SELECT * FROM y WHERE abs(k) > 0) z ON x.id = z.g WHERE x.k IS DISTINCT FROM z.k", 3),
+        ("SELECT count(*) FROM x FULL JOIN (SELECT * FROM y WHERE abs(k) > 0) z ON x.id = z.g WHERE z.id IS DISTINCT FROM x.id", 3),
+        ("SELECT count(*) FROM (SELECT * FROM x WHERE abs(k) > 10) w LEFT JOIN y ON w.id = y.g WHERE y.id IS NULL", 1),
+    ])
+    .await;
+}
+
 /// `n` has a value that is NULL, `e` has no row at all.
 #[tokio::test]
 async fn not_in_is_never_true_of_what_may_be_equal() {

@@ -4,6 +4,7 @@ mod correlated;
 mod grouped;
 mod merged;
 mod not_in;
+mod zeros;
 
 use std::sync::Arc;
 
@@ -39,10 +40,11 @@ pub(crate) fn rules_below() -> PhysicalRules {
 
 /// The logical rules of a session, these and ours.
 pub(crate) fn logical(rules: Vec<LogicalRule>) -> Vec<LogicalRule> {
-    let mut all = Vec::with_capacity(rules.len() + 2);
+    let mut all = Vec::with_capacity(rules.len() + 3);
     for rule in rules {
         if rule.name() == correlated::BEFORE {
-            all.push(Arc::new(not_in::NotIn) as LogicalRule);
+            all.push(Arc::new(zeros::Zeros) as LogicalRule);
+            all.push(Arc::new(not_in::NotIn));
             all.push(Arc::new(correlated::CorrelatedNames));
         }
         all.push(rule);
