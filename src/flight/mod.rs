@@ -38,6 +38,7 @@ mod sql_info;
 mod statements;
 mod status;
 mod stream;
+mod substrait;
 mod transactions;
 mod wire;
 mod xdbc;
