@@ -6,7 +6,7 @@ use super::messages::{
     Expression, ExpressionKind, FieldReference, IfThen, LiteralKind, Nested, NestedKind, ReferenceSegment, Rel,
     RootKind, SegmentKind, SetComparison, StructField, Subquery, SubqueryKind, SwitchExpression, WindowFunction,
 };
-use super::relations::{Field, at_position};
+use super::relations::{Field, at_position, ordered};
 use super::types;
 use super::{Made, Writer, invalid, unsupported};
 
@@ -118,7 +118,7 @@ impl<'a> Writer<'a> {
         if !partitions.is_empty() {
             window.push(format!("PARTITION BY {}", partitions.join(", ")));
         }
-        let order = self.order(&function.sorts, fields)?;
+        let order = ordered(&self.order(&function.sorts, fields)?);
         if !order.is_empty() {
             window.push(order.trim_start().to_owned());
         }
@@ -146,7 +146,7 @@ impl<'a> Writer<'a> {
             true => "DISTINCT ",
             false => "",
         };
-        let order = self.order(&function.sorts, fields)?;
+        let order = ordered(&self.order(&function.sorts, fields)?);
         self.aggregated(&call, distinct, &order, fields)
     }
 
@@ -274,7 +274,7 @@ impl<'a> Writer<'a> {
             4 => ">",
             5 => "<=",
             6 => ">=",
-            _ => return Err(invalid("a comparison with a query has no operator")),
+            _ => return Err(invalid("a comparison with a query does not say how it compares")),
         };
         let left = self.needed(comparison.left.as_deref(), fields)?;
         let right = self.within(comparison.right.as_deref(), fields, Some(1))?;

@@ -167,7 +167,8 @@ impl<'a> Writer<'a> {
             }
             Some(PlanRelKind::Rel(relation)) => {
                 let relation = self.relation(relation)?;
-                self.sealed(&relation)
+                let titles: Vec<String> = (0..relation.fields.len()).map(|at| format!("c{at}")).collect();
+                self.titled(&relation, &titles)
             }
             None => Err(invalid("a plan has no query")),
         }

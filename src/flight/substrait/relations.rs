@@ -16,6 +16,17 @@ pub(super) struct Relation {
     tail: String,
     pub(super) fields: Vec<Field>,
     stage: Stage,
+    /// What it is sorted by. It stays so through whatever keeps the order of its rows.
+    order: Vec<Key>,
+    /// `LIMIT` and `OFFSET`, with which a query ends.
+    limit: String,
+}
+
+/// What rows are sorted by, and which way.
+#[derive(Debug, Clone)]
+pub(super) struct Key {
+    text: String,
+    direction: &'static str,
 }
 
 /// How far a query is written. What comes above goes behind what is there as long as it belongs there, else around it.
@@ -29,10 +40,6 @@ enum Stage {
     Filtered,
     /// … `GROUP BY`
     Grouped,
-    /// … `ORDER BY`
-    Sorted,
-    /// … `LIMIT`
-    Limited,
 }
 
 /// A column in sight: how it is written, and what it holds.
@@ -59,7 +66,13 @@ impl Field {
 
 impl Relation {
     fn new(tail: String, fields: Vec<Field>, stage: Stage) -> Self {
-        Self { tail, fields, stage }
+        Self {
+            tail,
+            fields,
+            stage,
+            order: Vec::new(),
+            limit: String::new(),
+        }
     }
 
     fn has_names_only(&self) -> bool {
@@ -141,15 +154,14 @@ impl<'a> Writer<'a> {
             self.spend(field.text.len())?;
             columns.push(format!("{} AS c{at}", field.text));
         }
-        // A query without columns has rows all the same.
-        let list = match columns.is_empty() {
-            true => "1 AS c".to_owned(),
-            false => columns.join(", "),
-        };
-        Ok(format!("SELECT {list} {}", relation.tail))
+        // Which rows there are may depend on their order, and nothing else above a query does.
+        match relation.limit.is_empty() {
+            true => Ok(selected(&columns, &relation.tail)),
+            false => self.ended(&columns, relation),
+        }
     }
 
-    /// The query with its columns under these names.
+    /// The query with its columns under these names, in its order.
     pub(super) fn titled(&mut self, relation: &Relation, titles: &[String]) -> Made<String> {
         let mut columns = Vec::with_capacity(titles.len());
         for (field, title) in relation.fields.iter().zip(titles) {
@@ -158,15 +170,40 @@ impl<'a> Writer<'a> {
         }
         match columns.is_empty() {
             true => Err(unsupported("a result without columns")),
-            false => Ok(format!("SELECT {} {}", columns.join(", "), relation.tail)),
+            false => self.ended(&columns, relation),
         }
     }
 
-    /// A query over another one.
+    /// The query with its order and its limit.
+    fn ended(&mut self, columns: &[String], relation: &Relation) -> Made<String> {
+        let order = ordered(&relation.order);
+        self.spend(order.len())?;
+        let Relation { tail, limit, .. } = relation;
+        Ok(format!("{}{order}{limit}", selected(columns, tail)))
+    }
+
+    /// A query over another one, in the same order.
     fn over(&mut self, relation: Relation) -> Made<Relation> {
-        let sql = self.sealed(&relation)?;
-        let shapes = relation.fields.into_iter().map(|field| field.shape);
-        Ok(self.of_query(&sql, shapes))
+        let Relation { order, fields, .. } = &relation;
+        let (keys, width) = (order.clone(), fields.len());
+        let shapes: Vec<Shape> = fields.iter().map(|field| field.shape.clone()).collect();
+        // What it is sorted by comes along as columns that nothing else sees.
+        let mut inner = relation;
+        inner
+            .fields
+            .extend(keys.iter().map(|key| Field::made(key.text.clone())));
+        let sql = self.sealed(&inner)?;
+        let mut outer = self.of_query(&sql, shapes.into_iter());
+        let name = format!("r{}", self.relations);
+        outer.order = keys
+            .into_iter()
+            .zip(width..)
+            .map(|(Key { direction, .. }, at)| Key {
+                text: format!("{name}.c{at}"),
+                direction,
+            })
+            .collect();
+        Ok(outer)
     }
 
     fn of_query(&mut self, sql: &str, shapes: impl Iterator<Item = Shape>) -> Relation {
@@ -179,7 +216,7 @@ impl<'a> Writer<'a> {
 
     /// A relation to which what comes at `stage` can be added, over its columns.
     fn open(&mut self, relation: Relation, stage: Stage) -> Made<Relation> {
-        match relation.stage <= stage && relation.has_names_only() {
+        match relation.stage <= stage && relation.has_names_only() && relation.limit.is_empty() {
             true => Ok(relation),
             false => self.over(relation),
         }
@@ -370,7 +407,7 @@ impl<'a> Writer<'a> {
     fn fetch(&mut self, fetch: &'a FetchRel) -> Made<Relation> {
         plain(fetch.advanced_extension.as_ref())?;
         let mut relation = self.input(fetch.input.as_deref())?;
-        if relation.stage == Stage::Limited {
+        if !relation.limit.is_empty() {
             relation = self.over(relation)?;
         }
         let count = match (&fetch.count_expr, fetch.count) {
@@ -386,8 +423,7 @@ impl<'a> Writer<'a> {
         };
         for (word, rows) in [("LIMIT", count), ("OFFSET", offset)] {
             if let Some(rows) = rows {
-                relation.tail = format!("{} {word} {rows}", relation.tail);
-                relation.stage = Stage::Limited;
+                relation.limit.push_str(&format!(" {word} {rows}"));
             }
         }
         self.emitted(relation, fetch.common.as_ref())
@@ -397,32 +433,24 @@ impl<'a> Writer<'a> {
         plain(sort.advanced_extension.as_ref())?;
         let input = self.input(sort.input.as_deref())?;
         let mut relation = self.open(input, Stage::Filtered)?;
-        let order = self.order(&sort.sorts, &relation.fields)?;
-        if !order.is_empty() {
-            relation.tail = format!("{}{order}", relation.tail);
-            relation.stage = Stage::Sorted;
-        }
+        relation.order = self.order(&sort.sorts, &relation.fields)?;
         self.emitted(relation, sort.common.as_ref())
     }
 
-    /// ` ORDER BY …`, or nothing.
-    pub(super) fn order(&mut self, sorts: &'a [SortField], fields: &[Field]) -> Made<String> {
+    pub(super) fn order(&mut self, sorts: &'a [SortField], fields: &[Field]) -> Made<Vec<Key>> {
         let mut order = Vec::with_capacity(sorts.len());
         for sort in sorts {
-            let words = match sort.direction {
+            let direction = match sort.direction {
                 Some(1) => "ASC NULLS FIRST",
                 Some(2) => "ASC NULLS LAST",
                 Some(3) => "DESC NULLS FIRST",
                 Some(4) => "DESC NULLS LAST",
                 _ => return Err(unsupported("an order other than up or down")),
             };
-            let key = self.needed(sort.expr.as_deref(), fields)?;
-            order.push(format!("{key} {words}"));
+            let text = self.needed(sort.expr.as_deref(), fields)?;
+            order.push(Key { text, direction });
         }
-        Ok(match order.is_empty() {
-            true => String::new(),
-            false => format!(" ORDER BY {}", order.join(", ")),
-        })
+        Ok(order)
     }
 
     fn aggregate(&mut self, aggregate: &'a AggregateRel) -> Made<Relation> {
@@ -529,10 +557,10 @@ impl<'a> Writer<'a> {
         let mut parts = Vec::with_capacity(count);
         for input in &set.inputs {
             let relation = self.relation(input)?;
-            // Rows in an order, or some of them, are a query of their own.
-            let relation = match relation.stage > Stage::Grouped {
-                true => self.over(relation)?,
-                false => relation,
+            // Some of the rows are a query of their own.
+            let relation = match relation.limit.is_empty() {
+                true => relation,
+                false => self.over(relation)?,
             };
             parts.push(self.sealed(&relation)?);
             let given = relation.fields.into_iter().map(|field| field.shape);
@@ -549,6 +577,26 @@ impl<'a> Writer<'a> {
         };
         let relation = self.of_query(&parts.join(&format!(" {words} ")), shapes.into_iter());
         self.emitted(relation, set.common.as_ref())
+    }
+}
+
+/// `SELECT …`; a query without columns has rows all the same.
+fn selected(columns: &[String], tail: &str) -> String {
+    match columns.is_empty() {
+        true => format!("SELECT 1 AS c {tail}"),
+        false => format!("SELECT {} {tail}", columns.join(", ")),
+    }
+}
+
+/// ` ORDER BY …`, or nothing.
+pub(super) fn ordered(order: &[Key]) -> String {
+    let keys: Vec<String> = order
+        .iter()
+        .map(|Key { text, direction }| format!("{text} {direction}"))
+        .collect();
+    match keys.is_empty() {
+        true => String::new(),
+        false => format!(" ORDER BY {}", keys.join(", ")),
     }
 }
 
