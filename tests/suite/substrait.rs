@@ -103,7 +103,7 @@ fn read(of: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn plans_of_three_engines_give_what_their_queries_give() {
+async fn plans_of_two_engines_give_what_their_queries_give() {
     let lab = lab::shared();
     let mut tried = BTreeMap::<String, usize>::new();
     for user in ["ada", "ana", "sam"] {
@@ -154,7 +154,7 @@ async fn a_plan_sees_what_its_sender_may_see() {
         ada.ask(&scaffolds).await.unwrap().1,
         ana.ask(&scaffolds).await.unwrap().1,
     );
-    assert!(told(&clear).concat().contains("c1") && !told(&masked).concat().contains("c1"));
+    assert!(told(&clear).concat().contains("C1CNC1") && !told(&masked).concat().contains("C1CNC1"));
 
     // A column, a table: what is hidden is not there, in the same words as what is not there.
     ada.ask(&asking(special("operator"))).await.unwrap();
@@ -263,14 +263,12 @@ async fn plans_meet_the_rules_of_statements() {
     let by_plan = ana.info(&asking(calling("top_recommendations"))).await.unwrap_err();
     assert_ne!(by_plan.code(), Code::Internal, "{by_plan}");
 
-    // What it came as in the log of queries: the query that was run.
-    let (_, batches) = ana
-        .ask(&query(
-            "SELECT sql FROM lab.system.queries WHERE sql LIKE '%now%' LIMIT 1",
-        ))
-        .await
-        .unwrap();
-    assert!(told(&batches).concat().contains("SELECT "), "{batches:?}");
+    // In the log of queries: the query that was run.
+    let sql = "SELECT count(*) FROM lab.system.queries WHERE sql LIKE 'SELECT \"now\"() AS \"n\" FROM %'";
+    lab.until("ada", sql, |answer| {
+        answer.as_ref().is_ok_and(|answer| !answer.contains("| 0 "))
+    })
+    .await;
 
     // A read for its effect changes an unknown number of rows, as the statement does.
     let count = special("log");

@@ -269,6 +269,46 @@ fn depth_and_size_end_before_the_stack_and_the_memory_do() {
 }
 
 #[test]
+fn rows_stay_in_their_order_through_what_keeps_it() {
+    let sorted = SortRel {
+        input: boxed(table()),
+        sorts: vec![SortField {
+            expr: boxed(field(1)),
+            direction: Some(4),
+        }],
+        ..Default::default()
+    };
+    let sorted = Rel {
+        kind: Some(RelKind::Sort(Box::new(sorted))),
+    };
+    let first = FetchRel {
+        common: Some(RelCommon {
+            emit: Some(Emit {
+                output_mapping: vec![0],
+            }),
+            ..Default::default()
+        }),
+        input: boxed(sorted),
+        count: Some(3),
+        ..Default::default()
+    };
+    let first = Rel {
+        kind: Some(RelKind::Fetch(Box::new(first))),
+    };
+    let truth = value(LiteralKind::Boolean(true));
+    let sql = asked(&plan(filtered(filtered(first, truth.clone()), truth), &["a"], &[])).unwrap();
+    let name = "\"b\"\"; --\"";
+    let below = format!("SELECT r1.\"a\" AS c0, r1.{name} AS c1 FROM \"lab\".\"s\".\"t\"\" x\" AS r1");
+    assert_eq!(
+        sql,
+        format!(
+            "SELECT r2.c0 AS \"a\" FROM ({below} ORDER BY r1.{name} DESC NULLS LAST LIMIT 3) AS r2 WHERE true AND true ORDER BY r2.c1 DESC NULLS LAST"
+        )
+    );
+    assert_is_a_query(&sql);
+}
+
+#[test]
 fn literals_are_written_as_they_are() {
     let decimal = |value: i128, precision, scale| {
         LiteralKind::Decimal(DecimalValue {
