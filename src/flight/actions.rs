@@ -2,7 +2,8 @@
 
 use arrow_flight::sql::{
     ActionBeginTransactionRequest, ActionCancelQueryRequest, ActionCancelQueryResult,
-    ActionClosePreparedStatementRequest, ActionCreatePreparedStatementRequest, Command,
+    ActionClosePreparedStatementRequest, ActionCreatePreparedStatementRequest,
+    ActionCreatePreparedSubstraitPlanRequest, Command,
 };
 use arrow_flight::{
     Action, ActionType, CancelFlightInfoRequest, CancelFlightInfoResult, CancelStatus, FlightEndpoint, FlightInfo,
@@ -19,10 +20,14 @@ use super::statements::TICKET_LIFETIME;
 use super::{sessions, status, wire};
 
 /// Name and description of each action this server takes.
-const ACTIONS: [(&str, &str); 12] = [
+const ACTIONS: [(&str, &str); 13] = [
     (
         "CreatePreparedStatement",
         "Prepares a statement.\nRequest: ActionCreatePreparedStatementRequest\nResponse: ActionCreatePreparedStatementResult",
+    ),
+    (
+        "CreatePreparedSubstraitPlan",
+        "Prepares a Substrait plan.\nRequest: ActionCreatePreparedSubstraitPlanRequest\nResponse: ActionCreatePreparedStatementResult",
     ),
     (
         "ClosePreparedStatement",
@@ -128,9 +133,10 @@ impl Door {
                 Some(sessions::close())
             }
             "CreatePreparedSubstraitPlan" => {
-                return Err(Status::unimplemented(
-                    "this server takes no Substrait plans (SqlInfo FLIGHT_SQL_SERVER_SUBSTRAIT is false): prepare SQL text",
-                ));
+                let request: ActionCreatePreparedSubstraitPlanRequest =
+                    wire::action_body(body, "ActionCreatePreparedSubstraitPlanRequest")?;
+                let request = self.statement_of(caller, request).await?;
+                Some(self.prepare(caller, request).await?)
             }
             "BeginTransaction" => {
                 let _: ActionBeginTransactionRequest = wire::action_body(body, "ActionBeginTransactionRequest")?;

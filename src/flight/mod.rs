@@ -10,6 +10,8 @@
 //! that lose their session (`sessions`), which handles were closed (`prepared`), and which results flow now, so that they can
 //! be cancelled (`flights`).
 //!
+//! A Substrait plan becomes the SQL that it asks, here at the door (`substrait`), and is a statement like any other from then on.
+//!
 //! arrow-flight's `FlightSqlService` is not used: it answers GetSchema, PollFlightInfo and ListFlights itself as
 //! unimplemented, turns malformed commands into INTERNAL, and has no session messages. `service` dispatches the same
 //! commands in a third of the lines.
@@ -38,6 +40,7 @@ mod sql_info;
 mod statements;
 mod status;
 mod stream;
+mod substrait;
 mod transactions;
 mod wire;
 mod xdbc;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use arrow_flight::flight_service_server::FlightService;
-use arrow_flight::sql::{Command, DoPutUpdateResult};
+use arrow_flight::sql::{Command, CommandStatementQuery, CommandStatementUpdate, DoPutUpdateResult};
 use arrow_flight::{
     Action, ActionType, Criteria, Empty, FlightData, FlightDescriptor, FlightInfo, HandshakeRequest, HandshakeResponse,
     PollInfo, PutResult, SchemaResult, Ticket,
@@ -76,7 +76,10 @@ impl Door {
                 self.prepared_info(caller, &command.prepared_statement_handle, descriptor)
                     .await
             }
-            Command::CommandStatementSubstraitPlan(_) => Err(no_substrait()),
+            Command::CommandStatementSubstraitPlan(command) => {
+                let command = self.query_of(caller, command).await?;
+                self.statement_info(caller, command, descriptor).await
+            }
             other => {
                 let question = metadata::Question::from_command(other, caller, self)?;
                 // The command is the ticket: it holds no secret and is checked like any call when it comes back.
@@ -93,7 +96,10 @@ impl Door {
             Command::CommandPreparedStatementQuery(command) => {
                 self.prepared_schema(caller, &command.prepared_statement_handle).await
             }
-            Command::CommandStatementSubstraitPlan(_) => Err(no_substrait()),
+            Command::CommandStatementSubstraitPlan(command) => {
+                let command = self.query_of(caller, command).await?;
+                self.statement_schema(caller, command).await
+            }
             other => metadata::Question::from_command(other, caller, self)?.schema(),
         }
     }
@@ -105,7 +111,10 @@ impl Door {
             Command::CommandPreparedStatementQuery(command) => {
                 self.prepared_stream(caller, &command.prepared_statement_handle).await
             }
-            Command::CommandStatementSubstraitPlan(_) => Err(no_substrait()),
+            Command::CommandStatementSubstraitPlan(command) => {
+                let command = self.query_of(caller, command).await?;
+                self.statement_stream(caller, command).await
+            }
             other => Ok(of_batch(
                 self.answer(caller, metadata::Question::from_command(other, caller, self)?)
                     .await?,
@@ -136,7 +145,11 @@ impl Door {
                 });
             }
             Command::CommandStatementIngest(command) => self.ingest(caller, command, messages).await?,
-            Command::CommandStatementSubstraitPlan(_) => return Err(no_substrait()),
+            Command::CommandStatementSubstraitPlan(command) => {
+                let CommandStatementQuery { query, transaction_id } = self.query_of(caller, command).await?;
+                let command = CommandStatementUpdate { query, transaction_id };
+                self.statement_update(caller, command).await?
+            }
             other => return Err(misplaced(&other, "DoPut")),
         };
         Ok(PutResult {
@@ -250,10 +263,4 @@ fn described(descriptor: &FlightDescriptor) -> Result<Command, Status> {
         ));
     }
     wire::command(&descriptor.cmd)
-}
-
-fn no_substrait() -> Status {
-    Status::unimplemented(
-        "this server takes no Substrait plans (SqlInfo FLIGHT_SQL_SERVER_SUBSTRAIT is false): send the query as SQL",
-    )
 }

@@ -15,6 +15,7 @@ use datafusion::logical_expr::ScalarUDF;
 use datafusion::sql::sqlparser::keywords::ALL_KEYWORDS;
 
 use super::prepared::HANDLE_LIFETIME;
+use super::substrait::VERSIONS;
 use crate::config::Limits;
 use crate::query::IDLE_MAX;
 
@@ -121,9 +122,9 @@ fn server() -> Vec<(SqlInfo, Value)> {
         (I::FlightSqlServerArrowVersion, arrow::ARROW_VERSION.into()),
         (I::FlightSqlServerReadOnly, false.into()),
         (I::FlightSqlServerSql, true.into()),
-        (I::FlightSqlServerSubstrait, false.into()),
-        (I::FlightSqlServerSubstraitMinVersion, "".into()),
-        (I::FlightSqlServerSubstraitMaxVersion, "".into()),
+        (I::FlightSqlServerSubstrait, true.into()),
+        (I::FlightSqlServerSubstraitMinVersion, VERSIONS[0].into()),
+        (I::FlightSqlServerSubstraitMaxVersion, VERSIONS[1].into()),
         (I::FlightSqlServerCancel, true.into()),
         (I::FlightSqlServerBulkIngestion, true.into()),
         (

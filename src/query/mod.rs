@@ -259,6 +259,16 @@ impl Engine {
         }
     }
 
+    /// Accounts for a question that its door refused before there was a statement; gives what to answer. `told` stands for it.
+    pub(crate) async fn refuse(&self, who: &Principal, client: &Client, told: &str, error: QueryError) -> QueryError {
+        let admitted = self.admit_announcement(who, client, told).await;
+        let (world, _) = self.world_of(client);
+        let governed = self.govern(who, world.clone());
+        let account = self.audit.account(who, client, told, &world);
+        let error = admitted.err().unwrap_or(error);
+        account.description_refused(governed.notes(), error).await
+    }
+
     /// Runs a statement for `who`; one that writes gives its count as one row.
     pub(crate) async fn run(
         self: &Arc<Self>,

@@ -1,8 +1,11 @@
 """The ADBC driver, as analysts use it from Python, R and Go."""
 
+import base64
 import contextlib
 import datetime
 import decimal
+import json
+import pathlib
 import threading
 import time
 import warnings
@@ -527,3 +530,22 @@ def test_transactions_for_who_asks(uri):
             cursor.execute("SELECT count(*) FROM lab.chemistry.adbc_without")
             assert cursor.fetchone() == (1,)
             cursor.execute("DROP TABLE lab.chemistry.adbc_without")
+
+
+# ---- Substrait
+
+
+def test_a_substrait_plan_gives_what_its_query_gives(connect):
+    """A plan of another engine, as `record_plans.py` keeps it, in place of SQL."""
+    path = pathlib.Path(__file__).parent.parent / "suite" / "substrait_plans.jsonl"
+    recorded = [json.loads(line) for line in path.read_text().splitlines()]
+    grouped = next(plan for plan in recorded if plan["producer"] == "datafusion" and "GROUP BY status" in plan["sql"])
+    for user in ["ada", "ana"]:
+        with connect(user).cursor() as cursor:
+            cursor.execute(grouped["sql"])
+            wanted = cursor.fetchall()
+            cursor.execute(base64.b64decode(grouped["plan"]))
+            assert sorted(cursor.fetchall()) == sorted(wanted)
+            with pytest.raises(flightsql.Error, match="ubstrait"):
+                cursor.execute(b"\xff\xff\xff")
+                cursor.fetchall()

@@ -491,17 +491,45 @@ def test_49_and_50_hidden_tables_and_columns_are_absent(told):
             assert one == other, f"{sql}: {hidden}\n{one}\n{other}"
 
 
-def test_52_substrait_is_refused_by_name(client):
-    plan = length_delimited(1, length_delimited(1, b"\x0a\x0a/etc/passwd") + length_delimited(2, b"0.1"))
-    descriptor = flight.FlightDescriptor.for_command(raw_command("CommandStatementSubstraitPlan", plan))
-    for call in [client.get_flight_info, client.get_schema]:
-        with pytest.raises(REFUSED) as caught:
-            call(descriptor, bearer(client, "ana"))
-        assert "ubstrait" in str(caught.value)
-    with pytest.raises(REFUSED):
-        client.do_get(flight.Ticket(descriptor.command), bearer(client, "ana")).read_all()
-    with pytest.raises(REFUSED):
-        list(client.do_action(flight.Action("CreatePreparedSubstraitPlan", plan), bearer(client, "ana")))
+def test_52_substrait_opens_no_file_and_no_hidden_column(client):
+    """A plan meets the rules of statements: what it names is there for its sender or is not there."""
+
+    def asking(read, columns):
+        names = b"".join(length_delimited(1, column) for column in columns)
+        types = length_delimited(2, b"".join(length_delimited(1, length_delimited(12, b"")) for _ in columns))
+        root = length_delimited(1, length_delimited(1, length_delimited(2, names + types) + read))
+        root += b"".join(length_delimited(2, column) for column in columns)
+        return length_delimited(1, length_delimited(1, length_delimited(3, length_delimited(2, root))))
+
+    def told(plan):
+        descriptor = flight.FlightDescriptor.for_command(raw_command("CommandStatementSubstraitPlan", plan))
+        outcomes = []
+        for call in [client.get_flight_info, client.get_schema, lambda _, options: client.do_get(flight.Ticket(descriptor.command), options).read_all()]:
+            with pytest.raises(REFUSED) as caught:
+                call(descriptor, bearer(client, "ana"))
+            outcomes.append(str(caught.value))
+        with pytest.raises(REFUSED):
+            list(client.do_action(flight.Action("CreatePreparedSubstraitPlan", plan), bearer(client, "ana")))
+        return " ".join(outcomes)
+
+    def table(*names):
+        return length_delimited(7, b"".join(length_delimited(1, name) for name in names))
+
+    secured = [b"lab", b"chemistry", b"secured"]
+    # Files, by whatever way the format has to name one.
+    for path in range(1, 5):
+        assert "no files" in told(asking(length_delimited(6, length_delimited(1, length_delimited(path, b"file:///etc/passwd"))), [b"a"]))
+    assert "no files" in told(asking(length_delimited(9, length_delimited(1, length_delimited(1, b"s3://b/metadata.json"))), [b"a"]))
+    assert "not found" in told(asking(table(b"/etc/passwd"), [b"a"]))
+    # A base schema that names the hidden column, and one that names a column which is not there.
+    hidden, absent = (told(asking(table(*secured), [b"id", column])) for column in (b"hidden_zq", b"hidden_zz"))
+    assert hidden.replace("hidden_zq", "NAME") == absent.replace("hidden_zz", "NAME")
+    # The rest is what she sees.
+    plan = asking(table(*secured), [b"dept", b"m"])
+    ticket = flight.Ticket(raw_command("CommandStatementSubstraitPlan", plan))
+    rows = client.do_get(ticket, bearer(client, "ana")).read_all()
+    assert rows.num_rows == SHOWN and set(rows["dept"].to_pylist()) == {"chem"}
+    assert not any("raw-structure" in value for value in rows["m"].to_pylist())
 
 
 def test_54_headers_and_session_options_change_nobody(client):

@@ -260,7 +260,7 @@ async fn what_the_server_does_not_do_it_refuses_by_name() {
             raw.info(&in_transaction).await.map(drop),
         ),
         (
-            Code::Unimplemented,
+            Code::InvalidArgument,
             "Substrait",
             raw.info(&CommandStatementSubstraitPlan::default()).await.map(drop),
         ),

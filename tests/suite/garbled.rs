@@ -84,6 +84,7 @@ async fn noise_is_refused_and_the_server_goes_on() {
     let good: Vec<Vec<u8>> = [
         query(sql).as_any(),
         substrait.as_any(),
+        crate::substrait::small().as_any(),
         ingest.as_any(),
         prepared.as_any(),
         update.as_any(),

@@ -8,11 +8,11 @@ use std::fmt::Write;
 use std::process::Command;
 
 use arrow_flight::sql::{
-    ActionCreatePreparedStatementRequest, Any, CommandGetCatalogs, CommandGetCrossReference, CommandGetDbSchemas,
-    CommandGetExportedKeys, CommandGetImportedKeys, CommandGetPrimaryKeys, CommandGetSqlInfo, CommandGetTableTypes,
-    CommandGetTables, CommandGetXdbcTypeInfo, CommandPreparedStatementQuery, CommandPreparedStatementUpdate,
-    CommandStatementIngest, CommandStatementQuery, CommandStatementSubstraitPlan, CommandStatementUpdate,
-    ProstMessageExt, TicketStatementQuery,
+    ActionCreatePreparedStatementRequest, ActionCreatePreparedSubstraitPlanRequest, Any, CommandGetCatalogs,
+    CommandGetCrossReference, CommandGetDbSchemas, CommandGetExportedKeys, CommandGetImportedKeys,
+    CommandGetPrimaryKeys, CommandGetSqlInfo, CommandGetTableTypes, CommandGetTables, CommandGetXdbcTypeInfo,
+    CommandPreparedStatementQuery, CommandPreparedStatementUpdate, CommandStatementIngest, CommandStatementQuery,
+    CommandStatementSubstraitPlan, CommandStatementUpdate, ProstMessageExt, TicketStatementQuery,
 };
 use arrow_flight::{Action, Criteria, Empty, FlightData, FlightDescriptor, Ticket};
 use futures::stream;
@@ -23,6 +23,7 @@ use crate::lab::{self, Server};
 use crate::page_client;
 use crate::postgres_raw;
 use crate::raw::{Raw, choose, connect, rows_of};
+use crate::substrait;
 
 /// In the order of the columns; nobody is not logged in.
 const PEOPLE: [&str; 6] = ["ada", "sam", "ana", "dee", "guest", "nobody"];
@@ -58,6 +59,10 @@ fn rows() -> Vec<(&'static str, &'static str, Try)> {
     };
     let update = CommandStatementUpdate {
         query: "DELETE FROM lab.chemistry.reagent_lots WHERE false".into(),
+        transaction_id: None,
+    };
+    let prepare_plan = ActionCreatePreparedSubstraitPlanRequest {
+        plan: substrait::counting().plan,
         transaction_id: None,
     };
     let prepare = ActionCreatePreparedStatementRequest {
@@ -488,6 +493,16 @@ fn rows() -> Vec<(&'static str, &'static str, Try)> {
         (
             "command",
             "CommandStatementSubstraitPlan",
+            Info(substrait::counting().as_any()),
+        ),
+        (
+            "command",
+            "CommandStatementSubstraitPlan as ticket",
+            Get(substrait::counting().as_any()),
+        ),
+        (
+            "command",
+            "CommandStatementSubstraitPlan of nothing",
             Info(CommandStatementSubstraitPlan::default().as_any()),
         ),
         (
@@ -558,7 +573,7 @@ fn rows() -> Vec<(&'static str, &'static str, Try)> {
         (
             "action",
             "CreatePreparedSubstraitPlan",
-            Act("CreatePreparedSubstraitPlan", Vec::new()),
+            Act("CreatePreparedSubstraitPlan", prepare_plan.as_any().encode_to_vec()),
         ),
         ("action", "BeginTransaction", Act("BeginTransaction", Vec::new())),
         ("action", "EndTransaction", Act("EndTransaction", Vec::new())),

@@ -72,6 +72,7 @@ mod s3;
 mod scram;
 mod search;
 mod streaming;
+mod substrait;
 mod telemetry;
 mod transactions;
 mod upkeep;
