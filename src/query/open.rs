@@ -20,7 +20,8 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::parser::Statement as EngineStatement;
 use datafusion::sql::sqlparser::ast::{
-    Expr as Ast, LimitClause, Query, TableFactor, Value, Visit, VisitMut, Visitor, VisitorMut,
+    Expr as Ast, LimitClause, Query, SetExpr, SetOperator, SetQuantifier, TableFactor, Value, Visit, VisitMut, Visitor,
+    VisitorMut,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -30,6 +31,8 @@ use super::{QueryError, errors, narrow};
 
 /// Types that are tried for parameters that nothing types.
 const TYPES: [&str; 4] = ["VARCHAR", "BIGINT", "DOUBLE", "BOOLEAN"];
+/// Parameters of a statement.
+const PARAMETERS_MAX: usize = 1_000;
 /// Parameters that are looked at one by one, to tell those that have a type from those that need one.
 const REFINED_MAX: usize = 16;
 /// What is tried as an argument of a table function, which must be written out.
@@ -48,9 +51,23 @@ pub(super) fn numbers(statement: &EngineStatement) -> Result<BTreeSet<usize>, Qu
         EngineStatement::Explain(explain) => return numbers(&explain.statement),
         EngineStatement::CreateExternalTable(_) | EngineStatement::CopyTo(_) | EngineStatement::Reset(_) => {}
     }
-    match found.named {
-        true => Err(QueryError::Invalid("parameters are written ? or $1, $2, …".into())),
-        false => Ok(found.numbers),
+    if found.named {
+        return Err(QueryError::Invalid("parameters are written ? or $1, $2, …".into()));
+    }
+    highest(&found.numbers)?;
+    Ok(found.numbers)
+}
+
+/// The highest of these numbers. All up to it are announced, whether they are used or not.
+///
+/// # Errors
+/// It is beyond what anybody binds.
+pub(super) fn highest(numbers: &BTreeSet<usize>) -> Result<usize, QueryError> {
+    match numbers.last().copied().unwrap_or(0) {
+        last if last > PARAMETERS_MAX => Err(QueryError::Invalid(format!(
+            "the statement has a parameter ${last}, at most {PARAMETERS_MAX} are taken; put long lists into a table and join it"
+        ))),
+        last => Ok(last),
     }
 }
 
@@ -227,6 +244,49 @@ pub(super) fn bind_distinct(statement: &mut EngineStatement) {
         EngineStatement::Explain(explain) => bind_distinct(&mut explain.statement),
         EngineStatement::CreateExternalTable(_) | EngineStatement::CopyTo(_) | EngineStatement::Reset(_) => {}
     }
+}
+
+/// # Errors
+/// It asks how often a row is there in two results, which the engine does not count: it would give other rows.
+pub(super) fn counts_nothing(statement: &EngineStatement) -> Result<(), QueryError> {
+    let counts = match statement {
+        EngineStatement::Statement(ast) => Visit::visit(ast.as_ref(), &mut Counting).is_break(),
+        EngineStatement::Explain(explain) => return counts_nothing(&explain.statement),
+        EngineStatement::CreateExternalTable(_) | EngineStatement::CopyTo(_) | EngineStatement::Reset(_) => false,
+    };
+    match counts {
+        true => Err(QueryError::Unsupported(
+            "EXCEPT ALL and INTERSECT ALL are not counted here; without ALL each row is given once, and row_number() OVER (PARTITION BY …) as one more column counts".into(),
+        )),
+        false => Ok(()),
+    }
+}
+
+struct Counting;
+
+impl Visitor for Counting {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+        match counts(&query.body) {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    }
+}
+
+fn counts(body: &SetExpr) -> bool {
+    let SetExpr::SetOperation {
+        op,
+        set_quantifier,
+        left,
+        right,
+    } = body
+    else {
+        return false;
+    };
+    let is_all = matches!(set_quantifier, SetQuantifier::All | SetQuantifier::AllByName);
+    (is_all && *op != SetOperator::Union) || counts(left) || counts(right)
 }
 
 /// The number of a parameter, if an expression is one.
@@ -481,5 +541,10 @@ mod tests {
         assert_eq!(of("SELECT $2, $1 FROM f($3)").unwrap(), BTreeSet::from([1, 2, 3]));
         assert!(of("SELECT '$1'").unwrap().is_empty());
         assert!(of("SELECT $name").is_err());
+        assert!(of("SELECT $1000").is_ok());
+        for flood in ["$1001", "$99999999", "$4294967296", "$18446744073709551615"] {
+            let refused = of(&format!("SELECT {flood}::bigint")).unwrap_err().to_string();
+            assert!(refused.contains("at most 1000"), "{refused}");
+        }
     }
 }

@@ -98,6 +98,7 @@ pub(super) async fn logical(state: &SessionState, mut statement: EngineStatement
     if let Some(governed) = state.config().get_extension::<Governed>() {
         calls::by_position(&governed, &mut statement)?;
     }
+    open::counts_nothing(&statement)?;
     open::bind_distinct(&mut statement);
     let plan = state
         .statement_to_plan(statement)
@@ -153,8 +154,7 @@ fn parameter_schema(plan: &LogicalPlan) -> Result<SchemaRef, QueryError> {
     if numbers.len() < types.len() {
         return Err(QueryError::Invalid("parameters are written ? or $1, $2, …".into()));
     }
-    let last = numbers.last().copied().unwrap_or(0);
-    let fields = (1..=last).map(|number| {
+    let fields = (1..=open::highest(&numbers)?).map(|number| {
         let name = format!("${number}");
         let data_type = types.get(&name).cloned().flatten().unwrap_or(DataType::Null);
         Field::new(name, data_type, true)

@@ -80,8 +80,16 @@ async fn a_subquery_compares_the_column_that_it_names() {
         ("SELECT count(*) FROM x a WHERE a.id IN (SELECT b.g FROM x b JOIN y c ON b.id = c.id WHERE c.g = a.g)", 1),
         ("SELECT sum(m) FROM (SELECT (SELECT max(b.k) FROM x b JOIN y c ON true WHERE c.g = a.g AND b.g = a.g) AS m FROM x a)", 30),
         ("SELECT count(*) FROM x a WHERE a.id = 3 OR EXISTS (SELECT * FROM x b JOIN y c ON true WHERE a.g = c.g)", 3),
+        ("SELECT count(*) FROM x a WHERE EXISTS (SELECT * FROM x b JOIN y c ON b.id = c.id AND c.g = a.g)", 2),
+        ("SELECT count(*) FROM x a WHERE EXISTS (SELECT * FROM x b JOIN (SELECT id AS i, g AS h FROM y WHERE y.g = a.g) c ON b.id = c.i)", 2),
     ])
     .await;
+    let lab = lab::shared();
+    let either = format!(
+        "{TWO}SELECT count(*) FROM x a WHERE EXISTS (SELECT * FROM x b JOIN (SELECT * FROM y WHERE y.g = a.g) c ON b.id = c.id)"
+    );
+    let refused = lab.query("ana", &either).await.unwrap_err().to_string();
+    assert!(refused.contains("different names"), "{refused}");
 }
 
 #[tokio::test]
@@ -139,6 +147,14 @@ async fn not_in_is_never_true_of_what_may_be_equal() {
         ("x.j NOT IN (SELECT max(k) FROM n) OR x.id = 3", "2, 3"),
         ("x.j NOT IN (SELECT j FROM x WHERE j > 10) OR x.id = 9", "1"),
         ("x.j NOT IN (SELECT x.id FROM x) OR x.id = 3", "1, 2, 3"),
+        ("CASE WHEN x.j NOT IN (SELECT k FROM n) THEN true ELSE false END", "0"),
+        ("CASE WHEN x.j IN (SELECT k FROM n) THEN false ELSE true END", "2, 3"),
+        ("(x.j NOT IN (SELECT k FROM m)) IS TRUE", "2"),
+        ("(x.j NOT IN (SELECT k FROM m)) IS NOT TRUE", "1, 3"),
+        ("(x.j IN (SELECT k FROM n)) IS NULL", "2, 3"),
+        ("(x.j IN (SELECT k FROM m)) = false", "2"),
+        ("coalesce(x.j NOT IN (SELECT k FROM n), true)", "2, 3"),
+        ("(x.j NOT IN (SELECT k FROM n WHERE n.id < x.id)) IS NULL", "3"),
     ] {
         let sql = format!(
             "{with}SELECT coalesce(string_agg(CAST(id AS VARCHAR), ', ' ORDER BY id), '0') AS ids FROM x WHERE {condition}"
@@ -147,4 +163,57 @@ async fn not_in_is_never_true_of_what_may_be_equal() {
         let row = text.lines().nth(3).unwrap_or_default();
         assert_eq!(row.trim_matches(['|', ' ']), wanted, "{condition}\n{text}");
     }
+    // What the engine could only answer wrongly is refused, and so is what grows with each level.
+    let nested = (0..9).fold("SELECT k FROM n".to_owned(), |inner, _| {
+        format!("SELECT k FROM n WHERE k NOT IN ({inner}) OR id = 9")
+    });
+    for condition in [
+        "x.j NOT IN (SELECT max(k) FROM n WHERE n.id = x.id)",
+        "x.j NOT IN (SELECT k FROM n WHERE n.id < x.id LIMIT 5 OFFSET 1)",
+        &format!("x.j NOT IN ({nested}) OR x.id = 3"),
+    ] {
+        let refused = lab
+            .query("ana", &format!("{with}SELECT count(*) FROM x WHERE {condition}"))
+            .await;
+        let refused = refused.unwrap_err().to_string();
+        assert!(refused.contains("NOT EXISTS"), "{condition}: {refused}");
+    }
+}
+
+/// How often a row is there is not counted by the engine, so it is not asked.
+#[tokio::test]
+async fn operations_on_sets_that_count_are_refused() {
+    let lab = lab::shared();
+    for (sql, wanted) in [
+        ("SELECT 1 AS a EXCEPT ALL SELECT 2", None),
+        (
+            "SELECT * FROM (SELECT 1 AS a UNION ALL (SELECT 1 INTERSECT ALL SELECT 1)) AS t",
+            None,
+        ),
+        ("SELECT count(*) FROM (SELECT 1 AS a EXCEPT SELECT 2) AS t", Some(1)),
+        ("SELECT count(*) FROM (SELECT 1 AS a UNION ALL SELECT 1) AS t", Some(2)),
+    ] {
+        match wanted {
+            Some(wanted) => assert_eq!(lab.number("ana", sql).await, wanted, "{sql}"),
+            None => {
+                let refused = lab.query("ana", sql).await.unwrap_err().to_string();
+                assert!(refused.contains("row_number()"), "{sql}: {refused}");
+            }
+        }
+    }
+}
+
+/// All parameters up to the highest are announced: nobody announces four billion.
+#[tokio::test]
+async fn a_parameter_beyond_what_is_bound_is_refused_and_the_server_stays() {
+    let lab = lab::shared();
+    for sql in [
+        "SELECT $4294967296::bigint",
+        "SELECT $99999999",
+        "SELECT 1 FROM (SELECT 1) AS t WHERE $2000000000 = 1",
+    ] {
+        let refused = lab.query("ana", sql).await.unwrap_err().to_string();
+        assert!(refused.contains("at most 1000"), "{sql}: {refused}");
+    }
+    assert_eq!(lab.number("ana", "SELECT 1").await, 1);
 }

@@ -9,6 +9,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arrow::array::{Array, ArrayData, ArrayRef};
 use parking_lot::Mutex;
@@ -44,6 +45,8 @@ pub(super) type Chunk = Arc<Vec<ArrayRef>>;
 /// Decoded columns, up to a number of bytes. A column is kept from the second time on that it is asked for.
 pub struct ColumnCache {
     bytes_max: usize,
+    /// Bytes of columns that are being decoded to be kept, of all scans together.
+    growing: AtomicUsize,
     kept: Mutex<Kept>,
     asked: Mutex<HashSet<(Arc<FileId>, i64, usize)>>,
 }
@@ -74,6 +77,7 @@ impl ColumnCache {
     pub fn new(bytes_max: usize) -> Self {
         Self {
             bytes_max,
+            growing: AtomicUsize::new(0),
             kept: Mutex::default(),
             asked: Mutex::default(),
         }
@@ -103,6 +107,20 @@ impl ColumnCache {
     /// Whether a column of so many bytes may be kept.
     pub(super) fn has_room(&self, bytes: usize) -> bool {
         bytes <= self.bytes_max / SHARE
+    }
+
+    /// Takes so many bytes more for columns that are being decoded, if half of the room has them; to be given back.
+    pub(super) fn grow(&self, bytes: usize) -> bool {
+        let before = self.growing.fetch_add(bytes, Ordering::AcqRel);
+        let has_room = before.saturating_add(bytes) <= self.bytes_max / 2;
+        if !has_room {
+            self.shrink(bytes);
+        }
+        has_room
+    }
+
+    pub(super) fn shrink(&self, bytes: usize) {
+        self.growing.fetch_sub(bytes, Ordering::AcqRel);
     }
 
     /// Tells apart what was read before [`Self::clear`] and after.
@@ -297,6 +315,15 @@ mod tests {
         cache.clear();
         assert_eq!(cache.bytes(), 0);
         assert!((0..100).all(|group| cache.get(&file("a"), group, 0).is_none()));
+    }
+
+    #[test]
+    fn what_grows_has_half_of_the_room() {
+        let cache = ColumnCache::new(1_000);
+        assert!(cache.grow(300) && cache.grow(200));
+        assert!(!cache.grow(1));
+        cache.shrink(300);
+        assert!(cache.grow(300));
     }
 
     #[test]

@@ -106,21 +106,25 @@ struct Beside<S> {
 impl<S> Beside<S> {
     fn add(&mut self, batch: &RecordBatch) {
         let Some(room) = &self.room else { return };
+        let cache = &self.group.cache;
         for (place, array) in self.growing.iter_mut().zip(batch.columns()) {
             let Some((_, growing)) = place else { continue };
+            let before = growing.bytes();
             let more = growing.push(array);
-            let bytes = growing.bytes();
-            if room.try_grow(more).is_err() {
-                room.shrink(bytes - more);
-                *place = None;
-            } else if !self.group.cache.has_room(bytes) {
-                room.shrink(bytes);
-                *place = None;
+            if cache.has_room(before + more) && cache.grow(more) {
+                if room.try_grow(more).is_ok() {
+                    continue;
+                }
+                cache.shrink(more);
             }
+            room.shrink(before);
+            cache.shrink(before);
+            *place = None;
         }
     }
 
     fn keep(&mut self) {
+        let growing: Vec<_> = self.growing.iter_mut().filter_map(Option::take).collect();
         let RowGroup {
             cache,
             epoch,
@@ -128,9 +132,19 @@ impl<S> Beside<S> {
             group,
             ..
         } = &self.group;
-        for (column, growing) in self.growing.iter_mut().filter_map(Option::take) {
+        for (column, growing) in growing {
+            cache.shrink(growing.bytes());
             cache.put(file, *group, column, growing.done(), *epoch);
         }
         self.room = None;
+    }
+}
+
+/// A scan that is left early keeps nothing.
+impl<S> Drop for Beside<S> {
+    fn drop(&mut self) {
+        for (_, growing) in self.growing.iter().flatten() {
+            self.group.cache.shrink(growing.bytes());
+        }
     }
 }

@@ -216,7 +216,8 @@ impl TableProvider for ParquetScan {
         // Spark's old INT96 times reach beyond what nanoseconds can count.
         options.global.coerce_int96 = Some("us".to_owned());
         if self.is_past {
-            options.key_value_metadata.insert(PAST.to_owned(), None);
+            // A value, though it says nothing: what has none is lost on the way to another node.
+            options.key_value_metadata.insert(PAST.to_owned(), Some(String::new()));
         }
         let runtime = state.runtime_env();
         let reader = CachedParquetFileReaderFactory::new(

@@ -2,8 +2,8 @@
 //!
 //! Without any number joins are built on the wrong side, and that was the barrier's largest cost. Two numbers reveal nothing:
 //! the size of a table of which every row is shown, and how many rows left an earlier, complete scan that looked the same
-//! (equal fingerprints show equal rows, so whoever may ask could have counted them), with the same conditions or with none. Both
-//! are estimates; a table that has changed since is only planned a little worse.
+//! (equal fingerprints show equal rows, so whoever may ask could have counted them); where there was none, the most that left
+//! one with conditions. All are estimates; a table that has changed since is only planned a little worse.
 //!
 //! Before it is known what a scan reads, the order of joins needs numbers of the whole table: see [`told`]. Bounds of columns
 //! are told there too, of a table of which every row is shown, for the columns that are shown as they are.
@@ -13,7 +13,6 @@
 //! scans that its plan reads whole whatever the hidden rows are: see [`learn`].
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 
@@ -21,7 +20,6 @@ use arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
 use datafusion::common::stats::Precision;
 use datafusion::common::{ColumnStatistics, Statistics};
-use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
@@ -45,9 +43,6 @@ const REMEMBERED_MAX: usize = 4_096;
 /// One row in so many is expected to pass a condition, whatever the condition and the data.
 const PASSING: usize = 5;
 
-/// Conditions of which is remembered how many rows met them, for each table and each way it is shown.
-const CONDITIONS_MAX: usize = 64;
-
 static REMEMBERED: LazyLock<Mutex<HashMap<String, Seen>>> = LazyLock::new(Mutex::default);
 
 /// What left the scans of one table that is shown in one way.
@@ -55,46 +50,24 @@ static REMEMBERED: LazyLock<Mutex<HashMap<String, Seen>>> = LazyLock::new(Mutex:
 struct Seen {
     /// Those without conditions.
     all: Option<usize>,
-    /// Those with some.
-    some: HashMap<u64, usize>,
+    /// The most that left one with conditions. Not by which: others who see the same would be told what was asked.
+    some: Option<usize>,
 }
 
 impl Seen {
-    /// Rows to expect where these conditions are to be met.
-    fn expect(&self, conditions: Conditions) -> Option<usize> {
-        let most = || self.some.values().max().copied();
-        match conditions {
-            None => self.all.or_else(|| most().map(|rows| rows.saturating_mul(PASSING))),
-            Some(met) => {
-                let known = self.some.get(&met).copied();
-                known.or_else(|| self.all.map(|rows| rows / PASSING)).or_else(most)
-            }
+    fn expect(&self, unconditional: bool) -> Option<usize> {
+        match unconditional {
+            true => self.all.or_else(|| Some(self.some?.saturating_mul(PASSING))),
+            false => self.all.map(|rows| rows / PASSING).or(self.some),
         }
     }
 
-    fn note(&mut self, conditions: Conditions, rows: usize) {
-        let Some(met) = conditions else {
-            self.all = Some(rows);
-            return;
-        };
-        if self.some.len() >= CONDITIONS_MAX && !self.some.contains_key(&met) {
-            self.some.clear();
+    fn note(&mut self, unconditional: bool, rows: usize) {
+        match unconditional {
+            true => self.all = Some(rows),
+            false => self.some = Some(self.some.unwrap_or(0).max(rows)),
         }
-        self.some.insert(met, rows);
     }
-}
-
-/// Which conditions are met, whatever their order; none if there are none.
-pub(crate) type Conditions = Option<u64>;
-
-/// That all of these are met.
-pub(crate) fn met(conditions: &[Expr]) -> Conditions {
-    let one = |condition: &Expr| {
-        let mut hasher = DefaultHasher::new();
-        condition.hash(&mut hasher);
-        hasher.finish()
-    };
-    conditions.iter().map(one).reduce(u64::wrapping_add)
 }
 
 /// What a scan tells of its rows, and what it learns.
@@ -109,16 +82,16 @@ pub(crate) struct Rows {
 /// Counts what leaves the partitions of one scan.
 pub(crate) struct Learn {
     fingerprint: String,
-    conditions: Conditions,
+    unconditional: bool,
     rows: AtomicUsize,
     running: AtomicUsize,
 }
 
 impl Learn {
-    pub(crate) fn new(fingerprint: String, conditions: Conditions, partitions: usize) -> Self {
+    pub(crate) fn new(fingerprint: String, unconditional: bool, partitions: usize) -> Self {
         Learn {
             fingerprint,
-            conditions,
+            unconditional,
             rows: AtomicUsize::new(0),
             running: AtomicUsize::new(partitions),
         }
@@ -142,7 +115,7 @@ impl Learn {
             remembered.clear();
         }
         let seen = remembered.entry(self.fingerprint.clone()).or_default();
-        seen.note(self.conditions, self.rows.load(Ordering::Acquire));
+        seen.note(self.unconditional, self.rows.load(Ordering::Acquire));
     }
 }
 
@@ -197,9 +170,9 @@ fn joins(plan: &Arc<dyn ExecutionPlan>) -> bool {
     plan.is::<HashJoinExec>() || plan.is::<NestedLoopJoinExec>() || plan.is::<CrossJoinExec>()
 }
 
-/// Rows that left earlier scans of the same access with the same conditions, or what others let expect.
-pub(crate) fn remembered(fingerprint: &str, conditions: Conditions) -> Option<usize> {
-    REMEMBERED.lock().get(fingerprint)?.expect(conditions)
+/// Rows to expect by what left earlier scans of the same access.
+pub(crate) fn remembered(fingerprint: &str, unconditional: bool) -> Option<usize> {
+    REMEMBERED.lock().get(fingerprint)?.expect(unconditional)
 }
 
 /// The plan's own estimate; only for a table of which every row is shown.
@@ -220,7 +193,7 @@ pub(crate) fn told(
 ) -> Option<Statistics> {
     let mut told = Statistics::new_unknown(public);
     if access.row_filter.is_some() {
-        told.num_rows = Precision::Inexact(remembered(&access.fingerprint, None)?);
+        told.num_rows = Precision::Inexact(remembered(&access.fingerprint, true)?);
         return Some(told);
     }
     let raw = inner.statistics()?;

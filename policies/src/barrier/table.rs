@@ -164,18 +164,17 @@ impl GovernedTable {
     }
 
     /// What the user's planner may know about the number of rows: see [`super::counts`].
-    fn rows(&self, below: &Arc<dyn ExecutionPlan>, filters: &[Expr], limit: Option<usize>) -> Rows {
-        let conditions = counts::met(filters);
+    fn rows(&self, below: &Arc<dyn ExecutionPlan>, unconditional: bool, limit: Option<usize>) -> Rows {
         let estimate = match &self.access.row_filter {
             None => counts::below(below),
-            Some(_) => counts::remembered(&self.access.fingerprint, conditions),
+            Some(_) => counts::remembered(&self.access.fingerprint, unconditional),
         };
         let learn = self.access.row_filter.is_some() && limit.is_none();
         Rows {
             estimate: estimate.map(|rows| limit.map_or(rows, |limit| rows.min(limit))),
             learn: learn.then(|| {
                 let fingerprint = self.access.fingerprint.clone();
-                Arc::new(Learn::new(fingerprint, conditions, self.partitions()))
+                Arc::new(Learn::new(fingerprint, unconditional, self.partitions()))
             }),
         }
     }
@@ -211,7 +210,7 @@ impl GovernedTable {
             self.spread(physical, limit.is_some())
         };
         let below = below.await.map_err(|e| redact(&e, &table))?;
-        let rows = self.rows(&below, filters, limit);
+        let rows = self.rows(&below, filters.is_empty(), limit);
         Ok(Arc::new(BarrierExec::new(Below {
             plan: below,
             rows,

@@ -52,11 +52,15 @@ impl<'a> Writer<'a> {
             Some(ExpressionKind::IfThen(cases)) => self.if_then(cases, fields)?,
             Some(ExpressionKind::Switch(switch)) => self.switch(switch, fields)?,
             Some(ExpressionKind::OneOf(list)) => {
+                let is_query = |option: &Expression| matches!(option.kind, Some(ExpressionKind::Subquery(_)));
                 let value = self.needed(list.value.as_deref(), fields)?;
                 let options = self.expressions(&list.options, fields)?;
-                match options.is_empty() {
-                    true => return Err(unsupported("a list of no options")),
-                    false => format!("({value} IN ({}))", options.join(", ")),
+                match options.as_slice() {
+                    [] => return Err(unsupported("a list of no options")),
+                    // In a list of its own a query would be asked for all of its rows.
+                    [option] => format!("({value} = {option})"),
+                    _ if list.options.iter().any(is_query) => return Err(unsupported("queries in a list of options")),
+                    options => format!("({value} IN ({}))", options.join(", ")),
                 }
             }
             Some(ExpressionKind::Cast(cast)) => self.cast_of(cast, fields)?,
@@ -122,7 +126,8 @@ impl<'a> Writer<'a> {
         if !order.is_empty() {
             window.push(order.trim_start().to_owned());
         }
-        if function.lower_bound.is_some() || function.upper_bound.is_some() {
+        // Without bounds it is the whole partition, which is not what SQL means without a frame.
+        if function.lower_bound.is_some() || function.upper_bound.is_some() || !function.sorts.is_empty() {
             let unit = match (function.bounds_type, function.sorts.is_empty()) {
                 (ROWS, _) | (0, true) => "ROWS",
                 (RANGE, _) | (0, false) => "RANGE",

@@ -36,6 +36,9 @@ use crate::query::QueryError;
 /// The oldest and the newest version whose messages are read: from compound names of functions on, and as far as was looked.
 pub(super) const VERSIONS: [&str; 2] = ["0.32.0", "0.108.0"];
 
+/// From this minor version on a fetch without a count surely is one of all rows.
+const OPTIONAL_COUNT: u32 = 75;
+
 type Made<T> = Result<T, QueryError>;
 
 impl Door {
@@ -115,6 +118,8 @@ struct Writer<'a> {
     relations: usize,
     /// The columns in sight outside of the subquery that is being written, the nearest last.
     outside: Vec<Vec<Field>>,
+    /// It is of a version in which fields that are not written are zero.
+    is_old: bool,
     /// Bytes of names and values that may still be written.
     left: usize,
     bytes_max: usize,
@@ -149,6 +154,10 @@ impl<'a> Writer<'a> {
             bound,
             relations: 0,
             outside: Vec::new(),
+            is_old: plan
+                .version
+                .as_ref()
+                .is_none_or(|version| version.minor_number < OPTIONAL_COUNT),
             left: bytes_max,
             bytes_max,
         })
@@ -163,19 +172,19 @@ impl<'a> Writer<'a> {
         match &relation.kind {
             Some(PlanRelKind::Root(root)) => {
                 let input = self.input(root.input.as_deref())?;
-                self.named(&input, &root.names)
+                self.named(input, &root.names)
             }
             Some(PlanRelKind::Rel(relation)) => {
                 let relation = self.relation(relation)?;
                 let titles: Vec<String> = (0..relation.fields.len()).map(|at| format!("c{at}")).collect();
-                self.titled(&relation, &titles)
+                self.titled(relation, &titles)
             }
             None => Err(invalid("a plan has no query")),
         }
     }
 
     /// Gives the columns of the result their names; those within structs keep the names they have.
-    fn named(&mut self, input: &Relation, names: &[String]) -> Made<String> {
+    fn named(&mut self, input: Relation, names: &[String]) -> Made<String> {
         let fields = input.fields.as_slice();
         let within: usize = fields.iter().map(|field| field.shape.names).sum();
         let is_flat = names.len() == fields.len();

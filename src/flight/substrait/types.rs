@@ -1,6 +1,7 @@
 //! Types and literals of a plan, written in SQL.
 
 use std::slice::Iter;
+use std::sync::Arc;
 
 use arrow::datatypes::{DataType, TimeUnit};
 use chrono::{Days, NaiveDate};
@@ -23,7 +24,8 @@ const HALF_TYPE: &str = "fp16";
 /// What is known of a column besides its place: the fields within, and how many names they take.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Shape {
-    pub(super) fields: Vec<(String, Shape)>,
+    /// Shared: a column may be named again and again.
+    pub(super) fields: Arc<[(String, Shape)]>,
     /// Names below this column, in lists and maps, too.
     pub(super) names: usize,
 }
@@ -75,7 +77,7 @@ fn shape(names: &mut Iter<'_, String>, kind: &Type) -> Made<Shape> {
         _ => {}
     }
     Ok(Shape {
-        fields,
+        fields: fields.into(),
         names: before - names.len(),
     })
 }

@@ -6,10 +6,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{Column, Result};
-use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
-use datafusion::logical_expr::{Expr, Filter, LogicalPlan, LogicalPlanBuilder};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Column, DFSchema, JoinType, Result, plan_err};
+use datafusion::logical_expr::expr::{Exists, InSubquery};
+use datafusion::logical_expr::utils::{conjunction, split_conjunction, split_conjunction_owned};
+use datafusion::logical_expr::{Expr, Filter, Join, LogicalPlan, LogicalPlanBuilder};
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 
 /// The engine's rule that makes joins of subqueries: ours comes before it.
@@ -27,11 +28,82 @@ impl OptimizerRule for CorrelatedNames {
     }
 
     fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
-        plan.transform_down_with_subqueries(|node| match node {
+        let named = plan.transform_down_with_subqueries(|node| match node {
             LogicalPlan::Filter(filter) if filter.predicate.contains_outer() => named(filter, config),
+            LogicalPlan::Join(join) if compares(&join) => above(join),
             other => Ok(Transformed::no(other)),
-        })
+        })?;
+        named.data.apply_with_subqueries(|node| {
+            node.apply_expressions(|expr| {
+                expr.apply(|expr| {
+                    let (Expr::Exists(Exists { subquery, .. })
+                    | Expr::InSubquery(InSubquery { subquery, .. })
+                    | Expr::ScalarSubquery(subquery)) = expr
+                    else {
+                        return Ok(TreeNodeRecursion::Continue);
+                    };
+                    told_apart(&subquery.subquery, &mut Vec::new())?;
+                    Ok(TreeNodeRecursion::Continue)
+                })
+            })
+        })?;
+        Ok(named)
     }
+}
+
+/// Whether an inner join's condition compares with the statement around.
+fn compares(join: &Join) -> bool {
+    join.join_type == JoinType::Inner && join.filter.as_ref().is_some_and(Expr::contains_outer)
+}
+
+/// The join with those comparisons above it: the engine would take them to one side, where nothing tells the names apart.
+fn above(mut join: Join) -> Result<Transformed<LogicalPlan>> {
+    let filter = join.filter.take().into_iter().flat_map(split_conjunction_owned);
+    let (compared, own): (Vec<Expr>, Vec<Expr>) = filter.partition(Expr::contains_outer);
+    join.filter = conjunction(own);
+    let plan = LogicalPlanBuilder::from(LogicalPlan::Join(join));
+    let plan = match conjunction(compared) {
+        Some(compared) => plan.filter(compared)?,
+        None => plan,
+    };
+    Ok(Transformed::yes(plan.build()?))
+}
+
+/// # Errors
+/// A comparison inside a derived table is of a column that another side of a join above has as well: the engine would take either.
+fn told_apart<'a>(plan: &'a LogicalPlan, joins: &mut Vec<&'a DFSchema>) -> Result<()> {
+    if let LogicalPlan::Filter(filter) = plan
+        && filter.predicate.contains_outer()
+    {
+        let compared = split_conjunction(&filter.predicate)
+            .into_iter()
+            .filter(|one| one.contains_outer());
+        for column in compared.flat_map(Expr::column_refs) {
+            let is_shared = |join: &&DFSchema| {
+                join.fields()
+                    .iter()
+                    .filter(|field| *field.name() == column.name)
+                    .count()
+                    > 1
+            };
+            if joins.iter().any(is_shared) {
+                return plan_err!(
+                    "a subquery compares {column} with the statement around it inside of a table of its FROM, and another table \
+                     there has a column of that name; give the columns different names, or compare in the subquery's own WHERE"
+                );
+            }
+        }
+    }
+    if let LogicalPlan::Join(join) = plan {
+        joins.push(join.schema.as_ref());
+    }
+    plan.inputs()
+        .into_iter()
+        .try_for_each(|input| told_apart(input, joins))?;
+    if let LogicalPlan::Join(_) = plan {
+        joins.pop();
+    }
+    Ok(())
 }
 
 /// The filter with the comparisons alone at the top, over columns of which no two have one name.

@@ -40,7 +40,8 @@ pub(crate) fn rules_below() -> PhysicalRules {
 
 /// The logical rules of a session, these and ours.
 pub(crate) fn logical(rules: Vec<LogicalRule>) -> Vec<LogicalRule> {
-    let mut all = Vec::with_capacity(rules.len() + 3);
+    // Before lists are held against each other, and after all that was written as a list.
+    let mut all: Vec<LogicalRule> = vec![Arc::new(zeros::Zeros)];
     for rule in rules {
         if rule.name() == correlated::BEFORE {
             all.push(Arc::new(zeros::Zeros) as LogicalRule);
