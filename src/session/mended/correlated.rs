@@ -30,7 +30,7 @@ impl OptimizerRule for CorrelatedNames {
     fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
         let named = plan.transform_down_with_subqueries(|node| match node {
             LogicalPlan::Filter(filter) if filter.predicate.contains_outer() => named(filter, config),
-            LogicalPlan::Join(join) if compares(&join) => above(join),
+            LogicalPlan::Join(join) if compares(&join) => above(join, config),
             other => Ok(Transformed::no(other)),
         })?;
         named.data.apply_with_subqueries(|node| {
@@ -57,16 +57,19 @@ fn compares(join: &Join) -> bool {
 }
 
 /// The join with those comparisons above it: the engine would take them to one side, where nothing tells the names apart.
-fn above(mut join: Join) -> Result<Transformed<LogicalPlan>> {
+fn above(mut join: Join, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
     let filter = join.filter.take().into_iter().flat_map(split_conjunction_owned);
     let (compared, own): (Vec<Expr>, Vec<Expr>) = filter.partition(Expr::contains_outer);
     join.filter = conjunction(own);
     let plan = LogicalPlanBuilder::from(LogicalPlan::Join(join));
     let plan = match conjunction(compared) {
-        Some(compared) => plan.filter(compared)?,
-        None => plan,
+        Some(compared) => plan.filter(compared)?.build()?,
+        None => plan.build()?,
     };
-    Ok(Transformed::yes(plan.build()?))
+    Ok(Transformed::yes(match plan {
+        LogicalPlan::Filter(filter) => named(filter, config)?.data,
+        other => other,
+    }))
 }
 
 /// # Errors

@@ -152,8 +152,16 @@ impl<'a> Writer<'a> {
     /// The query with its columns under these names, in its order.
     pub(super) fn titled(&mut self, relation: Relation, titles: &[String]) -> Made<String> {
         // A title may be the name of a column that it is sorted by and that is not given.
-        let is_hidden = |key: &Key| !relation.fields.iter().any(|field| field.text == key.text);
-        let relation = match relation.order.iter().any(is_hidden) {
+        let is_title = |name: &str| {
+            titles
+                .iter()
+                .any(|title| name == title.as_str() || name == quoted(title))
+        };
+        let is_mistaken = |key: &Key| {
+            let is_given = relation.fields.iter().any(|field| field.text == key.text);
+            !is_given && key.text.split_once('.').is_some_and(|(_, name)| is_title(name))
+        };
+        let relation = match relation.order.iter().any(is_mistaken) {
             true => self.over(relation)?,
             false => relation,
         };
