@@ -193,7 +193,10 @@ fn a_worker_that_cannot_start_says_why() {
         (format!("listen = \"{address}\""), "another program may use it"),
         ("listen = \"0.0.0.0:0\"".to_owned(), "plain text"),
         ("listen = \"\"".to_owned(), "cluster.listen"),
-        ("cert = \"a.pem\"\nkey = \"a.key\"\nca = \"ca.pem\"".to_owned(), "a.pem"),
+        (
+            "listen = \"127.0.0.1:0\"\ncert = \"a.pem\"\nkey = \"a.key\"\nca = \"ca.pem\"".to_owned(),
+            "a.pem",
+        ),
         ("workers = [\"10.1.2.3:50060\"]".to_owned(), "plain text"),
         ("workers = [\"nonsense\"]".to_owned(), "HOST:PORT"),
     ] {
