@@ -139,6 +139,40 @@ async fn every_change_is_seen_over_kept_columns() {
     }
 }
 
+/// Of a row group with many pages a condition reads a few; what is kept then must not be taken for all of its rows.
+#[tokio::test]
+async fn a_few_rows_of_a_row_group_are_not_kept_as_all_of_them() {
+    let lab = lab::empty(|config| config + KEEPING);
+    lab.update(
+        "ada",
+        "CREATE TABLE lab.chemistry.long AS SELECT value AS id, value % 7 AS k FROM generate_series(1, 200000)",
+    )
+    .await
+    .unwrap();
+    for _ in 0..3 {
+        assert_eq!(
+            lab.number("ada", "SELECT sum(k) FROM lab.chemistry.long WHERE id = 5")
+                .await,
+            5
+        );
+    }
+    for _ in 0..3 {
+        assert_eq!(
+            lab.number("ada", "SELECT count(k) FROM lab.chemistry.long").await,
+            200_000
+        );
+        assert_eq!(
+            lab.number("ada", "SELECT sum(id) FROM lab.chemistry.long").await,
+            20_000_100_000
+        );
+        assert_eq!(
+            lab.number("ada", "SELECT sum(k) FROM lab.chemistry.long WHERE id = 150000")
+                .await,
+            4
+        );
+    }
+}
+
 #[tokio::test]
 async fn without_room_nothing_is_kept() {
     let lab = lab::empty(|config| config + "[limits]\nresult_cache_mib = 0\ncolumn_cache_mib = 0\n");

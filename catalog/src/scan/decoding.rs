@@ -53,12 +53,9 @@ impl RowGroup {
         decoded: impl Stream<Item = Result<RecordBatch, ParquetError>> + Send + Unpin + 'static,
         room: Option<MemoryReservation>,
     ) -> BoxStream<'static, Result<RecordBatch>> {
-        let missing = self.missing();
-        let growing = missing
-            .into_iter()
-            .map(|column| (column, Growing::default()))
-            .map(Some)
-            .collect();
+        // Of some of the rows nothing is kept, not even that there are none.
+        let missing = room.is_some().then(|| self.missing()).into_iter().flatten();
+        let growing = missing.map(|column| Some((column, Growing::default()))).collect();
         let beside = Beside {
             group: self,
             decoded,
