@@ -20,12 +20,12 @@ use arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
 use datafusion::common::stats::Precision;
 use datafusion::common::{ColumnStatistics, Statistics};
-use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec};
+use datafusion::physical_plan::limit::GlobalLimitExec;
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
@@ -33,6 +33,7 @@ use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMerge
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use datafusion::physical_plan::union::{InterleaveExec, UnionExec};
 use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use parking_lot::Mutex;
 
 use super::exec::BarrierExec;
@@ -129,7 +130,13 @@ pub fn learn(plan: &Arc<dyn ExecutionPlan>) {
         scan.learn();
         return;
     }
-    if plan.fetch().is_some() {
+    let stops = match plan.fetch() {
+        None => false,
+        Some(0) => true,
+        // Its first row comes when all rows have been read.
+        Some(_) => !waits(plan),
+    };
+    if stops {
         return;
     }
     let children = plan.children();
@@ -146,6 +153,18 @@ pub fn learn(plan: &Arc<dyn ExecutionPlan>) {
     }
 }
 
+/// Operators that give no row before they have read their inputs to the end, so that a limit, theirs or above them, leaves
+/// nothing unread. A sort whose input is in order, or in the order of its first keys, is none.
+fn waits(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    if let Some(sort) = plan.downcast_ref::<SortExec>() {
+        let properties = sort.input().equivalence_properties();
+        let met = properties.extract_common_sort_prefix(sort.expr().clone());
+        return met.is_ok_and(|(met, all)| met.is_empty() && !all);
+    }
+    let asks_each = plan.is::<SortPreservingMergeExec>() || plan.is::<GlobalLimitExec>() || plan.is::<ProjectionExec>();
+    asks_each && plan.children().into_iter().all(waits)
+}
+
 /// What the engine calls the number of rows of a join's first input.
 const BUILD_ROWS: &str = "build_input_rows";
 
@@ -159,6 +178,7 @@ fn reads_all(plan: &Arc<dyn ExecutionPlan>) -> bool {
         || plan.is::<CoalescePartitionsExec>()
         || plan.is::<RepartitionExec>()
         || plan.is::<CooperativeExec>()
+        || plan.is::<GlobalLimitExec>()
         || plan.is::<UnionExec>()
         || plan.is::<InterleaveExec>()
         || plan.is::<WindowAggExec>()

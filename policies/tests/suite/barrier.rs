@@ -10,7 +10,7 @@ use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::limit::GlobalLimitExec;
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, collect, displayable};
-use datafusion::prelude::SessionContext;
+use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::StreamExt;
 use labhouse_policies::{govern, learn};
 
@@ -448,4 +448,51 @@ async fn where_no_scan_was_whole_the_planner_expects_more_than_met_conditions() 
     learn(&scan);
     assert_eq!(expected(&[]).await, Some(700));
     assert_eq!(expected(&both).await, Some(140));
+}
+
+#[tokio::test]
+async fn a_limit_above_a_sort_leaves_nothing_unread_and_others_may() {
+    let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(3));
+    // An access of its own for each, so that none has been scanned before.
+    for (number, (statement, counted)) in [
+        ("SELECT id FROM t ORDER BY m, id LIMIT 3", true),
+        ("SELECT id + 1 FROM t ORDER BY m LIMIT 3 OFFSET 2", true),
+        (
+            "SELECT id FROM (SELECT id FROM t ORDER BY m LIMIT 5) ORDER BY id LIMIT 2",
+            true,
+        ),
+        ("SELECT id FROM t ORDER BY m LIMIT 0", false),
+        ("SELECT id FROM t LIMIT 3", false),
+        (
+            "SELECT n, count(*) OVER (PARTITION BY n ORDER BY m) FROM t ORDER BY n LIMIT 3",
+            false,
+        ),
+        ("SELECT id FROM (SELECT id, m FROM t LIMIT 3) ORDER BY m LIMIT 2", false),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let filters = FILTERS.replace("dept = 'chem'", &format!("dept = 'chem' AND id >= -{}", 100 + number));
+        let lab = Lab::new(Kept::Parquet, &batch(0)).await;
+        let ana = lab.governed(&load(POLICY, &filters).unwrap(), "ana");
+        context.register_table("t", Arc::clone(&ana)).unwrap();
+        let plan = context
+            .sql(statement)
+            .await
+            .unwrap()
+            .create_physical_plan()
+            .await
+            .unwrap();
+        collect(Arc::clone(&plan), context.task_ctx()).await.unwrap();
+        learn(&plan);
+        let scan = ana.scan(&context.state(), Some(&vec![0]), &[], None).await.unwrap();
+        let expected = StatisticsContext::new().compute(scan.as_ref(), &StatisticsArgs::new());
+        assert_eq!(
+            expected.unwrap().num_rows.get_value().copied(),
+            counted.then_some(700),
+            "{statement}\n{}",
+            displayable(plan.as_ref()).indent(false)
+        );
+        context.deregister_table("t").unwrap();
+    }
 }
