@@ -8,10 +8,7 @@ use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Toke
 use tonic::Status;
 
 use super::status;
-use crate::query::QueryError;
-
-/// Parameters a statement may have: more is a table's work.
-const PARAMETERS_MAX: usize = 1_000;
+use crate::query::{PARAMETERS_MAX, QueryError};
 
 /// A statement whose placeholders are all numbered, and how many values it needs.
 #[derive(Debug, PartialEq, Eq)]

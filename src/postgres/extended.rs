@@ -10,9 +10,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::connection::{Connection, Status, Stop};
 use super::errors::{Refusal, user};
 use super::run::{Progress, Rest};
-use super::statement::{Kind, PARAMETERS_MAX, casts, numbered, split};
+use super::statement::{Kind, casts, numbered, split};
 use super::wire::Named;
 use super::{encode, parameters, typeinfo};
+use crate::query::PARAMETERS_MAX;
 
 /// Statements and portals that a connection keeps: pools keep some hundred.
 const KEPT_MAX: usize = 2_000;

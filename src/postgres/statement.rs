@@ -21,9 +21,6 @@ use super::rewrite::{self, Words};
 use super::{empty, typeinfo};
 use crate::pg_catalog::types::oid_by_name;
 
-/// Parameters a statement may have: more is a table's work.
-pub(super) const PARAMETERS_MAX: usize = 1_000;
-
 /// What to do with a statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Kind {

@@ -20,8 +20,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::parser::Statement as EngineStatement;
 use datafusion::sql::sqlparser::ast::{
-    Expr as Ast, LimitClause, Query, SetExpr, SetOperator, SetQuantifier, TableFactor, Value, Visit, VisitMut, Visitor,
-    VisitorMut,
+    Expr as Ast, LimitClause, Query, TableFactor, Value, Visit, VisitMut, Visitor, VisitorMut,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -31,8 +30,8 @@ use super::{QueryError, errors, narrow};
 
 /// Types that are tried for parameters that nothing types.
 const TYPES: [&str; 4] = ["VARCHAR", "BIGINT", "DOUBLE", "BOOLEAN"];
-/// Parameters of a statement.
-const PARAMETERS_MAX: usize = 1_000;
+/// Parameters that a statement may have, at every door.
+pub(crate) const PARAMETERS_MAX: usize = 1_000;
 /// Parameters that are looked at one by one, to tell those that have a type from those that need one.
 const REFINED_MAX: usize = 16;
 /// What is tried as an argument of a table function, which must be written out.
@@ -235,58 +234,6 @@ pub(crate) fn visit<V: VisitorMut<Break = ()>>(statement: &mut EngineStatement, 
         EngineStatement::Explain(explain) => visit(&mut explain.statement, visitor),
         EngineStatement::CreateExternalTable(_) | EngineStatement::CopyTo(_) | EngineStatement::Reset(_) => {}
     }
-}
-
-/// Reads the comparisons of a statement as SQL means them: see [`labhouse_policies::bind_distinct`].
-pub(super) fn bind_distinct(statement: &mut EngineStatement) {
-    match statement {
-        EngineStatement::Statement(ast) => labhouse_policies::bind_distinct(ast.as_mut()),
-        EngineStatement::Explain(explain) => bind_distinct(&mut explain.statement),
-        EngineStatement::CreateExternalTable(_) | EngineStatement::CopyTo(_) | EngineStatement::Reset(_) => {}
-    }
-}
-
-/// # Errors
-/// It asks how often a row is there in two results, which the engine does not count: it would give other rows.
-pub(super) fn counts_nothing(statement: &EngineStatement) -> Result<(), QueryError> {
-    let counts = match statement {
-        EngineStatement::Statement(ast) => Visit::visit(ast.as_ref(), &mut Counting).is_break(),
-        EngineStatement::Explain(explain) => return counts_nothing(&explain.statement),
-        EngineStatement::CreateExternalTable(_) | EngineStatement::CopyTo(_) | EngineStatement::Reset(_) => false,
-    };
-    match counts {
-        true => Err(QueryError::Unsupported(
-            "EXCEPT ALL and INTERSECT ALL are not counted here; without ALL each row is given once, and row_number() OVER (PARTITION BY …) as one more column counts".into(),
-        )),
-        false => Ok(()),
-    }
-}
-
-struct Counting;
-
-impl Visitor for Counting {
-    type Break = ();
-
-    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
-        match counts(&query.body) {
-            true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(()),
-        }
-    }
-}
-
-fn counts(body: &SetExpr) -> bool {
-    let SetExpr::SetOperation {
-        op,
-        set_quantifier,
-        left,
-        right,
-    } = body
-    else {
-        return false;
-    };
-    let is_all = matches!(set_quantifier, SetQuantifier::All | SetQuantifier::AllByName);
-    (is_all && *op != SetOperator::Union) || counts(left) || counts(right)
 }
 
 /// The number of a parameter, if an expression is one.

@@ -16,7 +16,7 @@ use super::change::Fill;
 use super::parts::Divisible;
 use super::plans::Planned;
 use super::statement::as_engine_statement;
-use super::{QueryError, errors, literal, narrow, open, results};
+use super::{QueryError, errors, literal, meaning, narrow, open, results};
 use crate::audit::Notes;
 use crate::models::calls;
 use crate::session::Governed;
@@ -98,8 +98,8 @@ pub(super) async fn logical(state: &SessionState, mut statement: EngineStatement
     if let Some(governed) = state.config().get_extension::<Governed>() {
         calls::by_position(&governed, &mut statement)?;
     }
-    open::counts_nothing(&statement)?;
-    open::bind_distinct(&mut statement);
+    meaning::counts_nothing(&statement)?;
+    meaning::bind_distinct(&mut statement);
     let plan = state
         .statement_to_plan(statement)
         .await
