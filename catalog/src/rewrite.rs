@@ -33,8 +33,8 @@ use crate::name::TableName;
 use crate::parquet_file;
 use crate::table::LakeTable;
 
-/// The column that [`addressed`] adds: which row of which data file.
-pub const ROW_ADDRESS: &str = "_row_address";
+/// What the name of the column begins with that [`addressed`] adds: which row of which data file.
+pub const ROW_ADDRESS: &str = "_row_address@";
 /// Low bits of an address, the row in its file: Parquet files of 10¹² rows do not exist.
 const ROW_BITS: u32 = 40;
 
@@ -46,16 +46,17 @@ pub enum RowChange {
     Merge,
 }
 
-/// The field of [`ROW_ADDRESS`].
-pub fn address_field() -> Field {
-    Field::new(ROW_ADDRESS, DataType::Int64, false)
+/// The field of addresses, under this name.
+pub fn address_field(name: &str) -> Field {
+    Field::new(name, DataType::Int64, false)
 }
 
-/// The rows of a table, each with its address as the last column. Addresses are those of this version only.
+/// The rows of a table, each with its address as the last column, which has this name. Addresses are those of this version
+/// only.
 ///
 /// # Errors
 /// [`LakeError::Refused`] when rows of the table cannot be changed here, with the reason.
-pub fn addressed(lake: &Arc<Lake>, table: &Arc<LakeTable>) -> Result<Arc<dyn TableProvider>, LakeError> {
+pub fn addressed(lake: &Arc<Lake>, table: &Arc<LakeTable>, name: &str) -> Result<Arc<dyn TableProvider>, LakeError> {
     if let Some(reason) = unchangeable(table)? {
         return Err(LakeError::Refused {
             table: table.name().clone(),
@@ -63,7 +64,7 @@ pub fn addressed(lake: &Arc<Lake>, table: &Arc<LakeTable>) -> Result<Arc<dyn Tab
         });
     }
     let mut fields: Vec<_> = table.schema().fields().iter().cloned().collect();
-    fields.push(Arc::new(address_field()));
+    fields.push(Arc::new(address_field(name)));
     Ok(Arc::new(Addressed {
         lake: Arc::clone(lake),
         table: Arc::clone(table),
@@ -376,7 +377,7 @@ async fn read(
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(schema.fields().len());
         for field in schema.fields() {
             columns.push(match batch.column_by_name(field.name()) {
-                _ if field.name() == ROW_ADDRESS => Arc::new(Int64Array::from_iter_values(row..until)),
+                _ if field.name().starts_with(ROW_ADDRESS) => Arc::new(Int64Array::from_iter_values(row..until)),
                 Some(column) => cast(column, field.data_type()).map_err(LakeError::arrow("reading", name))?,
                 None => arrow::array::new_null_array(field.data_type(), batch.num_rows()),
             });

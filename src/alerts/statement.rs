@@ -23,6 +23,7 @@ use super::store::Stored;
 use super::{AlertEvent, Record};
 use crate::engine::Engine;
 use crate::query::QueryError;
+use crate::query::printed::printed;
 use crate::query::statement::AlertStatement;
 use crate::query::statement::alert::{AlertChange, AlertName, Clauses, Condition, NewAlert, NewReport, compared};
 use crate::query::write::lake_error;
@@ -108,7 +109,7 @@ impl Engine {
         let name = full_name(&new.name, &schema)?;
         may_watch(governed, &new.relations)?;
         grants::may_lie(governed, &name)?;
-        let sql = new.query.to_string();
+        let sql = printed(new.query.as_ref());
         let read = self.source(governed, state, new.query, Vec::new()).await?.versions;
         let sources = watched(governed, new.relations, &read)?;
         if new.if_not_exists && !new.or_replace && self.has_own(governed, &name) {
@@ -335,11 +336,11 @@ fn full_name(name: &AlertName, schema: &str) -> Result<TableName, QueryError> {
 fn rule_of(state: &SessionState, condition: Condition) -> Rule {
     match condition {
         Condition::Holds(expr) if has_aggregate(state, &expr) => Rule::Aggregate {
-            value: compared(&expr).map(ToString::to_string),
-            condition: expr.to_string(),
+            value: compared(&expr).map(printed),
+            condition: printed(&expr),
         },
         Condition::Holds(expr) => Rule::Rows {
-            condition: expr.to_string(),
+            condition: printed(&expr),
         },
         Condition::Moves {
             value,
@@ -348,14 +349,14 @@ fn rule_of(state: &SessionState, condition: Condition) -> Rule {
             percent,
             series,
         } => Rule::Moves {
-            value: value.to_string(),
+            value: printed(&value),
             direction,
             by,
             percent,
             series,
         },
         Condition::Deviates { value, beyond, series } => Rule::Deviates {
-            value: value.to_string(),
+            value: printed(&value),
             beyond,
             series,
         },

@@ -231,7 +231,7 @@ impl Facts {
         });
         for column in shown
             .chain(asked)
-            .filter(|column| column != labhouse_catalog::ROW_ADDRESS)
+            .filter(|column| !column.starts_with(labhouse_catalog::ROW_ADDRESS))
         {
             if self.columns.len() >= COLUMNS_MAX {
                 self.columns.insert("~ and more".to_owned());

@@ -1,9 +1,11 @@
-//! What surrounds the messages of a call: compression that was asked for, and what a result took, told when it ended.
+//! What surrounds the messages of a call: compression that was asked for, the rows of a result on a road where they are not
+//! copied, and what a result took, told when it ended.
 //!
 //! Offering is not asking: the C, Java and Go libraries offer gzip in every call, and on a local network it halves the
 //! speed. Asked has who offers zstd, who sends compressed messages himself, or whose offer no library makes unasked.
 //! Values inside the Arrow messages can be compressed as well, by a call header; readers find out by themselves.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -22,6 +24,10 @@ use tonic::metadata::MetadataMap;
 use tower_layer::Layer;
 use tower_service::Service;
 use uuid::Uuid;
+
+use super::message::ResultMessage;
+use super::service::BoxedStream;
+use super::status;
 
 /// Asks for compressed values inside Arrow messages: `zstd` or `lz4`.
 const IPC: &str = "labhouse-ipc-compression";
@@ -186,16 +192,76 @@ where
         Box::pin(async move {
             let (mut head, body) = answering.await?.into_parts();
             let taken = head.extensions.remove::<Arc<Taken>>();
-            Ok(http::Response::from_parts(head, Told { body, taken }))
+            let rows = head.extensions.remove::<Uncopied>();
+            let told = Told {
+                rows: rows.and_then(|rows| rows.0.lock().take()),
+                frames: VecDeque::new(),
+                body: Some(body),
+                taken,
+            };
+            Ok(http::Response::from_parts(head, told))
         })
     }
 }
 
+/// The messages of a call that the codec has not seen: they come before what it gives.
+#[derive(Clone)]
+pub(super) struct Uncopied(Arc<Mutex<Option<BoxedStream<ResultMessage>>>>);
+
+impl Uncopied {
+    pub(super) fn new(messages: BoxedStream<ResultMessage>) -> Self {
+        Self(Arc::new(Mutex::new(Some(messages))))
+    }
+}
+
+/// Whether the codec will compress the messages of a call; its headers have been through [`Envelope`].
+pub(super) fn is_compressed(headers: &MetadataMap) -> bool {
+    headers.contains_key(OFFERED)
+}
+
 /// A body whose trailers tell what it took.
-#[derive(Debug)]
 pub(super) struct Told {
-    body: Body,
+    rows: Option<BoxedStream<ResultMessage>>,
+    /// What is left of the message that is being sent.
+    frames: VecDeque<Bytes>,
+    /// What the codec gives; none when the messages ended with an error.
+    body: Option<Body>,
     taken: Option<Arc<Taken>>,
+}
+
+impl Told {
+    /// The next frame of the messages that the codec does not see; none when they ended well.
+    fn poll_rows(&mut self, context: &mut Context<'_>) -> Poll<Option<Frame<Bytes>>> {
+        loop {
+            if let Some(frame) = self.frames.pop_front() {
+                return Poll::Ready(Some(Frame::data(frame)));
+            }
+            let Some(rows) = &mut self.rows else {
+                return Poll::Ready(None);
+            };
+            let failed = match ready!(rows.as_mut().poll_next(context)) {
+                Some(Ok(message)) => match message.into_frames() {
+                    Some(frames) => {
+                        self.frames = frames;
+                        continue;
+                    }
+                    None => status::internal("a message is longer than gRPC can say"),
+                },
+                Some(Err(status)) => status,
+                None => {
+                    self.rows = None;
+                    continue;
+                }
+            };
+            (self.rows, self.body) = (None, None);
+            let mut trailers = HeaderMap::new();
+            if failed.add_header(&mut trailers).is_err() {
+                // Something in it cannot be a header; its code can.
+                trailers.insert(Status::GRPC_STATUS, HeaderValue::from(failed.code() as i32));
+            }
+            return Poll::Ready(Some(Frame::trailers(trailers)));
+        }
+    }
 }
 
 impl HttpBody for Told {
@@ -203,7 +269,11 @@ impl HttpBody for Told {
     type Error = Status;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let mut frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        let mut frame = match (ready!(self.poll_rows(context)), &mut self.body) {
+            (Some(frame), _) => Some(Ok(frame)),
+            (None, Some(body)) => ready!(Pin::new(body).poll_frame(context)),
+            (None, None) => None,
+        };
         if let (Some(Ok(frame)), Some(taken)) = (&mut frame, &self.taken)
             && let Some(trailers) = frame.trailers_mut()
         {
@@ -213,11 +283,15 @@ impl HttpBody for Told {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        let is_sent = self.rows.is_none() && self.frames.is_empty();
+        is_sent && self.body.as_ref().is_none_or(HttpBody::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        match (&self.rows, &self.body) {
+            (None, Some(body)) if self.frames.is_empty() => body.size_hint(),
+            _ => SizeHint::default(),
+        }
     }
 }
 

@@ -28,6 +28,7 @@ mod flights;
 mod handshake;
 mod ingest;
 mod keys;
+mod message;
 mod metadata;
 mod names;
 mod parameters;

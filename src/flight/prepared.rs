@@ -24,6 +24,7 @@ use tonic::Status;
 use uuid::Uuid;
 
 use super::authn::Caller;
+use super::message::ResultMessage;
 use super::parameters::{Bound, Parameters, parameter_schema};
 use super::placeholders::{self, Numbered};
 use super::service::{BoxedStream, Door};
@@ -158,7 +159,7 @@ impl Door {
         &self,
         caller: &Caller,
         sealed: &[u8],
-    ) -> Result<BoxedStream<FlightData>, Status> {
+    ) -> Result<BoxedStream<ResultMessage>, Status> {
         let (ticket, _) = self.prepared_ticket(caller, sealed).await?;
         self.fetch(caller, ticket).await
     }

@@ -12,7 +12,7 @@ use arrow_flight::{
     Action, ActionType, Criteria, Empty, FlightData, FlightDescriptor, FlightInfo, HandshakeRequest, HandshakeResponse,
     PollInfo, PutResult, SchemaResult, Ticket,
 };
-use futures::{Stream, StreamExt, stream};
+use futures::{Stream, StreamExt, TryStreamExt, stream};
 use http::{Extensions, HeaderMap};
 use prost::Message;
 use tonic::metadata::MetadataMap;
@@ -20,7 +20,9 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::authn::Caller;
 use super::bindings::Bindings;
+use super::envelope::{self, Uncopied};
 use super::flights::Flights;
+use super::message::ResultMessage;
 use super::prepared::Closed;
 use super::sessions::Sessions;
 use super::sql_info::Told;
@@ -104,7 +106,7 @@ impl Door {
         }
     }
 
-    async fn get(&self, caller: &Caller, ticket: &Ticket) -> Result<BoxedStream<FlightData>, Status> {
+    async fn get(&self, caller: &Caller, ticket: &Ticket) -> Result<BoxedStream<ResultMessage>, Status> {
         match wire::command(&ticket.ticket)? {
             Command::TicketStatementQuery(ticket) => self.ticket_stream(caller, &ticket).await,
             Command::CommandStatementQuery(command) => self.statement_stream(caller, command).await,
@@ -210,8 +212,15 @@ impl FlightService for Door {
 
     async fn do_get(&self, request: Request<Ticket>) -> Result<Response<Self::DoGetStream>, Status> {
         let caller = caller(&request)?;
-        let stream = self.get(&caller, request.get_ref()).await?;
-        Ok(caller.answer(stream))
+        let messages = self.get(&caller, request.get_ref()).await?;
+        if envelope::is_compressed(request.metadata()) {
+            let messages = messages.map_ok(ResultMessage::into_flight_data);
+            return Ok(caller.answer(Box::pin(messages)));
+        }
+        // The codec would copy them: it only ends the call, see `envelope`.
+        let mut answer: Response<Self::DoGetStream> = caller.answer(Box::pin(stream::empty()));
+        answer.extensions_mut().insert(Uncopied::new(messages));
+        Ok(answer)
     }
 
     async fn do_put(&self, request: Request<Streaming<FlightData>>) -> Result<Response<Self::DoPutStream>, Status> {

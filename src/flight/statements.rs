@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
 use arrow_flight::sql::{CommandStatementQuery, CommandStatementUpdate, TicketStatementQuery};
-use arrow_flight::{FlightData, FlightDescriptor, FlightInfo};
+use arrow_flight::{FlightDescriptor, FlightInfo};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::scalar::ScalarValue;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use super::authn::Caller;
 use super::flights::Boarded;
+use super::message::ResultMessage;
 use super::parameters::Bound;
 use super::service::{BoxedStream, Door};
 use super::transactions::Place;
@@ -109,7 +110,7 @@ impl Door {
         &self,
         caller: &Caller,
         ticket: &TicketStatementQuery,
-    ) -> Result<BoxedStream<FlightData>, Status> {
+    ) -> Result<BoxedStream<ResultMessage>, Status> {
         let ticket = self.open_ticket(caller, &ticket.statement_handle)?;
         self.fetch(caller, ticket).await
     }
@@ -119,7 +120,7 @@ impl Door {
         &self,
         caller: &Caller,
         command: CommandStatementQuery,
-    ) -> Result<BoxedStream<FlightData>, Status> {
+    ) -> Result<BoxedStream<ResultMessage>, Status> {
         let place = self.place(caller, command.transaction_id.as_deref())?;
         let sql = caller.named(&self.engine, command.query);
         self.fetch(caller, StatementTicket::new(sql, &place, None)).await
@@ -144,7 +145,7 @@ impl Door {
         &self,
         caller: &Caller,
         ticket: StatementTicket,
-    ) -> Result<BoxedStream<FlightData>, Status> {
+    ) -> Result<BoxedStream<ResultMessage>, Status> {
         let Place { mut client, .. } = self.place_of(caller, ticket.transaction.as_deref())?;
         if ticket.part.is_some() {
             let part = ticket.part.clone();

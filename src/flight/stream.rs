@@ -11,13 +11,8 @@ use std::task::{Context, Poll, ready};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use arrow::ipc::writer::IpcWriteOptions;
-use arrow_flight::FlightData;
-use arrow_flight::encode::FlightDataEncoderBuilder;
-use arrow_flight::error::FlightError;
 use datafusion::execution::SendableRecordBatchStream;
-use futures::{FutureExt, Stream, StreamExt, TryStreamExt, stream};
-use parking_lot::Mutex;
-use prost::Message as _;
+use futures::{FutureExt, Stream, StreamExt, stream};
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::Status;
@@ -25,6 +20,7 @@ use tonic::Status;
 use super::authn::Caller;
 use super::envelope::{MESSAGE_BYTES, MESSAGE_BYTES_MAX};
 use super::flights::{self, Boarded};
+use super::message::{Encoder, ResultMessage};
 use super::service::BoxedStream;
 use super::{size, status};
 use crate::query::errors::from_datafusion;
@@ -36,15 +32,13 @@ const MESSAGE_BYTES_TARGET: usize = 2 << 20;
 /// sleeps.
 const QUEUE_LENGTH: usize = 4;
 
-type Message = Result<FlightData, Status>;
-
 /// Streams a result of the engine. `schema` is what was announced; batches are brought to it.
 pub(super) fn of_engine(
     schema: SchemaRef,
     batches: SendableRecordBatchStream,
     boarded: Boarded,
     caller: &Caller,
-) -> Result<BoxedStream<FlightData>, Status> {
+) -> Result<BoxedStream<ResultMessage>, Status> {
     let announced = Arc::clone(&schema);
     let taken = Arc::clone(&caller.taken);
     let batches = batches.map(move |batch| {
@@ -62,7 +56,7 @@ pub(super) fn of_engine(
     let bytes_max = caller.message_bytes;
     let cancelled = boarded.cancelled.clone();
     let task = tokio::spawn(async move {
-        let messages = encode(schema, batches.map_err(FlightError::from), options, bytes_max);
+        let messages = encode(schema, batches, options, bytes_max);
         // Cancelling drops the messages, and with them the engine's stream, also while the reader sleeps; only then is
         // the reader told, whenever it comes back.
         let was_cancelled = tokio::select! {
@@ -82,7 +76,10 @@ pub(super) fn of_engine(
 }
 
 /// Moves messages until they end, one fails, or the reader is gone.
-async fn pump(messages: impl Stream<Item = Message>, sender: &mpsc::Sender<Message>) {
+async fn pump(
+    messages: impl Stream<Item = Result<ResultMessage, Status>>,
+    sender: &mpsc::Sender<Result<ResultMessage, Status>>,
+) {
     let mut messages = std::pin::pin!(messages);
     while let Some(message) = messages.next().await {
         let is_last = message.is_err();
@@ -93,7 +90,7 @@ async fn pump(messages: impl Stream<Item = Message>, sender: &mpsc::Sender<Messa
 }
 
 /// Streams a small answer that is there already.
-pub(super) fn of_batch(batch: RecordBatch) -> BoxedStream<FlightData> {
+pub(super) fn of_batch(batch: RecordBatch) -> BoxedStream<ResultMessage> {
     Box::pin(encode(
         batch.schema(),
         stream::iter([Ok(batch)]),
@@ -106,32 +103,35 @@ pub(super) fn of_batch(batch: RecordBatch) -> BoxedStream<FlightData> {
 /// than `bytes_max` ends the result with RESOURCE_EXHAUSTED.
 fn encode(
     schema: SchemaRef,
-    batches: impl Stream<Item = Result<RecordBatch, FlightError>> + Send + 'static,
+    batches: impl Stream<Item = Result<RecordBatch, Status>> + Send + 'static,
     options: IpcWriteOptions,
     bytes_max: usize,
-) -> impl Stream<Item = Message> + Send + 'static {
-    // What the next message holds: the encoder makes one of each piece, and takes a piece when it has given all.
-    let taken = Arc::new(Mutex::new(None));
-    let encoded = Arc::clone(&taken);
+) -> impl Stream<Item = Result<ResultMessage, Status>> + Send + 'static {
+    let fits = move |message: ResultMessage, rows: Option<&RecordBatch>| match message.encoded_len() {
+        bytes if bytes > bytes_max => Err(too_large(rows, bytes, bytes_max)),
+        _ => Ok(message),
+    };
+    let first = fits(ResultMessage::of_schema(&schema, &options), None);
+    let mut encoder = Encoder::try_new(&schema, options);
     let pieces = batches.flat_map(|batch| match batch {
         Ok(batch) => stream::iter(split(batch).into_iter().map(Ok).collect::<Vec<_>>()),
         Err(error) => stream::iter(vec![Err(error)]),
     });
-    let pieces = pieces.inspect_ok(move |piece| *taken.lock() = Some(piece.clone()));
-    FlightDataEncoderBuilder::new()
-        .with_schema(schema)
-        .with_options(options)
-        // The encoder's own split counts whole buffers, also those a slice shares with its neighbours, and then sends
-        // a row or two a message; `split` counts the slice.
-        .with_max_flight_data_size(usize::MAX)
-        .build(pieces)
-        .map(move |message| {
-            let message = message.map_err(status::of_encoding)?;
-            match message.encoded_len() {
-                bytes if bytes > bytes_max => Err(too_large(encoded.lock().as_ref(), bytes, bytes_max)),
-                _ => Ok(message),
-            }
+    let rows = pieces.flat_map(move |piece| {
+        let encoded: Result<Vec<_>, Status> = piece.and_then(|piece| {
+            let encoder = encoder.as_mut().map_err(|error| status::internal(error))?;
+            let messages = encoder.encode(&piece).map_err(status::internal)?;
+            messages
+                .into_iter()
+                .map(|message| fits(message, Some(&piece)))
+                .collect()
+        });
+        stream::iter(match encoded {
+            Ok(messages) => messages.into_iter().map(Ok).collect(),
+            Err(error) => vec![Err(error)],
         })
+    });
+    stream::iter([first]).chain(rows)
 }
 
 /// What a client hears of a row that is too large for it: which column makes it so, and what to do.
@@ -173,13 +173,13 @@ fn split(batch: RecordBatch) -> Vec<RecordBatch> {
 /// The messages of a running task. Its end without an error is told only when the task ended well: a panic must not
 /// look like the end of the data.
 struct Flowing {
-    receiver: mpsc::Receiver<Message>,
+    receiver: mpsc::Receiver<Result<ResultMessage, Status>>,
     task: Option<AbortOnDropHandle<()>>,
     _boarded: Boarded,
 }
 
 impl Stream for Flowing {
-    type Item = Message;
+    type Item = Result<ResultMessage, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         if let Some(message) = ready!(self.receiver.poll_recv(context)) {
@@ -235,12 +235,12 @@ mod tests {
             let options = IpcWriteOptions::default().try_with_compression(compression).unwrap();
             let batches = stream::iter([Ok(batch.clone())]);
             encode(batch.schema(), batches, options, MESSAGE_BYTES_MAX)
-                .collect::<Vec<Message>>()
+                .collect::<Vec<Result<ResultMessage, Status>>>()
                 .await
         };
-        let sizes = |messages: &[Message]| {
-            let of = |message: &Message| message.as_ref().map(|message| message.encoded_len()).ok();
-            messages.iter().filter_map(of).max().unwrap()
+        let sizes = |messages: &[Result<ResultMessage, Status>]| {
+            let sent = messages.iter().flatten();
+            sent.map(ResultMessage::encoded_len).max().unwrap()
         };
         let fits = sent(MESSAGE_BYTES_MAX - 1_000, None).await;
         assert!(fits.iter().all(Result::is_ok) && sizes(&fits) <= MESSAGE_BYTES_MAX && sizes(&fits) > 4_000_000);
@@ -264,6 +264,6 @@ mod tests {
             .collect()
             .await;
         assert_eq!(messages.len(), 1);
-        assert!(!messages[0].as_ref().unwrap().data_header.is_empty());
+        assert!(messages[0].as_ref().unwrap().encoded_len() > 0);
     }
 }

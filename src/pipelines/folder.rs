@@ -17,6 +17,7 @@ use super::files::{Pipeline, read};
 use crate::audit::Client;
 use crate::auth::hex_digest;
 use crate::engine::Engine;
+use crate::query::printed::printed;
 use crate::query::view::ViewStatement;
 
 /// How often the folder is looked at.
@@ -194,7 +195,7 @@ fn is_that(view: &View, statement: &ViewStatement) -> bool {
             expected,
             ..
         } => {
-            view.sql == query.to_string()
+            view.sql == printed(query.as_ref())
                 && view.refresh == *refresh
                 && view.step == *step
                 && view.expected == *expected

@@ -23,6 +23,7 @@ use super::sight::sights;
 use super::statement::{Old, Wanted, parsed, refuse_circle, settled};
 use super::{Freshness, View};
 use crate::engine::Engine;
+use crate::query::printed::printed;
 use crate::query::view::Expectation;
 use crate::query::write::{Collected, Source, lake_error};
 use crate::query::{QueryError, errors, rests_on_rows};
@@ -248,7 +249,7 @@ impl Engine {
 /// Why the view is not as its last refresh left it; none when it is.
 fn not_as_left(old: &Old, wanted: &Wanted) -> Option<Why> {
     let view = &old.view;
-    if view.made.statement_sha256.is_empty() || view.sql != wanted.query.to_string() {
+    if view.made.statement_sha256.is_empty() || view.sql != printed(wanted.query.as_ref()) {
         return Some("how it was made before is not known".into());
     }
     if old.table.rows().map(|rows| rows as u64) != Some(view.made.rows) {

@@ -19,6 +19,7 @@ use super::{Freshness, Made, PROPERTY, View, expect};
 use crate::auth::hex_digest;
 use crate::engine::Engine;
 use crate::query::lineage::Lineage;
+use crate::query::printed::printed;
 use crate::query::view::{Expectation, Refresh, ViewStatement};
 use crate::query::write::{Source, require};
 use crate::query::{QueryError, tags};
@@ -206,7 +207,7 @@ impl Wanted {
         sights: BTreeMap<String, String>,
         (incremental, why, rows): (bool, String, u64),
     ) -> View {
-        let sql = self.query.to_string();
+        let sql = printed(self.query.as_ref());
         View {
             made: Made {
                 incremental,

@@ -20,6 +20,7 @@ use datafusion::sql::sqlparser::tokenizer::{Location, Token, Tokenizer};
 use super::rewrite::{self, Words};
 use super::{empty, typeinfo};
 use crate::pg_catalog::types::oid_by_name;
+use crate::query::printed::printed;
 
 /// What to do with a statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,7 +102,7 @@ pub(super) fn read(sql: &str, words: &Words<'_>) -> Kind {
     if statement == before {
         run(sql.to_owned())
     } else {
-        run(statement.to_string())
+        run(printed(&statement))
     }
 }
 
@@ -209,7 +210,7 @@ fn declare(all: &[Declare]) -> Kind {
             [name] => Kind::Declare {
                 name: folded(name),
                 is_held: *hold == Some(true),
-                sql: query.to_string(),
+                sql: printed(query.as_ref()),
             },
             _ => Kind::Refuse("a cursor has one name"),
         },

@@ -1,22 +1,18 @@
 //! Admission: what a statement must pass before anything of it is planned.
 //!
-//! The size of a text and the number of its operators are checked on tokens, because long flat chains (20,000 `OR`s)
-//! overflow the planner's stack and no recursion limit sees them. Then the statement waits, for a bounded time, for
-//! one of a bounded number of places.
+//! Its text must have a size and a depth that can be planned: see [`super::tokens`]. Then the statement waits, for a bounded
+//! time, for one of a bounded number of places.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use datafusion::sql::sqlparser::dialect::GenericDialect;
-use datafusion::sql::sqlparser::keywords::Keyword;
-use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 use labhouse_policies::Principal;
 use parking_lot::Mutex;
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
-use super::QueryError;
+use super::{QueryError, tokens};
 use crate::audit::Client;
 use crate::config::Limits;
 use crate::engine::Engine;
@@ -26,8 +22,6 @@ const PRINCIPALS_MAX: usize = 10_000;
 const MINUTE: Duration = Duration::from_secs(60);
 /// A prepared statement is announced when it is prepared, and again with its values.
 const ANNOUNCEMENTS_PER_STATEMENT: u32 = 2;
-/// Brackets open at once in a statement; the planner needs stack for each.
-const DEPTH_MAX: usize = 128;
 
 /// The gate in front of the planner.
 pub(crate) struct Admission {
@@ -202,70 +196,8 @@ impl Admission {
                 self.bytes_max
             )));
         }
-        let tokens = Tokenizer::new(&GenericDialect {}, sql)
-            .tokenize()
-            .map_err(|error| QueryError::Syntax(format!("the statement cannot be read: {error}")))?;
-        let operators = tokens.iter().filter(|token| is_operator(token)).count();
-        if operators > self.operators_max {
-            return Err(QueryError::Invalid(format!(
-                "the statement has {operators} operators such as OR, AND, + or UNION, at most {} are taken (limits.statement_operators); use IN (…) or join a table of values",
-                self.operators_max
-            )));
-        }
-        let deepest = tokens
-            .iter()
-            .scan(0_usize, |depth, token| {
-                match token {
-                    Token::LParen | Token::LBracket => *depth += 1,
-                    Token::RParen | Token::RBracket => *depth = depth.saturating_sub(1),
-                    _ => {}
-                }
-                Some(*depth)
-            })
-            .max()
-            .unwrap_or(0);
-        if deepest > DEPTH_MAX {
-            return Err(QueryError::Invalid(format!(
-                "the statement has {deepest} brackets inside each other, at most {DEPTH_MAX} are taken"
-            )));
-        }
+        tokens::check(sql, self.operators_max)?;
         Ok(())
-    }
-}
-
-/// Tokens that make an expression or a set operation one level deeper.
-fn is_operator(token: &Token) -> bool {
-    match token {
-        Token::Plus
-        | Token::Minus
-        | Token::Mul
-        | Token::Div
-        | Token::Mod
-        | Token::StringConcat
-        | Token::Eq
-        | Token::Neq
-        | Token::Lt
-        | Token::Gt
-        | Token::LtEq
-        | Token::GtEq
-        | Token::Pipe
-        | Token::Ampersand
-        | Token::Caret
-        | Token::DoubleColon => true,
-        Token::Word(word) => matches!(
-            word.keyword,
-            Keyword::OR
-                | Keyword::AND
-                | Keyword::NOT
-                | Keyword::UNION
-                | Keyword::EXCEPT
-                | Keyword::INTERSECT
-                | Keyword::JOIN
-                | Keyword::CASE
-                | Keyword::WHEN
-                | Keyword::LIKE
-        ),
-        _ => false,
     }
 }
 

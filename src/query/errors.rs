@@ -77,6 +77,25 @@ impl QueryError {
         }
     }
 
+    /// The same kind of error with its words changed.
+    pub(crate) fn reworded(self, change: impl FnOnce(String) -> String) -> Self {
+        match self {
+            Self::Syntax(text) => Self::Syntax(change(text)),
+            Self::Invalid(text) => Self::Invalid(change(text)),
+            Self::NotFound(text) => Self::NotFound(change(text)),
+            Self::Denied(text) => Self::Denied(change(text)),
+            Self::Exhausted(text) => Self::Exhausted(change(text)),
+            Self::Deadline(text) => Self::Deadline(change(text)),
+            Self::Cancelled(text) => Self::Cancelled(change(text)),
+            Self::Unsupported(text) => Self::Unsupported(change(text)),
+            Self::Conflict(text) => Self::Conflict(change(text)),
+            Self::Exists(text) => Self::Exists(change(text)),
+            Self::InTransaction(text) => Self::InTransaction(change(text)),
+            Self::Unavailable(text) => Self::Unavailable(change(text)),
+            Self::Internal { id } => Self::Internal { id },
+        }
+    }
+
     /// Carries this error through an engine stream that may begin on another node, as its kind and its words.
     pub(crate) fn into_portable(self) -> DataFusionError {
         let words = DataFusionError::Execution(self.to_string());

@@ -17,6 +17,7 @@ use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::Token;
 use labhouse_catalog::TableName;
 
+use super::printed::printed;
 use super::statement::{as_engine_statement, lake_name, question, syntax, word};
 use super::write::Source;
 use super::{QueryError, errors, logical, tags};
@@ -246,7 +247,7 @@ impl Engine {
                 move || async move { reads(&view, &planned, asked, &name).await },
             )
             .await?;
-        let sql = query.to_string();
+        let sql = printed(query.as_ref());
         let source = self.source(governed, state, query, Vec::new()).await?;
         let columns = source
             .schema

@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, StringBuilder, StringViewArray};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use arrow::error::ArrowError;
@@ -61,6 +61,9 @@ fn narrow_array(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError>
     if array.data_type() == to {
         return Ok(Arc::clone(array));
     }
+    if let (Some(views), DataType::Utf8) = (array.as_string_view_opt(), to) {
+        return plain(views);
+    }
     // A value that does not fit the announced type is an error, never a silent null.
     cast_with_options(
         array,
@@ -70,6 +73,21 @@ fn narrow_array(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError>
             ..CastOptions::default()
         },
     )
+}
+
+/// Views as plain strings. The room is counted before: growing as it fills copies most of a column twice.
+fn plain(views: &StringViewArray) -> Result<ArrayRef, ArrowError> {
+    let bytes: usize = views.lengths().map(|length| length as usize).sum();
+    // Offsets have 32 bits.
+    if i32::try_from(bytes).is_err() {
+        return Err(ArrowError::OffsetOverflowError(bytes));
+    }
+    let mut texts = StringBuilder::with_capacity(views.len(), bytes);
+    match views.null_count() {
+        0 => views.iter().flatten().for_each(|text| texts.append_value(text)),
+        _ => views.iter().for_each(|text| texts.append_option(text)),
+    }
+    Ok(Arc::new(texts.finish()))
 }
 
 fn narrow_field(field: &FieldRef) -> FieldRef {
@@ -120,7 +138,7 @@ fn narrow_entries(entries: &FieldRef) -> FieldRef {
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{Array, DictionaryArray, StringViewArray, StructArray};
+    use arrow::array::{DictionaryArray, StructArray};
     use arrow::datatypes::{Fields, Int32Type};
 
     use super::*;

@@ -67,19 +67,19 @@ pub(super) fn rewrite(sql: &str) -> Result<(Cow<'_, str>, BTreeSet<Stop>), Query
     if !travels(sql) && !contains_word(sql, changed::NAME) {
         return Ok((sql.into(), stops));
     }
-    let Ok(tokens) = Tokenizer::new(&GenericDialect {}, sql).tokenize() else {
+    let Some(sources) = sources(sql) else {
         // The parser that comes next says what is wrong.
         return Ok((sql.into(), stops));
     };
-    let mut text = String::with_capacity(sql.len());
-    let mut written: Vec<Token> = Vec::with_capacity(tokens.len());
-    let mut rest = tokens.as_slice();
-    while let [token, after @ ..] = rest {
-        if let Some(changes) = changed::call(rest, &written)? {
-            rest = rest.get(changes.tokens..).unwrap_or_default();
-            written.push(Token::make_word(&changes.query(), None));
-            if !is_named(rest) {
-                written.push(Token::make_word(&format!(" AS {}", changed::NAME), None));
+    let (tokens, sources): (Vec<Token>, Vec<&str>) = sources.into_iter().unzip();
+    let mut written = Written::default();
+    let mut at = 0;
+    while let (Some(rest @ [token, ..]), Some(source)) = (tokens.get(at..), sources.get(at)) {
+        if let Some(changes) = changed::call(rest, &written.tokens)? {
+            at += changes.tokens;
+            written.put(Token::make_word(&changes.query(), None));
+            if !is_named(tokens.get(at..).unwrap_or_default()) {
+                written.put(Token::make_word(&format!(" AS {}", changed::NAME), None));
             }
             match changes.is_by_commit() {
                 true if !commits.is_empty() => {
@@ -94,28 +94,74 @@ pub(super) fn rewrite(sql: &str) -> Result<(Cow<'_, str>, BTreeSet<Stop>), Query
             bounded(&stops)?;
             continue;
         }
-        if let Some((clause, when)) = clause(rest, &written)? {
-            let (stop, place) = stop(&written, when)?;
-            written.truncate(place);
-            written.push(Token::make_word(&stop.name(), Some('"')));
-            rest = rest.get(clause..).unwrap_or_default();
-            if !is_named(rest) {
-                written.push(Token::make_word(" AS ", None));
-                written.push(Token::make_word(&stop.table, Some('"')));
+        if let Some((clause, when)) = clause(rest, &written.tokens)? {
+            let (stop, place) = stop(&written.tokens, when)?;
+            written.cut(place);
+            written.put(Token::make_word(&stop.name(), Some('"')));
+            at += clause;
+            if !is_named(tokens.get(at..).unwrap_or_default()) {
+                written.put(Token::make_word(" AS ", None));
+                written.put(Token::make_word(&stop.table, Some('"')));
             }
             stops.insert(stop);
             bounded(&stops)?;
             continue;
         }
-        written.push(token.clone());
-        rest = after;
+        // What is not ours stays letter by letter: a token does not say how it was escaped.
+        written.tokens.push(token.clone());
+        written.texts.push((*source).into());
+        at += 1;
     }
     stops.append(&mut commits);
     if stops.is_empty() {
         return Ok((sql.into(), stops));
     }
-    written.iter().for_each(|token| text.push_str(&token.to_string()));
-    Ok((text.into(), stops))
+    Ok((written.texts.concat().into(), stops))
+}
+
+/// A text as it is written anew.
+#[derive(Default)]
+struct Written<'a> {
+    tokens: Vec<Token>,
+    /// Of each token what stands in the text.
+    texts: Vec<Cow<'a, str>>,
+}
+
+impl Written<'_> {
+    fn put(&mut self, token: Token) {
+        self.texts.push(token.to_string().into());
+        self.tokens.push(token);
+    }
+
+    fn cut(&mut self, length: usize) {
+        self.tokens.truncate(length);
+        self.texts.truncate(length);
+    }
+}
+
+/// The tokens of a text, each with what stands for it there; none for a text that is none.
+fn sources(sql: &str) -> Option<Vec<(Token, &str)>> {
+    let tokens = Tokenizer::new(&GenericDialect {}, sql).tokenize_with_location().ok()?;
+    let mut here = Location { line: 1, column: 1 };
+    let (mut letters, mut offset) = (sql.chars(), 0);
+    let mut starts = Vec::with_capacity(tokens.len());
+    for token in &tokens {
+        while here < token.span.start {
+            let letter = letters.next()?;
+            offset += letter.len_utf8();
+            match letter {
+                '\n' => here = Location::new(here.line + 1, 1),
+                _ => here.column += 1,
+            }
+        }
+        starts.push(offset);
+    }
+    // The tokens leave nothing out.
+    let ends = starts.iter().skip(1).copied().chain([sql.len()]);
+    let parts = starts.iter().zip(ends).map(|(start, end)| sql.get(*start..end));
+    let parts = parts.collect::<Option<Vec<_>>>()?;
+    let is_whole = starts.first() == Some(&0);
+    is_whole.then(|| tokens.into_iter().map(|token| token.token).zip(parts).collect())
 }
 
 /// The text with blanks in place of its time travel: what is left can be read by the engine's parser, and stands where it
@@ -325,6 +371,25 @@ mod tests {
         ] {
             let (text, stops) = rewrite(sql).unwrap();
             assert!(text == sql && stops.is_empty(), "{sql}");
+        }
+    }
+
+    #[test]
+    fn everything_else_stays_letter_by_letter() {
+        for (before, after) in [
+            (
+                "SELECT 'x'' OR ''1''=''1', E'a\\'b\\n', U&'\\0041''', \"a\"\"b\", $q$it's$q$ -- it's\n, 'é'\nFROM ",
+                " WHERE t.a = 'it''s' /* ' */",
+            ),
+            ("SELECT ''' AS a, 99 AS n --' AS a FROM ", ""),
+        ] {
+            let sql = format!("{before}s.t FOR VERSION AS OF 3{after}");
+            let written = text(&sql);
+            let rest = written.strip_prefix(before).unwrap().strip_suffix(after).unwrap();
+            assert_eq!(
+                rest.split_whitespace().collect::<Vec<_>>().join(" "),
+                "s.\"t@3\" AS \"t\""
+            );
         }
     }
 

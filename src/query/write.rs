@@ -66,7 +66,7 @@ impl Collected {
         let columns = names.iter().zip(&roots);
         Lineage::new(
             &self.read,
-            columns.filter(|(name, _)| *name != labhouse_catalog::ROW_ADDRESS),
+            columns.filter(|(name, _)| !name.starts_with(labhouse_catalog::ROW_ADDRESS)),
         )
     }
 }

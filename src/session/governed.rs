@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, OnceLock, Weak};
 
-use arrow::datatypes::{Field, Schema};
+use arrow::datatypes::Schema;
 use datafusion::catalog::TableProvider;
 use datafusion::common::ResolvedTableReference;
 use datafusion::error::DataFusionError;
@@ -239,21 +239,37 @@ impl Governed {
         }
     }
 
-    /// The same view, but one table is read from `inner`, which has a row address as its last column.
+    /// The same view, in which a table is there once more, under the name `hidden`: read from `inner`, which has the address of
+    /// each row as its last column.
     pub(crate) fn with_addresses(
         &self,
-        name: &TableName,
+        table: &Arc<LakeTable>,
+        hidden: &str,
         access: &Access,
         inner: Arc<dyn TableProvider>,
-        address: Field,
+        address: &str,
     ) -> Result<Arc<Self>, DataFusionError> {
-        let access = access.clone().with_address(address);
+        let access = access.clone().with_address(labhouse_catalog::address_field(address));
         let provider = govern(inner, &access, Arc::clone(&self.system))?;
-        let key = (name.schema.clone(), name.table.clone());
+        let key = (table.name().schema.clone(), hidden.to_owned());
         let view = self.over(self.world.clone());
+        self.hand_travelled(&view);
+        let read = (Arc::clone(table), table.version());
+        view.travelled.lock().insert(key.clone(), read);
         let resolved = Resolved::Open(Box::new(access), provider);
         view.resolved.lock().insert(key, resolved);
         Ok(Arc::new(view))
+    }
+
+    /// Older versions that the statement names stay found in another view of it.
+    fn hand_travelled(&self, view: &Self) {
+        let travelled = self.travelled.lock().clone();
+        let resolved = self.resolved.lock();
+        let found = travelled
+            .keys()
+            .filter_map(|key| Some((key.clone(), resolved.get(key)?.clone())));
+        view.resolved.lock().extend(found);
+        *view.travelled.lock() = travelled;
     }
 
     /// The same view, but of these tables only these rows are read.
@@ -329,13 +345,7 @@ impl Governed {
             staged: Some(staged),
             ..self.over(world)
         };
-        let travelled = self.travelled.lock().clone();
-        let resolved = self.resolved.lock();
-        let found = travelled
-            .keys()
-            .filter_map(|key| Some((key.clone(), resolved.get(key)?.clone())));
-        view.resolved.lock().extend(found);
-        *view.travelled.lock() = travelled;
+        self.hand_travelled(&view);
         Arc::new(view)
     }
 

@@ -12,6 +12,7 @@
     reason = "a test that cannot go on should say so at once"
 )]
 
+mod addresses;
 mod agent;
 mod alerts;
 mod arranging;

@@ -16,9 +16,9 @@ pub(crate) async fn delete(lab: &Lab, condition: &str) {
     let context = SessionContext::new();
     lab.lake.register(&context.runtime_env());
     context
-        .register_table("t", addressed(&lab.lake, &table).unwrap())
+        .register_table("t", addressed(&lab.lake, &table, "_row_address@here").unwrap())
         .unwrap();
-    let sql = format!("select _row_address from t where {condition}");
+    let sql = format!("select \"_row_address@here\" from t where {condition}");
     let found = cells(&context.sql(&sql).await.unwrap().collect().await.unwrap());
     let addresses: BTreeSet<i64> = found.iter().map(|row| row[0].parse().unwrap()).collect();
     assert!(!addresses.is_empty());

@@ -85,8 +85,9 @@ impl Engine {
                 (state, fills.into_iter().collect())
             }
             Statement::Change(change) => {
-                let view = visible(governed, &change.target)
-                    .and_then(|(access, table)| Ok((self.addressed(governed, &access, &table)?, access)));
+                let view = visible(governed, &change.target).and_then(|(access, table)| {
+                    Ok((self.addressed(governed, &access, &table, &change.hidden)?, access))
+                });
                 let opened = view.ok().and_then(|(view, access)| {
                     let state = self.sessions.open(&view).ok()?;
                     Some((Arc::new(state), access))

@@ -6,6 +6,7 @@
 
 mod fill;
 mod parse;
+mod target;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,7 +19,8 @@ use labhouse_catalog::{LakeTable, TableName, TakenOut};
 use labhouse_policies::{Access, Action, Decision, Reason, TableObject};
 
 pub(super) use fill::Fill;
-pub(crate) use parse::{Change, Effect, Part, delete, merge, update};
+pub(crate) use parse::{Change, Effect, delete, merge, update};
+use target::Hidden;
 
 use super::lineage::Added;
 use super::write::{Collected, count, lake_error, require, reserved};
@@ -89,8 +91,8 @@ impl Engine {
         }
         let catalog = governed.target(&self.catalog);
         let lake = catalog.lake();
-        let view = self.addressed(governed, &access, &table)?;
-        let found = self.find(&view, &access, &table, &change.parts, parameters).await?;
+        let view = self.addressed(governed, &access, &table, &change.hidden)?;
+        let found = self.find(&view, &access, &table, change, parameters).await?;
         let touched: BTreeSet<i64> = found.deleted.iter().chain(found.updated.keys()).copied().collect();
         let inserted: usize = found.inserted.iter().map(RecordBatch::num_rows).sum();
         if touched.is_empty() && inserted == 0 {
@@ -100,10 +102,13 @@ impl Engine {
         let taken = labhouse_catalog::take_out(lake, &table, &touched)
             .await
             .map_err(lake_error)?;
-        match new_rows(&found, &touched, &taken).and_then(|rows| {
-            check(&view, &access, &rows, name)?;
-            Ok(rows)
-        }) {
+        let changed = reached(&view, &access, &touched, &taken, name)
+            .and_then(|()| new_rows(&found, &touched, &taken))
+            .and_then(|rows| {
+                check(&view, &access, &rows, name)?;
+                Ok(rows)
+            });
+        match changed {
             Ok(rows) => {
                 let lineage = found.lineage.noted_of(&table);
                 let done = taken.put_back(catalog, &table, &rows, change.kind, lineage).await;
@@ -125,11 +130,12 @@ impl Engine {
         governed: &Governed,
         access: &Access,
         table: &Arc<LakeTable>,
+        hidden: &Hidden,
     ) -> Result<Arc<Governed>, QueryError> {
         let lake = governed.target(&self.catalog).lake();
-        let inner = labhouse_catalog::addressed(lake, table).map_err(lake_error)?;
+        let inner = labhouse_catalog::addressed(lake, table, &hidden.column).map_err(lake_error)?;
         governed
-            .with_addresses(table.name(), access, inner, labhouse_catalog::address_field())
+            .with_addresses(table, &hidden.table, access, inner, &hidden.column)
             .map_err(errors::from_datafusion)
     }
 
@@ -139,15 +145,16 @@ impl Engine {
         view: &Arc<Governed>,
         access: &Access,
         table: &LakeTable,
-        parts: &[Part],
+        change: &Change,
         parameters: &[ScalarValue],
     ) -> Result<Found, QueryError> {
         let mut found = Found::default();
-        for part in parts {
+        for part in &change.parts {
             let state = Arc::new(self.sessions.open(view).map_err(errors::from_datafusion)?);
             let given = self
                 .collect(view, state, part.query.clone(), parameters.to_vec())
-                .await?;
+                .await
+                .map_err(|error| change.hidden.told(error))?;
             let rows =
                 concat_batches(&given.schema, &given.batches).map_err(|error| errors::from_datafusion(error.into()))?;
             match &part.effect {
@@ -384,6 +391,25 @@ fn filled(columns: &[String], access: &Access) -> Vec<String> {
     seen.map(|field| field.name().clone())
         .filter(|name| !name.starts_with('_'))
         .collect()
+}
+
+/// Every row that is taken out must be one that the writer sees, however its address came.
+fn reached(
+    governed: &Governed,
+    access: &Access,
+    touched: &BTreeSet<i64>,
+    taken: &TakenOut,
+    name: &TableName,
+) -> Result<(), QueryError> {
+    let shown = access
+        .shows(&taken.rows, governed.system())
+        .map_err(errors::from_datafusion)?;
+    if taken.rows.num_rows() != touched.len() || shown.true_count() < touched.len() {
+        return Err(QueryError::Denied(format!(
+            "a row to be changed in {name} is not visible to you; run the statement again"
+        )));
+    }
+    Ok(())
 }
 
 /// Every row written must be one the writer sees.

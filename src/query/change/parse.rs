@@ -12,15 +12,18 @@ use datafusion::sql::sqlparser::ast::{
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
-use labhouse_catalog::{ROW_ADDRESS, RowChange, TableName};
+use labhouse_catalog::{RowChange, TableName};
 
 use super::super::QueryError;
-use super::super::statement::{plain, table_name};
+use super::super::statement::plain;
+use super::target::{Hidden, Target};
 
 /// A statement that changes rows.
 #[derive(Debug)]
 pub(crate) struct Change {
     pub(crate) target: TableName,
+    /// What the parts call it.
+    pub(crate) hidden: Hidden,
     pub(crate) kind: RowChange,
     pub(crate) parts: Vec<Part>,
 }
@@ -67,7 +70,11 @@ pub(crate) fn delete(delete: Delete) -> Result<Change, QueryError> {
         return Err(unsupported("DELETE of several tables"));
     };
     let target = Target::of(alone(table)?)?;
-    let query = select(vec![target.address()], target.from(), delete.selection)?;
+    let mut selection = delete.selection;
+    if let Some(condition) = &mut selection {
+        target.take(condition, None)?;
+    }
+    let query = select(vec![target.address()], target.from(), selection)?;
     Ok(Change {
         kind: RowChange::Delete,
         parts: vec![Part {
@@ -75,6 +82,7 @@ pub(crate) fn delete(delete: Delete) -> Result<Change, QueryError> {
             query,
         }],
         target: target.name,
+        hidden: target.hidden,
     })
 }
 
@@ -91,8 +99,12 @@ pub(crate) fn update(update: Update) -> Result<Change, QueryError> {
         return Err(unsupported("UPDATE with OR, RETURNING, ORDER BY or LIMIT"));
     }
     let target = Target::of(alone(update.table)?)?;
-    let (columns, values) = assignments(update.assignments)?;
-    let query = select(target.addressed(values), target.from(), update.selection)?;
+    let (columns, mut values) = assignments(update.assignments)?;
+    let mut selection = update.selection;
+    for expr in values.iter_mut().chain(&mut selection) {
+        target.take(expr, None)?;
+    }
+    let query = select(addressed(&target, values), target.from(), selection)?;
     Ok(Change {
         kind: RowChange::Update,
         parts: vec![Part {
@@ -100,6 +112,7 @@ pub(crate) fn update(update: Update) -> Result<Change, QueryError> {
             query,
         }],
         target: target.name,
+        hidden: target.hidden,
     })
 }
 
@@ -113,11 +126,12 @@ pub(crate) fn merge(merge: Merge) -> Result<Change, QueryError> {
         ));
     }
     let target = Target::of(merge.table)?;
-    let sides = Sides {
+    let mut sides = Sides {
         target: &target,
         source: merge.source,
         on: *merge.on,
     };
+    target.take(&mut sides.on, Some(&sides.source))?;
     let mut parts = Vec::new();
     // Of the clauses of one kind the first whose condition holds is taken.
     let mut before: [Option<Expr>; 3] = [None, None, None];
@@ -130,6 +144,10 @@ pub(crate) fn merge(merge: Merge) -> Result<Change, QueryError> {
         let Some(taken) = before.get_mut(kind as usize) else {
             return Err(QueryError::internal("a kind of MERGE clause without a place"));
         };
+        let mut clause = clause;
+        for expr in expressions(&mut clause) {
+            target.take(expr, Some(&sides.source))?;
+        }
         let own = clause.predicate.clone();
         let condition = both(taken.clone(), own.clone());
         // After a clause without a condition no other of its kind is reached: `true IS NOT TRUE` holds for no row.
@@ -144,6 +162,7 @@ pub(crate) fn merge(merge: Merge) -> Result<Change, QueryError> {
         kind: RowChange::Merge,
         parts,
         target: target.name,
+        hidden: target.hidden,
     })
 }
 
@@ -233,13 +252,13 @@ impl Sides<'_> {
         };
         let query = match kind {
             Kind::Matched => select(
-                self.target.addressed(values),
-                self.joined(&self.target.factor, &self.source, JoinOperator::Inner),
+                addressed(self.target, values),
+                self.joined(self.target.factor(), &self.source, JoinOperator::Inner),
                 condition,
             )?,
             Kind::NotMatched => {
                 let unmatched = Expr::IsNull(Box::new(self.target.address_expr()));
-                let from = self.joined(&self.source, &self.target.factor, JoinOperator::LeftOuter);
+                let from = self.joined(&self.source, self.target.factor(), JoinOperator::LeftOuter);
                 select(
                     values.into_iter().enumerate().map(named).collect(),
                     from,
@@ -247,14 +266,14 @@ impl Sides<'_> {
                 )?
             }
             Kind::NotMatchedBySource => {
-                let from = self.joined(&self.target.factor, &self.source, JoinOperator::Inner);
+                let from = self.joined(self.target.factor(), &self.source, JoinOperator::Inner);
                 let matched = Expr::InSubquery {
                     expr: Box::new(self.target.address_expr()),
                     subquery: select(vec![self.target.address()], from, None)?,
                     negated: true,
                 };
                 select(
-                    self.target.addressed(values),
+                    addressed(self.target, values),
                     self.target.from(),
                     both(Some(matched), condition),
                 )?
@@ -280,62 +299,27 @@ impl Sides<'_> {
     }
 }
 
-/// The table that is changed, as the statement names it.
-struct Target {
-    name: TableName,
-    factor: TableFactor,
-    /// How its columns are qualified.
-    qualifier: Vec<Ident>,
+/// Addresses, and then these values.
+fn addressed(target: &Target, values: Vec<Expr>) -> Vec<SelectItem> {
+    let values = values.into_iter().enumerate().map(named);
+    std::iter::once(target.address()).chain(values).collect()
 }
 
-impl Target {
-    fn of(factor: TableFactor) -> Result<Self, QueryError> {
-        let TableFactor::Table {
-            name,
-            alias,
-            args: None,
-            version: None,
-            sample: None,
-            ..
-        } = &factor
-        else {
-            return Err(unsupported("changing anything but a table named by its full name"));
-        };
-        let qualifier = match alias {
-            Some(alias) => vec![alias.name.clone()],
-            None => name.0.iter().filter_map(|part| part.as_ident().cloned()).collect(),
-        };
-        Ok(Self {
-            name: table_name(name)?,
-            qualifier,
-            factor,
-        })
-    }
-
-    fn from(&self) -> Vec<TableWithJoins> {
-        vec![TableWithJoins {
-            relation: self.factor.clone(),
-            joins: Vec::new(),
-        }]
-    }
-
-    fn address_expr(&self) -> Expr {
-        let mut parts = self.qualifier.clone();
-        parts.push(Ident::with_quote('"', ROW_ADDRESS));
-        Expr::CompoundIdentifier(parts)
-    }
-
-    fn address(&self) -> SelectItem {
-        SelectItem::ExprWithAlias {
-            expr: self.address_expr(),
-            alias: Ident::with_quote('"', ROW_ADDRESS),
+/// What a clause of a MERGE says of both tables.
+fn expressions(clause: &mut MergeClause) -> Vec<&mut Expr> {
+    let mut all: Vec<&mut Expr> = clause.predicate.iter_mut().collect();
+    match &mut clause.action {
+        MergeAction::Update(update) => {
+            all.extend(update.assignments.iter_mut().map(|assignment| &mut assignment.value))
         }
+        MergeAction::Insert(insert) => {
+            if let MergeInsertKind::Values(values) = &mut insert.kind {
+                all.extend(values.rows.iter_mut().flat_map(|row| row.content.iter_mut()));
+            }
+        }
+        MergeAction::Delete { .. } => {}
     }
-
-    fn addressed(&self, values: Vec<Expr>) -> Vec<SelectItem> {
-        let values = values.into_iter().enumerate().map(named);
-        std::iter::once(self.address()).chain(values).collect()
-    }
+    all
 }
 
 fn named((at, expr): (usize, Expr)) -> SelectItem {
@@ -412,6 +396,6 @@ fn select(
     Ok(query)
 }
 
-fn unsupported(what: &str) -> QueryError {
+pub(super) fn unsupported(what: &str) -> QueryError {
     QueryError::Unsupported(format!("labhouse does not run {what}"))
 }
