@@ -8,7 +8,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Fields, Schema};
 
 use crate::delta::settled;
-use crate::formats::{Block, DATE_ORDER_KEY, DECIMAL_KEY};
+use crate::formats::{Block, DATE_ORDER_KEY, DECIMAL_KEY, UNIT_KEY};
 use crate::name::clean_column;
 
 use super::folder_columns::FolderColumn;
@@ -56,7 +56,7 @@ impl Prepared {
             if name != *field.name() {
                 metadata.insert(ORIGINAL_KEY.to_owned(), field.name().clone());
             }
-            for key in [DATE_ORDER_KEY, DECIMAL_KEY] {
+            for key in [DATE_ORDER_KEY, DECIMAL_KEY, UNIT_KEY] {
                 if let Some(written) = field.metadata().get(key) {
                     metadata.insert(key.to_owned(), written.clone());
                 }
@@ -149,7 +149,7 @@ impl Prepared {
     }
 }
 
-fn is_unnamed(heading: &str) -> bool {
+pub(super) fn is_unnamed(heading: &str) -> bool {
     heading
         .strip_prefix("column_")
         .is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))

@@ -8,14 +8,12 @@ use std::collections::{BTreeSet, HashMap};
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::DataType;
 
-use crate::formats::{is_smiles, is_well};
+use crate::formats::{UNIT_KEY, is_smiles, is_well};
 
 /// What the values are: `well`, `plate`, `smiles`, `inchi`, `inchi_key`, `email` or `person`.
 pub const KIND_KEY: &str = "labhouse.kind";
 /// A tag that somebody should consider, as `labhouse.proposed.<key>` with its value.
 pub const PROPOSED_PREFIX: &str = "labhouse.proposed.";
-/// The unit that a heading states.
-const UNIT_KEY: &str = "unit";
 
 /// Values that are looked at.
 const VALUES_MAX: usize = 256;

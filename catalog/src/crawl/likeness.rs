@@ -14,33 +14,41 @@ use arrow::datatypes::{DataType, Field};
 use crate::name::{NAME_BYTES_MAX, TableName};
 
 use super::apart::Apart;
+use super::columns::is_unnamed;
 use super::layout::{block_table, numbered, stem};
 use super::pattern::Pattern;
 
 /// Tables beside one: a folder with more kinds of files is no place for one table.
-const BESIDE_MAX: usize = 32;
+pub(super) const BESIDE_MAX: usize = 32;
 
 /// The columns of a table or of a file, and which names of files go with them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Face {
     /// Whether a column holds numbers, by its name.
-    columns: BTreeMap<String, bool>,
+    pub(super) columns: BTreeMap<String, bool>,
+    /// Those of them without any value: they may come to hold anything.
+    empty: BTreeSet<String>,
     /// Patterns of names.
-    keys: BTreeSet<String>,
+    pub(super) keys: BTreeSet<String>,
 }
 
 impl Face {
     /// Columns that come from the crawler are left out.
     pub(crate) fn of<'f>(fields: impl Iterator<Item = &'f Field>) -> Self {
+        let mut empty = BTreeSet::new();
         let columns = fields
             .filter(|field| is_own(field))
             .map(|field| {
+                if *field.data_type() == DataType::Null {
+                    empty.insert(field.name().clone());
+                }
                 let numbers = field.data_type().is_numeric() || *field.data_type() == DataType::Null;
                 (field.name().clone(), numbers)
             })
             .collect();
         Self {
             columns,
+            empty,
             keys: BTreeSet::new(),
         }
     }
@@ -55,7 +63,7 @@ impl Face {
         self
     }
 
-    fn common(&self, other: &Self) -> usize {
+    pub(super) fn common(&self, other: &Self) -> usize {
         self.columns
             .keys()
             .filter(|name| other.columns.contains_key(*name))
@@ -69,7 +77,7 @@ impl Face {
             self.columns.len().min(other.columns.len()),
             self.columns.len().max(other.columns.len()),
         );
-        if common < less && apart.are(&self.keys, &other.keys) {
+        if (common < less && apart.are(&self.keys, &other.keys)) || self.is_otherwise_laid_out(other) {
             return None;
         }
         let rest_is_numbers = |one: &Self, two: &Self| {
@@ -83,7 +91,30 @@ impl Face {
         is_alike.then_some(if more == 0 { 1.0 } else { common as f64 / more as f64 })
     }
 
+    /// Whether both are files without names of columns, and the same places hold numbers in the one and words in the other, in two
+    /// columns and a fifth of all: one such column may be a slip, and names that only count say nothing.
+    fn is_otherwise_laid_out(&self, other: &Self) -> bool {
+        let unnamed = |face: &Self| !face.columns.is_empty() && face.columns.keys().all(|name| is_unnamed(name));
+        if !unnamed(self) || !unnamed(other) {
+            return false;
+        }
+        let common = self.columns.iter().filter_map(|(name, numbers)| {
+            let is_empty = self.empty.contains(name) || other.empty.contains(name);
+            Some((is_empty, numbers, other.columns.get(name)?))
+        });
+        let (mut all, mut unlike) = (0usize, 0usize);
+        for (is_empty, one, two) in common {
+            all += 1;
+            unlike += usize::from(!is_empty && one != two);
+        }
+        unlike > 1 && unlike * 5 >= all
+    }
+
     fn join(&mut self, other: &Self) {
+        self.empty
+            .retain(|name| !other.columns.contains_key(name) || other.empty.contains(name));
+        let new = other.empty.iter().filter(|name| !self.columns.contains_key(*name));
+        self.empty.extend(new.cloned());
         self.columns.extend(other.columns.clone());
         self.keys.extend(other.keys.iter().cloned());
     }
@@ -368,6 +399,28 @@ mod tests {
         // A table that took both before goes on so.
         let both = ["s/t/data.csv", "s/t/layout.csv"];
         assert_eq!(fits("well plate compound", &both, "s/t/layout.csv"), Fits::Main);
+    }
+
+    #[test]
+    fn files_without_names_of_columns_are_told_apart_by_what_they_hold() {
+        let fields = |kinds: &str| -> Vec<Field> {
+            let kind = |kind: char| match kind {
+                'n' => DataType::Float64,
+                '-' => DataType::Null,
+                _ => DataType::Utf8,
+            };
+            let columns = kinds.chars().enumerate();
+            columns
+                .map(|(at, one)| Field::new(format!("column_{}", at + 1), kind(one), true))
+                .collect()
+        };
+        let alike = |one: &str, two: &str| {
+            let [one, two] = [one, two].map(|kinds| Face::of(fields(kinds).iter()).with_name("s/t/x_1.csv"));
+            one.alike(&two, &Apart::default()).is_some()
+        };
+        assert!(!alike("nttnn", "ntntn") && !alike("nttttnnt", "ntttttnn"));
+        // The no: one column that differs, one without a value, and columns more.
+        assert!(alike("nttnn", "nttnt") && alike("nttnn", "n--nn") && alike("nttnn", "nttnnttn"));
     }
 
     #[test]

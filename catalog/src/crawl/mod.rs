@@ -19,6 +19,7 @@ mod layout;
 mod ledger;
 mod likeness;
 mod links;
+mod mixed;
 mod moved;
 mod options;
 mod pattern;

@@ -14,6 +14,7 @@ use super::folder_columns::FolderColumn;
 use super::history::Histories;
 use super::landing::Landed;
 use super::likeness::{self, Candidate, Face, Fits};
+use super::mixed;
 use super::pins::Group;
 use super::shape::SOURCE_FILE;
 use super::told::Told;
@@ -22,6 +23,9 @@ use super::told::Told;
 const NAMES_MAX: usize = 200;
 /// Kinds of files in one folder that are held against one another.
 const KINDS_MAX: usize = 32;
+
+/// How sure a file is that may be of another kind than those of its table.
+const MIXED: f64 = 0.9;
 
 /// A file that was read, before it is decided which tables it feeds.
 pub(super) struct Parsed {
@@ -55,7 +59,7 @@ impl Crawler {
         let mut nowhere: BTreeMap<usize, String> = BTreeMap::new();
         for (main, places) in by_main {
             let faces = self.faces(&main).await;
-            let (kept, fits): (Vec<usize>, Vec<Fits>) = {
+            let (kept, fits, doubts) = {
                 let candidates: Vec<(usize, Candidate<'_>)> = places
                     .iter()
                     .filter_map(|at| {
@@ -72,10 +76,15 @@ impl Crawler {
                     .collect();
                 let (kept, candidates): (Vec<usize>, Vec<Candidate<'_>>) = candidates.into_iter().unzip();
                 let apart = apart(parsed.as_slice(), &kept, &candidates);
-                (kept, likeness::assign(&main, &faces, &candidates, &apart))
+                let fits = likeness::assign(&main, &faces, &candidates, &apart);
+                let doubts = mixed::mixed(&main, &faces, &candidates, &fits);
+                (kept, fits, doubts)
             };
-            for (at, fits) in kept.into_iter().zip(fits) {
+            for ((at, fits), doubt) in kept.into_iter().zip(fits).zip(doubts) {
                 let Some(one) = parsed.get_mut(at) else { continue };
+                if let Some(doubt) = doubt {
+                    one.told.doubt(MIXED, &doubt);
+                }
                 match fits {
                     Fits::Main => {}
                     Fits::Beside(table, why) => {

@@ -8,10 +8,10 @@
 
 use std::collections::BTreeMap;
 
-use arrow::array::Array;
+use arrow::array::{Array, AsArray};
 use arrow::datatypes::DataType;
 
-use crate::formats::{DATE_ORDER_KEY, DECIMAL_KEY, DECIMAL_UNSURE, DateOrder, Decimal};
+use crate::formats::{DATE_ORDER_KEY, DECIMAL_KEY, DECIMAL_UNSURE, DateOrder, Decimal, is_moment};
 
 use super::columns::Prepared;
 use super::shape::{Existing, all_null, is_folder, is_source, known_range, stored_fits};
@@ -42,6 +42,8 @@ struct Use<'f> {
     data_type: &'f DataType,
     /// Its points may part thousands as well as fractions.
     unsure: bool,
+    /// How its days are written.
+    order: Option<DateOrder>,
 }
 
 impl Use<'_> {
@@ -77,6 +79,10 @@ pub(crate) fn of(existing: Option<&Existing>, files: &[&Prepared]) -> Vec<Wanted
                         .metadata()
                         .get(DECIMAL_KEY)
                         .is_some_and(|sign| sign == DECIMAL_UNSURE),
+                    order: field
+                        .metadata()
+                        .get(DATE_ORDER_KEY)
+                        .and_then(|word| DateOrder::of_word(word)),
                 });
             }
         }
@@ -93,9 +99,12 @@ pub(crate) fn of(existing: Option<&Existing>, files: &[&Prepared]) -> Vec<Wanted
         let stored = stored
             .map(|field| field.data_type())
             .filter(|_| !all_null(existing, name));
-        let to = match stored {
-            Some(stored) => widened(existing, name, stored, &uses),
-            None => new(name, &uses),
+        let proven = proven_days(name, &uses).filter(|_| stored.is_none());
+        let order = order.or(proven.as_ref().map(|(_, order)| *order));
+        let to = match (stored, proven) {
+            (Some(stored), _) => widened(existing, name, stored, &uses),
+            (None, Some((to, _))) if !is_text_by_pin(name, &uses) => to,
+            (None, _) => new(name, &uses),
         };
         let has = match stored {
             Some(stored) => format!("{} in the table{}", spoken(stored), known_range(existing, name)),
@@ -199,6 +208,30 @@ fn new(name: &str, uses: &[Use<'_>]) -> DataType {
         }
         None => DataType::Utf8,
     }
+}
+
+/// The type and the order of days of a new column, where some files prove them and the others hold nothing but dates that may be
+/// read in that order as well.
+fn proven_days(name: &str, uses: &[Use<'_>]) -> Option<(DataType, DateOrder)> {
+    let is_text = |one: &&Use<'_>| *one.data_type == DataType::Utf8;
+    let proof = || uses.iter().filter(|one| !is_text(one));
+    let order = proof().next()?.order?;
+    let are_days = |one: &Use<'_>| matches!(one.data_type, DataType::Date32 | DataType::Timestamp(..));
+    if !proof().all(|one| are_days(one) && one.order == Some(order)) {
+        return None;
+    }
+    let mut texts = uses.iter().filter(is_text).peekable();
+    texts.peek()?;
+    let are_open = |one: &Use<'_>| {
+        let arrays = one.file.column(name);
+        let strings = arrays.iter().filter_map(|array| array.as_string_opt::<i32>());
+        let mut values = strings.flat_map(|strings| strings.iter().flatten()).peekable();
+        one.file.staged.is_none() && values.peek().is_some() && values.all(|value| is_moment(value.trim()))
+    };
+    let mut types = proof().map(|one| Some(one.data_type.clone()));
+    let to = types.next()?;
+    let to = types.fold(to, |to, next| unify(&to?, &next?))?;
+    texts.all(are_open).then_some((to, order))
 }
 
 fn is_text_by_pin(name: &str, uses: &[Use<'_>]) -> bool {

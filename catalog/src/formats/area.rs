@@ -218,9 +218,18 @@ impl Area {
                 || head::is_marked(&filled)
                 || (gap > 0 && self.is_setting(grid, &filled, width));
             let apart = gap > 0 || (grid.width(row) == 1 && width > 2 && is_sentence(&filled));
-            if apart && is_foot_line {
+            if self.is_printed(grid, rest.get(at..).unwrap_or_default(), width) {
+                self.after = rest.get(at..).unwrap_or_default().to_vec();
+                return Ok(());
+            }
+            let is_section = width > 1 && blocks::titles_two_columns(grid, row);
+            if is_section || (apart && is_foot_line) {
                 let foot = rest.get(at..).unwrap_or_default();
-                if foot.iter().all(|row| is_foot(&grid.filled(*row), width)) {
+                let is_table = foot
+                    .iter()
+                    .take(PAIRS_MAX)
+                    .any(|row| blocks::heads_readings(grid, *row));
+                if foot.iter().all(|row| is_foot(&grid.filled(*row), width)) && !is_table {
                     self.after = foot.to_vec();
                     return Ok(());
                 }
@@ -248,6 +257,15 @@ impl Area {
         Ok(())
     }
 
+    /// Whether the rows, the last ones, only say when and on which page the table was printed, in fewer cells than it has columns.
+    fn is_printed(&self, grid: &Grid, rows: &[usize], width: usize) -> bool {
+        let is_printed = |row: &usize| {
+            let filled = grid.filled(*row);
+            filled.len() < width.min(3) && head::is_printed(&filled)
+        };
+        !self.body.is_empty() && rows.iter().all(is_printed)
+    }
+
     /// Two cells, the first a word where the table's first column holds values: a setting below the table.
     fn is_setting(&self, grid: &Grid, filled: &[&str], width: usize) -> bool {
         let rows = self.body.get(..self.body.len().min(TYPED_ROWS)).unwrap_or_default();
@@ -259,7 +277,7 @@ impl Area {
 
     /// After a blank line: a wider row, or names where the column so far holds numbers.
     fn is_new_block(&mut self, grid: &Grid, shape: &Shape, row: usize, width: usize) -> bool {
-        if shape.filled_width(row) > width {
+        if shape.filled_width(row) > width || (width > 2 && blocks::heads_readings(grid, row)) {
             return true;
         }
         if !header::is_all_labels(&grid.filled(row)) {
@@ -310,7 +328,14 @@ impl Area {
             let filled = grid.filled(*row);
             (filled.len() <= 2 && head::classify(&filled) != HeadLine::Row) || is_prose(&filled)
         });
-        if !is_head {
+        // Two names above readings are a table as well, be it narrower than the next one.
+        let has_table = || {
+            so_far
+                .iter()
+                .take(PAIRS_MAX)
+                .any(|row| blocks::heads_readings(grid, *row))
+        };
+        if !is_head || has_table() {
             return Err(shapes::not_a_table(grid, shape, "several blocks", source));
         }
         *self = Self {

@@ -1,6 +1,6 @@
 //! The one table of a grid, from the rows that were found to be it: names, units, constants, types.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use crate::formats::area::Area;
 use crate::formats::column;
@@ -10,7 +10,7 @@ use crate::formats::layout::{Found, FoundTable, GridCells, Source, keep};
 use crate::formats::refuse::{self, Outline};
 use crate::formats::sections::{Sectioned, Sections};
 use crate::formats::shapes::{self, Shape};
-use crate::formats::{Confidence, ReadError, blocks, constants, header, infer, layout_names, units};
+use crate::formats::{Confidence, ReadError, blocks, constants, header, infer, layout_names, number, units};
 
 impl Area {
     /// Names and types the table.
@@ -61,13 +61,26 @@ impl Area {
         let grouped = has_header
             .then(|| layout_names::grouped(grid, &self.before, self.first, &names))
             .flatten();
-        let mut confidence = self.doubts_of_header(&names, &cells, has_header);
+        let units = second_header(grid, self.first, &self.body).filter(|_| has_header);
+        let below = GridCells {
+            grid,
+            rows: self.body.get(usize::from(units.is_some())..).unwrap_or_default(),
+        };
+        let mut confidence = self.doubts_of_header(&names, &below, has_header);
+        if let Some(first) = self.may_be_table_below(grid) {
+            let at = grid.line(first);
+            let why = format!(
+                "{} {at} and those below may be a table of two columns: kept as properties",
+                source.place
+            );
+            confidence.doubt(0.95, why);
+        }
         let mut rows = self.body.clone();
         if !has_header {
             rows.push(self.first);
             rows.extend(&self.repeated);
             rows.sort_unstable();
-        } else if let Some(units) = second_header(grid, self.first, &rows) {
+        } else if let Some(units) = units {
             rows.remove(0);
             let named = |column: usize| match &grouped {
                 Some(grouped) => grouped.get(column).map_or("", String::as_str),
@@ -144,6 +157,13 @@ impl Area {
             Some(sections) => sections.rows.clone(),
             None => rows,
         };
+        if let Some(first) = blocks::may_be_summed(grid, &rows, width).first() {
+            let at = grid.line(*first);
+            confidence.doubt(
+                0.95,
+                format!("{} {at} may sum up others: it is one of its rows", source.place),
+            );
+        }
         let unused = blocks::unused_wells(&names, &GridCells { grid, rows: &rows });
         let is_used = |(at, row): (usize, &usize)| (!unused.contains(&at)).then_some(*row);
         let rows: Vec<usize> = rows.iter().enumerate().filter_map(is_used).collect();
@@ -185,6 +205,10 @@ impl Area {
                         format!("words among the numbers of {} column{plural}", typing.rescued),
                     );
                 }
+                let batches = match units {
+                    Some(row) => units::kept(batches, grid, row),
+                    None => batches,
+                };
                 tables.push(FoundTable {
                     name: name.map(str::to_owned),
                     batches,
@@ -225,6 +249,25 @@ impl Area {
         })
     }
 
+    /// The first of the lines below the table that may be a table of two columns: two words, then words that each come once with a
+    /// number beside them. Settings look so, too.
+    fn may_be_table_below(&self, grid: &Grid) -> Option<usize> {
+        /// Fewer are settings.
+        const ROWS_MIN: usize = 3;
+        let is_row = |row: &usize| match grid.filled(*row).as_slice() {
+            [key, value] => header::is_label(key) && number::parse(value).is_some(),
+            _ => false,
+        };
+        let mut pairs = self.after.iter().enumerate();
+        let (at, first) = pairs.find(|(_, row)| {
+            let filled = grid.filled(**row);
+            filled.len() == 2 && header::is_all_labels(&filled) && !head::is_marked(&filled)
+        })?;
+        let below: Vec<usize> = self.after.iter().skip(at + 1).copied().take_while(is_row).collect();
+        let keys: HashSet<&str> = below.iter().map(|row| grid.cell(*row, 0).trim()).collect();
+        (below.len() >= ROWS_MIN && keys.len() == below.len()).then_some(*first)
+    }
+
     /// Whether only the units below the names keep them from being seen as names.
     fn is_header_over_units(&self, grid: &Grid, names: &[&str]) -> bool {
         let filled: Vec<&str> = names
@@ -247,10 +290,7 @@ impl Area {
         if !has_header {
             confidence.doubt(0.8, "no header");
         } else if !header::stands_out(names, cells) {
-            confidence.doubt(
-                0.85,
-                "only its place makes the first row a header: all columns are text",
-            );
+            confidence.doubt(0.85, "nothing but its place makes the first row a header");
         }
         confidence
     }

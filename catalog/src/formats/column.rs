@@ -14,7 +14,7 @@ use crate::formats::constants::{self, WithConstants};
 use crate::formats::infer::{self, ColumnType, Commas, Evidence, Style};
 use crate::formats::keys::{DATE_ORDER_KEY, DECIMAL_KEY, DECIMAL_UNSURE};
 use crate::formats::pinned::{DateOrder, Decimal, Notation};
-use crate::formats::{moment, number, rescue, words};
+use crate::formats::{moment, number, odd, rescue, words};
 
 /// Rows of one batch: large enough for columnar work, small enough to stream.
 const BATCH_ROWS: usize = 65_536;
@@ -23,6 +23,10 @@ const BATCH_ROWS: usize = 65_536;
 pub(super) trait Cells {
     fn height(&self) -> usize;
     fn cell(&self, row: usize, column: usize) -> &str;
+    /// The line or sheet row in which a row starts, where that is known.
+    fn line(&self, _row: usize) -> Option<u64> {
+        None
+    }
 }
 
 /// How a table's columns are to be read.
@@ -37,6 +41,8 @@ pub(super) struct Plan {
     pub(super) decimals: Vec<Option<&'static str>>,
     /// Columns that two readings fit, mostly kept as text because two readings fit, and which two.
     pub(super) undecided: Vec<(usize, &'static str)>,
+    /// Columns that are text because of few of their cells, and the first of these.
+    pub(super) odd: Vec<(usize, String)>,
 }
 
 impl Plan {
@@ -46,9 +52,11 @@ impl Plan {
             Some(ColumnType::Int64 | ColumnType::Float64(_)) => "read as numbers",
             _ => "kept as text",
         };
-        self.undecided
-            .iter()
-            .filter_map(|(column, why)| Some(format!("{:?} {}: {why}", names.get(*column)?, taken(*column))))
+        let undecided = self.undecided.iter().map(|(column, why)| (*column, *why));
+        let odd = self.odd.iter().map(|(column, why)| (*column, why.as_str()));
+        undecided
+            .chain(odd)
+            .filter_map(|(column, why)| Some(format!("{:?} {}: {why}", names.get(column)?, taken(column))))
             .collect()
     }
 }
@@ -116,6 +124,12 @@ fn has_decimal_commas(evidence: &[Evidence], notation: Notation<'_>) -> bool {
         || (!evidence.iter().any(Evidence::has_sure_point) && may_part_thousands(evidence))
 }
 
+/// The same where commas part cells and those of numbers were quoted: `"0,52"` is a number, `"1,2"` a list as often. Beside a
+/// decimal point they are none.
+fn has_quoted_commas(evidence: &[Evidence]) -> bool {
+    evidence.iter().any(Evidence::has_unlisted_commas) && !evidence.iter().any(Evidence::has_sure_point)
+}
+
 /// Whether points part thousands in some column, or may do so in a file whose dates are parted by points.
 fn may_part_thousands(evidence: &[Evidence]) -> bool {
     let is_local = || evidence.iter().any(Evidence::has_dotted_dates);
@@ -129,8 +143,12 @@ pub(super) fn types(names: &[String], evidence: &[Evidence], notation: Notation<
         Some(Decimal::Comma) => Commas::Decimal,
         Some(Decimal::Point) => Commas::None,
         None if notation.comma_cells && has_decimal_commas(evidence, notation) => Commas::Decimal,
+        None if notation.quoted_commas && has_quoted_commas(evidence) => Commas::Decimal,
         None => Commas::None,
     };
+    // Where points are decimal and commas part cells, a quoted `1,234` is a thousand.
+    let parts_thousands =
+        notation.quoted_commas && commas == Commas::None && evidence.iter().any(Evidence::has_sure_point);
     let types = evidence
         .iter()
         .enumerate()
@@ -140,6 +158,8 @@ pub(super) fn types(names: &[String], evidence: &[Evidence], notation: Notation<
                 (evidence.is_only_no() && !words::asks(name)) || (evidence.may_be_codes() && words::names_things(name));
             if is_word {
                 ColumnType::Text
+            } else if parts_thousands && evidence.are_thousands() {
+                ColumnType::Float64(Style::PointGrouped)
             } else {
                 evidence.decide_as(commas, notation.decimal(), notation.order())
             }
@@ -164,7 +184,10 @@ pub(super) fn undecided(
             Some("its points may part thousands or fractions")
         } else if let Some(why) = evidence.undecided_dates() {
             Some(why)
-        } else if commas == Commas::None && notation.comma_cells && evidence.may_have_commas() {
+        } else if commas == Commas::None
+            && (notation.comma_cells || (notation.quoted_commas && evidence.are_comma_numbers()))
+            && evidence.may_have_commas()
+        {
             Some("its commas may part thousands or fractions")
         } else {
             None
@@ -228,6 +251,16 @@ pub(super) fn plan(names: &[String], cells: &dyn Cells, notation: Notation<'_>) 
     rescued.sort_unstable();
     let mut undecided = undecided(&evidence, &types, commas, notation);
     undecided.retain(|(column, _)| !forced.contains(column));
+    let is_open = |column: usize| {
+        types.get(column) == Some(&ColumnType::Text)
+            && !forced.contains(&column)
+            && !undecided.iter().any(|(known, _)| *known == column)
+            && !words::names_things(names.get(column).map_or("", String::as_str))
+    };
+    let odd = (0..names.len())
+        .filter(|column| is_open(*column))
+        .filter_map(|column| Some((column, odd::first(cells, column, style)?)))
+        .collect();
     let decimals = types.iter().zip(&evidence);
     let decimals = decimals
         .map(|(kind, evidence)| decimal_of(*kind, evidence, notation.decimal()))
@@ -238,6 +271,7 @@ pub(super) fn plan(names: &[String], cells: &dyn Cells, notation: Notation<'_>) 
         rescued,
         told,
         undecided,
+        odd,
     })
 }
 

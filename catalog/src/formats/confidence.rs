@@ -7,16 +7,20 @@
 //! | the format says itself what its columns are (Parquet, Avro, Arrow, SDF, JSON records) | 1 |
 //! | the encoding was judged by the statistics of its bytes | 0.9 |
 //! | another delimiter explains the text nearly as well | 1 − 0.4 × (share of the best score over one half) |
-//! | nothing but its place makes the first row a header: all columns are text | 0.85 |
+//! | nothing but its place makes the first row a header | 0.85 |
 //! | no header | 0.8 |
 //! | rows shorter than the header | 1 − half of their share |
-//! | a column that stays text because two readings fit, a pinned column that is not there | 0.95 each |
+//! | a column that stays text because two readings fit, or because of a cell or two; a pinned column that is not there | 0.95 each |
+//! | a row that may sum up others; lines below a table that may be a table of two columns | 0.95 each |
+//! | formulas without a stored value | 0.7 |
+//! | a column of Parquet, Arrow or Avro whose type or values only texts hold | 0.95 each |
 //! | columns of numbers with words among them; a column with values that its table's type does not hold | 0.95 each |
 //! | the tables of a file are blocks, found by what stands around them | 0.95 |
 //! | records of XML or of nested JSON, found by what repeats; lists of it for which there was no room | 0.9 each |
 //! | rows between the blocks that are neither title nor pair | 1 − twice their share |
 //! | readings that only their place in the file tells apart | 0.85 |
 //! | lines left out because a cell too many shifts their values | 0.6 |
+//! | most of its columns are not among those of its table's other files, which have others | 0.9 |
 //! | dates of its folders that can be read day first and month first | 0.9 |
 //! | a count that the file states itself and that was not found | 0.4 |
 //!

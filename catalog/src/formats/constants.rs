@@ -80,6 +80,10 @@ impl Cells for WithConstants<'_> {
             Some(at) => self.constants.get(at).map_or("", |(_, value)| value.as_str()),
         }
     }
+
+    fn line(&self, row: usize) -> Option<u64> {
+        self.cells.line(row)
+    }
 }
 
 /// `Plate ID` and `plate_id` are one name.

@@ -3,6 +3,24 @@
 
 use thiserror::Error;
 
+/// What to do about a row that is too long; the cells of a sheet are parted by nothing that could be quoted.
+struct LongRow<'d>(&'d str);
+
+impl std::fmt::Display for LongRow<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            "cell" => write!(
+                f,
+                "something stands right of the table. Move it below the table or to another sheet, or name the extra columns"
+            ),
+            delimiter => write!(
+                f,
+                "quote cells that contain the delimiter {delimiter}, or name the extra columns"
+            ),
+        }
+    }
+}
+
 /// The reason a file goes to quarantine instead of into a table.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub(crate) enum ReadError {
@@ -33,9 +51,7 @@ pub(crate) enum ReadError {
     #[error("line {line}: text follows the closing \" of a cell of several lines: double the quotes inside the cell")]
     StrayQuote { line: u64 },
     /// A row with more filled cells than the header has names.
-    #[error(
-        "{place} has {seen} cells, the header has {expected}: quote cells that contain the delimiter {delimiter}, or name the extra columns"
-    )]
+    #[error("{place} has {seen} cells, the header has {expected}: {}", LongRow(delimiter))]
     LongRow {
         place: String,
         seen: usize,

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::formats::moment;
+
 /// A key longer than this is a sentence with a colon.
 const KEY_CHARS_MAX: usize = 60;
 
@@ -69,6 +71,47 @@ pub(super) fn is_marked(filled: &[&str]) -> bool {
     }
     let marked = pair(first).is_some() || (first.ends_with([':', '=']) && first.len() > 1);
     marked && (rest.len() <= 1 || matches!(classify(filled), HeadLine::Pairs(_)))
+}
+
+/// What a printed report says of itself at its end, in small letters.
+const PRINTED: [&str; 14] = [
+    "printed",
+    "generated",
+    "exported",
+    "created",
+    "gedruckt",
+    "ausgedruckt",
+    "erstellt",
+    "exportiert",
+    "imprimé",
+    "généré",
+    "exporté",
+    "impreso",
+    "generado",
+    "stampato",
+];
+/// The word for a page, and what stands between its number and that of all pages.
+const PAGES: [(&str, &str); 4] = [("page", "of"), ("seite", "von"), ("page", "sur"), ("página", "de")];
+
+/// Whether a line says when a report was printed, or which of its pages ends here: `Printed 2026-11-03 14:12 by jdoe`,
+/// `Page 1 of 1`.
+pub(super) fn is_printed(filled: &[&str]) -> bool {
+    let text = filled.join(" ").to_lowercase();
+    let mut words = text.split([' ', ',', ';', '(', ')', '\u{a0}']);
+    let mut words: Vec<&str> = words
+        .by_ref()
+        .map(|word| word.trim_matches([':', '*', '-', '.']))
+        .collect();
+    words.retain(|word| !word.is_empty());
+    let is_number = |word: Option<&&str>| word.is_some_and(|word| word.bytes().all(|byte| byte.is_ascii_digit()));
+    let is_page = (0..words.len()).any(|at| {
+        let between = |page: &str, of: &str| words.get(at) == Some(&page) && words.get(at + 2) == Some(&of);
+        PAGES.iter().any(|(page, of)| between(page, of)) && is_number(words.get(at + 1)) && is_number(words.get(at + 3))
+    });
+    let is_dated = || {
+        words.first().is_some_and(|first| PRINTED.contains(first)) && words.iter().any(|word| moment::is_moment(word))
+    };
+    is_page || is_dated()
 }
 
 /// A value without the formula that keeps Excel from reading it as a number: `="1050209"`.

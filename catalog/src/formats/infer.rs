@@ -1,5 +1,7 @@
 //! The type of a column from all of its cells, never from a sample: the one odd cell in row 90,000 decides.
 
+mod commas;
+
 use crate::formats::dates::Dates;
 use crate::formats::moment::Order;
 use crate::formats::number;
@@ -8,9 +10,6 @@ use crate::formats::pinned::Decimal;
 use crate::formats::plain::parse;
 use crate::formats::words::Nothings;
 pub(super) use crate::formats::words::{boolean, is_null_word};
-
-/// Fewer numbers such as 1,234 in a file of semicolons prove nothing.
-const LOCAL_COMMAS_MIN: usize = 8;
 
 /// What a column of text cells is read as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +64,8 @@ pub(super) struct Evidence {
     /// Those of them that have a comma.
     comma_floats: usize,
     sure_commas: usize,
+    /// Those of them that nobody writes as a list of two numbers.
+    unlisted_commas: usize,
     /// Numbers with thousands parted by commas, and those that can be nothing else; the same for points.
     grouped: [usize; 2],
     sure_grouped: [usize; 2],
@@ -150,6 +151,7 @@ impl Evidence {
             comma_numbers,
             comma_floats,
             sure_commas,
+            unlisted_commas,
             grouped,
             sure_grouped,
             points_part,
@@ -173,6 +175,7 @@ impl Evidence {
             (&mut self.comma_numbers, comma_numbers),
             (&mut self.comma_floats, comma_floats),
             (&mut self.sure_commas, sure_commas),
+            (&mut self.unlisted_commas, unlisted_commas),
         ] {
             *count += more;
         }
@@ -229,50 +232,9 @@ impl Evidence {
         self.values == 0 && self.nothings.are_values()
     }
 
-    /// Whether points part the thousands of some of its numbers.
-    pub(super) fn has_thousands_by_point(&self) -> bool {
-        let [_, by_point] = self.grouped;
-        self.points_part > 0 && !self.is_text && self.comma_numbers + by_point == self.values
-    }
-
-    /// Whether all of its fractions may be thousands, as `1.250`.
-    pub(super) fn may_be_thousands(&self) -> bool {
-        self.maybe_thousands > 0 && !self.is_text && self.maybe_thousands == self.floats
-    }
-
-    /// Whether a point in some of its numbers can only be a decimal one.
-    pub(super) fn has_sure_point(&self) -> bool {
-        self.floats > self.maybe_thousands && !self.is_text
-    }
-
-    /// Whether some cell is a number that may have a decimal comma.
-    pub(super) fn has_comma(&self) -> bool {
-        self.comma_floats > 0
-    }
-
-    /// Whether some cell can only be a decimal comma.
-    pub(super) fn has_sure_comma(&self) -> bool {
-        self.sure_commas > 0 && self.is_of_comma_numbers()
-    }
-
-    /// Whether the cells are numbers that may have decimal commas, and some have.
-    pub(super) fn may_have_commas(&self) -> bool {
-        self.comma_floats > 0 && self.is_of_comma_numbers()
-    }
-
-    /// The same in so many cells that the way the file is written decides.
-    pub(super) fn has_many_commas(&self) -> bool {
-        self.may_have_commas() && self.comma_floats >= LOCAL_COMMAS_MIN
-    }
-
     /// Whether some date has its day, month and year parted by points, as nobody writes who has decimal points.
     pub(super) fn has_dotted_dates(&self) -> bool {
         self.dates.are_dotted() && !self.is_text
-    }
-
-    /// All of the cells; or most of them, where the others are words.
-    fn is_of_comma_numbers(&self) -> bool {
-        self.comma_numbers == self.values || (self.is_text && self.comma_numbers * 10 >= self.values * 8)
     }
 
     /// The narrowest type that loses nothing of any cell seen.
@@ -399,6 +361,7 @@ impl Evidence {
         self.comma_numbers += usize::from(comma);
         self.comma_floats += usize::from(comma && cell.contains(','));
         self.sure_commas += usize::from(comma && number::is_surely_decimal_comma(cell));
+        self.unlisted_commas += usize::from(comma && number::is_no_list(cell));
         let mut grouped = false;
         for (at, point) in ['.', ','].into_iter().enumerate() {
             // Most cells are plain numbers or words without either sign.
@@ -424,7 +387,8 @@ impl Evidence {
     }
 
     fn see_comma(&mut self, cell: &str) {
-        if cell.starts_with(|first: char| first.is_ascii_digit() || first == '-') && number::parse_comma(cell).is_some()
+        if cell.starts_with(|first: char| first.is_ascii_digit() || "+-".contains(first))
+            && number::parse_comma(cell).is_some()
         {
             self.comma_numbers += 1;
             self.comma_floats += usize::from(cell.contains(','));

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 
 use crate::formats::{Limits, ReadError};
@@ -52,7 +52,8 @@ pub(super) fn parse(text: &str, limits: &Limits) -> Result<Vec<Json>, ReadError>
     // `end` only looks at what follows; it is an error while values remain.
     while source.end().is_err() {
         let seed = Seed { depth: 0, limits };
-        values.push(seed.deserialize(&mut source).map_err(|error| described(&error))?);
+        let value = seed.deserialize(&mut source);
+        values.push(value.map_err(|error| in_its_line(text).unwrap_or_else(|| described(&error)))?);
         if values.len() > limits.rows_max {
             return Err(ReadError::TooLarge {
                 what: "the number of records",
@@ -62,6 +63,27 @@ pub(super) fn parse(text: &str, limits: &Limits) -> Result<Vec<Json>, ReadError>
         }
     }
     Ok(values)
+}
+
+/// What is wrong with the first line that is no value by itself, in a text whose first line is one: where each line is a record,
+/// one that is cut takes in those below it, and the error would be told of them.
+fn in_its_line(text: &str) -> Option<ReadError> {
+    let mut lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    let broken = |line: &str| serde_json::from_str::<IgnoredAny>(line).err();
+    let (_, first) = lines.next()?;
+    if broken(first).is_some() {
+        return None;
+    }
+    let (at, error) = lines.find_map(|(at, line)| Some((at, broken(line)?)))?;
+    // What the last line lacks is missing at the end of the file.
+    lines.next().is_some().then(|| {
+        let why = error.to_string();
+        ReadError::Json {
+            line: at as u64 + 1,
+            column: error.column() as u64,
+            why: why.split(" at line ").next().unwrap_or_default().to_owned(),
+        }
+    })
 }
 
 fn described(error: &serde_json::Error) -> ReadError {

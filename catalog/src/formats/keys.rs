@@ -7,3 +7,6 @@ pub(crate) const DATE_ORDER_KEY: &str = "labhouse.date_order";
 pub(crate) const DECIMAL_KEY: &str = "labhouse.decimal";
 /// What stands there for a column all of whose points may part thousands as well. It is kept of no table.
 pub(crate) const DECIMAL_UNSURE: &str = "?";
+
+/// The key under which a column keeps the unit of its numbers.
+pub(crate) const UNIT_KEY: &str = "unit";

@@ -21,6 +21,8 @@ pub(super) struct Source {
     pub(super) delimiter: String,
     /// Whether a comma inside a cell may be a decimal comma.
     pub(super) comma_cells: bool,
+    /// Whether commas part the cells, so that one inside a cell was quoted.
+    pub(super) quoted_commas: bool,
     /// Whether the cells are parted as where decimal commas are.
     pub(super) comma_locale: bool,
     /// Whether a grid of one column is a table (by the file's name or because it is a sheet).
@@ -34,6 +36,7 @@ impl Source {
     pub(super) fn notation(&self, measured_from: usize) -> Notation<'_> {
         Notation {
             comma_cells: self.comma_cells,
+            quoted_commas: self.quoted_commas,
             comma_locale: self.comma_locale,
             measured_from,
             pinned: Some(&self.pinned),
@@ -131,6 +134,10 @@ impl Cells for GridCells<'_> {
 
     fn cell(&self, row: usize, column: usize) -> &str {
         self.rows.get(row).map_or("", |row| self.grid.cell(*row, column))
+    }
+
+    fn line(&self, row: usize) -> Option<u64> {
+        self.rows.get(row).map(|row| self.grid.line(*row))
     }
 }
 

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, FixedSizeListArray, ListArray, StructArray};
+use arrow::array::{Array, ArrayRef, AsArray, FixedSizeListArray, Float64Array, ListArray, StringArray, StructArray};
 use arrow::buffer::OffsetBuffer;
 use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{DataType, Field, FieldRef, Fields, TimeUnit};
+use arrow::datatypes::{DataType, Field, FieldRef, Fields, Int64Type, TimeUnit};
+use arrow::error::ArrowError;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use crate::formats::ReadError;
 
@@ -46,13 +48,11 @@ pub(super) fn target(column: &str, data_type: &DataType, depth_left: usize) -> R
         | DataType::Decimal64(precision, scale)
         | DataType::Decimal128(precision, scale)
         | DataType::Decimal256(precision, scale) => {
-            if *precision > DECIMAL_DIGITS_MAX || *scale < 0 {
-                return Err(refused(
-                    column,
-                    format!("{data_type} has more than 38 digits or a negative scale"),
-                ));
+            if is_text(data_type) {
+                DataType::Utf8
+            } else {
+                DataType::Decimal128(*precision, *scale)
             }
-            DataType::Decimal128(*precision, *scale)
         }
         DataType::Dictionary(_, values) => target(column, values, left)?,
         DataType::RunEndEncoded(_, values) => target(column, values.data_type(), left)?,
@@ -69,10 +69,52 @@ pub(super) fn target(column: &str, data_type: &DataType, depth_left: usize) -> R
             }
             DataType::Struct(Fields::from(fields))
         }
-        DataType::Duration(_) | DataType::Interval(_) | DataType::Union(_, _) => {
-            return Err(refused(column, format!("the type {data_type} has no place in a table")));
-        }
+        // Seconds, whatever unit a file counts in: tables have no type for durations, and files of one table may differ.
+        DataType::Duration(_) => DataType::Float64,
+        DataType::Interval(_) | DataType::Union(_, _) => DataType::Utf8,
     })
+}
+
+/// Whether a type has no place in a table but as text: decimals of more digits than Delta holds, intervals, unions.
+pub(super) fn is_text(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Decimal32(precision, scale)
+        | DataType::Decimal64(precision, scale)
+        | DataType::Decimal128(precision, scale)
+        | DataType::Decimal256(precision, scale) => *precision > DECIMAL_DIGITS_MAX || *scale < 0,
+        DataType::Interval(_) | DataType::Union(_, _) => true,
+        _ => false,
+    }
+}
+
+/// Any array as texts.
+///
+/// # Errors
+/// `ColumnType` where a value cannot be shown.
+pub(super) fn texts(column: &str, array: &ArrayRef) -> Result<ArrayRef, ReadError> {
+    let refused = |error: ArrowError| refused(column, error.to_string());
+    let options = FormatOptions::default();
+    let formatter = ArrayFormatter::try_new(array.as_ref(), &options).map_err(refused)?;
+    let texts = (0..array.len()).map(|row| {
+        let value = array.is_valid(row).then(|| formatter.value(row).try_to_string());
+        value.transpose()
+    });
+    let texts: StringArray = texts.collect::<Result<_, _>>().map_err(refused)?;
+    Ok(Arc::new(texts))
+}
+
+/// Seconds of durations in any unit.
+fn seconds(column: &str, array: &ArrayRef, unit: TimeUnit) -> Result<ArrayRef, ReadError> {
+    let in_second = match unit {
+        TimeUnit::Second => 1.0,
+        TimeUnit::Millisecond => 1e3,
+        TimeUnit::Microsecond => 1e6,
+        TimeUnit::Nanosecond => 1e9,
+    };
+    let counts = cast(column, array, &DataType::Int64)?;
+    let counts = counts.as_primitive::<Int64Type>();
+    let seconds: Float64Array = counts.unary(|count| count as f64 / in_second);
+    Ok(Arc::new(seconds))
 }
 
 /// Brings an array to its [`target`].
@@ -84,6 +126,8 @@ pub(super) fn array(column: &str, array: &ArrayRef, target: &DataType) -> Result
         return Ok(Arc::clone(array));
     }
     match (array.data_type(), target) {
+        (DataType::Duration(unit), DataType::Float64) => seconds(column, array, *unit),
+        (own, DataType::Utf8) if is_text(own) => texts(column, array),
         (DataType::Struct(_), DataType::Struct(fields)) => {
             let source = array.as_struct();
             let columns = source

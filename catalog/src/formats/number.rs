@@ -58,7 +58,7 @@ impl Style {
     }
 }
 
-/// Parses a trimmed cell written with a decimal point. `None` for leading zeros (`007`), a leading `+`, hexadecimal,
+/// Parses a trimmed cell written with a decimal point. `None` for leading zeros (`007`), hexadecimal,
 /// integers of more than 18 digits, and what overflows: those stay text.
 pub(super) fn parse(cell: &str) -> Option<Number> {
     if let Some(size) = cell.strip_prefix(MINUS) {
@@ -77,6 +77,9 @@ pub(super) fn parse(cell: &str) -> Option<Number> {
         .filter(|float| float.is_finite())
         .map(Number::Float)
 }
+
+/// Before a number; a plus says of a difference that it is no decrease.
+const SIGNS: [char; 2] = ['-', '+'];
 
 /// The minus sign of typography, as sheets and reports write it.
 const MINUS: char = '\u{2212}';
@@ -128,7 +131,7 @@ pub(super) fn parse_grouped(cell: &str, point: char) -> Option<(Number, bool)> {
         None => (cell, None),
     };
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let unsigned = whole.strip_prefix('-').unwrap_or(whole);
+    let unsigned = whole.strip_prefix(SIGNS).unwrap_or(whole);
     let mut groups = unsigned.split(separator);
     let first = groups.next()?;
     let groups: Vec<&str> = groups.collect();
@@ -154,7 +157,17 @@ pub(super) fn is_surely_decimal_comma(cell: &str) -> bool {
     };
     let digits = fraction.bytes().take_while(u8::is_ascii_digit).count();
     parse_comma(cell).is_some()
-        && (digits != 3 || matches!(whole, "0" | "-0") || whole.trim_start_matches('-').len() > 3)
+        && (digits != 3 || matches!(whole, "0" | "-0" | "+0") || whole.trim_start_matches(SIGNS).len() > 3)
+}
+
+/// Whether a number with a decimal comma is hardly a list of two numbers: `0,52`, `1,034`, `-1,5`, `1,2E-3`.
+pub(super) fn is_no_list(cell: &str) -> bool {
+    let Some((whole, fraction)) = cell.split_once(',') else {
+        return false;
+    };
+    let is_signed = whole.starts_with(SIGNS) || whole.starts_with(MINUS);
+    let is_split = fraction.len() > 1 && fraction.starts_with('0');
+    is_signed || whole == "0" || is_split || fraction.contains(['e', 'E'])
 }
 
 /// Whether a trimmed cell is a number whose point can only be a decimal one.
@@ -164,7 +177,7 @@ pub(super) fn shows_point(cell: &str) -> bool {
 
 /// `1.234` and `12.345`, but not `0.125`: what a German or Swiss thousand looks like.
 pub(super) fn is_maybe_thousand(cell: &str) -> bool {
-    let cell = cell.trim_start_matches('-');
+    let cell = cell.trim_start_matches(SIGNS);
     cell.split_once('.').is_some_and(|(whole, fraction)| {
         (1..=3).contains(&whole.len())
             && whole != "0"
@@ -179,10 +192,13 @@ struct Shape {
 }
 
 impl Shape {
-    /// The shape of `-?digits(point digits?)?([eE][+-]?digits)?` or `-?point digits…`; `None` for anything else.
+    /// The shape of `[+-]?digits(point digits?)?([eE][+-]?digits)?` or `[+-]?point digits…`; `None` for anything else.
     fn of(cell: &str, point: u8) -> Option<Self> {
         let bytes = cell.as_bytes();
-        let bytes = bytes.strip_prefix(b"-").unwrap_or(bytes);
+        let bytes = match bytes {
+            [b'-' | b'+', size @ ..] => size,
+            bytes => bytes,
+        };
         let (whole, rest) = take_digits(bytes);
         if whole.len() > 1 && whole.first() == Some(&b'0') {
             return None;

@@ -270,6 +270,8 @@ impl Pinned {
 pub(super) struct Notation<'p> {
     /// Whether a comma may be a decimal one (it may not where it parts cells).
     pub(super) comma_cells: bool,
+    /// Whether commas part the cells: one inside a cell was quoted, and a list as often as a number.
+    pub(super) quoted_commas: bool,
     /// Whether the file is written as where decimal commas are: semicolons part cells, points the parts of dates.
     pub(super) comma_locale: bool,
     /// Columns from here on were measured: numbers there stay numbers, whatever words stand among them.
@@ -282,6 +284,7 @@ impl<'p> Notation<'p> {
     pub(super) fn plain() -> Self {
         Self {
             comma_cells: false,
+            quoted_commas: false,
             comma_locale: false,
             measured_from: usize::MAX,
             pinned: None,
@@ -396,7 +399,7 @@ impl Notation<'_> {
             in_table: column_in_table.order.map(DateOrder::order),
         };
         // As earlier files of the table write them, where these numbers may be written so and show nothing themselves.
-        let by_comma = self.comma_cells
+        let by_comma = (self.comma_cells || self.quoted_commas)
             && self.decimal().is_none()
             && column_in_table.decimal == Some(Decimal::Comma)
             && style == Style::Point

@@ -68,4 +68,8 @@ impl Cells for Sectioned<'_, '_> {
             self.cells.cell(row, column)
         }
     }
+
+    fn line(&self, row: usize) -> Option<u64> {
+        self.cells.line(row)
+    }
 }

@@ -305,7 +305,9 @@ impl<'a> Splitter<'a> {
         let delimiter = self.delimiter;
         let length = rest.find([delimiter, '\n', '\r']).unwrap_or(rest.len());
         self.at += length;
-        (rest.get(..length).unwrap_or_default(), self.end())
+        // Spaces around a cell that is not quoted part it from its neighbours, or fill its column.
+        let cell = rest.get(..length).unwrap_or_default().trim_matches(' ');
+        (cell, self.end())
     }
 
     /// Steps over the delimiter or line end that stands at the cursor.

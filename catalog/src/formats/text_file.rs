@@ -201,6 +201,7 @@ pub(super) fn source(file_name: &str, dialect: Dialect, limits: &Limits) -> Sour
         delimiter: dialect.delimiter.name(),
         comma_locale: dialect.delimiter == Delimiter::Char(';'),
         comma_cells: dialect.delimiter != Delimiter::Char(','),
+        quoted_commas: dialect.delimiter == Delimiter::Char(','),
         single_column: [".csv", ".tsv"].iter().any(|ending| name.contains(ending)),
         pinned: limits.pinned.clone(),
     }

@@ -4,10 +4,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::array::ArrayRef;
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 
 use crate::formats::confidence::Confidence;
+use crate::formats::keys::UNIT_KEY;
 use crate::formats::{Block, Limits, Parsed, ReadError, header, normalise};
 
 /// Rows of one batch: a stream of small steps instead of one large one.
@@ -24,6 +26,8 @@ pub(super) struct Typed<'l> {
     batches: Vec<RecordBatch>,
     rows: usize,
     decoded_bytes: u64,
+    /// Columns that are text because of their types or values.
+    confidence: Confidence,
 }
 
 impl<'l> Typed<'l> {
@@ -46,11 +50,23 @@ impl<'l> Typed<'l> {
                 seen: format!("{format} without columns"),
             });
         }
-        let fields: Vec<Field> = names
+        let mut confidence = Confidence::default();
+        let fields = names
             .iter()
             .zip(&types)
-            .map(|(name, kind)| Field::new(name, kind.clone(), true))
-            .collect();
+            .zip(schema.fields())
+            .map(|((name, kind), own)| {
+                let field = Field::new(name, kind.clone(), true);
+                match own.data_type() {
+                    DataType::Duration(_) => field.with_metadata([(UNIT_KEY.to_owned(), "s".to_owned())].into()),
+                    own if normalise::is_text(own) => {
+                        confidence.doubt(0.95, format!("{name:?} read as text: no table holds {own}"));
+                        field
+                    }
+                    _ => field,
+                }
+            });
+        let fields: Vec<Field> = fields.collect();
         Ok(Self {
             format,
             names,
@@ -60,11 +76,12 @@ impl<'l> Typed<'l> {
             batches: Vec::new(),
             rows: 0,
             decoded_bytes: 0,
+            confidence,
         })
     }
 
     /// # Errors
-    /// `TooLarge` beyond the limits, `ColumnType` for a value that does not fit.
+    /// `TooLarge` beyond the limits, `ColumnType` for a value that cannot even be text.
     pub(super) fn push(&mut self, batch: &RecordBatch) -> Result<(), ReadError> {
         self.decoded_bytes = self.decoded_bytes.saturating_add(batch.get_array_memory_size() as u64);
         check(
@@ -74,18 +91,47 @@ impl<'l> Typed<'l> {
         )?;
         self.rows = self.rows.saturating_add(batch.num_rows());
         check("the number of rows", self.rows as u64, self.limits.rows_max as u64)?;
-        let columns = batch
-            .columns()
-            .iter()
-            .zip(self.names.iter().zip(&self.types))
-            .map(|(array, (name, kind))| normalise::array(name, array, kind))
-            .collect::<Result<Vec<_>, _>>()?;
+        let mut columns = Vec::with_capacity(batch.num_columns());
+        for (at, array) in batch.columns().iter().enumerate() {
+            columns.push(self.column(at, array)?);
+        }
         let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns).map_err(|error| ReadError::Damaged {
             format: self.format,
             why: error.to_string(),
         })?;
         self.batches.push(batch);
         Ok(())
+    }
+
+    /// One column of a batch. Where its type does not hold a value, such as an unsigned number beyond i64, the column is text
+    /// from its first row on.
+    fn column(&mut self, at: usize, array: &ArrayRef) -> Result<ArrayRef, ReadError> {
+        let (Some(name), Some(kind)) = (self.names.get(at), self.types.get_mut(at)) else {
+            return Ok(Arc::clone(array));
+        };
+        let why = match normalise::array(name, array, kind) {
+            Err(ReadError::ColumnType { why, .. }) if !array.data_type().is_nested() => why,
+            done => return done,
+        };
+        *kind = DataType::Utf8;
+        self.confidence.doubt(0.95, format!("{name:?} read as text: {why}"));
+        let retyped = |(place, field): (usize, &FieldRef)| match place == at {
+            true => Arc::new(Field::new(field.name(), DataType::Utf8, true)),
+            false => Arc::clone(field),
+        };
+        let fields: Vec<FieldRef> = self.schema.fields().iter().enumerate().map(retyped).collect();
+        self.schema = Arc::new(Schema::new(fields));
+        for batch in &mut self.batches {
+            let mut columns = batch.columns().to_vec();
+            if let Some(column) = columns.get_mut(at) {
+                *column = normalise::texts(name, column)?;
+            }
+            *batch = RecordBatch::try_new(Arc::clone(&self.schema), columns).map_err(|error| ReadError::Damaged {
+                format: self.format,
+                why: error.to_string(),
+            })?;
+        }
+        normalise::texts(name, array)
     }
 
     pub(super) fn rows(&self) -> usize {
@@ -112,7 +158,7 @@ impl<'l> Typed<'l> {
                 first_row: 1,
             }],
             properties,
-            confidence: Confidence::default(),
+            confidence: self.confidence,
         })
     }
 }

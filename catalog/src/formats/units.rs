@@ -1,8 +1,14 @@
 //! A second line of a header: units or names of types below the names. What tells it from a first row of data whose values
 //! could not be read.
 
+use std::sync::Arc;
+
+use arrow::datatypes::{FieldRef, Schema};
+use arrow::record_batch::RecordBatch;
+
 use crate::formats::grid::Grid;
 use crate::formats::infer::{self, Style};
+use crate::formats::keys::UNIT_KEY;
 use crate::formats::layout::{GridCells, is_typed};
 use crate::formats::{blocks, header, rescue, words};
 
@@ -42,6 +48,30 @@ pub(super) fn is_second_header(grid: &Grid, header: usize, row: usize, below: &[
             || cells().any(|other| other == cell)
     };
     !over_words.iter().any(is_value)
+}
+
+/// Keeps the units of a second header with the columns that they stand over.
+pub(super) fn kept(batches: Vec<RecordBatch>, grid: &Grid, row: usize) -> Vec<RecordBatch> {
+    let Some(schema) = batches.first().map(RecordBatch::schema) else {
+        return batches;
+    };
+    let fields = schema.fields().iter().enumerate().map(|(column, field)| {
+        let cell = grid.cell(row, column).trim();
+        if !words::is_unit(cell) {
+            return Arc::clone(field);
+        }
+        let bare = [('(', ')'), ('[', ']'), ('{', '}')]
+            .into_iter()
+            .find_map(|(open, close)| cell.strip_prefix(open)?.strip_suffix(close))
+            .unwrap_or(cell);
+        let mut field = field.as_ref().clone();
+        field.metadata_mut().insert(UNIT_KEY.to_owned(), bare.trim().to_owned());
+        Arc::new(field)
+    });
+    let schema = Arc::new(Schema::new(fields.collect::<Vec<FieldRef>>()));
+    let with = |batch: &RecordBatch| RecordBatch::try_new(Arc::clone(&schema), batch.columns().to_vec());
+    let kept: Result<Vec<RecordBatch>, _> = batches.iter().map(with).collect();
+    kept.unwrap_or(batches)
 }
 
 /// Whether a column holds values in the rows, maybe with some words among them.

@@ -312,6 +312,13 @@ pub(super) fn asks(name: &str) -> bool {
         || words.any(|word| QUESTIONS.contains(&word))
 }
 
+/// Whether a heading is made of words that name things, and of nothing else: `Name`, `Sample ID`.
+pub(super) fn only_names_things(name: &str) -> bool {
+    let lower = name.to_lowercase();
+    let mut words = lower.split([' ', '_']).filter(|word| !word.is_empty()).peekable();
+    words.peek().is_some() && words.all(|word| THINGS.contains(&word))
+}
+
 /// Whether a column of this name holds names of things.
 pub(super) fn names_things(name: &str) -> bool {
     let lower = name.to_lowercase();

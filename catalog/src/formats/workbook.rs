@@ -53,14 +53,34 @@ const THINGS: [&str; 14] = [
 pub(super) fn read(bytes: Bytes, limits: &Limits) -> Result<Parsed, ReadError> {
     let kind = Kind::of(&bytes, limits)?;
     // The decoder is a library that meets hostile files here: a panic in it is a damaged file, not our end.
-    let (sheets, errors) = catch_unwind(AssertUnwindSafe(|| kind.sheets(bytes, limits)))
+    let (sheets, valueless) = catch_unwind(AssertUnwindSafe(|| kind.sheets(bytes, limits)))
         .unwrap_or_else(|_| Err(damaged(kind, "the reader gave up on it")))?;
-    let mut parsed = assemble(kind.name(), sheets, limits)?;
-    if errors > 0 {
+    let mut parsed = assemble(kind.name(), sheets, limits).map_err(|error| beside(error, valueless.formulas))?;
+    if valueless.formulas > 0 {
+        let why = format!(
+            "{} formulas without a stored value, which were read as blank: save the file in Excel",
+            valueless.formulas
+        );
+        parsed.confidence.doubt(0.7, why);
+    }
+    if valueless.errors > 0 {
+        let errors = valueless.errors;
         let why = format!("{errors} cells hold errors such as #DIV/0!, which are no values");
         parsed.confidence.doubt(0.95, why);
     }
     Ok(parsed)
+}
+
+/// The error of a workbook of whose formulas so many have no stored value: that may be why.
+fn beside(error: ReadError, formulas: usize) -> ReadError {
+    let told =
+        |seen: String| format!("{seen} ({formulas} formulas have no stored value: save the file in Excel first)");
+    match error {
+        error if formulas == 0 => error,
+        ReadError::NotATable { seen } => ReadError::NotATable { seen: told(seen) },
+        ReadError::NoDataRows { seen } => ReadError::NoDataRows { seen: told(seen) },
+        error => error,
+    }
 }
 
 /// Sheets that come as grids, by the same rules.
@@ -81,6 +101,7 @@ fn assemble(kind: &str, sheets: Vec<SheetGrid>, limits: &Limits) -> Result<Parse
         place: "row",
         delimiter: "cell".to_owned(),
         comma_cells: true,
+        quoted_commas: false,
         comma_locale: false,
         single_column: true,
         pinned: limits.pinned.clone(),

@@ -6,7 +6,8 @@ use bytes::Bytes;
 use calamine::{Data, DataRef, ExcelDateTime, Ods, Range, Reader, SheetType, SheetVisible, Xls, Xlsb, Xlsx};
 
 use crate::formats::grid::Grid;
-use crate::formats::{Limits, ReadError, merged, zip_directory};
+use crate::formats::workbook_styles::Styles;
+use crate::formats::{Limits, ReadError, blocks, merged, zip_directory};
 
 /// Beyond this a float has no fraction left and is written with an exponent.
 const PLAIN_FLOAT_MAX: f64 = 1e15;
@@ -25,6 +26,15 @@ pub(super) struct SheetGrid {
     pub(super) name: String,
     pub(super) hidden: bool,
     pub(super) grid: Grid,
+}
+
+/// How many cells hold no value.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Valueless {
+    /// An error stands instead.
+    pub(super) errors: usize,
+    /// They hold a formula whose value was not stored (of xlsx alone).
+    pub(super) formulas: usize,
 }
 
 impl Kind {
@@ -64,26 +74,39 @@ impl Kind {
         }
     }
 
-    /// The sheets, and how many of their cells hold an error instead of a value.
+    /// The sheets, and which of their cells hold no value.
     ///
     /// # Errors
     /// `Damaged`, `Unsupported` for a password, `TooLarge`.
-    pub(super) fn sheets(self, bytes: Bytes, limits: &Limits) -> Result<(Vec<SheetGrid>, usize), ReadError> {
-        let mut errors = 0;
-        let source = Cursor::new(bytes);
+    pub(super) fn sheets(self, bytes: Bytes, limits: &Limits) -> Result<(Vec<SheetGrid>, Valueless), ReadError> {
+        let (mut errors, mut formulas) = (0, 0);
+        let source = Cursor::new(bytes.clone());
         let sheets = match self {
             Self::Xlsx => {
                 let mut book = Xlsx::new(source).map_err(|error| damaged(self, error))?;
+                let styles = Styles::of(&bytes, limits);
                 let sheets = book.sheets_metadata().to_vec();
                 each_sheet(&sheets, |name| {
                     let mut filler = Filler::new(limits);
+                    let mut looks = styles.sheet(&bytes, name, limits);
+                    formulas += looks.unstored;
                     {
                         let mut cells = book
                             .worksheet_cells_reader(name)
                             .map_err(|error| damaged(self, error))?;
                         while let Some(cell) = cells.next_cell().map_err(|error| damaged(self, error))? {
-                            errors += usize::from(matches!(cell.get_value(), DataRef::Error(_)));
-                            filler.put(cell.get_position(), &text_of_ref(cell.get_value()))?;
+                            let (at, value) = (cell.get_position(), cell.get_value());
+                            errors += usize::from(matches!(value, DataRef::Error(_)));
+                            let shown = match value {
+                                DataRef::Float(float) => looks.number(at, *float),
+                                DataRef::Int(int) => looks.number(at, *int as f64),
+                                _ => None,
+                            };
+                            let text = shown.unwrap_or_else(|| text_of_ref(value));
+                            if matches!(value, DataRef::SharedString(_) | DataRef::String(_)) {
+                                looks.see_text(at, &text);
+                            }
+                            filler.put(at, &text)?;
                         }
                     }
                     let grid = filler.finish()?;
@@ -138,7 +161,7 @@ impl Kind {
                 })
             }
         }?;
-        Ok((sheets, errors))
+        Ok((sheets, Valueless { errors, formulas }))
     }
 }
 
@@ -180,6 +203,11 @@ impl<'a> Filler<'a> {
         if text.is_empty() {
             return Ok(());
         }
+        // Some programs fill the column of wells with spaces.
+        let text = match text.trim() {
+            well if well.len() < text.len() && blocks::is_well(well) => well,
+            _ => text,
+        };
         match self.open {
             Some((open, _)) if open == row => {}
             Some((open, _)) if row < open => {

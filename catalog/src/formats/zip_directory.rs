@@ -41,6 +41,14 @@ pub(super) fn files(bytes: &[u8], limits: &Limits) -> Result<Vec<(String, Vec<u8
     Ok(files)
 }
 
+/// One file of an archive whose sizes were checked (see [`names`]), unpacked; `None` where it is not there.
+pub(super) fn file(bytes: &[u8], name: &str, limits: &Limits) -> Option<Vec<u8>> {
+    let entries = entries(bytes).ok()?;
+    let is_it = |entry: &&Entry| entry.name.replace('\\', "/").eq_ignore_ascii_case(name);
+    let entry = entries.iter().find(is_it)?;
+    entry.unpack(bytes, limits.decompressed_bytes_max).ok()
+}
+
 /// Names of the entries.
 ///
 /// # Errors

@@ -99,3 +99,31 @@ async fn whole_numbers_are_names_once_codes_come_to_them() {
             .contains("n = \"text\"")
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn days_of_files_that_come_together_are_decided_together() {
+    let days = |days: &[&str]| {
+        let rows: String = days.iter().map(|day| format!("s,{day}\n")).collect();
+        format!("sample,day\n{rows}")
+    };
+    let (_folder, lake) = local_lake().await;
+    let lab = Lab::on(&lake, eager()).await;
+    lab.land("chem/t/a.csv", days(&["02/03/2026", "04/03/2026"])).await;
+    lab.land("chem/t/b.csv", days(&["13/03/2026", "05/03/2026"])).await;
+    // The no: two files that prove different orders leave the third open, and so does one that is no date.
+    lab.land("chem/u/a.csv", days(&["02/03/2026", "04/03/2026"])).await;
+    lab.land("chem/u/b.csv", days(&["13/03/2026", "05/03/2026"])).await;
+    lab.land("chem/u/c.csv", days(&["03/13/2026", "05/03/2026"])).await;
+    lab.land("chem/v/a.csv", days(&["02/03/2026", "soon"])).await;
+    lab.land("chem/v/b.csv", days(&["13/03/2026", "05/03/2026"])).await;
+    lab.sweep().await;
+    lab.sweep().await;
+    let types = "select distinct arrow_typeof(day) from chem.";
+    assert_eq!(lab.ask(&format!("{types}t")).await, [["Date32"]]);
+    assert_eq!(
+        lab.ask("select min(day), max(day) from chem.t").await,
+        [["2026-03-02", "2026-03-13"]]
+    );
+    assert_eq!(lab.ask(&format!("{types}u")).await, [["Utf8"]]);
+    assert_eq!(lab.ask(&format!("{types}v")).await, [["Utf8"]]);
+}

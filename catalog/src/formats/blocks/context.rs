@@ -32,7 +32,11 @@ impl Context {
         match head::classify(&filled) {
             HeadLine::Pairs(mut pairs) => {
                 // `Plate: P1, 1.3, Endpoint, …`: the first value belongs to the key, the others are settings.
-                if let ([(_, value)], [_, first, _, ..]) = (pairs.as_mut_slice(), filled.as_slice()) {
+                // The colon may have a cell of its own.
+                if let ([(_, value)], [_, ":", first, _, ..] | [_, first, _, ..]) =
+                    (pairs.as_mut_slice(), filled.as_slice())
+                    && *first != ":"
+                {
                     *value = (*first).to_owned();
                 }
                 // `Platemap:` alone is the title of what follows.

@@ -216,10 +216,14 @@ fn refuse(grid: &Grid, shape: &Shape, source: &Source, scan: &Scan<'_>) -> Resul
     }
     if let Some((row, width)) = scan.torn(grid) {
         let why = format!(
-            "{} {} has {} cells and breaks a table of {width} columns; quote cells that contain the delimiter or a quote",
+            "{} {} has {} cells and breaks a table of {width} columns; {}",
             source.place,
             grid.line(row),
             grid.width(row),
+            match source.place {
+                "row" => "move what stands beside the table below it or to another sheet",
+                _ => "quote cells that contain the delimiter or a quote",
+            }
         );
         return Err(shapes::not_a_table(grid, shape, &why, source));
     }
@@ -270,6 +274,7 @@ fn finish(
     let constant_columns = draft.constant_columns();
     let mut plan = column::plan(&names, draft, source.notation(draft.values_from))?;
     plan.undecided.retain(|(column, _)| *column >= constant_columns);
+    plan.odd.retain(|(column, _)| *column >= constant_columns);
     for note in plan.undecided_in(&names) {
         confidence.doubt(0.95, note);
     }
@@ -302,6 +307,7 @@ fn finish(
         rescued,
         told,
         undecided: Vec::new(),
+        odd: Vec::new(),
     };
     let cells = Kept { draft, columns: &kept };
     Ok(FoundTable {
@@ -334,6 +340,11 @@ pub(super) fn summary_rows(grid: &Grid, rows: &[usize], width: usize) -> Option<
     join::summary_rows(grid, rows, width)
 }
 
+/// See [`summary::suspects`].
+pub(super) fn may_be_summed(grid: &Grid, rows: &[usize], width: usize) -> Vec<usize> {
+    summary::suspects(grid, rows, width)
+}
+
 /// See [`summary::may_sum_up`].
 pub(super) fn may_sum_up(cell: &str) -> bool {
     summary::may_sum_up(cell)
@@ -361,6 +372,16 @@ pub(super) fn starts_with_numbering(grid: &Grid, rows: &[usize]) -> bool {
 /// See [`two::is_header`].
 pub(super) fn heads_two_columns(grid: &Grid, row: usize) -> bool {
     two::is_header(grid, row)
+}
+
+/// See [`two::heads_readings`].
+pub(super) fn heads_readings(grid: &Grid, row: usize) -> bool {
+    two::heads_readings(grid, row)
+}
+
+/// See [`two::is_titled`].
+pub(super) fn titles_two_columns(grid: &Grid, row: usize) -> bool {
+    two::is_titled(grid, row)
 }
 
 /// See [`two::are_numbered`].

@@ -1,6 +1,7 @@
 //! Rows that were computed from the others: sums, means, and how far values stray.
 
 use crate::formats::grid::Grid;
+use crate::formats::number;
 
 /// Words in place of a well's or group's name that mark a row as computed from others.
 const SUMMARY_WORDS: [&str; 75] = [
@@ -129,6 +130,46 @@ pub(super) fn summary_at_end(grid: &Grid, rows: &[usize]) -> Option<(Vec<usize>,
     };
     let is_foot = is_sure && is_least && !plain.iter().any(|row| is_summed(&row));
     is_foot.then(|| (plain.to_vec(), summed.to_vec()))
+}
+
+/// Endings of a cell that stands for the rows of its group above it.
+const GROUP_ENDINGS: [&str; 4] = [" total", " subtotal", " summe", " gesamt"];
+/// Rows looked at for such.
+const SUSPECTS_ROWS: usize = 10_000;
+
+/// Rows of a list that may sum up others and were not parted from it: by their first word (`G1 Total`), or the last one if it
+/// has no key, as all others have, and the sum of some column.
+pub(super) fn suspects(grid: &Grid, rows: &[usize], width: usize) -> Vec<usize> {
+    let rows = rows.get(..rows.len().min(SUSPECTS_ROWS)).unwrap_or_default();
+    let first = |row: usize| grid.cells(row).map(str::trim).find(|cell| !cell.is_empty());
+    let is_summed = |row: &usize| {
+        first(*row).is_some_and(|cell| {
+            let word = word(cell);
+            SUMMARY_WORDS.contains(&word.as_str()) || GROUP_ENDINGS.iter().any(|ending| word.ends_with(ending))
+        })
+    };
+    let mut suspects: Vec<usize> = rows.iter().copied().filter(is_summed).collect();
+    // A table of statistics has little else.
+    if suspects.len() * 2 > rows.len() {
+        return Vec::new();
+    }
+    if let Some((last, above)) = rows.split_last()
+        && above.len() > 1
+    {
+        let has_key = |row: &usize| !grid.cell(*row, 0).trim().is_empty();
+        let number =
+            |row: &usize, column: usize| number::parse(grid.cell(*row, column).trim()).map(number::Number::as_f64);
+        let is_sum = |column: usize| {
+            let values: Option<Vec<f64>> = above.iter().map(|row| number(row, column)).collect();
+            let sum = values.map(|values| values.iter().sum::<f64>());
+            sum.zip(number(last, column))
+                .is_some_and(|(sum, last)| last != 0.0 && (sum - last).abs() <= 1e-9 * last.abs())
+        };
+        if !has_key(last) && above.iter().all(has_key) && (1..width).any(is_sum) {
+            suspects.push(*last);
+        }
+    }
+    suspects
 }
 
 /// In small letters, without the colon behind it.

@@ -15,6 +15,8 @@ use crate::formats::{head, header, moment, number, rescue, words};
 
 /// Fewer rows are a key with its value, and another.
 const ROWS_MIN: usize = 3;
+/// The same of wells below the word for them.
+const WELLS_MIN: usize = 2;
 /// Share of the rows whose first cell is a value or a well.
 const KEYS_MIN: f64 = 0.8;
 /// The same of names that differ in their numbers alone.
@@ -24,21 +26,39 @@ const LOOKED_AT: usize = 1000;
 
 /// The table whose header is `first`.
 pub(super) fn at(grid: &Grid, first: usize) -> Option<Table> {
-    let (columns, rows) = below(grid, first)?;
-    let names = columns.map(|column| grid.cell(first, column).trim().to_owned());
+    let Below { columns, units, rows } = below(grid, first)?;
+    let named = |column: usize| {
+        let name = grid.cell(first, column).trim();
+        match units {
+            Some(units) => format!("{name} {}", grid.cell(units, column).trim()),
+            None => name.to_owned(),
+        }
+    };
     Some(Table {
         context: Context::default(),
-        names: names.to_vec(),
+        names: columns.map(named).to_vec(),
         columns: columns.to_vec(),
         last: rows.last().copied()?,
         body: rows.into_iter().map(|row| (row, None)).collect(),
-        header_rows: 1,
+        header_rows: 1 + usize::from(units.is_some()),
     })
 }
 
 /// Whether `first` is the header of such a table.
 pub(super) fn is_header(grid: &Grid, first: usize) -> bool {
     below(grid, first).is_some()
+}
+
+/// Whether `first` is the header of such a table, and no list of settings is meant: `Parameter, Value`.
+pub(super) fn heads_readings(grid: &Grid, first: usize) -> bool {
+    const VALUE: [&str; 6] = ["value", "values", "setting", "settings", "wert", "werte"];
+    let is_setting = |name: &&str| VALUE.contains(&name.to_lowercase().as_str());
+    !grid.filled(first).last().is_some_and(is_setting) && is_header(grid, first)
+}
+
+/// Whether the row is a title in brackets, directly above such a table.
+pub(super) fn is_titled(grid: &Grid, row: usize) -> bool {
+    is_bracketed(&grid.filled(row)) && is_header(grid, row + 1)
 }
 
 /// The wells of a table of wells, as a layout of the plates beside it: what was planned for each.
@@ -84,14 +104,32 @@ pub(super) fn are_numbered<'k>(keys: impl Iterator<Item = &'k str>) -> bool {
     most >= ROWS_MIN && most as f64 >= NUMBERED_MIN * count as f64
 }
 
-/// The columns of the table, and its rows.
-fn below(grid: &Grid, first: usize) -> Option<([usize; 2], Vec<usize>)> {
+/// What stands below the names of a table.
+struct Below {
+    columns: [usize; 2],
+    /// A line of units between them and the rows.
+    units: Option<usize>,
+    rows: Vec<usize>,
+}
+
+/// The table below the names in `first`.
+fn below(grid: &Grid, first: usize) -> Option<Below> {
     let is_filled = |row: usize, column: usize| !grid.cell(row, column).trim().is_empty();
     let key = (0..grid.width(first)).find(|column| is_filled(first, *column))?;
     let value = key + 1;
     let names = grid.filled(first);
-    if names.len() != 2 || !is_filled(first, value) || !header::is_all_labels(&names) || head::is_marked(&names) {
+    let is_named = names.len() == 2 && is_filled(first, value) && header::is_all_labels(&names);
+    if !is_named || head::is_marked(&names) || are_units(grid, first) {
         return None;
+    }
+    let units = Some(first + 1).filter(|row| are_units(grid, *row));
+    let from = units.unwrap_or(first) + 1;
+    if let Some(rows) = things(grid, first, key) {
+        return Some(Below {
+            columns: [key, value],
+            units: None,
+            rows,
+        });
     }
     let is_row = |row: &usize| {
         let filled = grid.filled(*row);
@@ -102,31 +140,101 @@ fn below(grid: &Grid, first: usize) -> Option<([usize; 2], Vec<usize>)> {
                 .cell(*row, key)
                 .contains(|character: char| character.is_ascii_digit())
             && !words::is_mark(grid.cell(*row, value).trim());
-        within && is_filled(*row, key) && !is_new && !head::is_marked(&filled)
+        within && is_filled(*row, key) && !is_new && !head::is_marked(&filled) && !is_bracketed(&filled)
     };
-    let rows: Vec<usize> = (first + 1..grid.height()).take_while(is_row).collect();
+    let rows: Vec<usize> = (from..grid.height()).take_while(is_row).collect();
     let looked_at = rows.get(..rows.len().min(LOOKED_AT)).unwrap_or_default();
-    if rows.len() < ROWS_MIN {
+    let keys = || looked_at.iter().map(|row| grid.cell(*row, key).trim());
+    let are_wells = keys().all(|key| Well::parse(key).is_some());
+    let says_wells = names.first().is_some_and(|name| name.eq_ignore_ascii_case("well"));
+    let least = if are_wells && says_wells { WELLS_MIN } else { ROWS_MIN };
+    if rows.len() < least {
         return None;
     }
     let cells = GridCells { grid, rows: looked_at };
     let has_worth = |style| rescue::is_worth(&cells, value, style, false);
     let is_measured = is_typed(cells, value) || has_worth(Style::Point) || has_worth(Style::Comma);
-    let keys = || looked_at.iter().map(|row| grid.cell(*row, key).trim());
     // `S15, blank` above `S16, 16` is a row as those below it.
     let own = stem(grid.cell(first, key).trim());
     if own.contains('#') && keys().next().is_some_and(|key| stem(key) == own) {
         return None;
     }
-    let are_wells = keys().all(|key| Well::parse(key).is_some());
     let counted = keys()
         .filter(|key| {
             let is_number = number::parse(key).is_some() || number::parse_comma(key).is_some();
             is_number || moment::is_moment(key) || Well::parse(key).is_some()
         })
         .count();
-    let are_keys = counted as f64 >= KEYS_MIN * looked_at.len() as f64 || are_numbered(keys());
-    (are_wells || (is_measured && are_keys)).then_some(([key, value], rows))
+    let are_keys = counted as f64 >= KEYS_MIN * looked_at.len() as f64
+        || are_numbered(keys())
+        || is_named_above(grid, first, keys().collect());
+    (are_wells || (is_measured && are_keys)).then_some(Below {
+        columns: [key, value],
+        units,
+        rows,
+    })
+}
+
+/// The rows of a list of things by name: both names are words that name things (`Name, Lot`), stand apart from what is above
+/// them, and each row below has both cells and a key of its own.
+fn things(grid: &Grid, first: usize, key: usize) -> Option<Vec<usize>> {
+    if !grid.filled(first).iter().all(|name| words::only_names_things(name)) || !starts_apart(grid, first) {
+        return None;
+    }
+    let mut seen = HashSet::new();
+    let is_row = |row: &usize| {
+        let filled = grid.filled(*row);
+        let within = filled.len() == 2 && [key, key + 1].iter().all(|at| !grid.cell(*row, *at).trim().is_empty());
+        within && !head::is_marked(&filled) && seen.insert(grid.cell(*row, key).trim())
+    };
+    let rows: Vec<usize> = (first + 1..grid.height()).take_while(is_row).collect();
+    let ends = rows.last().is_some_and(|last| grid.filled(last + 1).len() < 2);
+    (ends && rows.len() >= ROWS_MIN).then_some(rows)
+}
+
+/// Whether the title directly above says what the keys are, each of which comes once: `Compounds` above `Compound, MW`.
+fn is_named_above(grid: &Grid, first: usize, keys: Vec<&str>) -> bool {
+    let singular = |text: &str| {
+        text.trim_matches(['[', ']'])
+            .to_lowercase()
+            .trim_end_matches('s')
+            .to_owned()
+    };
+    let above = first.checked_sub(1).map(|above| grid.filled(above)).unwrap_or_default();
+    let [title] = above.as_slice() else { return false };
+    let distinct: HashSet<&&str> = keys.iter().collect();
+    grid.filled(first)
+        .first()
+        .is_some_and(|name| singular(name) == singular(title))
+        && distinct.len() == keys.len()
+}
+
+/// Whether a row is nothing but the units of the two names directly above it, which no lines of a head stand above: those have
+/// two cells as well, and the last of them would be taken for names.
+fn are_units(grid: &Grid, row: usize) -> bool {
+    let units = grid.filled(row);
+    let is_plain = |cell: &&str| words::is_unit(cell) && !cell.contains('/');
+    let Some(above) = row.checked_sub(1).filter(|_| units.len() == 2) else {
+        return false;
+    };
+    let names = grid.filled(above);
+    units.iter().all(|cell| words::is_unit(cell))
+        && units.iter().any(is_plain)
+        && names.len() == 2
+        && header::is_all_labels(&names)
+        && !names.iter().any(|name| words::is_unit(name))
+        && !head::is_marked(&names)
+        && starts_apart(grid, above)
+}
+
+/// Whether nothing but a title, or nothing at all, stands directly above a row.
+fn starts_apart(grid: &Grid, row: usize) -> bool {
+    row.checked_sub(1).is_none_or(|above| grid.filled(above).len() < 2)
+}
+
+/// `[Results]`
+fn is_bracketed(filled: &[&str]) -> bool {
+    matches!(filled, [only] if only.starts_with('[') && only.ends_with(']'))
 }
 
 /// A name with a sign in place of each of its numbers.

@@ -158,7 +158,7 @@ impl Plain {
         let evidence: Vec<Evidence> = (0..width).map(|column| evidence(&area.body, column)).collect();
         let named = header::names(names.iter().copied());
         let (_, types) = column::types(&named, &evidence, source.notation(usize::MAX));
-        let commas = source.comma_cells && evidence.iter().any(Evidence::has_comma);
+        let commas = (source.comma_cells || source.quoted_commas) && evidence.iter().any(Evidence::has_comma);
         // That later cells may show what the points are is no reason to look at all of them before: where it matters, in a table of
         // decimal commas, the file is read on the general road.
         let settled = evidence
@@ -204,6 +204,7 @@ impl Plain {
             rescued: Vec::new(),
             told: Vec::new(),
             undecided: Vec::new(),
+            odd: Vec::new(),
         };
         let start = column::build(&names, &plan, &cells).ok()?.into_iter().next()?;
         Some(Self {

@@ -122,6 +122,7 @@ pub(super) fn first_row(text: &[u8], delimiter: u8) -> Result<Option<usize>, Odd
 struct Found {
     start: usize,
     end: usize,
+    quoted: bool,
     /// It holds doubled quotes.
     doubled: bool,
     /// Behind the delimiter or line end.
@@ -148,6 +149,7 @@ fn next_cell(text: &[u8], at: usize, delimiter: u8) -> Result<Option<Found>, Odd
     Ok(ended(text, end, delimiter)?.map(|(next, ends_row)| Found {
         start: at,
         end,
+        quoted: false,
         doubled: false,
         next,
         ends_row,
@@ -172,6 +174,7 @@ fn quoted_cell(text: &[u8], at: usize, delimiter: u8) -> Result<Option<Found>, O
                 return Ok(ended(text, quote + 1, delimiter)?.map(|(next, ends_row)| Found {
                     start,
                     end: quote,
+                    quoted: true,
                     doubled,
                     next,
                     ends_row,
@@ -267,7 +270,7 @@ impl Cells {
             filled |= text
                 .get(start)
                 .is_some_and(|byte| end > start && byte.is_ascii_graphic());
-            self.push(start, end, false);
+            self.push_plain(text, start, end);
             start = at + 1;
             if ends_row {
                 self.end_row(text, row, filled)?;
@@ -282,7 +285,7 @@ impl Cells {
             filled |= text
                 .get(start)
                 .is_some_and(|byte| end > start && byte.is_ascii_graphic());
-            self.push(start, end, false);
+            self.push_plain(text, start, end);
             self.end_row(text, row, filled)?;
         }
         if memchr_iter(b'\r', text).count() == returns {
@@ -297,7 +300,10 @@ impl Cells {
         let mut filled = false;
         while let Some(cell) = next_cell(text, at, delimiter)? {
             filled |= cell.end > cell.start && text.get(cell.start).is_some_and(u8::is_ascii_graphic);
-            self.push(cell.start, cell.end, cell.doubled);
+            match cell.quoted {
+                true => self.push(cell.start, cell.end, cell.doubled),
+                false => self.push_plain(text, cell.start, cell.end),
+            }
             at = cell.next;
             if cell.ends_row {
                 self.end_row(text, row, filled)?;
@@ -314,10 +320,24 @@ impl Cells {
                 return Err(Odd::new("a quoted cell that is never closed"));
             };
             filled |= cell.end > cell.start;
-            self.push(at + cell.start, at + cell.end, cell.doubled);
+            match cell.quoted {
+                true => self.push(at + cell.start, at + cell.end, cell.doubled),
+                false => self.push_plain(text, at + cell.start, at + cell.end),
+            }
             self.end_row(text, row, filled)?;
         }
         Ok(())
+    }
+
+    /// A cell without quotes, without the spaces around it.
+    fn push_plain(&mut self, text: &[u8], mut start: usize, mut end: usize) {
+        while start < end && text.get(start) == Some(&b' ') {
+            start += 1;
+        }
+        while start < end && text.get(end - 1) == Some(&b' ') {
+            end -= 1;
+        }
+        self.push(start, end, false);
     }
 
     fn push(&mut self, start: usize, end: usize, doubled: bool) {

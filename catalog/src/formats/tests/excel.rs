@@ -42,7 +42,7 @@ pub(super) fn zip(entries: &[(&str, &str)]) -> Vec<u8> {
     out
 }
 
-/// A workbook of sheets given as the XML of their rows, and of their merged cells behind. Style 1 is a date.
+/// A workbook of sheets given as the XML of their rows, and of their merged cells behind. Style 1 is a date, 2 `0.0%`, 3 `00000`.
 fn book(sheets: &[(&str, &str)]) -> Vec<u8> {
     let head = "<?xml version=\"1.0\" encoding=\"UTF-8\" standalone=\"yes\"?>";
     let main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main";
@@ -86,7 +86,9 @@ fn book(sheets: &[(&str, &str)]) -> Vec<u8> {
         (
             "xl/styles.xml",
             format!(
-                "{head}<styleSheet xmlns=\"{main}\"><cellXfs count=\"2\"><xf numFmtId=\"0\"/><xf numFmtId=\"14\"/></cellXfs></styleSheet>"
+                "{head}<styleSheet xmlns=\"{main}\"><numFmts count=\"2\"><numFmt numFmtId=\"164\" formatCode=\"0.0%\"/><numFmt numFmtId=\"165\" formatCode=\"00000\"/></numFmts>\
+                 <cellStyleXfs count=\"1\"><xf numFmtId=\"0\"/></cellStyleXfs>\
+                 <cellXfs count=\"4\"><xf numFmtId=\"0\"/><xf numFmtId=\"14\"/><xf numFmtId=\"164\"/><xf numFmtId=\"165\"/></cellXfs></styleSheet>"
             ),
         ),
     ];
@@ -372,4 +374,94 @@ fn open_document_sheets() {
     let batch = &parsed.blocks[0].batches[0];
     assert_eq!(schema(batch), ["id: Int64", "od: Float64", "run: Date32"]);
     assert_eq!(column(batch, "run"), ["2026-03-04", "2026-03-04"]);
+}
+
+#[test]
+fn numbers_are_what_the_sheet_shows() {
+    let rows = |heading: &str| {
+        let cell = |style: u8, value: &str| format!("<c s=\"{style}\"><v>{value}</v></c>");
+        let line = |at: usize, code: &str, share: &str| {
+            row(
+                at,
+                'A',
+                &[
+                    &text(&format!("s{at}")),
+                    &cell(3, code),
+                    &cell(2, share),
+                    &cell(0, share),
+                ],
+            )
+        };
+        [
+            row(1, 'A', &[&text("Sample"), &text("Code"), &text(heading), &text("Raw")]),
+            line(2, "7", "0.91"),
+            line(3, "12345", "0.07"),
+            line(4, "42", "1"),
+        ]
+        .concat()
+    };
+    let parsed = parse("a.xlsx", book(&[("S", &rows("Purity (%)"))])).unwrap();
+    let batch = &parsed.blocks[0].batches[0];
+    assert_eq!(column(batch, "Code"), ["00007", "12345", "00042"]);
+    assert_eq!(column(batch, "Purity (%)"), ["91", "7", "100"]);
+    assert_eq!(super::floats(batch, "Raw"), [Some(0.91), Some(0.07), Some(1.0)]);
+    // The no: nothing says that the column holds percents.
+    let parsed = parse("a.xlsx", book(&[("S", &rows("Purity"))])).unwrap();
+    let purity = super::floats(&parsed.blocks[0].batches[0], "Purity");
+    assert_eq!(purity, [Some(0.91), Some(0.07), Some(1.0)]);
+}
+
+#[test]
+fn formulas_without_values_are_told() {
+    let sheet = |formula: &str| {
+        let line = |at: usize| row(at, 'A', &[&text(&format!("s{at}")), "<c><v>2</v></c>", formula]);
+        let names = row(1, 'A', &[&text("Sample"), &text("a"), &text("twice")]);
+        [names, line(2), line(3), line(4)].concat()
+    };
+    for formula in [
+        "<c><f>B2*2</f></c>",
+        "<c><f>B2*2</f><v></v></c>",
+        "<c><f>B2*2</f><v/></c>",
+    ] {
+        let parsed = parse("a.xlsx", book(&[("S", &sheet(formula))])).unwrap();
+        let doubts = parsed.confidence.doubts().unwrap_or_default();
+        assert!(
+            doubts.contains("3 formulas without a stored value"),
+            "{formula}: {doubts}"
+        );
+    }
+    // The no: a value, or a text without a letter.
+    for formula in ["<c><f>B2*2</f><v>4</v></c>", "<c t=\"str\"><f>B2&amp;C2</f><v></v></c>"] {
+        let parsed = parse("a.xlsx", book(&[("S", &sheet(formula))])).unwrap();
+        let doubts = parsed.confidence.doubts().unwrap_or_default();
+        assert!(!doubts.contains("formula"), "{formula}: {doubts}");
+    }
+}
+
+#[test]
+fn a_note_right_of_a_table_is_told_as_such() {
+    let line = |at: usize, note: &[&str]| {
+        let cells = [text(&format!("s{at}")), "<c><v>2</v></c>".to_owned()];
+        let all: Vec<&str> = cells.iter().map(String::as_str).chain(note.iter().copied()).collect();
+        row(at, 'A', &all)
+    };
+    let note = text("see page 4");
+    let sheet = [
+        row(1, 'A', &[&text("Sample"), &text("a")]),
+        line(2, &[]),
+        line(3, &[&note]),
+        line(4, &[]),
+    ];
+    let error = parse("a.xlsx", book(&[("S", &sheet.concat())]))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("row 3") && error.contains("right of the table"),
+        "{error}"
+    );
+    // The no: in a file of delimited text it is the delimiter.
+    let error = parse("a.csv", "Sample,a\ns2,2\ns3,2,see page 4\ns4,2\n")
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("the delimiter ','"), "{error}");
 }

@@ -160,3 +160,16 @@ fn rows_of_a_plate_are_its_wells() {
     );
     assert!(parse("a.json", plate(12, 12)).is_err());
 }
+
+#[test]
+fn a_broken_record_is_told_by_its_own_line() {
+    let line = |text: &str| match parse("a.ndjson", text).unwrap_err() {
+        ReadError::Json { line, why, .. } => (line, why.contains("stops early")),
+        error => panic!("{error}"),
+    };
+    assert_eq!(line("{\"id\":1}\n{\"id\":2}\n{\"id\":\n{\"id\":4}\n"), (3, false));
+    assert_eq!(line("{\"id\":1}\n{\"id\":2\n{\"id\":3}\n"), (2, false));
+    // The no: what is missing at the end, and a record of several lines.
+    assert_eq!(line("{\"id\":1}\n{\"id\":"), (2, true));
+    assert_eq!(line("{\n\"id\": 1,\n\"v\" 2\n}\n"), (3, false));
+}

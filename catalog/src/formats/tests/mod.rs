@@ -11,6 +11,7 @@ mod archives;
 mod arrow_file;
 mod avro;
 mod blocks;
+mod by_hand;
 mod delimited;
 mod excel;
 mod forms;

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, Date64Array, DictionaryArray, Float32Array, Int8Array, Int32Builder, LargeStringArray, MapBuilder,
-    StringBuilder, StringViewArray, Time32SecondArray, TimestampNanosecondArray, UInt64Array,
+    ArrayRef, Date64Array, Decimal256Array, DictionaryArray, DurationMillisecondArray, Float32Array, Int8Array,
+    Int32Builder, LargeStringArray, MapBuilder, StringBuilder, StringViewArray, Time32SecondArray,
+    TimestampNanosecondArray, UInt64Array,
 };
-use arrow::datatypes::Int32Type;
+use arrow::datatypes::{Int32Type, i256};
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
@@ -68,9 +69,51 @@ fn types_become_ours() {
     assert_eq!(column(&batch, "m")[0], "[{keys: k, values: 7}]");
     assert_eq!(column(&batch, "m")[1], "∅");
     assert_eq!(column(&batch, "i"), ["1", "∅"]);
-    // The no: a value that the type cannot hold.
-    let error = parse("a", written(vec![("u", Arc::new(UInt64Array::from(vec![u64::MAX])))])).unwrap_err();
-    assert!(matches!(error, ReadError::ColumnType { .. }), "{error}");
+}
+
+#[test]
+fn what_no_table_holds_is_text_and_told() {
+    let numbers: Vec<u64> = (0..40_000).chain([u64::MAX]).collect();
+    let wide = Decimal256Array::from(vec![Some(i256::from_i128(12_345)); numbers.len()]);
+    let bytes = written(vec![
+        ("u", Arc::new(UInt64Array::from(numbers.clone())) as ArrayRef),
+        ("wide", Arc::new(wide.with_precision_and_scale(50, 2).unwrap())),
+        (
+            "took",
+            Arc::new(DurationMillisecondArray::from(vec![1_500; numbers.len()])),
+        ),
+        ("v", Arc::new(Int8Array::from(vec![7; numbers.len()]))),
+    ]);
+    let parsed = parse("a.parquet", bytes).unwrap();
+    let batches = &parsed.blocks[0].batches;
+    assert!(batches.len() > 1);
+    for batch in batches {
+        assert_eq!(schema(batch), ["u: Utf8", "wide: Utf8", "took: Float64", "v: Int64"]);
+    }
+    let last = batches.last().unwrap();
+    assert_eq!(column(&batches[0], "u")[2], "2");
+    assert_eq!(column(last, "u").last().unwrap(), "18446744073709551615");
+    assert_eq!(
+        (column(last, "wide")[0].as_str(), column(last, "took")[0].as_str()),
+        ("123.45", "1.5")
+    );
+    let schema = last.schema();
+    assert_eq!(schema.field_with_name("took").unwrap().metadata()["unit"], "s");
+    let doubts = parsed.confidence.doubts().unwrap();
+    assert!(
+        doubts.contains("\"u\" read as text") && doubts.contains("\"wide\" read as text"),
+        "{doubts}"
+    );
+    // The no: what a table holds raises no doubt.
+    let bytes = written(vec![("u", Arc::new(UInt64Array::from(vec![1, 2])) as ArrayRef)]);
+    let parsed = parse("a.parquet", bytes).unwrap();
+    assert_eq!(
+        (
+            super::schema(&parsed.blocks[0].batches[0])[0].as_str(),
+            parsed.confidence.doubts()
+        ),
+        ("u: Int64", None)
+    );
 }
 
 #[test]
