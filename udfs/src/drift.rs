@@ -43,8 +43,9 @@ impl Drift {
     /// Compares the features that the table has a column of; the others are told as absent.
     ///
     /// # Errors
-    /// [`PredictError::MissingFeatures`] if it has none of them.
+    /// [`PredictError::MissingFeatures`] if it has none of them, [`PredictError::NoTraining`] of an imported model.
     pub fn new(model: Arc<Model>, table: &Schema) -> Result<Self, PredictError> {
+        model.knows_its_training()?;
         let names = |names: Vec<&str>| names.join(", ");
         let columns: Vec<Option<usize>> = model.features().iter().map(|f| table.index_of(&f.name).ok()).collect();
         if columns.iter().all(Option::is_none) {

@@ -138,6 +138,10 @@ pub enum PredictError {
     #[error("feature '{feature}' is not in the model; its features are: {features}")]
     NoFeature { feature: String, features: String },
     #[error(
+        "this model was imported and brought no training rows, so there is nothing to compare a prediction or a table with: explanations, importances, dependences and drift are of models trained here"
+    )]
+    NoTraining,
+    #[error(
         "what the model makes of '{0}' would show values of rows that you do not see: ask explain_prediction about rows of your own"
     )]
     NotWhole(String),

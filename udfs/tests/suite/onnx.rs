@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, StringArray};
 use arrow::datatypes::{DataType, Float64Type};
-use labhouse_udfs::{ImportError, Model, PredictError, Recommender, Strategy};
+use labhouse_udfs::{Drift, ImportError, Model, PredictError, Recommender, Sight, Strategy};
 use serde_json::Value;
 
 use crate::data::{Dice, batch};
@@ -112,14 +112,28 @@ fn what_it_has_not_is_said() {
     assert!(matches!(by(Strategy::Bayes), Err(PredictError::NoSurrogate)));
     let mut best = by(Strategy::Exploit).unwrap();
     best.push(&candidates).unwrap();
-    assert_eq!(best.finish().unwrap().num_rows(), 3);
+    let list = best.finish().unwrap();
+    assert_eq!(list.num_rows(), 3);
     let card = model.card();
     assert!(
         card.iter()
             .any(|(key, text)| key == "onnx_operators" && text.contains("TreeEnsembleRegressor")),
         "{card:?}"
     );
-    assert!(model.partial_dependence("x_1").unwrap().num_rows() == 0);
+    // What there are no training rows for is refused, and not answered with nothing and noughts.
+    let one: Vec<ArrayRef> = candidates.columns().iter().map(|column| column.slice(0, 1)).collect();
+    let all = Sight::default();
+    for refused in [
+        model.partial_dependence("x_1").map(|_| ()),
+        model.explanation(&one).map(|_| ()),
+        model.explain(&one).map(|_| ()),
+        model.shares(&one).map(|_| ()),
+        model.importance_to(&all).map(|_| ()),
+        model.importance_by_shares_to(&all).map(|_| ()),
+        Drift::new(Arc::clone(&model), &candidates.schema()).map(|_| ()),
+    ] {
+        assert!(matches!(refused, Err(PredictError::NoTraining)), "{refused:?}");
+    }
 }
 
 #[test]
