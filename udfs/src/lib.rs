@@ -95,6 +95,7 @@ mod runs;
 mod sample;
 mod score;
 mod shap;
+mod shelf;
 mod sight;
 mod smiles;
 mod stop;

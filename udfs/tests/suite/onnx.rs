@@ -134,6 +134,8 @@ fn what_it_has_not_is_said() {
     ] {
         assert!(matches!(refused, Err(PredictError::NoTraining)), "{refused:?}");
     }
+    let reason = list["reason"].as_string::<i32>().value(0);
+    assert!(reason.contains("imported"), "{reason}");
 }
 
 #[test]
