@@ -268,3 +268,33 @@ fn a_robust_score_is_a_standard_score_of_normal_noise() {
     // Half of the values equal: the mean deviation stands in.
     assert!(robust_z(6.0, &[5.0, 5.0, 5.0, 5.0, 5.0, 5.5, 4.5]).0.is_finite());
 }
+
+#[test]
+fn what_comes_after_a_break_is_the_newest_and_what_is_left_out_is_said() {
+    let table = |days: Vec<i32>| {
+        let values: Vec<f64> = days.iter().map(|day| if *day < 20_300 { 10.0 } else { 50.0 }).collect();
+        let days: ArrayRef = Arc::new(Date32Array::from(days));
+        batch(vec![("day", days), ("grams", floats(values))])
+    };
+    let means = || ForecastOptions {
+        together: Together::Mean,
+        ..options(5)
+    };
+    let said = |made: &RecordBatch| {
+        (
+            made["day"].as_primitive::<Date32Type>().value(0),
+            made["method"].as_string::<i32>().value(0).to_owned(),
+        )
+    };
+    // A year's work, nearly a year of nothing, two weeks.
+    let again = carried(&table((20_000..20_300).chain(20_630..20_644).collect()), means()).unwrap();
+    let (day, method) = said(&again);
+    assert!(day == 20_644 && !method.contains("left out"), "{day} {method}");
+    assert!((column(&again, "forecast")[0] - 50.0).abs() < 5.0, "{again:?}");
+    // One row of a mistyped year is still none, and is said to be.
+    let typed = carried(&table((20_000..20_300).chain([33_000]).collect()), means()).unwrap();
+    let (day, method) = said(&typed);
+    assert_eq!(day, 20_300);
+    assert!(method.ends_with("; 1 moment far from all others left out"), "{method}");
+    assert_eq!(column(&typed, "forecast"), [10.0; 5]);
+}
