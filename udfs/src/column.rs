@@ -7,7 +7,7 @@ use arrow::compute::take;
 use arrow::datatypes::{DataType, TimeUnit};
 use arrow::error::ArrowError;
 
-use crate::chem::are_molecules;
+use crate::chem::{Looked, says_molecules};
 use crate::error::TrainError;
 use crate::feature::{Baseline, FIRST_LEVEL, Feature, FeatureKind, NULL_LEVEL, Rest};
 use crate::frame::{Col, Frame, each_text, is_readable};
@@ -60,14 +60,19 @@ pub(crate) fn read_feature(
     let (mut levels, mut examples) = (Vec::new(), Vec::new());
     if kind == FeatureKind::Category {
         let texts = Texts::read(&column, rows).map_err(wrap)?;
-        if are_molecules(name, texts.levels.iter().map(String::as_str)) {
+        let looked = Looked::at(&texts.levels);
+        if looked.are_molecules(name) {
             kind = FeatureKind::Smiles;
             levels = texts.levels;
         } else if texts.are_prose {
             kind = FeatureKind::Text;
             examples = texts.examples;
         } else if let Some(reason) = texts.unique {
-            return Ok(Err(reason));
+            let Looked { seen, parsed, .. } = looked;
+            return Ok(Err(match says_molecules(name) {
+                true => format!("{reason}; and of {seen} looked at only {parsed} are molecules or reactions"),
+                false => reason,
+            }));
         } else {
             levels = texts.levels;
         }
