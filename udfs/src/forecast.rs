@@ -1,8 +1,8 @@
 //! What comes next in a series: `forecast`, a table's values by time, carried on with trend, season and honest intervals.
 //!
 //! Rows are put on a regular grid (`grid`), several methods are tried on the series' own past (`choose`), and the one that
-//! would have erred least carries it on: exponential smoothing with a damped trend and a season (`smooth`; Hyndman,
-//! Koehler, Ord and Snyder, "Forecasting with Exponential Smoothing", 2008), or a plain one, which is also what a short
+//! would have erred least carries it on: exponential smoothing with a trend, damped or not, and a season (`smooth`;
+//! Hyndman, Koehler, Ord and Snyder, "Forecasting with Exponential Smoothing", 2008), or a plain one, which is also what a short
 //! series gets. The row says which.
 
 mod choose;

@@ -78,7 +78,7 @@ fn weekends_are_known_and_never_below_nothing() {
 }
 
 #[test]
-fn a_trend_is_carried_on_and_damped() {
+fn a_trend_is_carried_on() {
     let mut dice = Dice(7);
     let values: Vec<f64> = (0..100)
         .map(|day| 50.0 + 2.0 * f64::from(day) + noise(&mut dice))
@@ -267,6 +267,57 @@ fn a_robust_score_is_a_standard_score_of_normal_noise() {
     assert_eq!(robust_z(6.0, &[5.0; 9]).0, f64::INFINITY);
     // Half of the values equal: the mean deviation stands in.
     assert!(robust_z(6.0, &[5.0, 5.0, 5.0, 5.0, 5.0, 5.5, 4.5]).0.is_finite());
+}
+
+#[test]
+fn a_line_goes_on_as_a_line_and_a_level_does_not() {
+    let line: Vec<f64> = (100..400).map(f64::from).collect();
+    let made = carried(&daily(&line), options(30)).unwrap();
+    let (mean, lower, upper) = (
+        column(&made, "forecast"),
+        column(&made, "lower"),
+        column(&made, "upper"),
+    );
+    for step in 0..30 {
+        let truth = 400.0 + step as f64;
+        assert!((mean[step] - truth).abs() < 1e-6, "{step}: {}", mean[step]);
+        assert!(lower[step] <= truth + 1e-6 && truth <= upper[step] + 1e-6);
+    }
+    // With noise: sixty days on, where a damped trend lags far behind.
+    let (mut held, mut off) = (0, 0.0);
+    for seed in 1..=6 {
+        let mut dice = Dice(seed);
+        let values: Vec<f64> = (0..200)
+            .map(|day| 100.0 + 2.0 * f64::from(day) + 10.0 * noise(&mut dice))
+            .collect();
+        let made = carried(&daily(&values), options(60)).unwrap();
+        let (mean, lower, upper) = (
+            column(&made, "forecast"),
+            column(&made, "lower"),
+            column(&made, "upper"),
+        );
+        let truth = |step: usize| 500.0 + 2.0 * step as f64;
+        off += (mean[59] - truth(59)).abs() / 6.0;
+        held += (0..60)
+            .filter(|step| (lower[*step]..=upper[*step]).contains(&(truth(*step) + 10.0 * noise(&mut dice))))
+            .count();
+    }
+    println!("sixty days on: off by {off:.1} on average, {held} of 360 held");
+    assert!(off < 20.0 && held > 290, "{off}, {held}");
+    // A line of weeks keeps its weekends.
+    let weeks: Vec<f64> = (0..140)
+        .map(|day| if day % 7 < 5 { 20.0 } else { 5.0 } + 0.5 * f64::from(day))
+        .collect();
+    let mean = column(&carried(&daily(&weeks), options(14)).unwrap(), "forecast");
+    for (step, mean) in mean.iter().enumerate() {
+        let truth = if step % 7 < 5 { 20.0 } else { 5.0 } + 0.5 * (140 + step) as f64;
+        assert!((mean - truth).abs() < 1.0, "{step}: {mean} and {truth}");
+    }
+    // What only wavers has no trend.
+    let mut dice = Dice(9);
+    let level: Vec<f64> = (0..200).map(|_| 50.0 + noise(&mut dice)).collect();
+    let mean = column(&carried(&daily(&level), options(60)).unwrap(), "forecast");
+    assert!(mean.iter().all(|mean| (mean - 50.0).abs() < 2.0), "{mean:?}");
 }
 
 #[test]
