@@ -45,6 +45,7 @@
 //! * **Panics.** Learners are called behind `catch_unwind`, stored models are checked before their first use.
 
 mod acquire;
+mod again;
 mod anomaly;
 mod axis;
 mod bayes;

@@ -362,3 +362,45 @@ fn without_shares(model: &Model) -> Vec<u8> {
     }
     text.into_bytes()
 }
+
+#[test]
+fn a_training_that_is_not_the_earlier_one_is_told_from_it() {
+    let table = reactions(200, 103);
+    let train = |table: &RecordBatch, options: &TrainOptions| {
+        train(std::slice::from_ref(table), options, &Cancel::default(), &|_| ()).unwrap()
+    };
+    let asked = options("yield_pct", 300);
+    let model = train(&table, &asked);
+    let same = TrainOptions {
+        replay: Some(model.replay()),
+        ..asked.clone()
+    };
+    assert_eq!(model.asked_otherwise(&same), None);
+    assert_eq!(train(&table, &same).unlike(&model), None);
+    // The same, made by an older program.
+    assert_eq!(
+        train(&table, &same).unlike(&Model::from_bytes(&without_shares(&model)).unwrap()),
+        None
+    );
+
+    let seed = TrainOptions {
+        seed: 7,
+        ..same.clone()
+    };
+    assert_eq!(model.asked_otherwise(&seed).as_deref(), Some("the seed"));
+    let more = options("temperature", 30);
+    assert_eq!(
+        model.asked_otherwise(&more).as_deref(),
+        Some("the target, the time budget")
+    );
+    let fewer = train(&table.slice(0, 199), &same);
+    assert_eq!(fewer.unlike(&model).as_deref(), Some("the number of rows"));
+    let other = train(&reactions(200, 104), &same).unlike(&model).unwrap();
+    assert!(other.contains("values of its rows"), "{other}");
+    let named = batch(
+        ["catalyst", "temperature", "yield_pct"]
+            .map(|name| (name, Arc::clone(&table[name])))
+            .to_vec(),
+    );
+    assert_eq!(train(&named, &same).unlike(&model).as_deref(), Some("the features"));
+}
