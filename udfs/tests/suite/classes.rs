@@ -291,3 +291,17 @@ fn of_two_classes_the_predicted_one_is_explained_and_of_a_number_none() {
     let of = number.explanation_of(&[floats([0.5])], Some("active"), &Sight::default());
     assert!(matches!(of, Err(PredictError::NoClasses)), "{of:?}");
 }
+
+#[test]
+fn classes_that_occur_once_are_names() {
+    let x = || floats((0..12).map(f64::from));
+    let names: Vec<String> = (0..12).map(|row| format!("n{row}")).collect();
+    let unique = fit(&batch(vec![("x", x()), ("name", texts(&names))]), "name", 2);
+    assert!(
+        matches!(unique, Err(TrainError::UniqueClasses { have: 12, rows: 12, .. })),
+        "{unique:?}"
+    );
+    let again: Vec<&String> = names.iter().take(4).cycle().take(12).collect();
+    let model = fit(&batch(vec![("x", x()), ("name", texts(&again))]), "name", 2).unwrap();
+    assert_eq!(model.classes().len(), 4);
+}

@@ -152,6 +152,11 @@ fn features_are_named_by_the_caller_or_by_the_file() {
         .unwrap_err()
         .to_string();
     assert!(few.contains("4 columns") && few.contains("3 features"), "{few}");
+    let nameless = ["a", "b", "", "c"].map(str::to_owned);
+    assert!(matches!(
+        Model::from_onnx(&file("linear"), "y", &nameless),
+        Err(ImportError::Nameless)
+    ));
     let twice = ["a", "b", "a", "c"].map(str::to_owned);
     assert!(matches!(Model::from_onnx(&file("linear"), "y", &twice), Err(ImportError::Twice(name)) if name == "a"));
 }
