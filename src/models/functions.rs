@@ -110,8 +110,14 @@ impl ModelFunction {
             ("model_card", []) => table(card(&self.governed, &model)?),
             ("predict_interval", rest) => self.interval(&model, rest),
             ("explain_prediction", rest) => {
+                // What follows the features is the class that is asked about.
+                let of_class = rest.split_last().filter(|_| rest.len() > asked.features().len());
+                let (rest, class) = match of_class.and_then(|(last, rest)| Some((rest, class(last)?))) {
+                    Some((rest, class)) => (rest, Some(class)),
+                    None => (rest, None),
+                };
                 let columns = literals(rest).ok_or_else(|| self.not_literal())?;
-                table(asked.explanation_to(&columns, &sight).map_err(invalid)?)
+                table(asked.explanation_of(&columns, class, &sight).map_err(invalid)?)
             }
             ("model_drift", [name]) => {
                 let name = text(name).ok_or_else(|| self.not_literal())?;
@@ -124,8 +130,16 @@ impl ModelFunction {
                 let feature = text(feature).ok_or_else(|| self.not_literal())?;
                 table(asked.partial_dependence_to(feature, &sight).map_err(invalid)?)
             }
+            ("partial_dependence", [feature, of]) if class(of).is_some() => {
+                let feature = text(feature).ok_or_else(|| self.not_literal())?;
+                table(
+                    asked
+                        .partial_dependence_of(feature, class(of), &sight)
+                        .map_err(invalid)?,
+                )
+            }
             ("partial_dependence", _) => Err(QueryError::Invalid(
-                "partial_dependence takes the model's name and a feature's name".into(),
+                "partial_dependence takes the model's name, a feature's name and, of a model of classes, 'class=<one of them>'".into(),
             )),
             (name, _) => Err(QueryError::Invalid(format!(
                 "{name} takes one argument, the model's name"
@@ -415,6 +429,11 @@ fn literals(arguments: &[Expr]) -> Option<Vec<ArrayRef>> {
         .iter()
         .map(|argument| value(argument)?.to_array().ok())
         .collect()
+}
+
+/// The class in `'class=good'`.
+fn class(argument: &Expr) -> Option<&str> {
+    text(argument)?.strip_prefix("class=")
 }
 
 pub(crate) fn text(argument: &Expr) -> Option<&str> {

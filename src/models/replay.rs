@@ -1,9 +1,10 @@
-//! Trainings that are done again: with what the clock let finish then, on the rows that were there then, and on no others.
+//! Trainings that are done again: with what the clock let finish then, on the rows that were there then, and on no others. What comes out must be
+//! the bytes of then, or it is refused: a query, a policy or a model that it asks may have changed without any table's version telling.
 
 use std::collections::BTreeMap;
 
 use labhouse_catalog::TableName;
-use labhouse_udfs::{Model, Replay};
+use labhouse_udfs::{Model, Replay, TrainOptions};
 
 use crate::engine::Engine;
 use crate::query::QueryError;
@@ -13,7 +14,7 @@ use crate::session::Governed;
 /// A version's training.
 pub(super) struct Replayed {
     version: u64,
-    pub(super) had_time_for: Replay,
+    model: Model,
     /// Versions of the tables that it read.
     data: BTreeMap<String, u64>,
 }
@@ -29,13 +30,40 @@ impl Engine {
         let model = Model::from_bytes(&bytes).map_err(super::functions::invalid)?;
         Ok(Replayed {
             version,
-            had_time_for: model.replay(),
+            model,
             data: record.data,
         })
     }
 }
 
 impl Replayed {
+    /// What the clock let finish then.
+    ///
+    /// # Errors
+    /// Options that cannot give the same model.
+    pub(super) fn had_time_for(&self, options: &TrainOptions) -> Result<Replay, QueryError> {
+        match self.model.asked_otherwise(options) {
+            None => Ok(self.model.replay()),
+            Some(differs) => Err(self.not_repeated(&differs)),
+        }
+    }
+
+    /// # Errors
+    /// A model that is not the one of then.
+    pub(super) fn repeated(&self, model: &Model) -> Result<(), QueryError> {
+        match model.unlike(&self.model) {
+            None => Ok(()),
+            Some(differs) => Err(self.not_repeated(&differs)),
+        }
+    }
+
+    fn not_repeated(&self, differs: &str) -> QueryError {
+        let version = self.version;
+        QueryError::Invalid(format!(
+            "replay = {version}: this is not the training of version {version}, and nothing was stored; what differs: {differs}. Take the options and the query of then, asked by whom the policies show the same rows; or leave replay away"
+        ))
+    }
+
     /// Refuses tables other than those of the training, and other versions of them: nothing would be repeated.
     pub(super) fn check(&self, governed: &Governed, read: &BTreeMap<String, u64>) -> Result<(), QueryError> {
         if self.data == *read {

@@ -80,9 +80,9 @@ impl Engine {
             None => None,
         };
         let source = self.source(governed, state, query, parameters).await?;
-        if let Some(replayed) = replayed {
+        if let Some(replayed) = &replayed {
             replayed.check(governed, &source.versions)?;
-            options.train.replay = Some(replayed.had_time_for);
+            options.train.replay = Some(replayed.had_time_for(&options.train)?);
         }
 
         let columns = source.schema.fields().len();
@@ -102,6 +102,9 @@ impl Engine {
         let trained = training.run(place, source.batches, memory, options.train).await;
         training.ended(trained.is_ok());
         let model = trained?;
+        if let Some(replayed) = &replayed {
+            replayed.repeated(&model)?;
+        }
 
         let record = ModelRecord {
             schema: name.schema.clone(),

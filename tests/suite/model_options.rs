@@ -36,6 +36,20 @@ async fn a_training_is_replayed_on_the_rows_that_it_had_and_on_no_others() {
         object[line..].to_vec()
     };
     assert!(bytes(1) == bytes(2));
+    // On the same version, but with another option or other rows of it: that is another training.
+    for (other, differs) in [
+        (
+            then.replace("time_budget_s = 1", "seed = 7, time_budget_s = 1"),
+            "the seed",
+        ),
+        (format!("{then} WHERE rtb > 3"), "the number of rows"),
+    ] {
+        let refused = lab.update("ada", &other).await.unwrap_err();
+        assert!(
+            refused.contains("nothing was stored") && refused.contains(differs),
+            "{refused}"
+        );
+    }
     let other = replay.replace("lab.chemistry.trials", "lab.chemistry.reactions");
     let other = lab.update("ada", &other).await.unwrap_err();
     assert!(

@@ -207,15 +207,81 @@ impl Remembered {
     }
 }
 
-/// Whether these distinct texts are molecules: nearly all can be parsed, and they are written with bonds, rings or branches as names
-/// and codes are not (`CO`, `NO` and `OFF` are molecules too).
-pub(crate) fn are_molecules<'a>(name: &str, texts: impl Iterator<Item = &'a str>) -> bool {
-    let (mut seen, mut parsed, mut structured) = (0, 0, 0);
-    for text in texts.take(LOOKED_AT_MAX) {
-        seen += 1;
-        parsed += usize::from(Chem::of(text).is_some());
-        structured += usize::from(text.contains(['=', '#', '(', '[']) || text.contains(|c: char| c.is_ascii_digit()));
+/// What the distinct texts of a column are, by some of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Looked {
+    /// How many were looked at.
+    pub(crate) seen: usize,
+    /// Those of them that are molecules or reactions.
+    pub(crate) parsed: usize,
+    /// Those of these that are written with bonds, rings or branches, as names and codes are not (`CO`, `NO` and `OFF` are molecules too).
+    structured: usize,
+}
+
+impl Looked {
+    /// Looks at texts evenly spaced among all: sorted ones begin with what is alike, as `(pending 3)` or CAS numbers before SMILES.
+    pub(crate) fn at(texts: &[String]) -> Self {
+        let mut looked = Self {
+            seen: 0,
+            parsed: 0,
+            structured: 0,
+        };
+        let count = LOOKED_AT_MAX.min(texts.len());
+        let spaced = (0..count).filter_map(|step| texts.get((2 * step + 1) * texts.len() / (2 * count)));
+        for text in spaced {
+            looked.seen += 1;
+            if Chem::of(text).is_some() {
+                looked.parsed += 1;
+                let drawn = text.contains(['=', '#', '(', '[']) || text.contains(|c: char| c.is_ascii_digit());
+                looked.structured += usize::from(drawn);
+            }
+        }
+        looked
     }
-    let told = name.to_ascii_lowercase().contains("smiles");
-    seen > 0 && parsed * 10 >= seen * 9 && (told || structured * 2 >= seen)
+
+    /// Whether they are molecules: where the column's name says so, if more than half are; else if three in four are and half of those look it.
+    pub(crate) fn are_molecules(self, name: &str) -> bool {
+        if says_molecules(name) {
+            return self.parsed * 2 > self.seen;
+        }
+        self.parsed > 0 && self.parsed * 4 >= self.seen * 3 && self.structured * 2 >= self.parsed
+    }
+}
+
+/// Whether a column's name says that it holds molecules.
+pub(crate) fn says_molecules(name: &str) -> bool {
+    name.to_ascii_lowercase().contains("smiles")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn are_molecules(name: &str, good: &[&str], bad: &[&str]) -> bool {
+        let mut texts: Vec<String> = good.iter().chain(bad).map(|text| (*text).to_owned()).collect();
+        texts.sort();
+        Looked::at(&texts).are_molecules(name)
+    }
+
+    #[test]
+    fn most_texts_decide_and_not_the_first_ones() {
+        let chains: Vec<String> = (1..=4_000)
+            .map(|n| format!("{}(=O)N{}", "C".repeat(n % 60 + 1), "C".repeat(n / 60 + 1)))
+            .collect();
+        let chains: Vec<&str> = chains.iter().map(String::as_str).collect();
+        // They sort before all molecules.
+        let pending: Vec<String> = (0..250).map(|n| format!("(pending {n})")).collect();
+        let pending: Vec<&str> = pending.iter().map(String::as_str).collect();
+        assert!(are_molecules("structure", &chains, &pending));
+        assert!(are_molecules("smiles", &chains[..400], &pending));
+        // By name more than half is enough, without it not; and a name alone is nothing.
+        assert!(!are_molecules("structure", &chains[..400], &pending));
+        assert!(!are_molecules("smiles", &chains[..250], &pending));
+        assert!(!are_molecules("smiles", &[], &pending));
+        assert!(!are_molecules("smiles", &[], &[]));
+        // Codes that happen to be molecules are none, unless the name says so.
+        let codes = ["CO", "NO", "CC", "ON", "OC"];
+        assert!(!are_molecules("state", &codes, &[]));
+        assert!(are_molecules("SMILES", &codes, &[]));
+    }
 }

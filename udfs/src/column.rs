@@ -7,7 +7,7 @@ use arrow::compute::take;
 use arrow::datatypes::{DataType, TimeUnit};
 use arrow::error::ArrowError;
 
-use crate::chem::are_molecules;
+use crate::chem::{Looked, says_molecules};
 use crate::error::TrainError;
 use crate::feature::{Baseline, FIRST_LEVEL, Feature, FeatureKind, NULL_LEVEL, Rest};
 use crate::frame::{Col, Frame, each_text, is_readable};
@@ -60,14 +60,19 @@ pub(crate) fn read_feature(
     let (mut levels, mut examples) = (Vec::new(), Vec::new());
     if kind == FeatureKind::Category {
         let texts = Texts::read(&column, rows).map_err(wrap)?;
-        if are_molecules(name, texts.levels.iter().map(String::as_str)) {
+        let looked = Looked::at(&texts.levels);
+        if looked.are_molecules(name) {
             kind = FeatureKind::Smiles;
             levels = texts.levels;
         } else if texts.are_prose {
             kind = FeatureKind::Text;
             examples = texts.examples;
         } else if let Some(reason) = texts.unique {
-            return Ok(Err(reason));
+            let Looked { seen, parsed, .. } = looked;
+            return Ok(Err(match says_molecules(name) {
+                true => format!("{reason}; and of {seen} looked at only {parsed} are molecules or reactions"),
+                false => reason,
+            }));
         } else {
             levels = texts.levels;
         }
@@ -101,6 +106,9 @@ pub(crate) fn read_feature(
         Col::Level(codes) | Col::Molecule { codes, .. } => level_baseline(codes, feature.codes()),
     };
     (feature.baseline, feature.rest) = (baseline, Some(rest));
+    if let Col::Number(values) = &col {
+        feature.near = near_shares(&feature, values);
+    }
     let varies = match &col {
         Col::Number(values) => values.windows(2).any(|pair| !same(pair)),
         Col::Level(codes) | Col::Molecule { codes, .. } => codes.windows(2).any(|pair| pair.first() != pair.get(1)),
@@ -243,6 +251,18 @@ fn number_baseline(values: &[f64]) -> (Vec<Baseline>, Rest) {
     });
     let null = (values.len() - known.len()) as f64 / values.len().max(1) as f64;
     (baseline, Rest { null, other: 0.0 })
+}
+
+/// The share of the known values that each value of the baseline stands for.
+fn near_shares(feature: &Feature, values: &[f64]) -> Vec<f64> {
+    let mut counts = vec![0_usize; feature.baseline.len()];
+    for place in values.iter().filter_map(|value| feature.nearest(*value)) {
+        if let Some(count) = counts.get_mut(place) {
+            *count += 1;
+        }
+    }
+    let known = counts.iter().sum::<usize>().max(1) as f64;
+    counts.into_iter().map(|count| count as f64 / known).collect()
 }
 
 /// The most frequent levels, and the share of the others.

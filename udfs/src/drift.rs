@@ -43,8 +43,9 @@ impl Drift {
     /// Compares the features that the table has a column of; the others are told as absent.
     ///
     /// # Errors
-    /// [`PredictError::MissingFeatures`] if it has none of them.
+    /// [`PredictError::MissingFeatures`] if it has none of them, [`PredictError::NoTraining`] of an imported model.
     pub fn new(model: Arc<Model>, table: &Schema) -> Result<Self, PredictError> {
+        model.knows_its_training()?;
         let names = |names: Vec<&str>| names.join(", ");
         let columns: Vec<Option<usize>> = model.features().iter().map(|f| table.index_of(&f.name).ok()).collect();
         if columns.iter().all(Option::is_none) {
@@ -196,10 +197,13 @@ impl Shift {
     /// `trained` is how many rows the feature's shares are of.
     fn of(feature: &Feature, counts: &Counts, trained: f64) -> Self {
         let near: f64 = counts.near.iter().sum();
-        // A number's kept values are evenly spaced quantiles: about its weight of training's rows is nearest to each.
-        let weights = feature.baseline.iter().map(|baseline| match baseline {
-            Baseline::Number { weight, .. } | Baseline::Level { weight, .. } => *weight,
-        });
+        // Models that older programs made know no shares of numbers. Their kept values are evenly spaced quantiles: of numbers that seldom come again
+        // about the weight of each is nearest to it.
+        let weight = |(place, baseline): (usize, &Baseline)| match baseline {
+            Baseline::Number { weight, .. } => feature.near.get(place).copied().unwrap_or(*weight),
+            Baseline::Level { weight, .. } => *weight,
+        };
+        let weights = feature.baseline.iter().enumerate().map(weight);
         let (told, rows, rest) = match feature.rest {
             Some(rest) => (
                 rest.told(),
@@ -262,16 +266,5 @@ fn nearest(feature: &Feature, col: &Col, row: usize) -> Option<usize> {
         let is = |baseline: &Baseline| matches!(baseline, Baseline::Level { code: known, .. } if *known == code);
         return feature.baseline.iter().position(is);
     }
-    let value = col.number(row);
-    if value.is_nan() {
-        return None;
-    }
-    let far = |baseline: &Baseline| match baseline {
-        Baseline::Number { value: known, .. } => (value - known).abs(),
-        Baseline::Level { .. } => f64::INFINITY,
-    };
-    let places = feature.baseline.iter().enumerate();
-    places
-        .min_by(|a, b| far(a.1).total_cmp(&far(b.1)))
-        .map(|(place, _)| place)
+    feature.nearest(col.number(row))
 }

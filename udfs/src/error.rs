@@ -28,6 +28,10 @@ pub enum TrainError {
         "'{target}' has {have} classes, at most {most} can be told apart: predict a number, or join rare classes into one"
     )]
     TooManyClasses { target: String, have: usize, most: usize },
+    #[error(
+        "'{target}' has {have} classes in {rows} rows, so most of them occur once and nothing tells what they have in common: predict a number, or choose a column whose values come again"
+    )]
+    UniqueClasses { target: String, have: usize, rows: usize },
     #[error("all {rows} rows have {target} = '{class}': with one class only there is nothing to learn")]
     OneClass { target: String, class: String, rows: usize },
     #[error("group_by column '{group_by}' is not in the training query; its columns are: {columns}")]
@@ -138,6 +142,10 @@ pub enum PredictError {
     #[error("feature '{feature}' is not in the model; its features are: {features}")]
     NoFeature { feature: String, features: String },
     #[error(
+        "this model was imported and brought no training rows, so there is nothing to compare a prediction or a table with: explanations, importances, dependences and drift are of models trained here"
+    )]
+    NoTraining,
+    #[error(
         "what the model makes of '{0}' would show values of rows that you do not see: ask explain_prediction about rows of your own"
     )]
     NotWhole(String),
@@ -174,6 +182,8 @@ pub enum ImportError {
         "the ONNX model does not say how many columns its input '{0}' has: name them with OPTIONS (features = 'a, b, …')"
     )]
     Open(String),
+    #[error("a feature has no name: give each one with OPTIONS (features = 'a, b, …')")]
+    Nameless,
     #[error("two features are called '{0}': name them with OPTIONS (features = 'a, b, …')")]
     Twice(String),
     #[error("the imported model could not be written")]

@@ -1,6 +1,9 @@
 //! Why a prediction is what it is: each feature in turn is replaced by what training held, and the difference is its pull.
 //!
 //! One feature at a time, so shared effects are counted with each of their features and the pulls need not add up to the whole.
+//!
+//! Of a model of classes one class is explained, by its probability: the predicted one unless another is asked about. What is highest of all
+//! classes moves little where one class takes over from another, and would say of the feature that decides between them that it does nothing.
 
 use std::sync::Arc;
 
@@ -11,6 +14,7 @@ use crate::feature::{Baseline, FIRST_LEVEL, Feature, FeatureKind, NULL_LEVEL, Re
 use crate::frame::{Col, Frame};
 use crate::model::Model;
 use crate::sample;
+use crate::score::most_probable;
 use crate::sight::Sight;
 
 /// One feature's pull on one prediction.
@@ -18,7 +22,8 @@ use crate::sight::Sight;
 pub struct Effect {
     /// Position in [`Model::features`].
     pub feature: usize,
-    /// In the target's unit: the prediction minus the average prediction over this feature's training values, the others unchanged.
+    /// In the target's unit, or of classes the probability of the row's predicted one: the prediction minus the average prediction over this
+    /// feature's training values, the others unchanged.
     pub effect: f64,
 }
 
@@ -33,34 +38,50 @@ impl Model {
     /// For each row the pull of every feature, strongest first; ties in feature order.
     ///
     /// # Errors
-    /// As [`Model::predict`].
+    /// As [`Model::predict`]; [`PredictError::NoTraining`] of an imported model.
     pub fn explain(&self, columns: &[ArrayRef]) -> Result<Vec<Vec<Effect>>, PredictError> {
+        self.knows_its_training()?;
         let rows = columns.first().map_or(0, |column| column.len());
-        Ok(self.explain_frame(&Frame::read(self.features(), columns, rows)?))
+        let frame = Frame::read(self.features(), columns, rows)?;
+        let classes = self.predicted_classes(&frame);
+        Ok(self.explain_by(&frame, &|frame| self.said_of(frame, &classes)))
     }
 
     /// The first row explained as a table, strongest pull first: feature Utf8, value Utf8, effect Float64 (the target's unit, or
-    /// probability), prediction Float64, share Float64 (its Shapley value), average Float64: prediction = average + all shares.
+    /// probability), prediction Float64, share Float64 (its Shapley value), average Float64: prediction = average + all shares; class Utf8, the
+    /// predicted one, whose probability all these are (NULL for a model of a number).
     ///
     /// # Errors
-    /// As [`Model::predict`].
+    /// As [`Model::explain`].
     pub fn explanation(&self, columns: &[ArrayRef]) -> Result<RecordBatch, PredictError> {
-        self.explanation_seen(columns, &Sight::default())
+        self.explanation_seen(columns, None, &Sight::default())
     }
 
-    /// The same without the values that would tell whether training held them.
-    pub(crate) fn explanation_seen(&self, columns: &[ArrayRef], sight: &Sight) -> Result<RecordBatch, PredictError> {
+    /// The same, of a class by its name if one is given, without the values that would tell whether training held them.
+    pub(crate) fn explanation_seen(
+        &self,
+        columns: &[ArrayRef],
+        class: Option<&str>,
+        sight: &Sight,
+    ) -> Result<RecordBatch, PredictError> {
+        self.knows_its_training()?;
         let frame = Frame::read(self.features(), columns, 1)?;
-        let effects = self.explain_frame(&frame).into_iter().next().unwrap_or_default();
-        let prediction = self.predict_frame(&frame).first().copied();
-        let (shares, average) = self.shares_frame(&frame);
+        let class = match class {
+            Some(class) => Some(self.class(class)?),
+            None => self.predicted_classes(&frame).first().copied(),
+        };
+        let ask = |frame: &Frame| self.said(frame, class);
+        let effects = self.explain_by(&frame, &ask).into_iter().next().unwrap_or_default();
+        let prediction = ask(&frame).first().copied();
+        let (shares, average) = self.shares_frame(&frame, class);
+        let class = self.class_told(class, sight);
         let named = || {
             effects
                 .iter()
                 .filter_map(|effect| self.features().get(effect.feature).map(|f| (effect, f)))
         };
         let shown = |(effect, feature): (&Effect, &Feature)| shown(feature, frame.cols.get(effect.feature)?, 0, sight);
-        let columns: [(&str, ArrayRef, bool); 6] = [
+        let columns: [(&str, ArrayRef, bool); 7] = [
             (
                 "feature",
                 Arc::new(named().map(|(_, f)| Some(f.name.as_str())).collect::<StringArray>()),
@@ -91,16 +112,29 @@ impl Model {
                 Arc::new(named().map(|_| Some(average)).collect::<Float64Array>()),
                 true,
             ),
+            ("class", Arc::new(named().map(|_| class).collect::<StringArray>()), true),
         ];
         Ok(RecordBatch::try_from_iter_with_nullable(columns)?)
     }
 
     /// How the prediction moves with one feature, all others as training had them on average: value Utf8, number Float64 (NULL for a level),
-    /// prediction Float64, share Float64 (of the training rows that the value stands for).
+    /// prediction Float64 (the target's unit, or probability), share Float64 (of the training rows that the value stands for), class Utf8: whose
+    /// probability it is, of two classes the second, of more the one that is most probable of such rows on average (NULL for a model of a number).
     ///
     /// # Errors
-    /// [`PredictError::NoFeature`] names the features there are.
+    /// [`PredictError::NoFeature`] names the features there are; [`PredictError::NoTraining`] of an imported model.
     pub fn partial_dependence(&self, feature: &str) -> Result<RecordBatch, PredictError> {
+        self.dependence_seen(feature, None, &Sight::default())
+    }
+
+    /// The same, of a class by its name if one is given.
+    pub(crate) fn dependence_seen(
+        &self,
+        feature: &str,
+        class: Option<&str>,
+        sight: &Sight,
+    ) -> Result<RecordBatch, PredictError> {
+        self.knows_its_training()?;
         let features = self.features();
         let Some((place, about)) = features.iter().enumerate().find(|(_, f)| f.name == feature) else {
             return Err(PredictError::NoFeature {
@@ -117,6 +151,10 @@ impl Model {
                 .map(|(number, f)| drawn(f, number as u64, DEPENDENCE_ROWS))
                 .collect(),
         };
+        let class = match class {
+            Some(class) => Some(self.class(class)?),
+            None => self.usual_class(&frame),
+        };
         let (mut values, mut numbers, mut predictions, mut shares) = (vec![], vec![], vec![], vec![]);
         for baseline in &about.baseline {
             let (col, share) = match baseline {
@@ -128,11 +166,12 @@ impl Model {
             if let Some(slot) = frame.cols.get_mut(place) {
                 *slot = col;
             }
-            let said = self.predict_frame(&frame);
+            let said = self.said(&frame, class);
             predictions.push(Some(said.iter().sum::<f64>() / said.len().max(1) as f64));
             shares.push(Some(share * about.rest.map_or(1.0, Rest::told)));
         }
-        let columns: [(&str, ArrayRef, bool); 4] = [
+        let class = vec![self.class_told(class, sight); shares.len()];
+        let columns: [(&str, ArrayRef, bool); 5] = [
             ("value", Arc::new(values.into_iter().collect::<StringArray>()), true),
             ("number", Arc::new(numbers.into_iter().collect::<Float64Array>()), true),
             (
@@ -141,12 +180,69 @@ impl Model {
                 true,
             ),
             ("share", Arc::new(shares.into_iter().collect::<Float64Array>()), true),
+            ("class", Arc::new(class.into_iter().collect::<StringArray>()), true),
         ];
         Ok(RecordBatch::try_from_iter_with_nullable(columns)?)
     }
 
-    pub(crate) fn explain_frame(&self, frame: &Frame) -> Vec<Vec<Effect>> {
-        self.explain_by(frame, &|frame| self.predict_frame(frame))
+    /// # Errors
+    /// [`PredictError::NoTraining`] of an imported model: there is nothing to compare a prediction with.
+    pub(crate) fn knows_its_training(&self) -> Result<(), PredictError> {
+        match self.stored().onnx {
+            Some(_) => Err(PredictError::NoTraining),
+            None => Ok(()),
+        }
+    }
+
+    /// What is explained: the number, or the probability of one class.
+    pub(crate) fn said(&self, frame: &Frame, class: Option<usize>) -> Vec<f64> {
+        match class {
+            Some(class) => self.probability_frame(class, frame),
+            None => self.predict_frame(frame),
+        }
+    }
+
+    /// The same with a class for each row; none for a model of a number.
+    fn said_of(&self, frame: &Frame, classes: &[usize]) -> Vec<f64> {
+        if classes.is_empty() {
+            return self.predict_frame(frame);
+        }
+        let outputs = self.outputs(frame);
+        let of = |(row, class): (usize, &usize)| self.stored().task.probabilities(&outputs, row).get(*class).copied();
+        classes.iter().enumerate().map(|pair| of(pair).unwrap_or(0.0)).collect()
+    }
+
+    /// The predicted class of each row; none of a model of a number.
+    pub(crate) fn predicted_classes(&self, frame: &Frame) -> Vec<usize> {
+        if self.classes().is_empty() {
+            return Vec::new();
+        }
+        let outputs = self.outputs(frame);
+        let of = |row| most_probable(&self.stored().task.probabilities(&outputs, row));
+        (0..frame.rows).map(of).collect()
+    }
+
+    /// The class that a curve is of: the second of two, or what is most probable of these rows on average.
+    fn usual_class(&self, frame: &Frame) -> Option<usize> {
+        match self.classes().len() {
+            0 => None,
+            2 => Some(1),
+            count => {
+                let outputs = self.outputs(frame);
+                let mut sums = vec![0.0; count];
+                for row in 0..frame.rows {
+                    let of_row = self.stored().task.probabilities(&outputs, row);
+                    sums.iter_mut().zip(of_row).for_each(|(sum, p)| *sum += p);
+                }
+                Some(most_probable(&sums))
+            }
+        }
+    }
+
+    /// A class's name; none where the target's values may not be told.
+    fn class_told(&self, class: Option<usize>, sight: &Sight) -> Option<&str> {
+        let name = self.classes().get(class?)?;
+        sight.values(self.target()).then_some(name.as_str())
     }
 
     /// The pulls on what `ask` says of rows.

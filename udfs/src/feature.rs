@@ -43,6 +43,10 @@ pub struct Feature {
     pub(crate) examples: Vec<String>,
     /// What the training rows held, in few weighted values: the yardstick of explanations.
     pub(crate) baseline: Vec<Baseline>,
+    /// Numbers only: the share of the known training values that are nearest to each value of the baseline, which its weight is not where values
+    /// come in clusters or again and again; not known of models that older programs made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) near: Vec<f64>,
     /// What the baseline does not stand for; not known of models that older programs made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) rest: Option<Rest>,
@@ -95,6 +99,7 @@ impl Default for Feature {
             levels: Vec::new(),
             examples: Vec::new(),
             baseline: Vec::new(),
+            near: Vec::new(),
             rest: None,
             molecules: OnceLock::new(),
             remembered: Remembered::default(),
@@ -119,6 +124,19 @@ impl Feature {
     /// How many codes a category has, the two special ones included.
     pub(crate) fn codes(&self) -> usize {
         self.levels.len() + FIRST_LEVEL as usize
+    }
+
+    /// The value of the baseline that a number is nearest to, of two as near the lower; `None` for NULL and where there are no numbers.
+    pub(crate) fn nearest(&self, number: f64) -> Option<usize> {
+        if number.is_nan() {
+            return None;
+        }
+        let far = |(place, baseline): (usize, &Baseline)| match baseline {
+            Baseline::Number { value, .. } => Some((place, (number - value).abs())),
+            Baseline::Level { .. } => None,
+        };
+        let all = self.baseline.iter().enumerate().filter_map(far);
+        all.min_by(|a, b| a.1.total_cmp(&b.1)).map(|(place, _)| place)
     }
 
     /// Whether its values are levels.

@@ -1,8 +1,8 @@
 //! What comes next in a series: `forecast`, a table's values by time, carried on with trend, season and honest intervals.
 //!
 //! Rows are put on a regular grid (`grid`), several methods are tried on the series' own past (`choose`), and the one that
-//! would have erred least carries it on: exponential smoothing with a damped trend and a season (`smooth`; Hyndman,
-//! Koehler, Ord and Snyder, "Forecasting with Exponential Smoothing", 2008), or a plain one, which is also what a short
+//! would have erred least carries it on: exponential smoothing with a trend, damped or not, and a season (`smooth`;
+//! Hyndman, Koehler, Ord and Snyder, "Forecasting with Exponential Smoothing", 2008), or a plain one, which is also what a short
 //! series gets. The row says which.
 
 mod choose;
@@ -172,8 +172,8 @@ impl Forecast {
     }
 
     /// The schema of [`Forecast::finish`]: the group's column if there is one, the time's (Date32, or Timestamp in
-    /// microseconds), forecast, lower and upper in the value's unit (the bounds NULL where a series is too short to tell), method, and period, the
-    /// length of one.
+    /// microseconds), forecast, lower and upper in the value's unit (the bounds NULL where a series is too short to tell), method, which says too how many
+    /// moments were taken for mistyped and left out, and period, the length of one.
     pub fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
     }
@@ -199,13 +199,18 @@ impl Forecast {
             } else {
                 f64::NEG_INFINITY
             };
+            let method = match grid.mistyped(points) {
+                0 => made.method.to_owned(),
+                1 => format!("{}; 1 moment far from all others left out", made.method),
+                some => format!("{}; {some} moments far from all others left out", made.method),
+            };
             for (step, point) in made.points.iter().enumerate() {
                 rows.groups.push(group.clone());
                 rows.times.push(grid.after_end(step + 1));
                 rows.forecast.push(point.mean.max(floor));
                 rows.lower.push(point.bounds.map(|bounds| bounds.0.max(floor)));
                 rows.upper.push(point.bounds.map(|bounds| bounds.1.max(floor)));
-                rows.methods.push(made.method);
+                rows.methods.push(method.clone());
             }
         }
         if self.date && !grid.has_whole_days() {
@@ -255,7 +260,7 @@ struct Rows {
     forecast: Vec<f64>,
     lower: Vec<Option<f64>>,
     upper: Vec<Option<f64>>,
-    methods: Vec<&'static str>,
+    methods: Vec<String>,
 }
 
 impl Rows {

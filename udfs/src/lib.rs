@@ -45,6 +45,7 @@
 //! * **Panics.** Learners are called behind `catch_unwind`, stored models are checked before their first use.
 
 mod acquire;
+mod again;
 mod anomaly;
 mod axis;
 mod bayes;
@@ -95,6 +96,7 @@ mod runs;
 mod sample;
 mod score;
 mod shap;
+mod shelf;
 mod sight;
 mod smiles;
 mod stop;

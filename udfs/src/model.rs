@@ -211,8 +211,8 @@ impl Model {
         report::importance_table(&self.stored.importance)
     }
 
-    /// The same by Shapley values: the mean size of a feature's share in predictions of rows such as training held, in the target's unit or
-    /// probability.
+    /// The same by Shapley values: the mean size of a feature's share in predictions of rows such as training held, in the target's unit, or in
+    /// the probability of each row's predicted class.
     pub fn importance_by_shares(&self) -> RecordBatch {
         report::importance_table(&self.mean_shares())
     }

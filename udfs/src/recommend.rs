@@ -1,10 +1,10 @@
-//! The next experiments: the best candidates of a stream, in memory for k rows only.
+//! The next experiments: the best candidates of a stream, whatever its order, in memory for a bounded number of rows.
 
 use std::str::FromStr;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch, StringArray, UInt32Array};
-use arrow::compute::{concat_batches, take_record_batch};
+use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, UInt32Array};
+use arrow::compute::take_record_batch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use crate::acquire;
@@ -17,18 +17,24 @@ use crate::interval::{Intervals, Novelty};
 use crate::model::Model;
 use crate::options::Goal;
 use crate::runs::Runs;
+use crate::shelf::{Key, Shelf};
 use crate::sight::Sight;
 
 /// Most rows one list can have: more than a plate of 1,536 wells takes. Each costs some hundred predictions for its reason.
 pub const RECOMMENDATIONS_MAX: usize = 2_000;
 /// The share of true values that `lower` and `upper` are made to enclose.
 pub const COVERAGE: f64 = 0.9;
-/// Of a batch of candidates at least so many with the best means, and so many others, are doubted…
-const DOUBTED: usize = 256;
-/// …and as many as these multiplications allow: about a second's half for each batch.
-const DOUBT_WORK: usize = 400_000_000;
-/// What a candidate is ordered by: whether it was doubted, and then a value. Those whose doubt is not known come last, in the order of their means.
-type Worth = (bool, f64);
+/// Doubt costs much more than a mean. So of all candidates at least so many with the best means, and so many others, which what they hold decides,
+/// are kept to be doubted…
+const DOUBTED_MIN: usize = 2_000;
+/// …more where these multiplications allow it, which take some seconds…
+const DOUBT_WORK: usize = 4_000_000_000;
+/// …and no more than these, since all are kept in memory…
+const DOUBTED_MAX: usize = 20_000;
+/// …of which so many are doubted at once: each needs a number for every row that each process knows.
+const DOUBTED_AT_ONCE: usize = 512;
+/// The reason of a prediction by an imported model.
+const NO_REASON: &str = "an imported model: without its training rows no reason is known";
 /// The columns put before the candidate's own.
 const OWN_COLUMNS: [&str; 6] = ["rank", "prediction", "lower", "upper", "novel", "reason"];
 
@@ -98,8 +104,8 @@ impl FromStr for Strategy {
     }
 }
 
-/// Collects the k candidates with the best (or worst) prediction: the highest, of a model whose goal is the least the lowest. Of equal ones the
-/// earlier wins.
+/// Collects the k candidates with the best (or worst) prediction: the highest, of a model whose goal is the least the lowest. What equal ones
+/// hold in all their columns decides between them, never when they came; of rows whose features are equal, which are one experiment, there is one.
 #[derive(Debug)]
 pub struct Recommender {
     model: Arc<Model>,
@@ -117,9 +123,10 @@ pub struct Recommender {
     /// What was run is left out.
     runs: Runs,
     sight: Arc<Sight>,
-    kept: RecordBatch,
-    /// Of the kept rows, best first: predictions, or expected improvements.
-    scores: Vec<Worth>,
+    /// The best so far, by their predictions or means.
+    front: Shelf,
+    /// Of those to be doubted some others, whatever their means.
+    drawn: Shelf,
     /// What is known of the surrogate's training rows, made when first needed.
     factors: Vec<Triangle>,
 }
@@ -175,7 +182,8 @@ impl Recommender {
                 .join(", ");
             return Err(PredictError::MissingFeatures { missing, columns });
         }
-        let kept = RecordBatch::new_empty(Arc::clone(&candidates));
+        let shelf = || Shelf::new(Arc::clone(&candidates));
+        let (front, drawn) = (shelf(), shelf());
         let wants_less = class.is_none() && model.stored().goal == Goal::Min;
         Ok(Self {
             model,
@@ -188,8 +196,8 @@ impl Recommender {
             class,
             runs: Runs::None,
             sight: Arc::default(),
-            kept,
-            scores: Vec::new(),
+            front,
+            drawn,
             factors: Vec::new(),
         })
     }
@@ -238,61 +246,26 @@ impl Recommender {
             return Err(PredictError::CandidateSchema { expected, found });
         }
         let batch = RecordBatch::try_new(Arc::clone(&self.candidates), batch.columns().to_vec())?;
-        let room = match self.strategy {
-            Strategy::Exploit => self.k,
-            Strategy::Bayes | Strategy::Thompson => acquire::pool(self.k),
-        };
-        let fresh = if self.strategy.doubts() {
-            self.doubted(&batch)?
-        } else {
-            let values = self.values(&self.frame(&batch)?);
-            values.into_iter().map(|value| (true, value)).collect()
-        };
-
-        // Of the new rows, only those that could enter: the best k, and none that the last kept row beats.
-        let bar = if self.scores.len() < room {
-            None
-        } else {
-            self.scores.last().copied()
-        };
-        let value = |row: &usize| fresh.get(*row).copied().unwrap_or((false, f64::NAN));
-        let mut entering: Vec<usize> = (0..fresh.len())
-            .filter(|row| value(row).1 > f64::NEG_INFINITY)
-            .filter(|row| bar.is_none_or(|bar| self.better(value(row), bar).is_lt()))
-            .collect();
-        if !self.strategy.doubts() && !entering.is_empty() {
-            let is_run = self.are_run(&batch)?;
-            entering.retain(|row| is_run.get(*row) == Some(&false));
-        }
-        entering.sort_by(|a, b| self.better(value(a), value(b)));
-        entering.truncate(room);
-        if entering.is_empty() {
-            return Ok(());
-        }
-        let rows: UInt32Array = entering.iter().map(|row| *row as u32).collect();
-        let pool = concat_batches(&self.candidates, [&self.kept, &take_record_batch(&batch, &rows)?])?;
-        let values: Vec<Worth> = self.scores.iter().copied().chain(entering.iter().map(value)).collect();
-        let mut order: Vec<(usize, Worth)> = values.into_iter().enumerate().collect();
-        order.sort_by(|a, b| self.better(a.1, b.1));
-        order.truncate(room);
-        let rows: UInt32Array = order.iter().map(|(row, _)| *row as u32).collect();
-        self.kept = compact(&take_record_batch(&pool, &rows)?)?;
-        self.scores = order.into_iter().map(|(_, value)| value).collect();
-        Ok(())
+        self.shelve(&batch)
     }
 
     /// The list, rank 1 first, in the schema of [`recommend_schema`].
-    pub fn finish(mut self) -> Result<RecordBatch, PredictError> {
-        if self.strategy.doubts() {
-            self.pick_batch()?;
-        }
-        let frame = self.frame(&self.kept)?;
+    pub fn finish(self) -> Result<RecordBatch, PredictError> {
+        let kept = match self.strategy {
+            Strategy::Exploit => self.front.rows().clone(),
+            Strategy::Bayes | Strategy::Thompson if self.front.keys().is_empty() => self.front.rows().clone(),
+            Strategy::Bayes | Strategy::Thompson => self.pick_batch()?,
+        };
+        let frame = self.frame(&kept)?;
         let mean = self.values(&frame);
         let effects = self.model.explain_by(&frame, &|frame| self.values(frame));
         let reasons = effects
             .iter()
             .enumerate()
-            .map(|(row, e)| Some(reason(self.model.features(), &frame, row, e, &self.sight)));
+            .map(|(row, e)| match self.model.knows_its_training() {
+                Ok(()) => Some(reason(self.model.features(), &frame, row, e, &self.sight)),
+                Err(_) => Some(NO_REASON.to_owned()),
+            });
         // A probability has no interval of its own, nor has what too few rows were held out for; what is new in a row is known all the same.
         let without = |mean: Vec<f64>| Intervals {
             half: vec![f64::INFINITY; mean.len()],
@@ -314,59 +287,111 @@ impl Recommender {
             Arc::new(intervals.novel.iter().map(Novelty::told).collect::<StringArray>()),
             Arc::new(reasons.collect::<StringArray>()),
         ];
-        columns.extend(self.kept.columns().iter().cloned());
+        columns.extend(kept.columns().iter().cloned());
         Ok(RecordBatch::try_new(recommend_schema(&self.candidates), columns)?)
     }
 
-    /// What candidates are kept by: the improvement that each would bring on its own. What was run brings none.
-    fn doubted(&mut self, batch: &RecordBatch) -> Result<Vec<Worth>, PredictError> {
-        let is_run = self.are_run(batch)?;
-        let open: Vec<usize> = (0..batch.num_rows())
-            .filter(|row| is_run.get(*row) == Some(&false))
-            .collect();
-        let mut scores = vec![(false, f64::NEG_INFINITY); batch.num_rows()];
-        if open.is_empty() {
-            return Ok(scores);
+    /// Shelves what may be among the best: by the predicted value, or for doubt by the mean, and some others by what they hold.
+    fn shelve(&mut self, batch: &RecordBatch) -> Result<(), PredictError> {
+        if batch.num_rows() == 0 {
+            return Ok(());
         }
-        let frame = self.named(batch)?.take(&open);
-        let stored = self.model.stored();
-        if self.factors.is_empty() {
-            let factors: Option<Vec<Triangle>> = stored.surrogate.iter().map(|kernel| kernel.factor(&frame)).collect();
-            self.factors = factors.ok_or(PredictError::NoSurrogate)?;
-        }
-        let Some(first) = stored.surrogate.first() else {
-            return Err(PredictError::NoSurrogate);
+        let doubts = self.strategy.doubts();
+        let (worth, room) = if doubts {
+            let frame = self.named(batch)?;
+            let room = self.doubted(&frame)?;
+            let kernel = self.model.stored().surrogate.first().ok_or(PredictError::NoSurrogate)?;
+            // The last bits of a mean are no reason to prefer one.
+            let worth = |mean: &f64| 0.0 - f64::from_bits(mean.to_bits() & !0xF_FFFF);
+            (kernel.predict(&frame).iter().map(worth).collect(), room)
+        } else {
+            let values = self.values(&self.frame(batch)?);
+            let sign = if self.lowest { 1.0 } else { -1.0 };
+            let worth: Vec<f64> = values.iter().map(|value| sign * value + 0.0).collect();
+            (worth, self.k)
         };
-        // Doubt costs much more than a mean, so only rows that a mean puts in front are doubted, and some others, which what they hold decides. The rest
-        // waits behind them, in case there is room.
-        let mean = first.predict(&frame);
-        let held = content::of_columns(&self.inputs(batch), batch.num_rows())?;
-        let held: Vec<u64> = open.iter().map(|row| held.get(*row).copied().unwrap_or(0)).collect();
-        let (value, drawn) = (
-            |row: &usize| mean.get(*row).copied().unwrap_or(0.0),
-            |row: &usize| held.get(*row).copied(),
-        );
-        let mut order: Vec<usize> = (0..frame.rows).collect();
-        order.sort_by(|a, b| value(b).total_cmp(&value(a)).then(drawn(a).cmp(&drawn(b))));
-        let known: usize = self.factors.iter().map(|factor| factor.len() * factor.len()).sum();
-        let doubted = DOUBTED.max(DOUBT_WORK / known.max(1) / 2);
-        let mut others = order.split_off(order.len().min(doubted));
-        others.sort_by_key(drawn);
-        let waiting = others.split_off(others.len().min(doubted));
-        order.extend(others);
-        let improvement = acquire::improvement(&stored.surrogate, &self.factors, &frame.take(&order), stored.best());
-        let doubted = order.iter().zip(improvement).map(|(row, value)| (*row, (true, value)));
-        let waiting = waiting.iter().map(|row| (*row, (false, value(row))));
-        for (row, worth) in doubted.chain(waiting) {
-            if let Some(slot) = open.get(row).and_then(|row| scores.get_mut(*row)) {
-                *slot = worth;
-            }
+        let drawn = if doubts {
+            self.model.experiments(&self.inputs(batch), batch.num_rows())?
+        } else {
+            Vec::new()
+        };
+        let may_enter = |row: &usize| {
+            let (worth, drawn) = (worth.get(*row), drawn.get(*row));
+            worth.is_some_and(|worth| self.front.may_take(*worth, room))
+                || drawn.is_some_and(|number| self.drawn.may_take(*number as f64, room))
+        };
+        let entering: Vec<usize> = (0..batch.num_rows()).filter(may_enter).collect();
+        if entering.is_empty() {
+            return Ok(());
         }
-        Ok(scores)
+        let places: UInt32Array = entering.iter().map(|row| *row as u32).collect();
+        let few = take_record_batch(batch, &places)?;
+        let inputs = self.inputs(&few);
+        let is_run = self.runs.hold(&self.model, &inputs, few.num_rows())?;
+        let held = content::of_columns(few.columns(), few.num_rows())?;
+        let numbers = self.model.experiments(&inputs, few.num_rows())?;
+        let key = |place: usize, worth: f64| {
+            let is_open = is_run.get(place) == Some(&false) && worth.is_finite();
+            is_open.then_some(Key {
+                worth,
+                row: *held.get(place)?,
+                experiment: *numbers.get(place)?,
+            })
+        };
+        let by_worth = |(place, row): (usize, &usize)| key(place, *worth.get(*row)?);
+        let front: Vec<Option<Key>> = entering.iter().enumerate().map(by_worth).collect();
+        self.front.take(&few, &front, room)?;
+        if doubts {
+            let by_content = |place: usize| key(place, *numbers.get(place)? as f64);
+            let drawn: Vec<Option<Key>> = (0..few.num_rows()).map(by_content).collect();
+            self.drawn.take(&few, &drawn, room)?;
+        }
+        Ok(())
     }
 
-    fn are_run(&self, batch: &RecordBatch) -> Result<Vec<bool>, PredictError> {
-        self.runs.hold(&self.model, &self.inputs(batch), batch.num_rows())
+    /// How many of the best means, and how many others, are doubted; makes ready what doubt needs.
+    fn doubted(&mut self, frame: &Frame) -> Result<usize, PredictError> {
+        if self.factors.is_empty() {
+            let surrogate = &self.model.stored().surrogate;
+            let factors: Option<Vec<Triangle>> = surrogate.iter().map(|kernel| kernel.factor(frame)).collect();
+            self.factors = factors.ok_or(PredictError::NoSurrogate)?;
+        }
+        let known: usize = self.factors.iter().map(|factor| factor.len() * factor.len()).sum();
+        let each = (DOUBT_WORK / known.max(1) / 2).clamp(DOUBTED_MIN, DOUBTED_MAX);
+        Ok(each.max(acquire::pool(self.k)))
+    }
+
+    /// Of the shelved candidates the batch, in the order of picking. Each is first worth the improvement that it would bring on its own.
+    fn pick_batch(&self) -> Result<RecordBatch, PredictError> {
+        let stored = self.model.stored();
+        let room = acquire::pool(self.k);
+        let (rows, keys) = self.front.with(&self.drawn)?;
+        let mut best = Shelf::new(Arc::clone(&self.candidates));
+        for from in (0..keys.len()).step_by(DOUBTED_AT_ONCE) {
+            let rows = rows.slice(from, DOUBTED_AT_ONCE.min(keys.len() - from));
+            let frame = self.named(&rows)?;
+            let gain = acquire::improvement(&stored.surrogate, &self.factors, &frame, stored.best());
+            let gained = keys.iter().skip(from).zip(gain);
+            let gained: Vec<Option<Key>> = gained
+                .map(|(key, gain)| {
+                    Some(Key {
+                        worth: 0.0 - gain,
+                        ..*key
+                    })
+                })
+                .collect();
+            best.take(&rows, &gained, room)?;
+        }
+        // Two conditions that were never tried are as new as each other, but they are two.
+        let frame = self.named(best.rows())?;
+        let picked = match self.strategy {
+            Strategy::Thompson => acquire::sampled(&stored.surrogate, &self.factors, &frame, self.k),
+            Strategy::Bayes | Strategy::Exploit => {
+                acquire::batch(&stored.surrogate, &self.factors, &frame, stored.best(), self.k)
+            }
+        };
+        let rows: UInt32Array = picked.iter().map(|row| *row as u32).collect();
+        Ok(take_record_batch(best.rows(), &rows)?)
     }
 
     /// What the list is ordered by: the number predicted, or the probability of the wanted class.
@@ -375,34 +400,6 @@ impl Recommender {
             Some(class) => self.model.probability_frame(class, frame),
             None => self.model.predict_frame(frame),
         }
-    }
-
-    /// Of the kept rows the batch, in the order of picking.
-    fn pick_batch(&mut self) -> Result<(), PredictError> {
-        // Two conditions that were never tried are as new as each other, but they are two.
-        let frame = self.named(&self.kept)?;
-        let stored = self.model.stored();
-        let picked = match self.strategy {
-            Strategy::Thompson => acquire::sampled(&stored.surrogate, &self.factors, &frame, self.k),
-            Strategy::Bayes | Strategy::Exploit => {
-                acquire::batch(&stored.surrogate, &self.factors, &frame, stored.best(), self.k)
-            }
-        };
-        let rows: UInt32Array = picked.iter().map(|row| *row as u32).collect();
-        self.kept = take_record_batch(&self.kept, &rows)?;
-        Ok(())
-    }
-
-    /// `Less` if `a` comes before `b`. Sorting is stable, so of equals the earlier stays in front.
-    fn better(&self, a: Worth, b: Worth) -> std::cmp::Ordering {
-        // More improvement is better, whatever is wanted of the target.
-        let lowest = self.lowest && !self.strategy.doubts();
-        let by_value = if lowest {
-            a.1.total_cmp(&b.1)
-        } else {
-            b.1.total_cmp(&a.1)
-        };
-        b.0.cmp(&a.0).then(by_value)
     }
 
     fn frame(&self, batch: &RecordBatch) -> Result<Frame, PredictError> {
@@ -437,14 +434,4 @@ fn wanted(model: &Model, class: Option<&str>) -> Result<Option<usize>, PredictEr
             classes: classes.join(", "),
         }),
     }
-}
-
-/// Views and dictionaries keep the buffers of the batches they came from alive, and those hold rows that were let go.
-fn compact(batch: &RecordBatch) -> Result<RecordBatch, PredictError> {
-    let columns = batch.columns().iter().map(|column| match column.data_type() {
-        DataType::Utf8View => Arc::new(column.as_string_view().gc()) as ArrayRef,
-        DataType::BinaryView => Arc::new(column.as_binary_view().gc()) as ArrayRef,
-        _ => Arc::clone(column),
-    });
-    Ok(RecordBatch::try_new(batch.schema(), columns.collect())?)
 }

@@ -7,8 +7,9 @@ use arrow::datatypes::{DataType, Field, Schema};
 use serde::{Deserialize, Serialize};
 
 use crate::calibration::Calibration;
+use crate::chem::{Looked, says_molecules};
 use crate::ensemble::Choice;
-use crate::feature::FeatureKind;
+use crate::feature::{Feature, FeatureKind};
 use crate::frame::Frame;
 use crate::model::Timing;
 use crate::options::{Goal, TrainOptions};
@@ -335,6 +336,13 @@ pub(crate) fn card(
     }
     for (name, reason) in &table.left_out {
         card.push((format!("left_out: {name}"), reason.clone()));
+    }
+    let unread = |feature: &&Feature| feature.kind == FeatureKind::Category && says_molecules(&feature.name);
+    for feature in table.features.iter().filter(unread) {
+        let Looked { seen, parsed, .. } = Looked::at(&feature.levels);
+        let told =
+            format!("of {seen} texts looked at only {parsed} are molecules or reactions; all are known by name only");
+        card.push((format!("no_molecule: {}", feature.name), told));
     }
     for feature in table
         .features

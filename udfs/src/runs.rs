@@ -52,11 +52,16 @@ impl Model {
             let frame = Frame::read(self.features(), columns, rows)?;
             return Ok((0..frame.rows).map(|row| frame.fingerprint(row)).collect());
         }
+        Ok(self.experiments(columns, rows)?.into_iter().map(Some).collect())
+    }
+
+    /// A number for each row that only rows of equal features have in common.
+    pub(crate) fn experiments(&self, columns: &[ArrayRef], rows: usize) -> Result<Vec<u64>, PredictError> {
         let mut all = RowNumbers::new(rows);
         for (feature, column) in self.features().iter().zip(columns) {
             all.add(&told_by(feature, column)?);
         }
-        Ok(all.finish().into_iter().map(Some).collect())
+        Ok(all.finish())
     }
 }
 

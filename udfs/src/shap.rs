@@ -23,15 +23,20 @@ const EXACT_MAX: usize = 8;
 const ORDERS: usize = 8;
 
 impl Model {
-    /// The first row's shares in feature order, and the average prediction: together they are the row's prediction.
+    /// The first row's shares in feature order, and the average prediction: together they are the row's prediction, or the probability of its
+    /// predicted class.
     ///
     /// # Errors
-    /// As [`Model::predict`].
+    /// As [`Model::explain`].
     pub fn shares(&self, columns: &[ArrayRef]) -> Result<(Vec<f64>, f64), PredictError> {
-        Ok(self.shares_frame(&Frame::read(self.features(), columns, 1)?))
+        self.knows_its_training()?;
+        let frame = Frame::read(self.features(), columns, 1)?;
+        let class = self.predicted_classes(&frame).first().copied();
+        Ok(self.shares_frame(&frame, class))
     }
 
-    pub(crate) fn shares_frame(&self, row: &Frame) -> (Vec<f64>, f64) {
+    /// The same of one class, by its number; none for a model of a number.
+    pub(crate) fn shares_frame(&self, row: &Frame, class: Option<usize>) -> (Vec<f64>, f64) {
         let background = self.background();
         let count = self.features().len();
         let value = |known: &dyn Fn(usize) -> bool| {
@@ -42,7 +47,7 @@ impl Model {
                     .map(|(feature, (own, other))| if known(feature) { own.take(&[0]) } else { other.clone() })
                     .collect(),
             };
-            let said = self.predict_frame(&frame);
+            let said = self.said(&frame, class);
             said.iter().sum::<f64>() / said.len().max(1) as f64
         };
         let average = value(&|_| false);
@@ -54,12 +59,17 @@ impl Model {
         (shares, average)
     }
 
-    /// Of each feature the mean size of its share in rows such as training held, largest first.
+    /// Of each feature the mean size of its share in rows such as training held, of classes in the probability of each row's predicted one; largest
+    /// first. None of an imported model.
     pub(crate) fn mean_shares(&self) -> Vec<(String, f64)> {
+        if self.knows_its_training().is_err() {
+            return Vec::new();
+        }
         let background = self.background();
+        let classes = self.predicted_classes(&background);
         let mut sums = vec![0.0; self.features().len()];
         for row in 0..background.rows {
-            let (shares, _) = self.shares_frame(&background.take(&[row]));
+            let (shares, _) = self.shares_frame(&background.take(&[row]), classes.get(row).copied());
             for (sum, share) in sums.iter_mut().zip(shares) {
                 *sum += share.abs() / background.rows as f64;
             }

@@ -111,25 +111,40 @@ impl Model {
     /// As [`Model::importance`], without what may not be told.
     ///
     /// # Errors
-    /// Arrow's, which do not occur.
+    /// [`PredictError::NoTraining`] of an imported model.
     pub fn importance_to(&self, sight: &Sight) -> Result<RecordBatch, PredictError> {
+        self.knows_its_training()?;
         told(self.importance(), sight)
     }
 
     /// As [`Model::importance_by_shares`], without what may not be told.
     ///
     /// # Errors
-    /// Arrow's, which do not occur.
+    /// [`PredictError::NoTraining`] of an imported model.
     pub fn importance_by_shares_to(&self, sight: &Sight) -> Result<RecordBatch, PredictError> {
+        self.knows_its_training()?;
         told(self.importance_by_shares(), sight)
     }
 
-    /// As [`Model::explanation`], without what may not be told.
+    /// As [`Model::explanation`], without what may not be told: `class` is NULL where the target's values may not be.
     ///
     /// # Errors
-    /// As [`Model::predict`].
+    /// As [`Model::explain`].
     pub fn explanation_to(&self, columns: &[ArrayRef], sight: &Sight) -> Result<RecordBatch, PredictError> {
-        let explained = self.explanation_seen(columns, sight);
+        self.explanation_of(columns, None, sight)
+    }
+
+    /// The same of a class by its name, if one is given.
+    ///
+    /// # Errors
+    /// As [`Model::explain`]; [`PredictError::NoClass`] and [`PredictError::NoClasses`] for a class that there is not.
+    pub fn explanation_of(
+        &self,
+        columns: &[ArrayRef],
+        class: Option<&str>,
+        sight: &Sight,
+    ) -> Result<RecordBatch, PredictError> {
+        let explained = self.explanation_seen(columns, class, sight);
         told(explained.map_err(|error| sight.error(self, error))?, sight)
     }
 
@@ -138,6 +153,19 @@ impl Model {
     /// # Errors
     /// [`PredictError::NotWhole`] for a feature of which somebody sees some rows only, else as [`Model::partial_dependence`].
     pub fn partial_dependence_to(&self, feature: &str, sight: &Sight) -> Result<RecordBatch, PredictError> {
+        self.partial_dependence_of(feature, None, sight)
+    }
+
+    /// The same of a class by its name, if one is given; `class` is NULL where the target's values may not be told.
+    ///
+    /// # Errors
+    /// As [`Model::partial_dependence_to`]; [`PredictError::NoClass`] and [`PredictError::NoClasses`] for a class that there is not.
+    pub fn partial_dependence_of(
+        &self,
+        feature: &str,
+        class: Option<&str>,
+        sight: &Sight,
+    ) -> Result<RecordBatch, PredictError> {
         let known = || {
             self.features()
                 .iter()
@@ -153,7 +181,8 @@ impl Model {
         if !sight.values(feature) {
             return Err(PredictError::NotWhole(feature.to_owned()));
         }
-        self.partial_dependence(feature)
+        self.dependence_seen(feature, class, sight)
+            .map_err(|error| sight.error(self, error))
     }
 
     /// As [`Model::interval`]; what is novel of features whose values may not be told is neither named nor counted: where nothing else is,

@@ -122,6 +122,14 @@ impl Stored {
             Baseline::Number { value, weight } => value.is_finite() && weight.is_finite(),
             Baseline::Level { weight, .. } => weight.is_finite(),
         };
+        let near = |f: &Feature| f.near.is_empty() || f.near.len() == f.baseline.len();
+        if !self
+            .features
+            .iter()
+            .all(|f| near(f) && f.near.iter().all(|share| share.is_finite()))
+        {
+            return damaged("the shares of a feature's numbers are not one for each");
+        }
         let sound = self.surrogate.iter().all(|kernel| kernel.is_sound(self.features.len()));
         if !sound || !self.range.0.is_finite() || !self.range.1.is_finite() || !self.run.is_sorted() {
             return damaged("what experiments are chosen by is not whole");

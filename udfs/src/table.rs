@@ -255,6 +255,14 @@ fn read_target(batches: &[RecordBatch], index: usize, options: &TrainOptions) ->
             most: CLASSES_MAX,
         });
     }
+    let known = texts.iter().flatten().filter(|text| names.contains_key(*text)).count();
+    if names.len() > 2 && 2 * names.len() > known {
+        return Err(TrainError::UniqueClasses {
+            target: options.target.clone(),
+            have: names.len(),
+            rows: known,
+        });
+    }
     for (number, place) in names.values_mut().enumerate() {
         *place = number as f64;
     }

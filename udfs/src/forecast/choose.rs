@@ -1,6 +1,6 @@
 //! The method that would have erred least on the series' own past, and intervals as wide as its errors were.
 
-use super::smooth::{Shape, Smoother, mean};
+use super::smooth::{Shape, Smoother, Trend, mean};
 
 /// How often the past is cut to see what would have come out.
 const CUTS: usize = 6;
@@ -30,6 +30,8 @@ pub(super) struct Point {
 enum Method {
     Naive,
     SeasonalNaive(usize),
+    /// The straight line from the first value to the last, carried on.
+    Drift,
     Smooth(Shape),
 }
 
@@ -86,14 +88,15 @@ pub(super) fn carry_on(values: &[Option<f64>], season: Option<usize>, horizon: u
 
 fn methods(season: Option<usize>) -> Vec<Method> {
     let smooth = |trend, season| Method::Smooth(Shape { trend, season });
-    let mut methods = vec![Method::Naive, smooth(false, 0)];
+    let mut methods = vec![Method::Naive, smooth(Trend::None, 0)];
     methods.extend(season.map(Method::SeasonalNaive));
-    methods.push(smooth(true, 0));
-    methods.extend(
-        season
-            .into_iter()
-            .flat_map(|season| [smooth(false, season), smooth(true, season)]),
-    );
+    methods.push(smooth(Trend::Damped, 0));
+    let seasonal = |trend| season.map(|season| smooth(trend, season));
+    methods.extend(seasonal(Trend::None));
+    methods.extend(seasonal(Trend::Damped));
+    // What goes on for ever must have shown that it does.
+    methods.extend([Method::Drift, smooth(Trend::Steady, 0)]);
+    methods.extend(seasonal(Trend::Steady));
     methods
 }
 
@@ -102,13 +105,17 @@ impl Method {
         match self {
             Self::Naive => "naive",
             Self::SeasonalNaive(_) => "seasonal naive",
-            Self::Smooth(Shape {
-                trend: false,
-                season: 0,
-            }) => "exponential smoothing",
-            Self::Smooth(Shape { trend: true, season: 0 }) => "damped trend",
-            Self::Smooth(Shape { trend: false, .. }) => "seasonal smoothing",
-            Self::Smooth(Shape { trend: true, .. }) => "seasonal damped trend",
+            Self::Drift => "drift",
+            Self::Smooth(Shape { trend, season: 0 }) => match trend {
+                Trend::None => "exponential smoothing",
+                Trend::Damped => "damped trend",
+                Trend::Steady => "trend",
+            },
+            Self::Smooth(Shape { trend, .. }) => match trend {
+                Trend::None => "seasonal smoothing",
+                Trend::Damped => "seasonal damped trend",
+                Trend::Steady => "seasonal trend",
+            },
         }
     }
 }
@@ -117,6 +124,7 @@ fn say(values: &[Option<f64>], method: Method, horizon: usize) -> Option<Said> {
     match method {
         Method::Naive => repeat(values, 1, horizon),
         Method::SeasonalNaive(season) => repeat(values, season, horizon),
+        Method::Drift => drift(values, horizon),
         Method::Smooth(shape) => {
             let smoother = Smoother::fit(values, shape)?;
             Some(Said {
@@ -148,6 +156,30 @@ fn repeat(values: &[Option<f64>], season: usize, horizon: usize) -> Option<Said>
     Some(Said {
         means,
         spread: spread.collect(),
+    })
+}
+
+/// As much more each period as it was on average (Hyndman and Athanasopoulos, "Forecasting: principles and practice", 2021, section 5.2).
+fn drift(values: &[Option<f64>], horizon: usize) -> Option<Said> {
+    let mut known = values
+        .iter()
+        .enumerate()
+        .filter_map(|(place, value)| Some((place, (*value)?)));
+    let (from, first) = known.next()?;
+    let (to, last) = known.next_back()?;
+    let steps = (to - from) as f64;
+    let slope = (last - first) / steps;
+    let pairs = values.iter().zip(values.iter().skip(1));
+    let squares = pairs.filter_map(|(a, b)| Some(((*b)? - (*a)? - slope).powi(2)));
+    let deviation = mean(squares)?.sqrt();
+    // The series may have ended before the others.
+    let since = (values.len() - 1 - to) as f64;
+    let ahead = || (1..=horizon).map(|step| step as f64 + since);
+    Some(Said {
+        means: ahead().map(|ahead| last + slope * ahead).collect(),
+        spread: ahead()
+            .map(|ahead| deviation * (ahead * (1.0 + ahead / steps)).sqrt())
+            .collect(),
     })
 }
 

@@ -187,6 +187,14 @@ impl Grid {
             .collect()
     }
 
+    /// Moments of a series that are taken for mistyped ones, and have no part in its values.
+    pub(super) fn mistyped(&self, points: &Points) -> usize {
+        let periods = points.0.keys().map(|moment| self.length.period(*moment));
+        periods
+            .filter(|period| !(self.begin..=self.end).contains(period))
+            .count()
+    }
+
     /// The beginning of the period that is so many after the last, in microseconds.
     pub(super) fn after_end(&self, steps: usize) -> i64 {
         let period = self.end + i64::try_from(steps).unwrap_or(0);
@@ -194,8 +202,8 @@ impl Grid {
     }
 }
 
-/// The first and the last moment. A few that lie farther from all others than those are apart are mistyped (a year 2062 among
-/// months of 2026), and would make the others' time the past.
+/// The first and the last moment. A few that lie alone, farther from all others than those are apart, are mistyped (a year 2062 among
+/// months of 2026), and would make the others' time the past. What goes on there as it did elsewhere is none: the lab had a break.
 fn extent(moments: &BTreeSet<i64>) -> Option<(i64, i64)> {
     /// One in so many may be mistyped.
     const FEW: usize = 20;
@@ -207,15 +215,40 @@ fn extent(moments: &BTreeSet<i64>) -> Option<(i64, i64)> {
             .filter_map(|(at, step)| Some((at + 1, *step.first()?, *step.last()?)))
     };
     let is_few = |few: usize| few * FEW <= all.len() - few;
+    let alone = |(rest, few): (&[i64], &[i64])| !goes_on(few, rest);
     let end = steps().find(|(at, before, after)| {
-        is_few(all.len() - at) && after.saturating_sub(*before) > before.saturating_sub(first)
+        is_few(all.len() - at)
+            && after.saturating_sub(*before) > before.saturating_sub(first)
+            && all.split_at_checked(*at).is_some_and(alone)
     });
     let end = end.map_or(last, |(_, before, _)| before);
     let begin = steps()
         .rev()
         .filter(|(_, before, _)| *before < end)
-        .find(|(at, before, after)| is_few(*at) && after.saturating_sub(*before) > end.saturating_sub(*after));
+        .find(|(at, before, after)| {
+            is_few(*at)
+                && after.saturating_sub(*before) > end.saturating_sub(*after)
+                && all.split_at_checked(*at).is_some_and(|(few, rest)| alone((rest, few)))
+        });
     Some((begin.map_or(first, |(_, _, after)| after), end))
+}
+
+/// Whether some of a few moments follow each other about as the rest do, for some time.
+fn goes_on(few: &[i64], rest: &[i64]) -> bool {
+    /// Moments that are a run.
+    const RUN: i64 = 3;
+    /// Usual steps between two moments of a run at most: seven days between readings where others were daily, and one missed.
+    const STEPS_MAX: i64 = 8;
+    let span = |run: &[i64]| match run {
+        [first, .., last] => last.saturating_sub(*first),
+        _ => 0,
+    };
+    let usual = (span(rest) / i64::try_from(rest.len()).unwrap_or(i64::MAX).max(2)).max(1);
+    let mut runs = few.chunk_by(|a, b| b.saturating_sub(*a) <= usual.saturating_mul(STEPS_MAX));
+    // A burst within one usual step, as of one file, is no run.
+    runs.any(|run| {
+        i64::try_from(run.len()).is_ok_and(|count| count >= RUN) && span(run) >= usual.saturating_mul(RUN - 1)
+    })
 }
 
 impl Length {
@@ -280,17 +313,15 @@ mod tests {
         let days: Vec<i64> = (0..60).map(|day| day * DAY).collect();
         let with = |strays: &[i64]| [points(&days), points(strays)];
         let wanted = grid(&days);
-        for strays in [
-            vec![36 * 365 * DAY],
-            vec![-56 * 365 * DAY],
-            vec![36 * 365 * DAY, 37 * 365 * DAY],
-        ] {
+        let year = 365 * DAY;
+        for strays in [vec![36 * year], vec![-56 * year], vec![36 * year, 37 * year]] {
             let all = with(&strays);
             let found = Grid::of(all.iter(), None).unwrap();
             assert_eq!(found, wanted, "{strays:?}");
             assert_eq!(found.values(&all[0], Together::Sum).len(), 60);
             let stray: Option<f64> = found.values(&all[1], Together::Sum).into_iter().sum();
             assert!(stray.is_some_and(|sum| sum.abs() < 1e-9), "{strays:?}");
+            assert_eq!((found.mistyped(&all[1]), found.mistyped(&all[0])), (strays.len(), 0));
         }
         // What only goes on later, or is a good part of all, is no mistake.
         assert_ne!(Grid::of(with(&[90 * DAY]).iter(), None).unwrap(), wanted);
@@ -299,6 +330,35 @@ mod tests {
             Grid::of(with(&later).iter(), Some(Period::Micros(DAY))).unwrap().end,
             5_009
         );
+    }
+
+    #[test]
+    fn what_goes_on_after_a_break_is_not_mistyped() {
+        let year: Vec<i64> = (0..300).map(|day| day * DAY).collect();
+        for (more, end) in [
+            // Two weeks of days, and days of a month, a week apart.
+            ((630..644).map(|day| day * DAY).collect::<Vec<i64>>(), 643),
+            ((0..5).map(|week| (630 + 7 * week) * DAY).collect(), 658),
+            // The same with a year of 2062 after it: only that is one.
+            ((630..644).chain([13_000]).map(|day| day * DAY).collect(), 643),
+            // One day, two, and all rows of one file are.
+            (vec![630 * DAY], 299),
+            (vec![630 * DAY, 631 * DAY], 299),
+            ((0..9).map(|reading| 630 * DAY + reading * 30 * SECOND).collect(), 299),
+        ] {
+            let all = [points(&year), points(&more)];
+            let found = Grid::of(all.iter(), Some(Period::Micros(DAY))).unwrap();
+            assert_eq!((found.begin, found.end), (0, end), "{more:?}");
+        }
+        // Nor is what was before it.
+        let before = [
+            points(&(-644..-630).map(|day| day * DAY).collect::<Vec<i64>>()),
+            points(&year),
+        ];
+        let found = Grid::of(before.iter(), Some(Period::Micros(DAY))).unwrap();
+        assert_eq!((found.begin, found.end), (-644, 299));
+        let alone = [points(&[-644 * DAY]), points(&year)];
+        assert_eq!(Grid::of(alone.iter(), Some(Period::Micros(DAY))).unwrap().begin, 0);
     }
 
     #[test]

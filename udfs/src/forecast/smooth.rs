@@ -1,11 +1,21 @@
-//! Exponential smoothing with additive errors: a level, with or without a damped trend and an additive season.
+//! Exponential smoothing with additive errors: a level, with or without a trend, damped or steady, and an additive season.
 
 /// Which parts a smoother has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Shape {
-    pub(super) trend: bool,
+    pub(super) trend: Trend,
     /// Periods of the season; 0 for none.
     pub(super) season: usize,
+}
+
+/// How a level goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trend {
+    None,
+    /// Less and less.
+    Damped,
+    /// On and on: it begins with the straight line nearest to all values.
+    Steady,
 }
 
 /// How fast each part follows what is seen.
@@ -40,14 +50,14 @@ impl Smoother {
     /// The smoother of that shape that erred least one period ahead; `None` when there are too few values for it.
     pub(super) fn fit(values: &[Option<f64>], shape: Shape) -> Option<Self> {
         let known = values.iter().flatten().count();
-        if known < 4 || values.len() < 2 * shape.season + 2 || (shape.trend && known < 8) {
+        if known < 4 || values.len() < 2 * shape.season + 2 || (shape.trend != Trend::None && known < 8) {
             return None;
         }
         let one = [0.0];
-        let (trends, dampings): (&[f64], &[f64]) = if shape.trend {
-            (&TRENDS, &DAMPINGS)
-        } else {
-            (&one, &one)
+        let (trends, dampings): (&[f64], &[f64]) = match shape.trend {
+            Trend::None => (&one, &one),
+            Trend::Damped => (&TRENDS, &DAMPINGS),
+            Trend::Steady => (&TRENDS, &[1.0]),
         };
         let seasons: &[f64] = if shape.season > 0 { &SEASONS } else { &one };
         let mut best: Option<Self> = None;
@@ -76,20 +86,26 @@ impl Smoother {
     fn run(values: &[Option<f64>], shape: Shape, pace: Pace) -> Option<Self> {
         let period = shape.season.max(1);
         let head = values.get(..(2 * period).clamp(4, values.len().max(4)).min(values.len()))?;
-        let level = mean(head.iter().flatten().copied())?;
+        let slope = match shape.trend {
+            Trend::None | Trend::Damped => 0.0,
+            Trend::Steady => slope(values)?,
+        };
+        let flat = |(place, value): (usize, &Option<f64>)| value.map(|value| value - slope * place as f64);
+        // The level before the first value.
+        let level = mean(head.iter().enumerate().filter_map(flat))? - slope;
         // Each place of the season: its mean over all cycles, less the mean of all.
-        let overall = mean(values.iter().flatten().copied())?;
+        let overall = mean(values.iter().enumerate().filter_map(flat))?;
         let season: Vec<f64> = (0..shape.season)
             .map(|place| {
-                let of_place = values.iter().skip(place).step_by(period).flatten().copied();
-                mean(of_place).map_or(0.0, |mean| mean - overall)
+                let of_place = values.iter().enumerate().skip(place).step_by(period);
+                mean(of_place.filter_map(flat)).map_or(0.0, |mean| mean - overall)
             })
             .collect();
         let mut smoother = Self {
             shape,
             pace,
             level,
-            trend: 0.0,
+            trend: slope,
             season,
             squares: 0.0,
             errors: 0,
@@ -123,7 +139,10 @@ impl Smoother {
             .map(|step| {
                 power *= self.pace.damping;
                 damped += power;
-                let trend = if self.shape.trend { damped * self.trend } else { 0.0 };
+                let trend = match self.shape.trend {
+                    Trend::None => 0.0,
+                    Trend::Damped | Trend::Steady => damped * self.trend,
+                };
                 let place = step % self.season.len().max(1);
                 self.level + trend + self.season.get(place).copied().unwrap_or(0.0)
             })
@@ -144,13 +163,33 @@ impl Smoother {
                     period if ahead % period == 0 => self.pace.season * (1.0 - self.pace.level),
                     _ => 0.0,
                 };
-                let trend = if self.shape.trend { damped } else { 0.0 };
+                let trend = match self.shape.trend {
+                    Trend::None => 0.0,
+                    Trend::Damped | Trend::Steady => damped,
+                };
                 let weight = self.pace.level * (1.0 + self.pace.trend * trend) + season;
                 sum += weight * weight;
                 spread
             })
             .collect()
     }
+}
+
+/// What is added each period along the straight line nearest to all values; none of fewer than two.
+fn slope(values: &[Option<f64>]) -> Option<f64> {
+    let known = || {
+        values
+            .iter()
+            .enumerate()
+            .filter_map(|(place, value)| Some((place as f64, (*value)?)))
+    };
+    let (place, value) = (mean(known().map(|pair| pair.0))?, mean(known().map(|pair| pair.1))?);
+    let (mut both, mut square) = (0.0, 0.0);
+    for (x, y) in known() {
+        both += (x - place) * (y - value);
+        square += (x - place) * (x - place);
+    }
+    (square > 0.0).then(|| both / square)
 }
 
 /// The mean; none of nothing.

@@ -295,6 +295,9 @@ fn features(graph: &Graph, names: &[String]) -> Result<Vec<Feature>, ImportError
             });
         }
     }
+    if features.iter().any(|feature| feature.name.trim().is_empty()) {
+        return Err(ImportError::Nameless);
+    }
     let mut seen = HashSet::new();
     match features.iter().find(|feature| !seen.insert(feature.name.clone())) {
         Some(twice) => Err(ImportError::Twice(twice.name.clone())),

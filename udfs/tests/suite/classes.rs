@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Float64Type};
-use labhouse_udfs::{Cancel, Kind, Model, PredictError, TrainError, TrainOptions, train};
+use labhouse_udfs::{Cancel, Kind, Model, PredictError, Sight, TrainError, TrainOptions, train};
 
 use crate::data::{Dice, batch, fit, floats, options, texts};
 
@@ -169,4 +169,139 @@ fn too_many_or_too_few_classes_are_refused() {
     )
     .unwrap();
     assert_eq!(model.rows(), 38);
+}
+
+/// Three classes that x alone decides, and two columns of noise.
+fn by_x(rows: usize, seed: u64) -> RecordBatch {
+    let mut dice = Dice(seed);
+    let x: Vec<f64> = (0..rows).map(|_| 3.0 * dice.share()).collect();
+    let mut noise = || floats((0..rows).map(|_| dice.share()).collect::<Vec<f64>>());
+    let class: Vec<&str> = x.iter().map(|x| ["low", "middle", "upper"][*x as usize]).collect();
+    batch(vec![
+        ("z", noise()),
+        ("x", floats(x)),
+        ("w", noise()),
+        ("class", texts(&class)),
+    ])
+}
+
+fn span(curve: &RecordBatch) -> f64 {
+    let said = curve["prediction"].as_primitive::<Float64Type>();
+    let (low, high) = said
+        .values()
+        .iter()
+        .fold((f64::MAX, f64::MIN), |(low, high), p| (low.min(*p), high.max(*p)));
+    high - low
+}
+
+#[test]
+fn explanations_are_of_one_class_and_say_which() {
+    let model = fit(&by_x(600, 11), "class", 10).unwrap();
+    for (x, class) in [(0.5, "low"), (1.5, "middle"), (2.5, "upper")] {
+        let row: Vec<ArrayRef> = vec![floats([0.4]), floats([x]), floats([0.6])];
+        let told = model.explanation(&row).unwrap();
+        assert_eq!(told["feature"].as_string::<i32>().value(0), "x");
+        assert_eq!(told["class"].as_string::<i32>().value(0), class);
+        assert!(told["effect"].as_primitive::<Float64Type>().value(0) > 0.3, "{told:?}");
+        let prediction = told["prediction"].as_primitive::<Float64Type>().value(0);
+        assert_eq!(prediction, model.probability(class, &row, 1).unwrap().value(0));
+        let (shares, average) = model.shares(&row).unwrap();
+        assert!((shares.iter().sum::<f64>() + average - prediction).abs() < 1e-9);
+        // Of another class the same feature speaks against it.
+        let other = if class == "low" { "upper" } else { "low" };
+        let told = model.explanation_of(&row, Some(other), &Sight::default()).unwrap();
+        assert_eq!(told["class"].as_string::<i32>().value(0), other);
+        assert!(told["effect"].as_primitive::<Float64Type>().value(0) < -0.1, "{told:?}");
+    }
+    let first = model.importance_by_shares();
+    assert_eq!(first["feature"].as_string::<i32>().value(0), "x");
+    assert!(
+        first["importance"].as_primitive::<Float64Type>().value(0) > 0.2,
+        "{first:?}"
+    );
+
+    let usual = model.partial_dependence("x").unwrap();
+    assert!(span(&usual) > 0.8 && usual["class"].null_count() == 0, "{usual:?}");
+    assert!(span(&model.partial_dependence("z").unwrap()) < 0.2);
+    let upper = model
+        .partial_dependence_of("x", Some("upper"), &Sight::default())
+        .unwrap();
+    let said = upper["prediction"].as_primitive::<Float64Type>();
+    assert!(said.value(0) < 0.2 && said.value(said.len() - 1) > 0.8, "{upper:?}");
+    assert_eq!(upper["class"].as_string::<i32>().value(0), "upper");
+
+    // A class that there is not, and one that may not be told.
+    let row: Vec<ArrayRef> = vec![floats([0.4]), floats([0.5]), floats([0.6])];
+    let unknown = model.explanation_of(&row, Some("gas"), &Sight::default());
+    assert!(matches!(unknown, Err(PredictError::NoClass { .. })), "{unknown:?}");
+    let partly = Sight {
+        unvalued: std::iter::once("class".to_owned()).collect(),
+        ..Sight::default()
+    };
+    let told = model.explanation_to(&row, &partly).unwrap();
+    assert_eq!(told["class"].null_count(), 3);
+    let curve = model.partial_dependence_to("x", &partly).unwrap();
+    assert_eq!(curve["class"].null_count(), curve.num_rows());
+}
+
+#[test]
+fn of_two_classes_the_predicted_one_is_explained_and_of_a_number_none() {
+    let table = by_x(400, 12);
+    let x = table["x"].as_primitive::<Float64Type>().clone();
+    let active: Vec<&str> = x
+        .values()
+        .iter()
+        .map(|x| if *x > 2.0 { "active" } else { "inactive" })
+        .collect();
+    let model = fit(
+        &batch(vec![
+            ("x", Arc::clone(&table["x"])),
+            ("z", Arc::clone(&table["z"])),
+            ("y", texts(&active)),
+        ]),
+        "y",
+        10,
+    )
+    .unwrap();
+    for (x, class) in [(2.8, "active"), (0.3, "inactive")] {
+        let told = model.explanation(&[floats([x]), floats([0.5])]).unwrap();
+        assert_eq!(told["class"].as_string::<i32>().value(0), class);
+        assert!(
+            told["prediction"].as_primitive::<Float64Type>().value(0) > 0.8,
+            "{told:?}"
+        );
+        assert!(told["effect"].as_primitive::<Float64Type>().value(0) > 0.1, "{told:?}");
+    }
+    // A curve is of the second class, as the number that predict gives.
+    let curve = model.partial_dependence("x").unwrap();
+    assert_eq!(curve["class"].as_string::<i32>().value(0), "inactive");
+    assert!(
+        curve["prediction"].as_primitive::<Float64Type>().value(0) > 0.8,
+        "{curve:?}"
+    );
+
+    let number = fit(
+        &batch(vec![("z", Arc::clone(&table["z"])), ("y", Arc::clone(&table["x"]))]),
+        "y",
+        2,
+    )
+    .unwrap();
+    let told = number.explanation(&[floats([0.5])]).unwrap();
+    assert_eq!(told["class"].null_count(), 1);
+    let of = number.explanation_of(&[floats([0.5])], Some("active"), &Sight::default());
+    assert!(matches!(of, Err(PredictError::NoClasses)), "{of:?}");
+}
+
+#[test]
+fn classes_that_occur_once_are_names() {
+    let x = || floats((0..12).map(f64::from));
+    let names: Vec<String> = (0..12).map(|row| format!("n{row}")).collect();
+    let unique = fit(&batch(vec![("x", x()), ("name", texts(&names))]), "name", 2);
+    assert!(
+        matches!(unique, Err(TrainError::UniqueClasses { have: 12, rows: 12, .. })),
+        "{unique:?}"
+    );
+    let again: Vec<&String> = names.iter().take(4).cycle().take(12).collect();
+    let model = fit(&batch(vec![("x", x()), ("name", texts(&again))]), "name", 2).unwrap();
+    assert_eq!(model.classes().len(), 4);
 }

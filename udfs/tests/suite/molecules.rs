@@ -198,3 +198,29 @@ fn malformed_molecules_among_the_rows_are_counted_and_known_by_name() {
         "{said:?}"
     );
 }
+
+#[test]
+fn a_few_other_texts_that_sort_first_do_not_make_molecules_names() {
+    let y = |count: usize| floats((0..count).map(|row| (row % 17) as f64));
+    let mixed = |molecules: usize, others: usize| -> Vec<String> {
+        let others = (0..others).map(|number| format!("(pending {number})"));
+        library(molecules).into_iter().chain(others).collect()
+    };
+    for name in ["smiles", "compound"] {
+        let all = mixed(400, 40);
+        let model = fit(&batch(vec![(name, texts(&all)), ("y", y(440))]), "y", 2).unwrap();
+        assert_eq!(model.features()[0].kind, FeatureKind::Smiles, "{name}");
+        let told = model.card().into_iter().find(|(key, _)| key.starts_with("no_molecule"));
+        assert!(told.is_some_and(|(_, told)| told.starts_with("40 of 440 texts")));
+    }
+    // Where most are none, the name alone makes no molecules of them, and that is said.
+    let all = mixed(100, 200);
+    let refused = fit(&batch(vec![("smiles", texts(&all)), ("y", y(300))]), "y", 2).unwrap_err();
+    assert!(refused.to_string().contains("only 67 are molecules"), "{refused}");
+    let names: Vec<&String> = all[80..120].iter().cycle().take(300).collect();
+    let names = batch(vec![("smiles", texts(&names)), ("y", y(300))]);
+    let model = fit(&names, "y", 2).unwrap();
+    assert_eq!(model.features()[0].kind, FeatureKind::Category);
+    let told = model.card().into_iter().find(|(key, _)| key == "no_molecule: smiles");
+    assert!(told.is_some_and(|(_, told)| told.contains("only 20 are molecules")));
+}

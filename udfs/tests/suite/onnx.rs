@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, StringArray};
 use arrow::datatypes::{DataType, Float64Type};
-use labhouse_udfs::{ImportError, Model, PredictError, Recommender, Strategy};
+use labhouse_udfs::{Drift, ImportError, Model, PredictError, Recommender, Sight, Strategy};
 use serde_json::Value;
 
 use crate::data::{Dice, batch};
@@ -112,14 +112,30 @@ fn what_it_has_not_is_said() {
     assert!(matches!(by(Strategy::Bayes), Err(PredictError::NoSurrogate)));
     let mut best = by(Strategy::Exploit).unwrap();
     best.push(&candidates).unwrap();
-    assert_eq!(best.finish().unwrap().num_rows(), 3);
+    let list = best.finish().unwrap();
+    assert_eq!(list.num_rows(), 3);
     let card = model.card();
     assert!(
         card.iter()
             .any(|(key, text)| key == "onnx_operators" && text.contains("TreeEnsembleRegressor")),
         "{card:?}"
     );
-    assert!(model.partial_dependence("x_1").unwrap().num_rows() == 0);
+    // What there are no training rows for is refused, and not answered with nothing and noughts.
+    let one: Vec<ArrayRef> = candidates.columns().iter().map(|column| column.slice(0, 1)).collect();
+    let all = Sight::default();
+    for refused in [
+        model.partial_dependence("x_1").map(|_| ()),
+        model.explanation(&one).map(|_| ()),
+        model.explain(&one).map(|_| ()),
+        model.shares(&one).map(|_| ()),
+        model.importance_to(&all).map(|_| ()),
+        model.importance_by_shares_to(&all).map(|_| ()),
+        Drift::new(Arc::clone(&model), &candidates.schema()).map(|_| ()),
+    ] {
+        assert!(matches!(refused, Err(PredictError::NoTraining)), "{refused:?}");
+    }
+    let reason = list["reason"].as_string::<i32>().value(0);
+    assert!(reason.contains("imported"), "{reason}");
 }
 
 #[test]
@@ -136,6 +152,11 @@ fn features_are_named_by_the_caller_or_by_the_file() {
         .unwrap_err()
         .to_string();
     assert!(few.contains("4 columns") && few.contains("3 features"), "{few}");
+    let nameless = ["a", "b", "", "c"].map(str::to_owned);
+    assert!(matches!(
+        Model::from_onnx(&file("linear"), "y", &nameless),
+        Err(ImportError::Nameless)
+    ));
     let twice = ["a", "b", "a", "c"].map(str::to_owned);
     assert!(matches!(Model::from_onnx(&file("linear"), "y", &twice), Err(ImportError::Twice(name)) if name == "a"));
 }

@@ -1,11 +1,15 @@
 //! The order in which rows arrive decides nothing.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, TimestampMicrosecondArray, UInt32Array};
 use arrow::compute::take_record_batch;
 use arrow::datatypes::Float64Type;
-use labhouse_udfs::{AnomalyScore, Cancel, FeatureKind, KnownExperiments, Model, PlateEffects, TrainOptions, train};
+use labhouse_udfs::{
+    AnomalyScore, Cancel, FeatureKind, KnownExperiments, Model, PlateEffects, Recommender, Strategy, TrainOptions,
+    train,
+};
 
 use crate::data::{Dice, batch, fit, floats, options, texts};
 use crate::training::reactions;
@@ -194,4 +198,72 @@ fn prose_is_read_by_its_words_and_none_of_it_is_learned_by_heart() {
         ("y", floats((0..600).map(f64::from))),
     ]);
     assert_eq!(fit(&names, "y", 1).unwrap().features().len(), 1);
+}
+
+/// Known catalysts and new ones, which all are answered as the average one: ties everywhere. Each experiment stands there twice, and more often
+/// with another base, which the model has no column for.
+fn candidates(temperatures: usize) -> RecordBatch {
+    let (mut id, mut catalyst, mut base, mut temperature) = (vec![], vec![], vec![], vec![]);
+    for c in 0..12 {
+        for t in 0..temperatures {
+            for b in 0..2 {
+                id.push(format!("{c}-{t}-{b}"));
+                catalyst.push(if c < 6 { format!("cat-{c}") } else { format!("new-{c}") });
+                base.push(format!("base-{b}"));
+                temperature.push(20.0 + 100.0 * t as f64 / temperatures as f64);
+            }
+        }
+    }
+    let once = batch(vec![
+        ("id", texts(&id)),
+        ("catalyst", texts(&catalyst)),
+        ("base", texts(&base)),
+        ("temperature", floats(temperature)),
+    ]);
+    arrow::compute::concat_batches(&once.schema(), [&once, &once]).unwrap()
+}
+
+#[test]
+fn the_order_of_candidates_decides_nothing_and_no_experiment_comes_twice() {
+    let table = reactions(300, 531);
+    let names = ["catalyst", "temperature", "yield_pct"];
+    let known = batch(names.map(|name| (name, Arc::clone(&table[name]))).to_vec());
+    let model = Arc::new(fit(&known, "yield_pct", 5).unwrap());
+    // More than are doubted at once, and more than are doubted at all.
+    let all = candidates(400);
+    for (strategy, warns) in [
+        (Strategy::Exploit, false),
+        (Strategy::Exploit, true),
+        (Strategy::Bayes, false),
+        (Strategy::Thompson, false),
+    ] {
+        let list = |rows: &RecordBatch, size: usize| {
+            let new = Recommender::new(Arc::clone(&model), rows.schema(), 40, warns).unwrap();
+            let mut list = new.by(strategy).unwrap();
+            for from in (0..rows.num_rows()).step_by(size) {
+                list.push(&rows.slice(from, size.min(rows.num_rows() - from))).unwrap();
+            }
+            list.finish().unwrap()
+        };
+        let first = list(&all, 8_192);
+        assert_eq!(first.num_rows(), 40);
+        // Doubt takes its time.
+        let again = if strategy == Strategy::Exploit { 3 } else { 1 };
+        for (seed, size) in [(532, 700), (533, 8_192), (534, 5_000)].into_iter().take(again) {
+            assert_eq!(list(&shuffled(&all, seed), size), first, "{strategy:?}, {warns}");
+        }
+        let (catalyst, heat) = (
+            first["catalyst"].as_string::<i32>(),
+            first["temperature"].as_primitive::<Float64Type>(),
+        );
+        let different: BTreeSet<(&str, u64)> = (0..40)
+            .map(|row| (catalyst.value(row), heat.value(row).to_bits()))
+            .collect();
+        assert_eq!(different.len(), 40, "{strategy:?}");
+    }
+    // Of fewer experiments than are asked for there is each once: those of another temperature are others.
+    let few = candidates(2);
+    let mut list = Recommender::new(model, few.schema(), 40, false).unwrap();
+    list.push(&few).unwrap();
+    assert_eq!((few.num_rows(), list.finish().unwrap().num_rows()), (96, 24));
 }

@@ -78,7 +78,7 @@ fn weekends_are_known_and_never_below_nothing() {
 }
 
 #[test]
-fn a_trend_is_carried_on_and_damped() {
+fn a_trend_is_carried_on() {
     let mut dice = Dice(7);
     let values: Vec<f64> = (0..100)
         .map(|day| 50.0 + 2.0 * f64::from(day) + noise(&mut dice))
@@ -267,4 +267,85 @@ fn a_robust_score_is_a_standard_score_of_normal_noise() {
     assert_eq!(robust_z(6.0, &[5.0; 9]).0, f64::INFINITY);
     // Half of the values equal: the mean deviation stands in.
     assert!(robust_z(6.0, &[5.0, 5.0, 5.0, 5.0, 5.0, 5.5, 4.5]).0.is_finite());
+}
+
+#[test]
+fn a_line_goes_on_as_a_line_and_a_level_does_not() {
+    let line: Vec<f64> = (100..400).map(f64::from).collect();
+    let made = carried(&daily(&line), options(30)).unwrap();
+    let (mean, lower, upper) = (
+        column(&made, "forecast"),
+        column(&made, "lower"),
+        column(&made, "upper"),
+    );
+    for step in 0..30 {
+        let truth = 400.0 + step as f64;
+        assert!((mean[step] - truth).abs() < 1e-6, "{step}: {}", mean[step]);
+        assert!(lower[step] <= truth + 1e-6 && truth <= upper[step] + 1e-6);
+    }
+    // With noise: sixty days on, where a damped trend lags far behind.
+    let (mut held, mut off) = (0, 0.0);
+    for seed in 1..=6 {
+        let mut dice = Dice(seed);
+        let values: Vec<f64> = (0..200)
+            .map(|day| 100.0 + 2.0 * f64::from(day) + 10.0 * noise(&mut dice))
+            .collect();
+        let made = carried(&daily(&values), options(60)).unwrap();
+        let (mean, lower, upper) = (
+            column(&made, "forecast"),
+            column(&made, "lower"),
+            column(&made, "upper"),
+        );
+        let truth = |step: usize| 500.0 + 2.0 * step as f64;
+        off += (mean[59] - truth(59)).abs() / 6.0;
+        held += (0..60)
+            .filter(|step| (lower[*step]..=upper[*step]).contains(&(truth(*step) + 10.0 * noise(&mut dice))))
+            .count();
+    }
+    println!("sixty days on: off by {off:.1} on average, {held} of 360 held");
+    assert!(off < 20.0 && held > 290, "{off}, {held}");
+    // A line of weeks keeps its weekends.
+    let weeks: Vec<f64> = (0..140)
+        .map(|day| if day % 7 < 5 { 20.0 } else { 5.0 } + 0.5 * f64::from(day))
+        .collect();
+    let mean = column(&carried(&daily(&weeks), options(14)).unwrap(), "forecast");
+    for (step, mean) in mean.iter().enumerate() {
+        let truth = if step % 7 < 5 { 20.0 } else { 5.0 } + 0.5 * (140 + step) as f64;
+        assert!((mean - truth).abs() < 1.0, "{step}: {mean} and {truth}");
+    }
+    // What only wavers has no trend.
+    let mut dice = Dice(9);
+    let level: Vec<f64> = (0..200).map(|_| 50.0 + noise(&mut dice)).collect();
+    let mean = column(&carried(&daily(&level), options(60)).unwrap(), "forecast");
+    assert!(mean.iter().all(|mean| (mean - 50.0).abs() < 2.0), "{mean:?}");
+}
+
+#[test]
+fn what_comes_after_a_break_is_the_newest_and_what_is_left_out_is_said() {
+    let table = |days: Vec<i32>| {
+        let values: Vec<f64> = days.iter().map(|day| if *day < 20_300 { 10.0 } else { 50.0 }).collect();
+        let days: ArrayRef = Arc::new(Date32Array::from(days));
+        batch(vec![("day", days), ("grams", floats(values))])
+    };
+    let means = || ForecastOptions {
+        together: Together::Mean,
+        ..options(5)
+    };
+    let said = |made: &RecordBatch| {
+        (
+            made["day"].as_primitive::<Date32Type>().value(0),
+            made["method"].as_string::<i32>().value(0).to_owned(),
+        )
+    };
+    // A year's work, nearly a year of nothing, two weeks.
+    let again = carried(&table((20_000..20_300).chain(20_630..20_644).collect()), means()).unwrap();
+    let (day, method) = said(&again);
+    assert!(day == 20_644 && !method.contains("left out"), "{day} {method}");
+    assert!((column(&again, "forecast")[0] - 50.0).abs() < 5.0, "{again:?}");
+    // One row of a mistyped year is still none, and is said to be.
+    let typed = carried(&table((20_000..20_300).chain([33_000]).collect()), means()).unwrap();
+    let (day, method) = said(&typed);
+    assert_eq!(day, 20_300);
+    assert!(method.ends_with("; 1 moment far from all others left out"), "{method}");
+    assert_eq!(column(&typed, "forecast"), [10.0; 5]);
 }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::{Float64Type, Int64Type};
-use labhouse_udfs::{Drift, PlateEffects, PredictError};
+use labhouse_udfs::{Cancel, Drift, Model, PlateEffects, PredictError, TrainOptions, train};
 
-use crate::data::{Dice, batch, fit, floats, texts};
+use crate::data::{Dice, batch, fit, floats, options, texts};
 use crate::training::reactions;
 
 /// Two plates of 16 × 24: row 3 reads ten too high, column 5 seven too low, the rim five too low.
@@ -287,4 +287,120 @@ fn a_few_rows_are_not_called_moved_by_chance_and_are_when_they_have_moved() {
         ("temperature", floats([118.0; 24])),
     ]);
     assert_eq!(verdicts(&hot), ["moved"; 3]);
+}
+
+#[test]
+fn a_table_has_not_moved_from_the_model_that_was_trained_on_it() {
+    let mut dice = Dice(101);
+    let rows = 2_000;
+    // Twenty-four numbers, some seldom; three clusters; all different.
+    let steps: Vec<f64> = (0..rows)
+        .map(|_| ((dice.share() * dice.share() * 24.0) as i64) as f64)
+        .collect();
+    let clusters: Vec<f64> = (0..rows)
+        .map(|_| [1.0, 5.0, 90.0][dice.below(10).min(2)] + 0.01 * dice.share())
+        .collect();
+    let smooth: Vec<f64> = (0..rows).map(|_| 100.0 * dice.share()).collect();
+    let y = (0..rows).map(|row| steps[row] + clusters[row] + 0.1 * smooth[row]);
+    let table = batch(vec![
+        ("steps", floats(steps.clone())),
+        ("clusters", floats(clusters.clone())),
+        ("smooth", floats(smooth.clone())),
+        ("y", floats(y)),
+    ]);
+    let indices = |model: &Arc<Model>, table: &RecordBatch| -> Vec<(String, f64, String)> {
+        let mut drift = Drift::new(Arc::clone(model), &table.schema()).unwrap();
+        drift.push(table).unwrap();
+        let told = drift.finish().unwrap();
+        let index = told["stability_index"].as_primitive::<Float64Type>();
+        let (names, said) = (told["feature"].as_string::<i32>(), told["verdict"].as_string::<i32>());
+        (0..told.num_rows())
+            .map(|row| {
+                (
+                    names.value(row).to_owned(),
+                    index.value(row),
+                    said.value(row).to_owned(),
+                )
+            })
+            .collect()
+    };
+    let model = Arc::new(fit(&table, "y", 2).unwrap());
+    for (name, index, said) in indices(&model, &table) {
+        assert!(index < 1e-9 && said == "stable", "{name}: {index} {said}");
+    }
+    let moved = batch(vec![
+        ("steps", floats(steps.iter().map(|value| value + 4.0))),
+        (
+            "clusters",
+            floats(clusters.iter().map(|value| if *value > 50.0 { 5.0 } else { *value })),
+        ),
+        ("smooth", floats(smooth.iter().map(|value| value * 0.5))),
+    ]);
+    for (name, index, said) in indices(&model, &moved) {
+        assert!(index > 0.25 && said == "moved", "{name}: {index} {said}");
+    }
+    // A model of an older program has no shares: it is read all the same, and compares as it did.
+    let older = Arc::new(Model::from_bytes(&without_shares(&model)).unwrap());
+    let told = indices(&older, &table);
+    assert!(
+        told.iter().any(|(name, index, _)| name == "clusters" && *index > 0.01),
+        "{told:?}"
+    );
+    let halved = String::from_utf8(model.to_bytes())
+        .unwrap()
+        .replacen("\"near\":[", "\"near\":[0.5,", 1);
+    let damaged = Model::from_bytes(halved.as_bytes());
+    assert!(matches!(damaged, Err(PredictError::Damaged(_))), "{damaged:?}");
+}
+
+/// The bytes that an older program would have written.
+fn without_shares(model: &Model) -> Vec<u8> {
+    let mut text = String::from_utf8(model.to_bytes()).unwrap();
+    while let Some(from) = text.find("\"near\":[") {
+        let to = from + text[from..].find("],").unwrap() + 2;
+        text.replace_range(from..to, "");
+    }
+    text.into_bytes()
+}
+
+#[test]
+fn a_training_that_is_not_the_earlier_one_is_told_from_it() {
+    let table = reactions(200, 103);
+    let train = |table: &RecordBatch, options: &TrainOptions| {
+        train(std::slice::from_ref(table), options, &Cancel::default(), &|_| ()).unwrap()
+    };
+    let asked = options("yield_pct", 300);
+    let model = train(&table, &asked);
+    let same = TrainOptions {
+        replay: Some(model.replay()),
+        ..asked.clone()
+    };
+    assert_eq!(model.asked_otherwise(&same), None);
+    assert_eq!(train(&table, &same).unlike(&model), None);
+    // The same, made by an older program.
+    assert_eq!(
+        train(&table, &same).unlike(&Model::from_bytes(&without_shares(&model)).unwrap()),
+        None
+    );
+
+    let seed = TrainOptions {
+        seed: 7,
+        ..same.clone()
+    };
+    assert_eq!(model.asked_otherwise(&seed).as_deref(), Some("the seed"));
+    let more = options("temperature", 30);
+    assert_eq!(
+        model.asked_otherwise(&more).as_deref(),
+        Some("the target, the time budget")
+    );
+    let fewer = train(&table.slice(0, 199), &same);
+    assert_eq!(fewer.unlike(&model).as_deref(), Some("the number of rows"));
+    let other = train(&reactions(200, 104), &same).unlike(&model).unwrap();
+    assert!(other.contains("values of its rows"), "{other}");
+    let named = batch(
+        ["catalyst", "temperature", "yield_pct"]
+            .map(|name| (name, Arc::clone(&table[name])))
+            .to_vec(),
+    );
+    assert_eq!(train(&named, &same).unlike(&model).as_deref(), Some("the features"));
 }
