@@ -151,7 +151,8 @@ impl Channels {
         self.open.lock().remove(node);
     }
 
-    fn suspect(&self, node: &Url) {
+    /// Tells that a call to a node failed: it is looked at soon, and gets no work before.
+    pub(super) fn suspect(&self, node: &Url) {
         self.forget(node);
         self.suspects.lock().insert(node.clone());
         self.suspected.notify_one();
@@ -176,11 +177,19 @@ impl Channels {
     /// # Errors
     /// It cannot be reached.
     pub(super) async fn client(&self, node: &Url) -> Result<Box<dyn WorkerChannel>> {
-        let introduced = Introduced {
+        let introduced = self.introduced(node).await?;
+        Ok(grpc::create_worker_client(grpc::BoxCloneSyncChannel::new(introduced)))
+    }
+
+    /// A connection to a node on which each call says whom it comes from.
+    ///
+    /// # Errors
+    /// It cannot be reached.
+    pub(super) async fn introduced(&self, node: &Url) -> Result<Introduced> {
+        Ok(Introduced {
             inner: self.channel(node).await?,
             secret: self.secret.clone(),
-        };
-        Ok(grpc::create_worker_client(grpc::BoxCloneSyncChannel::new(introduced)))
+        })
     }
 }
 
@@ -242,7 +251,7 @@ impl ChannelResolver for Calls {
 
 /// Says of each call that it comes from a node of this lake.
 #[derive(Clone)]
-struct Introduced {
+pub(super) struct Introduced {
     inner: Channel,
     secret: HeaderValue,
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use chrono::{DateTime, Utc};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SessionState, TaskContext};
@@ -25,10 +26,12 @@ use labhouse_policies::{Travel, slices, travel};
 use tokio::runtime::Handle;
 
 use super::channel::{Calls, Channels, Trouble, is_loss};
+use super::crawl::Heard;
 use super::fit::{Fit, fit};
 use super::guard::{count_panics, panics};
 use super::nodes::{Chosen, Node, Nodes};
 use super::roundtrip::survives;
+use super::training::Lent;
 use super::{ClusterError, MODELS_HEADER, VERSION_HEADER, codec, secret, version};
 use crate::config;
 use crate::models::SentModel;
@@ -51,6 +54,8 @@ pub(crate) struct Cluster {
     functions: Arc<SessionState>,
     system: Arc<SessionState>,
     counts: Counts,
+    lent: Lent,
+    heard: Heard,
 }
 
 /// What became of statements.
@@ -111,6 +116,8 @@ impl Cluster {
             functions: Arc::clone(sessions.functions()),
             system: Arc::clone(sessions.system()),
             counts: Counts::default(),
+            lent: Lent::default(),
+            heard: Heard::default(),
         })))
     }
 
@@ -128,6 +135,34 @@ impl Cluster {
 
     pub(super) fn version(&self) -> &str {
         &self.version
+    }
+
+    pub(super) fn lent(&self) -> &Lent {
+        &self.lent
+    }
+
+    pub(super) fn heard(&self) -> &Heard {
+        &self.heard
+    }
+
+    /// Tells the workers that crawl that files have landed.
+    pub(crate) fn files_landed(&self) {
+        self.heard.ask();
+    }
+
+    /// When a worker swept last; none if it does not crawl, or did not since it is followed.
+    pub(crate) fn swept_at(&self, node: &Node) -> Option<DateTime<Utc>> {
+        self.heard.at(&node.url)
+    }
+
+    /// Trainings of this server that a worker has.
+    pub(crate) fn trainings_at(&self, node: &Node) -> usize {
+        self.lent.at(&node.url)
+    }
+
+    /// Trainings that workers began, and those of them that began once more here because the worker was lost.
+    pub(crate) fn training_counts(&self) -> (u64, u64) {
+        self.lent.counts()
     }
 
     /// All workers that the config names, by address.
