@@ -32,6 +32,7 @@ use tower_service::Service;
 use url::Url;
 
 use super::SECRET_HEADER;
+use super::stages::Progress;
 use crate::config;
 
 /// Begins the context of an error that a lost node caused.
@@ -197,6 +198,8 @@ impl Channels {
 pub(super) struct Calls {
     channels: Arc<Channels>,
     trouble: Arc<Trouble>,
+    /// Where parts that are sent are written down; none on a worker, which sends none.
+    progress: Option<Arc<Progress>>,
 }
 
 /// Whether a node of a statement was lost, or did not take its part.
@@ -226,10 +229,11 @@ impl Trouble {
 }
 
 impl Calls {
-    pub(super) fn new(channels: &Arc<Channels>, trouble: &Arc<Trouble>) -> Self {
+    pub(super) fn new(channels: &Arc<Channels>, trouble: &Arc<Trouble>, progress: Option<Arc<Progress>>) -> Self {
         Self {
             channels: Arc::clone(channels),
             trouble: Arc::clone(trouble),
+            progress,
         }
     }
 }
@@ -243,7 +247,11 @@ impl ChannelResolver for Calls {
             trouble: Arc::clone(&self.trouble),
         };
         match self.channels.client(node).await {
-            Ok(inner) => Ok(Box::new(Marked { inner, marks })),
+            Ok(inner) => Ok(Box::new(Marked {
+                inner,
+                marks,
+                progress: self.progress.clone(),
+            })),
             Err(error) => Err(marks.lost(error)),
         }
     }
@@ -315,6 +323,7 @@ async fn read(file: &str) -> Result<Vec<u8>> {
 struct Marked {
     inner: Box<dyn WorkerChannel>,
     marks: Marks,
+    progress: Option<Arc<Progress>>,
 }
 
 /// To whom the loss of a node is told.
@@ -358,13 +367,16 @@ impl Marks {
 impl WorkerChannel for Marked {
     async fn coordinator_channel(
         &mut self,
-        headers: HeaderMap,
+        mut headers: HeaderMap,
         request: SetPlanRequest,
         messages: BoxStream<'static, CoordinatorToWorkerMsg>,
         metrics: ExecutionPlanMetricsSet,
         context: &Arc<TaskContext>,
     ) -> Result<BoxStream<'static, Result<WorkerToCoordinatorMsg>>> {
         let marks = self.marks.clone();
+        if let Some(progress) = &self.progress {
+            progress.sent(&mut headers, &request, &marks.node);
+        }
         let answers = self
             .inner
             .coordinator_channel(headers, request, messages, metrics, context)

@@ -25,6 +25,8 @@ use super::SECRET_HEADER;
 use super::channel::{CONNECTION_WINDOW_BYTES, STREAM_WINDOW_BYTES};
 use super::crawl::CrawlDoor;
 use super::guard::panics;
+use super::plain::Door;
+use super::stages::CountDoor;
 use super::training::Trainer;
 use crate::auth::names_node;
 use crate::config;
@@ -37,6 +39,8 @@ const CONNECTIONS_MAX: usize = 1_024;
 const STREAMS_MAX: u32 = 8_192;
 /// How long a part may take to begin, or the next rows of a training to come, beyond the silence after which its sender is lost.
 pub(super) const BEGIN_MAX: Duration = Duration::from_secs(30);
+/// Begins the names of services that are not the engine's.
+const OURS: &str = "labhouse.";
 /// Bytes of request headers.
 const HEADER_BYTES_MAX: u32 = 64 << 10;
 
@@ -46,7 +50,7 @@ const HEADER_BYTES_MAX: u32 = 64 << 10;
 /// # Errors
 /// The listener fails.
 pub(super) async fn serve(
-    (worker, trainer, crawl): (Worker, Trainer, CrawlDoor),
+    (worker, trainer, crawl, counts): (Worker, Trainer, CrawlDoor, CountDoor),
     listener: TcpListener,
     tls: Option<Arc<Tls>>,
     config: &config::Cluster,
@@ -64,7 +68,8 @@ pub(super) async fn serve(
         tasks,
         stopped,
     };
-    let (trainings, crawl) = (service.around(trainer), service.around(crawl));
+    let (trainings, crawl) = (service.around(Door(trainer)), service.around(Door(crawl)));
+    let counts = service.around(Door(counts));
     let half = config.silent() / 2;
     let router = Server::builder()
         .http2_keepalive_interval(Some(half))
@@ -76,7 +81,8 @@ pub(super) async fn serve(
         .timeout(config.silent().saturating_add(BEGIN_MAX))
         .add_service(service)
         .add_service(trainings)
-        .add_service(crawl);
+        .add_service(crawl)
+        .add_service(counts);
     let incoming = TcpIncoming::from(listener)
         .with_nodelay(Some(true))
         .with_keepalive(Some(half));
@@ -164,7 +170,7 @@ where
         Box::pin(async move {
             Ok(match answering.await {
                 // Words have their own marks of their end.
-                Ok(Ok(answer)) if [Trainer::NAME, CrawlDoor::NAME].contains(&S::NAME) => answer,
+                Ok(Ok(answer)) if S::NAME.starts_with(OURS) => answer,
                 Ok(Ok(answer)) => answer.map(|body| {
                     Body::new(Ending {
                         body,

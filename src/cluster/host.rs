@@ -31,6 +31,7 @@ use super::channel::{Calls, Channels, lost};
 use super::crawl::{CrawlDoor, Sweeper};
 use super::fit::is_part;
 use super::guard::{count_panics, guarded};
+use super::stages::{CountDoor, Counts};
 use super::training::Trainer;
 use super::{ClusterError, MODELS_HEADER, VERSION_HEADER, codec, door, secret, version};
 use crate::config::Config;
@@ -87,7 +88,13 @@ pub(crate) async fn run(config: Config) -> std::result::Result<(), WorkError> {
         channels: Channels::new(&config.cluster, secret.clone(), Handle::current()),
         store: object_store_url(&lake).as_str().to_owned(),
         version: Arc::clone(&version),
+        counts: Arc::default(),
     };
+    let counts = CountDoor {
+        counts: Arc::clone(&host.counts),
+        version: Arc::clone(&version),
+    };
+    let tidied = Arc::clone(&host.counts);
     let tasks = Arc::new(Semaphore::new(config.cluster.tasks_max));
     let trainings = Arc::new(Semaphore::new(config.limits.concurrent_trainings));
     let trainer = Trainer::new(
@@ -106,7 +113,7 @@ pub(crate) async fn run(config: Config) -> std::result::Result<(), WorkError> {
         .with_runtime_env(Arc::clone(sessions.system().runtime_env()))
         .with_version(version.to_string());
 
-    let tidying = tokio::spawn(tidy(worker.clone()));
+    let tidying = tokio::spawn(tidy(worker.clone(), tidied));
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let (stop, stopped) = watch::channel(false);
     let scheme = if config.cluster.is_encrypted() { "https" } else { "http" };
@@ -129,7 +136,7 @@ pub(crate) async fn run(config: Config) -> std::result::Result<(), WorkError> {
     }
     let plans = runner.handle().cloned().unwrap_or_else(Handle::current);
     let serving = door::serve(
-        (worker, trainer, crawl),
+        (worker, trainer, crawl, counts),
         listener,
         tls,
         &config.cluster,
@@ -175,9 +182,10 @@ pub(crate) async fn run(config: Config) -> std::result::Result<(), WorkError> {
 
 /// Lets what ended parts have left go. The engine keeps parts in a cache that is tidied by those who use it only, so the last ones
 /// of a busy hour would hold their memory until the next.
-async fn tidy(worker: Worker) {
+async fn tidy(worker: Worker, counts: Arc<Counts>) {
     loop {
         tokio::time::sleep(TIDY_INTERVAL).await;
+        counts.tidy();
         let nobodys = ExecuteTaskRequest {
             task_key: TaskKey {
                 query_id: Uuid::nil(),
@@ -201,6 +209,7 @@ struct Host {
     /// Under which plans name the lake.
     store: String,
     version: Arc<str>,
+    counts: Arc<Counts>,
 }
 
 #[async_trait]
@@ -212,10 +221,11 @@ impl WorkerSessionBuilder for Host {
             return Err(refused("this worker is of another version"));
         }
         tracing::debug!("a part of a statement begins");
-        let calls = Calls::new(&self.channels, &Arc::default());
+        let calls = Calls::new(&self.channels, &Arc::default(), None);
         let store = self.store.clone();
+        let count = self.counts.begin(&asked.headers);
         let rewrite = move |event: WorkerPlanRewriteEvent<'_>| match is_part(&event.plan, &store)? {
-            true => guarded(event.plan).map(WorkerPlanRewriteEventResponse::new),
+            true => guarded(event.plan, count.clone()).map(WorkerPlanRewriteEventResponse::new),
             false => Err(refused("the part holds an operator that nodes do not send")),
         };
         let mut functions = Vec::new();

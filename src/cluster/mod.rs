@@ -16,6 +16,8 @@
 //! * [`fit`]: which plans may be shared. What is not known to be right stays here; [`roundtrip`] tries the way once.
 //! * [`codec`]: our own operators as bytes. The barrier's part of it is in the policies crate.
 //! * [`share`]: a plan shared among the ready nodes.
+//! * [`stages`]: how far a shared statement is.
+//! * [`plain`]: calls between nodes beside the engine's.
 //! * [`training`]: models are trained on workers; the server reads the rows, and stores what comes back.
 //! * [`crawl`]: workers look for landed files and load them; servers hear of it.
 //! * [`host`], [`door`], [`guard`]: the worker: its sessions, its door, and what makes a panic there an error here.
@@ -36,6 +38,7 @@ mod nodes;
 mod plain;
 mod roundtrip;
 mod share;
+mod stages;
 mod training;
 
 use std::io::{Read, Seek, SeekFrom};

@@ -24,6 +24,7 @@ use http::{HeaderMap, HeaderValue};
 use labhouse_catalog::{Lake, object_store_url};
 use labhouse_policies::{Travel, slices, travel};
 use tokio::runtime::Handle;
+use uuid::Uuid;
 
 use super::channel::{Calls, Channels, Trouble, is_loss};
 use super::crawl::Heard;
@@ -31,6 +32,7 @@ use super::fit::{Fit, fit};
 use super::guard::{count_panics, panics};
 use super::nodes::{Chosen, Node, Nodes};
 use super::roundtrip::survives;
+use super::stages::{Asked, Statements};
 use super::training::Lent;
 use super::{ClusterError, MODELS_HEADER, VERSION_HEADER, codec, secret, version};
 use crate::config;
@@ -56,6 +58,7 @@ pub(crate) struct Cluster {
     counts: Counts,
     lent: Lent,
     heard: Heard,
+    stages: Statements,
 }
 
 /// What became of statements.
@@ -74,6 +77,8 @@ pub(crate) struct Shared {
     trouble: Arc<Trouble>,
     /// Panics of this process when it began.
     panics: u64,
+    /// Workers are asked how far they are as long as it is there.
+    _asked: Asked,
 }
 
 impl Shared {
@@ -118,6 +123,7 @@ impl Cluster {
             counts: Counts::default(),
             lent: Lent::default(),
             heard: Heard::default(),
+            stages: Statements::default(),
         })))
     }
 
@@ -155,6 +161,11 @@ impl Cluster {
         self.heard.at(&node.url)
     }
 
+    /// The stages of a statement, one a line; none if it was not shared lately. Nodes are named only if `nodes` says so.
+    pub(crate) fn stages(&self, statement: Uuid, nodes: bool) -> Option<String> {
+        self.stages.told(statement, nodes)
+    }
+
     /// Trainings of this server that a worker has.
     pub(crate) fn trainings_at(&self, node: &Node) -> usize {
         self.lent.at(&node.url)
@@ -185,7 +196,11 @@ impl Cluster {
     ///
     /// # Errors
     /// The plan cannot be cut into parts.
-    pub(crate) async fn share(&self, plan: &Arc<dyn ExecutionPlan>, context: &TaskContext) -> Result<Option<Shared>> {
+    pub(crate) async fn share(
+        self: &Arc<Self>,
+        plan: &Arc<dyn ExecutionPlan>,
+        context: &TaskContext,
+    ) -> Result<Option<Shared>> {
         let nodes = self.nodes.ready(&self.channels);
         if nodes.is_empty() {
             return Ok(None);
@@ -221,7 +236,8 @@ impl Cluster {
         }
         // One worker alone runs two parts: with a single one the engine would see nothing to share.
         let (tasks, trouble) = (nodes.len().max(2), Arc::new(Trouble::default()));
-        let calls = Calls::new(&self.channels, &trouble);
+        let progress = self.stages.begin(view.as_ref().and_then(|view| view.statement()));
+        let calls = Calls::new(&self.channels, &trouble, Some(Arc::clone(&progress)));
         let panics = panics();
         let config = context.session_config().clone();
         let config = self.session(config, tasks, Chosen(nodes), calls, headers)?;
@@ -236,6 +252,7 @@ impl Cluster {
             tasks,
             trouble,
             panics,
+            _asked: Self::follow_stages(Arc::downgrade(self), &progress),
         }))
     }
 

@@ -111,7 +111,7 @@ enum Outcome {
 
 /// Runs a plan together with other nodes, if that is worth it.
 async fn shared(
-    cluster: &Cluster,
+    cluster: &Arc<Cluster>,
     plan: &Arc<dyn ExecutionPlan>,
     context: &TaskContext,
     rows: &Rows,

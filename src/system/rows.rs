@@ -178,6 +178,7 @@ pub(super) fn schema(name: &str) -> Option<SchemaRef> {
             ("catalog_generation", NUMBER),
             ("sql", TEXT),
             ("error", TEXT),
+            ("stages", TEXT),
         ],
         "training" => vec![
             ("id", TEXT),
@@ -381,6 +382,11 @@ fn queries(engine: &Engine, who: &Principal) -> Vec<ArrayRef> {
         number(entries.iter().map(|entry| Some(entry.catalog_generation))),
         text(entries.iter().map(|entry| Some(entry.sql.clone()))),
         text(entries.iter().map(|entry| entry.error.clone())),
+        text(
+            entries
+                .iter()
+                .map(|entry| engine.cluster.as_ref()?.stages(entry.id, all)),
+        ),
     ]
 }
 

@@ -5,19 +5,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use http::uri::PathAndQuery;
 use labhouse_catalog::{FileRecord, FileStatus};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
-use tonic::client::Grpc;
-use tonic::metadata::MetadataValue;
-use tonic::{Code, Request, Status};
+use tonic::{Code, Status};
 use url::Url;
 
-use super::{METHOD, Said};
-use crate::cluster::plain::{MESSAGE_BYTES_MAX, Plain};
-use crate::cluster::{Cluster, VERSION_HEADER};
+use super::{CrawlDoor, Said};
+use crate::cluster::Cluster;
+use crate::cluster::plain::call;
 use crate::engine::Engine;
 
 /// What is heard of the crawlers of workers, and what they are asked.
@@ -81,23 +78,12 @@ pub(crate) async fn follow_crawls(engine: Arc<Engine>, cluster: Arc<Cluster>, mu
 /// Hears of the sweeps of one worker, to the end of its words.
 async fn hear(engine: &Engine, cluster: &Cluster, node: &Url) -> Result<(), Status> {
     let away = |error: &dyn std::fmt::Display| Status::unavailable(error.to_string());
-    let channel = cluster
-        .channels()
-        .introduced(node)
-        .await
-        .map_err(|error| away(&error))?;
-    let mut client = Grpc::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
-    client.ready().await.map_err(|error| away(&error))?;
     let asked = cluster.heard().asked.subscribe();
-    let words = futures::stream::unfold(asked, |mut asked| async {
+    let words = futures::stream::unfold(asked, |mut asked| async move {
         asked.changed().await.ok()?;
         Some((Bytes::from_static(b"landed"), asked))
     });
-    let mut request = Request::new(words);
-    let version = MetadataValue::try_from(cluster.version()).map_err(|error| away(&error))?;
-    request.metadata_mut().insert(VERSION_HEADER, version);
-    let path = PathAndQuery::from_static(METHOD);
-    let mut said = client.streaming(request, path, Plain).await?.into_inner();
+    let mut said = call::<CrawlDoor>(cluster.channels(), node, cluster.version(), words).await?;
     tracing::debug!(%node, "the crawler of a worker is followed");
     // What it did before it was followed.
     engine.take_over().await;

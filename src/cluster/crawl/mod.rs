@@ -18,9 +18,6 @@ pub(super) use follow::Heard;
 pub(crate) use follow::follow_crawls;
 pub(super) use sweeper::{CrawlDoor, Sweeper};
 
-/// Under which a worker's door knows it.
-const SERVICE: &str = "labhouse.Crawl";
-const METHOD: &str = "/labhouse.Crawl/Follow";
 /// Files of one message: each is told in about a kilobyte.
 const FILES_MAX: usize = 1_000;
 

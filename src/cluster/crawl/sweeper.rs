@@ -1,27 +1,19 @@
 //! The worker's side: it sweeps, and tells whoever follows.
 
 use std::collections::VecDeque;
-use std::convert::Infallible;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures::StreamExt;
-use futures::stream::BoxStream;
 use labhouse_catalog::{Catalog, Crawler, Lake, LakeError, SweepReport};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::task::AbortOnDropHandle;
-use tonic::body::Body;
-use tonic::server::{Grpc, NamedService, StreamingService};
-use tonic::{Request, Response, Status, Streaming};
-use tower_service::Service;
+use tonic::{Status, Streaming};
 
-use super::{FILES_MAX, METHOD, SERVICE, Said};
-use crate::cluster::VERSION_HEADER;
-use crate::cluster::plain::{MESSAGE_BYTES_MAX, Plain};
+use super::{FILES_MAX, Said};
+use crate::cluster::plain::{Answer, Answering};
 use crate::config::Config;
 use crate::crawl::{Sweeps, is_waiting};
 use crate::engine::crawl_options;
@@ -181,16 +173,19 @@ pub(in crate::cluster) struct CrawlDoor {
     pub(in crate::cluster) version: Arc<str>,
 }
 
-impl CrawlDoor {
-    fn follow(&self, request: Request<Streaming<Bytes>>) -> Result<BoxStream<'static, Result<Bytes, Status>>, Status> {
-        let theirs = request.metadata().get(VERSION_HEADER);
-        if theirs.map(|version| version.as_bytes()) != Some(self.version.as_bytes()) {
-            return Err(Status::failed_precondition("this worker is of another version"));
-        }
+impl Answering for CrawlDoor {
+    const SERVICE: &'static str = "labhouse.Crawl";
+    const METHOD: &'static str = "/labhouse.Crawl/Follow";
+
+    fn version(&self) -> &str {
+        &self.version
+    }
+
+    fn answer(&self, mut words: Streaming<Bytes>) -> Result<Answer, Status> {
         let Some(sweeper) = &self.sweeper else {
             return Err(Status::unimplemented("this worker does not crawl (crawl.on)"));
         };
-        let (told, asking, mut words) = (sweeper.follow(), Arc::clone(sweeper), request.into_inner());
+        let (told, asking) = (sweeper.follow(), Arc::clone(sweeper));
         let asking = AbortOnDropHandle::new(tokio::spawn(async move {
             while let Ok(Some(_)) = words.message().await {
                 tracing::debug!("a server says that files have landed");
@@ -202,43 +197,5 @@ impl CrawlDoor {
             word
         });
         Ok(told.boxed())
-    }
-}
-
-impl NamedService for CrawlDoor {
-    const NAME: &'static str = SERVICE;
-}
-
-impl Service<http::Request<Body>> for CrawlDoor {
-    type Response = http::Response<Body>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let following = Following(self.clone());
-        Box::pin(async move {
-            if request.uri().path() != METHOD {
-                return Ok(Status::unimplemented("a worker's crawler is followed, and no more").into_http());
-            }
-            let mut grpc = Grpc::new(Plain).max_decoding_message_size(MESSAGE_BYTES_MAX);
-            Ok(grpc.streaming(following, request).await)
-        })
-    }
-}
-
-/// One call.
-struct Following(CrawlDoor);
-
-impl StreamingService<Bytes> for Following {
-    type Response = Bytes;
-    type ResponseStream = BoxStream<'static, Result<Bytes, Status>>;
-    type Future = std::future::Ready<Result<Response<Self::ResponseStream>, Status>>;
-
-    fn call(&mut self, request: Request<Streaming<Bytes>>) -> Self::Future {
-        std::future::ready(self.0.follow(request).map(Response::new))
     }
 }

@@ -7,19 +7,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arrow::array::RecordBatch;
 use arrow::ipc::writer::StreamWriter;
 use bytes::{Buf, Bytes};
-use http::uri::PathAndQuery;
 use labhouse_udfs::{Model, TrainOptions};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::client::Grpc;
-use tonic::metadata::MetadataValue;
-use tonic::{Code, Request, Status, Streaming};
+use tonic::{Code, Status, Streaming};
 use url::Url;
 
-use super::{Head, METHOD, PIECE, PIECE_BYTES, TOLD, Told};
-use crate::cluster::plain::{MESSAGE_BYTES_MAX, Plain};
-use crate::cluster::{Cluster, VERSION_HEADER};
+use super::{Head, PIECE, PIECE_BYTES, TOLD, Told, Trainer};
+use crate::cluster::Cluster;
+use crate::cluster::plain::call;
 use crate::query::QueryError;
 
 /// Pieces of rows that wait for the connection.
@@ -173,9 +170,6 @@ impl Cluster {
         tell: &Training<'_>,
     ) -> Result<Model, Refusal> {
         let no = |error: &dyn std::fmt::Display| Refusal::No(Status::unavailable(error.to_string()));
-        let channel = self.channels().introduced(node).await.map_err(|error| no(&error))?;
-        let mut client = Grpc::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
-        client.ready().await.map_err(|error| no(&error))?;
         let head = Head {
             options: options.clone(),
             rows: rows.iter().map(|batch| batch.num_rows() as u64).sum(),
@@ -185,12 +179,8 @@ impl Cluster {
         let batches = rows.to_vec();
         // It ends when all is sent, or nobody takes more.
         tokio::task::spawn_blocking(move || send(head.into(), &batches, pieces));
-        let mut request = Request::new(ReceiverStream::new(sent));
-        let version = MetadataValue::try_from(self.version()).map_err(|error| no(&error))?;
-        request.metadata_mut().insert(VERSION_HEADER, version);
-        let path = PathAndQuery::from_static(METHOD);
-        let answers = client.streaming(request, path, Plain).await.map_err(Refusal::No)?;
-        let mut answers = answers.into_inner();
+        let answers = call::<Trainer>(self.channels(), node, self.version(), ReceiverStream::new(sent)).await;
+        let mut answers = answers.map_err(Refusal::No)?;
         match answers.message().await.map_err(Refusal::No)? {
             Some(first) if first == Told::Begun.message() => {}
             _ => return Err(no(&"it says something else")),

@@ -23,9 +23,6 @@ pub(super) use ask::Lent;
 pub(crate) use ask::{Offered, Word};
 pub(super) use take::Trainer;
 
-/// Under which a worker's door knows it.
-const SERVICE: &str = "labhouse.Training";
-const METHOD: &str = "/labhouse.Training/Train";
 /// Bytes of a piece of rows or of a model.
 const PIECE_BYTES: usize = 1 << 20;
 /// Begins a message back.

@@ -1,9 +1,6 @@
 //! The worker's side: takes the rows, trains, and tells.
 
-use std::convert::Infallible;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
@@ -12,19 +9,14 @@ use arrow::ipc::reader::StreamDecoder;
 use bytes::{BufMut, Bytes, BytesMut};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
 use futures::StreamExt;
-use futures::stream::BoxStream;
 use labhouse_udfs::{Cancel, TrainError, training_bytes};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::task::AbortOnDropHandle;
-use tonic::body::Body;
-use tonic::server::{Grpc, NamedService, StreamingService};
-use tonic::{Request, Response, Status, Streaming};
-use tower_service::Service;
+use tonic::{Status, Streaming};
 
-use super::{Head, METHOD, PIECE, PIECE_BYTES, SERVICE, Told};
-use crate::cluster::VERSION_HEADER;
-use crate::cluster::plain::{MESSAGE_BYTES_MAX, Plain};
+use super::{Head, PIECE, PIECE_BYTES, Told};
+use crate::cluster::plain::{Answer, Answering};
 use crate::models::on_a_thread;
 
 /// Words that wait for the connection: more than a training has steps.
@@ -39,6 +31,36 @@ pub(in crate::cluster) struct Trainer {
     /// How long the next rows may take to come.
     patience: Duration,
     version: Arc<str>,
+}
+
+impl Answering for Trainer {
+    const SERVICE: &'static str = "labhouse.Training";
+    const METHOD: &'static str = "/labhouse.Training/Train";
+
+    fn version(&self) -> &str {
+        &self.version
+    }
+
+    fn answer(&self, rows: Streaming<Bytes>) -> Result<Answer, Status> {
+        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| {
+            Status::resource_exhausted("this worker has as many trainings as it takes (limits.concurrent_trainings)")
+        })?;
+        let (words, told) = mpsc::channel(WORDS_WAITING);
+        let trainer = self.clone();
+        let working = AbortOnDropHandle::new(tokio::spawn(async move {
+            if let Err(status) = trainer.work(rows, place, &words).await {
+                tracing::info!(%status, "a training is not taken");
+                // Nobody may listen any more.
+                let _ = words.send(Err(status)).await;
+            }
+        }));
+        // Who asked and goes away takes the work with him.
+        let told = ReceiverStream::new(told).map(move |word| {
+            let _ = &working;
+            word
+        });
+        Ok(told.boxed())
+    }
 }
 
 impl Trainer {
@@ -58,32 +80,6 @@ impl Trainer {
             patience,
             version,
         }
-    }
-
-    /// The way back of a training that is taken.
-    fn take(&self, request: Request<Streaming<Bytes>>) -> Result<BoxStream<'static, Result<Bytes, Status>>, Status> {
-        let theirs = request.metadata().get(VERSION_HEADER);
-        if theirs.map(|version| version.as_bytes()) != Some(self.version.as_bytes()) {
-            return Err(Status::failed_precondition("this worker is of another version"));
-        }
-        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| {
-            Status::resource_exhausted("this worker has as many trainings as it takes (limits.concurrent_trainings)")
-        })?;
-        let (words, told) = mpsc::channel(WORDS_WAITING);
-        let trainer = self.clone();
-        let working = AbortOnDropHandle::new(tokio::spawn(async move {
-            if let Err(status) = trainer.work(request.into_inner(), place, &words).await {
-                tracing::info!(%status, "a training is not taken");
-                // Nobody may listen any more.
-                let _ = words.send(Err(status)).await;
-            }
-        }));
-        // Who asked and goes away takes the work with him.
-        let told = ReceiverStream::new(told).map(move |word| {
-            let _ = &working;
-            word
-        });
-        Ok(told.boxed())
     }
 
     async fn work(
@@ -195,42 +191,4 @@ async fn tell(words: &mpsc::Sender<Result<Bytes, Status>>, told: &Told) -> Resul
 async fn say(words: &mpsc::Sender<Result<Bytes, Status>>, message: Bytes) -> Result<(), Status> {
     let said = words.send(Ok(message)).await;
     said.map_err(|_| Status::cancelled("nobody listens any more"))
-}
-
-impl NamedService for Trainer {
-    const NAME: &'static str = SERVICE;
-}
-
-impl Service<http::Request<Body>> for Trainer {
-    type Response = http::Response<Body>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let taking = Taking(self.clone());
-        Box::pin(async move {
-            if request.uri().path() != METHOD {
-                return Ok(Status::unimplemented("a worker trains, and no more").into_http());
-            }
-            let mut grpc = Grpc::new(Plain).max_decoding_message_size(MESSAGE_BYTES_MAX);
-            Ok(grpc.streaming(taking, request).await)
-        })
-    }
-}
-
-/// One call.
-struct Taking(Trainer);
-
-impl StreamingService<Bytes> for Taking {
-    type Response = Bytes;
-    type ResponseStream = BoxStream<'static, Result<Bytes, Status>>;
-    type Future = std::future::Ready<Result<Response<Self::ResponseStream>, Status>>;
-
-    fn call(&mut self, request: Request<Streaming<Bytes>>) -> Self::Future {
-        std::future::ready(self.0.take(request).map(Response::new))
-    }
 }

@@ -135,7 +135,7 @@ async fn a_model_trained_on_a_worker_is_the_one_trained_here_byte_for_byte() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_dies_or_falls_silent_costs_time_and_the_model_is_made_once() {
-    let mut bench = bench(1).await;
+    let bench = bench(1).await;
     for (nth, how) in [(1, "STOP"), (2, "KILL")] {
         let name = format!("m{nth}");
         let mut client = bench.server.client("ada").await;
