@@ -4,7 +4,6 @@ mod answers;
 mod crawling;
 mod lost;
 mod partition;
-mod stages;
 mod training;
 mod trust;
 
