@@ -193,6 +193,7 @@ impl Cluster {
     }
 
     /// The plan shared among the nodes that are ready; none when it stays here. The plan itself is left as it is.
+    /// `statement` is its number in the query log.
     ///
     /// # Errors
     /// The plan cannot be cut into parts.
@@ -200,6 +201,7 @@ impl Cluster {
         self: &Arc<Self>,
         plan: &Arc<dyn ExecutionPlan>,
         context: &TaskContext,
+        statement: Option<Uuid>,
     ) -> Result<Option<Shared>> {
         let nodes = self.nodes.ready(&self.channels);
         if nodes.is_empty() {
@@ -236,7 +238,9 @@ impl Cluster {
         }
         // One worker alone runs two parts: with a single one the engine would see nothing to share.
         let (tasks, trouble) = (nodes.len().max(2), Arc::new(Trouble::default()));
-        let progress = self.stages.begin(view.as_ref().and_then(|view| view.statement()));
+        // What a statement writes is read under its own view.
+        let statement = statement.or_else(|| view.as_ref().and_then(|view| view.statement()));
+        let progress = self.stages.begin(statement);
         let calls = Calls::new(&self.channels, &trouble, Some(Arc::clone(&progress)));
         let panics = panics();
         let config = context.session_config().clone();

@@ -4,6 +4,7 @@ mod answers;
 mod crawling;
 mod lost;
 mod partition;
+mod stages;
 mod training;
 mod trust;
 
