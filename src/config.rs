@@ -7,6 +7,7 @@ pub(crate) mod alerts;
 mod auth;
 mod care;
 mod cluster;
+mod crawl;
 mod pipelines;
 mod telemetry;
 mod tls;
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use auth::{Auth, Oidc};
 pub(crate) use care::Care;
 pub(crate) use cluster::Cluster;
+pub(crate) use crawl::{Crawl, RemovedFiles};
 pub(crate) use pipelines::{Pipelines, Step};
 pub(crate) use telemetry::Telemetry;
 pub(crate) use tls::{CertificateLogin, Tls};
@@ -113,45 +115,6 @@ impl Default for Dashboards {
     fn default() -> Self {
         Self {
             dir: "dashboards".into(),
-        }
-    }
-}
-
-/// How landed files are watched.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Crawl {
-    /// Time between two sweeps, in seconds; events on a local disk wake earlier.
-    pub(crate) sweep_interval_s: u64,
-    /// A file younger than this is taken to be still growing, in milliseconds.
-    pub(crate) settle_ms: u64,
-    /// What becomes of the rows of a file that was removed: `keep` or `delete`.
-    pub(crate) removed_files: RemovedFiles,
-    /// Larger files are quarantined, in bytes.
-    pub(crate) file_bytes_max: u64,
-    /// Files that decompress to more are quarantined, in bytes.
-    pub(crate) decompressed_bytes_max: u64,
-    /// Address of an SQS queue that the bucket's events go to, "" = none; each message asks for a sweep.
-    pub(crate) queue: String,
-}
-
-/// What becomes of the rows of a file that was removed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum RemovedFiles {
-    Keep,
-    Delete,
-}
-
-impl Default for Crawl {
-    fn default() -> Self {
-        Self {
-            sweep_interval_s: 30,
-            settle_ms: 500,
-            removed_files: RemovedFiles::Keep,
-            file_bytes_max: 2 << 30,
-            decompressed_bytes_max: 2 << 30,
-            queue: String::new(),
         }
     }
 }

@@ -23,7 +23,8 @@
 //! before running, so what is announced is what comes.
 //!
 //! A large statement is shared with other processes where there are some (`cluster`): planned, checked and decided here, run
-//! there in parts.
+//! there in parts. Models are trained there on the rows that the server sends, and landed files are looked for there if the
+//! config says so.
 //!
 //! A commit to a watched table asks the rules on it, as their owners; what changes is told to their recipients, each in what he may
 //! see (`alerts`).
@@ -49,6 +50,7 @@ mod client;
 mod cluster;
 mod config;
 mod connections;
+mod crawl;
 mod demo;
 mod demo_lab;
 mod engine;

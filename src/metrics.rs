@@ -144,6 +144,13 @@ pub(crate) fn page(engine: &Engine) -> String {
             "Statements whose worker was lost: run again here, or failed",
             again,
         );
+        let (begun, again) = cluster.training_counts();
+        page.counter("labhouse_trainings_shared_total", "Trainings that workers began", begun);
+        page.counter(
+            "labhouse_trainings_lost_total",
+            "Trainings whose worker was lost: begun once more here",
+            again,
+        );
         let ready = cluster
             .all()
             .iter()

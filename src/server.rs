@@ -1,7 +1,7 @@
 //! From an engine to a served lab and back: doors, background work, signals.
 //!
 //! Background work is a few loops, each with its own end: the crawler (woken by events, made true by the timed
-//! sweep, which also takes over what other servers commit to the lake), the policy files (looked at twice a second),
+//! sweep, which also takes over what other servers and workers commit to the lake), the policy files (looked at twice a second),
 //! the views that are due and the files that define some, the care of tables, the alerts that are due, and their messages. The first SIGTERM
 //! closes the doors and waits for running statements, the second ends the wait.
 
@@ -10,13 +10,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use labhouse_catalog::{FileStatus, Queue};
+use labhouse_catalog::{Crawler, Queue};
 use labhouse_policies::PolicyErrors;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
+use crate::config::Config;
+use crate::crawl::{Sweeps, is_waiting};
 use crate::engine::{Engine, StartError};
 use crate::query::statement::CATALOG;
 use crate::tls::{Tls, TlsError};
@@ -72,7 +74,7 @@ impl Server {
         let http = listen("http", config.http_address()).await?;
         let postgres = listen("postgres", config.postgres_address()).await?;
         let tls = Tls::open(&config.tls)?;
-        let queue = Some(config.crawl.queue.as_str()).filter(|url| !url.is_empty());
+        let queue = Some(config.crawl.queue.as_str()).filter(|url| !url.is_empty() && config.crawl.on.server());
         let queue = queue.map(|url| Queue::open(url, &config.lake.options)).transpose();
         let queue = queue.map_err(StartError::from)?;
         let scheme = if tls.is_some() { "grpc+tls" } else { "grpc" };
@@ -131,9 +133,13 @@ impl Server {
         };
         let (stop, stopped) = watch::channel(false);
         let mut background = JoinSet::new();
-        background.spawn(crawl(Arc::clone(&self.engine), stopped.clone()));
+        background.spawn(crate::crawl::follow(Arc::clone(&self.engine), stopped.clone()));
         if let Some(queue) = self.queue {
-            background.spawn(follow_queue(Arc::clone(&self.engine), queue, stopped.clone()));
+            background.spawn(crate::crawl::follow_queue(
+                Arc::clone(&self.engine),
+                queue,
+                stopped.clone(),
+            ));
         }
         background.spawn(follow_policies(Arc::clone(&self.engine), stopped.clone()));
         background.spawn(crate::audit::follow(Arc::clone(&self.engine.audit), stopped.clone()));
@@ -146,6 +152,8 @@ impl Server {
         background.spawn(crate::alerts::follow(Arc::clone(&self.engine), stopped.clone()));
         if let Some(cluster) = &self.engine.cluster {
             background.spawn(crate::cluster::follow(Arc::clone(cluster), stopped.clone()));
+            let (engine, cluster) = (Arc::clone(&self.engine), Arc::clone(cluster));
+            background.spawn(crate::cluster::follow_crawls(engine, cluster, stopped.clone()));
         }
         background.spawn(crate::alerts::deliver(Arc::clone(&self.engine), stopped.clone()));
 
@@ -222,96 +230,57 @@ async fn listen(door: &'static str, address: Option<SocketAddr>) -> Result<Optio
         .map_err(|source| ServeError::Listen { door, address, source })
 }
 
-/// Sweeps when an event or the clock says so, and takes over what other servers did.
-async fn crawl(engine: Arc<Engine>, mut stopped: watch::Receiver<bool>) {
-    let mut watch = engine.crawler.watch().unwrap_or_else(|error| {
-        tracing::warn!(%error, "no events for landed files; the timed sweep finds them");
-        None
-    });
-    while !*stopped.borrow() {
-        let waiting = sweep(&engine).await.unwrap_or(false);
-        // A file that was still settling is looked at again as soon as it can have settled.
-        let settle = Duration::from_millis(engine.config.crawl.settle_ms.max(50));
-        let pause = if waiting {
-            settle
-        } else {
-            engine.config.sweep_interval()
-        };
-        tokio::select! {
-            _ = stopped.changed() => break,
-            () = tokio::time::sleep(pause) => {}
-            () = changed(watch.as_mut()) => {}
-            () = engine.landed.notified() => {}
-        }
+impl Sweeps for Engine {
+    fn config(&self) -> &Config {
+        &self.config
     }
-}
 
-/// Sweeps when a message in the queue says so, and takes the message out of it after the sweep.
-async fn follow_queue(engine: Arc<Engine>, queue: Queue, mut stopped: watch::Receiver<bool>) {
-    const PAUSE: Duration = Duration::from_secs(15);
-    let mut told = false;
-    while !*stopped.borrow() {
-        let received = tokio::select! {
-            _ = stopped.changed() => break,
-            received = queue.receive() => received,
+    fn crawler(&self) -> Option<&Crawler> {
+        self.config.crawl.on.server().then_some(&self.crawler)
+    }
+
+    fn landed(&self) -> &Notify {
+        &self.landed
+    }
+
+    /// One sweep, if it is for this server to sweep, and what other servers and workers did.
+    async fn sweep(&self, asked: bool) -> Option<bool> {
+        if asked && let Some(cluster) = &self.cluster {
+            cluster.files_landed();
+        }
+        let swept = match self.config.crawl.on.server() {
+            true => Some(self.crawler.sweep_changes().await),
+            false => None,
         };
-        let done = match received {
-            Ok(received) if received.is_empty() => Ok(()),
-            // A message whose sweep failed stays, and comes again.
-            Ok(received) => match sweep(&engine).await {
-                Some(waiting) => {
-                    if waiting {
-                        engine.landed.notify_one();
-                    }
-                    queue.forget(received).await
+        let waiting = match swept {
+            Some(Ok(report)) => {
+                self.metrics.swept(Some(&report));
+                if report.changed() {
+                    self.audit.crawled(&report);
                 }
-                None => Ok(()),
-            },
-            Err(error) => Err(error),
+                Some(is_waiting(&report))
+            }
+            Some(Err(error)) => {
+                self.metrics.swept(None);
+                tracing::error!(%error, "the sweep failed; it is tried again");
+                None
+            }
+            None => Some(false),
         };
-        if let Err(error) = done {
-            if !std::mem::replace(&mut told, true) {
-                tracing::warn!(%error, "no word of new objects; the timed sweep finds them");
-            }
-            tokio::select! {
-                _ = stopped.changed() => break,
-                () = tokio::time::sleep(PAUSE) => {}
-            }
-        } else {
-            told = false;
-        }
+        self.take_over().await;
+        waiting
     }
 }
 
-/// One sweep; true when files wait for it to come again, nothing when it failed.
-async fn sweep(engine: &Engine) -> Option<bool> {
-    let waiting = match engine.crawler.sweep_changes().await {
-        Ok(report) => {
-            engine.metrics.swept(Some(&report));
-            if report.changed() {
-                engine.audit.crawled(&report);
-            }
-            Some(report.files.iter().any(|file| file.status == FileStatus::Waiting))
+impl Engine {
+    /// Takes over what is in the lake by now, whoever brought it there.
+    pub(crate) async fn take_over(&self) {
+        if let Err(error) = self.catalog.refresh().await {
+            tracing::error!(%error, "the catalog was not refreshed");
         }
-        Err(error) => {
-            engine.metrics.swept(None);
-            tracing::error!(%error, "the sweep failed; it is tried again");
-            None
+        if let Err(error) = self.models.refresh().await {
+            tracing::error!(%error, "the models were not refreshed");
         }
-    };
-    if let Err(error) = engine.catalog.refresh().await {
-        tracing::error!(%error, "the catalog was not refreshed");
-    }
-    if let Err(error) = engine.models.refresh().await {
-        tracing::error!(%error, "the models were not refreshed");
-    }
-    waiting
-}
-
-async fn changed(watch: Option<&mut labhouse_catalog::Watch>) {
-    match watch {
-        Some(watch) => watch.changed().await,
-        None => std::future::pending().await,
     }
 }
 

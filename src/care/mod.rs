@@ -224,7 +224,7 @@ pub(crate) async fn arrange_now(
     name: &TableName,
     by: &[String],
 ) -> Result<Optimized, labhouse_catalog::LakeError> {
-    let run = |plan, context| engine.runner.start(plan, context);
+    let run = |plan, context| engine.runner.start(plan, context, None);
     labhouse_catalog::arrange(&engine.catalog, name, by, engine.sessions.system(), &run).await
 }
 

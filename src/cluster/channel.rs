@@ -32,6 +32,7 @@ use tower_service::Service;
 use url::Url;
 
 use super::SECRET_HEADER;
+use super::stages::Progress;
 use crate::config;
 
 /// Begins the context of an error that a lost node caused.
@@ -151,7 +152,8 @@ impl Channels {
         self.open.lock().remove(node);
     }
 
-    fn suspect(&self, node: &Url) {
+    /// Tells that a call to a node failed: it is looked at soon, and gets no work before.
+    pub(super) fn suspect(&self, node: &Url) {
         self.forget(node);
         self.suspects.lock().insert(node.clone());
         self.suspected.notify_one();
@@ -176,11 +178,19 @@ impl Channels {
     /// # Errors
     /// It cannot be reached.
     pub(super) async fn client(&self, node: &Url) -> Result<Box<dyn WorkerChannel>> {
-        let introduced = Introduced {
+        let introduced = self.introduced(node).await?;
+        Ok(grpc::create_worker_client(grpc::BoxCloneSyncChannel::new(introduced)))
+    }
+
+    /// A connection to a node on which each call says whom it comes from.
+    ///
+    /// # Errors
+    /// It cannot be reached.
+    pub(super) async fn introduced(&self, node: &Url) -> Result<Introduced> {
+        Ok(Introduced {
             inner: self.channel(node).await?,
             secret: self.secret.clone(),
-        };
-        Ok(grpc::create_worker_client(grpc::BoxCloneSyncChannel::new(introduced)))
+        })
     }
 }
 
@@ -188,6 +198,8 @@ impl Channels {
 pub(super) struct Calls {
     channels: Arc<Channels>,
     trouble: Arc<Trouble>,
+    /// Where parts that are sent are written down; none on a worker, which sends none.
+    progress: Option<Arc<Progress>>,
 }
 
 /// Whether a node of a statement was lost, or did not take its part.
@@ -217,10 +229,11 @@ impl Trouble {
 }
 
 impl Calls {
-    pub(super) fn new(channels: &Arc<Channels>, trouble: &Arc<Trouble>) -> Self {
+    pub(super) fn new(channels: &Arc<Channels>, trouble: &Arc<Trouble>, progress: Option<Arc<Progress>>) -> Self {
         Self {
             channels: Arc::clone(channels),
             trouble: Arc::clone(trouble),
+            progress,
         }
     }
 }
@@ -234,7 +247,11 @@ impl ChannelResolver for Calls {
             trouble: Arc::clone(&self.trouble),
         };
         match self.channels.client(node).await {
-            Ok(inner) => Ok(Box::new(Marked { inner, marks })),
+            Ok(inner) => Ok(Box::new(Marked {
+                inner,
+                marks,
+                progress: self.progress.clone(),
+            })),
             Err(error) => Err(marks.lost(error)),
         }
     }
@@ -242,7 +259,7 @@ impl ChannelResolver for Calls {
 
 /// Says of each call that it comes from a node of this lake.
 #[derive(Clone)]
-struct Introduced {
+pub(super) struct Introduced {
     inner: Channel,
     secret: HeaderValue,
 }
@@ -306,6 +323,7 @@ async fn read(file: &str) -> Result<Vec<u8>> {
 struct Marked {
     inner: Box<dyn WorkerChannel>,
     marks: Marks,
+    progress: Option<Arc<Progress>>,
 }
 
 /// To whom the loss of a node is told.
@@ -349,13 +367,16 @@ impl Marks {
 impl WorkerChannel for Marked {
     async fn coordinator_channel(
         &mut self,
-        headers: HeaderMap,
+        mut headers: HeaderMap,
         request: SetPlanRequest,
         messages: BoxStream<'static, CoordinatorToWorkerMsg>,
         metrics: ExecutionPlanMetricsSet,
         context: &Arc<TaskContext>,
     ) -> Result<BoxStream<'static, Result<WorkerToCoordinatorMsg>>> {
         let marks = self.marks.clone();
+        if let Some(progress) = &self.progress {
+            progress.sent(&mut headers, &request, &marks.node);
+        }
         let answers = self
             .inner
             .coordinator_channel(headers, request, messages, metrics, context)

@@ -23,7 +23,11 @@ use tower_service::Service;
 
 use super::SECRET_HEADER;
 use super::channel::{CONNECTION_WINDOW_BYTES, STREAM_WINDOW_BYTES};
+use super::crawl::CrawlDoor;
 use super::guard::panics;
+use super::plain::Door;
+use super::stages::CountDoor;
+use super::training::Trainer;
 use crate::auth::names_node;
 use crate::config;
 use crate::connections;
@@ -33,18 +37,20 @@ use crate::tls::Tls;
 const CONNECTIONS_MAX: usize = 1_024;
 /// Answers at the same time to one node: of each part the plan's and those of its stages.
 const STREAMS_MAX: u32 = 8_192;
-/// How long a part may take to begin, beyond the silence after which its sender is lost.
-const BEGIN_MAX: Duration = Duration::from_secs(30);
+/// How long a part may take to begin, or the next rows of a training to come, beyond the silence after which its sender is lost.
+pub(super) const BEGIN_MAX: Duration = Duration::from_secs(30);
+/// Begins the names of services that are not the engine's.
+const OURS: &str = "labhouse.";
 /// Bytes of request headers.
 const HEADER_BYTES_MAX: u32 = 64 << 10;
 
-/// Serves parts of statements, each in a place of `tasks`, until it is dropped; once `stopped`, it takes no new ones. Plans
-/// run on `plans`, so that pings are answered however busy they are.
+/// Serves parts of statements, each in a place of `tasks`, and trainings, and tells of its crawler, until it is dropped;
+/// once `stopped`, it takes nothing new. Plans run on `plans`, so that pings are answered however busy they are.
 ///
 /// # Errors
 /// The listener fails.
 pub(super) async fn serve(
-    worker: Worker,
+    (worker, trainer, crawl, counts): (Worker, Trainer, CrawlDoor, CountDoor),
     listener: TcpListener,
     tls: Option<Arc<Tls>>,
     config: &config::Cluster,
@@ -62,6 +68,8 @@ pub(super) async fn serve(
         tasks,
         stopped,
     };
+    let (trainings, crawl) = (service.around(Door(trainer)), service.around(Door(crawl)));
+    let counts = service.around(Door(counts));
     let half = config.silent() / 2;
     let router = Server::builder()
         .http2_keepalive_interval(Some(half))
@@ -71,7 +79,10 @@ pub(super) async fn serve(
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_concurrent_streams(STREAMS_MAX)
         .timeout(config.silent().saturating_add(BEGIN_MAX))
-        .add_service(service);
+        .add_service(service)
+        .add_service(trainings)
+        .add_service(crawl)
+        .add_service(counts);
     let incoming = TcpIncoming::from(listener)
         .with_nodelay(Some(true))
         .with_keepalive(Some(half));
@@ -83,7 +94,7 @@ pub(super) async fn serve(
     }
 }
 
-/// The worker's service behind its checks.
+/// A service of the worker behind its checks.
 #[derive(Clone)]
 struct Parts<S> {
     inner: S,
@@ -97,12 +108,27 @@ struct Parts<S> {
     stopped: watch::Receiver<bool>,
 }
 
+impl<S> Parts<S> {
+    /// The same checks before another service.
+    fn around<T>(&self, inner: T) -> Parts<T> {
+        Parts {
+            inner,
+            plans: self.plans.clone(),
+            secret: self.secret.clone(),
+            name: self.name.clone(),
+            tasks: Arc::clone(&self.tasks),
+            stopped: self.stopped.clone(),
+        }
+    }
+}
+
 impl<S: NamedService> NamedService for Parts<S> {
     const NAME: &'static str = S::NAME;
 }
 
 impl<S> Service<http::Request<Body>> for Parts<S>
 where
+    S: NamedService,
     S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
 {
@@ -143,6 +169,8 @@ where
         let answering = AbortOnDropHandle::new(self.plans.spawn(async move { inner.call(request).await }));
         Box::pin(async move {
             Ok(match answering.await {
+                // Words have their own marks of their end.
+                Ok(Ok(answer)) if S::NAME.starts_with(OURS) => answer,
                 Ok(Ok(answer)) => answer.map(|body| {
                     Body::new(Ending {
                         body,

@@ -27,6 +27,8 @@ use datafusion::physical_plan::{
 use datafusion_distributed::BroadcastExec;
 use futures::{Stream, StreamExt};
 
+use super::stages::Count;
+
 static PANICS: AtomicU64 = AtomicU64::new(0);
 
 thread_local! {
@@ -60,17 +62,23 @@ fn inside<T>(run: impl FnOnce() -> T) -> Result<T> {
 }
 
 /// Puts the guard into a part of a statement: below the operator that gives rows to other nodes, which is made anew for
-/// whoever asks, or above all.
-pub(super) fn guarded(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+/// whoever asks, or above all. What leaves the part there is counted.
+pub(super) fn guarded(plan: Arc<dyn ExecutionPlan>, count: Option<Arc<Count>>) -> Result<Arc<dyn ExecutionPlan>> {
+    let guard = |below: Arc<dyn ExecutionPlan>| {
+        if let Some(count) = &count {
+            count.expect(below.properties().partitioning.partition_count());
+        }
+        let count = count.clone();
+        Arc::new(GuardExec { below, count }) as Arc<dyn ExecutionPlan>
+    };
     if !plan.is::<RepartitionExec>() && !plan.is::<BroadcastExec>() {
-        return Ok(Arc::new(GuardExec { below: plan }));
+        return Ok(guard(plan));
     }
-    let below = plan.children().into_iter().map(|below| {
-        Arc::new(GuardExec {
-            below: Arc::clone(below),
-        }) as Arc<dyn ExecutionPlan>
-    });
-    let below = below.collect();
+    let below = plan
+        .children()
+        .into_iter()
+        .map(|below| guard(Arc::clone(below)))
+        .collect();
     plan.replace_children(below, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
 }
 
@@ -78,6 +86,7 @@ pub(super) fn guarded(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionP
 #[derive(Debug)]
 struct GuardExec {
     below: Arc<dyn ExecutionPlan>,
+    count: Option<Arc<Count>>,
 }
 
 impl DisplayAs for GuardExec {
@@ -116,7 +125,10 @@ impl ExecutionPlan for GuardExec {
 
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
         match <[_; 1]>::try_from(children) {
-            Ok([below]) => Ok(Arc::new(Self { below })),
+            Ok([below]) => Ok(Arc::new(Self {
+                below,
+                count: self.count.clone(),
+            })),
             Err(children) => internal_err!("a guard has one input, not {}", children.len()),
         }
     }
@@ -126,6 +138,7 @@ impl ExecutionPlan for GuardExec {
         Ok(Box::pin(Guarded {
             schema: self.below.schema(),
             below: Some(below),
+            count: self.count.clone(),
         }))
     }
 }
@@ -134,6 +147,15 @@ struct Guarded {
     schema: SchemaRef,
     /// Gone after a panic: what a panic left is not polled again.
     below: Option<SendableRecordBatchStream>,
+    count: Option<Arc<Count>>,
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        if let Some(count) = &self.count {
+            count.end();
+        }
+    }
 }
 
 impl Stream for Guarded {
@@ -144,7 +166,12 @@ impl Stream for Guarded {
             return Poll::Ready(None);
         };
         match inside(|| below.poll_next_unpin(context)) {
-            Ok(polled) => polled,
+            Ok(polled) => {
+                if let (Poll::Ready(Some(Ok(batch))), Some(count)) = (&polled, &self.count) {
+                    count.add(batch);
+                }
+                polled
+            }
             Err(panicked) => {
                 self.below = None;
                 Poll::Ready(Some(Err(panicked)))
@@ -194,7 +221,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_an_error_and_no_end() {
-        let plan = guarded(falling()).unwrap();
+        let plan = guarded(falling(), None).unwrap();
         let mut rows = plan.execute(0, Arc::new(TaskContext::default())).unwrap();
         assert!(rows.next().await.unwrap().is_ok());
         let error = rows.next().await.unwrap().unwrap_err();
@@ -206,10 +233,10 @@ mod tests {
     async fn it_stands_below_what_gives_rows_to_other_nodes() {
         let below = falling();
         let by_turns = datafusion::physical_plan::Partitioning::RoundRobinBatch(3);
-        let plan = guarded(Arc::new(RepartitionExec::try_new(below, by_turns).unwrap())).unwrap();
+        let plan = guarded(Arc::new(RepartitionExec::try_new(below, by_turns).unwrap()), None).unwrap();
         assert!(plan.is::<RepartitionExec>());
         assert!(plan.children()[0].is::<GuardExec>());
-        let broadcast = guarded(Arc::new(BroadcastExec::new(falling(), 2))).unwrap();
+        let broadcast = guarded(Arc::new(BroadcastExec::new(falling(), 2)), None).unwrap();
         assert!(broadcast.is::<BroadcastExec>() && broadcast.children()[0].is::<GuardExec>());
     }
 }

@@ -1,7 +1,8 @@
-//! The worker: a process that runs parts of statements which servers send.
+//! The worker: a process that runs parts of statements, and trains models, as servers ask.
 //!
-//! It opens the lake with its own credentials, and has no users, no policy files, no catalog and no crawler. What it may
-//! read is what a sealed scan of `tables/` names; who may send one is decided by the secret of the lake's nodes and by certificates.
+//! It opens the lake with its own credentials, and has no users and no policy files; a catalog and a crawler it has only where
+//! the config says that workers crawl. What it may read for others is what a sealed scan of `tables/` names; who may send one
+//! is decided by the secret of the lake's nodes and by certificates.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -18,16 +19,20 @@ use datafusion_distributed::{
     WorkerPlanRewriteEventResponse, WorkerQueryContext, WorkerSessionBuilder,
 };
 use http::HeaderMap;
-use labhouse_catalog::{Lake, LakeError, object_store_url};
+use labhouse_catalog::{Lake, LakeError, Queue, object_store_url};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::channel::{Calls, Channels, lost};
+use super::crawl::{CrawlDoor, Sweeper};
 use super::fit::is_part;
 use super::guard::{count_panics, guarded};
+use super::stages::{CountDoor, Counts};
+use super::training::Trainer;
 use super::{ClusterError, MODELS_HEADER, VERSION_HEADER, codec, door, secret, version};
 use crate::config::Config;
 use crate::models::{SentModel, SentModels};
@@ -83,13 +88,32 @@ pub(crate) async fn run(config: Config) -> std::result::Result<(), WorkError> {
         channels: Channels::new(&config.cluster, secret.clone(), Handle::current()),
         store: object_store_url(&lake).as_str().to_owned(),
         version: Arc::clone(&version),
+        counts: Arc::default(),
     };
+    let counts = CountDoor {
+        counts: Arc::clone(&host.counts),
+        version: Arc::clone(&version),
+    };
+    let tidied = Arc::clone(&host.counts);
     let tasks = Arc::new(Semaphore::new(config.cluster.tasks_max));
+    let trainings = Arc::new(Semaphore::new(config.limits.concurrent_trainings));
+    let trainer = Trainer::new(
+        Arc::clone(&trainings),
+        Arc::clone(&sessions.system().runtime_env().memory_pool),
+        config.limits.training_threads(),
+        config.cluster.silent().saturating_add(door::BEGIN_MAX),
+        Arc::clone(&version),
+    );
+    let sweeper = Sweeper::open(&config, &lake).await?;
+    let crawl = CrawlDoor {
+        sweeper: sweeper.clone(),
+        version: Arc::clone(&version),
+    };
     let worker = Worker::from_session_builder(host)
         .with_runtime_env(Arc::clone(sessions.system().runtime_env()))
         .with_version(version.to_string());
 
-    let tidying = tokio::spawn(tidy(worker.clone()));
+    let tidying = tokio::spawn(tidy(worker.clone(), tidied));
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let (stop, stopped) = watch::channel(false);
     let scheme = if config.cluster.is_encrypted() { "https" } else { "http" };
@@ -102,9 +126,17 @@ pub(crate) async fn run(config: Config) -> std::result::Result<(), WorkError> {
     let follow_tls = tls
         .clone()
         .map(|tls| tokio::spawn(crate::tls::follow(tls, stopped.clone())));
+    let mut sweeping = JoinSet::new();
+    if let Some(sweeper) = sweeper {
+        let queue = Some(config.crawl.queue.as_str()).filter(|url| !url.is_empty());
+        if let Some(queue) = queue.map(|url| Queue::open(url, &config.lake.options)).transpose()? {
+            sweeping.spawn(crate::crawl::follow_queue(Arc::clone(&sweeper), queue, stopped.clone()));
+        }
+        sweeping.spawn(crate::crawl::follow(sweeper, stopped.clone()));
+    }
     let plans = runner.handle().cloned().unwrap_or_else(Handle::current);
     let serving = door::serve(
-        worker,
+        (worker, trainer, crawl, counts),
         listener,
         tls,
         &config.cluster,
@@ -117,17 +149,25 @@ pub(crate) async fn run(config: Config) -> std::result::Result<(), WorkError> {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
-    tracing::info!("draining: running parts may end, new ones are refused; a second signal ends at once");
+    tracing::info!("draining: running parts and trainings may end, new ones are refused; a second signal ends at once");
     stop.send_replace(true);
-    let all = u32::try_from(config.cluster.tasks_max).unwrap_or(u32::MAX);
+    let all = |places| u32::try_from(places).unwrap_or(u32::MAX);
+    let ended = async {
+        let parts = tasks.acquire_many(all(config.cluster.tasks_max));
+        let trainings = trainings.acquire_many(all(config.limits.concurrent_trainings));
+        // A sweep that is cut off is made good by the next one, wherever that is.
+        tokio::join!(parts, trainings, async {
+            while sweeping.join_next().await.is_some() {}
+        })
+    };
     let drained = async {
         let limit = Duration::from_secs(config.limits.drain_s);
-        tokio::time::timeout(limit, tasks.acquire_many(all)).await.is_ok()
+        tokio::time::timeout(limit, ended).await.is_ok()
     };
     tokio::select! {
         drained = drained => match drained {
             true => tracing::info!("drained"),
-            false => tracing::warn!("parts still ran when the drain time ended; they are cut off"),
+            false => tracing::warn!("parts or trainings still ran when the drain time ended; they are cut off"),
         },
         served = &mut serving => served?,
         _ = terminate.recv() => tracing::warn!("second signal: running parts are cut off"),
@@ -142,9 +182,10 @@ pub(crate) async fn run(config: Config) -> std::result::Result<(), WorkError> {
 
 /// Lets what ended parts have left go. The engine keeps parts in a cache that is tidied by those who use it only, so the last ones
 /// of a busy hour would hold their memory until the next.
-async fn tidy(worker: Worker) {
+async fn tidy(worker: Worker, counts: Arc<Counts>) {
     loop {
         tokio::time::sleep(TIDY_INTERVAL).await;
+        counts.tidy();
         let nobodys = ExecuteTaskRequest {
             task_key: TaskKey {
                 query_id: Uuid::nil(),
@@ -168,6 +209,7 @@ struct Host {
     /// Under which plans name the lake.
     store: String,
     version: Arc<str>,
+    counts: Arc<Counts>,
 }
 
 #[async_trait]
@@ -179,10 +221,11 @@ impl WorkerSessionBuilder for Host {
             return Err(refused("this worker is of another version"));
         }
         tracing::debug!("a part of a statement begins");
-        let calls = Calls::new(&self.channels, &Arc::default());
+        let calls = Calls::new(&self.channels, &Arc::default(), None);
         let store = self.store.clone();
+        let count = self.counts.begin(&asked.headers);
         let rewrite = move |event: WorkerPlanRewriteEvent<'_>| match is_part(&event.plan, &store)? {
-            true => guarded(event.plan).map(WorkerPlanRewriteEventResponse::new),
+            true => guarded(event.plan, count.clone()).map(WorkerPlanRewriteEventResponse::new),
             false => Err(refused("the part holds an operator that nodes do not send")),
         };
         let mut functions = Vec::new();

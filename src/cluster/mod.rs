@@ -1,4 +1,5 @@
-//! Many nodes: large statements are shared with `labhouse worker` processes.
+//! Many nodes: large statements are shared with `labhouse worker` processes, models are trained there, and landed files
+//! loaded.
 //!
 //! ```text
 //! statement -> planned, checked, decided here -> fit? -> distributed -> workers: scan | shuffle | aggregate -> here -> client
@@ -6,8 +7,8 @@
 //! ```
 //! The server that a client talks to coordinates: it alone decides who sees what. What it sends to a
 //! worker is a plan in which each governed scan is sealed as it would run here: columns, row filter, masks and the files of
-//! one slice, bound to their values (a condition on `$user.name` holds the name). A worker has no policy files, no users and no
-//! catalog, and the lake's credentials from its own config. A node shows that it may read the lake by a secret that lies there,
+//! one slice, bound to their values (a condition on `$user.name` holds the name). A worker has no policy files and no users, no
+//! catalog but to load files into, and the lake's credentials from its own config. A node shows that it may read the lake by a secret that lies there,
 //! and over a network by a certificate, too.
 //!
 //! * [`nodes`]: which workers there are, and which are ready.
@@ -15,6 +16,10 @@
 //! * [`fit`]: which plans may be shared. What is not known to be right stays here; [`roundtrip`] tries the way once.
 //! * [`codec`]: our own operators as bytes. The barrier's part of it is in the policies crate.
 //! * [`share`]: a plan shared among the ready nodes.
+//! * [`stages`]: how far a shared statement is.
+//! * [`plain`]: calls between nodes beside the engine's.
+//! * [`training`]: models are trained on workers; the server reads the rows, and stores what comes back.
+//! * [`crawl`]: workers look for landed files and load them; servers hear of it.
 //! * [`host`], [`door`], [`guard`]: the worker: its sessions, its door, and what makes a panic there an error here.
 //!
 //! A lost node never makes a result wrong: before the first row the statement runs once more, here alone; after it the
@@ -24,13 +29,17 @@
 
 mod channel;
 mod codec;
+mod crawl;
 mod door;
 mod fit;
 mod guard;
 mod host;
 mod nodes;
+mod plain;
 mod roundtrip;
 mod share;
+mod stages;
+mod training;
 
 use std::io::{Read, Seek, SeekFrom};
 
@@ -41,9 +50,11 @@ use sha2::{Digest, Sha256};
 
 use crate::auth::hex;
 
+pub(crate) use crawl::follow_crawls;
 pub(crate) use host::run as work;
 pub(crate) use nodes::{Node, NodeState, follow};
 pub(crate) use share::Cluster;
+pub(crate) use training::{Offered, Word};
 
 /// Why the nodes of a lake cannot work together.
 #[derive(Debug, thiserror::Error)]

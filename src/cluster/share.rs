@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use chrono::{DateTime, Utc};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SessionState, TaskContext};
@@ -23,12 +24,16 @@ use http::{HeaderMap, HeaderValue};
 use labhouse_catalog::{Lake, object_store_url};
 use labhouse_policies::{Travel, slices, travel};
 use tokio::runtime::Handle;
+use uuid::Uuid;
 
 use super::channel::{Calls, Channels, Trouble, is_loss};
+use super::crawl::Heard;
 use super::fit::{Fit, fit};
 use super::guard::{count_panics, panics};
 use super::nodes::{Chosen, Node, Nodes};
 use super::roundtrip::survives;
+use super::stages::{Asked, Statements};
+use super::training::Lent;
 use super::{ClusterError, MODELS_HEADER, VERSION_HEADER, codec, secret, version};
 use crate::config;
 use crate::models::SentModel;
@@ -51,6 +56,9 @@ pub(crate) struct Cluster {
     functions: Arc<SessionState>,
     system: Arc<SessionState>,
     counts: Counts,
+    lent: Lent,
+    heard: Heard,
+    stages: Statements,
 }
 
 /// What became of statements.
@@ -69,6 +77,8 @@ pub(crate) struct Shared {
     trouble: Arc<Trouble>,
     /// Panics of this process when it began.
     panics: u64,
+    /// Workers are asked how far they are as long as it is there.
+    _asked: Asked,
 }
 
 impl Shared {
@@ -111,6 +121,9 @@ impl Cluster {
             functions: Arc::clone(sessions.functions()),
             system: Arc::clone(sessions.system()),
             counts: Counts::default(),
+            lent: Lent::default(),
+            heard: Heard::default(),
+            stages: Statements::default(),
         })))
     }
 
@@ -130,6 +143,39 @@ impl Cluster {
         &self.version
     }
 
+    pub(super) fn lent(&self) -> &Lent {
+        &self.lent
+    }
+
+    pub(super) fn heard(&self) -> &Heard {
+        &self.heard
+    }
+
+    /// Tells the workers that crawl that files have landed.
+    pub(crate) fn files_landed(&self) {
+        self.heard.ask();
+    }
+
+    /// When a worker swept last; none if it does not crawl, or did not since it is followed.
+    pub(crate) fn swept_at(&self, node: &Node) -> Option<DateTime<Utc>> {
+        self.heard.at(&node.url)
+    }
+
+    /// The stages of a statement, one a line; none if it was not shared lately. Nodes are named only if `nodes` says so.
+    pub(crate) fn stages(&self, statement: Uuid, nodes: bool) -> Option<String> {
+        self.stages.told(statement, nodes)
+    }
+
+    /// Trainings of this server that a worker has.
+    pub(crate) fn trainings_at(&self, node: &Node) -> usize {
+        self.lent.at(&node.url)
+    }
+
+    /// Trainings that workers began, and those of them that began once more here because the worker was lost.
+    pub(crate) fn training_counts(&self) -> (u64, u64) {
+        self.lent.counts()
+    }
+
     /// All workers that the config names, by address.
     pub(crate) fn all(&self) -> Vec<Node> {
         self.nodes.all(&self.channels)
@@ -147,10 +193,16 @@ impl Cluster {
     }
 
     /// The plan shared among the nodes that are ready; none when it stays here. The plan itself is left as it is.
+    /// `statement` is its number in the query log.
     ///
     /// # Errors
     /// The plan cannot be cut into parts.
-    pub(crate) async fn share(&self, plan: &Arc<dyn ExecutionPlan>, context: &TaskContext) -> Result<Option<Shared>> {
+    pub(crate) async fn share(
+        self: &Arc<Self>,
+        plan: &Arc<dyn ExecutionPlan>,
+        context: &TaskContext,
+        statement: Option<Uuid>,
+    ) -> Result<Option<Shared>> {
         let nodes = self.nodes.ready(&self.channels);
         if nodes.is_empty() {
             return Ok(None);
@@ -186,7 +238,10 @@ impl Cluster {
         }
         // One worker alone runs two parts: with a single one the engine would see nothing to share.
         let (tasks, trouble) = (nodes.len().max(2), Arc::new(Trouble::default()));
-        let calls = Calls::new(&self.channels, &trouble);
+        // What a statement writes is read under its own view.
+        let statement = statement.or_else(|| view.as_ref().and_then(|view| view.statement()));
+        let progress = self.stages.begin(statement);
+        let calls = Calls::new(&self.channels, &trouble, Some(Arc::clone(&progress)));
         let panics = panics();
         let config = context.session_config().clone();
         let config = self.session(config, tasks, Chosen(nodes), calls, headers)?;
@@ -201,6 +256,7 @@ impl Cluster {
             tasks,
             trouble,
             panics,
+            _asked: Self::follow_stages(Arc::downgrade(self), &progress),
         }))
     }
 

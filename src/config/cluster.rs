@@ -40,6 +40,8 @@ pub(crate) struct Cluster {
     pub(crate) tasks_max: usize,
     /// Largest plan that a worker reads, in MiB.
     pub(crate) plan_mib_max: usize,
+    /// Rows of a training that is sent to a worker, in MiB of memory; with more the server trains itself. 0 = it always does.
+    pub(crate) training_mib_max: usize,
 }
 
 impl Default for Cluster {
@@ -57,6 +59,7 @@ impl Default for Cluster {
             statement_mib_min: 256,
             tasks_max: 128,
             plan_mib_max: 64,
+            training_mib_max: 1024,
         }
     }
 }

@@ -47,6 +47,7 @@ fn unknown_keys_and_wrong_values_are_refused_by_name() {
             "role:lab_scientist, chemistry",
         ),
         ("[lake]\nurl = \"x\"\n[limits]\nmemory_mib = 0", "limits.memory_mib"),
+        ("[lake]\nurl = \"x\"\n[crawl]\non = \"moon\"", "moon"),
         ("[lake]\nurl = \"x\"\n[care]\nretain_hours = 24", "care.retain_hours"),
         ("[lake]\nurl = \"x\"\n[audit]\ndurability = \"never\"", "durability"),
         (
@@ -121,7 +122,7 @@ fn the_commented_example_states_the_defaults() {
         .lines()
         .filter(|line| line.contains(" = ") && !line.starts_with('#'))
         .count();
-    assert_eq!(keys, 81, "a new key needs a line in the example");
+    assert_eq!(keys, 83, "a new key needs a line in the example");
 }
 
 #[test]

@@ -35,7 +35,7 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use sent::{SentModel, SentModels};
-pub(crate) use training::Trainings;
+pub(crate) use training::{Trainings, on_a_thread};
 
 use crate::query::QueryError;
 

@@ -14,6 +14,7 @@ use labhouse_catalog::TableName;
 use labhouse_policies::{Action, Tags};
 use labhouse_udfs::{Goal, Kind, TrainOptions};
 
+use super::training::TrainingRows;
 use super::{LoadedModel, ModelRecord};
 use crate::auth::marks;
 use crate::engine::Engine;
@@ -85,21 +86,17 @@ impl Engine {
             options.train.replay = Some(replayed.had_time_for(&options.train)?);
         }
 
-        let columns = source.schema.fields().len();
-        let rows: usize = source.batches.iter().map(|batch| batch.num_rows()).sum();
-        let memory = source.memory;
-        memory
-            .try_grow(labhouse_udfs::training_bytes(rows, columns))
-            .map_err(crate::query::errors::from_datafusion)?;
-
         let rows_shown = governed.rows_shown(source.versions.keys());
         let function = options.function;
         let budget = options.train.time_budget;
-        let (training, place) = self
+        let training = self
             .trainings
-            .begin(governed.statement(), &name, &governed.who().name, budget)
-            .await?;
-        let trained = training.run(place, source.batches, memory, options.train).await;
+            .open(governed.statement(), &name, &governed.who().name, budget);
+        let rows = TrainingRows {
+            batches: source.batches,
+            memory: source.memory,
+        };
+        let trained = self.train(&training, rows, options.train).await;
         training.ended(trained.is_ok());
         let model = trained?;
         if let Some(replayed) = &replayed {

@@ -348,7 +348,7 @@ impl Engine {
             .await?;
         let stream = self
             .runner
-            .start(physical, state.task_ctx())
+            .start(physical, state.task_ctx(), None)
             .map_err(errors::from_datafusion)?;
         stream.try_collect().await.map_err(errors::from_datafusion)
     }

@@ -488,7 +488,11 @@ impl Engine {
         let schema = asked.as_announced(&planned.physical.schema())?;
         let stream = self
             .runner
-            .start(Arc::clone(&planned.physical), planned.state.task_ctx())
+            .start(
+                Arc::clone(&planned.physical),
+                planned.state.task_ctx(),
+                Some(asked.account.id()),
+            )
             .map_err(errors::from_datafusion)?;
         // A part is not what the text alone says.
         let collecting = match asked.client.part {

@@ -25,6 +25,7 @@ use futures::StreamExt;
 use labhouse_policies::learn;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::mpsc::Sender;
+use uuid::Uuid;
 
 use super::QueryError;
 use crate::cluster::Cluster;
@@ -59,17 +60,18 @@ impl Runner {
         self.runtime.as_ref().map(Runtime::handle)
     }
 
-    /// Starts a plan; it ends when the stream is dropped.
+    /// Starts the plan of a statement of that number in the query log; it ends when the stream is dropped.
     pub(crate) fn start(
         &self,
         plan: Arc<dyn ExecutionPlan>,
         context: Arc<TaskContext>,
+        statement: Option<Uuid>,
     ) -> Result<SendableRecordBatchStream, DataFusionError> {
         let mut stream = RecordBatchReceiverStream::builder(plan.schema(), QUEUE);
         let (sender, cluster) = (stream.tx(), self.cluster.clone());
         let run = async move {
             let outcome = match cluster {
-                Some(cluster) => shared(&cluster, &plan, &context, &sender).await?,
+                Some(cluster) => shared((&cluster, statement), &plan, &context, &sender).await?,
                 None => Outcome::Here,
             };
             let plan = match outcome {
@@ -111,12 +113,12 @@ enum Outcome {
 
 /// Runs a plan together with other nodes, if that is worth it.
 async fn shared(
-    cluster: &Cluster,
+    (cluster, statement): (&Arc<Cluster>, Option<Uuid>),
     plan: &Arc<dyn ExecutionPlan>,
     context: &TaskContext,
     rows: &Rows,
 ) -> Result<Outcome, DataFusionError> {
-    let parts = match cluster.share(plan, context).await {
+    let parts = match cluster.share(plan, context, statement).await {
         Ok(Some(parts)) => parts,
         Ok(None) => return Ok(Outcome::Here),
         Err(error) => {

@@ -156,7 +156,7 @@ impl Engine {
         let memory = MemoryConsumer::new("rows of a write").register(&state.runtime_env().memory_pool);
         let mut stream = self
             .runner
-            .start(physical, state.task_ctx())
+            .start(physical, state.task_ctx(), None)
             .map_err(errors::from_datafusion)?;
         let (mut batches, mut rows) = (Vec::new(), 0_usize);
         while let Some(batch) = stream.next().await {

@@ -105,6 +105,8 @@ pub(super) fn schema(name: &str) -> Option<SchemaRef> {
             ("since", time()),
             ("heard_at", time()),
             ("latency_ms", DataType::Float64),
+            ("trainings", NUMBER),
+            ("swept_at", time()),
             ("version", TEXT),
         ],
         "proposed_tags" => vec![
@@ -176,6 +178,7 @@ pub(super) fn schema(name: &str) -> Option<SchemaRef> {
             ("catalog_generation", NUMBER),
             ("sql", TEXT),
             ("error", TEXT),
+            ("stages", TEXT),
         ],
         "training" => vec![
             ("id", TEXT),
@@ -188,6 +191,7 @@ pub(super) fn schema(name: &str) -> Option<SchemaRef> {
             ("budget_s", NUMBER),
             ("steps", NUMBER),
             ("step", TEXT),
+            ("node", TEXT),
         ],
         "ungoverned" => vec![("table_schema", TEXT), ("table_name", TEXT), ("department", TEXT)],
         _ => return None,
@@ -302,9 +306,12 @@ fn models(engine: &Engine, who: &Principal) -> Vec<ArrayRef> {
     ]
 }
 
-/// The workers that this server shares statements with.
+/// The workers that this server shares statements with, how many of its trainings each has, and when those that crawl
+/// swept last.
 fn nodes(engine: &Engine) -> Vec<ArrayRef> {
     let nodes = engine.cluster.as_ref().map(|cluster| cluster.all()).unwrap_or_default();
+    let cluster = engine.cluster.as_ref();
+    let trainings = |node: &Node| cluster.map_or(0, |cluster| cluster.trainings_at(node)) as u64;
     let latency = |node: &Node| node.latency.map(|took| took.as_secs_f64() * 1e3);
     vec![
         text(nodes.iter().map(|node| Some(node.address.to_string()))),
@@ -312,6 +319,12 @@ fn nodes(engine: &Engine) -> Vec<ArrayRef> {
         time(nodes.iter().map(|node| node.since)),
         time_if_any(nodes.iter().map(|node| node.heard_at)),
         Arc::new(nodes.iter().map(latency).collect::<Float64Array>()),
+        number(nodes.iter().map(|node| Some(trainings(node)))),
+        time_if_any(
+            nodes
+                .iter()
+                .map(|node| cluster.and_then(|cluster| cluster.swept_at(node))),
+        ),
         text(nodes.iter().map(|node| Some(node.version.clone()))),
     ]
 }
@@ -369,10 +382,15 @@ fn queries(engine: &Engine, who: &Principal) -> Vec<ArrayRef> {
         number(entries.iter().map(|entry| Some(entry.catalog_generation))),
         text(entries.iter().map(|entry| Some(entry.sql.clone()))),
         text(entries.iter().map(|entry| entry.error.clone())),
+        text(
+            entries
+                .iter()
+                .map(|entry| engine.cluster.as_ref()?.stages(entry.id, all)),
+        ),
     ]
 }
 
-/// One's own trainings; an administrator sees all.
+/// One's own trainings; an administrator sees all, and which worker they run on: others are told that it is one.
 fn training(engine: &Engine, who: &Principal) -> Vec<ArrayRef> {
     let all = engine.policies.current().is_admin(who);
     let entries: Vec<_> = engine
@@ -392,6 +410,10 @@ fn training(engine: &Engine, who: &Principal) -> Vec<ArrayRef> {
         number(entries.iter().map(|entry| Some(entry.budget.as_secs()))),
         number(entries.iter().map(|entry| Some(entry.steps))),
         text(entries.iter().map(|entry| entry.step.clone())),
+        text(entries.iter().map(|entry| match all {
+            true => entry.node.clone(),
+            false => entry.node.as_ref().map(|_| "worker".to_owned()),
+        })),
     ]
 }
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::TrainError;
 
 /// The kind of answer a model gives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Kind {
     /// Decided by the target: text and booleans are classes, whole numbers that are all 0 or 1 too, every other number is predicted as such.
     #[default]
@@ -71,8 +71,8 @@ impl Goal {
     }
 }
 
-/// What to train and how long it may take.
-#[derive(Debug, Clone)]
+/// What to train and how long it may take. It travels: a training may run on another machine of the same program.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrainOptions {
     /// The column to predict; rows where it is NULL, empty, NaN or infinite are dropped and counted.
     pub target: String,
@@ -96,7 +96,7 @@ pub struct TrainOptions {
 }
 
 /// What a training had the time for.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Replay {
     /// Candidates that the time left out.
     pub(crate) late: Vec<String>,

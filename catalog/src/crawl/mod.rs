@@ -204,6 +204,12 @@ impl Crawler {
         Ok(files.into_values().collect())
     }
 
+    /// Takes over which files a sweep somewhere else left alone, as the last sweep here would have told it: neither ledger nor
+    /// quarantine knows them.
+    pub fn take_over(&self, unrecorded: Vec<FileRecord>) {
+        *self.unrecorded.lock() = unrecorded;
+    }
+
     /// Lets a file out of quarantine: the next sweep reads it as if it had just landed.
     ///
     /// # Errors

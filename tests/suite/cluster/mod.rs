@@ -1,8 +1,11 @@
 //! Many nodes: a server and its workers, real processes on one lake, beside a server that has none.
 
 mod answers;
+mod crawling;
 mod lost;
 mod partition;
+mod stages;
+mod training;
 mod trust;
 
 use std::fs::{self, File};
@@ -141,6 +144,10 @@ impl Worker {
     /// Waits for its end.
     pub(super) fn ended(&mut self) -> ExitStatus {
         self.child.wait().unwrap()
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     pub(super) fn log(&self) -> String {

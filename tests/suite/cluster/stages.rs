@@ -1,0 +1,70 @@
+//! How far a shared statement is, while it runs and afterwards, told to whom it belongs.
+
+use futures::StreamExt;
+
+use super::{grid, lines};
+use crate::lab;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shared_statement_tells_its_stages() {
+    let grid = grid(2, |config| config).await;
+    grid.shared
+        .policy("g, user:sam, role:lab_scientist, tpch\np, role:lab_scientist, tpch, lab/tpch/**, use|select, allow");
+    let rows = grid.alone.number("ada", "SELECT count(*) FROM lab.tpch.lineitem").await;
+    grid.shared
+        .until("sam", "SELECT count(*) FROM lab.tpch.lineitem", lab::shows(rows))
+        .await;
+    let stages = |sql: &str, state: &str| {
+        format!(
+            "SELECT replace(stages, chr(10), '; ') AS s FROM lab.system.queries WHERE sql = '{sql}' AND state = '{state}'"
+        )
+    };
+    let says = |words: Vec<String>| {
+        move |answer: &Result<String, String>| {
+            let text = answer.as_ref().map(String::as_str).unwrap_or_default();
+            words.iter().all(|word| text.contains(word))
+        }
+    };
+    // Afterwards: each row has left the stage that reads once, and both tasks are done.
+    let done = format!("stage 1: 2 of 2 tasks done, {rows} rows, ");
+    for (who, at) in [
+        (
+            "ada",
+            vec![grid.workers[0].address.clone(), grid.workers[1].address.clone()],
+        ),
+        ("sam", vec!["on 2 workers".to_owned()]),
+    ] {
+        let sql = format!("SELECT l_comment AS {who} FROM lab.tpch.lineitem");
+        assert_eq!(lines(&grid.shared, who, &sql).await.unwrap().len() as i64, rows + 4);
+        let wanted = [vec![done.clone()], at].concat();
+        grid.shared.until(who, &stages(&sql, "finished"), says(wanted)).await;
+    }
+    // Sam's are his and the administrator's; where they ran he does not read.
+    let seen = grid
+        .shared
+        .text("sam", "SELECT stages FROM lab.system.queries WHERE stages IS NOT NULL")
+        .await;
+    assert!(
+        !seen.contains(&grid.workers[0].address) && !seen.contains("127.0.0.1"),
+        "{seen}"
+    );
+    // A statement that stays has none.
+    let here = "SELECT 1 AS here";
+    grid.shared.query("ada", here).await.unwrap();
+    let none = format!("SELECT count(*) AS n FROM lab.system.queries WHERE sql = '{here}' AND stages IS NULL");
+    grid.shared.until("ada", &none, lab::shows(1)).await;
+
+    // While it runs: what is read is done, what is joined is not.
+    let endless = "SELECT count(*) FROM lab.tpch.lineitem a JOIN lab.tpch.lineitem b ON a.l_linestatus = b.l_linestatus WHERE a.l_comment < b.l_comment";
+    let mut client = grid.shared.client("ada").await;
+    let info = client.execute(endless.to_owned(), None).await.unwrap();
+    let ticket = info.endpoint[0].ticket.clone().unwrap();
+    let reading = tokio::spawn(async move {
+        let mut rows = client.do_get(ticket).await.unwrap();
+        rows.next().await
+    });
+    let running = stages(endless, "running");
+    let wanted = vec!["stage 1: 2 of 2 tasks done".to_owned(), "0 of 2 tasks done".to_owned()];
+    grid.shared.until("ada", &running, says(wanted)).await;
+    reading.abort();
+}
