@@ -310,7 +310,7 @@ mod tests {
     fn a_batch_without_columns_keeps_its_number_of_rows() {
         let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(7));
         let batch = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &options).unwrap();
-        let framed = sent(messages(&[batch.clone()], None));
+        let framed = sent(messages(std::slice::from_ref(&batch), None));
         assert_eq!(flight_data_to_batches(&framed).unwrap(), [batch]);
     }
 }

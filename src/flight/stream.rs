@@ -119,7 +119,7 @@ fn encode(
     });
     let rows = pieces.flat_map(move |piece| {
         let encoded: Result<Vec<_>, Status> = piece.and_then(|piece| {
-            let encoder = encoder.as_mut().map_err(|error| status::internal(error))?;
+            let encoder = encoder.as_mut().map_err(status::internal)?;
             let messages = encoder.encode(&piece).map_err(status::internal)?;
             messages
                 .into_iter()
