@@ -71,7 +71,7 @@ fn a_table_of_two_columns_beside_a_wider_one_is_a_table() {
     for content in [
         format!("Operator,Sam\nTemperature,37\nDelay,5\n\n{SAMPLES}"),
         format!("Parameter,Value\nFilter 1,450\nFilter 2,540\nFilter 3,620\n\n{SAMPLES}"),
-        format!("{SAMPLES}\nOperator,Sam\nTemperature,37\nDelay,5\n"),
+        format!("{SAMPLES}\nSettings\nOperator,Sam\nTemperature,37\nDelay,5\n"),
         format!("{SAMPLES}\nSettings\nParameter,Value\nFilter 1,450\nFilter 2,540\nFilter 3,620\n"),
     ] {
         let parsed = parse("x.csv", content.as_str()).unwrap();
