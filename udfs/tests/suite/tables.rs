@@ -369,7 +369,7 @@ fn a_training_that_is_not_the_earlier_one_is_told_from_it() {
     let train = |table: &RecordBatch, options: &TrainOptions| {
         train(std::slice::from_ref(table), options, &Cancel::default(), &|_| ()).unwrap()
     };
-    let asked = options("yield_pct", 300);
+    let asked = options("yield_pct", 5);
     let model = train(&table, &asked);
     let same = TrainOptions {
         replay: Some(model.replay()),
