@@ -544,3 +544,88 @@ async fn the_owner_of_a_table_is_told_with_it() {
     assert_eq!(owner(), "ben");
     assert_eq!(lab.number("ada", hits).await, 1);
 }
+
+#[tokio::test]
+async fn a_table_made_anew_has_no_past_of_another() {
+    let lab = lab::empty(|config| config);
+    for (name, anew) in [
+        ("dropped", &["DROP TABLE", "CREATE TABLE"][..]),
+        ("replaced", &["CREATE OR REPLACE TABLE"][..]),
+    ] {
+        let table = format!("lab.chemistry.{name}");
+        for sql in [
+            format!("CREATE TABLE {table} AS SELECT 1 AS id, 'tom.berger' AS op"),
+            format!("ALTER TABLE {table} ALTER COLUMN op SET TAGS (pii = true)"),
+        ] {
+            lab.update("ada", &sql).await.unwrap();
+        }
+        let then = this_moment(&lab).await;
+        for words in anew {
+            let query = match words.starts_with("CREATE") {
+                true => " AS SELECT 2 AS id, 'none' AS op",
+                false => "",
+            };
+            lab.update("sam", &format!("{words} {table}{query}")).await.unwrap();
+        }
+        lab.update("sam", &format!("INSERT INTO {table} VALUES (3, 'new')"))
+            .await
+            .unwrap();
+        let newest = format!("SELECT max(version) FROM system.commits WHERE table_name = '{name}'");
+        let newest = lab.number("ada", &newest).await;
+        for who in ["ana", "sam", "ada"] {
+            for (sql, says) in [
+                (format!("SELECT * FROM {table} FOR VERSION AS OF 0"), "made anew"),
+                (format!("SELECT * FROM {table} FOR VERSION AS OF 1"), "made anew"),
+                (
+                    format!("SELECT * FROM {table} FOR TIMESTAMP AS OF '{then}'"),
+                    "not there yet",
+                ),
+                (format!("SELECT * FROM table_changes('{table}', 0)"), "made anew"),
+                (
+                    format!("SELECT * FROM table_changes('{table}', 0, {newest}, 'commits')"),
+                    "made anew",
+                ),
+            ] {
+                let error = lab.query(who, &sql).await.unwrap_err();
+                assert!(error.contains(says) && !error.contains("tom"), "{who}: {sql}: {error}");
+            }
+        }
+        for who in ["sam", "ada"] {
+            let back = format!("RESTORE TABLE {table} TO VERSION AS OF 0");
+            let error = lab.update(who, &back).await.unwrap_err();
+            assert!(error.contains("made anew"), "{who}: {error}");
+        }
+        // Its own past is there as ever, also when it was away meanwhile.
+        for sql in [format!("DROP TABLE {table}"), format!("UNDROP TABLE {table}")] {
+            lab.update("sam", &sql).await.unwrap();
+        }
+        let first = newest - 1;
+        let count = format!("SELECT count(*) FROM {table} FOR VERSION AS OF {first}");
+        assert_eq!(lab.number("ana", &count).await, 1);
+        let came = format!("SELECT sum(id) FROM table_changes('{table}', {first})");
+        assert_eq!(lab.number("ana", &came).await, 3);
+        lab.update("sam", &format!("RESTORE TABLE {table} TO VERSION AS OF {first}"))
+            .await
+            .unwrap();
+        assert_eq!(lab.number("ana", &format!("SELECT sum(id) FROM {table}")).await, 2);
+    }
+    // A view that is made again stays the table it was.
+    for sql in [
+        "CREATE MATERIALIZED VIEW lab.chemistry.followed REFRESH ON DEMAND AS SELECT id FROM lab.chemistry.dropped",
+        "INSERT INTO lab.chemistry.dropped VALUES (7, 'x')",
+        "REFRESH MATERIALIZED VIEW lab.chemistry.followed FULL",
+    ] {
+        lab.update("sam", sql).await.unwrap();
+    }
+    let counts = "SELECT (SELECT count(*) FROM lab.chemistry.followed) * 10 + (SELECT count(*) FROM lab.chemistry.followed FOR VERSION AS OF 0)";
+    assert_eq!(lab.number("sam", counts).await, 21);
+}
+
+/// This moment, as the server has it.
+async fn this_moment(lab: &Server) -> String {
+    let told = lab
+        .text("ada", "SELECT to_char(now(), '%Y-%m-%dT%H:%M:%S%.6fZ') AS t")
+        .await;
+    let line = told.lines().nth(3).unwrap();
+    line.trim_matches(['|', ' ']).to_owned()
+}
