@@ -629,3 +629,47 @@ async fn this_moment(lab: &Server) -> String {
     let line = told.lines().nth(3).unwrap();
     line.trim_matches(['|', ' ']).to_owned()
 }
+
+#[tokio::test]
+async fn who_sees_a_table_in_part_counts_no_commits_of_others() {
+    let lab = with_runs().await;
+    let asked = [
+        format!("SELECT count(*), min(run), max(run) FROM {TABLE} FOR VERSION AS OF 3"),
+        format!("SELECT count(*), min(run), max(run) FROM {TABLE} FOR VERSION AS OF 50"),
+        format!("SELECT count(*) FROM table_changes('{TABLE}', 3)"),
+        format!("SELECT count(*) FROM table_changes('{TABLE}', 1, 20, 'commits')"),
+        format!("SELECT count(*) FROM {TABLE} FOR TIMESTAMP AS OF '2001-01-01'"),
+    ];
+    let told = async || {
+        let mut all = Vec::new();
+        for sql in &asked {
+            let answer = lab.query("ana", sql).await.map(|batches| {
+                arrow::util::pretty::pretty_format_batches(&batches)
+                    .unwrap()
+                    .to_string()
+            });
+            all.push(answer);
+        }
+        all
+    };
+    let before = told().await;
+    assert!(before[0].as_ref().unwrap().contains("| 3 "), "{before:?}");
+    assert_eq!(before[0], before[1]);
+    let error = before[4].as_ref().unwrap_err();
+    assert!(
+        error.contains("not there yet") && !error.contains("version 2"),
+        "{error}"
+    );
+    for _ in 0..3 {
+        lab.update("ada", &format!("UPDATE {TABLE} SET yield = yield + 1 WHERE run = 101"))
+            .await
+            .unwrap();
+    }
+    assert_eq!(told().await, before);
+    // Whoever sees all of it is told which there is.
+    let error = lab.query("ada", &asked[1]).await.unwrap_err();
+    assert!(
+        error.contains("its newest version is 5, there is no version 50") && !error.contains("take these rows"),
+        "{error}"
+    );
+}
