@@ -434,7 +434,9 @@ impl Engine {
 
     /// Reads a statement, and older versions of tables that it names.
     async fn parse(&self, governed: &Governed, state: &SessionState, sql: &str) -> Result<Statement, QueryError> {
+        let given = sql;
         let (sql, stops) = travel::rewrite(sql)?;
+        changed::refuse_inner_names(given, &stops)?;
         let times = governed.travel(&self.catalog, &stops).await?;
         let sql = changed::with_times(sql, &times);
         let statement = Statement::parse(&sql, state)?;

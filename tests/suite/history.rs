@@ -673,3 +673,31 @@ async fn who_sees_a_table_in_part_counts_no_commits_of_others() {
         "{error}"
     );
 }
+
+#[tokio::test]
+async fn what_stands_for_an_older_version_has_no_name_for_others() {
+    let lab = with_runs().await;
+    lab.update("ada", &format!("UPDATE {TABLE} SET yield = 95.0 WHERE run = 101"))
+        .await
+        .unwrap();
+    let changes = format!("SELECT count(*) FROM table_changes('{TABLE}', 2)");
+    assert_eq!(lab.number("ana", &changes).await, 0);
+    for name in [
+        "\"runs@now-2\"",
+        "\"runs@2-now\"",
+        "`runs@now-2`",
+        "'runs@now-2'",
+        "\"RUNS@now-2\"",
+    ] {
+        for who in ["ana", "ada"] {
+            let sql = format!("{changes} UNION ALL SELECT count(*) FROM lab.chemistry.{name}");
+            let error = lab.query(who, &sql).await.unwrap_err();
+            assert!(error.contains("not found"), "{who}: {sql}: {error}");
+        }
+    }
+    let sql = format!("SELECT count(*) FROM {TABLE} FOR VERSION AS OF 1 AS a, lab.chemistry.runs@1 AS b");
+    assert!(lab.query("ana", &sql).await.is_err());
+    // The same letters as a value are no name, where nothing is called so.
+    let sql = format!("SELECT count(*) FROM table_changes('{TABLE}', 2) WHERE operator = 'runs@now-3'");
+    assert_eq!(lab.number("ada", &sql).await, 0);
+}
