@@ -28,6 +28,7 @@ mod plans;
 mod quarantine;
 mod results;
 mod run;
+mod shown;
 pub(crate) mod statement;
 mod stream;
 pub(crate) mod tags;

@@ -21,7 +21,7 @@ use labhouse_policies::{Action, TableObject, Tags};
 
 use super::lineage::{self, Lineage, Origin, Roots, origins};
 use super::statement::{Statement, as_engine_statement};
-use super::{QueryError, Running, bind, errors, literal, logical, narrow, physical, tags};
+use super::{QueryError, Running, bind, errors, literal, logical, narrow, physical, shown, tags};
 use crate::engine::Engine;
 use crate::pipelines;
 use crate::session::{Governed, Library, table_object, table_path};
@@ -278,7 +278,8 @@ impl Engine {
     ) -> Result<i64, QueryError> {
         refuse_unnamed(&schema)?;
         let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
-        let existing = self.catalog.snapshot().table(&name.schema, &name.table).cloned();
+        let snapshot = self.catalog.snapshot();
+        let existing = snapshot.table(&name.schema, &name.table);
         // What was true of the rows before is not of these.
         let outdated = existing.iter().flat_map(|table| {
             let lineage = Lineage::of(table).map(|_| (lineage::PROPERTY.to_owned(), String::new()));
@@ -289,6 +290,12 @@ impl Engine {
             properties.entry(key).or_insert(value);
         }
         properties.extend(tags::properties(tags));
+        if only_if.is_none() {
+            // One that is made again has the columns that it was made with.
+            // Of one that was dropped department and tags stay as well.
+            let replaced = snapshot.known(name).map(AsRef::as_ref);
+            shown::refuse_altered(governed, name, replaced, &schema, tags)?;
+        }
         governed.decided().await?;
         let made = labhouse_catalog::replace(&self.catalog, name, schema, batches, properties, only_if).await;
         governed.wrote(made.map_err(lake_error)?.version());
