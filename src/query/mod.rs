@@ -28,6 +28,7 @@ mod plans;
 mod quarantine;
 mod results;
 mod run;
+pub(crate) mod scans;
 mod shown;
 pub(crate) mod statement;
 mod stream;
