@@ -9,7 +9,7 @@ use deltalake_core::kernel::LogicalFileView;
 
 use crate::append::{ATTEMPTS_MAX, fit, storable};
 use crate::catalog::Catalog;
-use crate::delta::{CRAWL_APP, Change, DROPPED, commit, settled};
+use crate::delta::{BEGINS, CRAWL_APP, Change, DROPPED, commit, settled};
 use crate::error::LakeError;
 use crate::name::TableName;
 use crate::parquet_file;
@@ -78,6 +78,7 @@ pub async fn replace(
             removes,
             schema: Some(Arc::clone(&schema)),
             properties: match &base {
+                Some(table) if only_if.is_none() => anew(table, properties.clone()),
                 Some(table) => shown(table, properties.clone()),
                 None => properties.clone(),
             },
@@ -200,6 +201,12 @@ pub(crate) fn shown(table: &LakeTable, mut properties: BTreeMap<String, String>)
         properties.insert(DROPPED.to_owned(), false.to_string());
     }
     properties
+}
+
+/// The properties with which another table begins in the place of one that is or was there.
+pub(crate) fn anew(table: &LakeTable, mut properties: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    properties.insert(BEGINS.to_owned(), (table.version() + 1).to_string());
+    shown(table, properties)
 }
 
 /// The schema with more words on one column; none when there is no such column.

@@ -277,7 +277,7 @@ impl CatalogSnapshot {
     }
 
     /// The table of that name, dropped or not.
-    fn known(&self, name: &TableName) -> Option<&Arc<LakeTable>> {
+    pub fn known(&self, name: &TableName) -> Option<&Arc<LakeTable>> {
         self.table(&name.schema, &name.table).or_else(|| self.dropped.get(name))
     }
 

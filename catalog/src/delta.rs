@@ -30,6 +30,10 @@ pub const LINEAGE: &str = "labhouse.lineage";
 /// A property that hides a table from every catalog while it is `true`.
 pub(crate) const DROPPED: &str = "labhouse.dropped";
 
+/// The property of a table that was made anew in another one's place: the version that it begins at. What was there before under its
+/// name is not of it.
+pub(crate) const BEGINS: &str = "labhouse.begins_at";
+
 /// What one commit does to a table.
 #[derive(Default)]
 pub(crate) struct Change {

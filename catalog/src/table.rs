@@ -11,7 +11,7 @@ use deltalake_core::logstore::commit_uri_from_version;
 use deltalake_core::table::state::DeltaTableState;
 use object_store::ObjectStoreExt;
 
-use crate::delta::{ALL_COLUMNS_INDEXED, DROPPED};
+use crate::delta::{ALL_COLUMNS_INDEXED, BEGINS, DROPPED};
 use crate::error::LakeError;
 use crate::lake::{Lake, object_store_url};
 use crate::name::TableName;
@@ -129,6 +129,12 @@ impl LakeTable {
     /// Whether it was dropped: see [`crate::drop_table`].
     pub(crate) fn is_dropped(&self) -> bool {
         self.properties.get(DROPPED).is_some_and(|value| value == "true")
+    }
+
+    /// The first of its versions; those before it are of another table, in whose place it was made.
+    pub(crate) fn begins_at(&self) -> u64 {
+        let first = self.properties.get(BEGINS).and_then(|version| version.parse().ok());
+        first.unwrap_or_default()
     }
 
     pub fn description(&self) -> Option<&str> {

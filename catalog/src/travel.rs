@@ -50,7 +50,7 @@ impl Older {
 /// A table as it was. Its log is read once, not for every statement that asks.
 ///
 /// # Errors
-/// [`LakeError::Refused`] when there is no such version, or it cannot be read any more.
+/// [`LakeError::Refused`] when there is no such version of this table, or it cannot be read any more.
 pub async fn at(catalog: &Catalog, table: &LakeTable, when: When) -> Result<Arc<LakeTable>, LakeError> {
     if let Some(known) = table.older().get(when) {
         return Ok(known);
@@ -130,5 +130,18 @@ async fn read(catalog: &Catalog, table: &LakeTable, when: When) -> Result<LakeTa
             });
         }
     }
-    LakeTable::of_past(catalog.lake(), name, delta).await
+    let old = LakeTable::of_past(catalog.lake(), name, delta).await?;
+    // The policy of today is about the table of today: of another one, whose columns happened to be called alike, it says nothing.
+    if old.version() < table.begins_at() || old.id()? != table.id()? {
+        return Err(LakeError::Refused {
+            table: name.clone(),
+            reason: match when {
+                When::Version(version) => format!(
+                    "it was made anew after version {version}, which is of another table that was there under this name"
+                ),
+                When::Time(time) => format!("it was not there yet at {time}"),
+            },
+        });
+    }
+    Ok(old)
 }

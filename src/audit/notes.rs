@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use super::event::Event;
 use super::redact;
 use crate::pg_catalog::PG_CATALOG;
+use crate::query::scans;
 use crate::query::statement::CATALOG;
 
 /// Columns noted of a statement; a wider one says so by its last entry.
@@ -216,9 +217,11 @@ impl Facts {
     }
 
     fn scan(&mut self, scan: &TableScan) {
-        let Some(schema) = scan.table_name.schema() else { return };
+        let scans::Of::Table(schema, table) = scans::of(scan) else {
+            return;
+        };
         // An older version is read under a name of its own, `table@version`.
-        let table = scan.table_name.table().split('@').next().unwrap_or_default();
+        let table = table.split('@').next().unwrap_or_default();
         let name = format!("{CATALOG}.{schema}.{table}");
         // The engine's own tables are not resolved by us.
         if [INFORMATION, PG_CATALOG].contains(&schema) {

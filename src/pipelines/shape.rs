@@ -14,6 +14,8 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{Aggregate, Distinct, Expr, Join, LogicalPlan, TableScan};
 
+use crate::query::scans;
+
 /// Tables of one join that grew: each is one more run of the query, and all rows are read as quickly by then.
 const FACTORS_MAX: usize = 6;
 
@@ -89,11 +91,11 @@ pub(super) fn shape(plan: &LogicalPlan, grown: &BTreeSet<String>) -> Result<Resu
 
 /// The name by which a view knows the table of a scan.
 pub(super) fn source(scan: &TableScan) -> String {
-    format!(
-        "{}.{}",
-        scan.table_name.schema().unwrap_or_default(),
-        scan.table_name.table()
-    )
+    match scans::of(scan) {
+        scans::Of::Table(schema, table) => format!("{schema}.{table}"),
+        // No table is called so.
+        scans::Of::Function(_) | scans::Of::Recursion => format!(".{}", scan.table_name.table()),
+    }
 }
 
 /// The order of a table's rows is nobody's promise.

@@ -10,6 +10,7 @@
 //! data files were written anew makes no difference.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -221,6 +222,26 @@ pub(super) fn with_times<'a>(mut sql: Cow<'a, str>, times: &[(Stop, Option<DateT
             .into();
     }
     sql
+}
+
+/// Refuses a text that names what stands for an older version by itself: one such name stands for some of a version's data files, and
+/// which files those are is nobody's to know.
+///
+/// # Errors
+/// No such table is there for whoever asks.
+pub(super) fn refuse_inner_names(sql: &str, stops: &BTreeSet<Stop>) -> Result<(), QueryError> {
+    if stops.is_empty() {
+        return Ok(());
+    }
+    // However it is quoted, a name stands there as it is, and unquoted in any case.
+    let text = sql.to_ascii_lowercase();
+    match stops.iter().find(|stop| text.contains(&stop.name())) {
+        None => Ok(()),
+        Some(stop) => Err(QueryError::no_table(&TableName {
+            schema: stop.schema.clone(),
+            table: stop.name(),
+        })),
+    }
 }
 
 /// The rows that two versions differ in. A row counts one for each time it is in the newer version, and less one for each time it

@@ -20,7 +20,7 @@ use labhouse_catalog::TableName;
 use super::printed::printed;
 use super::statement::{as_engine_statement, lake_name, question, syntax, word};
 use super::write::Source;
-use super::{QueryError, errors, logical, tags};
+use super::{QueryError, errors, logical, scans, tags};
 use crate::engine::Engine;
 use crate::session::{COMBINATIONS_MAX, Governed, LIBRARY, Library, LibraryPart, LibrarySource};
 
@@ -277,11 +277,10 @@ async fn reads(
         let LogicalPlan::TableScan(scan) = node else {
             return Ok(TreeNodeRecursion::Continue);
         };
-        let Some(schema) = scan.table_name.schema() else {
-            // A function of the engine, such as generate_series.
+        let scans::Of::Table(schema, table) = scans::of(scan) else {
+            // A function of the engine, such as generate_series, or the query itself.
             return Ok(TreeNodeRecursion::Continue);
         };
-        let table = scan.table_name.table();
         let of_lake = governed.world().catalog.table(schema, table);
         if of_lake.is_none_or(|of| Library::of(of).is_some() || of.name() == library) {
             refused = Some(format!("{schema}.{table}"));

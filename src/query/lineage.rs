@@ -15,8 +15,13 @@ use datafusion::logical_expr::{Distinct, Expr, LogicalPlan};
 use labhouse_catalog::{LakeTable, TableName};
 use serde::{Deserialize, Serialize};
 
+use super::scans;
+use crate::pg_catalog::PG_CATALOG;
 use crate::session::Governed;
+use crate::system::SYSTEM;
 
+/// Schemas of tables that are the server's own and have no tags.
+const OF_SERVER: [&str; 3] = [SYSTEM, "information_schema", PG_CATALOG];
 /// The property in which a table keeps what its rows were made of.
 pub(crate) const PROPERTY: &str = labhouse_catalog::LINEAGE;
 /// Columns whose list is longer than this are not kept: a table's properties travel with each of its snapshots.
@@ -179,12 +184,16 @@ pub(crate) fn roots(governed: &Governed, read: &[(Arc<LakeTable>, u64)], origins
                         .extend(having.map(|table| format!("{}.{column}", table.name())));
                 }
                 ("", _) => roots.others |= reads_by_function,
-                _ => {
-                    roots.columns.insert(match governed.read(schema, table) {
-                        Some((read, _)) => format!("{}.{column}", read.name()),
-                        None => format!("{schema}.{table}.{column}"),
-                    });
-                }
+                _ => match governed.read(schema, table) {
+                    Some((read, _)) => {
+                        roots.columns.insert(format!("{}.{column}", read.name()));
+                    }
+                    None if OF_SERVER.contains(&schema.as_str()) => {
+                        roots.columns.insert(format!("{schema}.{table}.{column}"));
+                    }
+                    // Of which table nobody here can say: it may hold what any of them does.
+                    None => roots.others = true,
+                },
             }
         }
         roots
@@ -196,11 +205,17 @@ pub(crate) fn roots(governed: &Governed, read: &[(Arc<LakeTable>, u64)], origins
 pub(crate) fn origins(plan: &LogicalPlan) -> Result<Vec<Origins>, DataFusionError> {
     let found = match plan {
         LogicalPlan::TableScan(scan) => {
-            let (schema, table) = (scan.table_name.schema().unwrap_or_default(), scan.table_name.table());
+            let of = |schema: &str, table: &str, column: &str| {
+                Origins::from([(schema.to_owned(), table.to_owned(), column.to_owned())])
+            };
             let fields = scan.projected_schema.fields().iter();
-            fields
-                .map(|field| Origins::from([(schema.to_owned(), table.to_owned(), field.name().clone())]))
-                .collect()
+            let origins = fields.map(|field| match scans::of(scan) {
+                scans::Of::Table(schema, table) => of(schema, table, field.name()),
+                scans::Of::Function(name) => of("", name, field.name()),
+                // What it has made comes from what is read in it, and all of that counts.
+                scans::Of::Recursion => Origins::new(),
+            });
+            origins.collect()
         }
         LogicalPlan::Projection(node) => of_all(&node.expr, &node.input)?,
         LogicalPlan::SubqueryAlias(node) => origins(&node.input)?,

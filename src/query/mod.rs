@@ -29,6 +29,8 @@ pub(crate) mod printed;
 mod quarantine;
 mod results;
 mod run;
+pub(crate) mod scans;
+mod shown;
 pub(crate) mod statement;
 mod stream;
 pub(crate) mod tags;
@@ -437,7 +439,9 @@ impl Engine {
 
     /// Reads a statement, and older versions of tables that it names.
     async fn parse(&self, governed: &Governed, state: &SessionState, sql: &str) -> Result<Statement, QueryError> {
+        let given = sql;
         let (sql, stops) = travel::rewrite(sql)?;
+        changed::refuse_inner_names(given, &stops)?;
         let times = governed.travel(&self.catalog, &stops).await?;
         let sql = changed::with_times(sql, &times);
         let statement = Statement::parse(&sql, state)?;

@@ -14,7 +14,7 @@ use datafusion::logical_expr::LogicalPlan;
 use labhouse_policies::{TableObject, Tags};
 
 use super::lineage::Roots;
-use super::{QueryError, errors};
+use super::{QueryError, errors, scans};
 use crate::system::{PROFILES, SYSTEM};
 
 /// The metadata key of a tag on a column or a table.
@@ -128,11 +128,12 @@ pub(super) fn refuse_untold(plan: &LogicalPlan) -> Result<(), QueryError> {
     let mut found = None;
     plan.apply_with_subqueries(|node| {
         if let LogicalPlan::TableScan(scan) = node {
-            let name = scan.table_name.table().trim_end_matches("()");
-            match scan.table_name.schema() {
-                None if [crate::search::NAME, crate::search::FACETS].contains(&name) => found = Some(name.to_owned()),
-                Some(SYSTEM) if name == PROFILES => found = Some(format!("{SYSTEM}.{name}")),
-                _ => {}
+            match scans::of(scan) {
+                scans::Of::Function(name) if [crate::search::NAME, crate::search::FACETS].contains(&name) => {
+                    found = Some(name.to_owned());
+                }
+                scans::Of::Table(SYSTEM, PROFILES) => found = Some(format!("{SYSTEM}.{PROFILES}")),
+                scans::Of::Function(_) | scans::Of::Table(..) | scans::Of::Recursion => {}
             }
         }
         Ok(TreeNodeRecursion::Continue)

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use datafusion::common::TableReference;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::execution::SessionState;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
@@ -21,7 +20,7 @@ use labhouse_policies::{Action, TableObject, Tags};
 
 use super::lineage::{self, Lineage, Origin, Roots, origins};
 use super::statement::{Statement, as_engine_statement};
-use super::{QueryError, Running, bind, errors, literal, logical, narrow, physical, tags};
+use super::{QueryError, Running, bind, errors, literal, logical, narrow, physical, scans, shown, tags};
 use crate::engine::Engine;
 use crate::pipelines;
 use crate::session::{Governed, Library, table_object, table_path};
@@ -278,7 +277,8 @@ impl Engine {
     ) -> Result<i64, QueryError> {
         refuse_unnamed(&schema)?;
         let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
-        let existing = self.catalog.snapshot().table(&name.schema, &name.table).cloned();
+        let snapshot = self.catalog.snapshot();
+        let existing = snapshot.table(&name.schema, &name.table);
         // What was true of the rows before is not of these.
         let outdated = existing.iter().flat_map(|table| {
             let lineage = Lineage::of(table).map(|_| (lineage::PROPERTY.to_owned(), String::new()));
@@ -289,6 +289,12 @@ impl Engine {
             properties.entry(key).or_insert(value);
         }
         properties.extend(tags::properties(tags));
+        if only_if.is_none() {
+            // One that is made again has the columns that it was made with.
+            // Of one that was dropped department and tags stay as well.
+            let replaced = snapshot.known(name).map(AsRef::as_ref);
+            shown::refuse_altered(governed, name, replaced, &schema, tags)?;
+        }
         governed.decided().await?;
         let made = labhouse_catalog::replace(&self.catalog, name, schema, batches, properties, only_if).await;
         governed.wrote(made.map_err(lake_error)?.version());
@@ -416,18 +422,17 @@ pub(super) async fn read_count(mut running: Running) -> Result<i64, QueryError> 
 
 /// The tables a plan reads, as they are today, with the versions that are read.
 fn tables_read(governed: &Governed, plan: &LogicalPlan) -> Result<Vec<(Arc<LakeTable>, u64)>, QueryError> {
-    let mut read: Vec<TableReference> = Vec::new();
+    let mut read = Vec::new();
     plan.apply_with_subqueries(|node| {
-        if let LogicalPlan::TableScan(scan) = node {
-            read.push(scan.table_name.clone());
+        if let LogicalPlan::TableScan(scan) = node
+            && let scans::Of::Table(schema, table) = scans::of(scan)
+        {
+            read.extend(governed.read(schema, table));
         }
         Ok(TreeNodeRecursion::Continue)
     })
     .map_err(errors::from_datafusion)?;
-    let found = read
-        .iter()
-        .filter_map(|reference| governed.read(reference.schema()?, reference.table()));
-    Ok(found.collect())
+    Ok(read)
 }
 
 /// Bytes of a batch's own rows; arrays that are parts of larger ones do not count those.

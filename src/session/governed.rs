@@ -499,6 +499,17 @@ pub(crate) fn table_object(table: &LakeTable) -> TableObject {
     }
 }
 
+/// The same of a table that is not there yet: a table of its schema, without tags and columns.
+pub(crate) fn new_object(name: &TableName) -> TableObject {
+    TableObject {
+        reference: reference(&name.schema, &name.table),
+        department: name.schema.clone(),
+        tags: Tags::default(),
+        column_tags: BTreeMap::default(),
+        schema: Arc::new(Schema::empty()),
+    }
+}
+
 /// The object path of a table.
 pub(crate) fn table_path(name: &TableName) -> String {
     format!("{CATALOG}/{}/{}", name.schema, name.table)

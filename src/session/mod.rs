@@ -36,7 +36,7 @@ pub(crate) use combinations::COMBINATIONS_MAX;
 pub(crate) use derived::Derived;
 pub(crate) use distributed::distributed;
 pub(crate) use found::Found;
-pub(crate) use governed::{Governed, Stand, model_object, table_object, table_path};
+pub(crate) use governed::{Governed, Stand, model_object, new_object, table_object, table_path};
 pub(crate) use library::{Library, LibraryPart, LibrarySource, PROPERTY as LIBRARY};
 use mended::PhysicalRules;
 pub(crate) use mended::{forgetting, is_forgetting};

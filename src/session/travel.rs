@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use labhouse_catalog::{Catalog, LakeTable, beyond, committed_at};
+use labhouse_catalog::{Catalog, LakeError, LakeTable, When, beyond, committed_at};
 use labhouse_policies::{Action, TableAccess, TableObject, govern};
 
 use super::governed::{Governed, Resolved};
@@ -43,11 +43,12 @@ impl Governed {
                     table.name()
                 )));
             }
-            let old = moment(catalog, table, stop.when).await?;
+            let is_whole = now.is_unrestricted();
+            let old = moment(catalog, table, stop.when, is_whole).await?;
             let (inner, name) = match stop.without {
                 None => (old.provider(), old.version().to_string()),
                 Some(without) => {
-                    let other = moment(catalog, table, without).await?;
+                    let other = moment(catalog, table, without, is_whole).await?;
                     let rest = beyond(catalog.lake(), &old, &other).map_err(write::lake_error)?;
                     (rest, format!("{}-{}", old.version(), other.version()))
                 }
@@ -92,11 +93,29 @@ impl Governed {
     }
 }
 
-async fn moment(catalog: &Catalog, table: &Arc<LakeTable>, moment: Moment) -> Result<Arc<LakeTable>, QueryError> {
-    match moment {
-        Moment::Now => Ok(Arc::clone(table)),
-        Moment::Then(when) => labhouse_catalog::at(catalog, table, when)
-            .await
-            .map_err(write::lake_error),
-    }
+/// The table at a moment. Versions count the commits of everybody: whoever does not see the table whole hears no number, and to him a
+/// version to come is as the newest one is, so that he cannot count what is hidden from him.
+async fn moment(
+    catalog: &Catalog,
+    table: &Arc<LakeTable>,
+    moment: Moment,
+    is_whole: bool,
+) -> Result<Arc<LakeTable>, QueryError> {
+    let when = match moment {
+        Moment::Now => return Ok(Arc::clone(table)),
+        Moment::Then(When::Version(version)) if !is_whole && version > table.version() => {
+            return Ok(Arc::clone(table));
+        }
+        Moment::Then(when) => when,
+    };
+    let old = labhouse_catalog::at(catalog, table, when).await;
+    old.map_err(|error| match error {
+        LakeError::Refused { table, reason } if is_whole => {
+            QueryError::Invalid(format!("table {table} cannot be read as it was: {reason}"))
+        }
+        LakeError::Refused { table, .. } => QueryError::Invalid(format!(
+            "table {table} cannot be read as it was then: it was not there yet, or that version is not kept any more"
+        )),
+        other => write::lake_error(other),
+    })
 }

@@ -544,3 +544,160 @@ async fn the_owner_of_a_table_is_told_with_it() {
     assert_eq!(owner(), "ben");
     assert_eq!(lab.number("ada", hits).await, 1);
 }
+
+#[tokio::test]
+async fn a_table_made_anew_has_no_past_of_another() {
+    let lab = lab::empty(|config| config);
+    for (name, anew) in [
+        ("dropped", &["DROP TABLE", "CREATE TABLE"][..]),
+        ("replaced", &["CREATE OR REPLACE TABLE"][..]),
+    ] {
+        let table = format!("lab.chemistry.{name}");
+        for sql in [
+            format!("CREATE TABLE {table} AS SELECT 1 AS id, 'tom.berger' AS op"),
+            format!("ALTER TABLE {table} ALTER COLUMN op SET TAGS (pii = true)"),
+        ] {
+            lab.update("ada", &sql).await.unwrap();
+        }
+        let then = this_moment(&lab).await;
+        for words in anew {
+            let query = match words.starts_with("CREATE") {
+                true => " AS SELECT 2 AS id, 'none' AS op",
+                false => "",
+            };
+            lab.update("sam", &format!("{words} {table}{query}")).await.unwrap();
+        }
+        lab.update("sam", &format!("INSERT INTO {table} VALUES (3, 'new')"))
+            .await
+            .unwrap();
+        let newest = format!("SELECT max(version) FROM system.commits WHERE table_name = '{name}'");
+        let newest = lab.number("ada", &newest).await;
+        for who in ["ana", "sam", "ada"] {
+            for (sql, says) in [
+                (format!("SELECT * FROM {table} FOR VERSION AS OF 0"), "made anew"),
+                (format!("SELECT * FROM {table} FOR VERSION AS OF 1"), "made anew"),
+                (
+                    format!("SELECT * FROM {table} FOR TIMESTAMP AS OF '{then}'"),
+                    "not there yet",
+                ),
+                (format!("SELECT * FROM table_changes('{table}', 0)"), "made anew"),
+                (
+                    format!("SELECT * FROM table_changes('{table}', 0, {newest}, 'commits')"),
+                    "made anew",
+                ),
+            ] {
+                let error = lab.query(who, &sql).await.unwrap_err();
+                assert!(error.contains(says) && !error.contains("tom"), "{who}: {sql}: {error}");
+            }
+        }
+        for who in ["sam", "ada"] {
+            let back = format!("RESTORE TABLE {table} TO VERSION AS OF 0");
+            let error = lab.update(who, &back).await.unwrap_err();
+            assert!(error.contains("made anew"), "{who}: {error}");
+        }
+        // Its own past is there as ever, also when it was away meanwhile.
+        for sql in [format!("DROP TABLE {table}"), format!("UNDROP TABLE {table}")] {
+            lab.update("sam", &sql).await.unwrap();
+        }
+        let first = newest - 1;
+        let count = format!("SELECT count(*) FROM {table} FOR VERSION AS OF {first}");
+        assert_eq!(lab.number("ana", &count).await, 1);
+        let came = format!("SELECT sum(id) FROM table_changes('{table}', {first})");
+        assert_eq!(lab.number("ana", &came).await, 3);
+        lab.update("sam", &format!("RESTORE TABLE {table} TO VERSION AS OF {first}"))
+            .await
+            .unwrap();
+        assert_eq!(lab.number("ana", &format!("SELECT sum(id) FROM {table}")).await, 2);
+    }
+    // A view that is made again stays the table it was.
+    for sql in [
+        "CREATE MATERIALIZED VIEW lab.chemistry.followed REFRESH ON DEMAND AS SELECT id FROM lab.chemistry.dropped",
+        "INSERT INTO lab.chemistry.dropped VALUES (7, 'x')",
+        "REFRESH MATERIALIZED VIEW lab.chemistry.followed FULL",
+    ] {
+        lab.update("sam", sql).await.unwrap();
+    }
+    let counts = "SELECT (SELECT count(*) FROM lab.chemistry.followed) * 10 + (SELECT count(*) FROM lab.chemistry.followed FOR VERSION AS OF 0)";
+    assert_eq!(lab.number("sam", counts).await, 21);
+}
+
+/// This moment, as the server has it.
+async fn this_moment(lab: &Server) -> String {
+    let told = lab
+        .text("ada", "SELECT to_char(now(), '%Y-%m-%dT%H:%M:%S%.6fZ') AS t")
+        .await;
+    let line = told.lines().nth(3).unwrap();
+    line.trim_matches(['|', ' ']).to_owned()
+}
+
+#[tokio::test]
+async fn who_sees_a_table_in_part_counts_no_commits_of_others() {
+    let lab = with_runs().await;
+    let asked = [
+        format!("SELECT count(*), min(run), max(run) FROM {TABLE} FOR VERSION AS OF 3"),
+        format!("SELECT count(*), min(run), max(run) FROM {TABLE} FOR VERSION AS OF 50"),
+        format!("SELECT count(*) FROM table_changes('{TABLE}', 3)"),
+        format!("SELECT count(*) FROM table_changes('{TABLE}', 1, 20, 'commits')"),
+        format!("SELECT count(*) FROM {TABLE} FOR TIMESTAMP AS OF '2001-01-01'"),
+    ];
+    let told = async || {
+        let mut all = Vec::new();
+        for sql in &asked {
+            let answer = lab.query("ana", sql).await.map(|batches| {
+                arrow::util::pretty::pretty_format_batches(&batches)
+                    .unwrap()
+                    .to_string()
+            });
+            all.push(answer);
+        }
+        all
+    };
+    let before = told().await;
+    assert!(before[0].as_ref().unwrap().contains("| 3 "), "{before:?}");
+    assert_eq!(before[0], before[1]);
+    let error = before[4].as_ref().unwrap_err();
+    assert!(
+        error.contains("not there yet") && !error.contains("version 2"),
+        "{error}"
+    );
+    for _ in 0..3 {
+        lab.update("ada", &format!("UPDATE {TABLE} SET yield = yield + 1 WHERE run = 101"))
+            .await
+            .unwrap();
+    }
+    assert_eq!(told().await, before);
+    // Whoever sees all of it is told which there is.
+    let error = lab.query("ada", &asked[1]).await.unwrap_err();
+    assert!(
+        error.contains("its newest version is 5, there is no version 50") && !error.contains("take these rows"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn what_stands_for_an_older_version_has_no_name_for_others() {
+    let lab = with_runs().await;
+    lab.update("ada", &format!("UPDATE {TABLE} SET yield = 95.0 WHERE run = 101"))
+        .await
+        .unwrap();
+    let changes = format!("SELECT count(*) FROM table_changes('{TABLE}', 2)");
+    assert_eq!(lab.number("ana", &changes).await, 0);
+    for name in [
+        "\"runs@now-2\"",
+        "\"runs@2-now\"",
+        "`runs@now-2`",
+        "'runs@now-2'",
+        "\"RUNS@now-2\"",
+    ] {
+        for who in ["ana", "ada"] {
+            let sql = format!("{changes} UNION ALL SELECT count(*) FROM lab.chemistry.{name}");
+            let error = lab.query(who, &sql).await.unwrap_err();
+            assert!(error.contains("not found"), "{who}: {sql}: {error}");
+        }
+    }
+    let sql = format!("SELECT count(*) FROM {TABLE} FOR VERSION AS OF 1 AS a, lab.chemistry.runs@1 AS b");
+    assert!(lab.query("ana", &sql).await.is_err());
+    // The same letters as a value are no name, where nothing is called so.
+    let sql = format!("SELECT count(*) FROM table_changes('{TABLE}', 2) WHERE operator = 'runs@now-3'");
+    assert_eq!(lab.number("ada", &sql).await, 0);
+}

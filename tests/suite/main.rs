@@ -18,6 +18,7 @@ mod alerts;
 mod arranging;
 mod attacks;
 mod audit;
+mod bare_names;
 mod bucket;
 mod changes;
 mod chembl;

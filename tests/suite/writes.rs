@@ -1,5 +1,10 @@
 //! Statements that change tables: with the grant, and without.
 
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use arrow_flight::sql::{CommandStatementIngest, TableDefinitionOptions, TableExistsOption, TableNotExistOption};
+
 use crate::lab;
 
 #[tokio::test]
@@ -161,4 +166,76 @@ async fn tags_are_not_washed_off_by_a_function_a_model_or_an_update() {
     // Without the tag it is done.
     let plain = format!("UPDATE {lots} SET supplier = upper(supplier) WHERE lot = 'XP-2604'");
     assert_eq!(lab.update("sam", &plain).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn nobody_makes_a_table_with_values_that_he_would_see_masked() {
+    let lab = lab::empty(|config| config);
+    lab.policy("p, role:lab_analyst, chemistry, lab/chemistry/mine/**, create|insert|drop, allow");
+    lab.until_updated(
+        "ana",
+        "CREATE TABLE lab.chemistry.mine AS SELECT 'CCO' AS structure, 'CCO' AS guess",
+    )
+    .await;
+    lab.update("ana", "DROP TABLE lab.chemistry.mine").await.unwrap();
+    // Beside the mask of each value would stand the value: a dictionary of everybody's.
+    for (sql, says) in [
+        (
+            "CREATE TABLE lab.chemistry.mine AS SELECT 'CCO' AS scaffold_smiles, 'CCO' AS guess",
+            "scaffold_smiles of chemistry.mine would be shown to you masked",
+        ),
+        (
+            "CREATE OR REPLACE TABLE lab.chemistry.mine AS SELECT 'CCO' AS scaffold_smiles",
+            "shown to you masked",
+        ),
+        (
+            "CREATE TABLE lab.chemistry.mine (scaffold_smiles VARCHAR, guess VARCHAR)",
+            "shown to you masked",
+        ),
+        (
+            "CREATE MATERIALIZED VIEW lab.chemistry.mine REFRESH ON DEMAND AS SELECT 'CCO' AS scaffold_smiles, 'CCO' AS guess",
+            "shown to you masked",
+        ),
+        (
+            "CREATE VIRTUAL LIBRARY lab.chemistry.mine FROM (SELECT * FROM (VALUES ('CCO'), ('CCC')) AS t (scaffold_smiles)) CROSS (SELECT 1 AS guess)",
+            "shown to you masked",
+        ),
+        (
+            "CREATE TABLE lab.chemistry.mine AS SELECT 'x' AS operator, 1 AS run",
+            "operator of chemistry.mine would be hidden from you",
+        ),
+    ] {
+        let refused = lab.update("ana", sql).await.unwrap_err();
+        assert!(refused.contains(says), "{sql}: {refused}");
+    }
+    let ingest = CommandStatementIngest {
+        table_definition_options: Some(TableDefinitionOptions {
+            if_not_exist: TableNotExistOption::Create.into(),
+            if_exists: TableExistsOption::Fail.into(),
+        }),
+        table: "mine".into(),
+        schema: Some("chemistry".into()),
+        ..Default::default()
+    };
+    let mut raw = crate::raw::Raw::login(&lab, "ana").await;
+    let column: ArrayRef = Arc::new(StringArray::from(vec!["CCO"]));
+    let row = RecordBatch::try_from_iter([("scaffold_smiles", column)]).unwrap();
+    let refused = raw.update(&ingest, Some(row)).await.unwrap_err();
+    assert!(refused.message().contains("shown to you masked"), "{refused}");
+    let there = "SELECT count(*) FROM information_schema.tables WHERE table_name = 'mine'";
+    assert_eq!(lab.number("ada", there).await, 0);
+    // Whoever sees the column as it is may fill it, and under another name she may, too.
+    for (who, sql) in [
+        (
+            "sam",
+            "CREATE TABLE lab.chemistry.his AS SELECT 'CCO' AS scaffold_smiles",
+        ),
+        ("ana", "CREATE TABLE lab.chemistry.mine AS SELECT 'CCO' AS smiles"),
+    ] {
+        lab.update(who, sql)
+            .await
+            .unwrap_or_else(|error| panic!("{sql}: {error}"));
+    }
+    let seen = lab.text("ana", "SELECT scaffold_smiles FROM lab.chemistry.his").await;
+    assert!(!seen.contains("CCO"), "{seen}");
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::Utc;
 use deltalake_core::kernel::{Add, LogicalFileView};
 
-use crate::alter::shown;
+use crate::alter::anew;
 use crate::bring_back::RESTORED_TO;
 use crate::catalog::Catalog;
 use crate::delta::Change;
@@ -159,7 +159,7 @@ pub(super) async fn build(
         reason: e.to_string(),
     })?;
     let change = Change {
-        properties: revived.map(|table| shown(table, BTreeMap::new())).unwrap_or_default(),
+        properties: revived.map(|table| anew(table, BTreeMap::new())).unwrap_or_default(),
         adds,
         removes,
         schema,
