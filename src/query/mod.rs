@@ -11,6 +11,7 @@ pub(crate) mod column;
 mod ended;
 pub(crate) mod errors;
 mod explain;
+mod ignored;
 pub(crate) mod ingest;
 mod landing;
 mod library;

@@ -16,7 +16,7 @@ use super::change::Fill;
 use super::parts::Divisible;
 use super::plans::Planned;
 use super::statement::as_engine_statement;
-use super::{QueryError, errors, literal, meaning, narrow, open, results};
+use super::{QueryError, errors, ignored, literal, meaning, narrow, open, results};
 use crate::audit::Notes;
 use crate::models::calls;
 use crate::session::Governed;
@@ -98,6 +98,7 @@ pub(super) async fn logical(state: &SessionState, mut statement: EngineStatement
     if let Some(governed) = state.config().get_extension::<Governed>() {
         calls::by_position(&governed, &mut statement)?;
     }
+    ignored::nothing(state, &statement)?;
     meaning::counts_nothing(&statement)?;
     meaning::bind_distinct(&mut statement);
     let plan = state

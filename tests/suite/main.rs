@@ -41,6 +41,7 @@ mod garbled;
 mod golden;
 mod history;
 mod http_end;
+mod ignored;
 mod jdbc;
 mod lab;
 mod landing;
