@@ -35,6 +35,7 @@ pub(crate) mod tags;
 mod transaction;
 pub(crate) mod travel;
 mod upkeep;
+mod using;
 pub(crate) mod view;
 pub(crate) mod write;
 

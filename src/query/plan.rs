@@ -16,7 +16,7 @@ use super::change::Fill;
 use super::parts::Divisible;
 use super::plans::Planned;
 use super::statement::as_engine_statement;
-use super::{QueryError, errors, ignored, literal, meaning, narrow, open, results};
+use super::{QueryError, errors, ignored, literal, meaning, narrow, open, results, using};
 use crate::audit::Notes;
 use crate::models::calls;
 use crate::session::Governed;
@@ -101,6 +101,7 @@ pub(super) async fn logical(state: &SessionState, mut statement: EngineStatement
     ignored::nothing(state, &statement)?;
     meaning::counts_nothing(&statement)?;
     meaning::bind_distinct(&mut statement);
+    using::written_out(state, &mut statement).await?;
     let plan = state
         .statement_to_plan(statement)
         .await

@@ -77,4 +77,5 @@ mod substrait;
 mod telemetry;
 mod transactions;
 mod upkeep;
+mod using;
 mod writes;
