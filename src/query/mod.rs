@@ -34,6 +34,7 @@ mod stream;
 pub(crate) mod tags;
 mod transaction;
 pub(crate) mod travel;
+mod twice;
 mod upkeep;
 mod using;
 pub(crate) mod view;

@@ -33,6 +33,7 @@ mod flight;
 mod flight_protocol;
 mod flight_schemas;
 mod flight_state;
+mod flight_values;
 #[path = "../../policies/tests/fuzz/mod.rs"]
 #[allow(dead_code, reason = "the suite of the policies crate uses the rest")]
 mod fuzz;
