@@ -2,13 +2,12 @@
 
 use arrow::array::RecordBatch;
 use arrow_flight::FlightData;
-use arrow_flight::decode::FlightRecordBatchStream;
-use arrow_flight::error::FlightError;
 use arrow_flight::sql::{CommandStatementIngest, TableDefinitionOptions, TableExistsOption, TableNotExistOption};
-use futures::{Stream, StreamExt, TryStreamExt};
+use futures::Stream;
 use tonic::Status;
 
 use super::authn::Caller;
+use super::bodies::Bodies;
 use super::service::Door;
 use super::{size, status};
 use crate::query::ingest::{IfMissing, IfThere, Ingest};
@@ -92,12 +91,8 @@ async fn receive(
     messages: impl Stream<Item = Result<FlightData, Status>> + Send + 'static,
     rows_max: usize,
 ) -> Result<(arrow::datatypes::SchemaRef, Vec<RecordBatch>), Status> {
-    // A descriptor may come alone; the decoder wants the schema first.
-    let messages = messages
-        .try_filter(|message| futures::future::ready(!message.data_header.is_empty()))
-        .map_err(FlightError::from);
     let unreadable = |error: &dyn std::fmt::Display| status::malformed("the rows to ingest", error);
-    let mut stream = FlightRecordBatchStream::new_from_flight_data(messages.boxed());
+    let mut stream = Bodies::new(messages);
     let (mut batches, mut rows, mut bytes) = (Vec::new(), 0, 0);
     while let Some(batch) = stream.next().await {
         let batch = batch.map_err(|error| unreadable(&error))?;

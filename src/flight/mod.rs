@@ -22,6 +22,7 @@
 mod actions;
 pub(crate) mod authn;
 mod bindings;
+mod bodies;
 mod endpoints;
 pub(crate) mod envelope;
 mod flights;

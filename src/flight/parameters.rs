@@ -9,16 +9,15 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
 use arrow_flight::FlightData;
-use arrow_flight::decode::FlightRecordBatchStream;
-use arrow_flight::error::FlightError;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use datafusion::scalar::ScalarValue;
-use futures::{Stream, StreamExt, TryStreamExt};
+use futures::Stream;
 use serde::{Deserialize, Serialize};
 use tonic::Status;
 
 use super::bindings::Bindings;
+use super::bodies::Bodies;
 use super::{size, status};
 use crate::query::narrow::{narrow_batch, narrow_schema};
 
@@ -48,16 +47,12 @@ impl Parameters {
     pub(super) async fn receive(
         messages: impl Stream<Item = Result<FlightData, Status>> + Send + 'static,
     ) -> Result<Option<Self>, Status> {
-        // A descriptor may come alone; the decoder wants the schema first.
-        let messages = messages
-            .try_filter(|message| futures::future::ready(!message.data_header.is_empty()))
-            .map_err(FlightError::from);
-        let mut batches = FlightRecordBatchStream::new_from_flight_data(messages.boxed());
+        let mut batches = Bodies::new(messages);
         let mut received: Vec<RecordBatch> = Vec::new();
         let (mut rows, mut bytes) = (0, 0);
         while let Some(batch) = batches.next().await {
             let batch = batch.map_err(unreadable)?;
-            let batch = narrow_batch(&batch, &narrow_schema(batch.schema_ref())).map_err(unreadable)?;
+            let batch = narrow_batch(&batch, &finest(&narrow_schema(batch.schema_ref()))).map_err(unreadable)?;
             rows += batch.num_rows();
             bytes += size::of_rows(&batch);
             if rows > ROWS_MAX || bytes > BYTES_MAX {
@@ -71,7 +66,7 @@ impl Parameters {
         let Some(schema) = received
             .first()
             .map(RecordBatch::schema)
-            .or_else(|| batches.schema().cloned())
+            .or_else(|| batches.schema().map(|schema| finest(&narrow_schema(schema))))
         else {
             return Ok(None);
         };
@@ -172,7 +167,16 @@ impl Bound {
     }
 }
 
-/// The announced parameters: `needed` fields `$1`, `$2`, …, of the inferred types or Null where none was. Times are
+/// Times of the day in the unit in which the engine has them, whatever they were bound in.
+fn finest(schema: &Schema) -> SchemaRef {
+    let fields = schema.fields().iter().map(|field| match field.data_type() {
+        DataType::Time32(_) => Field::clone(field).with_data_type(DataType::Time64(TimeUnit::Nanosecond)),
+        _ => Field::clone(field),
+    });
+    std::sync::Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+/// The announced parameters: `needed` fields `$1`, `$2`, …, of the inferred types or text where none was. Times are
 /// announced in milliseconds: JDBC's driver (to 19) writes those whatever unit it is told.
 pub(super) fn parameter_schema(inferred: &Schema, needed: usize) -> SchemaRef {
     let fields = (0..needed).map(|at| {
@@ -180,10 +184,13 @@ pub(super) fn parameter_schema(inferred: &Schema, needed: usize) -> SchemaRef {
             .field_with_name(&name(at))
             .map(|field| match field.data_type() {
                 DataType::Timestamp(_, zone) => DataType::Timestamp(TimeUnit::Millisecond, zone.clone()),
+                // JDBC's driver refuses whatever is bound to one of no type; a text is brought to the type of its place.
+                DataType::Null => DataType::Utf8,
+                DataType::Time32(_) | DataType::Time64(_) => DataType::Time32(TimeUnit::Millisecond),
                 other => other.clone(),
             });
         // Nullable always: JDBC cannot bind a null otherwise.
-        Field::new(name(at), known.unwrap_or(DataType::Null), true)
+        Field::new(name(at), known.unwrap_or(DataType::Utf8), true)
     });
     std::sync::Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
@@ -200,9 +207,11 @@ fn unreadable(error: impl std::fmt::Display) -> Status {
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{ArrayRef, Int64Array, StringArray};
+    use arrow::array::{
+        ArrayRef, Int64Array, StringArray, Time32MillisecondArray, Time32SecondArray, Time64NanosecondArray,
+    };
     use arrow_flight::encode::FlightDataEncoderBuilder;
-    use futures::stream;
+    use futures::{StreamExt, TryStreamExt, stream};
     use tonic::Code;
 
     use super::*;
@@ -246,6 +255,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_time_of_the_day_is_the_same_in_whatever_unit_it_is_bound() {
+        let wanted = ScalarValue::Time64Nanosecond(Some(3_723_000_000_000));
+        let columns: [ArrayRef; 3] = [
+            Arc::new(Time32SecondArray::from(vec![3_723])),
+            Arc::new(Time32MillisecondArray::from(vec![3_723_000])),
+            Arc::new(Time64NanosecondArray::from(vec![3_723_000_000_000])),
+        ];
+        for column in columns {
+            let bound = receive(vec![parameters(vec![column]).0]).await.unwrap().unwrap();
+            assert_eq!(bound.first().unwrap().unwrap(), std::slice::from_ref(&wanted));
+        }
+    }
+
+    #[tokio::test]
     async fn floods_and_noise_are_refused() {
         let many = parameters(vec![Arc::new(Int64Array::from_iter_values(0..=10_000))]).0;
         assert_eq!(receive(vec![many]).await.unwrap_err().code(), Code::ResourceExhausted);
@@ -279,8 +302,11 @@ mod tests {
     }
 
     #[test]
-    fn unknown_types_are_announced_as_null() {
+    fn unknown_types_are_announced_as_text() {
         let time = DataType::Timestamp(TimeUnit::Nanosecond, None);
+        let of_day = DataType::Time64(TimeUnit::Nanosecond);
+        let schema = parameter_schema(&inferred(&[of_day]), 1);
+        assert_eq!(schema.field(0).data_type(), &DataType::Time32(TimeUnit::Millisecond));
         let schema = parameter_schema(&inferred(&[DataType::Int64, time]), 3);
         assert_eq!(schema.field(0).data_type(), &DataType::Int64);
         assert_eq!(
@@ -289,7 +315,7 @@ mod tests {
         );
         assert_eq!(
             (schema.field(2).name().as_str(), schema.field(2).data_type()),
-            ("$3", &DataType::Null)
+            ("$3", &DataType::Utf8)
         );
     }
 }

@@ -27,7 +27,7 @@ pub(crate) use columns::{is_always_empty, is_table};
 pub(crate) const PG_CATALOG: &str = "pg_catalog";
 
 /// What `SHOW` and `pg_settings` say; each is a fact about this server.
-pub(crate) const SETTINGS: [(&str, &str); 21] = [
+pub(crate) const SETTINGS: [(&str, &str); 22] = [
     ("application_name", ""),
     ("bytea_output", "hex"),
     ("client_encoding", "UTF8"),
@@ -42,6 +42,7 @@ pub(crate) const SETTINGS: [(&str, &str); 21] = [
     ("jit", "off"),
     ("lc_collate", "C.UTF-8"),
     ("max_identifier_length", "63"),
+    ("max_index_keys", "32"),
     ("search_path", "public"),
     ("server_encoding", "UTF8"),
     ("server_version", "16.6"),

@@ -12,6 +12,7 @@ use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
 use super::empty::has_no_row;
+use super::patterns;
 use super::rewrite::{VERSION, Words};
 use crate::pg_catalog::PG_CATALOG;
 use crate::pg_catalog::types::{ALL, PgType};
@@ -27,7 +28,7 @@ const OWN_TABLES: [(&str, u32); 6] = [
     ("pg_attribute", 1249),
 ];
 /// Functions that are answered here, beside those known by how their names begin or end.
-const OWN: [&str; 28] = [
+const OWN: [&str; 31] = [
     "array",
     "col_description",
     "current_catalog",
@@ -48,11 +49,14 @@ const OWN: [&str; 28] = [
     "session_user",
     "set_config",
     "shobj_description",
+    "to_char",
+    "to_date",
     "to_regclass",
     "to_regnamespace",
     "to_regproc",
     "to_regrole",
     "to_regtype",
+    "to_timestamp",
     "txid_current",
     "user",
     "version",
@@ -115,6 +119,11 @@ pub(super) fn call(function: &mut Function, words: &Words<'_>) -> Option<Expr> {
             None => parsed(NULL)?,
         }),
         "set_config" => arguments.into_iter().nth(1),
+        "array_upper" => parsed(&match first? {
+            // A table function takes a number that is written out.
+            Expr::Function(list) if list.name.to_string() == "make_array" => self::arguments(list).len().to_string(),
+            list => format!("array_length({list})"),
+        }),
         "quote_ident" | "quote_literal" => arguments.into_iter().next(),
         "pg_backend_pid" => Some(number(words.pid.unsigned_abs())),
         "pg_encoding_to_char" => Some(text("UTF8")),
@@ -125,6 +134,7 @@ pub(super) fn call(function: &mut Function, words: &Words<'_>) -> Option<Expr> {
         "pg_relation_size" | "pg_total_relation_size" | "pg_table_size" | "pg_database_size" | "pg_indexes_size" => {
             parsed("CAST(0 AS BIGINT)")
         }
+        "to_char" | "to_date" | "to_timestamp" => patterns::call(&name, &arguments),
         "pg_typeof" => parsed(&format!("arrow_typeof({})", first?)),
         "format_type" => format_type(first?, arguments.get(1)),
         "to_regtype" => Some(type_number(first?)),
@@ -158,7 +168,7 @@ fn list_of(query: &Query) -> Option<Expr> {
 }
 
 /// The plain expressions of a call.
-fn arguments(function: &Function) -> Vec<Expr> {
+pub(super) fn arguments(function: &Function) -> Vec<Expr> {
     let FunctionArguments::List(list) = &function.args else {
         return Vec::new();
     };
@@ -316,7 +326,7 @@ fn setting(words: &Words<'_>, name: Option<&Expr>) -> Option<String> {
     words.setting.and_then(|setting| setting(&name))
 }
 
-fn literal(expr: &Expr) -> Option<String> {
+pub(super) fn literal(expr: &Expr) -> Option<String> {
     match expr {
         Expr::Value(value) => match &value.value {
             Value::SingleQuotedString(text) | Value::EscapedStringLiteral(text) => Some(text.clone()),

@@ -10,6 +10,7 @@ use datafusion::scalar::ScalarValue;
 
 use super::encode::{Format, format_at};
 use super::errors::{Refusal, user};
+use super::literals::{bytes_of, without_zone};
 use super::numeric;
 use crate::pg_catalog::types::{self, PgType};
 
@@ -107,6 +108,8 @@ fn of_text(oid: u32, text: &str) -> Option<ScalarValue> {
         },
         17 => bytes_of(text).map(|bytes| ScalarValue::Binary(Some(bytes))),
         1700 => decimal(text),
+        // PostgreSQL leaves out a zone that the type does not have.
+        1082 | 1083 | 1114 => ScalarValue::try_from_string(without_zone(text).to_owned(), &arrow_type(known)).ok(),
         _ => ScalarValue::try_from_string(text.to_owned(), &arrow_type(known)).ok(),
     }
 }
@@ -168,18 +171,6 @@ fn decimal(text: &str) -> Option<ScalarValue> {
     let digits = value.unsigned_abs().to_string().len().max(usize::try_from(scale).ok()?);
     let precision = u8::try_from(digits).ok()?;
     (precision <= 38).then_some(ScalarValue::Decimal128(Some(value), precision.max(1), scale))
-}
-
-fn bytes_of(text: &str) -> Option<Vec<u8>> {
-    let Some(digits) = text.strip_prefix("\\x") else {
-        return Some(text.as_bytes().to_vec());
-    };
-    let digits = digits.as_bytes();
-    if !digits.len().is_multiple_of(2) {
-        return None;
-    }
-    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
-    digits.chunks(2).map(byte).collect()
 }
 
 fn list(item: PgType, values: Vec<ScalarValue>) -> Option<ScalarValue> {

@@ -12,7 +12,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::empty::{asks_catalog_only, has_no_row, is_catalogs_list, name_of};
-use super::functions;
+use super::{functions, literals};
 use crate::pg_catalog::{PG_CATALOG, is_table};
 
 /// What this server calls itself to PostgreSQL's tools: some refuse what does not begin like this.
@@ -97,7 +97,10 @@ impl Rewriter<'_> {
         match expr {
             Expr::Function(function) => functions::call(function, self.words),
             Expr::Collate { expr, .. } => Some(Expr::clone(expr)),
-            Expr::Cast { expr, data_type, .. } => functions::cast(expr, data_type),
+            Expr::Cast { expr, data_type, .. } => {
+                functions::cast(expr, data_type).or_else(|| literals::cast(expr, data_type))
+            }
+            Expr::TypedString(typed) => literals::typed(&typed.value.value, &typed.data_type),
             Expr::BinaryOp { left, op, right } => Some(Expr::BinaryOp {
                 op: operator(op)?,
                 left: left.clone(),

@@ -18,7 +18,7 @@ use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, Tokenizer};
 
 use super::rewrite::{self, Words};
-use super::{empty, typeinfo};
+use super::{empty, literals, typeinfo};
 use crate::pg_catalog::types::oid_by_name;
 use crate::query::printed::printed;
 
@@ -89,6 +89,9 @@ pub(super) fn read(sql: &str, words: &Words<'_>) -> Kind {
         && typeinfo::is_asked(query)
     {
         return Kind::Types;
+    }
+    if let Some(why) = literals::refused(&statement) {
+        return Kind::Refuse(why);
     }
     let before = statement.clone();
     rewrite::rewrite(&mut statement, words);

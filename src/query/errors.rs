@@ -132,8 +132,9 @@ fn translate(error: &DataFusionError) -> QueryError {
         }
         DataFusionError::ParquetError(cause) => QueryError::internal(cause),
         DataFusionError::IoError(cause) => io(&cause.to_string()),
-        DataFusionError::Internal(cause) | DataFusionError::Ffi(cause) => QueryError::internal(cause),
-        DataFusionError::ExecutionJoin(cause) => QueryError::internal(cause),
+        DataFusionError::Internal(cause) => internal(cause),
+        DataFusionError::Ffi(cause) => QueryError::internal(cause),
+        DataFusionError::ExecutionJoin(cause) => panicked(&cause.to_string()),
         DataFusionError::External(cause) => external(cause.as_ref()),
         DataFusionError::Context(kind, inner) => portable(kind, inner).unwrap_or_else(|| translate(inner)),
         DataFusionError::Diagnostic(_, inner) => translate(inner),
@@ -166,7 +167,33 @@ fn plan(text: &str) -> QueryError {
     if first.starts_with("table '") && first.ends_with("not found") {
         return QueryError::NotFound(missing(&first));
     }
-    QueryError::Invalid(text.to_owned())
+    // What the engine calls so are calls with arguments that a function does not take.
+    QueryError::Invalid(text.replace("Internal error: ", "").replace(BUG, ""))
+}
+
+/// What the engine adds to errors that it holds for its own.
+const BUG: &str = "\nThis issue was likely caused by a bug in DataFusion's code. Please help us to resolve this by filing a bug report in our issue tracker: https://github.com/apache/datafusion/issues";
+
+/// A rule of the engine that left a plan otherwise than it was: what was asked cannot be planned, which is no failure of the
+/// server.
+fn internal(cause: &str) -> QueryError {
+    if cause.contains("Failed due to a difference in schemas") {
+        tracing::warn!(%cause, "a plan that cannot be finished");
+        return QueryError::Unsupported(
+            "the statement cannot be planned as it is written: write ANY, ALL, EXISTS and IN of a query in WHERE, or join the query".into(),
+        );
+    }
+    QueryError::internal(cause)
+}
+
+/// A value that has more than 2 GiB ends in a panic of the engine, and is the statement's fault.
+fn panicked(cause: &str) -> QueryError {
+    match cause.contains("offset overflow") {
+        true => QueryError::Exhausted(
+            "a value or a batch of values grew beyond 2 GiB: aggregate less into one value".into(),
+        ),
+        false => QueryError::internal(cause),
+    }
 }
 
 fn missing(what: &str) -> String {
@@ -232,6 +259,11 @@ fn external(cause: &(dyn std::error::Error + Send + Sync + 'static)) -> QueryErr
     }
     if let Some(refused) = cause.downcast_ref::<labhouse_udfs::PredictError>() {
         return QueryError::Invalid(refused.to_string());
+    }
+    // Its type is another crate's, its text says what is wrong with the pattern.
+    let text = cause.to_string();
+    if text.contains("regex parse error") || text.contains("Compiled regex exceeds size limit") {
+        return QueryError::Invalid(text);
     }
     QueryError::internal(cause)
 }

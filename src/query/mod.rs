@@ -11,6 +11,7 @@ pub(crate) mod column;
 mod ended;
 pub(crate) mod errors;
 mod explain;
+mod ignored;
 pub(crate) mod ingest;
 mod landing;
 mod library;
@@ -37,8 +38,10 @@ pub(crate) mod tags;
 mod tokens;
 mod transaction;
 pub(crate) mod travel;
+mod twice;
 mod unfolded;
 mod upkeep;
+mod using;
 pub(crate) mod view;
 pub(crate) mod write;
 

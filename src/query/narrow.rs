@@ -14,7 +14,7 @@ use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use arrow::error::ArrowError;
 
-use super::column;
+use super::{column, twice};
 
 /// Field metadata that may leave the server.
 const TOLD: [&str; 3] = ["comment", "unit", "labhouse.original"];
@@ -33,7 +33,8 @@ pub(crate) fn result_schema(schema: &Schema) -> SchemaRef {
         let mut said = field.metadata().clone();
         // Nothing is changed through a result.
         said.extend(column::told(field.data_type(), true));
-        Field::clone(&field).with_metadata(said)
+        let name = twice::together(field.name()).to_owned();
+        Field::clone(&field).with_name(name).with_metadata(said)
     });
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }

@@ -16,7 +16,7 @@ use super::change::Fill;
 use super::parts::Divisible;
 use super::plans::Planned;
 use super::statement::as_engine_statement;
-use super::{QueryError, errors, literal, meaning, narrow, open, results, unfolded};
+use super::{QueryError, errors, ignored, literal, meaning, narrow, open, results, twice, unfolded, using};
 use crate::audit::Notes;
 use crate::models::calls;
 use crate::session::Governed;
@@ -33,6 +33,22 @@ pub(super) enum Outlook {
 
 /// Plans a read to the end when its parameters are bound.
 pub(super) async fn plan_as_far(
+    governed: Arc<Governed>,
+    state: Arc<SessionState>,
+    statement: EngineStatement,
+    values: Vec<ScalarValue>,
+) -> Result<Outlook, QueryError> {
+    let mut apart = statement.clone();
+    let outlook = as_far(Arc::clone(&governed), Arc::clone(&state), statement, values.clone()).await;
+    match outlook {
+        Err(error) if twice::is_cause(&error) && twice::set_apart(&mut apart) => {
+            as_far(governed, state, apart, values).await
+        }
+        outlook => outlook,
+    }
+}
+
+async fn as_far(
     governed: Arc<Governed>,
     state: Arc<SessionState>,
     mut statement: EngineStatement,
@@ -99,8 +115,10 @@ pub(super) async fn logical(state: &SessionState, mut statement: EngineStatement
         calls::by_position(&governed, &mut statement)?;
     }
     unfolded::check(&statement)?;
+    ignored::nothing(state, &statement)?;
     meaning::counts_nothing(&statement)?;
     meaning::bind_distinct(&mut statement);
+    using::written_out(state, &mut statement).await?;
     let plan = state
         .statement_to_plan(statement)
         .await

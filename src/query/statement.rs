@@ -26,6 +26,7 @@ pub(crate) use alert::AlertStatement;
 use super::QueryError;
 use super::change::{self, Change};
 use super::explain::ExplainPolicy;
+use super::ignored::write as ignored;
 use super::library::{self, LibraryStatement};
 use super::quarantine::{self, QuarantineStatement};
 use super::upkeep::{self, Upkeep};
@@ -278,9 +279,18 @@ fn classify_ast(ast: Ast) -> Result<Statement, QueryError> {
         }
         Ast::CreateTable(table) => create_table(table),
         Ast::Insert(insert) => self::insert(insert),
-        Ast::Delete(delete) => change::delete(delete).map(Statement::Change),
-        Ast::Update(update) => change::update(update).map(Statement::Change),
-        Ast::Merge(merge) => change::merge(merge).map(Statement::Change),
+        Ast::Delete(delete) => {
+            ignored::delete(&delete);
+            change::delete(delete).map(Statement::Change)
+        }
+        Ast::Update(update) => {
+            ignored::update(&update);
+            change::update(update).map(Statement::Change)
+        }
+        Ast::Merge(merge) => {
+            ignored::merge(&merge)?;
+            change::merge(merge).map(Statement::Change)
+        }
         Ast::Set(_) => Err(settings_refused()),
         other => match upkeep::classify(other)? {
             Ok(upkeep) => Ok(Statement::Upkeep(upkeep)),
@@ -311,11 +321,12 @@ fn unknown(ast: &Ast) -> QueryError {
 }
 
 fn create_table(table: CreateTable) -> Result<Statement, QueryError> {
-    if table.external || table.temporary || table.location.is_some() {
+    if table.external || table.temporary {
         return Err(QueryError::Unsupported(
             "only plain tables of the lake can be created: CREATE TABLE lab.<schema>.<table> AS SELECT …".into(),
         ));
     }
+    ignored::create_table(&table)?;
     let name = table_name(&table.name)?;
     match table.query {
         Some(query) => Ok(Statement::CreateTableAs {
@@ -340,11 +351,7 @@ pub(super) fn insert(insert: Insert) -> Result<Statement, QueryError> {
     let TableObject::TableName(table) = &insert.table else {
         return Err(QueryError::Unsupported("INSERT INTO takes the name of a table".into()));
     };
-    if insert.overwrite || insert.replace_into || insert.on.is_some() || insert.returning.is_some() {
-        return Err(QueryError::Unsupported(
-            "INSERT only appends here: OVERWRITE, REPLACE, ON CONFLICT and RETURNING are not run".into(),
-        ));
-    }
+    ignored::insert(&insert)?;
     let Some(query) = insert.source else {
         return Err(QueryError::Invalid("INSERT INTO needs VALUES (…) or SELECT …".into()));
     };

@@ -453,6 +453,12 @@ pub(super) fn reserved(name: &TableName) -> Result<(), QueryError> {
 }
 
 fn refuse_unnamed(schema: &Schema) -> Result<(), QueryError> {
+    // Nobody could read it, nor make another in its place.
+    if schema.fields().is_empty() {
+        return Err(QueryError::Invalid(
+            "a table has at least one column, and none came".into(),
+        ));
+    }
     let mut seen = std::collections::BTreeSet::new();
     for field in schema.fields() {
         let name = field.name();

@@ -35,6 +35,7 @@ mod flight;
 mod flight_protocol;
 mod flight_schemas;
 mod flight_state;
+mod flight_values;
 #[path = "../../policies/tests/fuzz/mod.rs"]
 #[allow(dead_code, reason = "the suite of the policies crate uses the rest")]
 mod fuzz;
@@ -43,6 +44,7 @@ mod garbled;
 mod golden;
 mod history;
 mod http_end;
+mod ignored;
 mod jdbc;
 mod lab;
 mod landing;
@@ -78,4 +80,5 @@ mod substrait;
 mod telemetry;
 mod transactions;
 mod upkeep;
+mod using;
 mod writes;

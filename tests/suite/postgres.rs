@@ -20,6 +20,12 @@ fn psycopg_asyncpg_sqlalchemy_and_psql_do_what_people_do() {
     lab.pytest("test_postgres.py", &address(&lab));
 }
 
+#[test]
+fn values_in_postgresqls_own_spelling_are_those_that_were_meant() {
+    let lab = lab::own();
+    lab.pytest("test_postgres_values.py", &address(&lab));
+}
+
 /// What psycopg says when it connects as `user` and asks who that is; `options` are more of its connection string.
 pub(crate) fn who_am_i(lab: &Server, user: &str, options: &str) -> Result<String, String> {
     let url = lab.postgres.as_ref().unwrap();
