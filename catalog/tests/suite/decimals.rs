@@ -124,6 +124,6 @@ async fn days_of_files_that_come_together_are_decided_together() {
         lab.ask("select min(day), max(day) from chem.t").await,
         [["2026-03-02", "2026-03-13"]]
     );
-    assert_eq!(lab.ask(&format!("{types}u")).await, [["Utf8"]]);
-    assert_eq!(lab.ask(&format!("{types}v")).await, [["Utf8"]]);
+    assert_eq!(lab.ask(&format!("{types}u")).await, [["Utf8View"]]);
+    assert_eq!(lab.ask(&format!("{types}v")).await, [["Utf8View"]]);
 }

@@ -9,7 +9,7 @@ use crate::lab;
 async fn a_shared_statement_tells_its_stages() {
     let grid = grid(2, |config| config).await;
     grid.shared
-        .policy("g, user:sam, role:lab_scientist, tpch\np, role:lab_scientist, tpch, lab/tpch/**, use|select, allow");
+        .policy("g, user:sam, role:lab_scientist, tpch\np, role:lab_scientist, tpch, lab/tpch/**, use|select, allow\ng, user:sam, role:lab_scientist, system\np, role:lab_scientist, system, lab/system/queries/**, use|select, allow");
     let rows = grid.alone.number("ada", "SELECT count(*) FROM lab.tpch.lineitem").await;
     grid.shared
         .until("sam", "SELECT count(*) FROM lab.tpch.lineitem", lab::shows(rows))
