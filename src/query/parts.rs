@@ -9,7 +9,7 @@ use std::sync::Arc;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::LogicalPlan;
-use labhouse_catalog::{LakeTable, TableName, When};
+use labhouse_catalog::{LakeError, LakeTable, TableName, When};
 use serde::{Deserialize, Serialize};
 
 use super::results::Reads;
@@ -125,7 +125,10 @@ impl Engine {
             return Err(other());
         }
         let then = labhouse_catalog::at(&self.catalog, now, When::Version(*version));
-        let then = then.await.map_err(lake_error)?;
+        let then = then.await.map_err(|error| match error {
+            LakeError::Refused { .. } => other(),
+            error => lake_error(error),
+        })?;
         if then.schema() != now.schema() {
             return Err(other());
         }

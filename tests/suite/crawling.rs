@@ -144,7 +144,7 @@ async fn system_files_tells_how_each_file_was_understood() {
         answer.as_ref().is_ok_and(|text| {
             [
                 "0.85",
-                "all columns are text",
+                "nothing but its place makes the first row a header",
                 "its folder chemistry/runs",
                 "\"Serial number\":\"X-17\"",
             ]

@@ -227,7 +227,7 @@ async fn a_statement_keeps_its_place_while_its_planning_goes_on() {
     });
     let heavy = vec![
         "SELECT r.well FROM lab.chemistry.reactions r JOIN lab.chemistry.plate_readings p ON r.plate_id = p.plate_id AND r.well = p.well";
-        300
+        240
     ];
     let heavy = format!("SELECT count(*) FROM ({})", heavy.join(" UNION ALL "));
     let late = lab.query("sam", &heavy).await.unwrap_err();

@@ -59,12 +59,15 @@ async fn a_shared_statement_tells_its_stages() {
     let mut client = grid.shared.client("ada").await;
     let info = client.execute(endless.to_owned(), None).await.unwrap();
     let ticket = info.endpoint[0].ticket.clone().unwrap();
-    let reading = tokio::spawn(async move {
+    let mut reading = tokio::spawn(async move {
         let mut rows = client.do_get(ticket).await.unwrap();
         rows.next().await
     });
     let running = stages(endless, "running");
     let wanted = vec!["stage 1: 2 of 2 tasks done".to_owned(), "0 of 2 tasks done".to_owned()];
-    grid.shared.until("ada", &running, says(wanted)).await;
+    tokio::select! {
+        ended = &mut reading => panic!("it ended: {ended:?}"),
+        () = grid.shared.until("ada", &running, says(wanted)) => {}
+    }
     reading.abort();
 }
