@@ -21,7 +21,10 @@ async fn confidence_grouping_and_properties_are_kept_with_the_ledger() {
         assert_eq!(headed.properties.get("Serial number").map(String::as_str), Some("X-17"));
         let words = of("chem/words.csv");
         assert_eq!(words.confidence, Some(0.85));
-        assert!(words.doubts.as_ref().unwrap().contains("makes the first row a header"), "{words:?}");
+        assert!(
+            words.doubts.as_ref().unwrap().contains("makes the first row a header"),
+            "{words:?}"
+        );
         assert!(words.grouped_by.as_ref().unwrap().contains("its own name"), "{words:?}");
         assert_eq!(of("chem/runs/b.pdf").confidence, Some(0.0));
     };

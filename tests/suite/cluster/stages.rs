@@ -1,6 +1,4 @@
-//! How far a shared statement is, while it runs and afterwards, told to whom it belongs.
-
-use futures::StreamExt;
+//! How far a shared statement came, told to whom it belongs.
 
 use super::{grid, lines};
 use crate::lab;
@@ -53,21 +51,4 @@ async fn a_shared_statement_tells_its_stages() {
     grid.shared.query("ada", here).await.unwrap();
     let none = format!("SELECT count(*) AS n FROM lab.system.queries WHERE sql = '{here}' AND stages IS NULL");
     grid.shared.until("ada", &none, lab::shows(1)).await;
-
-    // While it runs: what is read is done, what is joined is not.
-    let endless = "SELECT count(*) FROM lab.tpch.lineitem a JOIN lab.tpch.lineitem b ON a.l_linestatus = b.l_linestatus WHERE a.l_comment < b.l_comment";
-    let mut client = grid.shared.client("ada").await;
-    let info = client.execute(endless.to_owned(), None).await.unwrap();
-    let ticket = info.endpoint[0].ticket.clone().unwrap();
-    let mut reading = tokio::spawn(async move {
-        let mut rows = client.do_get(ticket).await.unwrap();
-        rows.next().await
-    });
-    let running = stages(endless, "running");
-    let wanted = vec!["stage 1: 2 of 2 tasks done".to_owned(), "0 of 2 tasks done".to_owned()];
-    tokio::select! {
-        ended = &mut reading => panic!("it ended: {ended:?}"),
-        () = grid.shared.until("ada", &running, says(wanted)) => {}
-    }
-    reading.abort();
 }
