@@ -15,22 +15,15 @@ use datafusion::sql::sqlparser::ast::{
     Select, SelectFlavor, TableAlias, TableFactor, TableFunctionArgs, Visit, Visitor, WindowType,
 };
 
-use super::QueryError;
+use super::{QueryError, tree};
 
 /// # Errors
 /// A query of the statement has a clause that would be ignored.
 pub(super) fn nothing(state: &SessionState, statement: &EngineStatement) -> Result<(), QueryError> {
-    let mut ignored = Ignored { state };
-    let found = match statement {
-        EngineStatement::Statement(ast) => Visit::visit(ast.as_ref(), &mut ignored),
-        EngineStatement::Explain(explain) => return nothing(state, &explain.statement),
-        EngineStatement::CreateExternalTable(_) | EngineStatement::CopyTo(_) | EngineStatement::Reset(_) => {
-            ControlFlow::Continue(())
-        }
-    };
+    let found = tree::of(statement).map(|ast| ast.visit(&mut Ignored { state }));
     match found {
-        ControlFlow::Break(refusal) => Err(refusal),
-        ControlFlow::Continue(()) => Ok(()),
+        Some(ControlFlow::Break(refusal)) => Err(refusal),
+        Some(ControlFlow::Continue(())) | None => Ok(()),
     }
 }
 

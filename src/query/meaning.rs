@@ -5,26 +5,19 @@ use std::ops::ControlFlow;
 use datafusion::sql::parser::Statement as EngineStatement;
 use datafusion::sql::sqlparser::ast::{Query, SetExpr, SetOperator, SetQuantifier, Visit, Visitor};
 
-use super::QueryError;
+use super::{QueryError, tree};
 
 /// Reads the comparisons of a statement as SQL means them: see [`labhouse_policies::bind_distinct`].
 pub(super) fn bind_distinct(statement: &mut EngineStatement) {
-    match statement {
-        EngineStatement::Statement(ast) => labhouse_policies::bind_distinct(ast.as_mut()),
-        EngineStatement::Explain(explain) => bind_distinct(&mut explain.statement),
-        EngineStatement::CreateExternalTable(_) | EngineStatement::CopyTo(_) | EngineStatement::Reset(_) => {}
+    if let Some(ast) = tree::of_mut(statement) {
+        labhouse_policies::bind_distinct(ast);
     }
 }
 
 /// # Errors
 /// It asks how often a row is there in two results, which the engine does not count: it would give other rows.
 pub(super) fn counts_nothing(statement: &EngineStatement) -> Result<(), QueryError> {
-    let counts = match statement {
-        EngineStatement::Statement(ast) => Visit::visit(ast.as_ref(), &mut Counting).is_break(),
-        EngineStatement::Explain(explain) => return counts_nothing(&explain.statement),
-        EngineStatement::CreateExternalTable(_) | EngineStatement::CopyTo(_) | EngineStatement::Reset(_) => false,
-    };
-    match counts {
+    match tree::of(statement).is_some_and(|ast| ast.visit(&mut Counting).is_break()) {
         true => Err(QueryError::Unsupported(
             "EXCEPT ALL and INTERSECT ALL are not counted here; without ALL each row is given once, and row_number() OVER (PARTITION BY …) as one more column counts".into(),
         )),

@@ -38,6 +38,7 @@ pub(crate) mod tags;
 mod tokens;
 mod transaction;
 pub(crate) mod travel;
+mod tree;
 mod twice;
 mod unfolded;
 mod upkeep;

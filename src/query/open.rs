@@ -26,7 +26,7 @@ use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
 use super::plan::{Outlook, logical};
-use super::{QueryError, errors, narrow};
+use super::{QueryError, errors, narrow, tree};
 
 /// Types that are tried for parameters that nothing types.
 const TYPES: [&str; 4] = ["VARCHAR", "BIGINT", "DOUBLE", "BOOLEAN"];
@@ -43,12 +43,8 @@ const ARGUMENTS: [(&str, DataType); 2] = [("1", DataType::Int64), ("''", DataTyp
 /// A parameter has a name instead of a number.
 pub(super) fn numbers(statement: &EngineStatement) -> Result<BTreeSet<usize>, QueryError> {
     let mut found = Found::default();
-    match statement {
-        EngineStatement::Statement(ast) => {
-            let _ = Visit::visit(ast.as_ref(), &mut found);
-        }
-        EngineStatement::Explain(explain) => return numbers(&explain.statement),
-        EngineStatement::CreateExternalTable(_) | EngineStatement::CopyTo(_) | EngineStatement::Reset(_) => {}
+    if let Some(ast) = tree::of(statement) {
+        let _ = ast.visit(&mut found);
     }
     if found.named {
         return Err(QueryError::Invalid("parameters are written ? or $1, $2, …".into()));
@@ -227,12 +223,8 @@ async fn columns(state: &SessionState, plan: LogicalPlan, types: &BTreeMap<usize
 }
 
 pub(crate) fn visit<V: VisitorMut<Break = ()>>(statement: &mut EngineStatement, visitor: &mut V) {
-    match statement {
-        EngineStatement::Statement(ast) => {
-            let _ = VisitMut::visit(ast.as_mut(), visitor);
-        }
-        EngineStatement::Explain(explain) => visit(&mut explain.statement, visitor),
-        EngineStatement::CreateExternalTable(_) | EngineStatement::CopyTo(_) | EngineStatement::Reset(_) => {}
+    if let Some(ast) = tree::of_mut(statement) {
+        let _ = ast.visit(visitor);
     }
 }
 

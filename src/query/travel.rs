@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::{Keyword, RESERVED_FOR_TABLE_ALIAS};
-use datafusion::sql::sqlparser::tokenizer::{Location, Span, Token, Tokenizer};
+use datafusion::sql::sqlparser::tokenizer::{Location, Token, Tokenizer};
 use labhouse_catalog::When;
 
 use super::{QueryError, changed};
@@ -170,30 +170,26 @@ pub(crate) fn blanked(sql: &str) -> Cow<'_, str> {
     if !travels(sql) {
         return sql.into();
     }
-    let Ok(tokens) = Tokenizer::new(&GenericDialect {}, sql).tokenize_with_location() else {
+    let Some(sources) = sources(sql) else {
         return sql.into();
     };
-    let (plain, spans): (Vec<Token>, Vec<Span>) = tokens.into_iter().map(|token| (token.token, token.span)).unzip();
-    let mut blanks: Vec<(Location, Location)> = Vec::new();
+    let (tokens, sources): (Vec<Token>, Vec<&str>) = sources.into_iter().unzip();
+    let mut blanked = String::with_capacity(sql.len());
     let mut at = 0;
-    while let (Some(before), Some(rest)) = (plain.get(..at), plain.get(at..))
-        && !rest.is_empty()
-    {
-        let clause = clause(rest, before).ok().flatten().map(|(tokens, _)| tokens);
-        let ends = clause.and_then(|tokens| Some((spans.get(at)?.start, spans.get(at + tokens - 1)?.end)));
-        blanks.extend(ends);
-        at += clause.unwrap_or(1);
-    }
-    let mut here = Location { line: 1, column: 1 };
-    let blanked = sql.chars().map(|letter| {
-        let is_blank = blanks.iter().any(|(start, end)| (*start..*end).contains(&here));
-        match letter {
-            '\n' => here = Location::new(here.line + 1, 1),
-            _ => here.column += 1,
+    while let (Some((before, rest @ [_, ..])), Some(source)) = (tokens.split_at_checked(at), sources.get(at..)) {
+        match clause(rest, before) {
+            Ok(Some((length, _))) => {
+                let letters = source.iter().take(length).flat_map(|part| part.chars());
+                blanked.extend(letters.map(|letter| if letter == '\n' { letter } else { ' ' }));
+                at += length;
+            }
+            Ok(None) | Err(_) => {
+                blanked.extend(source.first().copied());
+                at += 1;
+            }
         }
-        if is_blank && letter != '\n' { ' ' } else { letter }
-    });
-    blanked.collect::<String>().into()
+    }
+    blanked.into()
 }
 
 /// Whether a text may hold time travel: cheap for the many statements without.

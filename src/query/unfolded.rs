@@ -10,8 +10,8 @@ use std::ops::ControlFlow;
 use datafusion::sql::parser::Statement as EngineStatement;
 use datafusion::sql::sqlparser::ast::{Expr, GroupByExpr, ObjectNamePart, Query, SetExpr, TableFactor, Visit, Visitor};
 
-use super::QueryError;
 use super::statement::plain;
+use super::{QueryError, tree};
 
 /// Tables that a statement reads, each as often as it does.
 const TABLES_MAX: u64 = 500;
@@ -21,20 +21,13 @@ const GROUPINGS_MAX: u64 = 4_096;
 /// # Errors
 /// The statement becomes too large a plan.
 pub(super) fn check(statement: &EngineStatement) -> Result<(), QueryError> {
-    let statement = match statement {
-        EngineStatement::Statement(statement) => statement,
-        EngineStatement::Explain(explain) => return check(&explain.statement),
-        EngineStatement::CreateExternalTable(_) | EngineStatement::CopyTo(_) | EngineStatement::Reset(_) => {
-            return Ok(());
-        }
-    };
-    let mut counting = Counting::default();
-    match Visit::visit(statement.as_ref(), &mut counting) {
-        ControlFlow::Continue(()) => Ok(()),
-        ControlFlow::Break(Large::Tables) => Err(QueryError::Invalid(format!(
+    let found = tree::of(statement).map(|ast| ast.visit(&mut Counting::default()));
+    match found {
+        Some(ControlFlow::Continue(())) | None => Ok(()),
+        Some(ControlFlow::Break(Large::Tables)) => Err(QueryError::Invalid(format!(
             "the statement reads more than {TABLES_MAX} tables, those of a WITH counted as often as it is named; make a table of a part by CREATE TABLE … AS"
         ))),
-        ControlFlow::Break(Large::Groupings) => Err(QueryError::Invalid(format!(
+        Some(ControlFlow::Break(Large::Groupings)) => Err(QueryError::Invalid(format!(
             "a GROUP BY has more than {GROUPINGS_MAX} groupings (CUBE of n columns has two to the power of n); name those that are wanted by GROUPING SETS"
         ))),
     }

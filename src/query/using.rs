@@ -22,7 +22,7 @@ use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
 use super::statement::as_engine_statement;
-use super::{QueryError, errors};
+use super::{QueryError, errors, tree};
 
 /// SELECTs with such joins in one statement: each is looked at by itself.
 const SELECTS_MAX: usize = 64;
@@ -75,12 +75,8 @@ enum Step {
 
 /// Gives the sides of the first such SELECT that is left, when they are asked for.
 fn walk(statement: &mut EngineStatement, step: Step) -> Result<Option<Vec<Side>>, QueryError> {
-    let ast = match statement {
-        EngineStatement::Statement(ast) => ast.as_mut(),
-        EngineStatement::Explain(explain) => return walk(&mut explain.statement, step),
-        EngineStatement::CreateExternalTable(_) | EngineStatement::CopyTo(_) | EngineStatement::Reset(_) => {
-            return Ok(None);
-        }
+    let Some(ast) = tree::of_mut(statement) else {
+        return Ok(None);
     };
     let mut walk = Walk {
         frames: Vec::new(),

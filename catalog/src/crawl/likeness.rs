@@ -302,13 +302,13 @@ pub(crate) fn moved(table: &TableName, main: &TableName, to: &TableName) -> Tabl
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
     use super::*;
 
     /// Columns that begin with `n` hold numbers.
-    fn face(columns: &str) -> Face {
+    pub(in super::super) fn face(columns: &str) -> Face {
         let fields: Vec<Field> = columns
             .split(' ')
             .map(|name| {

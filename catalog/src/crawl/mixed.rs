@@ -52,24 +52,10 @@ fn may_be_two(one: &Face, other: &Face) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use arrow::datatypes::{DataType, Field};
-
     use super::super::apart::Apart;
     use super::super::likeness::assign;
+    use super::super::likeness::tests::face;
     use super::*;
-
-    /// Columns that begin with `n` hold numbers.
-    fn face(columns: &str) -> Face {
-        let kind = |name: &str| match name.starts_with('n') {
-            true => DataType::Float64,
-            false => DataType::Utf8,
-        };
-        let fields: Vec<Field> = columns
-            .split(' ')
-            .map(|name| Field::new(name, kind(name), true))
-            .collect();
-        Face::of(fields.iter())
-    }
 
     #[test]
     fn two_kinds_in_one_table_are_told() {

@@ -43,7 +43,6 @@ impl Hidden {
         error.reworded(|text| {
             text.replace(&format!(", {address}"), "")
                 .replace(&format!("{address}, "), "")
-                .replace(&format!("{alias}."), &format!("{called}."))
                 .replace(alias, called)
                 .replace(table, called)
                 .replace(column, "its rows")
